@@ -21,12 +21,14 @@ own evaluation does. evalplus compares outputs on the base inputs instead of run
 
 import argparse
 import concurrent.futures
+import contextlib
 import datetime
 import gzip
 import itertools
 import json
 import os
 import platform
+import signal
 import statistics
 import subprocess
 import sys
@@ -213,7 +215,8 @@ class Engine:
     def __init__(self, name: str, workers: int):
         self.name = name
         command = [sys.executable, __file__, "--engine", name, "--workers", str(workers)]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        self.process = subprocess.Popen(command, **pipes, text=True, start_new_session=True)
         self.answer = self.process.stdout.readline().strip()
         self.rounds: list[tuple[int, float, float]] = []  # passed, wall seconds, CPU seconds
 
@@ -231,9 +234,11 @@ class Engine:
         return passed, wall, cpu_seconds(self.process.pid) - cpu
 
     def close(self) -> None:
-        """Ends the process."""
+        """Ends the process, and what it leaves running: the workers of a peer's pool outlive it."""
         self.process.stdin.close()
         self.process.wait()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.stdout.close()
 
 

@@ -38,12 +38,8 @@ MAX_OUTPUT = 2000  # characters of the program's output that a verdict keeps
 CACHED_TESTS = 512  # compiled test programs: the completions of a group share theirs
 AFTER_FAILURE = 2.0  # seconds that the remaining assertions get once one has failed
 JUDGE_MEMORY_MB = 4096
-BUSY_SHARE = (
-    0.2  # of its CPU limit: a child that used more when the wall clock ran out was computing, not sleeping
-)
-TIMEOUT_SHARE = (
-    0.5  # of its CPU limit: a child killed by the kernel beyond it was killed for its CPU time, which the
-)
+BUSY_SHARE = 0.2  # of its CPU limit: a child that used more when the wall clock ran out was computing, not sleeping
+TIMEOUT_SHARE = 0.5  # of its CPU limit: a child that the kernel killed beyond it was killed for its CPU time, which the
 # kernel samples for limits and measures for reports; below it somebody else has killed it
 STATUS = "=id?"  # how the zygote reports the end of a child: wait status, CPU seconds, whether it had to be killed
 ZYGOTE_GONE = 3  # exit code
@@ -186,28 +182,12 @@ class Zygote:
     def __init__(self, setup: Setup, output: int):
         self.control, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         fields = {"control": other.fileno(), "output": output, "scratch": setup.scratch, "shared": setup.shared}
-        fields |= {
-            "memory_mb": setup.memory_mb,
-            "packages": setup.packages,
-            "preload": setup.preload,
-            "weak": setup.weak,
-        }
-        command = [
-            sys.executable,
-            "-s",
-            "-S",
-            "-P",
-            "-Wignore",
-            os.path.join(HERE, "sandbox_zygote.py"),
-            json.dumps(fields),
-        ]
-        environment = {
-            "PYTHONHASHSEED": "0",
-            "PYTHONUTF8": "1",
-            "OPENBLAS_NUM_THREADS": "1",
-            "OMP_NUM_THREADS": "1",
-            "MALLOC_ARENA_MAX": "1",
-        }
+        fields |= {name: getattr(setup, name) for name in ("memory_mb", "packages", "preload", "weak")}
+        command = [sys.executable, "-s", "-S", "-P", "-Wignore"]
+        command += ["-X", "no_debug_ranges"]  # columns of tracebacks: a quarter of every compiled program
+        command += [os.path.join(HERE, "sandbox_zygote.py"), json.dumps(fields)]
+        environment = {"PYTHONHASHSEED": "0", "PYTHONUTF8": "1", "MALLOC_ARENA_MAX": "1"}
+        environment |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         environment |= {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
         self.process = subprocess.Popen(
             command, env=environment, pass_fds=(other.fileno(), output), stdin=subprocess.DEVNULL
@@ -353,7 +333,7 @@ def rebuilt_exception(reply: list) -> Exception:
 def standard_exception(name: str) -> type[Exception] | None:
     """The exception class of this module and name, where the judge has it from the standard library."""
     module, _, attribute = name.rpartition(".")
-    if module.partition(".")[0] not in sys.stdlib_module_names | {"builtins"}:
+    if module.partition(".")[0] not in values.STANDARD_MODULES:
         return None
     found = getattr(sys.modules.get(module), attribute, None)
     return found if isinstance(found, type) and issubclass(found, Exception) else None

@@ -17,6 +17,7 @@ import itertools
 import json
 import os
 import struct
+import sys
 import types
 
 WALLS_STAND = b"walls stand"  # a child's first frame, sent before any code of its program runs
@@ -26,6 +27,7 @@ MAX_ITEMS = 100_000  # items taken from an iterator
 MAX_RANGE = 10_000_000  # length of a range object
 MAX_FIELDS = 64  # of a namedtuple or dataclass
 
+STANDARD_MODULES = sys.stdlib_module_names | {"builtins"}  # whose classes both sides know by name
 LEAVES = frozenset({type(None), bool, int, float, str})
 JSON_INT = 1 << 63  # beyond it an int travels in hexadecimal: decimal is quadratic and capped by Python
 SEQUENCES = {"tuple": tuple, "set": set, "frozenset": frozenset, "deque": collections.deque, "iter": iter}
