@@ -29,6 +29,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -269,17 +270,21 @@ class Worker:
 
     def ask(self, request: dict) -> dict:
         """The judge's answer; "again" marks one that was lost with a process and may be asked once more."""
+        began = 0.0
         try:
             if self.stopped:
                 raise SandboxError("the sandbox has been closed")
             if self.process is None:
                 self.start()
+            began = cpu_seconds(self.process.pid)
             self.channel.settimeout(request["wall_seconds"] + PATIENCE)
             send(self.channel, json.dumps(request).encode())
             return json.loads(receive(self.channel))
         except TimeoutError:
+            busy = cpu_seconds(self.process.pid) - began > request["wall_seconds"] / 2
             self.stop()
-            return failed("timeout: the test did not end on what the code returned").as_dict() | {"starved": True}
+            verdict = failed("timeout: the test did not end on what the code returned")
+            return verdict.as_dict() | {"starved": not busy}
         except (OSError, SandboxError) as error:
             self.stop()
             return failed(f"infra: a sandbox process was lost ({error})", "INFRA").as_dict() | {"again": True}
@@ -292,6 +297,14 @@ class Worker:
             process.kill()
             process.wait()
             self.channel.close()
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time of a process, 0 once it has died: Linux makes the clock's number from the pid (clock_getcpuclockid(3))."""
+    try:
+        return time.clock_gettime(~pid << 3 | 2)
+    except OSError:
+        return 0.0
 
 
 def send(channel: socket.socket, data: bytes) -> None:

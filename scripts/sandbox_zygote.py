@@ -161,7 +161,7 @@ def raise_walls(setup: Setup) -> Standing:
         if roomy:
             walls.furnish_private_root()
     uid = change_uid(own_uid, read, scratch)
-    set_limits(setup, present, uid, roomy)
+    set_limits(setup, present, uid != 0 or roomy or namespaced and os.geteuid() != 0)
     walls.no_new_privileges()
     ruleset = -1 if namespaced else walls.signal_ruleset()
     arrange_descriptors(setup, ruleset)
@@ -206,14 +206,18 @@ def change_uid(uid: int, read: list[str], scratch: str) -> int:
     return uid
 
 
-def set_limits(setup: Setup, present: int, uid: int, roomy: bool) -> None:
-    """Limits that the children inherit (CPU time is set in each); `present` is the zygote's own address space."""
+def set_limits(setup: Setup, present: int, threads_counted: bool) -> None:
+    """Limits that the children inherit (CPU time is set in each).
+
+    `present` is the zygote's own address space. `threads_counted`: the kernel counts threads for this zygote alone,
+    because it has a uid or a user namespace of its own.
+    """
     walls.limit(resource.RLIMIT_AS, present + (setup.memory_mb << 20))
     walls.limit(resource.RLIMIT_FSIZE, FILE_BYTES)
     walls.limit(resource.RLIMIT_NOFILE, OPEN_FILES)
     walls.limit(resource.RLIMIT_CORE, 0)
     walls.limit(resource.RLIMIT_MEMLOCK, 0)
-    if uid or roomy:
+    if threads_counted:
         walls.limit(resource.RLIMIT_NPROC, THREADS)
 
 

@@ -20,7 +20,7 @@ import pytest
 import code_tasks
 import sandbox_walls as walls
 from conftest import SCRIPTS
-from sandbox import KINDS, WINDOW, Program, Sandbox, SandboxError, Verdict, safe_execute
+from sandbox import KINDS, WINDOW, Program, Sandbox, SandboxError, Verdict, WorkerPool, safe_execute
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the sandbox needs Linux")
 
@@ -814,3 +814,14 @@ def test_verdicts_equal_those_of_the_official_harness(sandbox, data_dir, name):
     disagreements = {sample["task_id"]: (sample["result"], verdict.reason) for sample, verdict in
                      zip(samples, verdicts, strict=True) if sample["passed"] != (verdict.status == "PASS")}
     assert disagreements == {}
+
+
+def test_answer_that_keeps_the_judge_busy_is_not_tried_again(monkeypatch):
+    """Only a judge that got no CPU time was starved; one that computed would compute the second time too."""
+    asked = []
+    ask_alone = WorkerPool.ask_alone
+    monkeypatch.setattr(WorkerPool, "ask_alone", lambda *given: asked.append(1) or ask_alone(*given))
+    code = "def f():\n    return [(2**61 - 1) * number for number in range(60_000)]\n"
+    with Sandbox(workers=1, timeout=0.5) as box:
+        verdict, after = box.run([Program(code, "assert len(set(f())) == 1", "f"), RIGHT])
+    assert (verdict.kind, after.status, asked) == ("timeout", "PASS", [])
