@@ -300,7 +300,7 @@ class Worker:
 
 
 def cpu_seconds(pid: int) -> float:
-    """CPU time of a process, 0 once it has died: Linux makes the clock's number from the pid (clock_getcpuclockid(3))."""
+    """CPU time of a process, 0 once it has died; Linux makes its clock of its pid (clock_getcpuclockid(3))."""
     try:
         return time.clock_gettime(~pid << 3 | 2)
     except OSError:
