@@ -33,8 +33,8 @@ EVAL_RESULTS = ""  # folder of an evaluation's results.json; "" looks beside and
 MAX_PAGE_MB = 8.0  # of report.html; completions of evenly spaced steps fill what the rest leaves
 
 REPORT_FILE = "report.html"
+NAMES_SHOWN = 100  # tasks of a list; the logs have all
 NOTE_BYTES = 1000  # room for what the page says about the completions that are left out
-NAMES_SHOWN = 100  # of tasks in a list; the logs have all
 
 
 @dataclass(frozen=True)

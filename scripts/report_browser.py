@@ -76,15 +76,18 @@ def script_safe(text: str) -> str:
 
 
 def choose_steps(sizes: Mapping[int, int], budget: int) -> list[int]:
-    """The most evenly spaced steps, the first and the last among them, that fit into a budget of bytes.
+    """Evenly spaced steps, the first and the last among them, about as many as fit into a budget of bytes.
 
     `sizes` maps each step to its bytes. All of [first, last] come back even where these two are too large.
     """
     steps = sorted(sizes)
-    for count in range(len(steps), 2, -1):
-        places = sorted({round(i * (len(steps) - 1) / (count - 1)) for i in range(count)})
-        if sum(sizes[steps[place]] for place in places) <= budget:
-            return [steps[place] for place in places]
+    count = len(steps)
+    while count > 2:
+        chosen = [steps[round(place * (len(steps) - 1) / (count - 1))] for place in range(count)]
+        total = sum(sizes[step] for step in chosen)
+        if total <= budget:
+            return chosen
+        count = min(count - 1, count * budget // total)
     return sorted({*steps[:1], *steps[-1:]})
 
 

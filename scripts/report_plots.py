@@ -24,6 +24,7 @@ SIZE = (4.4, 2.6)  # inches; a phone shows them at about one pixel a point
 MAX_POINTS = 300  # a longer run is drawn in means of as many steps as it takes
 SMOOTHED = 20  # the thick line is a mean over this part of the run
 MARKED = 12  # with fewer points than this each is marked
+DASHES = ("solid", (0, (5, 2)), (0, (3, 3)), (0, (1, 2)))  # so that a curve shows through another that covers it
 STYLE = {
     "svg.fonttype": "none",  # text stays text, in the page's type
     "text.parse_math": False,  # names from a file are no formulas
@@ -79,7 +80,7 @@ def part(name: str) -> Callable[[Step], float | None]:
 
 # Title, label of the y axis, curves
 LINES = (
-    ("Reward", "mean of a step's completions", (Curve("reward", "c1", field("reward")),
+    ("Reward", "mean of a step", (Curve("reward", "c1", field("reward")),
                                                 Curve("correctness part", "c2", part("correctness")))),
     ("Completion length", "tokens", (Curve("mean", "c1", field("tokens_mean")),
                                      Curve("longest", "c2", field("tokens_max")))),
@@ -88,9 +89,16 @@ LINES = (
     ("Constant groups", "share of groups (%)", (Curve("constant groups", "c4", percent_of("constant_groups")),)),
     ("Peak memory", "gigabytes", (Curve("peak memory", "c5", field("peak_memory_gb")),)),
     ("Gradient norm", "norm before clipping", (Curve("gradient norm", "c1", field("grad_norm")),)),
-    ("Weights changed", "share of sampled weights (%)", (Curve("changed", "c2", percent_of("weights_changed")),)),
-    ("Update ratio", "norm of update / of weights", (Curve("update ratio", "c3", field("update_ratio")),)),
+    ("Weights changed", "sampled weights (%)", (Curve("changed", "c2", percent_of("weights_changed")),)),
+    ("Update ratio", "update / weights (norms)", (Curve("update ratio", "c3", field("update_ratio")),)),
     ("KL to the reference model", "nats a token", (Curve("KL", "c4", field("kl")),)),
+)
+
+# Title, label of the y axis, field of the steps, colours; shares of the field's sum, or its own numbers
+STACKS = (
+    ("Verdicts", "share of completions (%)", "statuses", STATUS_COLOURS, True),
+    ("Kinds of verdict", "share of completions (%)", "kinds", KIND_COLOURS, True),
+    ("Time of a step", "seconds", "seconds", SECONDS_COLOURS, False),
 )
 
 
@@ -99,12 +107,9 @@ def draw(run: Run) -> list[Plot]:
     from matplotlib import style
 
     with style.context(["default", STYLE]):  # whatever the user's own matplotlibrc says
-        lines = {title: line_plot(run.steps, title, unit, curves) for title, unit, curves in LINES}
-        plots = [pass_rate_plot(run), lines.pop("Reward"), bonus_plot(run.steps),
-                 stack_plot(run.steps, "Verdicts", "share of completions (%)", "statuses", STATUS_COLOURS, shares=True),
-                 stack_plot(run.steps, "Kinds of verdict", "share of completions (%)", "kinds", KIND_COLOURS, shares=True),
-                 integrity_plot(run), *lines.values(),
-                 stack_plot(run.steps, "Time of a step", "seconds", "seconds", SECONDS_COLOURS, shares=False),
+        reward, *others = (line_plot(run.steps, *row) for row in LINES)
+        stacks = [stack_plot(run.steps, *row) for row in STACKS]
+        plots = [pass_rate_plot(run), reward, bonus_plot(run.steps), *stacks, integrity_plot(run), *others,
                  profile_plot(run)]
     return [plot for plot in plots if plot]
 
@@ -115,22 +120,31 @@ def line_plot(steps: Sequence[Step], title: str, unit: str, curves: Sequence[Cur
     if not curves:
         return None
     figure, axes = axes_with_labels("step", unit)
-    for curve in curves:
-        add_curve(axes, steps, curve)
+    for number, curve in enumerate(curves):
+        add_curve(axes, steps, curve, DASHES[number % len(DASHES)])
+    start_at_zero(axes)
     told = "; ".join(f"{curve.label} {ends([curve.value(step) for step in steps])}" for curve in curves)
     legend = tuple((curve.label, curve.colour) for curve in curves) if len(curves) > 1 else ()
     return Plot(title, f"{title}, {unit}, by step: {told}.", legend, svg(figure, title))
 
 
-def add_curve(axes: Any, steps: Sequence[Step], curve: Curve) -> None:
+def add_curve(axes: Any, steps: Sequence[Any], curve: Curve, dashes: Any = "solid") -> None:
     places, values = column(steps, lambda step: step.step), column(steps, curve.value)
     marker = "o" if len(values) < MARKED else None
     width = len(values) // SMOOTHED
     if width < 2:
-        axes.plot(places, values, color=STAND_IN[curve.colour], linewidth=1.8, marker=marker, markersize=4)
+        axes.plot(places, values, color=STAND_IN[curve.colour], linewidth=1.8, linestyle=dashes, marker=marker,
+                  markersize=4)
         return
     axes.plot(places, values, color=STAND_IN[curve.colour], linewidth=0.8, alpha=0.45)
-    axes.plot(places, smoothed(values, width), color=STAND_IN[curve.colour], linewidth=2)
+    axes.plot(places, smoothed(values, width), color=STAND_IN[curve.colour], linewidth=2, linestyle=dashes)
+
+
+def start_at_zero(axes: Any) -> None:
+    """Lets the y axis begin at 0 where nothing is negative, so that a change shows in its true size."""
+    low, high = axes.dataLim.intervaly
+    if low >= 0:
+        axes.set_ylim(0, 1.08 * high or 1)
 
 
 def pass_rate_plot(run: Run) -> Plot:
@@ -156,10 +170,11 @@ def bonus_plot(steps: Sequence[Step]) -> Plot | None:
     """The parts of the reward beside correctness, which is far larger."""
     names = sorted({name for step in steps for name in step.reward_parts} - {"correctness"})
     curves = [Curve(name.replace("_", " "), colour, part(name)) for name, colour in zip(names, SERIES, strict=False)]
-    return line_plot(steps, "Bonuses", "mean of a step's completions", curves)
+    return line_plot(steps, "Bonuses", "mean of a step", curves)
 
 
-def stack_plot(steps: Sequence[Any], title: str, unit: str, name: str, colours: dict[str, str], shares: bool) -> Plot | None:
+def stack_plot(steps: Sequence[Any], title: str, unit: str, name: str, colours: dict[str, str],
+               shares: bool) -> Plot | None:
     """The numbers by name of a field of the steps, stacked; as shares of their sum where `shares` says so."""
     totals: Counter = Counter()
     for step in steps:
@@ -195,7 +210,7 @@ def integrity_plot(run: Run) -> Plot | None:
         return None
     figure, axes = axes_with_labels("step", "share of those checked (%)")
     add_curve(axes, known, Curve("flagged", "fail", lambda step: 100 * step.rate))
-    axes.set_ylim(bottom=0)
+    start_at_zero(axes)
     told = ends([100 * step.rate for step in known])
     return Plot("Reward integrity", f"Well rewarded completions flagged on a second look, in per cent: {told}.", (),
                 svg(figure, "Reward integrity"))
@@ -207,7 +222,7 @@ def profile_plot(run: Run) -> Plot | None:
         return None
     classes = Counter(0 if task.pass_rate == 0 else 11 if task.pass_rate == 1 else 1 + int(10 * task.pass_rate)
                       for task in run.profile)
-    names = ["never", *(f"{tenth}-" for tenth in range(0, 100, 10)), "always"]
+    names = ["never", *(f"<{tenth}" for tenth in range(10, 110, 10)), "always"]
     figure, axes = axes_with_labels("pass rate (%)", "tasks")
     axes.bar(range(12), [classes[place] for place in range(12)], color=STAND_IN["c1"], width=0.8)
     axes.set_xticks(range(12), names, rotation=60, rotation_mode="anchor", horizontalalignment="right")
@@ -254,7 +269,7 @@ def ends(values: Sequence[float | None]) -> str:
 
 
 def svg(figure: Any, name: str) -> str:
-    """The figure as an svg element for an HTML page: no size, no style sheet, no outside name, the page's colours."""
+    """The figure as an svg element for an HTML page: no size, no style sheet, no address, the page's colours."""
     from matplotlib import rc_context
 
     target = io.StringIO()
@@ -262,7 +277,7 @@ def svg(figure: Any, name: str) -> str:
         figure.savefig(target, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     text = target.getvalue()
     text = text[text.index("<svg"):]
-    text = re.sub(r"<svg [^>]*?(viewBox=\"[^\"]+\")[^>]*>", r'<svg \1 aria-hidden="true" focusable="false">', text)
+    text = re.sub(r"<svg [^>]*?(viewBox=\"[^\"]+\")[^>]*>", r'<svg \1>', text)
     text = re.sub(r"<style.*?</style>", "", text, flags=re.DOTALL)
     text = re.sub(r' id="[A-Za-z0-9.]+_\d+"', "", text)
     text = re.sub(r" font-family: [^;\"]+;?", "", text)

@@ -74,15 +74,18 @@ function groupElements(group) {
   const title = element("h3", "", `Step ${group.step}, group ${group.group}: ${group.task}`);
   const outcome = element("p", "quiet", `${passed} of ${group.completions.length} passed${use}`);
   const prompt = element("details");
-  if (group.prompt) prompt.append(element("summary", "", "Prompt"), element("pre", "", group.prompt));
-  return [title, outcome, prompt, ...group.completions.map(completionElement)];
+  prompt.append(element("summary", "", "Prompt"), element("pre", "", group.prompt || "no tasks.jsonl names it"));
+  const members = element("div", "members");
+  members.append(...group.completions.map(completionElement));
+  return [title, outcome, prompt, members];
 }
 
 function completionElement(completion, index) {
   const known = ["PASS", "PARTIAL", "FAIL", "INFRA"].includes(completion.status) ? completion.status : "";
   const article = element("article", `completion ${known}`);
   const [passed, total] = completion.tests;
-  article.append(element("h4", "", `${index + 1}. ${completion.status}: ${completion.reason}`));
+  const reason = completion.status === "PASS" ? "" : `: ${completion.reason}`;
+  article.append(element("h4", "", `${index + 1}. ${completion.status}${reason}`));
   article.append(facts([
     `reward ${number(completion.reward)}`,
     `advantage ${number(completion.advantage)}`,

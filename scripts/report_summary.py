@@ -37,8 +37,9 @@ class Trend:
 
 def summary(run: Run) -> list[str]:
     """The sentences of the page's head, in order."""
-    found = [trained(run), progress(run), trend_sentence(run, "training pass rate", lambda step: step.pass_rate, percent),
-             trend_sentence(run, "mean reward", lambda step: step.reward, lambda value: f"{value:.3f}"),
+    found = [trained(run), progress(run),
+             trend_sentence(run, "training pass rate", lambda step: step.pass_rate, percent, points),
+             trend_sentence(run, "mean reward", lambda step: step.reward, "{:.3f}".format, "{:+.3f}".format),
              heldout_sentence(run), gap_sentence(run), integrity_sentence(run)]
     return [sentence for sentence in found if sentence]
 
@@ -54,7 +55,8 @@ def trained(run: Run) -> str:
 
 def progress(run: Run) -> str:
     """How far the run has come."""
-    made, hours = sum(step.completions for step in run.steps), sum(sum(step.seconds.values()) for step in run.steps) / 3600
+    made, seconds = sum(step.completions for step in run.steps), sum(sum(step.seconds.values()) for step in run.steps)
+    time = f"{seconds / 3600:.1f} hours" if seconds >= 3600 else f"{seconds / 60:.1f} minutes"
     steps = f"{run.last_step} of {run.max_steps} steps"
     if run.stopped:
         state = f"It stopped after {steps}: {run.stopped.reason}."
@@ -64,18 +66,18 @@ def progress(run: Run) -> str:
         state = f"It ended early, after {steps}, and saved its model."
     else:
         state = f"It is still going, or was killed: {steps} are logged."
-    return f"{state} {made:,} completions were made and executed in {hours:.2f} hours of training steps."
+    return f"{state} {made:,} completions were made and executed in {time} of training steps."
 
 
-def trend_sentence(run: Run, name: str, value: Callable[[Step], float | None], shown: Callable[[float], str]) -> str:
-    """Whether a value of the steps rose from the first to the last of them."""
+def trend_sentence(run: Run, name: str, value: Callable[[Step], float | None], shown: Callable[[float], str],
+                   change: Callable[[float], str]) -> str:
+    """Whether a value of the steps rose from the first to the last of them; `shown` and `change` format it."""
     found = trend([number for step in run.steps if (number := value(step)) is not None])
     if not found:
         return f"Fewer than {2 * FEWEST_COMPARED} steps have a {name}: too few to say whether it rises."
     low, high = found.interval
-    signed = f"{'+' if found.difference >= 0 else '-'}{shown(abs(found.difference))}"
-    test = (f"{signed}, 95 % interval {shown(low)} to {shown(high)}, p = {found.p:.2g}, Welch's t test over "
-            f"{found.steps} and {found.steps} steps")
+    test = (f"{change(found.difference)}, 95 % interval {change(low)} to {change(high)}, p = {found.p:.2g} by Welch's "
+            "t test over steps")
     return (f"The {name} {movement(found.difference, found.p)} from {shown(found.first)} in the first to "
             f"{shown(found.last)} in the last {found.steps} steps ({test}).")
 
@@ -132,11 +134,11 @@ def heldout_sentence(run: Run) -> str:
     low, high = found.interval
     sentence = (f"The held-out pass rate {movement(found.difference, found.p)} from {start} to "
                 f"{percent(last.pass_rate)} ({last.passed} of {last.n}) after step {last.step} "
-                f"({100 * found.difference:+.1f} points, 95 % interval {100 * low:+.1f} to {100 * high:+.1f}, "
+                f"({points(found.difference)}, 95 % interval {points(low)} to {points(high)}, "
                 f"{len(found.gained)} tasks gained and {len(found.lost)} lost, exact McNemar p = {found.p:.2g})")
     if found.p >= ALPHA:
-        sentence += (f"; {found.n} tasks show a difference of {100 * found.detectable:.1f} points or more four times "
-                     "in five")
+        sentence += (f"; {found.n} tasks show a difference of {100 * found.detectable:.1f} points or more "
+                     "four times in five")
     best = best_heldout([asdict(check) for check in run.checks])
     return f"{sentence}. The best check is that after step {best['step']}, {percent(best['pass_rate'])}."
 
@@ -149,11 +151,11 @@ def gap_sentence(run: Run) -> str:
     now = train_rate(metrics, *checks[-2:])
     if math.isnan(now):
         return ""
-    sentence = (f"Between the last two checks {percent(now)} of the training completions passed: "
-                f"{100 * (now - checks[-1]['pass_rate']):+.1f} points against the held-out rate")
+    sentence = (f"Between the last two checks {percent(now)} of the training completions passed, "
+                f"{above(now - checks[-1]['pass_rate'])} the held-out rate")
     before = train_rate(metrics, *checks[:2])
     if len(checks) > 2 and not math.isnan(before):
-        sentence += f", and {100 * (before - checks[1]['pass_rate']):+.1f} points at the first check after the start"
+        sentence += f" ({above(before - checks[1]['pass_rate'])} it at the first check after the start)"
     return (f"{sentence}. Training samples at temperature {run.constants.get('TEMPERATURE')}, the held-out check at "
             f"{run.constants.get('HELDOUT_TEMPERATURE')}: how the gap moves says more than its size.")
 
@@ -196,3 +198,11 @@ def at_steps(steps: Sequence[int]) -> str:
 
 def percent(rate: float) -> str:
     return f"{100 * rate:.1f} %"
+
+
+def points(difference: float) -> str:
+    return f"{100 * difference:+.1f} points"
+
+
+def above(difference: float) -> str:
+    return f"{100 * abs(difference):.1f} points {'above' if difference > 0 else 'below'}"

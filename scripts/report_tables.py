@@ -135,10 +135,10 @@ def by_task(visits: Iterable[Visit]) -> dict[str, list[Visit]]:
 
 
 def hardest(visits: Iterable[Visit]) -> list[Difficulty]:
-    """The tasks that passed most rarely, by the upper end of the interval of their pass rate."""
+    """The tasks that passed most rarely, by the upper end of the interval; of equals those seen last, trained most."""
     tasks = [Difficulty(task_id, len(each), sum(visit.passed for visit in each), sum(visit.n for visit in each),
                         each[-1].step) for task_id, each in by_task(visits).items()]
-    return sorted(tasks, key=lambda task: (task.at_most, task.task_id))[:ROWS]
+    return sorted(tasks, key=lambda task: (task.at_most, -task.last_step, task.task_id))[:ROWS]
 
 
 def gains(visits: Iterable[Visit], profile: Iterable[TaskProfile]) -> list[Gain]:
@@ -198,7 +198,8 @@ def find_evaluation(folder: Path, given: str) -> Evaluation | None:
 def read_evaluation(path: Path, folder: Path) -> Evaluation | None:
     """The rows of a results.json that concern the model of a folder; None where no row does."""
     results = parse_json(path.read_bytes(), str(path))
-    if not isinstance(results, dict) or not all(isinstance(results.get(name), list) for name in ("results", "comparisons")):
+    lists = ("results", "comparisons")
+    if not isinstance(results, dict) or not all(isinstance(results.get(name), list) for name in lists):
         raise InputError(f"{path} has no lists 'results' and 'comparisons': evaluate the model again")
     scores = [parse_record(ScoreRow, renamed(row), f"{path}: a result") for row in results["results"]]
     rows = [parse_record(ComparisonRow, row, f"{path}: a comparison") for row in results["comparisons"]]
