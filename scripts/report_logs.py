@@ -58,7 +58,7 @@ class Check:
     n: int
     passed: int
     pass_rate: float
-    interval: list[float]
+    interval: tuple[float, float]  # in the file, and here, a list
     gained: int
     lost: int
     p: float | None
@@ -264,6 +264,6 @@ def fits(value: Any, kind: Any) -> bool:
     arguments = get_args(kind)
     if get_origin(kind) is dict:
         return isinstance(value, dict) and all(fits(item, arguments[1]) for item in value.values())
-    if get_origin(kind) is list:
-        return isinstance(value, list) and all(fits(item, arguments[0]) for item in value)
+    if get_origin(kind) is tuple:
+        return isinstance(value, list) and len(value) == len(arguments) and all(map(fits, value, arguments))
     return any(value is None if each is type(None) else fits(value, each) for each in arguments)

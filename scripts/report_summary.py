@@ -177,7 +177,8 @@ def warnings(run: Run) -> list[str]:
         for alarm in alarms(metrics[:count]):
             said.setdefault(alarm.message, []).append(metrics[count - 1]["step"])
     for count in range(1, len(checks) + 1):
-        known = [step for step in metrics if step["step"] <= checks[count - 1]["step"]]
+        # A check is made before the line of its own step is written
+        known = [step for step in metrics if step["step"] < checks[count - 1]["step"]]
         gap = gap_warning(checks[:count], known).removeprefix("warning: ")
         if gap:
             said.setdefault(gap, []).append(checks[count - 1]["step"])

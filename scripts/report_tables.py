@@ -90,7 +90,7 @@ class ScoreRow:
     samples: int
     passed: int
     pass_at_1: float | None
-    interval: list[float]
+    interval: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class ComparisonRow:
     gained: int
     lost: int
     difference: float
-    interval: list[float]
+    interval: tuple[float, float]
     p: float
     p_holm: float
     sentence: str
@@ -184,7 +184,7 @@ def find_evaluation(folder: Path, given: str) -> Evaluation | None:
 
     Raises InputError where the folder that was given has no results of this model.
     """
-    places = [Path(given)] if given else [folder.parent / EVALUATION_FOLDER, folder / EVALUATION_FOLDER]
+    places = [Path(given)] if given else [folder.resolve().parent / EVALUATION_FOLDER, folder / EVALUATION_FOLDER]
     for path in (place / RESULTS_FILE for place in places):
         found = read_evaluation(path, folder) if path.is_file() else None
         if found:

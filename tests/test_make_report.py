@@ -27,10 +27,10 @@ HOSTILE = "</script><script>document.title='taken'</script><!--<script>\u2028\ud
 STATUSES = {"PASS": "pass", "PARTIAL": "wrong: no", "FAIL": "exception: <b>no</b>"}
 
 
-def metrics(step: int, **changes) -> dict:
+def metrics(number: int, **changes) -> dict:
     """A line of metrics.jsonl of a run that gets better."""
-    rate = 0.2 + 0.02 * step + 0.01 * (step % 3)
-    return {"step": step, "pass_rate": rate, "reward": rate - 0.1,
+    rate = 0.2 + 0.02 * number + 0.01 * (number % 3)
+    return {"step": number, "pass_rate": rate, "reward": rate - 0.1,
             "reward_parts": {"correctness": rate, "docstring": 0.02},
             "constant_groups": 0.25, "truncated": 0.0, "tokens_mean": 20.0, "tokens_max": 30, "completions": 4,
             "statuses": {"PASS": 2, "FAIL": 2}, "kinds": {"pass": 2, "exception": 2}, "weights_changed": 0.9,
@@ -286,6 +286,7 @@ def test_half_a_line_and_a_step_without_metrics_are_still_being_written(tmp_path
     ("{}", "metrics.jsonl line 2 has no 'step'"),
     (json.dumps(metrics(2, pass_rate="high")), "metrics.jsonl line 2: pass_rate is 'high'"),
     (json.dumps(metrics(2, kinds={"pass": None})), "metrics.jsonl line 2: kinds"),
+    (json.dumps(metrics(2, step=True)), "metrics.jsonl line 2: step is True"),
     (json.dumps(metrics(2, reward=float("inf"))), "metrics.jsonl line 2: reward is inf"),
 ])
 def test_a_broken_line_is_named(tmp_path, line, named):
@@ -294,6 +295,18 @@ def test_a_broken_line_is_named(tmp_path, line, named):
         file.write(line + "\n")
     with pytest.raises(InputError, match=re.escape(named)):
         read_run(folder)
+
+
+def test_a_broken_optional_log_is_named_too(tmp_path):
+    folder = write_run(tmp_path / "run")
+    write_lines(folder / "heldout.jsonl", [check(0, 4), {**check(6, 5), "interval": [0.1]}])
+    with pytest.raises(InputError, match="heldout.jsonl line 2: interval"):
+        read_run(folder)
+    (folder / "heldout.jsonl").unlink()
+    (folder / "completions.jsonl").write_text("no\n")
+    done = start(folder)
+    assert done.returncode == 2 and "completions.jsonl line 1 is no JSON" in done.stderr
+    assert done.stderr.count("\n") == 1 and not (folder / "report.html").exists()
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path):
