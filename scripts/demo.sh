@@ -6,8 +6,8 @@
 #   bash scripts/demo.sh --seed 1 --output-dir /tmp/demo1
 #   DEMO_PYTHON=python bash scripts/demo.sh               # with an interpreter that has the libraries
 #
-# Outputs: D/sft_model, D/rl_model, D/eval_results/comparison.md. The same command goes on where a stopped
-# one ended. Exit: 0 done; 2 bad input; 130 stopped by Ctrl-C; otherwise that of the stage that failed.
+# Outputs: D/sft_model, D/rl_model, D/eval_results/comparison.md, D/rl_model/report.html. The same command goes on where
+# a stopped one ended. Exit: 0 done; 2 bad input; 130 stopped by Ctrl-C; otherwise that of the stage that failed.
 set -euo pipefail
 
 scripts=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -81,9 +81,9 @@ print_summary() {
     awk '{ printf "| %s | %.0f | %.0f |\n", $1, $2, $3 + $4 }
          $1 != "environment" { wall += $2; cpu += $3 + $4 }
          END { printf "| all but the environment | %.0f | %.0f |\n", wall, cpu }' "$times"
-    printf '\nSFT model    %s\nRL model     %s\ncompletions  %s\ncomparison   %s\n' \
+    printf '\nSFT model    %s\nRL model     %s\ncompletions  %s\ncomparison   %s\nreport       %s\n' \
         "$output_dir/sft_model" "$output_dir/rl_model" "$output_dir/rl_model/completions.jsonl" \
-        "$output_dir/eval_results/comparison.md"
+        "$output_dir/eval_results/comparison.md" "$output_dir/rl_model/report.html"
 }
 
 main() {
@@ -107,6 +107,7 @@ main() {
     run_stage evaluation "$python" "$scripts/evaluate_models.py" --demo \
         --models "$output_dir/sft_model" "$output_dir/rl_model" --benchmarks "$tasks" \
         --output-dir "$output_dir/eval_results"
+    run_stage report "$python" "$scripts/make_report.py" "$output_dir/rl_model"    # now with the comparison
     print_summary
 }
 

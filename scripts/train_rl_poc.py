@@ -10,7 +10,8 @@ It neither makes the SFT model (demo_model.py does, in miniature) nor says wheth
 Inputs:  MODEL_PATH; MBPP and HumanEval from the hub or DATA_DIR; task files (TRAIN_FILES, HELDOUT).
 Outputs: OUTPUT_DIR with the model and tokenizer, config.json (every constant, beside the model's own keys),
          tasks.jsonl, metrics.jsonl (a line a step), completions.jsonl (a line a completion),
-         heldout.jsonl (a line a check), checkpoint-*, STOPPED.json (only while a run is unfinished).
+         heldout.jsonl (a line a check), checkpoint-*, STOPPED.json (only while a run is unfinished),
+         report.html (make_report.py writes it at the end, and at any time before).
 Exit:    0 trained; 1 stopped by a fault; 2 bad input; 128 + n stopped by signal n, with a checkpoint.
 """
 
@@ -437,6 +438,13 @@ def train(trainer: Any, checkpoint: Path | None, stop: StopSignal) -> None:
         sys.exit(128 + stop.number if stop.number else 1)
 
 
+def write_report() -> None:
+    """Runs make_report.py on the run's logs; the run is worth no less where that fails."""
+    command = [sys.executable, str(Path(__file__).with_name("make_report.py")), OUTPUT_DIR]
+    if subprocess.run(command, check=False).returncode:
+        print(f"warning: no report was written; try again with\npython scripts/make_report.py {OUTPUT_DIR}", flush=True)
+
+
 def main() -> None:
     stop = StopSignal().install()
     processes, gpus, values = int(os.environ.get("WORLD_SIZE", "1")), visible_gpus(), constants(globals())
@@ -475,6 +483,7 @@ def run(sandbox: Sandbox, stop: StopSignal, gpus: int, processes: int, values: d
     save_policy(trainer, OUTPUT_DIR)
     if trainer.accelerator.is_main_process:
         trainer.run_log.write_constants(values)
+        write_report()
     print(f"saved    {OUTPUT_DIR}; compare it with the model that it came from:\n"
           f"python scripts/evaluate_models.py --models {MODEL_PATH} {OUTPUT_DIR}")
 

@@ -37,6 +37,11 @@ HELPERS = {
     "run_control": {"code_tasks", "eval_statistics"},
     "rewards": {"code_tasks", "run_control", "sandbox"},
     "code_trainer": {"code_tasks", "rewards", "run_control"},
+    "report_logs": {"run_control", "script_constants"},
+    "report_summary": {"eval_statistics", "report_logs", "run_control"},
+    "report_plots": {"report_logs", "run_control"},
+    "report_tables": {"eval_statistics", "report_logs", "script_constants"},
+    "report_browser": {"report_logs"},
     "reward_llm_judge": {"code_tasks", "rewards", "run_control", "sandbox", "script_constants"},
     "plan_memory": {"code_tasks", "script_constants"},
 }
@@ -44,7 +49,8 @@ HELPERS = {
 COMMANDS = {"train_rl_poc", "evaluate_models", "create_synthetic_data", "make_report", "demo_model"}
 # Helpers that scripts import inside functions only: they are heavy, or belong to one choice of a run.
 LATE = {"code_trainer", "reward_llm_judge"}
-HEAVY = {"torch", "trl", "transformers", "datasets", "numpy", "scipy", "matplotlib", "accelerate", "peft", "tqdm"}
+HEAVY = {"torch", "trl", "transformers", "datasets", "numpy", "scipy", "matplotlib", "accelerate", "peft", "tqdm",
+         "jinja2"}
 HEAVY_AT_TOP = {"code_trainer"}  # subclasses TRL's trainer, and is LATE itself
 OPTIONAL = {"sandbox_values": {"numpy"}}  # used where it is installed
 STARTED_BY_THE_SANDBOX = {"sandbox_judge", "sandbox_zygote"}  # their argument is no flag

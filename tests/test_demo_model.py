@@ -180,24 +180,25 @@ def test_demo_runs_the_stages_in_order_on_one_folder(demo, tmp_path):
     out, err = run.communicate(timeout=60)
     assert run.returncode == 0, err
     calls = [line for line in out.splitlines() if line.startswith("RUN")]
-    stages = ["demo_model.py", "train_rl_poc.py", "evaluate_models.py"]
-    assert [stage in call for stage, call in zip(stages, calls, strict=True)] == [True] * 3
+    stages = ["demo_model.py", "train_rl_poc.py", "evaluate_models.py", "make_report.py"]
+    assert [stage in call for stage, call in zip(stages, calls, strict=True)] == [True] * 4
     folder = tmp_path / "my demo"
     assert "--seed 3" in calls[0] and "--seed 3" in calls[1]
     assert f"--models {folder}/sft_model {folder}/rl_model" in calls[2]
     assert f"--output-dir {folder}/eval_results" in calls[2] and f"{folder}/heldout_tasks.jsonl" in calls[2]
+    assert f"{folder}/rl_model" in calls[3]
     summary = out[out.index("THE TABLE"):]
     assert all(f"| {stage} |" in summary for stage in ("SFT", "GRPO", "evaluation"))
-    assert f"{folder}/eval_results/comparison.md" in summary
+    assert f"{folder}/eval_results/comparison.md" in summary and f"{folder}/rl_model/report.html" in summary
 
 
 @pytest.mark.parametrize(("script", "stage"), [("demo_model.py", "SFT"), ("train_rl_poc.py", "GRPO"),
-                                               ("evaluate_models.py", "evaluation")])
+                                               ("evaluate_models.py", "evaluation"), ("make_report.py", "report")])
 def test_demo_stops_at_the_first_failing_stage(demo, script, stage):
     run = demo(FAIL_AT=script)
     out, err = run.communicate(timeout=60)
     assert run.returncode == 7 and f"stage '{stage}' failed with exit code 7" in err
-    assert out.rstrip().splitlines()[-1].startswith("RUN") and script in out and "THE TABLE" not in out
+    assert out.rstrip().splitlines()[-1].startswith("RUN") and script in out.rstrip().splitlines()[-1]
 
 
 def test_demo_stops_cleanly_on_ctrl_c(demo, tmp_path):

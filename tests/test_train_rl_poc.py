@@ -208,6 +208,10 @@ def test_a_run_logs_every_step_and_check(straight):
     assert log.rstrip().endswith("evaluate_models.py --models model straight")
 
 
+def test_a_run_ends_with_its_report(straight):
+    assert "It is finished" in (straight / "report.html").read_text(encoding="utf-8")
+
+
 def test_the_best_checkpoint_is_kept(straight):
     checks = lines(straight / "heldout.jsonl")
     best = max(checks, key=lambda record: record["pass_rate"])

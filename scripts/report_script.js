@@ -1,0 +1,111 @@
+"use strict";
+// The browser of completions. What a model wrote reaches the page through textContent alone, never as markup.
+
+const data = document.getElementById("data");
+if (data) start(JSON.parse(data.textContent));
+
+function start(groups) {
+  const field = Object.fromEntries(["from", "to", "task", "status"].map((id) => [id, document.getElementById(id)]));
+  const filters = document.getElementById("filters");
+  const previous = document.getElementById("previous");
+  const next = document.getElementById("next");
+  let found = groups;
+  let place = 0;
+
+  function matches(group) {
+    const task = field.task.value.trim().toLowerCase();
+    return group.step >= Number(field.from.value || -Infinity)
+      && group.step <= Number(field.to.value || Infinity)
+      && group.task.toLowerCase().includes(task)
+      && (!field.status.value || group.completions.some((each) => each.status === field.status.value));
+  }
+
+  function filter() {
+    found = groups.filter(matches);
+    place = 0;
+    show();
+  }
+
+  function show() {
+    const position = document.getElementById("position");
+    previous.disabled = place === 0;
+    next.disabled = place >= found.length - 1;
+    position.textContent = found.length ? `group ${place + 1} of ${found.length}` : "no group on this page matches";
+    document.getElementById("group").replaceChildren(...(found.length ? groupElements(found[place]) : []));
+  }
+
+  function move(by) {
+    place = Math.min(Math.max(place + by, 0), Math.max(found.length - 1, 0));
+    show();
+  }
+
+  previous.addEventListener("click", () => move(-1));
+  next.addEventListener("click", () => move(1));
+  filters.addEventListener("input", filter);
+  filters.addEventListener("submit", (event) => event.preventDefault());
+  filters.addEventListener("reset", () => setTimeout(filter));
+  document.addEventListener("keydown", (event) => {
+    const typing = event.target.closest("input, select, textarea");
+    if (typing || event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    if (event.key === "ArrowLeft") move(-1);
+    if (event.key === "ArrowRight") move(1);
+  });
+  for (const button of document.querySelectorAll("button[data-task]")) {
+    button.addEventListener("click", () => {
+      filters.reset();
+      field.task.value = button.dataset.task;
+      document.getElementById("completions").scrollIntoView();
+    });
+  }
+  document.getElementById("browser").hidden = false;
+  show();
+}
+
+function element(name, className, text) {
+  const made = document.createElement(name);
+  if (className) made.className = className;
+  if (text !== undefined) made.textContent = text;
+  return made;
+}
+
+function groupElements(group) {
+  const passed = group.completions.filter((each) => each.status === "PASS").length;
+  const use = group.used ? "" : ", left out of the update: its members do not differ";
+  const title = element("h3", "", `Step ${group.step}, group ${group.group}: ${group.task}`);
+  const outcome = element("p", "quiet", `${passed} of ${group.completions.length} passed${use}`);
+  const prompt = element("details");
+  prompt.append(element("summary", "", "Prompt"), element("pre", "", group.prompt || "no tasks.jsonl names it"));
+  const members = element("div", "members");
+  members.append(...group.completions.map(completionElement));
+  return [title, outcome, prompt, members];
+}
+
+function completionElement(completion, index) {
+  const known = ["PASS", "PARTIAL", "FAIL", "INFRA"].includes(completion.status) ? completion.status : "";
+  const article = element("article", `completion ${known}`);
+  const [passed, total] = completion.tests;
+  const reason = completion.status === "PASS" ? "" : `: ${completion.reason}`;
+  article.append(element("h4", "", `${index + 1}. ${completion.status}${reason}`));
+  article.append(facts([
+    `reward ${number(completion.reward)}`,
+    `advantage ${number(completion.advantage)}`,
+    `${passed} of ${total} tests`,
+    `${completion.tokens} tokens${completion.truncated ? ", truncated" : ""}`,
+  ]));
+  article.append(facts(Object.entries(completion.parts).map(([name, value]) => `${name.replaceAll("_", " ")} ${number(value)}`)));
+  article.append(element("pre", "", completion.text));
+  for (const [title, text] of [["Code that was run", completion.code], ["Output", completion.output]]) {
+    if (text) article.append(element("h5", "", title), element("pre", "", text));
+  }
+  return article;
+}
+
+function facts(texts) {
+  const list = element("ul", "facts");
+  list.append(...texts.map((text) => element("li", "", text)));
+  return list;
+}
+
+function number(value) {
+  return value === null ? "none" : (value >= 0 ? "+" : "") + value.toFixed(3);
+}
