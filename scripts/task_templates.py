@@ -297,6 +297,17 @@ def generate_tasks(num: int, seed: int, split: str = "train") -> list[Task]:
     return tasks
 
 
+def fresh_inputs(task_id: str, num: int, seed: int) -> list:
+    """`num` inputs for a task made here, drawn as those of its tests were; [] for another task's id."""
+    kind, *parts = task_id.split("/")[1:] or [""]
+    domain = next((domain for domain in DOMAINS if task_id.startswith(f"{domain.name}/{kind}")), None)
+    pairs = [part.partition("=")[::2] for part in parts]
+    if domain is None or kind.count("-") != 2 or not {name for name, _ in pairs} <= set(CONSTANTS):
+        return []
+    rng, constants = random.Random(seed), {name: int(text) if text.isdigit() else text for name, text in pairs}
+    return [domain.sample_input(rng, constants) for _ in range(num)]
+
+
 def kinds(split: str) -> list[Kind]:
     """Every composition of `split`, in the order of the tables."""
     every = (Kind(domain, *parts) for domain in DOMAINS
