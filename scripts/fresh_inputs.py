@@ -117,7 +117,7 @@ def perturbed(value: object, rng: random.Random) -> object:
     if isinstance(value, (int, float)):
         return perturbed_number(value, rng)
     if isinstance(value, str):
-        return "".join(perturbed_letter(letter, rng) for letter in value)
+        return perturbed_text(value, rng)
     if isinstance(value, dict):
         return {key: perturbed(item, rng) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -134,12 +134,16 @@ def perturbed_number(value: int | float, rng: random.Random) -> int | float:
     return type(value)(near if value > 0 else -near)
 
 
-def perturbed_letter(letter: str, rng: random.Random) -> str:
-    """The letter, or one near it of the same class; signs and blanks stay."""
-    for first, last in ("az", "AZ", "19"):
-        if first <= letter <= last:
-            return chr(min(max(ord(letter) + rng.randint(-1, 1), ord(first)), ord(last)))
-    return letter
+def perturbed_text(text: str, rng: random.Random) -> str:
+    """The text with other ones of its own digits; where it has none, of its own small or capital letters.
+
+    So "0110" stays binary, "5 apples and 6 oranges" fruit, and brackets, signs and blanks stay where they are.
+    """
+    classes = (str.isdigit,) if any(map(str.isdigit, text)) else (str.islower, str.isupper)
+    for belongs in classes:
+        own = [letter for letter in text if belongs(letter)]
+        text = "".join(rng.choice(own) if belongs(letter) else letter for letter in text)
+    return text
 
 
 def perturbed_items(items: list, rng: random.Random) -> list:

@@ -17,6 +17,7 @@ from task_examples import UNKNOWN, Example, literal
 FEW_EXAMPLES = 2  # that make a case; one may be what the task itself treats apart
 LARGE = 4  # leaves of an input that no task treats apart: one such example makes a case
 SMALL = 3  # base cases are about whole numbers up to it, of either sign
+MAX_EXAMPLES = 50  # that are looked for
 MAX_DEPTH = 8  # of names and calls followed to an argument
 MAX_SIZE = 10_000  # leaves and characters of a value that is followed
 # What code may do to an argument before it looks the answer up; all cheap for values of MAX_SIZE.
@@ -37,10 +38,18 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Scope:
-    """What the names in a function stand for: constants of the module, arguments, names assigned once."""
+class Function:
+    """A function of the code: its parameters, its nodes, and the names that it, or the module, assigns once."""
 
+    parameters: ast.arguments
     nodes: list[ast.AST]
+    assigned: Mapping[str, ast.expr]
+
+
+@dataclass(frozen=True)
+class Scope:
+    """A function as if it were called with the arguments of one example."""
+
     assigned: Mapping[str, ast.expr]
     values: Mapping[str, object]
 
@@ -51,16 +60,18 @@ def hard_coded_lines(tree: ast.Module, entry_point: str, examples: list[Example]
     Only what the entry point reaches counts, so that a program may bring its own tests along. An input that base
     cases are about (0, 1, "", []) proves nothing, nor does a table that is mostly about other inputs.
     """
-    known = [example for example in examples if example.expected is not UNKNOWN]
+    known = [example for example in examples if example.expected is not UNKNOWN][:MAX_EXAMPLES]
     program = reachable(tree, entry_point)
+    nodes = all_nodes(program)
+    functions, tables = find_functions(program), find_tables(nodes)
     held: dict[Place, set[int]] = {}
     for number, example in enumerate(known):
-        for place in [*special_cases(program, example), *table_rows(program, example)]:
+        for place in [*special_cases(functions, example), *table_rows(tables, example)]:
             held.setdefault(place, set()).add(number)
     cases = {place: numbers for place, numbers in held.items() if 2 * len(numbers) > place.inputs}
     memorised = set().union(*cases.values())
     enough = len(memorised) >= FEW_EXAMPLES or any(size(known[number].arguments) >= LARGE for number in memorised)
-    return sorted({place.line for place in cases if enough} | set(digest_lookups(program)))
+    return sorted({place.line for place in cases if enough} | set(digest_lookups(nodes)))
 
 
 def reachable(tree: ast.Module, entry_point: str) -> list[ast.stmt]:
@@ -69,14 +80,17 @@ def reachable(tree: ast.Module, entry_point: str) -> list[ast.stmt]:
     for statement in tree.body:
         for name in bound(statement):
             binding.setdefault(name, []).append(statement)
-    found, pending = [], list(binding.get(entry_point, tree.body))
+    if entry_point not in binding:
+        return tree.body
+    names, pending, found = {entry_point}, [entry_point], {}
     while pending:
-        statement = pending.pop()
-        if statement not in found:
-            found.append(statement)
-            read = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)}
-            pending += [other for name in read for other in binding.get(name, ())]
-    return found
+        for statement in binding.get(pending.pop(), ()):
+            if statement not in found:
+                found[statement] = True
+                read = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)} - names
+                names |= read
+                pending += read
+    return list(found)
 
 
 def bound(statement: ast.stmt) -> set[str]:
@@ -91,17 +105,16 @@ def bound(statement: ast.stmt) -> set[str]:
     return {node.id for node in ast.walk(statement) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
 
 
-def scopes(program: list[ast.stmt], example: Example) -> Iterator[Scope]:
-    """Every function that can take the example's arguments, as if it were called with them."""
+def find_functions(program: list[ast.stmt]) -> list[Function]:
+    """Every function and lambda."""
     definitions = (*FUNCTIONS, ast.ClassDef)
     module = assigned_once(all_nodes([part for part in program if not isinstance(part, definitions)]))
+    found = []
     for function in all_nodes(program):
-        values = bind(function.args, example.arguments) if isinstance(function, FUNCTIONS) else {}
-        if values:
+        if isinstance(function, FUNCTIONS):
             nodes = list(ast.walk(function))
-            stored = stores(nodes)
-            yield Scope(nodes, {**module, **assigned_once(nodes)},
-                        {name: value for name, value in values.items() if name not in stored})
+            found.append(Function(function.args, nodes, {**module, **assigned_once(nodes)}))
+    return found
 
 
 def all_nodes(statements: list[ast.stmt]) -> list[ast.AST]:
@@ -133,10 +146,12 @@ def assigned_once(nodes: list[ast.AST]) -> dict[str, ast.expr]:
     return found
 
 
-def special_cases(program: list[ast.stmt], example: Example) -> Iterator[Place]:
+def special_cases(functions: list[Function], example: Example) -> Iterator[Place]:
     """Where a condition singles out the example's input and its answer follows as a literal."""
-    for scope in scopes(program, example):
-        for node in scope.nodes:
+    for function in functions:
+        values, stored = bind(function.parameters, example.arguments), stores(function.nodes)
+        scope = Scope(function.assigned, {name: value for name, value in values.items() if name not in stored})
+        for node in function.nodes if values else ():
             if isinstance(node, (ast.If, ast.IfExp)):
                 answered = (same(literal(node.body), example.expected) if isinstance(node, ast.IfExp)
                             else answers(node.body, example))
@@ -219,11 +234,11 @@ def value_of(node: ast.expr | None, scope: Scope, depth: int = 0) -> object:
     if isinstance(node, (ast.Tuple, ast.List)):
         items = [value_of(item, scope, depth + 1) for item in node.elts]
         return UNKNOWN if UNKNOWN in items else bounded(tuple(items) if isinstance(node, ast.Tuple) else items)
-    if isinstance(node, ast.JoinedStr):
-        parts = [value_of(getattr(part, "value", part), scope, depth + 1) if isinstance(part, ast.FormattedValue)
-                 else literal(part) for part in node.values]
-        return UNKNOWN if UNKNOWN in parts else bounded("".join(map(str, parts)))
     try:
+        if isinstance(node, ast.JoinedStr):
+            parts = [value_of(part.value, scope, depth + 1) if isinstance(part, ast.FormattedValue) else literal(part)
+                     for part in node.values]
+            return UNKNOWN if UNKNOWN in parts else bounded("".join(map(str, parts)))
         if isinstance(node, ast.Subscript):
             whole, index = value_of(node.value, scope, depth + 1), literal(node.slice)
             return UNKNOWN if whole is UNKNOWN or index is UNKNOWN else whole[index]
@@ -248,14 +263,20 @@ def pattern_values(pattern: ast.pattern) -> list[object]:
     return [] if value is UNKNOWN else [value]
 
 
-def table_rows(program: list[ast.stmt], example: Example) -> Iterator[Place]:
+def table_rows(tables: list[tuple[Place, list]], example: Example) -> Iterator[Place]:
     """The tables that hold the example's input with its answer, or that are searched for its input."""
-    nodes = all_nodes(program)
-    names = assigned_once(nodes)
+    possible = list(forms(example))
+    return (place for place, rows in tables if any(holds(row, example, possible) for row in rows))
+
+
+def find_tables(nodes: list[ast.AST]) -> list[tuple[Place, list[tuple[object, object]]]]:
+    """Every table with its rows."""
+    names, found = assigned_once(nodes), []
     for node in nodes:
         rows = rows_of(node, names)
-        if any(holds(row, example) for row in rows):
-            yield Place(node.lineno, len(rows))
+        if rows:
+            found.append((Place(node.lineno, len(rows)), rows))
+    return found
 
 
 def rows_of(node: ast.AST, names: Mapping[str, ast.expr]) -> list[tuple[object, object]]:
@@ -272,29 +293,30 @@ def rows_of(node: ast.AST, names: Mapping[str, ast.expr]) -> list[tuple[object, 
     return []
 
 
-def holds(row: tuple[object, object], example: Example) -> bool:
+def holds(row: tuple[object, object], example: Example, possible: list[object]) -> bool:
     """Whether a row has the example's input, or what a KEY_FUNCTION makes of it, and its answer."""
     key, answer = row
     answered = answer is UNKNOWN or same(answer, example.expected)
-    return answered and telling(key) and any(alike(form, key) for form in forms(example))
+    return answered and telling(key) and any(alike(form, key) for form in possible)
 
 
 def forms(example: Example) -> Iterator[object]:
     """The keys under which a table may hold an example's input."""
     arguments = example.arguments
-    yield from (arguments, str(arguments))
+    yield arguments
+    calls = [(str, arguments)]
     if len(arguments) == 1:
         yield arguments[0]
-        for function in KEY_FUNCTIONS.values():
-            try:
-                yield function(arguments[0])
-            except KEY_ERRORS:
-                continue
+        calls += [(function, arguments[0]) for function in KEY_FUNCTIONS.values()]
+    for function, value in calls:
+        try:
+            yield function(value)
+        except KEY_ERRORS:
+            continue
 
 
-def digest_lookups(program: list[ast.stmt]) -> Iterator[int]:
+def digest_lookups(nodes: list[ast.AST]) -> Iterator[int]:
     """The lines that compare a digest with a literal, or look one up in a table of literals."""
-    nodes = all_nodes(program)
     names = assigned_once(nodes)
     for node in nodes:
         if isinstance(node, ast.Compare) and isinstance(node.ops[0], (ast.Eq, ast.In)):

@@ -34,7 +34,7 @@ def surroundings_lines(tree: ast.Module) -> list[int]:
     """The lines that use something SUSPECT or count calls; what `if __name__ == "__main__":` runs is left out."""
     imported, lines = imports(tree), set()
     for statement in tree.body:
-        if isinstance(statement, ast.If) and "__name__" in ast.unparse(statement.test):
+        if isinstance(statement, ast.If) and "__name__" in names_in(statement.test):
             continue
         nodes = list(ast.walk(statement))
         inner = {id(node.value) for node in nodes if isinstance(node, ast.Attribute)}
@@ -42,6 +42,10 @@ def surroundings_lines(tree: ast.Module) -> list[int]:
         for function in (node for node in nodes if isinstance(node, FUNCTIONS)):
             lines |= set(counted_calls(list(ast.walk(function))))
     return sorted(lines)
+
+
+def names_in(node: ast.AST) -> set[str]:
+    return {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)}
 
 
 def imports(tree: ast.Module) -> dict[str, str]:
@@ -82,11 +86,16 @@ def begins_with(name: str, names: tuple[str, ...]) -> bool:
 def counted_calls(inside: list[ast.AST]) -> Iterator[int]:
     """The lines of a function that count something which outlives the call, and compare it."""
     shared = {name for node in inside if isinstance(node, ast.Global) for name in node.names}
-    compared = {ast.unparse(side) for node in inside if isinstance(node, ast.Compare)
-                for side in (node.left, *node.comparators) if isinstance(side, (ast.Name, ast.Attribute))}
-    own = inside[0].name
+    compared = {written(side) for node in inside if isinstance(node, ast.Compare)
+                for side in (node.left, *node.comparators)}
     for node in inside:
-        if isinstance(node, ast.AugAssign) and isinstance(node.target, (ast.Name, ast.Attribute)):
-            target = ast.unparse(node.target)
-            if target in compared and (target in shared or target.startswith(own + ".")):
-                yield node.lineno
+        name = written(node.target) if isinstance(node, ast.AugAssign) else ""
+        if name and name in compared and (name in shared or name.startswith(inside[0].name + ".")):
+            yield node.lineno
+
+
+def written(node: ast.expr) -> str:
+    """A name, or a name with one attribute, as it is written; "" for any other expression."""
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+        return f"{node.value.id}.{node.attr}"
+    return node.id if isinstance(node, ast.Name) else ""
