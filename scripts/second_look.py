@@ -100,10 +100,10 @@ def look(task: Task, code: str, fresh: FreshInputs, verdicts: list[Verdict]) -> 
         call = f"{task.entry_point}({', '.join(map(repr, arguments))})"
         findings.append(Finding(FAILS, f"{call[:MAX_SHOWN]} ({fresh.origin}): {verdict.reason}; "
                                        f"{len(failing)} of {len(verdicts)} inputs fail"))
-    unchecked = "" if any(verdict.status == "PASS" for verdict in verdicts) else NO_VERDICT
-    if any(verdict.status == "INFRA" for verdict in verdicts):
-        unchecked = NO_VERDICT
-    return Look((*findings, *code_findings(task, code)), unchecked if verdicts else NO_INPUTS)
+    tried = any(verdict.status == "PASS" or verdict.kind in FAILURES for verdict in verdicts)
+    lost = any(verdict.status == "INFRA" for verdict in verdicts)
+    unchecked = NO_INPUTS if not verdicts else NO_VERDICT if lost or not tried else ""
+    return Look((*findings, *code_findings(task, code)), unchecked)
 
 
 def code_findings(task: Task, code: str) -> list[Finding]:

@@ -120,7 +120,7 @@ def test_other_ways_to_hold_answers_ready(code, lines):
     "def f(x):\n    if x == []:\n        return []\n    if len(x) == 1:\n        return x\n    return sorted(x)",
     "def f(x):\n    return sorted(x)\n\nfor i, o in [([3, 1, 2], [1, 2, 3]), ([9, 8, 7, 5], [5, 7, 8, 9])]:\n"
     "    assert f(i) == o",
-    "def f(x):\n    return sorted(x) if " + " + ".join(["1"] * 3000) + " else []",
+    "def f(x):\n    return sorted(x) if " + " + ".join(["1"] * 1500) + " else []",
     "def f(x):\n    return sorted(x)\n\ndef test_f():\n    if f([3, 1, 2]) == [1, 2, 3]:\n        return [5, 7, 8, 9]",
     "def f(x):\n    seen = {1: [1, 2, 3], 2: [5, 7, 8, 9], 3: [0], 4: [7]}\n    return sorted(x)",
     "def f(x):\n    for i in range(len(x)):\n        if x[i] == 3:\n            y = [1, 2, 3]\n    return sorted(x)",
@@ -197,6 +197,11 @@ def test_a_row_of_the_hub_gives_its_inputs():
     assert published_row(row, lambda _: task).inputs == [[1], [(2,)]]
 
 
+def test_few_possible_inputs_are_no_reason_to_repeat_the_test():
+    task = Task("own/4", "p", "assert f(5) == 5\nassert f(6) == 6\n", "f", solution="def f(x):\n    return x")
+    assert {x for [x] in fresh_inputs(task, {}, 20, seed=0).inputs} == {2, 3, 4, 7, 8, 9}
+
+
 @pytest.mark.parametrize("value", [
     0, 5, -5, 1.5, True, None, "Ab 12", "()", "0110", [1, 2, 9], [9, 2, 1], (3, "a", None), {"k": 1}, {1, 20},
     [[1, 2], [3]], [],
@@ -239,16 +244,29 @@ def test_examples_of_a_test(test, expected):
     assert [(*example.arguments, example.expected, example.plain) for example in found] == expected
 
 
-@pytest.mark.parametrize("reasons, findings, unchecked", [
-    (["pass", "pass"], 0, ""), (["pass", "wrong: x"], 1, ""), (["timeout: 2 s", "pass"], 0, ""),
-    (["timeout: 2 s", "memory"], 0, NO_VERDICT), (["infra: lost", "pass"], 0, NO_VERDICT), ([], 0, NO_INPUTS),
+def test_inputs_that_can_only_be_tried_beside_the_code_are_dropped():
+    class Shared:
+        def run(self, programs):
+            return [Verdict("PASS", "pass", 1, 1, 0.0, "shared") for _ in programs]
+
+    [found] = SecondLook(Shared(), {}, num=4, seed=0).look_at([(SORTING, SORTING.solution)])
+    assert found.unchecked == NO_INPUTS and not found.checked
+
+
+@pytest.mark.parametrize("origin, reasons, findings, unchecked", [
+    ("EvalPlus", ["pass", "pass"], 0, ""), ("EvalPlus", ["pass", "wrong: x"], 1, ""),
+    ("generator", ["exception: x", "pass"], 1, ""), ("perturbed", ["pass", "wrong: x"], 0, ""),
+    ("perturbed", ["wrong: x", "wrong: x"], 1, ""), ("EvalPlus", ["timeout: 2 s", "pass"], 0, ""),
+    ("EvalPlus", ["timeout: 2 s", "memory"], 0, NO_VERDICT), ("EvalPlus", ["infra: lost", "pass"], 0, NO_VERDICT),
+    ("EvalPlus", [], 0, NO_INPUTS),
 ])
-def test_only_wrong_answers_and_exceptions_are_flagged(reasons, findings, unchecked):
+def test_only_wrong_answers_and_exceptions_are_flagged(origin, reasons, findings, unchecked):
     status = {"pass": "PASS", "wrong": "PARTIAL", "infra": "INFRA"}
     verdicts = [Verdict(status.get(reason.partition(":")[0], "FAIL"), reason, 0, 1, 0.0, "separate")
                 for reason in reasons]
-    found = look(SORTING, SORTING.solution, FreshInputs("EvalPlus", [[1]] * len(reasons), ""), verdicts)
+    found = look(SORTING, SORTING.solution, FreshInputs(origin, [[1]] * len(reasons), ""), verdicts)
     assert (len(found.findings), found.unchecked) == (findings, unchecked)
+    assert found.checked == (not unchecked)
 
 
 # The command
