@@ -298,14 +298,13 @@ def generate_tasks(num: int, seed: int, split: str = "train") -> list[Task]:
 
 
 def fresh_inputs(task_id: str, num: int, seed: int) -> list:
-    """`num` inputs for a task made here, drawn as those of its tests were; [] for another task's id."""
-    kind, *parts = task_id.split("/")[1:] or [""]
-    domain = next((domain for domain in DOMAINS if task_id.startswith(f"{domain.name}/{kind}")), None)
-    pairs = [part.partition("=")[::2] for part in parts]
-    if domain is None or kind.count("-") != 2 or not {name for name, _ in pairs} <= set(CONSTANTS):
-        return []
-    rng, constants = random.Random(seed), {name: int(text) if text.isdigit() else text for name, text in pairs}
-    return [domain.sample_input(rng, constants) for _ in range(num)]
+    """`num` inputs for a task made here, drawn as those of its tests were; [] for the id of any other task."""
+    rng, name = random.Random(seed), "/".join(task_id.split("/")[:2])
+    for kind in (kind for split in ("train", "heldout") for kind in kinds(split) if kind.name == name):
+        for constants in kind.instances():
+            if name_task(kind, constants) == task_id:
+                return [kind.domain.sample_input(rng, constants) for _ in range(num)]
+    return []
 
 
 def kinds(split: str) -> list[Kind]:
@@ -343,10 +342,14 @@ def make_task(problem: Problem, rng: random.Random) -> Task | None:
     tests = choose_tests(problem, rng)
     if tests is None:
         return None
-    constants = "".join(f"/{name}={value}" for name, value in problem.constants.items())
-    return Task(task_id=problem.kind.name + constants, prompt=write_prompt(problem), test=tests,
+    return Task(task_id=name_task(problem.kind, problem.constants), prompt=write_prompt(problem), test=tests,
                 entry_point=problem.function, solution=write_solution(problem), source="templates",
                 split=problem.kind.split)
+
+
+def name_task(kind: Kind, constants: dict) -> str:
+    """The task_id of a kind with its constants."""
+    return kind.name + "".join(f"/{name}={value}" for name, value in constants.items())
 
 
 def write_goal(problem: Problem) -> str:
