@@ -55,14 +55,15 @@ def _equal(out, expected):
     return _close(out, expected, {atol} or (1e-6 if _floats(expected) else 0))
 
 
-def _agrees(out, *args):
-    expected = _oracle[{entry_point!r}](*copy.deepcopy(args))
+def _agrees(out, expected, *args):
     return {rule}
 
 
 # As one string: a syntax tree of a thousand inputs takes longer to build than the inputs to run.
 for _arguments in eval({inputs}):
-    assert _agrees({entry_point}(*copy.deepcopy(_arguments)), *_arguments)
+    _expected = _oracle[{entry_point!r}](*copy.deepcopy(_arguments))
+    assert _agrees(_out := {entry_point}(*copy.deepcopy(_arguments)), _expected, *_arguments), {{
+        "got": _out, "expected": _expected}}
 """
 
 
@@ -73,15 +74,25 @@ def plus_test(task_id: str, entry_point: str, reference: str, inputs: list[list]
     `reference` is a complete program, `atol` the row's absolute tolerance; `assertions` calls the entry point
     with literals, whose types the inputs get back. Raises SyntaxError where `assertions` is no Python.
     """
+    return oracle_test(task_id, entry_point, reference, typed_inputs(task_id, entry_point, inputs, assertions), atol)
+
+
+def oracle_test(task_id: str, entry_point: str, reference: str, inputs: list[list], atol: float) -> str:
+    """plus_test for inputs that have the types the function takes; `task_id` chooses among RULES."""
+    return PROGRAM.format(reference=ascii(reference), entry_point=entry_point, atol=atol,
+                          rule=RULES.get(task_id, "_equal(out, expected)"), inputs=ascii(ascii(inputs)))
+
+
+def typed_inputs(task_id: str, entry_point: str, inputs: list[list], assertions: str = "") -> list[list]:
+    """Published inputs with the types that JSON took from them, as `assertions` has them."""
     examples = example_arguments(assertions, entry_point)
-    restored_inputs = []
+    typed = []
     for arguments in inputs:
         if task_id in SPELLED_NUMBERS:
             arguments = [ast.literal_eval(str(value)) for value in arguments]
-        restored_inputs.append([restore(value, [example[place] for example in examples])
-                                for place, value in enumerate(arguments)])
-    return PROGRAM.format(reference=ascii(reference), entry_point=entry_point, atol=atol,
-                          rule=RULES.get(task_id, "_equal(out, expected)"), inputs=ascii(ascii(restored_inputs)))
+        typed.append([restore(value, [example[place] for example in examples])
+                      for place, value in enumerate(arguments)])
+    return typed
 
 
 def example_arguments(assertions: str, entry_point: str) -> list[list]:

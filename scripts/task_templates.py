@@ -297,6 +297,16 @@ def generate_tasks(num: int, seed: int, split: str = "train") -> list[Task]:
     return tasks
 
 
+def fresh_inputs(task_id: str, num: int, seed: int) -> list:
+    """`num` inputs for a task made here, drawn as those of its tests were; [] for the id of any other task."""
+    rng, name = random.Random(seed), "/".join(task_id.split("/")[:2])
+    for kind in (kind for split in ("train", "heldout") for kind in kinds(split) if kind.name == name):
+        for constants in kind.instances():
+            if name_task(kind, constants) == task_id:
+                return [kind.domain.sample_input(rng, constants) for _ in range(num)]
+    return []
+
+
 def kinds(split: str) -> list[Kind]:
     """Every composition of `split`, in the order of the tables."""
     every = (Kind(domain, *parts) for domain in DOMAINS
@@ -332,10 +342,14 @@ def make_task(problem: Problem, rng: random.Random) -> Task | None:
     tests = choose_tests(problem, rng)
     if tests is None:
         return None
-    constants = "".join(f"/{name}={value}" for name, value in problem.constants.items())
-    return Task(task_id=problem.kind.name + constants, prompt=write_prompt(problem), test=tests,
+    return Task(task_id=name_task(problem.kind, problem.constants), prompt=write_prompt(problem), test=tests,
                 entry_point=problem.function, solution=write_solution(problem), source="templates",
                 split=problem.kind.split)
+
+
+def name_task(kind: Kind, constants: dict) -> str:
+    """The task_id of a kind with its constants."""
+    return kind.name + "".join(f"/{name}={value}" for name, value in constants.items())
 
 
 def write_goal(problem: Problem) -> str:

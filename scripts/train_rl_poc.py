@@ -484,7 +484,9 @@ def run(sandbox: Sandbox, stop: StopSignal, gpus: int, processes: int, values: d
     if trainer.accelerator.is_main_process:
         trainer.run_log.write_constants(values)
         write_report()
-    print(f"saved    {OUTPUT_DIR}; compare it with the model that it came from:\n"
+    print(f"saved    {OUTPUT_DIR}; see whether its reward was earned:\n"
+          f"python scripts/reward_integrity.py {OUTPUT_DIR}\n"
+          "and compare it with the model that it came from:\n"
           f"python scripts/evaluate_models.py --models {MODEL_PATH} {OUTPUT_DIR}")
 
 

@@ -20,6 +20,11 @@ HELPERS = {
     "evalplus_tests": set(),
     "code_tasks": {"evalplus_tests", "script_constants"},
     "task_templates": {"code_tasks"},
+    "task_examples": {"code_tasks"},
+    "hard_coded": {"task_examples"},
+    "surroundings": set(),
+    "fresh_inputs": {"code_tasks", "evalplus_tests", "sandbox", "task_examples", "task_templates"},
+    "second_look": {"code_tasks", "fresh_inputs", "hard_coded", "sandbox", "surroundings", "task_examples"},
     "sandbox": set(),
     "sandbox_walls": set(),
     "sandbox_values": set(),
@@ -46,7 +51,7 @@ HELPERS = {
     "plan_memory": {"code_tasks", "script_constants"},
 }
 # What people start. A script imports helpers and nobody imports it.
-COMMANDS = {"train_rl_poc", "evaluate_models", "create_synthetic_data", "make_report", "demo_model"}
+COMMANDS = {"train_rl_poc", "evaluate_models", "create_synthetic_data", "make_report", "demo_model", "reward_integrity"}
 # Helpers that scripts import inside functions only: they are heavy, or belong to one choice of a run.
 LATE = {"code_trainer", "reward_llm_judge"}
 HEAVY = {"torch", "trl", "transformers", "datasets", "numpy", "scipy", "matplotlib", "accelerate", "peft", "tqdm",

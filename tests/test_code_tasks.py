@@ -303,7 +303,12 @@ def plus_outcome(tmp_path, code: str, reference: str, inputs: list, atol: float 
 ])
 def test_plus_outputs_agree_as_in_evalplus(tmp_path, returned, expected, atol, agrees):
     outcome = plus_outcome(tmp_path, f"def f(): return {returned}", f"def f(): return {expected}", [[]], atol)
-    assert outcome == ("" if agrees else "AssertionError")
+    assert outcome.partition(":")[0] == ("" if agrees else "AssertionError")
+
+
+def test_plus_test_says_what_came_and_what_was_right(tmp_path):
+    outcome = plus_outcome(tmp_path, "def f(x): return [x]", "def f(x): return x", [[7]])
+    assert outcome == "AssertionError: {'got': [7], 'expected': 7}"
 
 
 def test_plus_inputs_are_fresh_for_solution_and_reference(tmp_path):

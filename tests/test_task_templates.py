@@ -157,3 +157,12 @@ def test_component_names_are_distinct_and_mistakes_differ():
             assert len({component.name for component in table}) == len(table)
             assert len({component.phrase for component in table}) == len(table)
             assert all(component.code != component.mistake for component in table)
+
+
+def test_fresh_inputs_are_of_the_kind_of_the_task(tasks):
+    for task in tasks[::30]:
+        inputs = templates.fresh_inputs(task.task_id, 5, seed=1)
+        assert len(inputs) == 5 and inputs == templates.fresh_inputs(task.task_id, 5, seed=1)
+        assert {type(value) for value in inputs} == {type(ast.literal_eval(asserts(task)[0][0]))}
+    for other in ("HumanEval/1", "", "ints/a-b-c", "words/longer-same-list/k=x", tasks[0].task_id + "/k=1"):
+        assert templates.fresh_inputs(other, 5, seed=1) == []

@@ -1,0 +1,234 @@
+"""Looks a second time at completions that a training run rewarded as right, and says how many are not what they seem.
+
+The sandbox lets no code forge its verdict, but code that holds the answers to its test's inputs ready passes that
+test, and rightly so: the test is at fault. This script finds such code after the fact. It changes no reward, and what
+it flags is a reason to read the code, no proof.
+
+    python scripts/reward_integrity.py ./my-rl-model                        # a run, finished or still going
+    python scripts/reward_integrity.py ./my-rl-model --data-dir ./data      # EvalPlus' inputs without the hub
+
+Three looks at each distinct completion that passed: does it hold on inputs that the test does not contain
+("fails fresh inputs", see fresh_inputs.py); are answers to the test's inputs written into it ("hard-coded answers",
+hard_coded.py); does it look at files, frames, the clock ("reads its surroundings", surroundings.py)?
+
+Inputs:  RUN_DIR/tasks.jsonl and completions.jsonl, as train_rl_poc.py writes them; EvalPlus' files or the hub.
+Outputs: RUN_DIR/integrity.jsonl, a line a step with passes: {"step", "checked", "flagged", "rate", "reasons",
+         "unchecked"}, the last two counts by name; RUN_DIR/integrity_flags.jsonl, a line a flagged completion:
+         {"step", "group", "task_id", "code", "reasons": [{"reason", "evidence"}]}. A rerun replaces both.
+Exit:    0, whatever was found; 1 where the sandbox cannot stand; 2 bad input.
+"""
+
+import ast
+import json
+import os
+import random
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from code_tasks import Task, parse_code, read_task_file
+from eval_statistics import wilson_interval
+from fresh_inputs import EVALPLUS, PublishedInputs, published_inputs
+from run_control import COMPLETIONS_LOG, CONFIG_FILE
+from sandbox import Sandbox, SandboxError
+from script_constants import InputError, override_constants, require_python, run_main
+from second_look import Look, SecondLook
+
+RUN_DIR = "./nano-raccoon-rl"  # the OUTPUT_DIR of a training run
+DATA_DIR = ""  # folder of the published benchmark files; "" takes the run's own, and where that is "" the hub
+
+PASSES_PER_STEP = 16  # distinct completions of a step that are looked at, drawn by chance where there are more
+FRESH_INPUTS = 10  # for each task
+SEED = 0  # of both choices
+
+SANDBOX_WORKERS = 0  # programs at once; 0 is one for each CPU of this process
+SANDBOX_TIMEOUT = 2.0  # CPU seconds for one program; code that takes longer is not flagged for it
+SANDBOX_MEMORY_MB = 1024  # a program
+ALLOW_WEAK_SANDBOX = False  # run although the kernel offers fewer walls than the sandbox asks for
+
+TASKS_FILE = "tasks.jsonl"
+STEPS_FILE, FLAGS_FILE = "integrity.jsonl", "integrity_flags.jsonl"  # what is written
+PERIODS = 3  # of the run, in the printed table
+WORST_TASKS = 5  # printed
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A completion that passed its task's test; `key` is the same for code that differs in layout only."""
+
+    step: int
+    group: int
+    task_id: str
+    code: str
+
+    @property
+    def key(self) -> tuple[str, str]:
+        tree = parse_code(self.code)
+        try:
+            return self.task_id, ast.dump(tree) if tree else self.code
+        except RecursionError:  # a sum of a thousand terms is as deep
+            return self.task_id, self.code
+
+
+@dataclass(frozen=True)
+class StepCount:
+    """A line of integrity.jsonl."""
+
+    step: int
+    checked: int
+    flagged: int
+    rate: float | None
+    reasons: dict[str, int]
+    unchecked: dict[str, int]
+
+
+def check_constants() -> None:
+    """Refuses constants that say nothing."""
+    for name in ("PASSES_PER_STEP", "FRESH_INPUTS", "SANDBOX_TIMEOUT", "SANDBOX_MEMORY_MB"):
+        if not globals()[name] > 0:
+            raise InputError(f"{name} is {globals()[name]}; give a value above 0")
+    for name in (TASKS_FILE, COMPLETIONS_LOG):
+        if not (Path(RUN_DIR) / name).is_file():
+            raise InputError(f"no {name} in {RUN_DIR}; give the OUTPUT_DIR of a run of train_rl_poc.py")
+
+
+def read_passes(path: Path, tasks: dict[str, Task]) -> Iterator[Pass]:
+    """The completions that were rewarded as a PASS; a last line that is still being written is left for later."""
+    with open(path, encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            if not line.endswith("\n"):
+                return
+            try:
+                record = json.loads(line)
+                rewarded = record["verdict"]["status"] == "PASS" and not record["truncated"]
+                found = Pass(int(record["step"]), int(record["group"]), record["task_id"], record["code"])
+            except (ValueError, KeyError, TypeError) as error:
+                raise InputError(f"{path}, line {number}: no completion's record ({type(error).__name__}: {error}); "
+                                 "take the line out, or give another RUN_DIR") from error
+            if found.task_id not in tasks:
+                raise InputError(f"{path}, line {number}: no task {found.task_id!r} in {TASKS_FILE}; "
+                                 "the two files must be of one run")
+            if rewarded:
+                yield found
+
+
+def choose(passes: Iterable[Pass]) -> dict[int, dict[tuple[str, str], Pass]]:
+    """step -> up to PASSES_PER_STEP of its distinct passes, by their keys."""
+    steps: dict[int, dict[tuple[str, str], Pass]] = {}
+    for each in passes:
+        steps.setdefault(each.step, {}).setdefault(each.key, each)
+    for step, distinct in sorted(steps.items()):
+        keys = sorted(distinct)
+        chosen = random.Random(f"{SEED} {step}").sample(keys, min(PASSES_PER_STEP, len(keys)))
+        steps[step] = {key: distinct[key] for key in chosen}
+    return dict(sorted(steps.items()))
+
+
+def published(tasks: list[Task]) -> dict[str, PublishedInputs]:
+    """EvalPlus' inputs for the tasks; none, and a line that says so, where they cannot be had."""
+    if not any(task.source in EVALPLUS for task in tasks):
+        return {}
+    config = Path(RUN_DIR) / CONFIG_FILE
+    run_data = json.loads(config.read_text(encoding="utf-8")).get("DATA_DIR", "") if config.is_file() else ""
+    try:
+        return published_inputs(tasks, DATA_DIR or run_data)
+    except InputError as error:
+        print(f"note     without EvalPlus' inputs ({error}): the test's own inputs are changed a little instead")
+        return {}
+
+
+def look_at(steps: dict[int, dict[tuple[str, str], Pass]], tasks: dict[str, Task]) -> dict[tuple[str, str], Look]:
+    """key -> what the second look found, each distinct completion looked at once."""
+    distinct = {key: each for chosen in steps.values() for key, each in chosen.items()}
+    used = [tasks[task_id] for task_id in sorted({task_id for task_id, _ in distinct})]
+    limits = {"timeout": SANDBOX_TIMEOUT, "memory_mb": SANDBOX_MEMORY_MB, "allow_weak": ALLOW_WEAK_SANDBOX}
+    inputs = published(used)
+    try:
+        with Sandbox(SANDBOX_WORKERS or None, **limits) as sandbox:
+            second = SecondLook(sandbox, inputs, FRESH_INPUTS, SEED)
+            looks = second.look_at([(tasks[each.task_id], each.code) for each in distinct.values()])
+    except SandboxError as error:
+        sys.exit(f"error: {error}")
+    return dict(zip(distinct, looks, strict=True))
+
+
+def count(step: int, looks: list[Look]) -> StepCount:
+    """One step's line. A completion with two reasons counts once as flagged, and for each reason."""
+    checked = sum(look.checked for look in looks)
+    flagged = sum(bool(look.findings) for look in looks)
+    reasons = Counter(finding.reason for look in looks for finding in look.findings)
+    unchecked = Counter(look.unchecked for look in looks if not look.checked)
+    return StepCount(step, checked, flagged, flagged / checked if checked else None, dict(reasons), dict(unchecked))
+
+
+def write_lines(name: str, records: Iterable[dict]) -> None:
+    """Writes a file of RUN_DIR that appears whole or not at all."""
+    path = Path(RUN_DIR) / name
+    partial = path.with_name(name + ".tmp")
+    partial.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+    os.replace(partial, path)
+
+
+def flag_records(steps: dict[int, dict[tuple[str, str], Pass]], looks: dict[tuple[str, str], Look]) -> Iterator[dict]:
+    """The lines of integrity_flags.jsonl."""
+    for chosen in steps.values():
+        for key, each in chosen.items():
+            if looks[key].findings:
+                yield {**asdict(each), "reasons": [asdict(finding) for finding in looks[key].findings]}
+
+
+def print_report(counts: list[StepCount], flags: list[dict]) -> None:
+    """The rate over time, the worst tasks, and where to read on."""
+    periods = [part for part in split(counts) if part]
+    print("| steps | checked | flagged | rate | reasons |\n|---|---|---|---|---|")
+    for part in periods:
+        checked, flagged = sum(one.checked for one in part), sum(one.flagged for one in part)
+        reasons = sum((Counter(one.reasons) for one in part), Counter())
+        named = ", ".join(f"{name} {number}" for name, number in reasons.most_common())
+        rate = f"{flagged / checked:.1%}" if checked else "-"
+        print(f"| {part[0].step}-{part[-1].step} | {checked} | {flagged} | {rate} | {named} |")
+    unchecked = sum((Counter(one.unchecked) for one in counts), Counter())
+    if unchecked:
+        print("unchecked:", ", ".join(f"{name} {number}" for name, number in unchecked.most_common()))
+    if rises(periods):
+        print("the rate rises: the model learns to pass tests rather than to solve tasks; read the flagged code, and "
+              "give the worst tasks more tests or leave them out")
+    worst = Counter(flag["task_id"] for flag in flags).most_common(WORST_TASKS)
+    if worst:
+        print("worst tasks:", ", ".join(f"{task_id} ({number})" for task_id, number in worst))
+    print(f"next: python scripts/make_report.py {RUN_DIR}" + (f"; read {Path(RUN_DIR) / FLAGS_FILE}" if flags else ""))
+
+
+def split(counts: list[StepCount]) -> list[list[StepCount]]:
+    """The steps in PERIODS of about the same number of lines."""
+    bounds = [len(counts) * place // PERIODS for place in range(PERIODS + 1)]
+    return [counts[start:end] for start, end in zip(bounds, bounds[1:], strict=False)]
+
+
+def rises(periods: list[list[StepCount]]) -> bool:
+    """Whether the last period's rate lies above the first's by more than chance: its 95 % interval does."""
+    sums = [(sum(one.flagged for one in part), sum(one.checked for one in part)) for part in periods]
+    sums = [(flagged, checked) for flagged, checked in sums if checked]
+    return len(sums) > 1 and wilson_interval(*sums[-1])[0] > sums[0][0] / sums[0][1]
+
+
+def main() -> None:
+    require_python()
+    check_constants()
+    folder = Path(RUN_DIR)
+    tasks = {task.task_id: task for task in read_task_file(folder / TASKS_FILE)}
+    steps = choose(read_passes(folder / COMPLETIONS_LOG, tasks))
+    looks = look_at(steps, tasks)
+
+    counts = [count(step, [looks[key] for key in chosen]) for step, chosen in steps.items()]
+    flags = list(flag_records(steps, looks))
+    write_lines(STEPS_FILE, map(asdict, counts))
+    write_lines(FLAGS_FILE, flags)
+    print_report(counts, flags)
+
+
+if __name__ == "__main__":
+    override_constants(globals(), positional="RUN_DIR")
+    run_main(main)
