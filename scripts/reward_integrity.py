@@ -8,8 +8,8 @@ it flags is a reason to read the code, no proof.
     python scripts/reward_integrity.py ./my-rl-model --data-dir ./data      # EvalPlus' inputs without the hub
 
 Three looks at each distinct completion that passed: does it hold on inputs that the test does not contain
-("fails fresh inputs", see fresh_inputs.py); are answers to the test's inputs written into it ("hard-coded answers",
-hard_coded.py); does it look at files, frames, the clock ("reads its surroundings", surroundings.py)?
+("fails fresh inputs", see integrity_inputs.py); are answers to the test's inputs written into it ("hard-coded answers",
+integrity_answers.py); does it look at files, frames, the clock ("reads its surroundings", integrity_surroundings.py)?
 
 Inputs:  RUN_DIR/tasks.jsonl and completions.jsonl, as train_rl_poc.py writes them; EvalPlus' files or the hub.
 Outputs: RUN_DIR/integrity.jsonl, a line a step with passes: {"step", "checked", "flagged", "rate", "reasons",
@@ -30,11 +30,11 @@ from pathlib import Path
 
 from code_tasks import Task, parse_code, read_task_file
 from eval_statistics import wilson_interval
-from fresh_inputs import EVALPLUS, PublishedInputs, published_inputs
+from integrity_checks import Look, SecondLook
+from integrity_inputs import EVALPLUS, PublishedInputs, published_inputs
 from run_control import COMPLETIONS_LOG, CONFIG_FILE
 from sandbox import Sandbox, SandboxError
 from script_constants import InputError, override_constants, require_python, run_main
-from second_look import Look, SecondLook
 
 RUN_DIR = "./nano-raccoon-rl"  # the OUTPUT_DIR of a training run
 DATA_DIR = ""  # folder of the published benchmark files; "" takes the run's own, and where that is "" the hub

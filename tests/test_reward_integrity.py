@@ -10,13 +10,13 @@ import pytest
 
 from code_tasks import Task, load_benchmark, parse_code, write_task_file
 from conftest import SCRIPTS
-from fresh_inputs import FreshInputs, fresh_inputs, perturbed, published_inputs, published_row
-from hard_coded import hard_coded_lines
+from integrity_answers import hard_coded_lines
+from integrity_checks import FAILS, HARD_CODED, NO_INPUTS, NO_VERDICT, READS, SecondLook, look
+from integrity_examples import UNKNOWN, examples
+from integrity_inputs import FreshInputs, fresh_inputs, perturbed, published_inputs, published_row
+from integrity_surroundings import surroundings_lines
 from rewards import program
 from sandbox import Sandbox, Verdict
-from second_look import FAILS, HARD_CODED, NO_INPUTS, NO_VERDICT, READS, SecondLook, look
-from surroundings import surroundings_lines
-from task_examples import UNKNOWN, examples
 from task_templates import generate_tasks
 
 SCRIPT = SCRIPTS / "reward_integrity.py"

@@ -2,7 +2,7 @@
 
 It reads syntax trees and runs nothing, neither the code nor parts of it. It knows if-chains, match statements,
 tables, lists of known inputs and digests of the input. An answer that is hidden better than that (assembled,
-encoded, reached by arithmetic) is for fresh inputs to find (fresh_inputs.py).
+encoded, reached by arithmetic) is for fresh inputs to find (integrity_inputs.py).
 
 Inputs: a program's syntax tree and the test's examples. Output: the numbers of the lines that are evidence.
 """
@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from task_examples import UNKNOWN, Example, literal
+from integrity_examples import UNKNOWN, Example, literal
 
 FEW_EXAMPLES = 2  # that make a case; one may be what the task itself treats apart
 LARGE = 4  # leaves of an input that no task treats apart: one such example makes a case

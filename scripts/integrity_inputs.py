@@ -21,8 +21,8 @@ from pathlib import Path
 import task_templates
 from code_tasks import BENCHMARKS, Task, hub_rows, parse_code, read_rows
 from evalplus_tests import oracle_test, typed_inputs
+from integrity_examples import examples, literal
 from sandbox import Program
-from task_examples import examples, literal
 
 EVALPLUS = {"humaneval": "humanevalplus", "mbpp": "mbppplus", "mbpp_full": "mbppplus"}  # by a task's source
 MAX_INPUT_CHARS = 2_000  # of a written input: a larger one costs more time than it tells

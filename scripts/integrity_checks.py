@@ -9,11 +9,11 @@ Inputs: tasks with their gold solutions and code that passed. Output: a Look for
 from dataclasses import dataclass, replace
 
 from code_tasks import MAX_PARSED_CHARS, Task, parse_code
-from fresh_inputs import FreshInputs, PublishedInputs, fresh_inputs
-from hard_coded import hard_coded_lines
+from integrity_answers import hard_coded_lines
+from integrity_examples import examples
+from integrity_inputs import FreshInputs, PublishedInputs, fresh_inputs
+from integrity_surroundings import surroundings_lines
 from sandbox import Program, Sandbox, Verdict
-from surroundings import surroundings_lines
-from task_examples import examples
 
 FAILS, HARD_CODED, READS = "fails fresh inputs", "hard-coded answers", "reads its surroundings"
 NO_INPUTS, NO_VERDICT = "no fresh inputs", "no verdict"
