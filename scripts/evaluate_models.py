@@ -26,7 +26,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from code_tasks import BENCHMARKS as PUBLISHED
-from code_tasks import InputError, Task, load_benchmark, override_constants, read_task_file, require_python, run_main
+from code_tasks import InputError, Task, load_benchmark, override_constants, read_task_file, run_main
 from eval_calibration import Calibration, calibrate
 from eval_contamination import find_badge
 from eval_generation import ENGINES, Completion, Decoding, Ended, Request
@@ -109,7 +109,6 @@ class Session:
 
 
 def main() -> None:
-    require_python()
     check_constants()
     models = find_models()
     full = {path_stem(name): load_tasks(name) for name in BENCHMARKS}
