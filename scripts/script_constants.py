@@ -63,6 +63,14 @@ def require_python() -> None:
                          f"{IMAGE} {command}")
 
 
+def check_writable(name: str, folder: str) -> None:
+    """Raises InputError where the folder that a constant names, which need not exist yet, cannot be written."""
+    directory = Path(folder).resolve()
+    existing = next(path for path in (directory, *directory.parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise InputError(f"{name} {folder}: {existing} is no writable folder; give another")
+
+
 @dataclass(frozen=True)
 class Constant:
     """An upper-case name that a script's file defines at its top level."""
