@@ -21,7 +21,7 @@ from pathlib import Path
 from evalplus_tests import plus_test
 
 # Every script takes these from here too.
-from script_constants import InputError, constants, override_constants, require_python, run_main  # noqa: F401
+from script_constants import InputError, check_writable, constants, override_constants, require_python, run_main  # noqa: F401
 
 # Bounds on the search for code in one completion; an honest one has a few thousand characters.
 MAX_PARSED_CHARS = 100_000  # a longer text is not parsed

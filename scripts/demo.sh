@@ -7,7 +7,8 @@
 #   DEMO_PYTHON=python bash scripts/demo.sh               # with an interpreter that has the libraries
 #
 # Outputs: D/sft_model, D/rl_model, D/eval_results/comparison.md, D/rl_model/report.html. The same command goes on where
-# a stopped one ended. Exit: 0 done; 2 bad input; 130 stopped by Ctrl-C; otherwise that of the stage that failed.
+# a stopped one ended. Exit: 0 done; 2 bad input; 130 stopped by Ctrl-C, 143 by SIGTERM; otherwise that of the stage
+# that failed.
 set -euo pipefail
 
 scripts=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -15,6 +16,7 @@ root=$(dirname "$scripts")
 venv=$root/.venv-demo
 seed=0
 output_dir=./demo
+terminated=0    # or the exit code of a SIGTERM
 export OMP_NUM_THREADS=1    # two spinning threads take longer than one where the machine is busy
 export TIMEFORMAT='%R %U %S'
 
@@ -51,6 +53,7 @@ find_python() {
 }
 
 # The list of requirements is copied last, so that its presence marks a complete installation.
+# shellcheck disable=SC2329  # run_stage starts it
 make_environment() {
     "$1" -m venv --clear "$venv" &&
         "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$root/requirements.txt" &&
@@ -65,9 +68,10 @@ run_stage() {
     { time "$@" 2>&3; } 3>&2 2>"$times.last" || status=$?
     seconds=$(tail -n 1 "$times.last")
     rm -f "$times.last"
-    if ((status == 130)); then
+    status=$((status ? status : terminated))
+    if ((status == 130 || status == 143)); then    # SIGINT, SIGTERM
         echo "demo: stopped in stage '$name'; the same command goes on from there" >&2
-        exit 130
+        exit "$status"
     elif ((status)); then
         echo "demo: stage '$name' failed with exit code $status; its own message stands above" >&2
         exit "$status"
@@ -91,6 +95,7 @@ main() {
     times=$output_dir/stages.txt    # a line a stage: name, wall, user and system seconds
     : >"$times"
     trap : INT    # a stage ends itself; run_stage then sees why
+    trap 'terminated=143' TERM    # and no other begins, also where the stage itself got no signal
 
     local python=${DEMO_PYTHON:-$venv/bin/python} tasks=$output_dir/heldout_tasks.jsonl base_python
     if [[ ! ${DEMO_PYTHON:-} ]] && ! cmp -s "$root/requirements.txt" "$venv/requirements.txt"; then

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import task_templates
-from code_tasks import InputError, constants, override_constants, require_python, run_main, write_task_file
+from code_tasks import InputError, check_writable, constants, override_constants, run_main, write_task_file
 
 OUTPUT_DIR = "./demo"
 INIT_FROM = ""          # model to train further, at the schedule's last learning rate; "": from scratch
@@ -70,7 +70,6 @@ CHAT_TEMPLATE = """\
 
 
 def main() -> None:
-    require_python()
     check_constants()
     output_dir, values = Path(OUTPUT_DIR), constants(globals())
     if already_made(output_dir / "config.json", values):
@@ -102,6 +101,7 @@ def check_constants() -> None:
     for name in ("MAX_STEPS", "BATCH_SIZE", "NUM_TRAIN_TASKS", "NUM_HELDOUT_TASKS", "CPU_THREADS", "BUCKET"):
         if globals()[name] < 1:
             raise InputError(f"{name} is {globals()[name]}: give at least 1")
+    check_writable("OUTPUT_DIR", OUTPUT_DIR)
 
 
 def already_made(config: Path, values: dict) -> bool:

@@ -26,7 +26,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from code_tasks import BENCHMARKS as PUBLISHED
-from code_tasks import InputError, Task, load_benchmark, override_constants, read_task_file, require_python, run_main
+from code_tasks import InputError, Task, load_benchmark, override_constants, read_task_file, run_main
 from eval_calibration import Calibration, calibrate
 from eval_contamination import find_badge
 from eval_generation import ENGINES, Completion, Decoding, Ended, Request
@@ -35,6 +35,7 @@ from eval_records import Record, RecordFile, write_whole
 from eval_report import Score, compare_all, comparison_md, make_score, results_json
 from eval_subjects import CONTROLS, Control, SampleFile, Subject, describe_samples, find_subjects, read_samples
 from sandbox import Sandbox, SandboxError
+from script_constants import check_writable
 
 # What is evaluated.
 MODELS = []   # folders or hub names, gold, stub; the first is the baseline; empty: DEFAULT_MODELS or only SAMPLES
@@ -109,7 +110,6 @@ class Session:
 
 
 def main() -> None:
-    require_python()
     check_constants()
     models = find_models()
     full = {path_stem(name): load_tasks(name) for name in BENCHMARKS}
@@ -148,6 +148,7 @@ def check_constants() -> None:
     for name in ("BATCH_SIZE", "NUM_SAMPLES", "REPEAT", "MAX_COMPLETION_LENGTH"):
         if globals()[name] < 1:
             raise InputError(f"{name} is {globals()[name]}: give at least 1")
+    check_writable("OUTPUT_DIR", OUTPUT_DIR)
     if LIMIT < 0 or WORKERS < 0:
         raise InputError(f"LIMIT is {LIMIT} and WORKERS is {WORKERS}: give 0 or more")
     if "sampled" in MODES and not (TEMPERATURE > 0 and 0 < TOP_P <= 1):

@@ -12,11 +12,11 @@ Outputs: RUN_DIR/report.html.
 """
 
 import base64
+import datetime
 import hashlib
 import os
 from collections import Counter
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,7 @@ def page_parts(run: Run, found: Survey, evaluation: Evaluation | None) -> dict[s
     return {
         "run": run,
         "name": run.folder.resolve().name,
-        "newest": datetime.fromtimestamp(newest, UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "newest": datetime.datetime.fromtimestamp(newest, datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "summary": summary(run),
         "warnings": warnings(run),
         "plots": draw(run),

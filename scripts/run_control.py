@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from code_tasks import InputError
+from code_tasks import InputError, check_writable
 from eval_statistics import mcnemar_exact, wilson_interval
 
 METRICS_LOG = "metrics.jsonl"
@@ -174,9 +174,7 @@ def check_folder(folder: str, values: Mapping[str, Any], free: Iterable[str], re
     directory, here = Path(folder).resolve(), Path.cwd().resolve()
     if directory == here or directory in here.parents:
         raise InputError(f"OUTPUT_DIR {folder} holds the current folder; give a folder of the run's own")
-    existing = next(path for path in (directory, *directory.parents) if path.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise InputError(f"OUTPUT_DIR {folder}: {existing} is no writable folder; give another")
+    check_writable("OUTPUT_DIR", folder)
     config = directory / CONFIG_FILE
     if not config.exists():
         return

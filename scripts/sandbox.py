@@ -44,6 +44,7 @@ WINDOW = 64  # programs handed in ahead of the verdict that is awaited
 MAX_TIMEOUT = 3600  # seconds
 MALFORMED = "infra: malformed line"
 HERE = Path(__file__).resolve().parent
+OLDEST_PYTHON = (3, 11)  # its -P keeps a script's folder out of sys.path
 START_SECONDS = 60.0  # for a judge to stand
 ALLOW_WEAK = "SANDBOX_ALLOW_WEAK"  # environment variable
 KINDS = ("pass", "wrong", "exception", "syntax", "no code", "timeout", "memory", "forbidden", "infra")
@@ -338,7 +339,10 @@ def library_path() -> dict[str, str]:
 
 
 def refuse_foreign_platform() -> None:
-    """SandboxError where there is no Linux kernel to build on."""
+    """SandboxError where there is no Linux kernel to build on, or a Python that lacks the judges' flags."""
+    if sys.version_info < OLDEST_PYTHON:
+        wanted, found = (".".join(map(str, version[:2])) for version in (OLDEST_PYTHON, sys.version_info))
+        raise SandboxError(f"Python >= {wanted} needed, found {found}: run it in the project's Docker image")
     if sys.platform != "linux":
         raise SandboxError(
             f"the sandbox needs Linux, this is {sys.platform}: run it in the project's Docker image"

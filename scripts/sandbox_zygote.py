@@ -189,21 +189,31 @@ def readable_paths(setup: Setup) -> list[str]:
 
 
 def change_uid(uid: int, read: list[str], scratch: str) -> int:
-    """Prepares `uid` for the children when this is root and that uid reaches Python and scratch; else 0."""
+    """Prepares `uid` for the children when this root may change it and that uid reaches Python and scratch; else 0."""
     if os.geteuid() != 0:
         return 0
-    os.chown(scratch, uid, uid)
     probe = os.fork()
     if probe == 0:
-        os.setresuid(uid, uid, uid)
-        reachable = os.access(scratch, os.W_OK) and all(os.access(path, os.R_OK) for path in read)
+        try:
+            os.chown(scratch, uid, uid)
+            leave_groups(uid)
+            os.setresuid(uid, uid, uid)
+            reachable = os.access(scratch, os.W_OK) and all(os.access(path, os.R_OK) for path in read)
+        except PermissionError:  # root of a container that withholds capabilities
+            reachable = False
         os._exit(0 if reachable else 1)
     if os.waitpid(probe, 0)[1] != 0:
-        os.chown(scratch, 0, 0)
+        with contextlib.suppress(PermissionError):
+            os.chown(scratch, 0, 0)
         return 0
-    os.setgroups([])
-    os.setresgid(uid, uid, uid)
+    leave_groups(uid)
     return uid
+
+
+def leave_groups(gid: int) -> None:
+    """No group but `gid`, for this process and its children."""
+    os.setgroups([])
+    os.setresgid(gid, gid, gid)
 
 
 def set_limits(setup: Setup, present: int, threads_counted: bool) -> None:

@@ -13,6 +13,7 @@ import difflib
 import io
 import os
 import re
+import shlex
 import sys
 import textwrap
 import tokenize
@@ -21,6 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 OLDEST_PYTHON = (3, 11)
+IMAGE = ('docker build -t nano-raccoon-rl . && docker run --rm --gpus all --shm-size 16g --tmpfs /tmp:exec,size=4g '
+         '--stop-timeout 600 --user "$(id -u):$(id -g)" -v "$PWD:/app" -v hf:/hf nano-raccoon-rl')
 
 HELP_WIDTH = 110  # characters
 HELP_INDENT = " " * 6
@@ -52,10 +55,20 @@ def exit_with(error: InputError) -> None:
 
 
 def require_python() -> None:
-    """Raises InputError on a Python older than the scripts are written for."""
+    """Raises InputError on a Python older than the scripts are written for, with the command that brings another."""
     if sys.version_info < OLDEST_PYTHON:
         wanted, found = (".".join(map(str, version[:2])) for version in (OLDEST_PYTHON, sys.version_info))
-        raise InputError(f"Python >= {wanted} needed, found {found}: use python{wanted} or newer")
+        command = shlex.join(["python", f"scripts/{Path(sys.argv[0]).name}", *sys.argv[1:]])
+        raise InputError(f"Python >= {wanted} needed, found {found}: use python{wanted} or newer, or the container: "
+                         f"{IMAGE} {command}")
+
+
+def check_writable(name: str, folder: str) -> None:
+    """Raises InputError where the folder that a constant names, which need not exist yet, cannot be written."""
+    directory = Path(folder).resolve()
+    existing = next(path for path in (directory, *directory.parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise InputError(f"{name} {folder}: {existing} is no writable folder; give another")
 
 
 @dataclass(frozen=True)
@@ -88,14 +101,15 @@ def override_constants(namespace: dict, argv: list[str] | None = None, positiona
     """Sets a script's constants from the environment and its command line, and prints what changed.
 
     Called once under `__main__` with globals(). `positional` names the constant that words without a flag
-    set. A bad flag or value ends the process with one line and exit 2, --help with exit 0.
+    set. A bad flag or value, or too old a Python, ends the process with one line and exit 2, --help with exit 0.
     """
     words = sys.argv[1:] if argv is None else list(argv)
-    table = read_constants(namespace)
-    if {"-h", "--help"} & set(words):
-        print(help_text(namespace, table))
-        sys.exit(0)
     try:
+        require_python()
+        table = read_constants(namespace)
+        if {"-h", "--help"} & set(words):
+            print(help_text(namespace, table))
+            sys.exit(0)
         changed = {**environment_values(table), **flag_values(words, table, namespace, positional)}
     except InputError as error:
         exit_with(error)

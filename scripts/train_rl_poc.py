@@ -36,7 +36,7 @@ from run_control import (
     resume_point,
 )
 from sandbox import Sandbox, SandboxError
-from script_constants import InputError, constants, override_constants, require_python, run_main
+from script_constants import InputError, constants, override_constants, run_main
 
 # The model and the run
 MODEL_PATH = "billxbf/Nano-Raccoon-Preview-1104"  # the SFT model to improve: a folder or a hub id
@@ -237,7 +237,6 @@ def make_demo_model() -> None:
 
 def prepare(processes: int, gpus: int, values: dict[str, Any]) -> None:
     """Refuses what cannot run, makes the demo's model where it is missing, and settles the environment."""
-    require_python()
     check_constants(processes)
     check_folder(OUTPUT_DIR, values, FREE_TO_CHANGE, RESUME)
     if MODEL_PATH == DEMO["MODEL_PATH"] and not Path(MODEL_PATH).exists():

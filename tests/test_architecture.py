@@ -25,7 +25,8 @@ HELPERS = {
     "integrity_surroundings": set(),
     "integrity_inputs": {"code_tasks", "evalplus_tests", "sandbox", "integrity_examples", "task_templates"},
     "integrity_checks": {
-        "code_tasks", "integrity_answers", "integrity_examples", "integrity_inputs", "integrity_surroundings", "sandbox",
+        "code_tasks", "integrity_answers", "integrity_examples", "integrity_inputs", "integrity_surroundings",
+        "sandbox",
     },
     "sandbox": set(),
     "sandbox_walls": set(),

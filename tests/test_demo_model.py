@@ -140,6 +140,7 @@ def test_a_made_model_is_kept_and_never_replaced_by_another(tiny, capsys):
     (["--init-from", "/nowhere"], "no saved model at /nowhere"),
     (["--max-steps", "0"], "MAX_STEPS is 0"),
     (["--seeed", "1"], "--seed"),
+    (["--output-dir", "/dev/null/no"], "OUTPUT_DIR /dev/null/no: /dev/null is no writable folder"),
 ])
 def test_bad_input_is_one_line_before_torch(flags, message, tmp_path):
     command = [sys.executable, "-X", "importtime", SCRIPTS / "demo_model.py", *flags]
@@ -155,7 +156,7 @@ FAKE_PYTHON = """#!/usr/bin/env bash
 echo "RUN $*"
 stage=$(basename "$1")
 if [[ $stage == "$FAIL_AT" ]]; then exit 7; fi
-if [[ $stage == "$HANG_AT" ]]; then touch "$HANGS"; sleep 60; fi
+if [[ $stage == "$HANG_AT" ]]; then touch "$HANGS"; sleep "${SECONDS_TO_HANG:-60}"; fi
 if [[ $stage == evaluate_models.py ]]; then echo "THE TABLE"; fi
 """
 
@@ -201,16 +202,32 @@ def test_demo_stops_at_the_first_failing_stage(demo, script, stage):
     assert out.rstrip().splitlines()[-1].startswith("RUN") and script in out.rstrip().splitlines()[-1]
 
 
-def test_demo_stops_cleanly_on_ctrl_c(demo, tmp_path):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_demo_stops_cleanly_on_a_signal(demo, tmp_path, number, code):
+    """As a terminal sends Ctrl-C, and tini in the image what `docker stop` sends: to all processes of the demo."""
     hangs = tmp_path / "hangs"
     run = demo(HANG_AT="train_rl_poc.py", HANGS=str(hangs))
-    while not hangs.exists():
-        assert run.poll() is None
-        time.sleep(0.05)
-    os.killpg(run.pid, signal.SIGINT)
+    wait_for(hangs, run)
+    os.killpg(run.pid, number)
     out, err = run.communicate(timeout=30)
-    assert run.returncode == 130 and "evaluate_models.py" not in out
+    assert run.returncode == code and "evaluate_models.py" not in out
     assert "stopped in stage 'GRPO'" in err and "failed" not in err
+
+
+def test_demo_begins_no_stage_after_a_signal_to_itself_alone(demo, tmp_path):
+    hangs = tmp_path / "hangs"
+    run = demo(HANG_AT="train_rl_poc.py", HANGS=str(hangs), SECONDS_TO_HANG="1")
+    wait_for(hangs, run)
+    os.kill(run.pid, signal.SIGTERM)
+    out, err = run.communicate(timeout=30)
+    assert run.returncode == 143 and "evaluate_models.py" not in out and "stopped in stage 'GRPO'" in err
+
+
+def wait_for(path: Path, process: subprocess.Popen) -> None:
+    """Until a running process has made a file."""
+    while not path.exists():
+        assert process.poll() is None
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize(("arguments", "message"), [

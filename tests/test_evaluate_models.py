@@ -230,6 +230,7 @@ def test_many_samples_a_task_equal_a_brute_force_count(place):
     (["--models", "sft", "--batch-size", "0"], "BATCH_SIZE is 0"),
     (["--models", "gold", "--engine", "tensorrt"], "no engine 'tensorrt'"),
     (["--models", "gold", "--no-such-flag", "1"], "--no-such-flag"),
+    (["--models", "gold", "--output-dir", "/dev/null/no"], "OUTPUT_DIR /dev/null/no: /dev/null is no writable folder"),
     (["--samples", "nowhere.jsonl"], "no sample file nowhere.jsonl"),
     (["--samples", "broken.jsonl"], "broken.jsonl, line 2"),
     (["--samples", "unknown.jsonl"], "1 task ids are in none of the benchmarks: 'other/1'"),
@@ -241,7 +242,7 @@ def test_bad_input_is_one_line_and_writes_nothing(place, flags, words):
     (place / "unknown.jsonl").write_text('{"task_id": "other/1", "completion": "x"}\n')
     (place / "sft.jsonl").write_text('{"task_id": "t/0", "completion": "x"}\n')
     flags = flags if "--benchmarks" in flags else ["--benchmarks", "tasks.jsonl", *flags]
-    done = evaluate(place, *flags, "--output-dir", "refused", code=2)
+    done = evaluate(place, "--output-dir", "refused", *flags, code=2)
     assert words in done.stderr and done.stderr.count("\n") == 1
     assert not (place / "refused").exists()
 

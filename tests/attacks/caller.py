@@ -26,6 +26,7 @@ LIBRARIES = ("numpy", "tzdata")  # that some honest programs need
 # chown, dac_override, fowner, fsetid, kill, setgid, setuid, setpcap, net_bind_service, net_raw, sys_chroot, mknod,
 # audit_write, setfcap: https://docs.docker.com/engine/security/#linux-kernel-capabilities
 DOCKER_CAPABILITIES = {0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31}
+CAP_SYS_ADMIN = 21
 NEW_NAMESPACES = 0x7E020080  # CLONE_NEW* flags
 PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, PR_SET_CHILD_SUBREAPER = 24, 38, 22, 36
 # System calls that Docker's default profile forbids without CAP_SYS_ADMIN, x86-64 and arm64; the first is clone.
@@ -158,12 +159,18 @@ def public_python() -> str:
 
 def give_up_privileges() -> None:
     """Capabilities, namespaces and mounts, for this process and all below it."""
-    if os.geteuid() != 0:
+    if not may_administrate():  # without this a filter is refused; root in a container needs it too
         prctl(PR_SET_NO_NEW_PRIVS, 1)
     install_docker_filter()
     if os.geteuid() == 0:
         for capability in set(range(64)) - DOCKER_CAPABILITIES:
             ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)  # fails for those the kernel has not
+
+
+def may_administrate() -> bool:
+    """Whether this process has CAP_SYS_ADMIN."""
+    status = Path("/proc/self/status").read_text()
+    return bool(int(status.partition("CapEff:")[2].split()[0], 16) >> CAP_SYS_ADMIN & 1)
 
 
 def start_over(python: str) -> None:
