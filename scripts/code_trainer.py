@@ -19,11 +19,14 @@ import datasets
 import torch
 import transformers
 from accelerate.utils import gather_object
+from peft import get_peft_model
 from safetensors import SafetensorError
+from torch.distributed.checkpoint.api import CheckpointException
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PrinterCallback, TrainerCallback
 from trl import GRPOTrainer
 from trl.trainer.utils import nanstd
 
+import sharding
 from code_tasks import InputError, Task, messages
 from rewards import ExecutionReward
 from run_control import (
@@ -48,6 +51,7 @@ from run_control import (
     rollout_metrics,
     step_line,
 )
+from sharding import unsharded, whole_weights
 
 SAMPLED_WEIGHTS = 256  # elements of each tensor watched for change: all of them would need a second model
 
@@ -119,6 +123,8 @@ class CodeTrainer(GRPOTrainer):
                  **kwargs: Any) -> None:
         super().__init__(reward_funcs=[reward.score], train_dataset=rows(tasks), **kwargs)
         self.remove_callback(PrinterCallback)
+        if self.is_fsdp_enabled:
+            sharding.configure(self.accelerator)
         self.reward, self.tasks, self.max_refills = reward, tasks, max_refills
         self.run_log = run_log
         self.metrics: list[dict] = []  # the lines of metrics.jsonl
@@ -135,7 +141,8 @@ class CodeTrainer(GRPOTrainer):
 
     def _generate_single_turn(self, *args: Any, **kwargs: Any) -> Any:
         started = time.perf_counter()
-        generated = super()._generate_single_turn(*args, **kwargs)
+        with unsharded(self.model):
+            generated = super()._generate_single_turn(*args, **kwargs)
         self.seconds["generate"] += time.perf_counter() - started
         return generated
 
@@ -236,7 +243,7 @@ class CodeTrainer(GRPOTrainer):
         prompt_ids, _, _ = self._tokenize_prompts([messages(task) for task in own])
         size = self.args.per_device_train_batch_size * self.args.steps_per_generation
         completion_ids: list[list[int]] = []
-        with torch.random.fork_rng(), Sampling(self, temperature):
+        with torch.random.fork_rng(), Sampling(self, temperature), unsharded(self.model):
             torch.manual_seed(self.args.seed + rank)
             for start in range(0, len(own), size):
                 ids, _ = super()._generate_single_turn(prompt_ids[start : start + size], None, {}, 1)
@@ -247,6 +254,8 @@ class CodeTrainer(GRPOTrainer):
         """How the policy does on each task before training, as profile.jsonl has it; made once for a run."""
         profile = self.run_log.read(PROFILE_LOG, until=0)
         if not profile:
+            if self.is_fsdp_enabled:
+                self.model = self.model_wrapped = sharding.shard(self.accelerator, self.model)
             profile = profile_records(self.sample([task for task in tasks for _ in range(samples)], temperature))
             if self.accelerator.is_main_process:
                 self.run_log.append(PROFILE_LOG, profile)
@@ -417,16 +426,38 @@ class StopBetweenSteps(Watch):
 
 
 def save_policy(trainer: CodeTrainer, folder: str) -> None:
-    """Writes the model, with LoRA adapters merged into it, and the tokenizer."""
-    if trainer.is_fsdp_enabled:
-        trainer.accelerator.state.fsdp_plugin.set_state_dict_type("FULL_STATE_DICT")
+    """Writes the model, with LoRA adapters merged into it, and the tokenizer.
+
+    A policy that was trained in bfloat16 over float32 master weights is written in bfloat16, as it sampled.
+    """
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    lora = hasattr(model, "merge_and_unload")
+    dtype = torch.bfloat16 if trainer.args.bf16 and not lora else None
+    weights = whole_weights(model, dtype) if trainer.is_fsdp_enabled else None
+    if not trainer.accelerator.is_main_process:
+        return
     with saving("the model", folder):
-        if not hasattr(trainer.model, "merge_and_unload"):
-            trainer.save_model(folder)
-        elif trainer.accelerator.is_main_process:
-            trainer.model.merge_and_unload(safe_merge=True).save_pretrained(folder)
-        if trainer.accelerator.is_main_process:
-            trainer.processing_class.save_pretrained(folder)
+        if weights is not None:
+            model = rebuilt(model, weights)
+        elif dtype:
+            model = model.to(dtype)
+        if lora:
+            model = model.merge_and_unload(safe_merge=True)
+        model.save_pretrained(folder)
+        trainer.processing_class.save_pretrained(folder)
+
+
+def rebuilt(model: Any, weights: dict[str, torch.Tensor]) -> Any:
+    """A sharded model's like with its whole weights, in their dtype; adapters stay adapters."""
+    lora = hasattr(model, "merge_and_unload")
+    base = model.get_base_model() if lora else model
+    with torch.device("meta"):
+        whole = type(base)(base.config)
+        whole.generation_config = base.generation_config
+        whole = get_peft_model(whole, model.peft_config["default"]) if lora else whole
+    whole.load_state_dict(weights, assign=True)
+    whole.tie_weights()
+    return whole
 
 
 @contextmanager
@@ -434,7 +465,7 @@ def saving(what: str, folder: str) -> Iterator[None]:
     """Turns what a full disk makes open, torch and safetensors raise into a RunError with the remedy."""
     try:
         yield
-    except (OSError, RuntimeError, SafetensorError) as error:
+    except (OSError, RuntimeError, SafetensorError, CheckpointException) as error:
         free, reason = shutil.disk_usage(folder).free / 1e9, str(error).splitlines()[0]
         raise RunError(f"{what} could not be written to {folder}, which has {free:.3f} GB free ({reason}): "
                        "free some, and the same command goes on from the newest whole checkpoint") from error

@@ -14,6 +14,7 @@ Files, all in the run's OUTPUT_DIR:
 import json
 import math
 import os
+import pickle
 import re
 import signal
 import zipfile
@@ -41,6 +42,8 @@ ENTROPY_COLLAPSE = 0.1  # of the entropy of the first steps; below it the member
 MANY_TIMEOUTS = 0.5  # share of completions; above it the reward measures the machine's load
 NO_SIGNAL = 0.9  # share of constant groups; above it nearly every completion is made for nothing
 SIGNIFICANT = 0.05  # p value below which a fall on the held-out tasks is no chance
+
+ZIP_END_BYTES = 22  # the record that ends an archive without a comment
 
 
 class RunError(Exception):
@@ -208,8 +211,9 @@ def resume_point(folder: str, processes: int) -> Path | None:
 def newest_complete_checkpoint(folder: str | Path, processes: int) -> tuple[Path | None, list[str]]:
     """The checkpoint to resume from, and a line for each newer one that is not whole.
 
-    A checkpoint is whole when its files are as long as their own headers tell, the random generators of every
-    process are there, and so is trainer_state.json, which is written last.
+    A checkpoint is whole when its files, or the shards that its index names, are there and as long as their own
+    headers tell, the random generators of every process are there, and so is trainer_state.json, the last to be
+    written.
     """
     found = [path for path in Path(folder).glob("checkpoint-*") if re.fullmatch(r"checkpoint-\d+", path.name)]
     broken = []
@@ -239,14 +243,33 @@ def checkpoint_fault(path: Path, processes: int) -> str:
     absent = [pattern for pattern in wanted if not any(path.glob(pattern))]
     if absent:
         return f"no {absent[0]} for a run of {processes} process(es)"
-    cut = [file.name for file in sorted(path.iterdir()) if file.is_file() and not is_whole(file)]
+    for folder in sorted(file for file in path.iterdir() if file.is_dir()):
+        if fault := shards_fault(folder):
+            return fault
+    cut = [str(file.relative_to(path)) for file in sorted(path.rglob("*")) if file.is_file() and not is_whole(file)]
     return f"{cut[0]} is cut short" if cut else ""
 
 
+def shards_fault(folder: Path) -> str:
+    """What is missing in a folder of shards, or "": its .metadata is written last and names every file."""
+    index = folder / ".metadata"
+    if not index.exists():
+        return f"no {folder.name}/.metadata"
+    data = index.read_bytes()
+    names = sorted({name.decode() for name in re.findall(rb"__\d+_\d+\.distcp", data)})
+    if not names or not data.endswith(pickle.STOP):
+        return f"{folder.name}/.metadata is cut short"
+    return next((f"no {folder.name}/{name}" for name in names if not (folder / name).exists()), "")
+
+
 def is_whole(file: Path) -> bool:
-    """False where the length of a .safetensors, .pt or .pth file contradicts its header or trailer."""
+    """False where the length of a .safetensors, .pt, .pth or .distcp file contradicts its header or trailer."""
     if file.suffix in (".pt", ".pth"):
         return zipfile.is_zipfile(file)
+    if file.suffix == ".distcp":  # a row of archives: the end of the last one is the end of the file
+        with open(file, "rb") as stream:
+            stream.seek(-min(ZIP_END_BYTES, file.stat().st_size), os.SEEK_END)
+            return stream.read().startswith(b"PK\x05\x06")
     if file.suffix != ".safetensors":
         return True
     with open(file, "rb") as stream:

@@ -391,12 +391,13 @@ def build_trainer(tasks: list[Task], heldout: list[Task], tokenizer: Any, sandbo
 
     from code_trainer import CodeTrainer, HeldoutControl, StepClock, StopBetweenSteps, WeightWatch, load_policy
 
+    args = grpo_config(gpus)  # it joins the processes: of those that shard, only the first then reads the weights
     model = load_policy(MODEL_PATH, tokenizer, "bfloat16" if USE_LORA and gpus else "float32")
     control = HeldoutControl(heldout, HELDOUT_EVERY, HELDOUT_TEMPERATURE, HELDOUT_PATIENCE)
     lora = LoraConfig(r=LORA_RANK, lora_alpha=LORA_ALPHA, target_modules=LORA_TARGETS, task_type="CAUSAL_LM")
     return CodeTrainer(
         model=model,
-        args=grpo_config(gpus),
+        args=args,
         processing_class=tokenizer,
         peft_config=lora if USE_LORA else None,
         callbacks=[StepClock(), WeightWatch(), StopBetweenSteps(stop, NUM_ITERATIONS)] + [control] * bool(heldout),
