@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from code_tasks import Task, write_task_file
+from conftest import SCRIPTS
 from run_control import checkpoint_fault, newest_complete_checkpoint
 from test_train_rl_poc import PROGRAMS, environment, lines, make_model, outcome
 
@@ -185,3 +186,57 @@ def test_a_checkpoint_that_shards_cannot_write_is_one_line(tmp_path):
 
     with pytest.raises(RunError, match="checkpoint-2 could not be written"), saving("checkpoint-2", str(tmp_path)):
         raise CheckpointException("write", {0: (OSError("No space left on device"), None)})
+
+
+# Two machines: two network namespaces, joined by a cable. Slurm's two commands are stood in for.
+
+SRUN = """#!/usr/bin/env bash
+while [[ $1 == --* ]]; do shift; done
+for rank in 0 1; do
+    SLURM_NODEID=$rank ip netns exec "$HOST$rank" "$@" &
+    started+=($!)
+done
+for process in "${started[@]}"; do wait "$process"; done
+"""
+LAUNCH_CONFIG = "compute_environment: LOCAL_MACHINE\ndistributed_type: MULTI_GPU\nmixed_precision: 'no'\n"
+
+
+def ip(*words: str) -> None:
+    subprocess.run(["ip", *words], check=True, capture_output=True, text=True)
+
+
+@pytest.fixture
+def hosts():
+    """The common part of the names of two network namespaces that reach each other at 10.77.0.1 and 10.77.0.2."""
+    name = f"host{os.getpid()}n"
+    try:
+        for rank in range(2):
+            ip("netns", "add", f"{name}{rank}")
+        ip("link", "add", "eth0", "netns", f"{name}0", "type", "veth", "peer", "name", "eth0", "netns", f"{name}1")
+        for rank in range(2):
+            ip("-n", f"{name}{rank}", "addr", "add", f"10.77.0.{rank + 1}/24", "dev", "eth0")
+            for device in ("eth0", "lo"):
+                ip("-n", f"{name}{rank}", "link", "set", device, "up")
+        yield name
+    except (FileNotFoundError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"no network namespaces here: {getattr(error, 'stderr', None) or error}")
+    finally:
+        for rank in range(2):
+            subprocess.run(["ip", "netns", "del", f"{name}{rank}"], capture_output=True)
+
+
+def test_two_machines_train_as_two_processes_of_one_do(runs, hosts, tmp_path):
+    """The Slurm script itself, which starts accelerate on each machine with its rank."""
+    for command, text in {"srun": SRUN, "scontrol": "#!/bin/sh\nprintf '10.77.0.1\\n10.77.0.2\\n'\n"}.items():
+        (tmp_path / command).write_text(text)
+        (tmp_path / command).chmod(0o755)
+    (tmp_path / "launch.yaml").write_text(LAUNCH_CONFIG)
+    (runs / "hosts.json").write_text(json.dumps([{"argv": flags("hosts"), "sharded": True, "bf16": True}]))
+    slurm = {"SLURM_NNODES": "2", "SLURM_GPUS_ON_NODE": "1", "SLURM_JOB_ID": "7", "SLURM_JOB_NODELIST": "host[0-1]",
+             "LAUNCH_CONFIG": str(tmp_path / "launch.yaml"), "HOST": hosts, "GLOO_SOCKET_IFNAME": "eth0",
+             "PATH": f"{tmp_path}:{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    done = subprocess.run(["bash", str(SCRIPTS / "slurm_two_nodes.sh"), str(WORKER), str(runs / "hosts.json")],
+                          env=environment(**slurm), capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 process(es)" in done.stdout
+    assert outcome(runs / "hosts") == outcome(runs / "bf16")

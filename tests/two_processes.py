@@ -90,14 +90,15 @@ class Probe:
         groups = {group for unit in units for group in unit._get_fsdp_state()._fsdp_param_groups}
         shards = [parameter for group in groups for parameter in group.fsdp_params]
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        gradients = [parameter.grad for parameter in trained if parameter.grad is not None]
         self.micro_batches += 1
         self.units = len(groups)
         self.resharding = sum(group.post_forward_mesh_info is not None for group in groups)
         self.dtypes["masters"] |= {str(parameter.dtype) for parameter in trained}
-        self.dtypes["reduced"] |= {str(parameter.grad.dtype) for parameter in trained}
+        self.dtypes["reduced"] |= {str(gradient.dtype) for gradient in gradients}
         self.dtypes["computed"] |= {str(shard.param_dtype or shard.orig_dtype) for shard in shards}
         self.whole_gradients += sum(shard.unsharded_accumulated_grad is not None for shard in shards)
-        self.whole_gradients += sum(not isinstance(parameter.grad, DTensor) for parameter in trained)
+        self.whole_gradients += sum(not isinstance(gradient, DTensor) for gradient in gradients)
 
     def write(self, output: str) -> None:
         seen = {"gathers": self.gathers, "units": self.units, "resharding": self.resharding,
@@ -128,6 +129,8 @@ def run(argv: list[str], sharded: bool, bf16: bool = False) -> None:
 
 if __name__ == "__main__":
     AcceleratorState.__init__ = init_state
-    for each in json.loads(Path(sys.argv[1]).read_text()):
+    wanted = Path(sys.argv[1]).resolve()
+    os.chdir(wanted.parent)
+    for each in json.loads(wanted.read_text()):
         run(**each)
     torch.distributed.destroy_process_group()
