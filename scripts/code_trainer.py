@@ -84,6 +84,12 @@ def prompt_lengths(tasks: list[Task], tokenizer: Any, enable_thinking: bool) -> 
     return [len(ids) for ids in rendered["input_ids"]]
 
 
+def prompt_end(tokenizer: Any, enable_thinking: bool) -> str:
+    """What the chat template puts between a user's words and the completion."""
+    return tokenizer.apply_chat_template([{"role": "user", "content": ""}], tokenize=False,
+                                         add_generation_prompt=True, enable_thinking=enable_thinking)
+
+
 def load_policy(path: str, tokenizer: Any, dtype: str) -> Any:
     """The model, told every token that ends a completion.
 

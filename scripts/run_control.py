@@ -40,6 +40,7 @@ FEW_WEIGHTS_CHANGED = 0.05  # share a step; below it most updates round away, as
 LARGE_UPDATE = 0.05  # norm of an update over that of the weights; 0.001 is usual
 ENTROPY_COLLAPSE = 0.1  # of the entropy of the first steps; below it the members of a group hardly differ
 MANY_TIMEOUTS = 0.5  # share of completions; above it the reward measures the machine's load
+MANY_OPEN_THOUGHTS = 0.5  # share of completions; they have no answer to learn from
 NO_SIGNAL = 0.9  # share of constant groups; above it nearly every completion is made for nothing
 SIGNIFICANT = 0.05  # p value below which a fall on the held-out tasks is no chance
 
@@ -92,11 +93,17 @@ class Rollout:
     truncated: bool
     advantage: float = 0.0
     used: bool = True  # False: its group taught nothing and gave its place in the update to another
+    thinking: str = "none"  # a think block: "closed" before the answer, or "open" to the end
 
     @property
     def status(self) -> str:
         """The verdict's status, but FAIL for a truncated completion that passes by chance."""
         return "FAIL" if self.truncated and self.verdict.status != "INFRA" else self.verdict.status
+
+    @property
+    def kind(self) -> str:
+        """What became of it: the verdict's kind, but "truncated" where it was cut, whatever was in it."""
+        return "truncated" if self.truncated and self.verdict.status != "INFRA" else self.verdict.kind
 
     def record(self) -> dict:
         """The rollout's line: the verdict without its seconds, which differ from run to run."""
@@ -300,11 +307,13 @@ def rollout_metrics(rollouts: list[Rollout], group_size: int) -> dict[str, Any]:
         },
         "constant_groups": mean([is_constant(group) for group in groups]),
         "truncated": mean([rollout.truncated for rollout in rollouts]),
+        "thinking": mean([rollout.thinking != "none" for rollout in rollouts]),
+        "thinking_open": mean([rollout.thinking == "open" for rollout in rollouts]),
         "tokens_mean": mean([rollout.tokens for rollout in rollouts]),
         "tokens_max": max(rollout.tokens for rollout in rollouts),
         "completions": len(rollouts),
         "statuses": dict(Counter(rollout.verdict.status for rollout in rollouts)),
-        "kinds": dict(Counter(rollout.verdict.kind for rollout in rollouts)),
+        "kinds": dict(Counter(rollout.kind for rollout in rollouts)),
     }
 
 
@@ -476,6 +485,13 @@ def timeout_alarm(metrics: list[dict]) -> Alarm | None:
                  "raise SANDBOX_TIMEOUT")
 
 
+def thinking_alarm(metrics: list[dict]) -> Alarm | None:
+    if lasting(metrics, lambda step: step.get("thinking_open", 0) > MANY_OPEN_THOUGHTS) != 1:
+        return None
+    return Alarm(f"more than {MANY_OPEN_THOUGHTS:.0%} of the completions never end their thoughts: raise "
+                 "MAX_COMPLETION_LENGTH, or set ENABLE_THINKING to False")
+
+
 def constant_alarm(metrics: list[dict]) -> Alarm | None:
     if lasting(metrics, lambda step: step["constant_groups"] > NO_SIGNAL) != PATIENCE:
         return None
@@ -500,8 +516,8 @@ def large_update_alarm(metrics: list[dict]) -> Alarm | None:
     return Alarm(f"an update is {metrics[-1]['update_ratio']:.1%} of the weights: lower LEARNING_RATE")
 
 
-SENTINELS = (infra_alarm, gradient_alarm, entropy_alarm, timeout_alarm, constant_alarm, small_update_alarm,
-             large_update_alarm)
+SENTINELS = (infra_alarm, gradient_alarm, entropy_alarm, timeout_alarm, thinking_alarm, constant_alarm,
+             small_update_alarm, large_update_alarm)
 
 
 def lasting(metrics: list[dict], condition: Callable[[dict], bool]) -> int:

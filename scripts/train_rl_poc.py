@@ -389,7 +389,15 @@ def build_trainer(tasks: list[Task], heldout: list[Task], tokenizer: Any, sandbo
     """The trainer with its callbacks."""
     from peft import LoraConfig
 
-    from code_trainer import CodeTrainer, HeldoutControl, StepClock, StopBetweenSteps, WeightWatch, load_policy
+    from code_trainer import (
+        CodeTrainer,
+        HeldoutControl,
+        StepClock,
+        StopBetweenSteps,
+        WeightWatch,
+        load_policy,
+        prompt_end,
+    )
 
     args = grpo_config(gpus)  # it joins the processes: of those that shard, only the first then reads the weights
     model = load_policy(MODEL_PATH, tokenizer, "bfloat16" if USE_LORA and gpus else "float32")
@@ -401,7 +409,8 @@ def build_trainer(tasks: list[Task], heldout: list[Task], tokenizer: Any, sandbo
         processing_class=tokenizer,
         peft_config=lora if USE_LORA else None,
         callbacks=[StepClock(), WeightWatch(), StopBetweenSteps(stop, NUM_ITERATIONS)] + [control] * bool(heldout),
-        reward=ExecutionReward(reward_table(), sandbox, tokenizer, model.generation_config.eos_token_id),
+        reward=ExecutionReward(reward_table(), sandbox, tokenizer, model.generation_config.eos_token_id,
+                               prompt_end(tokenizer, ENABLE_THINKING)),
         tasks=tasks,
         max_refills=MAX_REFILLS,
         run_log=RunLog(OUTPUT_DIR),
