@@ -11,7 +11,7 @@ import shutil
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -52,6 +52,7 @@ from run_control import (
     step_line,
 )
 from sharding import unsharded, whole_weights
+from vllm_rollouts import push_weights, sampling_ratios
 
 SAMPLED_WEIGHTS = 256  # elements of each tensor watched for change: all of them would need a second model
 
@@ -147,10 +148,20 @@ class CodeTrainer(GRPOTrainer):
 
     def _generate_single_turn(self, *args: Any, **kwargs: Any) -> Any:
         started = time.perf_counter()
-        with unsharded(self.model):
-            generated = super()._generate_single_turn(*args, **kwargs)
+        with self.gathered():
+            generated = self.complete(*args, **kwargs)
         self.seconds["generate"] += time.perf_counter() - started
         return generated
+
+    def gathered(self) -> AbstractContextManager:
+        """Whole weights on each process, for as long as it generates; with vLLM that has them instead."""
+        return nullcontext() if self.use_vllm else unsharded(self.model)
+
+    def complete(self, *args: Any, **kwargs: Any) -> Any:
+        """TRL's completions, sampled with the newest weights."""
+        if self.use_vllm:
+            push_weights(self, self._tokenize_prompts([messages(self.tasks[0])])[0][0])
+        return super()._generate_single_turn(*args, **kwargs)
 
     def _calculate_rewards(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         started = time.perf_counter()
@@ -173,6 +184,9 @@ class CodeTrainer(GRPOTrainer):
             self.swap(output, rollouts, spare, drawn, list(zip(constant, useful, strict=False)))
             unused += drawn
         self.log_rollouts(output["advantages"].tolist(), rollouts, unused)
+        if self.use_vllm:
+            cap = self.args.vllm_importance_sampling_clip_max
+            self.step_record |= sampling_ratios(output, cap, self.accelerator.gather)
         return output
 
     def spare_inputs(self, groups: int, attempt: int) -> list[dict]:
@@ -249,10 +263,10 @@ class CodeTrainer(GRPOTrainer):
         prompt_ids, _, _ = self._tokenize_prompts([messages(task) for task in own])
         size = self.args.per_device_train_batch_size * self.args.steps_per_generation
         completion_ids: list[list[int]] = []
-        with torch.random.fork_rng(), Sampling(self, temperature), unsharded(self.model):
+        with torch.random.fork_rng(), Sampling(self, temperature), self.gathered():
             torch.manual_seed(self.args.seed + rank)
             for start in range(0, len(own), size):
-                ids, _ = super()._generate_single_turn(prompt_ids[start : start + size], None, {}, 1)
+                ids, _ = self.complete(prompt_ids[start : start + size], None, {}, 1)
                 completion_ids += ids
         return gather_object(self.reward.evaluate(own, completion_ids))[: len(tasks)]
 
@@ -283,18 +297,19 @@ class Sampling:
     """Generation at another temperature than training's (0: greedy), for the length of a with block."""
 
     def __init__(self, trainer: CodeTrainer, temperature: float) -> None:
-        self.trainer = trainer
-        self.kwargs = {**trainer.generation_kwargs, "do_sample": temperature > 0,
-                       "temperature": temperature or 1.0}
+        self.engine = trainer.vllm_generation if trainer.use_vllm else trainer
+        self.changed: dict[str, Any] = {"temperature": temperature}
+        if not trainer.use_vllm:
+            kwargs = {**trainer.generation_kwargs, "do_sample": temperature > 0, "temperature": temperature or 1.0}
+            self.changed = {"generation_kwargs": kwargs,
+                            "generation_config": GenerationConfig(**kwargs, disable_compile=True)}
 
     def __enter__(self) -> None:
-        trainer = self.trainer
-        self.kept = trainer.generation_kwargs, trainer.generation_config
-        trainer.generation_kwargs = self.kwargs
-        trainer.generation_config = GenerationConfig(**self.kwargs, disable_compile=True)
+        self.kept = {name: getattr(self.engine, name) for name in self.changed}
+        vars(self.engine).update(self.changed)
 
     def __exit__(self, *_: object) -> None:
-        self.trainer.generation_kwargs, self.trainer.generation_config = self.kept
+        vars(self.engine).update(self.kept)
 
 
 def constant_groups(rollouts: list[Rollout], size: int) -> list[int]:

@@ -37,7 +37,8 @@ HELPERS = {
     "run_control": {"code_tasks", "eval_statistics"},
     "rewards": {"code_tasks", "run_control", "sandbox"},
     "sharding": set(),
-    "code_trainer": {"code_tasks", "rewards", "run_control", "sharding"},
+    "vllm_rollouts": {"code_tasks", "run_control"},
+    "code_trainer": {"code_tasks", "rewards", "run_control", "sharding", "vllm_rollouts"},
     "reward_llm_judge": {"code_tasks", "rewards", "run_control", "sandbox", "script_constants"},
     "plan_memory": {"code_tasks", "script_constants"},
 }
