@@ -7,8 +7,8 @@ It neither makes the SFT model (demo_model.py does, in miniature) nor says wheth
     python scripts/train_rl_poc.py --model-path ./my-sft-model --output-dir ./my-rl-model
     python scripts/train_rl_poc.py --help                           # every constant is a flag
 
-One GPU of 80 GB trains adapters of a 14B model with --use-lora --learning-rate 5e-5; one of 24 GB those of a 1.5B
-model with the same two flags. The base is then bfloat16, and the saved model has the adapters merged in.
+On one GPU --use-lora --learning-rate 5e-5 trains adapters over a bfloat16 base and saves the model with them merged
+in. By arithmetic, not by measurement, 80 GB suffice for a 14B model and 24 GB for one of 1.5B.
 
 Inputs:  MODEL_PATH; MBPP and HumanEval from the hub or DATA_DIR; task files (TRAIN_FILES, HELDOUT).
 Outputs: OUTPUT_DIR with the model and tokenizer, config.json (every constant, beside the model's own keys),

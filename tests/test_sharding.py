@@ -126,20 +126,25 @@ def test_sharded_adapters_are_merged_into_the_saved_model(runs):
     assert largest_difference(runs / "lora", runs / "whole_lora") < 1e-5
     assert largest_difference(runs / "lora", runs / "model") > 1e-4
     assert not list((runs / "lora").glob("adapter*"))
+    assert generated(runs / "lora")
+
+
+def generated(folder: Path) -> str:
+    """What the evaluation's engine generates with a saved model, which must be told both ends of a completion."""
+    from eval_generation import Decoding, Request, TransformersEngine
+
+    engine = TransformersEngine(folder, Decoding(max_tokens=3))
+    assert engine.ends == [0, 2]
+    return f"{engine.model.dtype}: {engine.generate([Request(Task('t', 'train 1', '', 'f'))])[0].text}"
 
 
 def test_the_export_is_in_bfloat16_and_the_evaluation_generates_with_it(runs):
     import torch
 
-    from eval_generation import Decoding, Request, TransformersEngine
-
     saved = json.loads((runs / "bf16" / "config.json").read_text())
     assert {tensor.dtype for tensor in weights(runs / "bf16").values()} == {torch.bfloat16}
     assert (saved["dtype"], saved["MAX_STEPS"]) == ("bfloat16", STEPS)
-    engine = TransformersEngine(runs / "bf16", Decoding(max_tokens=3))
-    assert engine.model.dtype == torch.bfloat16
-    assert engine.ends == [0, 2]  # both ends of a completion
-    assert len(engine.generate([Request(Task("t", "train 1", "", "f"))])) == 1
+    assert generated(runs / "bf16").startswith("torch.bfloat16")
     assert {tensor.dtype for tensor in weights(runs / "sharded").values()} == {torch.float32}
 
 
