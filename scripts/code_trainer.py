@@ -1,4 +1,4 @@
-"""What touches the weights: loading the policy, TRL's GRPOTrainer for executed code, its callbacks, saving.
+"""What touches the weights: loading the policy, TRL's GRPOTrainer for executed code, its callbacks.
 
 It holds no setting: train_rl_poc.py passes its constants. It imports torch, transformers and trl at its
 top, so that script imports it only after every check of the input has passed.
@@ -7,11 +7,9 @@ top, so that script imports it only after every check of the input has passed.
 import math
 import random
 import resource
-import shutil
 import time
 import warnings
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -19,15 +17,13 @@ import datasets
 import torch
 import transformers
 from accelerate.utils import gather_object
-from peft import get_peft_model
-from safetensors import SafetensorError
-from torch.distributed.checkpoint.api import CheckpointException
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PrinterCallback, TrainerCallback
 from trl import GRPOTrainer
 from trl.trainer.utils import nanstd
 
 import sharding
 from code_tasks import InputError, Task, messages
+from policy_export import saving
 from rewards import ExecutionReward
 from run_control import (
     COMPLETIONS_LOG,
@@ -35,7 +31,6 @@ from run_control import (
     METRICS_LOG,
     PROFILE_LOG,
     Rollout,
-    RunError,
     RunLog,
     StopSignal,
     alarms,
@@ -51,7 +46,7 @@ from run_control import (
     rollout_metrics,
     step_line,
 )
-from sharding import unsharded, whole_weights
+from sharding import unsharded
 from vllm_rollouts import push_weights, sampling_ratios
 
 SAMPLED_WEIGHTS = 256  # elements of each tensor watched for change: all of them would need a second model
@@ -444,49 +439,3 @@ class StopBetweenSteps(Watch):
         self.stop.number = int(self.trainer.accelerator.gather(number).max())
         if self.stop.number:
             self.trainer.end(self.stop.name)
-
-
-def save_policy(trainer: CodeTrainer, folder: str) -> None:
-    """Writes the model, with LoRA adapters merged into it, and the tokenizer.
-
-    A policy that was trained in bfloat16 over float32 master weights is written in bfloat16, as it sampled.
-    """
-    model = trainer.accelerator.unwrap_model(trainer.model)
-    lora = hasattr(model, "merge_and_unload")
-    dtype = torch.bfloat16 if trainer.args.bf16 and not lora else None
-    weights = whole_weights(model, dtype) if trainer.is_fsdp_enabled else None
-    if not trainer.accelerator.is_main_process:
-        return
-    with saving("the model", folder):
-        if weights is not None:
-            model = rebuilt(model, weights)
-        elif dtype:
-            model = model.to(dtype)
-        if lora:
-            model = model.merge_and_unload(safe_merge=True)
-        model.save_pretrained(folder)
-        trainer.processing_class.save_pretrained(folder)
-
-
-def rebuilt(model: Any, weights: dict[str, torch.Tensor]) -> Any:
-    """A sharded model's like with its whole weights, in their dtype; adapters stay adapters."""
-    lora = hasattr(model, "merge_and_unload")
-    base = model.get_base_model() if lora else model
-    with torch.device("meta"):
-        whole = type(base)(base.config)
-        whole.generation_config = base.generation_config
-        whole = get_peft_model(whole, model.peft_config["default"]) if lora else whole
-    whole.load_state_dict(weights, assign=True)
-    whole.tie_weights()
-    return whole
-
-
-@contextmanager
-def saving(what: str, folder: str) -> Iterator[None]:
-    """Turns what a full disk makes open, torch and safetensors raise into a RunError with the remedy."""
-    try:
-        yield
-    except (OSError, RuntimeError, SafetensorError, CheckpointException) as error:
-        free, reason = shutil.disk_usage(folder).free / 1e9, str(error).splitlines()[0]
-        raise RunError(f"{what} could not be written to {folder}, which has {free:.3f} GB free ({reason}): "
-                       "free some, and the same command goes on from the newest whole checkpoint") from error

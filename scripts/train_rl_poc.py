@@ -481,7 +481,8 @@ def run(sandbox: Sandbox, stop: StopSignal, gpus: int, processes: int, values: d
     tasks = training_tasks(sandbox)
     heldout = heldout_tasks(tasks, sandbox)
 
-    from code_trainer import load_tokenizer, prompt_lengths, quiet_libraries, save_policy
+    from code_trainer import load_tokenizer, prompt_lengths, quiet_libraries
+    from policy_export import save_policy
 
     quiet_libraries()
     tokenizer = load_tokenizer(MODEL_PATH)

@@ -38,16 +38,17 @@ HELPERS = {
     "rewards": {"code_tasks", "run_control", "sandbox"},
     "sharding": set(),
     "vllm_rollouts": {"code_tasks", "run_control"},
-    "code_trainer": {"code_tasks", "rewards", "run_control", "sharding", "vllm_rollouts"},
+    "policy_export": {"run_control", "sharding"},
+    "code_trainer": {"code_tasks", "policy_export", "rewards", "run_control", "sharding", "vllm_rollouts"},
     "reward_llm_judge": {"code_tasks", "rewards", "run_control", "sandbox", "script_constants"},
     "plan_memory": {"code_tasks", "script_constants"},
 }
 # What people start. A script imports helpers and nobody imports it.
 COMMANDS = {"train_rl_poc", "evaluate_models", "create_synthetic_data", "make_report", "demo_model"}
 # Helpers that scripts import inside functions only: they are heavy, or belong to one choice of a run.
-LATE = {"code_trainer", "reward_llm_judge", "sharding"}
+LATE = {"code_trainer", "policy_export", "reward_llm_judge", "sharding"}
 HEAVY = {"torch", "trl", "transformers", "datasets", "numpy", "scipy", "matplotlib", "accelerate", "peft", "tqdm"}
-HEAVY_AT_TOP = {"code_trainer", "sharding"}  # subclasses TRL's trainer; serves it alone: both are LATE
+HEAVY_AT_TOP = {"code_trainer", "policy_export", "sharding"}  # work on the weights alone, and are LATE themselves
 OPTIONAL = {"sandbox_values": {"numpy"}}  # used where it is installed
 STARTED_BY_THE_SANDBOX = {"sandbox_judge", "sandbox_zygote"}  # their argument is no flag
 

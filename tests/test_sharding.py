@@ -186,7 +186,7 @@ def test_a_checkpoint_that_shards_cannot_write_is_one_line(tmp_path):
     pytest.importorskip("trl")
     from torch.distributed.checkpoint.api import CheckpointException
 
-    from code_trainer import saving
+    from policy_export import saving
     from run_control import RunError
 
     with pytest.raises(RunError, match="checkpoint-2 could not be written"), saving("checkpoint-2", str(tmp_path)):
