@@ -507,8 +507,22 @@ def first(candidates: Iterable[str]) -> str:
 
 def strip_thinking(completion: str) -> str:
     """What follows the reasoning; "" where the reasoning never ends."""
-    answer = completion.rpartition("</think>")[2]
-    return "" if re.search(r"^[ \t]*<think>", answer, re.MULTILINE) else answer
+    return "" if thinking_state(completion) == "open" else completion.rpartition("</think>")[2]
+
+
+def thinking_state(completion: str) -> str:
+    """"open" where a think block never ends, "closed" where one does, else "none"."""
+    if re.search(r"^[ \t]*<think>", completion.rpartition("</think>")[2], re.MULTILINE):
+        return "open"
+    return "closed" if "</think>" in completion else "none"
+
+
+def with_opened_thinking(prompt: str, completion: str) -> str:
+    """A completion with the `<think>` that the rendered prompt ends on, as some models' chat templates do.
+
+    Without it a completion that is cut inside its thoughts would look like an answer.
+    """
+    return f"<think>\n{completion}" if prompt.rstrip().endswith("<think>") else completion
 
 
 def fenced_blocks(text: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""What touches the weights: loading the policy, TRL's GRPOTrainer for executed code, its callbacks, saving.
+"""What touches the weights: loading the policy, TRL's GRPOTrainer for executed code, its callbacks.
 
 It holds no setting: train_rl_poc.py passes its constants. It imports torch, transformers and trl at its
 top, so that script imports it only after every check of the input has passed.
@@ -7,11 +7,9 @@ top, so that script imports it only after every check of the input has passed.
 import math
 import random
 import resource
-import shutil
 import time
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -19,12 +17,13 @@ import datasets
 import torch
 import transformers
 from accelerate.utils import gather_object
-from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PrinterCallback, TrainerCallback
 from trl import GRPOTrainer
 from trl.trainer.utils import nanstd
 
+import sharding
 from code_tasks import InputError, Task, messages
+from policy_export import saving
 from rewards import ExecutionReward
 from run_control import (
     COMPLETIONS_LOG,
@@ -32,7 +31,6 @@ from run_control import (
     METRICS_LOG,
     PROFILE_LOG,
     Rollout,
-    RunError,
     RunLog,
     StopSignal,
     alarms,
@@ -48,6 +46,8 @@ from run_control import (
     rollout_metrics,
     step_line,
 )
+from sharding import unsharded
+from vllm_rollouts import push_weights, sampling_ratios
 
 SAMPLED_WEIGHTS = 256  # elements of each tensor watched for change: all of them would need a second model
 
@@ -78,6 +78,12 @@ def prompt_lengths(tasks: list[Task], tokenizer: Any, enable_thinking: bool) -> 
     rendered = tokenizer.apply_chat_template(conversations, add_generation_prompt=True,
                                              enable_thinking=enable_thinking)
     return [len(ids) for ids in rendered["input_ids"]]
+
+
+def prompt_end(tokenizer: Any, enable_thinking: bool) -> str:
+    """What the chat template puts between a user's words and the completion."""
+    return tokenizer.apply_chat_template([{"role": "user", "content": ""}], tokenize=False,
+                                         add_generation_prompt=True, enable_thinking=enable_thinking)
 
 
 def load_policy(path: str, tokenizer: Any, dtype: str) -> Any:
@@ -119,6 +125,8 @@ class CodeTrainer(GRPOTrainer):
                  **kwargs: Any) -> None:
         super().__init__(reward_funcs=[reward.score], train_dataset=rows(tasks), **kwargs)
         self.remove_callback(PrinterCallback)
+        if self.is_fsdp_enabled:
+            sharding.configure(self.accelerator)
         self.reward, self.tasks, self.max_refills = reward, tasks, max_refills
         self.run_log = run_log
         self.metrics: list[dict] = []  # the lines of metrics.jsonl
@@ -135,9 +143,20 @@ class CodeTrainer(GRPOTrainer):
 
     def _generate_single_turn(self, *args: Any, **kwargs: Any) -> Any:
         started = time.perf_counter()
-        generated = super()._generate_single_turn(*args, **kwargs)
+        with self.gathered():
+            generated = self.complete(*args, **kwargs)
         self.seconds["generate"] += time.perf_counter() - started
         return generated
+
+    def gathered(self) -> AbstractContextManager:
+        """Whole weights on each process, for as long as it generates; with vLLM that has them instead."""
+        return nullcontext() if self.use_vllm else unsharded(self.model)
+
+    def complete(self, *args: Any, **kwargs: Any) -> Any:
+        """TRL's completions, sampled with the newest weights."""
+        if self.use_vllm:
+            push_weights(self, self._tokenize_prompts([messages(self.tasks[0])])[0][0])
+        return super()._generate_single_turn(*args, **kwargs)
 
     def _calculate_rewards(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         started = time.perf_counter()
@@ -160,6 +179,9 @@ class CodeTrainer(GRPOTrainer):
             self.swap(output, rollouts, spare, drawn, list(zip(constant, useful, strict=False)))
             unused += drawn
         self.log_rollouts(output["advantages"].tolist(), rollouts, unused)
+        if self.use_vllm:
+            cap = self.args.vllm_importance_sampling_clip_max
+            self.step_record |= sampling_ratios(output, cap, self.accelerator.gather)
         return output
 
     def spare_inputs(self, groups: int, attempt: int) -> list[dict]:
@@ -236,10 +258,10 @@ class CodeTrainer(GRPOTrainer):
         prompt_ids, _, _ = self._tokenize_prompts([messages(task) for task in own])
         size = self.args.per_device_train_batch_size * self.args.steps_per_generation
         completion_ids: list[list[int]] = []
-        with torch.random.fork_rng(), Sampling(self, temperature):
+        with torch.random.fork_rng(), Sampling(self, temperature), self.gathered():
             torch.manual_seed(self.args.seed + rank)
             for start in range(0, len(own), size):
-                ids, _ = super()._generate_single_turn(prompt_ids[start : start + size], None, {}, 1)
+                ids, _ = self.complete(prompt_ids[start : start + size], None, {}, 1)
                 completion_ids += ids
         return gather_object(self.reward.evaluate(own, completion_ids))[: len(tasks)]
 
@@ -247,6 +269,8 @@ class CodeTrainer(GRPOTrainer):
         """How the policy does on each task before training, as profile.jsonl has it; made once for a run."""
         profile = self.run_log.read(PROFILE_LOG, until=0)
         if not profile:
+            if self.is_fsdp_enabled:
+                self.model = self.model_wrapped = sharding.shard(self.accelerator, self.model)
             profile = profile_records(self.sample([task for task in tasks for _ in range(samples)], temperature))
             if self.accelerator.is_main_process:
                 self.run_log.append(PROFILE_LOG, profile)
@@ -268,18 +292,19 @@ class Sampling:
     """Generation at another temperature than training's (0: greedy), for the length of a with block."""
 
     def __init__(self, trainer: CodeTrainer, temperature: float) -> None:
-        self.trainer = trainer
-        self.kwargs = {**trainer.generation_kwargs, "do_sample": temperature > 0,
-                       "temperature": temperature or 1.0}
+        self.engine = trainer.vllm_generation if trainer.use_vllm else trainer
+        self.changed: dict[str, Any] = {"temperature": temperature}
+        if not trainer.use_vllm:
+            kwargs = {**trainer.generation_kwargs, "do_sample": temperature > 0, "temperature": temperature or 1.0}
+            self.changed = {"generation_kwargs": kwargs,
+                            "generation_config": GenerationConfig(**kwargs, disable_compile=True)}
 
     def __enter__(self) -> None:
-        trainer = self.trainer
-        self.kept = trainer.generation_kwargs, trainer.generation_config
-        trainer.generation_kwargs = self.kwargs
-        trainer.generation_config = GenerationConfig(**self.kwargs, disable_compile=True)
+        self.kept = {name: getattr(self.engine, name) for name in self.changed}
+        vars(self.engine).update(self.changed)
 
     def __exit__(self, *_: object) -> None:
-        self.trainer.generation_kwargs, self.trainer.generation_config = self.kept
+        vars(self.engine).update(self.kept)
 
 
 def constant_groups(rollouts: list[Rollout], size: int) -> list[int]:
@@ -414,27 +439,3 @@ class StopBetweenSteps(Watch):
         self.stop.number = int(self.trainer.accelerator.gather(number).max())
         if self.stop.number:
             self.trainer.end(self.stop.name)
-
-
-def save_policy(trainer: CodeTrainer, folder: str) -> None:
-    """Writes the model, with LoRA adapters merged into it, and the tokenizer."""
-    if trainer.is_fsdp_enabled:
-        trainer.accelerator.state.fsdp_plugin.set_state_dict_type("FULL_STATE_DICT")
-    with saving("the model", folder):
-        if not hasattr(trainer.model, "merge_and_unload"):
-            trainer.save_model(folder)
-        elif trainer.accelerator.is_main_process:
-            trainer.model.merge_and_unload(safe_merge=True).save_pretrained(folder)
-        if trainer.accelerator.is_main_process:
-            trainer.processing_class.save_pretrained(folder)
-
-
-@contextmanager
-def saving(what: str, folder: str) -> Iterator[None]:
-    """Turns what a full disk makes open, torch and safetensors raise into a RunError with the remedy."""
-    try:
-        yield
-    except (OSError, RuntimeError, SafetensorError) as error:
-        free, reason = shutil.disk_usage(folder).free / 1e9, str(error).splitlines()[0]
-        raise RunError(f"{what} could not be written to {folder}, which has {free:.3f} GB free ({reason}): "
-                       "free some, and the same command goes on from the newest whole checkpoint") from error

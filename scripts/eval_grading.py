@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from code_tasks import Task, extract_code
+from code_tasks import Task, extract_code, with_opened_thinking
 from eval_generation import Completion, Request
 from eval_records import Record, RecordFile, digest
 from sandbox import Program, Sandbox
@@ -60,7 +60,9 @@ class Grader:
     def begin(self, request: Request, completion: Completion) -> None:
         """Starts on one completion of a batch that is still being generated."""
         task = request.task
-        code = extract_code(completion.text, task) if completion.code is None else completion.code
+        code = completion.code
+        if code is None:
+            code = extract_code(with_opened_thinking(completion.prompt, completion.text), task)
         program = Program(code=code, test=task.test, entry_point=task.entry_point, context=task.context,
                           task_id=task.task_id, timeout=self.timeouts[task.task_id])
         self.begun[request.key] = code, self.sandbox.submit(program)

@@ -9,7 +9,7 @@ import ast
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from code_tasks import Task, extract_code, parse_code
+from code_tasks import Task, extract_code, parse_code, thinking_state, with_opened_thinking
 from run_control import Rollout
 from sandbox import Program, Sandbox, Verdict
 
@@ -92,10 +92,13 @@ class ExecutionReward:
     """Scores completions by running their code against the tests of their tasks.
 
     `end_ids` are the tokens that end a completion; one without any of them at its end was truncated.
+    `prompt_end` is what the chat template puts before each completion: it may open a think block.
     """
 
-    def __init__(self, table: RewardTable, sandbox: Sandbox, tokenizer: Any, end_ids: list[int]) -> None:
+    def __init__(self, table: RewardTable, sandbox: Sandbox, tokenizer: Any, end_ids: list[int],
+                 prompt_end: str = "") -> None:
         self.table, self.sandbox, self.tokenizer, self.end_ids = table, sandbox, tokenizer, end_ids
+        self.prompt_end = prompt_end
         self.scored: list[Rollout] = []
 
     def score(self, completion_ids: list[list[int]], task: list[dict], **_: Any) -> list[float | None]:
@@ -107,7 +110,8 @@ class ExecutionReward:
     def evaluate(self, tasks: list[Task], completion_ids: list[list[int]]) -> list[Rollout]:
         """A completion of each task with its verdict and reward, all run as one batch."""
         texts = self.tokenizer.batch_decode(completion_ids, skip_special_tokens=True)
-        codes = [extract_code(text, task) for text, task in zip(texts, tasks, strict=True)]
+        codes = [extract_code(with_opened_thinking(self.prompt_end, text), task)
+                 for text, task in zip(texts, tasks, strict=True)]
         programs = [program(task, code) for task, code in zip(tasks, codes, strict=True)]
         distinct = list(dict.fromkeys(programs))  # the members of a group often write the same code
         verdicts = dict(zip(distinct, self.sandbox.run(distinct), strict=True))
@@ -119,7 +123,8 @@ class ExecutionReward:
         parts = self.table.parts(verdict, code, text, truncated)
         return Rollout(task_id=task.task_id, completion=text, code=code, verdict=verdict,
                        reward=self.table.total(parts) if parts else None,
-                       reward_parts=asdict(parts) if parts else {}, tokens=len(ids), truncated=truncated)
+                       reward_parts=asdict(parts) if parts else {}, tokens=len(ids), truncated=truncated,
+                       thinking=thinking_state(with_opened_thinking(self.prompt_end, text)))
 
     def take_rollouts(self) -> list[Rollout]:
         """What score() has scored since the last call."""

@@ -14,6 +14,7 @@ Files, all in the run's OUTPUT_DIR:
 import json
 import math
 import os
+import pickle
 import re
 import signal
 import zipfile
@@ -39,8 +40,11 @@ FEW_WEIGHTS_CHANGED = 0.05  # share a step; below it most updates round away, as
 LARGE_UPDATE = 0.05  # norm of an update over that of the weights; 0.001 is usual
 ENTROPY_COLLAPSE = 0.1  # of the entropy of the first steps; below it the members of a group hardly differ
 MANY_TIMEOUTS = 0.5  # share of completions; above it the reward measures the machine's load
+MANY_OPEN_THOUGHTS = 0.5  # share of completions; they have no answer to learn from
 NO_SIGNAL = 0.9  # share of constant groups; above it nearly every completion is made for nothing
 SIGNIFICANT = 0.05  # p value below which a fall on the held-out tasks is no chance
+
+ZIP_END_BYTES = 22  # the record that ends an archive without a comment
 
 
 class RunError(Exception):
@@ -89,11 +93,17 @@ class Rollout:
     truncated: bool
     advantage: float = 0.0
     used: bool = True  # False: its group taught nothing and gave its place in the update to another
+    thinking: str = "none"  # a think block: "closed" before the answer, or "open" to the end
 
     @property
     def status(self) -> str:
         """The verdict's status, but FAIL for a truncated completion that passes by chance."""
         return "FAIL" if self.truncated and self.verdict.status != "INFRA" else self.verdict.status
+
+    @property
+    def kind(self) -> str:
+        """What became of it: the verdict's kind, but "truncated" where it was cut, whatever was in it."""
+        return "truncated" if self.truncated and self.verdict.status != "INFRA" else self.verdict.kind
 
     def record(self) -> dict:
         """The rollout's line: the verdict without its seconds, which differ from run to run."""
@@ -206,8 +216,9 @@ def resume_point(folder: str, processes: int) -> Path | None:
 def newest_complete_checkpoint(folder: str | Path, processes: int) -> tuple[Path | None, list[str]]:
     """The checkpoint to resume from, and a line for each newer one that is not whole.
 
-    A checkpoint is whole when its files are as long as their own headers tell, the random generators of every
-    process are there, and so is trainer_state.json, which is written last.
+    A checkpoint is whole when its files, or the shards that its index names, are there and as long as their own
+    headers tell, the random generators of every process are there, and so is trainer_state.json, the last to be
+    written.
     """
     found = [path for path in Path(folder).glob("checkpoint-*") if re.fullmatch(r"checkpoint-\d+", path.name)]
     broken = []
@@ -237,14 +248,33 @@ def checkpoint_fault(path: Path, processes: int) -> str:
     absent = [pattern for pattern in wanted if not any(path.glob(pattern))]
     if absent:
         return f"no {absent[0]} for a run of {processes} process(es)"
-    cut = [file.name for file in sorted(path.iterdir()) if file.is_file() and not is_whole(file)]
+    for folder in sorted(file for file in path.iterdir() if file.is_dir()):
+        if fault := shards_fault(folder):
+            return fault
+    cut = [str(file.relative_to(path)) for file in sorted(path.rglob("*")) if file.is_file() and not is_whole(file)]
     return f"{cut[0]} is cut short" if cut else ""
 
 
+def shards_fault(folder: Path) -> str:
+    """What is missing in a folder of shards, or "": its .metadata is written last and names every file."""
+    index = folder / ".metadata"
+    if not index.exists():
+        return f"no {folder.name}/.metadata"
+    data = index.read_bytes()
+    names = sorted({name.decode() for name in re.findall(rb"__\d+_\d+\.distcp", data)})
+    if not names or not data.endswith(pickle.STOP):
+        return f"{folder.name}/.metadata is cut short"
+    return next((f"no {folder.name}/{name}" for name in names if not (folder / name).exists()), "")
+
+
 def is_whole(file: Path) -> bool:
-    """False where the length of a .safetensors, .pt or .pth file contradicts its header or trailer."""
+    """False where the length of a .safetensors, .pt, .pth or .distcp file contradicts its header or trailer."""
     if file.suffix in (".pt", ".pth"):
         return zipfile.is_zipfile(file)
+    if file.suffix == ".distcp":  # a row of archives: the end of the last one is the end of the file
+        with open(file, "rb") as stream:
+            stream.seek(-min(ZIP_END_BYTES, file.stat().st_size), os.SEEK_END)
+            return stream.read().startswith(b"PK\x05\x06")
     if file.suffix != ".safetensors":
         return True
     with open(file, "rb") as stream:
@@ -275,11 +305,13 @@ def rollout_metrics(rollouts: list[Rollout], group_size: int) -> dict[str, Any]:
         },
         "constant_groups": mean([is_constant(group) for group in groups]),
         "truncated": mean([rollout.truncated for rollout in rollouts]),
+        "thinking": mean([rollout.thinking != "none" for rollout in rollouts]),
+        "thinking_open": mean([rollout.thinking == "open" for rollout in rollouts]),
         "tokens_mean": mean([rollout.tokens for rollout in rollouts]),
         "tokens_max": max(rollout.tokens for rollout in rollouts),
         "completions": len(rollouts),
         "statuses": dict(Counter(rollout.verdict.status for rollout in rollouts)),
-        "kinds": dict(Counter(rollout.verdict.kind for rollout in rollouts)),
+        "kinds": dict(Counter(rollout.kind for rollout in rollouts)),
     }
 
 
@@ -451,6 +483,13 @@ def timeout_alarm(metrics: list[dict]) -> Alarm | None:
                  "raise SANDBOX_TIMEOUT")
 
 
+def thinking_alarm(metrics: list[dict]) -> Alarm | None:
+    if lasting(metrics, lambda step: step.get("thinking_open", 0) > MANY_OPEN_THOUGHTS) != 1:
+        return None
+    return Alarm(f"more than {MANY_OPEN_THOUGHTS:.0%} of the completions never end their thoughts: raise "
+                 "MAX_COMPLETION_LENGTH, or set ENABLE_THINKING to False")
+
+
 def constant_alarm(metrics: list[dict]) -> Alarm | None:
     if lasting(metrics, lambda step: step["constant_groups"] > NO_SIGNAL) != PATIENCE:
         return None
@@ -475,8 +514,8 @@ def large_update_alarm(metrics: list[dict]) -> Alarm | None:
     return Alarm(f"an update is {metrics[-1]['update_ratio']:.1%} of the weights: lower LEARNING_RATE")
 
 
-SENTINELS = (infra_alarm, gradient_alarm, entropy_alarm, timeout_alarm, constant_alarm, small_update_alarm,
-             large_update_alarm)
+SENTINELS = (infra_alarm, gradient_alarm, entropy_alarm, timeout_alarm, thinking_alarm, constant_alarm,
+             small_update_alarm, large_update_alarm)
 
 
 def lasting(metrics: list[dict], condition: Callable[[dict], bool]) -> int:

@@ -7,6 +7,9 @@ It neither makes the SFT model (demo_model.py does, in miniature) nor says wheth
     python scripts/train_rl_poc.py --model-path ./my-sft-model --output-dir ./my-rl-model
     python scripts/train_rl_poc.py --help                           # every constant is a flag
 
+On one GPU --use-lora --learning-rate 5e-5 trains adapters over a bfloat16 base and saves the model with them merged
+in. By arithmetic, not by measurement, 80 GB suffice for a 14B model and 24 GB for one of 1.5B.
+
 Inputs:  MODEL_PATH; MBPP and HumanEval from the hub or DATA_DIR; task files (TRAIN_FILES, HELDOUT).
 Outputs: OUTPUT_DIR with the model and tokenizer, config.json (every constant, beside the model's own keys),
          tasks.jsonl, metrics.jsonl (a line a step), completions.jsonl (a line a completion),
@@ -37,6 +40,7 @@ from run_control import (
 )
 from sandbox import Sandbox, SandboxError
 from script_constants import InputError, constants, override_constants, run_main
+from vllm_rollouts import check_vllm, vllm_options
 
 # The model and the run
 MODEL_PATH = "billxbf/Nano-Raccoon-Preview-1104"  # the SFT model to improve: a folder or a hub id
@@ -56,6 +60,9 @@ MAX_STEPS = 500  # optimizer steps
 TEMPERATURE = 0.8  # of the softmax; higher explores more
 TOP_P = 1.0  # share of the probability mass sampled from; less than all biases the importance ratios
 TOP_K = 0  # tokens sampled from; 0 is all, for the same reason
+GENERATION = "transformers"  # the engine of rollouts, or "vllm" (requirements-vllm.txt): faster, resumes inexactly
+VLLM_MEMORY_SHARE = 0.27  # of each GPU, while vLLM is awake; a 14B model needs 29.5 GB for its weights alone
+VLLM_RATIO_CAP = 2.0  # a token weighs at most this, where the policy finds it likelier than vLLM did
 MAX_COMPLETION_LENGTH = 1024  # tokens; a completion cut at this length never counts as a PASS
 MAX_PROMPT_LENGTH = 512  # tokens; longer prompts are left out whole: half a task teaches nothing
 
@@ -144,13 +151,14 @@ DEMO = {
 }
 
 CHOICES = {
+    "GENERATION": ("transformers", "vllm"),
     "LOSS_TYPE": ("grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo"),
     "SCALE_REWARDS": ("none", "batch", "group"),
     "PARTIAL_CREDIT": PARTIAL_CREDITS,
     "REPORT_TO": ("none", "tensorboard", "trackio", "wandb"),
 }
 POSITIVE = frozenset({
-    "BATCH_SIZE", "GRADIENT_ACCUMULATION", "MAX_STEPS", "TEMPERATURE", "MAX_COMPLETION_LENGTH",
+    "VLLM_RATIO_CAP", "BATCH_SIZE", "GRADIENT_ACCUMULATION", "MAX_STEPS", "TEMPERATURE", "MAX_COMPLETION_LENGTH",
     "MAX_PROMPT_LENGTH", "LEARNING_RATE", "MAX_GRAD_NORM", "NUM_ITERATIONS", "HELDOUT_TASKS", "HELDOUT_EVERY",
     "SANDBOX_TIMEOUT", "SANDBOX_MEMORY_MB", "SAVE_STEPS",
 })
@@ -180,6 +188,8 @@ def check_constants(processes: int) -> None:
         raise InputError(f"OUTPUT_DIR {OUTPUT_DIR} is MODEL_PATH, which would be overwritten; give another")
     if REPORT_TO != "none" and not find_spec(REPORT_TO):
         raise InputError(f"REPORT_TO {REPORT_TO} is not installed; pip install {REPORT_TO}, or set \"none\"")
+    if not 0 < VLLM_MEMORY_SHARE < 1:
+        raise InputError(f"VLLM_MEMORY_SHARE is {VLLM_MEMORY_SHARE}; give a share of the GPU between 0 and 1")
     check_batch(processes)
 
 
@@ -242,6 +252,8 @@ def prepare(processes: int, gpus: int, values: dict[str, Any]) -> None:
     if MODEL_PATH == DEMO["MODEL_PATH"] and not Path(MODEL_PATH).exists():
         make_demo_model()
     check_model(MODEL_PATH, gpus, processes)
+    if GENERATION == "vllm":
+        check_vllm(gpus, USE_LORA)
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # TRL would report its use
     os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(Path(OUTPUT_DIR) / "tensorboard"))
     if not gpus:
@@ -346,6 +358,8 @@ def grpo_config(gpus: int) -> Any:
     """The constants in TRL's words."""
     from trl import GRPOConfig
 
+    longest = MAX_PROMPT_LENGTH + MAX_COMPLETION_LENGTH
+    engine = vllm_options(VLLM_MEMORY_SHARE, longest, VLLM_RATIO_CAP) if GENERATION == "vllm" else {}
     return GRPOConfig(
         output_dir=OUTPUT_DIR,
         seed=SEED,
@@ -381,6 +395,7 @@ def grpo_config(gpus: int) -> Any:
         logging_nan_inf_filter=False,  # a loss that is not finite is shown, not averaged away
         disable_tqdm=True,  # a line a step reads better in a container's log
         report_to=REPORT_TO,
+        **engine,
     )
 
 
@@ -389,18 +404,30 @@ def build_trainer(tasks: list[Task], heldout: list[Task], tokenizer: Any, sandbo
     """The trainer with its callbacks."""
     from peft import LoraConfig
 
-    from code_trainer import CodeTrainer, HeldoutControl, StepClock, StopBetweenSteps, WeightWatch, load_policy
+    from code_trainer import (
+        CodeTrainer,
+        HeldoutControl,
+        StepClock,
+        StopBetweenSteps,
+        WeightWatch,
+        load_policy,
+        prompt_end,
+    )
 
+    args = grpo_config(gpus)  # it joins the processes: of those that shard, only the first then reads the weights
     model = load_policy(MODEL_PATH, tokenizer, "bfloat16" if USE_LORA and gpus else "float32")
+    if GENERATION == "vllm":  # which would know the ends of the checkpoint's generation_config alone
+        args.generation_kwargs = {"stop_token_ids": model.generation_config.eos_token_id}
     control = HeldoutControl(heldout, HELDOUT_EVERY, HELDOUT_TEMPERATURE, HELDOUT_PATIENCE)
     lora = LoraConfig(r=LORA_RANK, lora_alpha=LORA_ALPHA, target_modules=LORA_TARGETS, task_type="CAUSAL_LM")
     return CodeTrainer(
         model=model,
-        args=grpo_config(gpus),
+        args=args,
         processing_class=tokenizer,
         peft_config=lora if USE_LORA else None,
         callbacks=[StepClock(), WeightWatch(), StopBetweenSteps(stop, NUM_ITERATIONS)] + [control] * bool(heldout),
-        reward=ExecutionReward(reward_table(), sandbox, tokenizer, model.generation_config.eos_token_id),
+        reward=ExecutionReward(reward_table(), sandbox, tokenizer, model.generation_config.eos_token_id,
+                               prompt_end(tokenizer, ENABLE_THINKING)),
         tasks=tasks,
         max_refills=MAX_REFILLS,
         run_log=RunLog(OUTPUT_DIR),
@@ -461,7 +488,8 @@ def run(sandbox: Sandbox, stop: StopSignal, gpus: int, processes: int, values: d
     tasks = training_tasks(sandbox)
     heldout = heldout_tasks(tasks, sandbox)
 
-    from code_trainer import load_tokenizer, prompt_lengths, quiet_libraries, save_policy
+    from code_trainer import load_tokenizer, prompt_lengths, quiet_libraries
+    from policy_export import save_policy
 
     quiet_libraries()
     tokenizer = load_tokenizer(MODEL_PATH)

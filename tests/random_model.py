@@ -23,13 +23,16 @@ def write_tasks(path: Path, count: int) -> list[Task]:
     return tasks
 
 
-def write_model(folder: Path, seed: int = 0, template: str | None = TEMPLATE) -> Path:
-    """Saves a model and its tokenizer. The tokenizer ends on <|endoftext|>, the generation_config on <|im_end|>."""
+def write_model(folder: Path, seed: int = 0, template: str | None = TEMPLATE, more: tuple[str, ...] = ()) -> Path:
+    """Saves a model and its tokenizer, which knows the tokens `more` as well.
+
+    The tokenizer ends on <|endoftext|>, the generation_config on <|im_end|>.
+    """
     import tokenizers
     import torch
     import transformers
 
-    words = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "[UNK]", "nothink", *WORDS, *LINES]
+    words = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "[UNK]", "nothink", *WORDS, *LINES, *more]
     core = tokenizers.Tokenizer(tokenizers.models.WordLevel({word: i for i, word in enumerate(words)}, "[UNK]"))
     core.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
     core.decoder = tokenizers.decoders.Fuse()

@@ -33,7 +33,7 @@ def workplace(tmp_path_factory) -> Path:
     return folder
 
 
-def make_model(folder: Path) -> None:
+def make_model(folder: Path, layers: int = 1) -> None:
     torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
     tokenizers = pytest.importorskip("tokenizers")
     words = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "[UNK]", *PROGRAMS]
@@ -46,7 +46,7 @@ def make_model(folder: Path) -> None:
         additional_special_tokens=["<|im_start|>", "<|im_end|>"], chat_template=TEMPLATE)
     torch.manual_seed(0)
     config = transformers.Qwen3Config(
-        vocab_size=len(words), hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
+        vocab_size=len(words), hidden_size=16, intermediate_size=32, num_hidden_layers=layers, num_attention_heads=2,
         num_key_value_heads=1, head_dim=8, max_position_embeddings=64, eos_token_id=0, pad_token_id=0,
         tie_word_embeddings=True)
     transformers.Qwen3ForCausalLM(config).save_pretrained(folder)
