@@ -17,6 +17,7 @@ from conftest import ROOT, SCRIPTS
 # What each helper may import of its neighbours. A helper is imported by scripts and by helpers above it.
 HELPERS = {
     "script_constants": set(),
+    "llm_client": {"script_constants"},
     "evalplus_tests": set(),
     "code_tasks": {"evalplus_tests", "script_constants"},
     "task_templates": {"code_tasks"},
@@ -44,7 +45,8 @@ HELPERS = {
 COMMANDS = {"train_rl_poc", "evaluate_models", "create_synthetic_data", "make_report", "demo_model"}
 # Helpers that scripts import inside functions only: they are heavy, or belong to one choice of a run.
 LATE = {"code_trainer", "reward_llm_judge"}
-HEAVY = {"torch", "trl", "transformers", "datasets", "numpy", "scipy", "matplotlib", "accelerate", "peft", "tqdm"}
+HEAVY = {"torch", "trl", "transformers", "datasets", "numpy", "scipy", "matplotlib", "accelerate", "peft", "tqdm",
+         "openai", "httpx2"}
 HEAVY_AT_TOP = {"code_trainer"}  # subclasses TRL's trainer, and is LATE itself
 OPTIONAL = {"sandbox_values": {"numpy"}}  # used where it is installed
 STARTED_BY_THE_SANDBOX = {"sandbox_judge", "sandbox_zygote"}  # their argument is no flag
