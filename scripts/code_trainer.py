@@ -25,7 +25,6 @@ from trl import GRPOTrainer
 from trl.trainer.utils import nanstd
 
 from code_tasks import InputError, Task, messages
-from rewards import ExecutionReward
 from run_control import (
     COMPLETIONS_LOG,
     HELDOUT_LOG,
@@ -111,13 +110,13 @@ class CodeTrainer(GRPOTrainer):
     It logs every completion and every step, and swaps groups that teach nothing for groups of other `tasks`,
     at most `max_refills` times a step (dynamic sampling, arXiv 2503.14476).
 
-    `reward` is the source of its one reward function. `stop_reason` says after training why it ended early,
+    `reward` is the source of its reward functions. `stop_reason` says after training why it ended early,
     "" where it did not.
     """
 
-    def __init__(self, *, reward: ExecutionReward, tasks: list[Task], max_refills: int, run_log: RunLog,
+    def __init__(self, *, reward: Any, tasks: list[Task], max_refills: int, run_log: RunLog,
                  **kwargs: Any) -> None:
-        super().__init__(reward_funcs=[reward.score], train_dataset=rows(tasks), **kwargs)
+        super().__init__(reward_funcs=reward.functions, train_dataset=rows(tasks), **kwargs)
         self.remove_callback(PrinterCallback)
         self.reward, self.tasks, self.max_refills = reward, tasks, max_refills
         self.run_log = run_log

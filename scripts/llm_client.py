@@ -283,8 +283,10 @@ async def open_client(endpoint: Endpoint, key: str) -> Any:
     limits = httpx2.Limits(max_connections=None, max_keepalive_connections=endpoint.concurrency)
     http = httpx2.AsyncClient(timeout=endpoint.timeout, limits=limits, follow_redirects=False,
                               headers={"Accept-Encoding": "identity"}, event_hooks={"response": [bound]})
-    return openai.AsyncOpenAI(base_url=endpoint.base_url, api_key=key or "none", max_retries=0,
-                              timeout=endpoint.timeout, http_client=http)
+    client = openai.AsyncOpenAI(base_url=endpoint.base_url, api_key=key or "none", max_retries=0,
+                                timeout=endpoint.timeout, http_client=http)
+    client.organization = client.project = None  # of OpenAI's environment variables: no other server's business
+    return client
 
 
 def request_fields(model: str, request: Request, refused: set[str]) -> dict[str, Any]:

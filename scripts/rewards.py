@@ -9,7 +9,8 @@ import ast
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from code_tasks import Task, extract_code, parse_code
+from code_extraction import RegexExtractor, not_extracted
+from code_tasks import Task, parse_code
 from run_control import Rollout
 from sandbox import Program, Sandbox, Verdict
 
@@ -92,11 +93,19 @@ class ExecutionReward:
     """Scores completions by running their code against the tests of their tasks.
 
     `end_ids` are the tokens that end a completion; one without any of them at its end was truncated.
+    `extractor` finds the code in completions (extract_code's rules unless given); where it fails the verdict is INFRA.
     """
 
-    def __init__(self, table: RewardTable, sandbox: Sandbox, tokenizer: Any, end_ids: list[int]) -> None:
+    def __init__(self, table: RewardTable, sandbox: Sandbox, tokenizer: Any, end_ids: list[int],
+                 extractor: Any = None) -> None:
         self.table, self.sandbox, self.tokenizer, self.end_ids = table, sandbox, tokenizer, end_ids
+        self.extractor = extractor or RegexExtractor()
         self.scored: list[Rollout] = []
+
+    @property
+    def functions(self) -> list:
+        """TRL's reward functions."""
+        return [self.score]
 
     def score(self, completion_ids: list[list[int]], task: list[dict], **_: Any) -> list[float | None]:
         """TRL's reward function: a reward for each completion, None where the sandbox itself failed."""
@@ -107,12 +116,13 @@ class ExecutionReward:
     def evaluate(self, tasks: list[Task], completion_ids: list[list[int]]) -> list[Rollout]:
         """A completion of each task with its verdict and reward, all run as one batch."""
         texts = self.tokenizer.batch_decode(completion_ids, skip_special_tokens=True)
-        codes = [extract_code(text, task) for text, task in zip(texts, tasks, strict=True)]
-        programs = [program(task, code) for task, code in zip(tasks, codes, strict=True)]
+        codes = self.extractor.extract(texts, tasks)
+        programs = [program(task, code or "") for task, code in zip(tasks, codes, strict=True)]
         distinct = list(dict.fromkeys(programs))  # the members of a group often write the same code
         verdicts = dict(zip(distinct, self.sandbox.run(distinct), strict=True))
-        judged = [verdicts[each] for each in programs]
-        return list(map(self.rollout, tasks, texts, codes, judged, completion_ids))
+        judged = [not_extracted() if code is None else verdicts[each]
+                  for code, each in zip(codes, programs, strict=True)]
+        return list(map(self.rollout, tasks, texts, [code or "" for code in codes], judged, completion_ids))
 
     def rollout(self, task: Task, text: str, code: str, verdict: Verdict, ids: list[int]) -> Rollout:
         truncated = ids[-1] not in self.end_ids
