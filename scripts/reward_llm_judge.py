@@ -1,23 +1,59 @@
-"""The LLM judge: programs in, judgements out; and the reward that it gives, alone or beside execution.
+"""The LLM judge as a reward, alone or beside execution; started by itself, it says what the judge is worth.
 
 How it is asked is in judge_rubric.py, how the server is spoken to in llm_client.py. What cannot be judged has
-no score: it is None, is counted, and never becomes a number in the middle.
+no score: it is None, is counted, and never becomes a number in the middle. Training uses it with --reward judge
+or --reward both. This command measures, before one trusts it: agreement with execution on samples with known
+verdicts, the bias of position and length, and which injections in the code raise its score.
 
-Inputs:  a server; task prompts and codes. Outputs: Judgements, kept in an AnswerCache file.
+    python scripts/reward_llm_judge.py --judge-base-url http://127.0.0.1:8000/v1 --judge-model NAME
+    python scripts/reward_llm_judge.py --judge-model NAME --samples samples.jsonl --tasks humaneval --data-dir data
+    python scripts/reward_llm_judge.py --judge-model NAME --samples RUN/completions.jsonl --tasks RUN/tasks.jsonl
+
+Inputs:  an OpenAI-compatible server; SAMPLES with known verdicts, and their TASKS; the folder INJECTIONS.
+Outputs: OUTPUT_DIR/judge_report.md and judge_report.json; OUTPUT_DIR/judgements.jsonl, all that the judge has
+         answered, so that the same command again asks nothing twice.
 """
 
+import json
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from answer_cache import AnswerCache, answer_key
-from code_tasks import Task
+from code_tasks import BENCHMARKS, Task, load_benchmark, read_task_file
+from judge_report import (
+    Sample,
+    injections_md,
+    measure_injections,
+    measure_samples,
+    read_injections,
+    read_samples,
+    samples_md,
+)
 from judge_rubric import WORTHLESS, Judgement, Question, ask_about, read_judgement, visible_program
-from llm_client import Answer, LlmClient, ServerLost
+from llm_client import Answer, Endpoint, LlmClient, ServerLost
 from rewards import ExecutionReward
-from run_control import Rollout
+from run_control import Rollout, finite
+from script_constants import InputError, override_constants, require_python, run_main
 
-REWARDS = ("execution", "judge", "both")
+# The judge, on any OpenAI-compatible server
+JUDGE_BASE_URL = "http://127.0.0.1:8000/v1"  # of its server
+JUDGE_MODEL = ""  # its name there
+JUDGE_KEY_ENV = ""  # the environment variable that holds its key; "" needs none
+JUDGE_TIMEOUT = 120.0  # seconds a request
+JUDGE_CONCURRENCY = 16  # requests at once
+
+# What it is measured on
+SAMPLES = []  # JSON-lines files of samples with known verdicts
+TASKS = "humaneval"  # the benchmark, or the task file, that they are of
+DATA_DIR = ""  # folder of the published benchmark files; "" is the hub (env DATA_DIR)
+LIMIT = 100  # samples of each file, chosen by SEED; 0 is all. Each costs three requests
+SEED = 0  # of LIMIT's choice
+INJECTIONS = "tests/injections"  # folder of injections.jsonl and programs.jsonl; "" measures none
+OUTPUT_DIR = "./judge_report"
+
 JUDGEMENTS_FILE = "judgements.jsonl"  # in a run's OUTPUT_DIR
 
 
@@ -29,6 +65,7 @@ class Judge:
 
     def __init__(self, client: LlmClient, cache: AnswerCache, within: float | None = None) -> None:
         self.client, self.cache, self.within = client, cache, within
+        self.lost = ""  # why the server was given up, once it was
 
     def judge(self, items: Sequence[tuple[str, str]], reverse: bool = False) -> list[Judgement]:
         """A judgement of each (task prompt, code), in order; code that does not parse is worth 0, unasked.
@@ -59,8 +96,8 @@ class Judge:
 
         try:
             self.client.ask_all([question.request for _, question in questions], keep, self.within)
-        except ServerLost:
-            pass  # every question that it left open has its error
+        except ServerLost as lost:
+            self.lost = str(lost)  # every question that it left open has its error
         return errors
 
     def judgement(self, key: str, errors: Mapping[str, str]) -> Judgement:
@@ -153,3 +190,47 @@ class JudgeReward:
         """What was scored since the last call."""
         scored, self.scored = self.scored, []
         return scored
+
+
+def main() -> None:
+    require_python()
+    samples, injections = load_samples(), read_injections(INJECTIONS) if INJECTIONS else []
+    if not JUDGE_MODEL or JUDGE_CONCURRENCY < 1 or not JUDGE_TIMEOUT > 0:
+        raise InputError(f"JUDGE_MODEL {JUDGE_MODEL!r}, JUDGE_CONCURRENCY {JUDGE_CONCURRENCY}, JUDGE_TIMEOUT "
+                         f"{JUDGE_TIMEOUT}: give the name that the model has on its server, and values above 0")
+    if not samples and not injections:
+        raise InputError("nothing to measure: give --samples, or --injections a folder")
+    endpoint = Endpoint(JUDGE_BASE_URL, JUDGE_MODEL, JUDGE_KEY_ENV, JUDGE_TIMEOUT, JUDGE_CONCURRENCY)
+    with LlmClient(endpoint) as client:
+        client.check()
+        judge = Judge(client, AnswerCache(Path(OUTPUT_DIR) / JUDGEMENTS_FILE))
+        found = {path: measure_samples(judge, chosen) for path, chosen in samples.items()}
+        injected = measure_injections(judge, injections) if injections else None
+    if judge.lost:
+        raise InputError(f"{judge.lost}; what it answered is in {OUTPUT_DIR}, and the same command goes on from there")
+    tables = [f"### {path}\n\n{samples_md(report)}" for path, report in found.items()]
+    tables += [f"### {INJECTIONS}\n\n{injections_md(injected)}"] if injected else []
+    report = f"## The judge {JUDGE_MODEL}\n\n" + "\n\n".join(tables) + "\n"
+    values = {"judge": JUDGE_MODEL, "samples": {path: asdict(report) for path, report in found.items()},
+              "injections": asdict(injected) if injected else None, "usage": asdict(client.usage)}
+    (Path(OUTPUT_DIR) / "judge_report.md").write_text(report, encoding="utf-8")
+    (Path(OUTPUT_DIR) / "judge_report.json").write_text(json.dumps(finite(values), indent=2) + "\n", encoding="utf-8")
+    print(f"{report}\nasked    {client.usage.requests} requests, {client.usage.retries} retries, "
+          f"{client.usage.prompt_tokens} + {client.usage.completion_tokens} tokens\n"
+          f"written  {OUTPUT_DIR}/judge_report.md, judge_report.json, {JUDGEMENTS_FILE}")
+
+
+def load_samples() -> dict[str, list[Sample]]:
+    """LIMIT samples of each file, by its path."""
+    if not SAMPLES:
+        return {}
+    tasks = load_benchmark(TASKS, DATA_DIR) if TASKS in BENCHMARKS else read_task_file(TASKS)
+    known = {task.task_id: task for task in tasks}
+    found = {path: read_samples(path, known) for path in SAMPLES}
+    return {path: random.Random(SEED).sample(samples, min(LIMIT or len(samples), len(samples)))
+            for path, samples in found.items()}
+
+
+if __name__ == "__main__":
+    override_constants(globals())
+    run_main(main)
