@@ -375,7 +375,8 @@ def progress(subject: Subject, benchmark: Benchmark, mode: str, batches: list, s
 def write_results(scores: list[Score], calibrations: list[Calibration]) -> None:
     """Writes results.json and comparison.md, and prints the latter's first tables."""
     settings = {"seed": SEED, "temperature": TEMPERATURE, "top_p": TOP_P, "max_completion_length":
-                MAX_COMPLETION_LENGTH, "engine": ENGINE, "extraction": CODE_EXTRACTION_METHOD, "timeout": TIMEOUT, "limit": LIMIT}
+                MAX_COMPLETION_LENGTH, "engine": ENGINE, "extraction": CODE_EXTRACTION_METHOD, "timeout": TIMEOUT,
+                "limit": LIMIT}
     comparisons = compare_all(scores)
     folder = Path(OUTPUT_DIR)
     report = comparison_md(settings, calibrations, scores, comparisons)

@@ -223,7 +223,8 @@ class LlmClient:
         return read_body(raw.content)
 
     def _status_failure(self, error: Any) -> Failure:
-        message = one_line(error.message)
+        named = error.body.get("message") if isinstance(error.body, dict) else error.body
+        message = one_line(named or error.message)
         if self.key:
             message = message.replace(self.key, "***")
         return Failure(f"HTTP {error.status_code}: {message}", error.status_code,
