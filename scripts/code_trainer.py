@@ -4,6 +4,7 @@ It holds no setting: train_rl_poc.py passes its constants. It imports torch, tra
 top, so that script imports it only after every check of the input has passed.
 """
 
+import logging
 import math
 import random
 import resource
@@ -56,6 +57,7 @@ def quiet_libraries() -> None:
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     datasets.disable_progress_bars()
+    logging.getLogger("trl").setLevel(logging.ERROR)  # it would print every completion that has no reward
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
 
 

@@ -60,9 +60,10 @@ class Judgement:
     scores: Mapping[str, int] = field(default_factory=dict)  # 0 to HIGHEST, by criterion
     reasons: Mapping[str, str] = field(default_factory=dict)
     error: str = ""
+    asked: bool = True  # False: the score followed from the program alone
 
 
-WORTHLESS = Judgement(0.0, reasons={"correctness": "there is no program that parses"})
+WORTHLESS = Judgement(0.0, reasons={"correctness": "there is no whole program"}, asked=False)
 
 
 @dataclass(frozen=True)

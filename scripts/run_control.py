@@ -270,7 +270,7 @@ def rollout_metrics(rollouts: list[Rollout], group_size: int) -> dict[str, Any]:
     """Shares and means over one step's completions; INFRA is left out of rates and rewards."""
     scored = [rollout for rollout in rollouts if rollout.reward is not None]
     executed = [rollout for rollout in rollouts if rollout.verdict.status != "INFRA"]
-    judged = [rollout for rollout in rollouts if rollout.judgement is not None]
+    asked = [rollout.judgement for rollout in rollouts if rollout.judgement and rollout.judgement.asked]
     groups = [rollouts[i : i + group_size] for i in range(0, len(rollouts), group_size)]
     return {
         "pass_rate": mean([rollout.status == "PASS" for rollout in executed]),
@@ -286,7 +286,7 @@ def rollout_metrics(rollouts: list[Rollout], group_size: int) -> dict[str, Any]:
         "completions": len(rollouts),
         "statuses": dict(Counter(rollout.verdict.status for rollout in rollouts)),
         "kinds": dict(Counter(rollout.verdict.kind for rollout in rollouts)),
-        "judge_none": mean([rollout.judgement.score is None for rollout in judged]) if judged else None,
+        "judge_none": mean([judgement.score is None for judgement in asked]) if asked else None,
     }
 
 
@@ -307,11 +307,11 @@ def step_line(record: Mapping[str, Any], max_steps: int) -> str:
         value = record[name]
         return format(math.nan if value is None else value, form)
 
-    seconds, judged = record["seconds"], ""
+    seconds, parts, judged = record["seconds"], record.get("reward_parts", {}), ""
+    if "judge" in parts:
+        judged = "".join(f"  {part} {parts[part]:+.3f}" for part in ("correctness", "judge") if part in parts)
     if record.get("judge_none") is not None:
-        parts = "".join(f"  {part} {record['reward_parts'][part]:+.3f}" for part in ("correctness", "judge")
-                        if part in record["reward_parts"])
-        judged = f"{parts}  not judged {record['judge_none']:.0%}"
+        judged += f"  not judged {record['judge_none']:.0%}"
     return (f"step {record['step']:>{len(str(max_steps))}}/{max_steps}"
             f"  pass {shown('pass_rate', '6.1%')}  reward {shown('reward', '+.3f')}{judged}"
             f"  constant groups {shown('constant_groups', '4.0%')}  truncated {shown('truncated', '4.0%')}"

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -180,6 +181,8 @@ def test_what_was_not_judged_is_counted_and_stops_the_run_where_it_is_all():
     metrics = rollout_metrics([judged(0.5, 1.0), judged(None, 1.0)], 2)
     assert (metrics["judge_none"], metrics["reward"], metrics["pass_rate"]) == (0.5, 0.5, 1.0)
     assert rollout_metrics([rollout("PASS", 1.0)], 1)["judge_none"] is None
+    unasked = replace(judged(0.0, 1.0), judgement=WORTHLESS)  # it says nothing of the judge
+    assert rollout_metrics([judged(None, 1.0), unasked], 2)["judge_none"] == 1.0
     step = {"statuses": {"PASS": 1}, "kinds": {"pass": 1}, "completions": 1, "grad_norm": 1.0, "entropy": 1.0,
             "constant_groups": 0.0, "learning_rate": 0.0, "weights_changed": 1.0, "update_ratio": 0.0,
             "judge_none": 1.0}
@@ -248,7 +251,7 @@ def test_training_leaves_out_what_is_not_judged(workplace):
         done = train(workplace, "babble", server, "--reward", "judge", "--max-steps", "1")
     assert done.returncode == 0, done.stderr
     (step,) = lines(workplace / "babble" / "metrics.jsonl")
-    assert 0 < step["judge_none"] < 1
+    assert step["judge_none"] == 1 and "the judge scored no completion" in done.stdout
     unjudged = [record for record in lines(workplace / "babble" / "completions.jsonl")
                 if record["judgement"]["score"] is None]
     assert unjudged and all(record["reward"] is None and record["advantage"] == 0 for record in unjudged)
