@@ -4,6 +4,7 @@ It holds no setting: train_rl_poc.py passes its constants. It imports torch, tra
 top, so that script imports it only after every check of the input has passed.
 """
 
+import logging
 import math
 import random
 import resource
@@ -24,7 +25,6 @@ from trl.trainer.utils import nanstd
 import sharding
 from code_tasks import InputError, Task, messages
 from policy_export import saving
-from rewards import ExecutionReward
 from run_control import (
     COMPLETIONS_LOG,
     HELDOUT_LOG,
@@ -57,6 +57,7 @@ def quiet_libraries() -> None:
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     datasets.disable_progress_bars()
+    logging.getLogger("trl").setLevel(logging.ERROR)  # it would print every completion that has no reward
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
 
 
@@ -117,13 +118,13 @@ class CodeTrainer(GRPOTrainer):
     It logs every completion and every step, and swaps groups that teach nothing for groups of other `tasks`,
     at most `max_refills` times a step (dynamic sampling, arXiv 2503.14476).
 
-    `reward` is the source of its one reward function. `stop_reason` says after training why it ended early,
+    `reward` is the source of its reward functions. `stop_reason` says after training why it ended early,
     "" where it did not.
     """
 
-    def __init__(self, *, reward: ExecutionReward, tasks: list[Task], max_refills: int, run_log: RunLog,
+    def __init__(self, *, reward: Any, tasks: list[Task], max_refills: int, run_log: RunLog,
                  **kwargs: Any) -> None:
-        super().__init__(reward_funcs=[reward.score], train_dataset=rows(tasks), **kwargs)
+        super().__init__(reward_funcs=reward.functions, train_dataset=rows(tasks), **kwargs)
         self.remove_callback(PrinterCallback)
         if self.is_fsdp_enabled:
             sharding.configure(self.accelerator)

@@ -13,18 +13,19 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from code_tasks import Task, extract_code, with_opened_thinking
+from code_extraction import RegexExtractor, not_extracted
+from code_tasks import Task, with_opened_thinking
 from eval_generation import Completion, Request
 from eval_records import Record, RecordFile, digest
 from sandbox import Program, Sandbox
 
 
-def grading_environment() -> str:
+def grading_environment(extraction: str = RegexExtractor.name) -> str:
     """A fingerprint of all that a verdict depends on beside the program: Python, libraries, sandbox, extraction."""
     here = Path(__file__).parent
-    sources = [*sorted(here.glob("sandbox*.py")), here / "code_tasks.py"]
+    sources = [*sorted(here.glob("sandbox*.py")), here / "code_tasks.py", here / "code_extraction.py"]
     libraries = sorted(f"{d.name}=={d.version}" for d in importlib.metadata.distributions())
-    return digest(sys.version, platform.platform(), *libraries, *(path.read_bytes() for path in sources))
+    return digest(sys.version, platform.platform(), extraction, *libraries, *(path.read_bytes() for path in sources))
 
 
 def graded_by(task: Task, timeout: float, environment: str) -> str:
@@ -36,13 +37,14 @@ class Grader:
     """Grades in the background, in order; each batch is appended to the file as soon as it is graded.
 
     A context manager: leaving it waits until all that was submitted is recorded, also after Ctrl-C. Raises what
-    the sandbox or the file raised.
+    the sandbox or the file raised. `extractor` finds the code in completions; where it fails the verdict is INFRA.
     """
 
     def __init__(self, sandbox: Sandbox, file: RecordFile, timeouts: Mapping[str, float], environment: str,
-                 bar: Any) -> None:
+                 bar: Any, extractor: Any = None) -> None:
         self.sandbox, self.file, self.timeouts, self.environment, self.bar = (
             sandbox, file, timeouts, environment, bar)
+        self.extractor = extractor or RegexExtractor()
         self.writer = ThreadPoolExecutor(max_workers=1)
         self.jobs: deque[Future] = deque()
         self.begun: dict[tuple, tuple[str, Future]] = {}   # key -> code and the verdict to come
@@ -58,21 +60,35 @@ class Grader:
                 job.result()
 
     def begin(self, request: Request, completion: Completion) -> None:
-        """Starts on one completion of a batch that is still being generated."""
-        task = request.task
-        code = completion.code
+        """Starts on one completion of a batch that is still being generated; a server is asked by batches."""
+        if isinstance(self.extractor, RegexExtractor):
+            self._start([(request, completion)])
+
+    def _start(self, answers: Sequence[tuple[Request, Completion]]) -> None:
+        """Extracts the code and hands it to the sandbox."""
+        codes = {request.key: completion.code for request, completion in answers}
+        texts = [(request, with_opened_thinking(completion.prompt, completion.text))
+                 for request, completion in answers if completion.code is None]
+        found = self.extractor.extract([text for _, text in texts], [request.task for request, _ in texts])
+        codes |= {request.key: code for (request, _), code in zip(texts, found, strict=True)}
+        for request, _ in answers:
+            code = codes[request.key]
+            self.begun[request.key] = code or "", self._verdict(request.task, code)
+
+    def _verdict(self, task: Task, code: str | None) -> Future:
         if code is None:
-            code = extract_code(with_opened_thinking(completion.prompt, completion.text), task)
-        program = Program(code=code, test=task.test, entry_point=task.entry_point, context=task.context,
-                          task_id=task.task_id, timeout=self.timeouts[task.task_id])
-        self.begun[request.key] = code, self.sandbox.submit(program)
+            failure: Future = Future()
+            failure.set_result(not_extracted())
+            return failure
+        return self.sandbox.submit(Program(code=code, test=task.test, entry_point=task.entry_point,
+                                           context=task.context, task_id=task.task_id,
+                                           timeout=self.timeouts[task.task_id]))
 
     def submit(self, answers: Sequence[tuple[Request, Completion]], prints: Mapping[tuple, str]) -> None:
         """Hands a batch to the sandbox and returns at once; `prints` holds the requests' fingerprints."""
         batch = []
+        self._start([answer for answer in answers if answer[0].key not in self.begun])
         for request, completion in answers:
-            if request.key not in self.begun:
-                self.begin(request, completion)
             code, verdict = self.begun.pop(request.key)
             batch.append((request, completion, code, prints[request.key], verdict))
         while self.jobs and self.jobs[0].done():

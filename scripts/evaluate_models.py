@@ -21,10 +21,13 @@ import os
 import random
 import sys
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
+from answer_cache import AnswerCache
+from code_extraction import EXTRACTIONS_FILE, METHODS, LlmExtractor, RegexExtractor
 from code_tasks import BENCHMARKS as PUBLISHED
 from code_tasks import InputError, Task, load_benchmark, override_constants, read_task_file, run_main
 from eval_calibration import Calibration, calibrate
@@ -34,6 +37,7 @@ from eval_grading import Grader, graded_by, grading_environment
 from eval_records import Record, RecordFile, write_whole
 from eval_report import Score, compare_all, comparison_md, make_score, results_json
 from eval_subjects import CONTROLS, Control, SampleFile, Subject, describe_samples, find_subjects, read_samples
+from llm_client import Endpoint, LlmClient
 from sandbox import Sandbox, SandboxError
 from script_constants import check_writable
 
@@ -59,6 +63,12 @@ ENGINE = "transformers"   # or "vllm", where it is installed
 DTYPE = "auto"   # of the weights: the checkpoint's own; or "float32", "bfloat16"
 BATCH_SIZE = 64   # completions generated together; vllm schedules by itself and wants some hundred
 CPU_THREADS = 1   # without a GPU: on a busy machine two spinning threads took twice as long as one
+
+# Finding the code in a completion.
+CODE_EXTRACTION_METHOD = "regex"   # or "llm": a model is asked where no program that parses is found
+EXTRACTION_BASE_URL = "http://127.0.0.1:8000/v1"   # of its OpenAI-compatible server
+EXTRACTION_MODEL = ""   # its name there
+EXTRACTION_KEY_ENV = ""   # the environment variable that holds its key; "" needs none
 
 # Grading.
 TIMEOUT = 10.0   # CPU seconds for a program
@@ -97,6 +107,7 @@ class Session:
     """What all evaluations of one run share."""
 
     sandbox: Sandbox
+    extractor: RegexExtractor | LlmExtractor
     environment: str
     rank: int
     world: int
@@ -119,8 +130,9 @@ def main() -> None:
     prepare_libraries()
     rank, world = join_processes()
 
-    with open_sandbox(world) as sandbox:
-        session = Session(sandbox, grading_environment(), rank, world)
+    with open_sandbox(world) as sandbox, ExitStack() as stack:
+        extractor = open_extractor(stack)
+        session = Session(sandbox, extractor, grading_environment(extractor.name), rank, world)
         say(session, f"sandbox: {sandbox.walls}")
         calibrations = {b.name: calibrate_benchmark(b, session) for b in benchmarks}
         scores = []
@@ -128,6 +140,8 @@ def main() -> None:
             for benchmark in benchmarks:
                 scores += score_subject(subject, benchmark, calibrations[benchmark.name], session)
             subject.release()
+        if isinstance(extractor, LlmExtractor):
+            say(session, extractor.summary())
     if rank == 0:
         write_results(scores, list(calibrations.values()))
 
@@ -142,6 +156,10 @@ def check_constants() -> None:
             raise InputError(f"benchmark {path_stem(name)!r} is named twice: leave one out, or rename its file")
     if ENGINE not in ENGINES:
         raise InputError(f"no engine {ENGINE!r}; choose from {', '.join(ENGINES)}")
+    if CODE_EXTRACTION_METHOD not in METHODS:
+        raise InputError(f"no CODE_EXTRACTION_METHOD {CODE_EXTRACTION_METHOD!r}; choose from {', '.join(METHODS)}")
+    if CODE_EXTRACTION_METHOD == "llm" and not EXTRACTION_MODEL:
+        raise InputError("EXTRACTION_MODEL is empty; give the name that the model has on its server")
     for mode in MODES:
         if mode not in ("greedy", "sampled"):
             raise InputError(f"no mode {mode!r}; choose from greedy, sampled")
@@ -231,6 +249,15 @@ def open_sandbox(world: int) -> Sandbox:
         raise InputError(str(error)) from error
 
 
+def open_extractor(stack: ExitStack) -> RegexExtractor | LlmExtractor:
+    """What finds the code in completions; its server, where it has one, is checked and left open for `stack`."""
+    if CODE_EXTRACTION_METHOD == "regex":
+        return RegexExtractor()
+    client = stack.enter_context(LlmClient(Endpoint(EXTRACTION_BASE_URL, EXTRACTION_MODEL, EXTRACTION_KEY_ENV)))
+    client.check()
+    return LlmExtractor(client, AnswerCache(Path(OUTPUT_DIR) / EXTRACTIONS_FILE))
+
+
 def say(session: Session, line: str) -> None:
     if session.rank == 0:
         print(line, flush=True)
@@ -297,7 +324,7 @@ def evaluate(subject: Subject, benchmark: Benchmark, mode: str, limits: Mapping[
         if subject.costly and settled:
             say(session, f"{subject.name} on {benchmark.name}, {mode}: {len(settled)} of {len(requests)} are on file")
         with progress(subject, benchmark, mode, batches, session) as bar:
-            with Grader(session.sandbox, file, limits, session.environment, bar) as grader:
+            with Grader(session.sandbox, file, limits, session.environment, bar, session.extractor) as grader:
                 for batch in batches:
                     grader.submit(answer(subject, batch, stored, mode, grader.begin), prints)
     session.wait()
@@ -349,7 +376,8 @@ def progress(subject: Subject, benchmark: Benchmark, mode: str, batches: list, s
 def write_results(scores: list[Score], calibrations: list[Calibration]) -> None:
     """Writes results.json and comparison.md, and prints the latter's first tables."""
     settings = {"seed": SEED, "temperature": TEMPERATURE, "top_p": TOP_P, "max_completion_length":
-                MAX_COMPLETION_LENGTH, "engine": ENGINE, "timeout": TIMEOUT, "limit": LIMIT}
+                MAX_COMPLETION_LENGTH, "engine": ENGINE, "extraction": CODE_EXTRACTION_METHOD, "timeout": TIMEOUT,
+                "limit": LIMIT}
     comparisons = compare_all(scores)
     folder = Path(OUTPUT_DIR)
     report = comparison_md(settings, calibrations, scores, comparisons)

@@ -26,7 +26,7 @@ from report_plots import draw
 from report_summary import summary, warnings
 from report_tables import Evaluation, Visit, find_evaluation, gains, hardest, most_improved, settings, visit
 from run_control import METRICS_LOG
-from script_constants import InputError, override_constants, require_python, run_main
+from script_constants import InputError, override_constants, run_main
 
 RUN_DIR = ""  # the folder of a training run; the one argument that needs no flag
 EVAL_RESULTS = ""  # folder of an evaluation's results.json; "" looks beside and in RUN_DIR
@@ -110,7 +110,6 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def main() -> None:
-    require_python()
     if not RUN_DIR:
         raise InputError("no RUN_DIR; give the OUTPUT_DIR of a training run: python scripts/make_report.py RUN_DIR")
     run = read_run(Path(RUN_DIR))

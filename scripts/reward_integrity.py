@@ -34,7 +34,7 @@ from integrity_checks import Look, SecondLook
 from integrity_inputs import EVALPLUS, PublishedInputs, published_inputs
 from run_control import COMPLETIONS_LOG, CONFIG_FILE
 from sandbox import Sandbox, SandboxError
-from script_constants import InputError, override_constants, require_python, run_main
+from script_constants import InputError, override_constants, run_main
 
 RUN_DIR = "./nano-raccoon-rl"  # the OUTPUT_DIR of a training run
 DATA_DIR = ""  # folder of the published benchmark files; "" takes the run's own, and where that is "" the hub
@@ -215,7 +215,6 @@ def rises(periods: list[list[StepCount]]) -> bool:
 
 
 def main() -> None:
-    require_python()
     check_constants()
     folder = Path(RUN_DIR)
     tasks = {task.task_id: task for task in read_task_file(folder / TASKS_FILE)}

@@ -9,7 +9,8 @@ import ast
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from code_tasks import Task, extract_code, parse_code, thinking_state, with_opened_thinking
+from code_extraction import RegexExtractor, not_extracted
+from code_tasks import Task, parse_code, thinking_state, with_opened_thinking
 from run_control import Rollout
 from sandbox import Program, Sandbox, Verdict
 
@@ -93,13 +94,19 @@ class ExecutionReward:
 
     `end_ids` are the tokens that end a completion; one without any of them at its end was truncated.
     `prompt_end` is what the chat template puts before each completion: it may open a think block.
+    `extractor` finds the code in completions (extract_code's rules unless given); where it fails the verdict is INFRA.
     """
 
     def __init__(self, table: RewardTable, sandbox: Sandbox, tokenizer: Any, end_ids: list[int],
-                 prompt_end: str = "") -> None:
+                 prompt_end: str = "", extractor: Any = None) -> None:
         self.table, self.sandbox, self.tokenizer, self.end_ids = table, sandbox, tokenizer, end_ids
-        self.prompt_end = prompt_end
+        self.prompt_end, self.extractor = prompt_end, extractor or RegexExtractor()
         self.scored: list[Rollout] = []
+
+    @property
+    def functions(self) -> list:
+        """TRL's reward functions."""
+        return [self.score]
 
     def score(self, completion_ids: list[list[int]], task: list[dict], **_: Any) -> list[float | None]:
         """TRL's reward function: a reward for each completion, None where the sandbox itself failed."""
@@ -110,13 +117,13 @@ class ExecutionReward:
     def evaluate(self, tasks: list[Task], completion_ids: list[list[int]]) -> list[Rollout]:
         """A completion of each task with its verdict and reward, all run as one batch."""
         texts = self.tokenizer.batch_decode(completion_ids, skip_special_tokens=True)
-        codes = [extract_code(with_opened_thinking(self.prompt_end, text), task)
-                 for text, task in zip(texts, tasks, strict=True)]
-        programs = [program(task, code) for task, code in zip(tasks, codes, strict=True)]
+        codes = self.extractor.extract([with_opened_thinking(self.prompt_end, text) for text in texts], tasks)
+        programs = [program(task, code or "") for task, code in zip(tasks, codes, strict=True)]
         distinct = list(dict.fromkeys(programs))  # the members of a group often write the same code
         verdicts = dict(zip(distinct, self.sandbox.run(distinct), strict=True))
-        judged = [verdicts[each] for each in programs]
-        return list(map(self.rollout, tasks, texts, codes, judged, completion_ids))
+        judged = [not_extracted() if code is None else verdicts[each]
+                  for code, each in zip(codes, programs, strict=True)]
+        return list(map(self.rollout, tasks, texts, [code or "" for code in codes], judged, completion_ids))
 
     def rollout(self, task: Task, text: str, code: str, verdict: Verdict, ids: list[int]) -> Rollout:
         truncated = ids[-1] not in self.end_ids

@@ -80,7 +80,8 @@ class StopSignal:
 class Rollout:
     """One completion and what became of it.
 
-    `verdict` is a sandbox.Verdict, `reward` None where that is INFRA, `reward_parts` then empty.
+    `verdict` is a sandbox.Verdict. `reward` is None, and `reward_parts` empty, where a score that it needs is
+    missing: the verdict is INFRA, or a judge gave none.
     """
 
     task_id: str
@@ -92,6 +93,7 @@ class Rollout:
     tokens: int
     truncated: bool
     advantage: float = 0.0
+    judgement: Any = None  # a judge_rubric.Judgement, where a judge was asked
     used: bool = True  # False: its group taught nothing and gave its place in the update to another
     thinking: str = "none"  # a think block: "closed" before the answer, or "open" to the end
 
@@ -295,9 +297,11 @@ def completion_records(step: int, group_size: int, rollouts: list[Rollout]) -> l
 def rollout_metrics(rollouts: list[Rollout], group_size: int) -> dict[str, Any]:
     """Shares and means over one step's completions; INFRA is left out of rates and rewards."""
     scored = [rollout for rollout in rollouts if rollout.reward is not None]
+    executed = [rollout for rollout in rollouts if rollout.verdict.status != "INFRA"]
+    asked = [rollout.judgement for rollout in rollouts if rollout.judgement and rollout.judgement.asked]
     groups = [rollouts[i : i + group_size] for i in range(0, len(rollouts), group_size)]
     return {
-        "pass_rate": mean([rollout.status == "PASS" for rollout in scored]),
+        "pass_rate": mean([rollout.status == "PASS" for rollout in executed]),
         "reward": mean([rollout.reward for rollout in scored]),
         "reward_parts": {
             part: mean([rollout.reward_parts[part] for rollout in scored])
@@ -312,12 +316,15 @@ def rollout_metrics(rollouts: list[Rollout], group_size: int) -> dict[str, Any]:
         "completions": len(rollouts),
         "statuses": dict(Counter(rollout.verdict.status for rollout in rollouts)),
         "kinds": dict(Counter(rollout.kind for rollout in rollouts)),
+        "judge_none": mean([judgement.score is None for judgement in asked]) if asked else None,
     }
 
 
 def is_constant(group: list[Rollout]) -> bool:
     """Whether a group's members differ at most in style: nothing about correctness is learnt from it."""
-    return len({rollout.reward_parts["correctness"] for rollout in group if rollout.reward is not None}) < 2
+    scores = {tuple(rollout.reward_parts.get(part) for part in ("correctness", "judge"))
+              for rollout in group if rollout.reward is not None}
+    return len(scores) < 2
 
 
 def mean(values: list[float]) -> float:
@@ -330,9 +337,13 @@ def step_line(record: Mapping[str, Any], max_steps: int) -> str:
         value = record[name]
         return format(math.nan if value is None else value, form)
 
-    seconds = record["seconds"]
+    seconds, parts, judged = record["seconds"], record.get("reward_parts", {}), ""
+    if "judge" in parts:
+        judged = "".join(f"  {part} {parts[part]:+.3f}" for part in ("correctness", "judge") if part in parts)
+    if record.get("judge_none") is not None:
+        judged += f"  not judged {record['judge_none']:.0%}"
     return (f"step {record['step']:>{len(str(max_steps))}}/{max_steps}"
-            f"  pass {shown('pass_rate', '6.1%')}  reward {shown('reward', '+.3f')}"
+            f"  pass {shown('pass_rate', '6.1%')}  reward {shown('reward', '+.3f')}{judged}"
             f"  constant groups {shown('constant_groups', '4.0%')}  truncated {shown('truncated', '4.0%')}"
             f"  entropy {shown('entropy', '.3f')}  seconds: generate {seconds['generate']:.2f}"
             f" reward {seconds['reward']:.2f} update {seconds['update']:.2f}")
@@ -457,6 +468,14 @@ def infra_alarm(metrics: list[dict]) -> Alarm | None:
                  "itself", stop=steps >= PATIENCE)
 
 
+def judge_alarm(metrics: list[dict]) -> Alarm | None:
+    steps = lasting(metrics, lambda step: step.get("judge_none") == 1)
+    if not steps:
+        return None
+    return Alarm(f"the judge scored no completion, so nothing was learnt: see its errors in {COMPLETIONS_LOG}, and "
+                 "whether its server runs", stop=steps >= PATIENCE)
+
+
 def gradient_alarm(metrics: list[dict]) -> Alarm | None:
     steps = lasting(metrics, lambda step: step["grad_norm"] is None)
     if not steps:
@@ -514,7 +533,7 @@ def large_update_alarm(metrics: list[dict]) -> Alarm | None:
     return Alarm(f"an update is {metrics[-1]['update_ratio']:.1%} of the weights: lower LEARNING_RATE")
 
 
-SENTINELS = (infra_alarm, gradient_alarm, entropy_alarm, timeout_alarm, thinking_alarm, constant_alarm,
+SENTINELS = (infra_alarm, judge_alarm, gradient_alarm, entropy_alarm, timeout_alarm, thinking_alarm, constant_alarm,
              small_update_alarm, large_update_alarm)
 
 

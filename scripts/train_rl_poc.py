@@ -22,11 +22,16 @@ import os
 import random
 import subprocess
 import sys
+from contextlib import ExitStack
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from answer_cache import AnswerCache
+from code_extraction import EXTRACTIONS_FILE, METHODS, LlmExtractor, RegexExtractor
 from code_tasks import BENCHMARKS, Task, load_benchmark, load_training_tasks, read_task_file, write_task_file
+from llm_client import Endpoint, LlmClient
 from rewards import PARTIAL_CREDITS, ExecutionReward, RewardTable, program
 from run_control import (
     RunError,
@@ -118,6 +123,22 @@ MAX_RESPONSE = 3000  # characters; the whole completion, prose included, must be
 REWARD_MIN = -1.0  # the sum is clamped to at least this
 REWARD_MAX = 1.5  # and at most this
 
+# The LLM judge, on any OpenAI-compatible server (reward_llm_judge.py has its own measurements of it)
+REWARD = "execution"  # or "judge", or "both"; the code is executed and its verdict logged in any case
+REWARD_WEIGHTS = [1.0, 1.0]  # of execution and of the judge in "both"; a judge's 0 counts as REWARD_FAIL, 1 as PASS
+JUDGE_BASE_URL = "http://127.0.0.1:8000/v1"  # of the judge's server
+JUDGE_MODEL = ""  # its name there
+JUDGE_KEY_ENV = ""  # the environment variable that holds its key; "" needs none
+JUDGE_TIMEOUT = 120.0  # seconds a request
+JUDGE_BATCH_TIMEOUT = 900.0  # seconds for a step's requests; what is not judged by then has no reward
+JUDGE_CONCURRENCY = 16  # requests at once, of each process
+
+# Finding the code in a completion
+CODE_EXTRACTION_METHOD = "regex"  # or "llm": a model is asked where no program that parses is found
+EXTRACTION_BASE_URL = "http://127.0.0.1:8000/v1"  # of its server
+EXTRACTION_MODEL = ""  # its name there
+EXTRACTION_KEY_ENV = ""  # the environment variable that holds its key; "" needs none
+
 # The sandbox that runs the code
 SANDBOX_WORKERS = 0  # programs at once; 0 is one for each CPU of this process
 SANDBOX_TIMEOUT = 10.0  # seconds a program
@@ -155,17 +176,20 @@ CHOICES = {
     "LOSS_TYPE": ("grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo"),
     "SCALE_REWARDS": ("none", "batch", "group"),
     "PARTIAL_CREDIT": PARTIAL_CREDITS,
+    "REWARD": ("execution", "judge", "both"),
+    "CODE_EXTRACTION_METHOD": METHODS,
     "REPORT_TO": ("none", "tensorboard", "trackio", "wandb"),
 }
 POSITIVE = frozenset({
     "VLLM_RATIO_CAP", "BATCH_SIZE", "GRADIENT_ACCUMULATION", "MAX_STEPS", "TEMPERATURE", "MAX_COMPLETION_LENGTH",
     "MAX_PROMPT_LENGTH", "LEARNING_RATE", "MAX_GRAD_NORM", "NUM_ITERATIONS", "HELDOUT_TASKS", "HELDOUT_EVERY",
-    "SANDBOX_TIMEOUT", "SANDBOX_MEMORY_MB", "SAVE_STEPS",
+    "SANDBOX_TIMEOUT", "SANDBOX_MEMORY_MB", "SAVE_STEPS", "JUDGE_TIMEOUT", "JUDGE_BATCH_TIMEOUT", "JUDGE_CONCURRENCY",
 })
 # A run may go on with other values of these; any other constant would make it another run.
 FREE_TO_CHANGE = frozenset({
     "OUTPUT_DIR", "MAX_STEPS", "DATA_DIR", "SAVE_STEPS", "SAVE_TOTAL_LIMIT", "REPORT_TO", "RESUME",
-    "CPU_THREADS", "SANDBOX_WORKERS", "HELDOUT_PATIENCE",
+    "CPU_THREADS", "SANDBOX_WORKERS", "HELDOUT_PATIENCE", "JUDGE_BASE_URL", "JUDGE_KEY_ENV", "JUDGE_TIMEOUT",
+    "JUDGE_BATCH_TIMEOUT", "JUDGE_CONCURRENCY", "EXTRACTION_BASE_URL", "EXTRACTION_KEY_ENV",
 })
 CPU_WEIGHTS_LIMIT_GB = 2.0  # without a GPU; a step of a larger model would take hours
 
@@ -190,7 +214,17 @@ def check_constants(processes: int) -> None:
         raise InputError(f"REPORT_TO {REPORT_TO} is not installed; pip install {REPORT_TO}, or set \"none\"")
     if not 0 < VLLM_MEMORY_SHARE < 1:
         raise InputError(f"VLLM_MEMORY_SHARE is {VLLM_MEMORY_SHARE}; give a share of the GPU between 0 and 1")
+    check_servers()
     check_batch(processes)
+
+
+def check_servers() -> None:
+    """Refuses a judge or an extractor that nothing names, and weights that teach nothing."""
+    for wanted, name in ((REWARD != "execution", "JUDGE_MODEL"), (CODE_EXTRACTION_METHOD == "llm", "EXTRACTION_MODEL")):
+        if wanted and not globals()[name]:
+            raise InputError(f"{name} is empty; give the name that the model has on its server")
+    if len(REWARD_WEIGHTS) != 2 or min(REWARD_WEIGHTS) < 0 or not max(REWARD_WEIGHTS) > 0:
+        raise InputError(f"REWARD_WEIGHTS is {REWARD_WEIGHTS}; give two of at least 0, like 1.0 0.5")
 
 
 def check_batch(processes: int) -> None:
@@ -262,6 +296,26 @@ def prepare(processes: int, gpus: int, values: dict[str, Any]) -> None:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # one process speaks for all
 
 
+@dataclass(frozen=True)
+class Servers:
+    """The clients of the judge's and the extractor's servers; None where the run needs none."""
+
+    judge: LlmClient | None
+    extractor: LlmClient | None
+
+
+def open_servers(stack: ExitStack) -> Servers:
+    """Opens what the run needs until `stack` is closed; refuses a server that does not answer."""
+    judge = Endpoint(JUDGE_BASE_URL, JUDGE_MODEL, JUDGE_KEY_ENV, JUDGE_TIMEOUT, JUDGE_CONCURRENCY)
+    extractor = Endpoint(EXTRACTION_BASE_URL, EXTRACTION_MODEL, EXTRACTION_KEY_ENV)
+    needed = REWARD != "execution", CODE_EXTRACTION_METHOD == "llm"
+    clients = [stack.enter_context(LlmClient(endpoint)) if wanted else None
+               for endpoint, wanted in zip((judge, extractor), needed, strict=True)]
+    for client in filter(None, clients):
+        client.check()
+    return Servers(*clients)
+
+
 def training_tasks(sandbox: Sandbox) -> list[Task]:
     """The benchmarks' and the files' tasks, each checked: its test must run, and pass its own solution."""
     tasks = load_training_tasks(DATA_DIR) if BENCHMARK_TASKS else []
@@ -331,6 +385,9 @@ def describe(tasks: list[Task], lengths: list[int], heldout: list[Task], sandbox
     beside = "beside a PASS" if BONUS_ONLY_WITH_PASS else "beside any verdict"
     print(f"reward   PASS {REWARD_PASS:+g}, PARTIAL {REWARD_PARTIAL:+g} ({PARTIAL_CREDIT}), FAIL "
           f"{REWARD_FAIL:+g}, bonuses {QUALITY_BONUS:+g} {beside}; scaled by {SCALE_REWARDS}")
+    if REWARD != "execution":
+        print(f"judge    {REWARD}, {JUDGE_MODEL} at {JUDGE_BASE_URL}; weights of execution and judge "
+              f"{' and '.join(f'{weight:g}' for weight in (REWARD_WEIGHTS if REWARD == 'both' else (0, 1)))}")
     print(f"sandbox  {sandbox.walls}")
     print(f"output   {OUTPUT_DIR}", flush=True)
 
@@ -396,11 +453,28 @@ def grpo_config(gpus: int) -> Any:
         disable_tqdm=True,  # a line a step reads better in a container's log
         report_to=REPORT_TO,
         **engine,
+        reward_weights=REWARD_WEIGHTS if REWARD == "both" else None,
     )
 
 
-def build_trainer(tasks: list[Task], heldout: list[Task], tokenizer: Any, sandbox: Sandbox, stop: StopSignal,
-                  gpus: int) -> Any:
+def completion_reward(sandbox: Sandbox, servers: Servers, tokenizer: Any, end_ids: list[int],
+                      prompt_end: str) -> Any:
+    """The source of the reward functions: execution, the judge, or both."""
+    extractor = RegexExtractor()
+    if servers.extractor:
+        extractor = LlmExtractor(servers.extractor, AnswerCache(Path(OUTPUT_DIR) / EXTRACTIONS_FILE))
+    execution = ExecutionReward(reward_table(), sandbox, tokenizer, end_ids, prompt_end, extractor)
+    if not servers.judge:
+        return execution
+    from reward_llm_judge import JUDGEMENTS_FILE, Judge, JudgeReward, JudgeScale
+
+    judge = Judge(servers.judge, AnswerCache(Path(OUTPUT_DIR) / JUDGEMENTS_FILE), JUDGE_BATCH_TIMEOUT)
+    scale = JudgeScale(REWARD_FAIL, REWARD_PASS, tuple(REWARD_WEIGHTS) if REWARD == "both" else None)
+    return JudgeReward(execution, judge, scale)
+
+
+def build_trainer(tasks: list[Task], heldout: list[Task], tokenizer: Any, sandbox: Sandbox, servers: Servers,
+                  stop: StopSignal, gpus: int) -> Any:
     """The trainer with its callbacks."""
     from peft import LoraConfig
 
@@ -426,8 +500,8 @@ def build_trainer(tasks: list[Task], heldout: list[Task], tokenizer: Any, sandbo
         processing_class=tokenizer,
         peft_config=lora if USE_LORA else None,
         callbacks=[StepClock(), WeightWatch(), StopBetweenSteps(stop, NUM_ITERATIONS)] + [control] * bool(heldout),
-        reward=ExecutionReward(reward_table(), sandbox, tokenizer, model.generation_config.eos_token_id,
-                               prompt_end(tokenizer, ENABLE_THINKING)),
+        reward=completion_reward(sandbox, servers, tokenizer, model.generation_config.eos_token_id,
+                                 prompt_end(tokenizer, ENABLE_THINKING)),
         tasks=tasks,
         max_refills=MAX_REFILLS,
         run_log=RunLog(OUTPUT_DIR),
@@ -477,13 +551,14 @@ def main() -> None:
     prepare(processes, gpus, values)
     limits = {"timeout": SANDBOX_TIMEOUT, "memory_mb": SANDBOX_MEMORY_MB, "allow_weak": ALLOW_WEAK_SANDBOX}
     try:
-        with Sandbox(SANDBOX_WORKERS or None, **limits) as sandbox:
-            run(sandbox, stop, gpus, processes, values)
+        with Sandbox(SANDBOX_WORKERS or None, **limits) as sandbox, ExitStack() as stack:
+            run(sandbox, open_servers(stack), stop, gpus, processes, values)
     except (RunError, SandboxError) as error:
         sys.exit(f"error: {error}")
 
 
-def run(sandbox: Sandbox, stop: StopSignal, gpus: int, processes: int, values: dict[str, Any]) -> None:
+def run(sandbox: Sandbox, servers: Servers, stop: StopSignal, gpus: int, processes: int,
+        values: dict[str, Any]) -> None:
     """Loads, trains, saves, and prints the next command."""
     tasks = training_tasks(sandbox)
     heldout = heldout_tasks(tasks, sandbox)
@@ -498,7 +573,7 @@ def run(sandbox: Sandbox, stop: StopSignal, gpus: int, processes: int, values: d
     describe(tasks, lengths, heldout, sandbox, gpus, processes)
 
     checkpoint = resume_point(OUTPUT_DIR, processes)
-    trainer = build_trainer(tasks, heldout, tokenizer, sandbox, stop, gpus)
+    trainer = build_trainer(tasks, heldout, tokenizer, sandbox, servers, stop, gpus)
     if trainer.accelerator.is_main_process:
         write_task_file(Path(OUTPUT_DIR) / "tasks.jsonl", tasks)
         trainer.run_log.write_constants(values)

@@ -17,6 +17,7 @@ from conftest import ROOT, SCRIPTS
 # What each helper may import of its neighbours. A helper is imported by scripts and by helpers above it.
 HELPERS = {
     "script_constants": set(),
+    "llm_client": {"script_constants"},
     "evalplus_tests": set(),
     "code_tasks": {"evalplus_tests", "script_constants"},
     "task_templates": {"code_tasks"},
@@ -39,21 +40,26 @@ HELPERS = {
     "eval_contamination": {"code_tasks"},
     "eval_records": {"code_tasks", "eval_generation", "sandbox"},
     "eval_calibration": {"code_tasks", "eval_records"},
-    "eval_grading": {"code_tasks", "eval_generation", "eval_records", "sandbox"},
+    "eval_grading": {"code_extraction", "code_tasks", "eval_generation", "eval_records", "sandbox"},
     "eval_subjects": {"code_tasks", "eval_generation", "eval_records"},
     "eval_report": {"code_tasks", "eval_calibration", "eval_contamination", "eval_records", "eval_statistics"},
     "run_control": {"code_tasks", "eval_statistics"},
-    "rewards": {"code_tasks", "run_control", "sandbox"},
+    "answer_cache": {"script_constants"},
+    "code_extraction": {"answer_cache", "code_tasks", "llm_client", "sandbox"},
+    "rewards": {"code_extraction", "code_tasks", "run_control", "sandbox"},
     "sharding": set(),
     "vllm_rollouts": {"code_tasks", "run_control"},
     "policy_export": {"run_control", "sharding"},
-    "code_trainer": {"code_tasks", "policy_export", "rewards", "run_control", "sharding", "vllm_rollouts"},
+    "code_trainer": {"code_tasks", "policy_export", "run_control", "sharding", "vllm_rollouts"},
+    "judge_rubric": {"code_tasks", "llm_client"},
+    "judge_report": {"code_tasks", "eval_statistics", "judge_rubric"},
+    "reward_llm_judge": {"answer_cache", "code_tasks", "judge_report", "judge_rubric", "llm_client", "rewards",
+                         "run_control", "script_constants"},
     "report_logs": {"run_control", "script_constants"},
     "report_summary": {"eval_statistics", "report_logs", "run_control"},
     "report_plots": {"report_logs", "run_control"},
     "report_tables": {"eval_statistics", "report_logs", "script_constants"},
     "report_browser": {"report_logs"},
-    "reward_llm_judge": {"code_tasks", "rewards", "run_control", "sandbox", "script_constants"},
     "plan_memory": {"code_tasks", "script_constants"},
 }
 # What people start. A script imports helpers and nobody imports it.
@@ -61,7 +67,7 @@ COMMANDS = {"train_rl_poc", "evaluate_models", "create_synthetic_data", "make_re
 # Helpers that scripts import inside functions only: they are heavy, or belong to one choice of a run.
 LATE = {"code_trainer", "policy_export", "reward_llm_judge", "sharding"}
 HEAVY = {"torch", "trl", "transformers", "datasets", "numpy", "scipy", "matplotlib", "accelerate", "peft", "tqdm",
-         "jinja2"}
+         "jinja2", "openai", "httpx2"}
 HEAVY_AT_TOP = {"code_trainer", "policy_export", "sharding"}  # work on the weights alone, and are LATE themselves
 OPTIONAL = {"sandbox_values": {"numpy"}}  # used where it is installed
 STARTED_BY_THE_SANDBOX = {"sandbox_judge", "sandbox_zygote"}  # their argument is no flag

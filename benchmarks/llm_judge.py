@@ -1,0 +1,58 @@
+"""How fast the judge gets through a step's completions, against what the concurrency limit alone would take.
+
+It measures the client and the judge, not a model: the server answers everything after a fixed delay.
+
+    python benchmarks/llm_judge.py [completions [concurrency [delay in seconds]]]
+
+Output: a Markdown table: wall seconds, the slowest chain (requests a connection x delay), their ratio, and the CPU
+milliseconds of this process, which is also the server, for each request.
+"""
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests")]
+
+from answer_cache import AnswerCache  # noqa: E402
+from llm_client import Endpoint, LlmClient  # noqa: E402
+from reward_llm_judge import Judge  # noqa: E402
+from scripted_judges import honest  # noqa: E402
+from scripted_server import ScriptedServer  # noqa: E402
+
+COMPLETIONS = 256
+CONCURRENCY = 16
+DELAY = 0.5  # seconds an answer takes
+
+
+def measure(completions: int, concurrency: int, delay: float) -> str:
+    """A row of the table; every completion is another program."""
+    items = [("Write f.", f"def f(x):\n    return x + {i}\n") for i in range(completions)]
+    with tempfile.TemporaryDirectory() as folder, ScriptedServer(honest) as server:
+        with LlmClient(Endpoint(server.url, "scripted", concurrency=concurrency)) as client:
+            client.check()  # connects, imports
+            server.delay = delay
+            judge = Judge(client, AnswerCache(Path(folder) / "judgements.jsonl"))
+            started, cpu = time.perf_counter(), time.process_time()
+            found = judge.judge(items)
+            seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
+    assert all(judgement.score is not None for judgement in found)
+    chain = -(-completions // concurrency) * delay
+    return (f"| {completions} | {concurrency} | {delay:g} | {seconds:.2f} | {chain:.2f} | {seconds / chain:.2f} | "
+            f"{1000 * cpu / completions:.1f} |")
+
+
+def main() -> None:
+    given = sys.argv[1:]
+    completions, concurrency = (int(given[i]) if len(given) > i else default
+                                for i, default in enumerate((COMPLETIONS, CONCURRENCY)))
+    delay = float(given[2]) if len(given) > 2 else DELAY
+    print("| completions | at once | delay s | wall s | slowest chain s | ratio | CPU ms a request |")
+    print("|---|---|---|---|---|---|---|")
+    print(measure(completions, concurrency, delay))
+
+
+if __name__ == "__main__":
+    main()
