@@ -38,6 +38,12 @@ HELPERS = {
     "rewards": {"code_tasks", "run_control", "sandbox"},
     "code_trainer": {"code_tasks", "rewards", "run_control"},
     "reward_llm_judge": {"code_tasks", "rewards", "run_control", "sandbox", "script_constants"},
+    "synthetic_progress": {"code_tasks"},
+    "synthetic_mutants": {"code_tasks"},
+    "synthetic_duplicates": {"code_tasks", "eval_contamination", "synthetic_mutants"},
+    "synthetic_prompts": {"code_tasks", "llm_client", "synthetic_progress"},
+    "synthetic_answers": {"code_tasks", "llm_client", "synthetic_mutants", "synthetic_progress", "synthetic_prompts"},
+    "synthetic_verification": {"code_tasks", "rewards", "sandbox", "synthetic_mutants"},
     "plan_memory": {"code_tasks", "script_constants"},
 }
 # What people start. A script imports helpers and nobody imports it.
