@@ -21,6 +21,7 @@ SHINGLE = 3    # words in a row
 BANDS = 16     # of ROWS values each: prompts of similarity s meet in one with chance 1 - (1 - s**ROWS)**BANDS,
 ROWS = 4       # that is 0.9998 at 0.8 and 0.12 at 0.3
 PRIME = (1 << 61) - 1   # of the hash family a * x + b
+NAMING = "\n\nName the function `"   # from here on, code_tasks.description_prompt says the same of every task
 CHUNK = 500    # tasks compared with a benchmark at once: similarities are a matrix of so many rows
 
 
@@ -42,7 +43,7 @@ class Seen:
     def add(self, task: Task) -> str:
         """Takes a task in; or the reason why it is no new one."""
         text, solution = (task.prompt, task.solution, task.test), plain(task.solution)
-        words = shingles(task.prompt) if self.max_similarity is not None else frozenset()
+        words = shingles(task.prompt.partition(NAMING)[0]) if self.max_similarity is not None else frozenset()
         bands = self.signature(words) if words else []
         if text in self.texts:
             return "duplicate: the same text"
