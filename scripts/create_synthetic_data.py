@@ -70,7 +70,7 @@ ALLOW_UNCHECKED = False  # go on where a benchmark cannot be read, unchecked aga
 
 # The sandbox that runs solutions, stubs and mutants
 SANDBOX_WORKERS = 0  # programs at once; 0 is one for each CPU of this process
-SANDBOX_TIMEOUT = 2.0  # CPU seconds a program; what needs longer slows training down, and mutants may never end
+SANDBOX_TIMEOUT = 1.0  # CPU seconds a program; what needs longer slows training, and many a mutant never ends
 SANDBOX_MEMORY_MB = 1024  # a program
 ALLOW_WEAK_SANDBOX = False  # go on although the kernel offers fewer walls than the sandbox asks for
 
