@@ -294,7 +294,7 @@ def verify(candidates: Sequence[Candidate], checks: Ledger[Check], sandbox: Sand
     keys = [digest(asdict(candidate.task), limits) for candidate in candidates]
     tasks = {key: candidate.task for key, candidate in zip(keys, candidates, strict=True)}
     missing, results, started = [key for key in tasks if key not in checks.records], dict(checks.records), time.time()
-    with tqdm(total=len(missing), desc="verifying", unit="task") as bar:
+    with tqdm(total=len(missing), desc="verifying", unit="task", disable=not missing) as bar:
         for batch in chunks(missing, BATCH):
             for key, check in zip(batch, check_tasks([tasks[key] for key in batch], sandbox, rules), strict=True):
                 results[key] = check

@@ -89,12 +89,12 @@ def in_turns(texts):
 def test_templates_are_the_same_by_seed_and_every_record_passes_again(tmp_path):
     first, second, other = (tmp_path / f"{name}.jsonl" for name in "abc")
     for path, seed in ((first, 5), (second, 5), (other, 6)):
-        done = start("--num-samples", 25, "--output", path, "--seed", seed)
+        done = start("--num-samples", 20, "--output", path, "--seed", seed)
         assert done.returncode == 0, done.stderr
         assert "not compared with any benchmark" in done.stdout
     assert first.read_bytes() == second.read_bytes() != other.read_bytes()
     tasks = read_task_file(first)
-    assert len(tasks) > 15
+    assert len(tasks) > 12
     with Sandbox(workers=1) as sandbox:
         assert {verdict.status for verdict in sandbox.run([program(task, task.solution) for task in tasks])} == {"PASS"}
     origin = json.loads(tasks[0].origin)
@@ -123,9 +123,11 @@ def test_a_benchmark_task_is_dropped(tmp_path, data_dir):
               "solution": "def shared(a, b):\n    return sorted(x for x in set(a) if x in b)\n",
               "tests": ["assert shared((3, 4, 5, 6), (5, 7, 4, 10)) == [4, 5]", "assert shared((), (1,)) == []",
                         "assert shared((1, 2), (1,)) == [1]"]}
+    (tmp_path / "mbpp").symlink_to(data_dir / "mbpp")   # the other benchmarks take long to read
     with ScriptedServer(in_turns([json.dumps(GOOD[0]), json.dumps(stolen)])) as server:
-        done = start(*asking(server, tmp_path / "o.jsonl", "--num-samples", 2, "--data-dir", data_dir))
+        done = start(*asking(server, tmp_path / "o.jsonl", "--num-samples", 2, "--data-dir", tmp_path))
     assert done.returncode == 0, done.stderr
+    assert "not compared with humaneval" in done.stdout
     assert {"kept": 1, "contaminated: like mbpp_full": 1}.items() <= table(done.stdout).items()
 
 
@@ -221,7 +223,8 @@ def test_faults_that_pass_are_tried_again_and_those_that_stay_are_counted(tmp_pa
     with ScriptedServer(script) as server:
         done = start(*asking(server, tmp_path / "o.jsonl", "--num-samples", 4))
         assert done.returncode == 0, done.stderr
-        assert table(done.stdout) == {"kept": 3, "no answer: HTTP 503: Error code: 503 - never": 1, "all": 4}
+        [fault] = [name for name in table(done.stdout) if name.startswith("no answer: HTTP 503")]
+        assert table(done.stdout) == {"kept": 3, fault: 1, "all": 4}
         server.script = in_turns([json.dumps(GOOD[0])])
         before = len(server.requests)
         again = start(*asking(server, tmp_path / "o.jsonl", "--num-samples", 4))
