@@ -48,7 +48,7 @@ class Task:
 
     `context` holds the trusted imports and helper functions that the prompt gives; it does not define the
     entry point. `test` raises when the solution is wrong and calls everything itself. `solution` is a
-    complete program beside `context`.
+    complete program beside `context`. `origin` says what made a synthetic task, as JSON text.
     """
 
     task_id: str
@@ -59,6 +59,7 @@ class Task:
     solution: str = ""
     source: str = ""
     split: str = ""
+    origin: str = ""
 
 
 TASK_FIELDS = tuple(field.name for field in fields(Task))
@@ -104,13 +105,18 @@ def parse_task(line: str, where: str, default_id: str) -> Task:
 
 def write_task_file(path: str | Path, tasks: Iterable[Task]) -> None:
     """Writes tasks as JSON lines; the file appears whole or not at all."""
+    write_records(path, map(asdict, tasks))
+
+
+def write_records(path: str | Path, records: Iterable[dict]) -> None:
+    """Writes JSON lines; the file appears whole or not at all."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with open(partial, "w", encoding="utf-8") as file:
-            for task in tasks:
-                file.write(json.dumps(asdict(task)) + "\n")
+            for record in records:
+                file.write(json.dumps(record) + "\n")
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

@@ -107,16 +107,24 @@ def bare_prompt(task: Task) -> str:
 
 
 def plain_solution(task: Task) -> str:
-    """The solution's syntax tree with its own names numbered; "" for a short one."""
+    """The normal form of a task's solution; "" for a short one, which is like others by chance."""
     tree = parse_code(task.solution)
-    if tree is None or sum(1 for _ in ast.walk(tree)) < MIN_SOLUTION:
-        return ""
-    own = {node.arg if isinstance(node, ast.arg) else node.id for node in ast.walk(tree)
-           if isinstance(node, ast.arg) or isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    return normal_form(tree) if tree and sum(1 for _ in ast.walk(tree)) >= MIN_SOLUTION else ""
+
+
+def normal_form(tree: ast.Module) -> str:
+    """A program as text, without what does not matter: its own names, docstrings and annotations.
+
+    The tree is changed on the way.
+    """
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    own = {node.arg if isinstance(node, ast.arg) else node.name if isinstance(node, functions) else node.id
+           for node in ast.walk(tree)
+           if isinstance(node, (ast.arg, *functions)) or isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
     numbers: dict[str, str] = {}
     for node in ast.walk(tree):
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            node.name = "f"
+        if isinstance(node, functions):
+            node.name = numbers.setdefault(node.name, str(len(numbers)))
             node.returns = None
             if ast.get_docstring(node, clean=False) is not None:
                 node.body = node.body[1:]

@@ -60,6 +60,12 @@ HELPERS = {
     "report_plots": {"report_logs", "run_control"},
     "report_tables": {"eval_statistics", "report_logs", "script_constants"},
     "report_browser": {"report_logs"},
+    "synthetic_progress": {"code_tasks"},
+    "synthetic_mutants": {"code_tasks"},
+    "synthetic_duplicates": {"code_tasks", "eval_contamination", "synthetic_mutants"},
+    "synthetic_prompts": {"code_tasks", "llm_client", "synthetic_progress"},
+    "synthetic_answers": {"code_tasks", "llm_client", "synthetic_mutants", "synthetic_progress", "synthetic_prompts"},
+    "synthetic_verification": {"code_tasks", "rewards", "sandbox", "synthetic_mutants"},
     "plan_memory": {"code_tasks", "script_constants"},
 }
 # What people start. A script imports helpers and nobody imports it.

@@ -1,0 +1,374 @@
+"""Makes more training data, from offline templates or an OpenAI-compatible server, and keeps only what is verified.
+
+A record is kept when its solution passes its test twice, no stub does, enough mutants fail, and nothing like it is in
+the set or in a benchmark. It does not say that a prompt means what its solution does. The same command again goes on
+where a stopped run ended, and asks no server twice.
+
+    python scripts/create_synthetic_data.py --backend templates --num-samples 200 --output data/synthetic.jsonl
+    python scripts/create_synthetic_data.py --backend nvidia --data-dir ./data --output data/nvidia.jsonl
+    python scripts/create_synthetic_data.py --backend vllm --model ./my-rl-model --mode harder --data-dir ./data \\
+        --input-tasks data/synthetic.jsonl --profile my-rl-model/profile.jsonl --output data/harder.jsonl
+
+Inputs:  a backend; INPUT_TASKS (task file) and PROFILE for the modes that start from tasks; DATA_DIR or the hub.
+Outputs: OUTPUT, a task file for train_rl_poc.py --train-files (mode trajectories: {"task_id", "messages", "origin"} a
+         line, for SFT); OUTPUT.answers.jsonl and OUTPUT.checks.jsonl, what a run that goes on need not do again.
+Exit:    0 written; 1 nothing was kept, or the server was lost; 2 bad input.
+"""
+
+import datetime
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from code_tasks import BENCHMARKS, Task, load_benchmark, messages, read_task_file, write_records, write_task_file
+from llm_client import Answer, Endpoint, LlmClient, ServerLost, read_key
+from sandbox import Sandbox, SandboxError
+from script_constants import InputError, override_constants, require_python, run_main
+from synthetic_answers import AnswerError, Candidate, read_candidate
+from synthetic_duplicates import Seen, chunks, contaminated
+from synthetic_progress import Ledger, StoredAnswer, digest
+from synthetic_prompts import MODES, Question, Sampling, make_question
+from synthetic_verification import NOT_JUDGED, Check, Rules, check_tasks
+from task_templates import generate_tasks
+
+# What is made
+BACKEND = "templates"  # templates (offline), nvidia, openai or vllm
+MODE = "tasks"  # tasks (new ones), harder (variants of INPUT_TASKS), solutions (new ones to them) or trajectories
+NUM_SAMPLES = 200  # candidates; the checks drop some, so fewer records are kept
+OUTPUT = "data/synthetic.jsonl"  # a file of this script's own
+SEED = 0  # of the templates, of the questions and of the server's sampling where it takes one
+DATE = ""  # YYYY-MM-DD in each record's origin; "" is today
+
+# The server
+MODEL = ""  # its name there; "" is the backend's default
+BASE_URL = ""  # of any other OpenAI-compatible server, in the place of the backend's; it is sent the backend's key
+CONCURRENCY = 8  # requests at once
+REQUEST_TIMEOUT = 120.0  # seconds a request
+MAX_RETRIES = 5  # of a request that is refused for now (429, 5xx) or cut off, with growing waits
+BROKEN_RETRIES = 1  # further questions in the place of an answer that is no task
+TEMPERATURE = 0.8  # of the softmax; higher gives more different tasks, more of which are broken
+MAX_TOKENS = 2048  # of an answer; one that is cut off is dropped
+PRICE_INPUT = 0.0  # per million tokens sent, in any currency; 0 counts no cost
+PRICE_OUTPUT = 0.0  # per million tokens that come back
+
+# The tasks that modes other than `tasks` start from
+INPUT_TASKS = ""  # a task file
+PROFILE = ""  # profile.jsonl of a training run: `harder` takes the tasks with at least MIN_PASS_RATE
+MIN_PASS_RATE = 1.0  # share of a task's samples that pass; 1 is always
+
+# What is kept
+MUTANTS = 6  # of each solution, at most
+MIN_MUTANTS_KILLED = 0.8  # share of them that the test must tell; one in a few happens to compute the same
+MAX_SIMILARITY = 0.8  # of two prompts of a server: Jaccard of three words in a row, from which one is a duplicate
+ALLOW_SHARED_TESTS = False  # keep tests that must run beside the code, where code could forge a PASS
+DATA_DIR = ""  # folder of the published benchmark files, which no record may be like; "" is the hub
+ALLOW_UNCHECKED = False  # go on where a benchmark cannot be read, unchecked against it
+
+# The sandbox that runs solutions, stubs and mutants
+SANDBOX_WORKERS = 0  # programs at once; 0 is one for each CPU of this process
+SANDBOX_TIMEOUT = 1.0  # CPU seconds a program; what needs longer slows training, and many a mutant never ends
+SANDBOX_MEMORY_MB = 1024  # a program
+ALLOW_WEAK_SANDBOX = False  # go on although the kernel offers fewer walls than the sandbox asks for
+
+BATCH = 100  # tasks whose checks are kept at once: what a stopped run does again
+
+
+@dataclass(frozen=True)
+class Backend:
+    """Where candidates come from; one without a base_url needs no server."""
+
+    name: str
+    base_url: str = ""
+    key_variable: str = ""  # the environment variable that holds the key; "" needs none
+    model: str = ""  # "" has to be given
+
+
+BACKENDS = {backend.name: backend for backend in (
+    Backend("templates"),
+    Backend("nvidia", "https://integrate.api.nvidia.com/v1", "NVIDIA_API_KEY", "qwen/qwen2.5-coder-32b-instruct"),
+    Backend("openai", "https://api.openai.com/v1", "OPENAI_API_KEY", "gpt-4.1-mini"),
+    Backend("vllm", "http://localhost:8000/v1"),
+)}
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What made a record: Task.origin holds it as JSON."""
+
+    backend: str
+    model: str
+    mode: str
+    prompt: str  # the hash of what was asked, or the file of the templates
+    date: str
+    seed: int
+    mutants: int
+    mutants_killed: float  # share
+
+
+def main() -> None:
+    require_python()
+    check_constants()
+    limits = {"timeout": SANDBOX_TIMEOUT, "memory_mb": SANDBOX_MEMORY_MB, "allow_weak": ALLOW_WEAK_SANDBOX}
+    parents = load_parents()
+    try:
+        with Ledger(side_file("checks"), Check) as checks:
+            benchmarks = load_benchmarks()
+            with Sandbox(SANDBOX_WORKERS or None, **limits) as sandbox:
+                print(f"sandbox  {sandbox.walls}", flush=True)
+                candidates, drops = make_candidates(parents)
+                found = verify(candidates, checks, sandbox)
+            kept = keep(candidates, found, parents, benchmarks, drops)
+    except (SandboxError, ServerLost) as error:
+        sys.exit(f"error: {error}; what was done is kept beside {OUTPUT}: the same command goes on from there")
+    print(drop_table(drops, len(kept)))
+    save(kept)
+
+
+def check_constants() -> None:
+    """Refuses constants that no run can have, before anything is loaded, asked or written."""
+    for name, choices in (("BACKEND", BACKENDS), ("MODE", MODES)):
+        if globals()[name] not in choices:
+            raise InputError(f"no {name} {globals()[name]!r}; choose from {', '.join(choices)}")
+    for name in ("NUM_SAMPLES", "CONCURRENCY", "REQUEST_TIMEOUT", "MAX_TOKENS", "MUTANTS", "SANDBOX_TIMEOUT", "BATCH"):
+        if not globals()[name] > 0:
+            raise InputError(f"{name} is {globals()[name]}; give a value above 0")
+    if MODES[MODE].from_tasks and not INPUT_TASKS:
+        raise InputError(f"MODE {MODE} starts from tasks; give a task file with --input-tasks")
+    if PROFILE and MODE != "harder":
+        raise InputError(f"PROFILE belongs to MODE harder, not to {MODE}; leave it out")
+    if not BACKENDS[BACKEND].base_url and (MODE != "tasks" or BASE_URL or MODEL):
+        raise InputError(f"BACKEND {BACKEND} asks no server and has MODE tasks alone; give --backend nvidia, openai "
+                         "or vllm, with --base-url for any other server")
+    if BACKENDS[BACKEND].base_url:
+        read_key(endpoint())
+    if Path(OUTPUT).exists() and not side_file("checks").exists():
+        raise InputError(f"OUTPUT {OUTPUT} exists and is none of this script's; give another, or move it away")
+    if Path(OUTPUT).is_dir():
+        raise InputError(f"OUTPUT {OUTPUT} is a folder; give the path of a file in it")
+
+
+def endpoint() -> Endpoint:
+    """The server of the constants."""
+    backend = BACKENDS[BACKEND]
+    if not (MODEL or backend.model):
+        raise InputError(f"BACKEND {BACKEND} has no default model; give the server's name for it with --model")
+    return Endpoint(BASE_URL or backend.base_url, MODEL or backend.model, backend.key_variable,
+                    REQUEST_TIMEOUT, CONCURRENCY, MAX_RETRIES)
+
+
+def side_file(name: str) -> Path:
+    return Path(f"{OUTPUT}.{name}.jsonl")
+
+
+def load_parents() -> list[Task]:
+    """The tasks that the mode starts from; of `harder`, those that PROFILE says are solved."""
+    if not MODES[MODE].from_tasks:
+        return []
+    tasks = read_task_file(INPUT_TASKS)
+    if not PROFILE:
+        return tasks
+    rates = read_profile(PROFILE)
+    solved = [task for task in tasks if rates.get(task.task_id, 0.0) >= MIN_PASS_RATE]
+    if not solved:
+        raise InputError(f"no task of {INPUT_TASKS} has a pass rate of {MIN_PASS_RATE:g} or more in {PROFILE}; "
+                         "lower MIN_PASS_RATE, or give the profile of a run on these tasks")
+    print(f"input    {len(solved)} of {len(tasks)} tasks have a pass rate of {MIN_PASS_RATE:g} or more")
+    return solved
+
+
+def read_profile(path: str) -> dict[str, float]:
+    """task_id -> pass rate, from the lines that run_control.profile_records makes."""
+    try:
+        rows = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
+        return {str(row["task_id"]): float(row["pass_rate"]) for row in rows}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"PROFILE {path} cannot be read ({type(error).__name__}: {error}); give the profile.jsonl "
+                         "of a run with PROFILE_SAMPLES") from None
+
+
+def load_benchmarks() -> dict[str, list[Task]]:
+    """The benchmarks that no record may be like. One that cannot be read is an error unless ALLOW_UNCHECKED.
+
+    Templates quote no benchmark and need no network, so without DATA_DIR they are left unchecked, which is said.
+    """
+    if not BACKENDS[BACKEND].base_url and not DATA_DIR:
+        print("warning: not compared with any benchmark, which small tasks may be like; give --data-dir")
+        return {}
+    found = {}
+    for name in BENCHMARKS:
+        try:
+            found[name] = load_benchmark(name, DATA_DIR)
+        except InputError as error:
+            if not ALLOW_UNCHECKED:
+                raise InputError(f"{error}; or go on unchecked with --allow-unchecked") from None
+            print(f"warning: not compared with {name}: {error}")
+    return found
+
+
+def make_candidates(parents: Sequence[Task]) -> tuple[list[Candidate], Counter]:
+    """The tasks to verify, and how many there are too few, by reason."""
+    if BACKENDS[BACKEND].base_url:
+        with Ledger(side_file("answers"), StoredAnswer) as answers:
+            return ask_server(parents, answers)
+    tasks = generate_tasks(NUM_SAMPLES, SEED)
+    return [Candidate(task, "", "task_templates.py", today()) for task in tasks], Counter()
+
+
+def ask_server(parents: Sequence[Task], answers: Ledger[StoredAnswer]) -> tuple[list[Candidate], Counter]:
+    """Asks all questions, and again with another seed where an answer is no task."""
+    mode, model = MODES[MODE], endpoint().model
+    sampling = Sampling(SEED, TEMPERATURE, MAX_TOKENS)
+    found: dict[int, Candidate] = {}
+    faults: dict[int, str] = {}
+    pending = list(range(NUM_SAMPLES))
+    for attempt in range(BROKEN_RETRIES + 1):
+        questions = {number: make_question(mode, parents, number, attempt, sampling) for number in pending}
+        unanswered = ask_missing(list(questions.values()), answers)
+        pending = []
+        for number, question in questions.items():
+            key = question.key(model)
+            if key in unanswered:
+                faults[number] = unanswered[key]
+                continue
+            try:
+                found[number] = read_candidate(answers.records[key], question, mode, model)
+                faults.pop(number, None)
+            except AnswerError as error:
+                faults[number] = str(error)
+                pending.append(number)
+    print_usage(answers)
+    return [found[number] for number in sorted(found)], Counter(faults.values())
+
+
+def ask_missing(questions: Sequence[Question], answers: Ledger[StoredAnswer]) -> dict[str, str]:
+    """Asks what has no answer in the ledger; the keys of those that got none now, with the reason."""
+    server = endpoint()
+    keys = [question.key(server.model) for question in questions]
+    missing = [(key, question.request) for key, question in zip(keys, questions, strict=True)
+               if key not in answers.records]
+    if not missing:
+        return {}
+
+    from tqdm import tqdm
+
+    failed: dict[str, str] = {}
+    with LlmClient(server) as client, tqdm(total=len(missing), desc=f"asking {server.model}", unit="answer") as bar:
+        client.check()
+
+        def on_answer(number: int, answer: Answer) -> None:
+            key = missing[number][0]
+            if answer.text is None and not answer.finish_reason:
+                failed[key] = f"no answer: {answer.error}"
+            else:
+                answers.put(key, StoredAnswer(answer.text or "", answer.finish_reason, answer.prompt_tokens,
+                                              answer.completion_tokens, today()))
+            bar.update()
+
+        client.ask_all([request for _, request in missing], on_answer)
+    return failed
+
+
+def print_usage(answers: Ledger[StoredAnswer]) -> None:
+    """Tokens and cost of every answer that OUTPUT has cost so far."""
+    sent = sum(answer.prompt_tokens for answer in answers.records.values())
+    received = sum(answer.completion_tokens for answer in answers.records.values())
+    cost = (PRICE_INPUT * sent + PRICE_OUTPUT * received) / 1e6
+    priced = f", cost {cost:.4f}" if PRICE_INPUT or PRICE_OUTPUT else ""
+    print(f"asked    {len(answers.records)} answers in all, {sent:,} tokens sent, {received:,} received{priced}")
+
+
+def today() -> str:
+    return DATE or datetime.date.today().isoformat()
+
+
+def verify(candidates: Sequence[Candidate], checks: Ledger[Check], sandbox: Sandbox) -> list[Check]:
+    """A check of each candidate; those that the ledger has are not run again."""
+    from tqdm import tqdm
+
+    rules = Rules(MUTANTS, MIN_MUTANTS_KILLED, ALLOW_SHARED_TESTS)
+    limits = [SANDBOX_TIMEOUT, SANDBOX_MEMORY_MB, *asdict(rules).values()]
+    keys = [digest(asdict(candidate.task), limits) for candidate in candidates]
+    tasks = {key: candidate.task for key, candidate in zip(keys, candidates, strict=True)}
+    missing, results, started = [key for key in tasks if key not in checks.records], dict(checks.records), time.time()
+    with tqdm(total=len(missing), desc="verifying", unit="task", disable=not missing) as bar:
+        for batch in chunks(missing, BATCH):
+            for key, check in zip(batch, check_tasks([tasks[key] for key in batch], sandbox, rules), strict=True):
+                results[key] = check
+                if check.reason != NOT_JUDGED:
+                    checks.put(key, check)
+            bar.update(len(batch))
+    seconds = time.time() - started
+    if missing:
+        print(f"verified {len(missing)} tasks in {seconds:.1f} s, {len(missing) / seconds:.1f} a second")
+    return [results[key] for key in keys]
+
+
+def keep(candidates: Sequence[Candidate], checks: Sequence[Check], parents: Sequence[Task],
+         benchmarks: Mapping[str, Sequence[Task]], drops: Counter) -> list[Candidate]:
+    """The candidates that are verified, new and in no benchmark; all others are counted in `drops`."""
+    seen = new_seen(parents)
+    unique = []
+    for candidate, check in zip(candidates, checks, strict=True):
+        reason = check.reason or seen.add(candidate.task)
+        if reason:
+            drops[reason] += 1
+        else:
+            unique.append(replace(candidate, task=replace(candidate.task, origin=origin(candidate, check))))
+    signs = contaminated([candidate.task for candidate in unique], benchmarks)
+    drops.update(f"contaminated: like {sign.partition(':')[0]}" for sign in signs.values())
+    return [candidate for candidate in unique if candidate.task.task_id not in signs]
+
+
+def new_seen(parents: Sequence[Task]) -> Seen:
+    """What candidates are compared with at first: the tasks they start from, where they must differ.
+
+    Prompts are compared where a server wrote them: those of templates differ in a word by design.
+    """
+    mode = MODES[MODE]
+    seen = Seen(MAX_SIMILARITY if mode.new_tasks and BACKENDS[BACKEND].base_url else None)
+    for parent in parents if mode.unlike_parents else ():
+        seen.add(parent)
+    return seen
+
+
+def origin(candidate: Candidate, check: Check) -> str:
+    """What made a record, as JSON."""
+    return json.dumps(asdict(Origin(BACKEND, candidate.model, MODE, candidate.prompt, candidate.date, SEED,
+                                    check.mutants, round(check.share, 4))))
+
+
+def drop_table(drops: Counter, kept: int) -> str:
+    """How many candidates were kept and dropped, and why, as a Markdown table."""
+    rows = [("kept", kept), *sorted(drops.items(), key=lambda item: (-item[1], item[0]))]
+    total = kept + sum(drops.values())
+    return "\n".join(["| candidates | number |", "|---|---|", *(f"| {name} | {number} |" for name, number in rows),
+                      f"| all | {total} |"])
+
+
+def save(kept: Sequence[Candidate]) -> None:
+    """Writes what was kept, and says what to do with it; an empty set is an error, and no file."""
+    if not kept:
+        sys.exit(f"error: nothing was kept, so {OUTPUT} is not written; the table says why")
+    if MODE == "trajectories":
+        write_records(OUTPUT, map(trajectory, kept))
+        print(f"saved    {len(kept)} trajectories in {OUTPUT}")
+        return
+    write_task_file(OUTPUT, (candidate.task for candidate in kept))
+    print(f"saved    {len(kept)} tasks in {OUTPUT}; train on them:\n"
+          f"python scripts/train_rl_poc.py --no-benchmark-tasks --train-files {OUTPUT}")
+
+
+def trajectory(candidate: Candidate) -> dict:
+    """A verified answer as an SFT example: the conversation that led to it, and the answer whole."""
+    task = candidate.task
+    return {"task_id": task.task_id, "origin": task.origin,
+            "messages": [*messages(task), {"role": "assistant", "content": candidate.completion}]}
+
+
+if __name__ == "__main__":
+    override_constants(globals())
+    run_main(main)
