@@ -13,10 +13,9 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from script_constants import InputError
+from script_constants import RELAUNCHED, InputError
 
 FSDP_CONFIG = Path(__file__).with_name("accelerate_fsdp2.yaml")
-EXPECTED = "RL_POC_PROCESSES"  # in the environment of the processes started here: how many they must be
 LAUNCHER_VARIABLES = ("WORLD_SIZE", "RANK", "LOCAL_RANK")  # what torchrun and accelerate launch set
 # From SIGTERM to SIGKILL: a step and a checkpoint of 177 GB; torch's own default is 30
 SHUTDOWN_SECONDS = "900"
@@ -24,7 +23,7 @@ SHUTDOWN_SECONDS = "900"
 
 def is_launched() -> bool:
     """Whether a launcher has started this process: torchrun, accelerate launch, or relaunch_under_accelerate."""
-    return EXPECTED in os.environ or any(name in os.environ for name in LAUNCHER_VARIABLES)
+    return RELAUNCHED in os.environ or any(name in os.environ for name in LAUNCHER_VARIABLES)
 
 
 def world_size() -> int:
@@ -33,10 +32,10 @@ def world_size() -> int:
         found = int(os.environ.get("WORLD_SIZE", "1"))
     except ValueError:
         raise InputError(f"WORLD_SIZE is {os.environ['WORLD_SIZE']!r}: unset it, or start with a launcher") from None
-    expected = os.environ.get(EXPECTED)
+    expected = os.environ.get(RELAUNCHED)
     if expected not in (None, str(found)):
         raise InputError(f"started as {expected} processes and WORLD_SIZE is {found}: unset WORLD_SIZE, RANK, "
-                         f"LOCAL_RANK and {EXPECTED}, and start again")
+                         f"LOCAL_RANK and {RELAUNCHED}, and start again")
     return found
 
 
@@ -56,7 +55,7 @@ def relaunch_under_accelerate(processes: int, sharded: bool, mixed_precision: st
     """
     if processes < 2 or is_launched():
         return
-    os.environ[EXPECTED] = str(processes)
+    os.environ[RELAUNCHED] = str(processes)
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", SHUTDOWN_SECONDS)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     how = "FSDP2" if sharded else "a whole model each"

@@ -39,7 +39,8 @@ class MemoryProbe(Watch):
             raise RunError(f"{what} does not fit the GPU ({str(error).splitlines()[0]}); --plan shows the nearest "
                            "setting that does") from error
         del moments
-        print(f"probe    {what}: peak {peak_memory_gb():.3g} GB; {self.planned_gb:.3g} planned for GPUs", flush=True)
+        planned = f" of {self.planned_gb:.3g} planned" if torch.cuda.is_available() else ""
+        print(f"probe    {what}: peak {peak_memory_gb():.3g} GB{planned}", flush=True)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()  # the run's own peak is measured from here

@@ -235,20 +235,29 @@ def largest_tensor_gb(shape: Shape) -> float:
     return (FP32 + BF16) * shape.table / GB
 
 
-def step_seconds(shape: Shape, setting: Setting, machine: Machine) -> float:
-    """The least a step can take: decoding and prefill, forward and backward passes with recomputation, the update.
-
-    Decoding reads all weights but the embedding, and half the completion's cache on average, for every token.
-    """
+def decoding_seconds(shape: Shape, sequences: int, cached_tokens: float) -> float:
+    """The least seconds for a token of all sequences: all weights but the embedding are read, and the cache."""
     read = BF16 * (shape.parameters - (0 if shape.tied else shape.table))
-    cached = setting.sequences * (setting.prompt + setting.completion / 2) * shape.cache_bytes
-    decoding = setting.completion * (read + cached) / BANDWIDTH
-    prefill = setting.sequences * shape.pass_operations(setting.prompt, 0)[0] / OPERATIONS
-    layers, head = shape.pass_operations(setting.prompt, setting.completion)
-    frozen = 1 if setting.lora_rank else 0  # a frozen weight has no gradient of its own
-    training = setting.sequences * ((4 - frozen) * layers + (3 - frozen) * head) / OPERATIONS
+    return (read + sequences * cached_tokens * shape.cache_bytes) / BANDWIDTH
+
+
+def training_seconds(shape: Shape, sequences: int, prompt: int, completion: int, frozen: bool = False) -> float:
+    """The least seconds of a forward and a backward pass, which computes the layers a second time.
+
+    A frozen weight has no gradient of its own, which saves a third of the backward pass.
+    """
+    layers, head = shape.pass_operations(prompt, completion)
+    return sequences * ((3 if frozen else 4) * layers + (2 if frozen else 3) * head) / OPERATIONS
+
+
+def step_seconds(shape: Shape, setting: Setting, machine: Machine) -> float:
+    """The least a step can take: decoding with half the completion cached on average, prefill, passes, update."""
+    prompt, completion, frozen = setting.prompt, setting.completion, setting.lora_rank > 0
+    decoding = completion * decoding_seconds(shape, setting.sequences, prompt + completion / 2)
+    prefill = setting.sequences * shape.pass_operations(prompt, 0)[0] / OPERATIONS
+    training = training_seconds(shape, setting.sequences, prompt, completion, frozen)
     trained, weight_bytes = trained_weights(shape, setting)
-    shards = 1 if setting.lora_rank else max(machine.gpus, 1)
+    shards = 1 if frozen else max(machine.gpus, 1)
     moved = 3 * weight_bytes + 2 * MOMENT_BYTES[setting.optimizer](weight_bytes)  # all read, all but gradients written
     return decoding + prefill + training + moved * trained / shards / BANDWIDTH
 
@@ -259,7 +268,7 @@ def settings(setting: Setting, rank: int) -> dict[str, Setting]:
                    gradient_accumulation=setting.gradient_accumulation * min(2, setting.batch_size))
     eight = replace(setting, optimizer="adamw_torch_8bit")
     lora = replace(setting, lora_rank=setting.lora_rank or rank, weights="float32", reference=False)
-    return {
+    rows = {
         "as set": setting,
         f"BATCH_SIZE {half.batch_size}, GRADIENT_ACCUMULATION {half.gradient_accumulation}": half,
         "OPTIMIZER adamw_torch_8bit": eight,
@@ -269,6 +278,8 @@ def settings(setting: Setting, rank: int) -> dict[str, Setting]:
         f"USE_LORA, LORA_RANK {lora.lora_rank}, BATCH_SIZE 1": replace(
             lora, batch_size=1, gradient_accumulation=setting.sequences),
     }
+    names = {other: name for name, other in reversed(rows.items())}  # of equal ones the first
+    return {name: other for name, other in rows.items() if names[other] == name}
 
 
 def remedy(planned: Plan, rank: int) -> str:

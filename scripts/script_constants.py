@@ -22,6 +22,8 @@ from pathlib import Path
 
 OLDEST_PYTHON = (3, 11)
 
+RELAUNCHED = "RL_POC_PROCESSES"  # in the environment of what launch.py starts: the number of processes
+
 HELP_WIDTH = 110  # characters
 HELP_INDENT = " " * 6
 
@@ -104,7 +106,7 @@ def override_constants(namespace: dict, argv: list[str] | None = None, positiona
     secrets = {constant.name for constant in table if constant.secret}
     shown = [f"{name} = {'***' if name in secrets else repr(value)} ({origin})"
              for name, (value, origin) in changed.items()]
-    if shown and os.environ.get("RANK", "0") == "0":  # once, not once for each process of a launcher
+    if shown and os.environ.get("RANK", "0") == "0" and RELAUNCHED not in os.environ:  # once for all processes
         print("changed:", ", ".join(shown))
 
 

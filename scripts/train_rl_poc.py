@@ -406,6 +406,7 @@ def grpo_config(gpus: int) -> Any:
         use_cpu=not gpus,
         bf16=mixed_precision(gpus) == "bf16",
         activation_checkpointing=bool(gpus),
+        ddp_find_unused_parameters=False,  # every weight takes part in every pass
         save_steps=SAVE_STEPS,
         save_total_limit=SAVE_TOTAL_LIMIT,
         logging_steps=1,
@@ -475,7 +476,8 @@ def train(trainer: Any, checkpoint: Path | None, stop: StopSignal) -> None:
         step = trainer.state.global_step
     reason = trainer.stop_reason or stop.name
     if reason:
-        trainer.run_log.write_stopped(reason, step)
+        if trainer.accelerator.is_main_process:
+            trainer.run_log.write_stopped(reason, step)
         print(f"stopped after step {step}: {reason}; the same command goes on from there", flush=True)
         sys.exit(128 + stop.number if stop.number else 1)
 
