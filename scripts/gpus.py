@@ -34,14 +34,18 @@ def visible_gpus() -> int:
 
     Raises InputError where that variable names more than there are.
     """
-    devices = [*Path("/dev").glob("nvidia[0-9]*")] or [*Path("/dev").glob("kfd"), *Path("/dev").glob("dxg")]
-    chosen = chosen_gpus()
+    present, chosen = device_files(), chosen_gpus()
     if chosen is None:
-        return len(devices)
-    if len(chosen) > len(devices) > 0:
-        raise InputError(f"CUDA_VISIBLE_DEVICES={','.join(chosen)} names {len(chosen)} GPUs, and {len(devices)} "
-                         "are here: see nvidia-smi -L, or unset it")
-    return min(len(chosen), len(devices))
+        return present
+    if len(chosen) > present > 0:
+        raise InputError(f"CUDA_VISIBLE_DEVICES={','.join(chosen)} names {len(chosen)} GPUs, and {present} are here: "
+                         "see nvidia-smi -L, or unset it")
+    return min(len(chosen), present)
+
+
+def device_files() -> int:
+    """How many GPUs this machine or container has: NVIDIA's files are one each, AMD's and WSL's one for all."""
+    return len([*Path("/dev").glob("nvidia[0-9]*")]) or any(Path("/dev", name).exists() for name in ("kfd", "dxg"))
 
 
 def chosen_gpus() -> list[str] | None:

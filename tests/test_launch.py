@@ -55,53 +55,59 @@ def weights(folder: Path) -> dict:
     return safetensors.load_file(folder / "model.safetensors")
 
 
-def test_two_processes_learn_what_one_does_from_the_same_global_batch(place):
-    torch = pytest.importorskip("torch")
-    steps = ("--max-steps", "4", "--save-steps", "4")
-    one = start(place, *words(DRIVER, "one", "--gradient-accumulation", "4", *steps), PYTHONHASHSEED="0")
-    two = start(place, *words(DRIVER, "two", "--gradient-accumulation", "2", "--processes", "2", *steps),
-                PYTHONHASHSEED="0")
-    assert (one.returncode, two.returncode) == (0, 0), one.stderr + two.stderr
-    assert "launch   2 processes under accelerate" in two.stdout
-    assert two.stdout.count("saved    two") == two.stdout.count("changed:") == 1  # one process speaks for all
+TWO = ("--gradient-accumulation", "2", "--processes", "2", "--max-steps", "4", "--save-steps", "4")
 
+
+@pytest.fixture(scope="module")
+def two(place) -> Path:
+    """The output of a run that starts itself as two processes."""
+    done = start(place, *words(DRIVER, "two", *TWO))
+    assert done.returncode == 0, done.stderr
+    assert "launch   2 processes under accelerate" in done.stdout
+    assert done.stdout.count("saved    two") == done.stdout.count("changed:") == 1  # one process speaks for all
+    return place / "two"
+
+
+def test_two_processes_learn_what_one_does_from_the_same_global_batch(place, two):
+    torch = pytest.importorskip("torch")
+    done = start(place, *words(DRIVER, "one", "--gradient-accumulation", "4", *TWO[4:]))
+    assert done.returncode == 0, done.stderr
+    one = place / "one"
     kept = [sorted((r["step"], r["task_id"], r["completion"], r["reward"], round(r["advantage"], 5))
-                   for r in lines(place / name / "completions.jsonl")) for name in ("one", "two")]
+                   for r in lines(folder / "completions.jsonl")) for folder in (one, two)]
     assert kept[0] == kept[1]
     assert len({advantage for *_, advantage in kept[0]}) > 2  # there was something to learn
     for name in ("loss", "grad_norm", "learning_rate", "entropy", "num_tokens"):
-        values = [[record[name] for record in lines(place / run / "metrics.jsonl")] for run in ("one", "two")]
+        values = [[record[name] for record in lines(folder / "metrics.jsonl")] for folder in (one, two)]
         assert values[0] == pytest.approx(values[1], rel=1e-4, abs=1e-6), name
-    before, first, second = weights(place / "model"), weights(place / "one"), weights(place / "two")
+    before, first, second = weights(place / "model"), weights(one), weights(two)
     for name, tensor in first.items():
         torch.testing.assert_close(tensor, second[name], rtol=1e-4, atol=1e-5)
     assert any((tensor - before[name]).abs().max() > 0.01 for name, tensor in first.items())
 
 
-def test_a_signal_to_the_first_process_ends_in_a_checkpoint_that_torchrun_goes_on_from(place):
-    """And the whole run is bit for bit one that torchrun started and nothing stopped."""
-    flags = ("--max-steps", "5", "--save-steps", "2")
-    process = subprocess.Popen([sys.executable, *words(SCRIPT, "stopped", "--processes", "2", *flags)], cwd=place,
-                               env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def test_a_signal_to_the_first_process_ends_in_a_checkpoint_that_torchrun_goes_on_from(place, two):
+    """And the whole is bit for bit the run that nothing stopped."""
+    process = subprocess.Popen([sys.executable, *words(DRIVER, "stopped", *TWO)], cwd=place, env=environment(),
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     for line in process.stdout:
-        if line.split()[:2] == ["step", "2/5"]:
+        if line.split()[:2] == ["step", "1/4"]:
             process.send_signal(signal.SIGTERM)
     errors = process.stderr.read()
     assert process.wait() == 128 + signal.SIGTERM, errors
     assert "Traceback" not in errors
     stopped = json.loads((place / "stopped" / "STOPPED.json").read_text())
     assert stopped["reason"] == "SIGTERM"
+    assert stopped["step"] < 4
     assert (place / "stopped" / f"checkpoint-{stopped['step']}" / "trainer_state.json").exists()
 
     torchrun = ("-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone")
-    resumed = start(place, *torchrun, *words(SCRIPT, "stopped", "--processes", "2", *flags))
+    resumed = start(place, *torchrun, *words(DRIVER, "stopped", *TWO))
     assert resumed.returncode == 0, resumed.stderr
     assert f"resume   stopped/checkpoint-{stopped['step']}" in resumed.stdout
     assert "launch   " not in resumed.stdout  # torchrun has started it
-    straight = start(place, *torchrun, *words(SCRIPT, "straight", "--processes", "2", *flags))
-    assert straight.returncode == 0, straight.stderr
     for name in ("model.safetensors", "completions.jsonl"):
-        assert (place / "stopped" / name).read_bytes() == (place / "straight" / name).read_bytes(), name
+        assert (place / "stopped" / name).read_bytes() == (two / name).read_bytes(), name
 
 
 def test_processes_get_the_arguments_and_a_free_port(place):
