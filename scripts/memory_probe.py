@@ -61,14 +61,15 @@ class MemoryProbe(Watch):
         trainer._metrics = metrics
 
     def batch(self) -> dict[str, torch.Tensor]:
-        """As many sequences of one token, repeated to full length, as a pass has: in TRL's names, nothing to learn."""
+        """As many sequences as a pass has, counting through the vocabulary to full length; in TRL's names."""
         args, device = self.trainer.args, self.trainer.args.device
-        size, end = args.per_device_train_batch_size, self.trainer.processing_class.eos_token_id
+        size, words = args.per_device_train_batch_size, self.trainer.model.config.vocab_size
         lengths = {"prompt": self.prompt, "completion": self.completion}
-        batch = {f"{part}_ids": torch.full((size, length), end, device=device) for part, length in lengths.items()}
+        batch = {f"{part}_ids": (torch.arange(length, device=device) % words).repeat(size, 1)
+                 for part, length in lengths.items()}
         batch |= {f"{part}_mask": torch.ones((size, length), dtype=torch.long, device=device)
                   for part, length in lengths.items()}
-        batch["advantages"] = torch.zeros(size, device=device)
+        batch["advantages"] = torch.zeros(size, device=device)  # nothing to learn
         batch["ref_per_token_logps"] = torch.zeros((size, self.completion), device=device)
         tokens = size * self.completion * args.steps_per_generation * self.trainer.accelerator.num_processes
         return batch | {"num_items_in_batch": torch.tensor(tokens, device=device)}
