@@ -27,7 +27,7 @@ from pathlib import Path
 from code_tasks import BENCHMARKS, Task, load_benchmark, messages, read_task_file, write_records, write_task_file
 from llm_client import Answer, Endpoint, LlmClient, ServerLost, read_key
 from sandbox import Sandbox, SandboxError
-from script_constants import InputError, override_constants, require_python, run_main
+from script_constants import InputError, override_constants, run_main
 from synthetic_answers import AnswerError, Candidate, read_candidate
 from synthetic_duplicates import Seen, chunks, contaminated
 from synthetic_progress import Ledger, StoredAnswer, digest
@@ -110,7 +110,6 @@ class Origin:
 
 
 def main() -> None:
-    require_python()
     check_constants()
     limits = {"timeout": SANDBOX_TIMEOUT, "memory_mb": SANDBOX_MEMORY_MB, "allow_weak": ALLOW_WEAK_SANDBOX}
     parents = load_parents()

@@ -13,8 +13,9 @@ Inputs:  model folders (LoRA adapters are merged) or hub names, the first is the
 Outputs: OUTPUT_DIR/<model>/<benchmark>.jsonl and <benchmark>.sampled.jsonl, a line a completion (eval_records.py);
          OUTPUT_DIR/results.json (eval_report.py has its schema) and OUTPUT_DIR/comparison.md.
 
-An interrupted evaluation continues where it stopped when the same command is given again. Under torchrun or
-accelerate launch the processes share the work, and OUTPUT_DIR must be a folder that they share.
+An interrupted evaluation continues where it stopped when the same command is given again. On several GPUs it starts
+itself once for each, and the processes share the work; under torchrun or accelerate launch they do too, and OUTPUT_DIR
+must be a folder that they share.
 """
 
 import os
@@ -37,6 +38,8 @@ from eval_grading import Grader, graded_by, grading_environment
 from eval_records import Record, RecordFile, write_whole
 from eval_report import Score, compare_all, comparison_md, make_score, results_json
 from eval_subjects import CONTROLS, Control, SampleFile, Subject, describe_samples, find_subjects, read_samples
+from gpus import use_gpus, visible_gpus
+from launch import is_launched, relaunch_under_accelerate
 from llm_client import Endpoint, LlmClient
 from sandbox import Sandbox, SandboxError
 from script_constants import check_writable
@@ -62,6 +65,7 @@ SEED = 0   # of sampling and of LIMIT's choice
 ENGINE = "transformers"   # or "vllm", where it is installed
 DTYPE = "auto"   # of the weights: the checkpoint's own; or "float32", "bfloat16"
 BATCH_SIZE = 64   # completions generated together; vllm schedules by itself and wants some hundred
+PROCESSES = 0   # that share the work; 0: one for each visible GPU, or one on the CPU
 CPU_THREADS = 1   # without a GPU: on a busy machine two spinning threads took twice as long as one
 
 # Finding the code in a completion.
@@ -128,6 +132,8 @@ def main() -> None:
     subjects = [*models, *(read_samples(path, {task.task_id for tasks in full.values() for task in tasks})
                            for path in SAMPLES)]
     prepare_libraries()
+    if not is_launched():
+        relaunch_under_accelerate(needed_processes(models), sharded=False)
     rank, world = join_processes()
 
     with open_sandbox(world) as sandbox, ExitStack() as stack:
@@ -220,6 +226,13 @@ def prepare_libraries() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+
+def needed_processes(models: list[Subject]) -> int:
+    """How many processes are to share the work: one where no model runs, or where vLLM shares it out itself."""
+    if ENGINE == "vllm" or not any(model.costly for model in models):
+        return 1
+    return use_gpus(PROCESSES, visible_gpus())
 
 
 def join_processes() -> tuple[int, int]:

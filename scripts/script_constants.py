@@ -25,6 +25,8 @@ OLDEST_PYTHON = (3, 11)
 IMAGE = ('docker build -t nano-raccoon-rl . && docker run --rm --gpus all --shm-size 16g --tmpfs /tmp:exec,size=4g '
          '--stop-timeout 600 --user "$(id -u):$(id -g)" -v "$PWD:/app" -v hf:/hf nano-raccoon-rl')
 
+RELAUNCHED = "RL_POC_PROCESSES"  # in the environment of what launch.py starts: the number of processes
+
 HELP_WIDTH = 110  # characters
 HELP_INDENT = " " * 6
 
@@ -118,7 +120,7 @@ def override_constants(namespace: dict, argv: list[str] | None = None, positiona
     secrets = {constant.name for constant in table if constant.secret}
     shown = [f"{name} = {'***' if name in secrets else repr(value)} ({origin})"
              for name, (value, origin) in changed.items()]
-    if shown and os.environ.get("RANK", "0") == "0":  # once, not once for each process of a launcher
+    if shown and os.environ.get("RANK", "0") == "0" and RELAUNCHED not in os.environ:  # once for all processes
         print("changed:", ", ".join(shown))
 
 

@@ -5,6 +5,7 @@ It neither makes the SFT model (demo_model.py does, in miniature) nor says wheth
 
     python scripts/train_rl_poc.py --demo                           # a tiny model, on any CPU
     python scripts/train_rl_poc.py --model-path ./my-sft-model --output-dir ./my-rl-model
+    python scripts/train_rl_poc.py --plan --plan-gpus 2x141         # memory, time and disk; nothing is loaded
     python scripts/train_rl_poc.py --help                           # every constant is a flag
 
 On one GPU --use-lora --learning-rate 5e-5 trains adapters over a bfloat16 base and saves the model with them merged
@@ -31,7 +32,12 @@ from typing import Any
 from answer_cache import AnswerCache
 from code_extraction import EXTRACTIONS_FILE, METHODS, LlmExtractor, RegexExtractor
 from code_tasks import BENCHMARKS, Task, load_benchmark, load_training_tasks, read_task_file, write_task_file
+from gpus import use_gpus, visible_gpus
+from launch import is_launched, relaunch_under_accelerate, world_size
 from llm_client import Endpoint, LlmClient
+from model_shape import model_shape
+from plan_memory import MOMENT_BYTES, WEIGHT_BYTES, Machine, Plan, Setting, find_machine, plan, report, summary
+from preflight import check_disk, check_gpus, check_memory, check_model, check_precision
 from rewards import PARTIAL_CREDITS, ExecutionReward, RewardTable, program
 from run_control import (
     RunError,
@@ -55,6 +61,14 @@ RESUME = True  # go on from OUTPUT_DIR's newest whole checkpoint; False refuses 
 ENABLE_THINKING = False  # for the chat template: a base like Qwen3 answers without reasoning first
 CPU_THREADS = 1  # without a GPU: on a busy machine two spinning threads take longer than one
 
+# The machine
+PROCESSES = 0  # 0 is one for each visible GPU, or one on the CPU; fewer than GPUs leave the others alone
+PLAN = False  # print what memory, time and disk a run would take, and stop
+PLAN_GPUS = ""  # plan for these and not for those that are here: number x GiB, like 2x141
+DRY_RUN = False  # check and load everything, make one pass at full length, and stop
+PROBE_LONGEST = True  # on GPUs, that pass comes before the first step: what does not fit fails at once
+ALLOW_UNFIT = False  # start although the plan says that memory or disk do not suffice
+
 # The batch: BATCH_SIZE x GRADIENT_ACCUMULATION x processes completions a step, in groups of NUM_GENERATIONS
 BATCH_SIZE = 4  # completions that a process holds in one forward and backward pass
 GRADIENT_ACCUMULATION = 4  # passes a step
@@ -72,6 +86,8 @@ MAX_COMPLETION_LENGTH = 1024  # tokens; a completion cut at this length never co
 MAX_PROMPT_LENGTH = 512  # tokens; longer prompts are left out whole: half a task teaches nothing
 
 # The optimizer
+MASTER_WEIGHTS = "float32"  # what updates are added to; "bfloat16" takes half of everything and learns far worse
+OPTIMIZER = "adamw_torch_fused"  # or "adamw_torch_8bit" (pip install torchao): a quarter of the moments' memory
 LEARNING_RATE = 5e-6  # for float32 master weights; in bfloat16 alone most updates of this size round away
 LR_SCHEDULER = "constant_with_warmup"  # a longer run then begins like a shorter one
 WARMUP_STEPS = 5  # while Adam's moments rest on few gradients
@@ -154,6 +170,7 @@ DEMO = {
     "MODEL_PATH": "./demo/sft_model",
     "OUTPUT_DIR": "./demo/rl_model",
     "SEED": 0,
+    "PROCESSES": 1,  # the batch is for one
     "BATCH_SIZE": 64,
     "GRADIENT_ACCUMULATION": 1,
     "NUM_GENERATIONS": 8,
@@ -173,6 +190,8 @@ DEMO = {
 
 CHOICES = {
     "GENERATION": ("transformers", "vllm"),
+    "MASTER_WEIGHTS": tuple(WEIGHT_BYTES),
+    "OPTIMIZER": tuple(MOMENT_BYTES),
     "LOSS_TYPE": ("grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo"),
     "SCALE_REWARDS": ("none", "batch", "group"),
     "PARTIAL_CREDIT": PARTIAL_CREDITS,
@@ -190,8 +209,8 @@ FREE_TO_CHANGE = frozenset({
     "OUTPUT_DIR", "MAX_STEPS", "DATA_DIR", "SAVE_STEPS", "SAVE_TOTAL_LIMIT", "REPORT_TO", "RESUME",
     "CPU_THREADS", "SANDBOX_WORKERS", "HELDOUT_PATIENCE", "JUDGE_BASE_URL", "JUDGE_KEY_ENV", "JUDGE_TIMEOUT",
     "JUDGE_BATCH_TIMEOUT", "JUDGE_CONCURRENCY", "EXTRACTION_BASE_URL", "EXTRACTION_KEY_ENV",
+    "PLAN", "PLAN_GPUS", "DRY_RUN", "PROBE_LONGEST", "ALLOW_UNFIT",
 })
-CPU_WEIGHTS_LIMIT_GB = 2.0  # without a GPU; a step of a larger model would take hours
 
 
 def check_constants(processes: int) -> None:
@@ -215,6 +234,9 @@ def check_constants(processes: int) -> None:
     if not 0 < VLLM_MEMORY_SHARE < 1:
         raise InputError(f"VLLM_MEMORY_SHARE is {VLLM_MEMORY_SHARE}; give a share of the GPU between 0 and 1")
     check_servers()
+    if OPTIMIZER == "adamw_torch_8bit" and not find_spec("torchao"):
+        raise InputError("OPTIMIZER adamw_torch_8bit needs torchao; pip install torchao, or set adamw_torch_fused")
+    check_precision("float32" if USE_LORA else MASTER_WEIGHTS, LEARNING_RATE)
     check_batch(processes)
 
 
@@ -242,34 +264,6 @@ def check_batch(processes: int) -> None:
         f"{NUM_GENERATIONS}; {remedy}")
 
 
-def visible_gpus() -> int:
-    """How many GPUs this process may use, by their device files: importing torch to ask takes seconds."""
-    devices = [*Path("/dev").glob("nvidia[0-9]*")] or [*Path("/dev").glob("kfd"), *Path("/dev").glob("dxg")]
-    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if chosen is None:
-        return len(devices)
-    return min(len(devices), sum(name not in ("", "-1") for name in chosen.split(",")))
-
-
-def check_model(path: str, gpus: int, processes: int) -> None:
-    """Refuses a model that is not there, or that cannot be trained on what is visible."""
-    folder, remedy = Path(path).expanduser(), "run with --demo, or give --model-path a saved model"
-    if gpus > processes:
-        raise InputError(f"{gpus} GPUs are visible to {processes} process(es); start with accelerate launch "
-                         "--config_file scripts/accelerate_fsdp2.yaml, or set CUDA_VISIBLE_DEVICES=0")
-    if not folder.is_dir() and (path.startswith((".", "/", "~")) or path.count("/") != 1):
-        raise InputError(f"no model folder {path}; {remedy} or a hub id")
-    if not folder.is_dir() and not gpus:
-        raise InputError(f"no GPU is visible for {path} of the hub; {remedy} "
-                         f"under {CPU_WEIGHTS_LIMIT_GB:g} GB")
-    if folder.is_dir() and not (folder / "config.json").exists():
-        raise InputError(f"{path} holds no model (no config.json); {remedy}")
-    gigabytes = sum(file.stat().st_size for file in folder.glob("*.safetensors")) / 1e9
-    if not gpus and gigabytes > CPU_WEIGHTS_LIMIT_GB:
-        raise InputError(f"no GPU is visible for the {gigabytes:.0f} GB of {path}; {remedy} "
-                         f"under {CPU_WEIGHTS_LIMIT_GB:g} GB")
-
-
 def make_demo_model() -> None:
     """Runs demo_model.py, which makes the demo's SFT model and tasks."""
     print(f"no {MODEL_PATH} yet: scripts/demo_model.py makes it first", flush=True)
@@ -285,9 +279,14 @@ def prepare(processes: int, gpus: int, values: dict[str, Any]) -> None:
     check_folder(OUTPUT_DIR, values, FREE_TO_CHANGE, RESUME)
     if MODEL_PATH == DEMO["MODEL_PATH"] and not Path(MODEL_PATH).exists():
         make_demo_model()
-    check_model(MODEL_PATH, gpus, processes)
+    check_model(MODEL_PATH, gpus)
+    check_gpus(gpus)
     if GENERATION == "vllm":
         check_vllm(gpus, USE_LORA)
+    planned = run_plan(processes, gpus)
+    if planned and not ALLOW_UNFIT:
+        check_memory(planned, LORA_RANK)
+        check_disk(planned, OUTPUT_DIR)
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # TRL would report its use
     os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(Path(OUTPUT_DIR) / "tensorboard"))
     if not gpus:
@@ -314,6 +313,25 @@ def open_servers(stack: ExitStack) -> Servers:
     for client in filter(None, clients):
         client.check()
     return Servers(*clients)
+
+
+def run_plan(processes: int, gpus: int) -> Plan | None:
+    """What the run takes on the GPUs of all its processes; None for an architecture that cannot be planned."""
+    try:
+        shape = model_shape(MODEL_PATH)
+    except InputError:
+        return None
+    machine = Machine(processes, find_machine(PLAN_GPUS).memory_gb) if gpus else Machine(0, 0.0)
+    return plan(shape, setting(), machine)
+
+
+def setting() -> Setting:
+    """The constants that decide memory, time and disk."""
+    return Setting(
+        batch_size=BATCH_SIZE, gradient_accumulation=GRADIENT_ACCUMULATION, prompt=MAX_PROMPT_LENGTH,
+        completion=MAX_COMPLETION_LENGTH, weights="float32" if USE_LORA else MASTER_WEIGHTS, optimizer=OPTIMIZER,
+        lora_rank=LORA_RANK if USE_LORA else 0, vllm=GENERATION == "vllm", reference=BETA > 0 and not USE_LORA,
+        max_steps=MAX_STEPS, save_steps=SAVE_STEPS, save_total_limit=SAVE_TOTAL_LIMIT)
 
 
 def training_tasks(sandbox: Sandbox) -> list[Task]:
@@ -388,8 +406,16 @@ def describe(tasks: list[Task], lengths: list[int], heldout: list[Task], sandbox
     if REWARD != "execution":
         print(f"judge    {REWARD}, {JUDGE_MODEL} at {JUDGE_BASE_URL}; weights of execution and judge "
               f"{' and '.join(f'{weight:g}' for weight in (REWARD_WEIGHTS if REWARD == 'both' else (0, 1)))}")
+    print(plan_lines(processes, gpus))
     print(f"sandbox  {sandbox.walls}")
     print(f"output   {OUTPUT_DIR}", flush=True)
+
+
+def plan_lines(processes: int, gpus: int) -> str:
+    """The plan in short."""
+    planned = run_plan(processes, gpus)
+    text = summary(planned) if planned else f"none: the architecture of {MODEL_PATH} is not known to plan_memory.py"
+    return "plan     " + text.replace("\n", "\n         ")
 
 
 def schedule(tasks: list[Task], prompts: int) -> list[Task]:
@@ -409,6 +435,11 @@ def reward_table() -> RewardTable:
         partial_credit=PARTIAL_CREDIT, quality_bonus=QUALITY_BONUS, bonus_only_with_pass=BONUS_ONLY_WITH_PASS,
         reward_min=REWARD_MIN, reward_max=REWARD_MAX, max_line=MAX_LINE, max_response=MAX_RESPONSE,
     )
+
+
+def mixed_precision(gpus: int) -> str:
+    """What accelerate is told: on GPUs, bfloat16 computes over float32 weights; weights in bfloat16 need no mix."""
+    return "bf16" if gpus and (USE_LORA or MASTER_WEIGHTS == "float32") else "no"
 
 
 def grpo_config(gpus: int) -> Any:
@@ -433,6 +464,7 @@ def grpo_config(gpus: int) -> Any:
         learning_rate=LEARNING_RATE,
         lr_scheduler_type=LR_SCHEDULER,
         warmup_steps=WARMUP_STEPS,
+        optim=OPTIMIZER,
         adam_beta2=ADAM_BETA2,
         weight_decay=WEIGHT_DECAY,
         max_grad_norm=MAX_GRAD_NORM,
@@ -444,8 +476,9 @@ def grpo_config(gpus: int) -> Any:
         mask_truncated_completions=MASK_TRUNCATED,
         shuffle_dataset=False,  # schedule() has shuffled; after a resume TRL's sampler repeats its first pass
         use_cpu=not gpus,
-        bf16=bool(gpus),  # autocast over float32 master weights
+        bf16=mixed_precision(gpus) == "bf16",
         activation_checkpointing=bool(gpus),
+        ddp_find_unused_parameters=False,  # every weight takes part in every pass
         save_steps=SAVE_STEPS,
         save_total_limit=SAVE_TOTAL_LIMIT,
         logging_steps=1,
@@ -474,8 +507,8 @@ def completion_reward(sandbox: Sandbox, servers: Servers, tokenizer: Any, end_id
 
 
 def build_trainer(tasks: list[Task], heldout: list[Task], tokenizer: Any, sandbox: Sandbox, servers: Servers,
-                  stop: StopSignal, gpus: int) -> Any:
-    """The trainer with its callbacks."""
+                  stop: StopSignal, gpus: int, watchers: list) -> Any:
+    """The trainer with its callbacks, and `watchers` after them."""
     from peft import LoraConfig
 
     from code_trainer import (
@@ -489,7 +522,7 @@ def build_trainer(tasks: list[Task], heldout: list[Task], tokenizer: Any, sandbo
     )
 
     args = grpo_config(gpus)  # it joins the processes: of those that shard, only the first then reads the weights
-    model = load_policy(MODEL_PATH, tokenizer, "bfloat16" if USE_LORA and gpus else "float32")
+    model = load_policy(MODEL_PATH, tokenizer, ("bfloat16" if gpus else "float32") if USE_LORA else MASTER_WEIGHTS)
     if GENERATION == "vllm":  # which would know the ends of the checkpoint's generation_config alone
         args.generation_kwargs = {"stop_token_ids": model.generation_config.eos_token_id}
     control = HeldoutControl(heldout, HELDOUT_EVERY, HELDOUT_TEMPERATURE, HELDOUT_PATIENCE)
@@ -499,7 +532,8 @@ def build_trainer(tasks: list[Task], heldout: list[Task], tokenizer: Any, sandbo
         args=args,
         processing_class=tokenizer,
         peft_config=lora if USE_LORA else None,
-        callbacks=[StepClock(), WeightWatch(), StopBetweenSteps(stop, NUM_ITERATIONS)] + [control] * bool(heldout),
+        callbacks=[StepClock(), WeightWatch(), StopBetweenSteps(stop, NUM_ITERATIONS)] + [control] * bool(heldout)
+        + watchers,
         reward=completion_reward(sandbox, servers, tokenizer, model.generation_config.eos_token_id,
                                  prompt_end(tokenizer, ENABLE_THINKING)),
         tasks=tasks,
@@ -525,6 +559,17 @@ def worth_training_on(trainer: Any, tasks: list[Task]) -> list[Task]:
     return [task for task in tasks if task.task_id in ids]
 
 
+def memory_probe(processes: int, gpus: int) -> list:
+    """The pass at full length before the first step, where it is wanted."""
+    if not DRY_RUN and not (PROBE_LONGEST and gpus):
+        return []
+    from memory_probe import MemoryProbe
+
+    planned = run_plan(processes, gpus)
+    moments_gb, training_gb = (planned.memory.optimizer, planned.memory.training) if planned else (0.0, 0.0)
+    return [MemoryProbe(MAX_PROMPT_LENGTH, MAX_COMPLETION_LENGTH, moments_gb, training_gb, DRY_RUN)]
+
+
 def train(trainer: Any, checkpoint: Path | None, stop: StopSignal) -> None:
     """Trains to the last step, or ends the process where a signal or a sentinel stops it before."""
     step = checkpoint_step(checkpoint) if checkpoint else 0
@@ -533,7 +578,8 @@ def train(trainer: Any, checkpoint: Path | None, stop: StopSignal) -> None:
         step = trainer.state.global_step
     reason = trainer.stop_reason or stop.name
     if reason:
-        trainer.run_log.write_stopped(reason, step)
+        if trainer.accelerator.is_main_process:
+            trainer.run_log.write_stopped(reason, step)
         print(f"stopped after step {step}: {reason}; the same command goes on from there", flush=True)
         sys.exit(128 + stop.number if stop.number else 1)
 
@@ -546,9 +592,15 @@ def write_report() -> None:
 
 
 def main() -> None:
-    stop = StopSignal().install()
-    processes, gpus, values = int(os.environ.get("WORLD_SIZE", "1")), visible_gpus(), constants(globals())
+    if PLAN:
+        print(report(MODEL_PATH, setting(), find_machine(PLAN_GPUS), LORA_RANK))
+        return
+    gpus, values, stop = visible_gpus(), constants(globals()), StopSignal()
+    processes = world_size() if is_launched() else use_gpus(PROCESSES, gpus)
+    if is_launched() or processes == 1:
+        stop.install()  # a launcher has its own, and passes signals on
     prepare(processes, gpus, values)
+    relaunch_under_accelerate(processes, sharded=bool(gpus) and not USE_LORA, mixed_precision=mixed_precision(gpus))
     limits = {"timeout": SANDBOX_TIMEOUT, "memory_mb": SANDBOX_MEMORY_MB, "allow_weak": ALLOW_WEAK_SANDBOX}
     try:
         with Sandbox(SANDBOX_WORKERS or None, **limits) as sandbox, ExitStack() as stack:
@@ -572,15 +624,23 @@ def run(sandbox: Sandbox, servers: Servers, stop: StopSignal, gpus: int, process
     tasks = short_enough(tasks, lengths)
     describe(tasks, lengths, heldout, sandbox, gpus, processes)
 
-    checkpoint = resume_point(OUTPUT_DIR, processes)
-    trainer = build_trainer(tasks, heldout, tokenizer, sandbox, servers, stop, gpus)
-    if trainer.accelerator.is_main_process:
+    checkpoint = None if DRY_RUN else resume_point(OUTPUT_DIR, processes)
+    probe = memory_probe(processes, gpus)
+    trainer = build_trainer(tasks, [] if DRY_RUN else heldout, tokenizer, sandbox, servers, stop, gpus,
+                            probe)
+    if trainer.accelerator.num_processes != processes:
+        raise RunError(f"{processes} processes were started and accelerate joined {trainer.accelerator.num_processes}; "
+                       "start with accelerate launch, torchrun, or neither")
+    if trainer.accelerator.is_main_process and not DRY_RUN:
         write_task_file(Path(OUTPUT_DIR) / "tasks.jsonl", tasks)
         trainer.run_log.write_constants(values)
-    useful = worth_training_on(trainer, tasks)
+    useful = tasks if DRY_RUN else worth_training_on(trainer, tasks)
     prompts_per_step = BATCH_SIZE * GRADIENT_ACCUMULATION * processes // NUM_GENERATIONS
     trainer.train_on(useful, schedule(useful, prompts_per_step * MAX_STEPS // NUM_ITERATIONS))
     train(trainer, checkpoint, stop)
+    if gpus:
+        peak = max(record["peak_memory_gb"] for record in trainer.metrics)
+        print(f"memory   peak {peak:.3g} GB a GPU, measured\n{plan_lines(processes, gpus)}")
 
     save_policy(trainer, OUTPUT_DIR)
     if trainer.accelerator.is_main_process:

@@ -118,9 +118,9 @@ def test_a_finished_evaluation_is_read_and_not_repeated(place, whole):
 
 
 def test_two_processes_give_what_one_gives(place, whole):
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
-    evaluate(place, "--models", "sft", "rl", "--benchmarks", "tasks.jsonl", "--output-dir", "two", "--batch-size", "8",
-             *MODES, launcher=launcher)
+    done = evaluate(place, "--models", "sft", "rl", "--benchmarks", "tasks.jsonl", "--output-dir", "two",
+                    "--batch-size", "8", "--processes", "2", *MODES)
+    assert "launch   2 processes under accelerate" in done.stdout
     assert (place / "two" / "results.json").read_bytes() == (whole / "results.json").read_bytes()
 
 

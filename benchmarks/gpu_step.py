@@ -1,0 +1,193 @@
+"""How fast one GPU decodes and trains, against what its memory and arithmetic allow, and its memory against the plan.
+
+The weights are random, in bfloat16, of the Qwen2.5 shapes: speed does not depend on what a model knows. It measures
+`generate` and one forward and backward pass as the trainer makes them, not sharding over GPUs, not the update.
+
+    python benchmarks/gpu_step.py                          # four models on one GPU
+    python benchmarks/gpu_step.py --models Qwen2.5-14B
+    python benchmarks/gpu_step.py --tiny                   # a toy on the CPU: that it runs, not how fast
+
+Inputs: rows of scripts/model_shape.py. Outputs: OUTPUT (JSON), and the same as a Markdown table on stdout.
+"""
+
+import gc
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
+
+from model_shape import SHAPES, Shape
+from plan_memory import Machine, Setting, decoding_seconds, plan, training_seconds
+from script_constants import InputError, override_constants, run_main
+
+MODELS = ["Qwen2.5-0.5B", "Qwen2.5-1.5B", "Qwen2.5-7B", "Qwen2.5-14B"]
+SEQUENCES = [16, 64]  # decoded together
+PROMPT = 512  # tokens
+COMPLETION = 1024  # tokens of a training pass
+BATCH_SIZE = 4  # sequences of a training pass
+NEW_TOKENS = [8, 136]  # decoded in a short and a long run: their difference has no prefill in it
+ROUNDS = 3  # of each measurement, after one that warms up; their median counts
+OUTPUT = "gpu_step.json"
+TINY = False  # a toy model and short sequences, on the CPU too
+
+TINY_SHAPE = Shape(2, 32, 64, 4, 2, 8, 128, True, True)
+TINY_VALUES = {"MODELS": ["tiny"], "SEQUENCES": [1, 2], "PROMPT": 8, "COMPLETION": 8, "NEW_TOKENS": [2, 6], "ROUNDS": 1}
+
+
+@dataclass(frozen=True)
+class Result:
+    """One model's figures; a fraction is the physical limit's time over the measured one, by an H200's limits."""
+
+    model: str
+    device: str
+    decode_ms: dict[int, float]  # for a token of all sequences, by their number
+    decode_fraction: dict[int, float]
+    train_seconds: float  # a forward and backward pass
+    train_fraction: float
+    peak_gb: float  # while training; 0 without a GPU
+    planned_gb: float
+
+
+def main() -> None:
+    if TINY:
+        globals().update(TINY_VALUES)
+    unknown = [name for name in MODELS if name not in SHAPES and not TINY]
+    if unknown:
+        raise InputError(f"no shape {unknown[0]!r}; choose from {', '.join(SHAPES)}")
+
+    import torch
+
+    if not torch.cuda.is_available() and not TINY:
+        raise InputError("no GPU that torch can use: see nvidia-smi, or run --tiny")
+    results = []
+    for name in MODELS:
+        results.append(measure(name, TINY_SHAPE if TINY else SHAPES[name]))
+        print(f"{name}: measured", file=sys.stderr)
+    Path(OUTPUT).write_text(json.dumps([asdict(result) for result in results], indent=2) + "\n", encoding="utf-8")
+    print(f"{markdown(results)}\n\nwritten: {OUTPUT}")
+
+
+def measure(name: str, shape: Shape) -> Result:
+    """Decodes and trains one model, alone on the device."""
+    import torch
+
+    model = random_model(shape)
+    decode = {count: decode_seconds(model, count) for count in SEQUENCES}
+    cached = PROMPT + sum(NEW_TOKENS) / 2
+    reset_peak()
+    train = median_seconds(lambda: training_pass(model))
+    cuda = torch.cuda.is_available()
+    return Result(
+        model=name,
+        device=torch.cuda.get_device_name() if cuda else "CPU",
+        decode_ms={count: seconds * 1000 for count, seconds in decode.items()},
+        decode_fraction={count: decoding_seconds(shape, count, cached) / seconds for count, seconds in decode.items()},
+        train_seconds=train,
+        train_fraction=training_seconds(shape, BATCH_SIZE, PROMPT, COMPLETION) / train,
+        peak_gb=torch.cuda.max_memory_allocated() / 1e9 if cuda else 0.0,
+        planned_gb=planned_gb(shape))
+
+
+def random_model(shape: Shape) -> Any:
+    """A Qwen2 of that shape with TRL's fused head, on the GPU where there is one."""
+    import torch
+    from transformers import AutoModelForCausalLM, Qwen2Config
+    from trl.trainer.utils import add_fused_lm_head
+
+    config = Qwen2Config(
+        vocab_size=shape.vocab, hidden_size=shape.hidden, intermediate_size=shape.intermediate,
+        num_hidden_layers=shape.layers, num_attention_heads=shape.heads, num_key_value_heads=shape.kv_heads,
+        max_position_embeddings=4096, tie_word_embeddings=shape.tied, eos_token_id=None, bos_token_id=None,
+        pad_token_id=0)
+    gc.collect()  # the model before
+    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
+    model.activation_checkpointing_enable()
+    add_fused_lm_head(model, outputs=("log_probs", "entropy"))
+    return model
+
+
+def decode_seconds(model: Any, sequences: int) -> float:
+    """Seconds for one token of all sequences: a long run less a short one."""
+    model.eval()
+    short, long = (median_seconds(lambda count=count: generate(model, sequences, count)) for count in NEW_TOKENS)
+    return max(long - short, 1e-9) / (NEW_TOKENS[1] - NEW_TOKENS[0])
+
+
+def generate(model: Any, sequences: int, tokens: int) -> None:
+    """Samples exactly `tokens` tokens for each of as many prompts."""
+    import torch
+
+    prompts = torch.randint(model.config.vocab_size, (sequences, PROMPT), device=model.device)
+    model.generate(prompts, attention_mask=torch.ones_like(prompts), min_new_tokens=tokens, max_new_tokens=tokens,
+                   do_sample=True, top_k=0, disable_compile=True)
+
+
+def training_pass(model: Any) -> None:
+    """A forward and backward pass over the completions of a full batch; its gradients are kept while it runs."""
+    import torch
+
+    model.train()
+    ids = torch.randint(model.config.vocab_size, (BATCH_SIZE, PROMPT + COMPLETION), device=model.device)
+    labels = ids.clone()
+    labels[:, :PROMPT] = -100
+    model(input_ids=ids, labels=labels, fused_lm_head=True).loss.backward()
+    model.zero_grad(set_to_none=True)
+
+
+def median_seconds(work: Callable[[], None]) -> float:
+    """The median wall time of ROUNDS runs, after one that is not counted."""
+    seconds = []
+    for _ in range(ROUNDS + 1):
+        synchronize()
+        started = time.perf_counter()
+        work()
+        synchronize()
+        seconds.append(time.perf_counter() - started)
+    return statistics.median(seconds[1:])
+
+
+def synchronize() -> None:
+    """Waits for the GPU, where there is one."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def reset_peak() -> None:
+    """Measures the GPU's peak from here."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+
+
+def planned_gb(shape: Shape) -> float:
+    """What the plan has for such a pass on one GPU: weights and gradients in bfloat16, and no moments."""
+    setting = Setting(batch_size=BATCH_SIZE, prompt=PROMPT, completion=COMPLETION, weights="bfloat16")
+    memory = plan(shape, setting, Machine(1, 0.0)).memory
+    return memory.training - memory.optimizer
+
+
+def markdown(results: list[Result]) -> str:
+    """A line a model."""
+    decode = [f"ms a token, {count} sequences (of the limit)" for count in SEQUENCES]
+    header = ["model", "device", *decode, f"s a pass of {BATCH_SIZE} (of the limit)", "peak GB", "planned GB"]
+    rows = [[one.model, one.device,
+             *(f"{one.decode_ms[count]:.2f} ({one.decode_fraction[count]:.1%})" for count in SEQUENCES),
+             f"{one.train_seconds:.3f} ({one.train_fraction:.1%})", f"{one.peak_gb:.1f}", f"{one.planned_gb:.1f}"]
+            for one in results]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in [header, ["---"] * len(header), *rows])
+
+
+if __name__ == "__main__":
+    override_constants(globals())
+    run_main(main)
