@@ -20,7 +20,6 @@ Exit:    0 trained; 1 stopped by a fault; 2 bad input; 128 + n stopped by signal
 """
 
 import os
-import random
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -38,7 +37,7 @@ from llm_client import Endpoint, LlmClient
 from model_shape import model_shape
 from plan_memory import MOMENT_BYTES, WEIGHT_BYTES, Machine, Plan, Setting, find_machine, plan, report, summary
 from preflight import check_disk, check_gpus, check_memory, check_model, check_precision
-from rewards import PARTIAL_CREDITS, ExecutionReward, RewardTable, program
+from rewards import PARTIAL_CREDITS, ExecutionReward, RewardTable
 from run_control import (
     RunError,
     RunLog,
@@ -51,6 +50,7 @@ from run_control import (
 )
 from sandbox import Sandbox, SandboxError
 from script_constants import InputError, constants, override_constants, run_main
+from training_tasks import failing_tasks, passing_tasks, schedule, short_enough, unseen_tasks
 from vllm_rollouts import check_vllm, vllm_options
 
 # The model and the run
@@ -334,55 +334,20 @@ def setting() -> Setting:
         max_steps=MAX_STEPS, save_steps=SAVE_STEPS, save_total_limit=SAVE_TOTAL_LIMIT)
 
 
-def training_tasks(sandbox: Sandbox) -> list[Task]:
-    """The benchmarks' and the files' tasks, each checked: its test must run, and pass its own solution."""
+def load_tasks(sandbox: Sandbox) -> tuple[list[Task], list[Task]]:
+    """The tasks to train on and those of the held-out control, all checked."""
     tasks = load_training_tasks(DATA_DIR) if BENCHMARK_TASKS else []
     for path in TRAIN_FILES:
         tasks += read_task_file(path)
-    failing = failing_tasks(tasks, sandbox)
-    if failing and not SKIP_FAILING_TASKS:
-        named = "; ".join(f"{task_id} ({reason})" for task_id, reason in failing.items())
-        raise InputError(f"{len(failing)} of {len(tasks)} tasks fail their own solution or cannot be judged: "
-                         f"{named}; mend them, or leave them out with --skip-failing-tasks")
-    if failing:
-        print(f"left out {len(failing)} tasks that fail their own solution: {', '.join(failing)}")
-    return [task for task in tasks if task.task_id not in failing]
-
-
-def failing_tasks(tasks: list[Task], sandbox: Sandbox) -> dict[str, str]:
-    """The ids of the tasks that cannot be trained on, with the reason; a task without a solution runs a stub."""
-    verdicts = sandbox.run([program(task, task.solution or "pass") for task in tasks])
-    failing = {}
-    for task, verdict in zip(tasks, verdicts, strict=True):
-        if verdict.status == "INFRA" or task.solution and verdict.status != "PASS":
-            failing[task.task_id] = verdict.reason
-        elif verdict.isolation == "shared" and not ALLOW_SHARED_TESTS:
-            failing[task.task_id] = "its test has to run beside the code; ALLOW_SHARED_TESTS trusts such verdicts"
-    return failing
-
-
-def heldout_tasks(trained: list[Task], sandbox: Sandbox) -> list[Task]:
-    """The tasks of the held-out control: none of training's, none that fails its own solution."""
+    tasks = passing_tasks(tasks, sandbox, ALLOW_SHARED_TESTS, SKIP_FAILING_TASKS)
     if not HELDOUT:
-        return []
-    tasks = load_benchmark(HELDOUT, DATA_DIR) if HELDOUT in BENCHMARKS else read_task_file(HELDOUT)
-    ids, prompts = {task.task_id for task in trained}, {task.prompt for task in trained}
-    unseen = [task for task in tasks if task.task_id not in ids and task.prompt not in prompts]
-    if not unseen:
+        return tasks, []
+    watched = load_benchmark(HELDOUT, DATA_DIR) if HELDOUT in BENCHMARKS else read_task_file(HELDOUT)
+    chosen = unseen_tasks(watched, tasks, HELDOUT_TASKS)
+    if not chosen:
         raise InputError(f"every task of HELDOUT {HELDOUT} is trained on; give others, or \"\" for none")
-    chosen = random.Random(0).sample(unseen, min(HELDOUT_TASKS, len(unseen)))
-    failing = failing_tasks(chosen, sandbox)
-    return [task for task in chosen if task.task_id not in failing]
-
-
-def short_enough(tasks: list[Task], lengths: list[int]) -> list[Task]:
-    """The tasks whose prompt has at most MAX_PROMPT_LENGTH tokens."""
-    kept = [task for task, length in zip(tasks, lengths, strict=True) if length <= MAX_PROMPT_LENGTH]
-    if not kept:
-        raise InputError(f"every prompt is over MAX_PROMPT_LENGTH {MAX_PROMPT_LENGTH} tokens; raise it")
-    if len(kept) < len(tasks):
-        print(f"left out {len(tasks) - len(kept)} tasks whose prompt is over {MAX_PROMPT_LENGTH} tokens")
-    return kept
+    failing = failing_tasks(chosen, sandbox, ALLOW_SHARED_TESTS)
+    return tasks, [task for task in chosen if task.task_id not in failing]
 
 
 def describe(tasks: list[Task], lengths: list[int], heldout: list[Task], sandbox: Sandbox, gpus: int,
@@ -416,17 +381,6 @@ def plan_lines(processes: int, gpus: int) -> str:
     planned = run_plan(processes, gpus)
     text = summary(planned) if planned else f"none: the architecture of {MODEL_PATH} is not known to plan_memory.py"
     return "plan     " + text.replace("\n", "\n         ")
-
-
-def schedule(tasks: list[Task], prompts: int) -> list[Task]:
-    """The tasks in the order of training: whole passes, each shuffled anew, cut to `prompts`.
-
-    Written out in full, so that a resumed run finds its place in any pass by counting.
-    """
-    order: list[Task] = []
-    for number in range(-(-prompts // len(tasks))):
-        order += random.Random(f"{SEED} {number}").sample(tasks, len(tasks))
-    return order[:prompts]
 
 
 def reward_table() -> RewardTable:
@@ -612,8 +566,7 @@ def main() -> None:
 def run(sandbox: Sandbox, servers: Servers, stop: StopSignal, gpus: int, processes: int,
         values: dict[str, Any]) -> None:
     """Loads, trains, saves, and prints the next command."""
-    tasks = training_tasks(sandbox)
-    heldout = heldout_tasks(tasks, sandbox)
+    tasks, heldout = load_tasks(sandbox)
 
     from code_trainer import load_tokenizer, prompt_lengths, quiet_libraries
     from policy_export import save_policy
@@ -621,7 +574,7 @@ def run(sandbox: Sandbox, servers: Servers, stop: StopSignal, gpus: int, process
     quiet_libraries()
     tokenizer = load_tokenizer(MODEL_PATH)
     lengths = prompt_lengths(tasks, tokenizer, ENABLE_THINKING)
-    tasks = short_enough(tasks, lengths)
+    tasks = short_enough(tasks, lengths, MAX_PROMPT_LENGTH)
     describe(tasks, lengths, heldout, sandbox, gpus, processes)
 
     checkpoint = None if DRY_RUN else resume_point(OUTPUT_DIR, processes)
@@ -636,7 +589,7 @@ def run(sandbox: Sandbox, servers: Servers, stop: StopSignal, gpus: int, process
         trainer.run_log.write_constants(values)
     useful = tasks if DRY_RUN else worth_training_on(trainer, tasks)
     prompts_per_step = BATCH_SIZE * GRADIENT_ACCUMULATION * processes // NUM_GENERATIONS
-    trainer.train_on(useful, schedule(useful, prompts_per_step * MAX_STEPS // NUM_ITERATIONS))
+    trainer.train_on(useful, schedule(useful, prompts_per_step * MAX_STEPS // NUM_ITERATIONS, SEED))
     train(trainer, checkpoint, stop)
     if gpus:
         peak = max(record["peak_memory_gb"] for record in trainer.metrics)

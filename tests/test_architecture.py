@@ -47,6 +47,7 @@ HELPERS = {
     "answer_cache": {"script_constants"},
     "code_extraction": {"answer_cache", "code_tasks", "llm_client", "sandbox"},
     "rewards": {"code_extraction", "code_tasks", "run_control", "sandbox"},
+    "training_tasks": {"code_tasks", "rewards", "sandbox", "script_constants"},
     "sharding": set(),
     "vllm_rollouts": {"code_tasks", "run_control"},
     "policy_export": {"run_control", "sharding"},
