@@ -75,7 +75,7 @@ def test_a_server_that_fails_is_no_fail(extracting):
 
     extractor, _ = extracting(broken)
     box = FixedSandbox([Verdict("FAIL", "no code", 0, 0, 0.0, "separate")])
-    reward = ExecutionReward(None, box, Tokenizer(), [0], extractor)
+    reward = ExecutionReward(None, box, Tokenizer(), [0], extractor=extractor)
     reward.table = type("Table", (), {"parts": lambda self, verdict, *_: None})()
     (rollout,) = reward.evaluate([TASK], [ids(MIXED)])
     assert (rollout.verdict.status, rollout.reward, extractor.counts["failed"]) == ("INFRA", None, 1)
