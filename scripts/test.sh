@@ -29,4 +29,14 @@ if [[ ${TEST_PYTHON:-} ]]; then python=$TEST_PYTHON; else fresh_environment; fi
 # One thread a process: two that spin take longer than one where the machine is busy.
 export OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1 TRL_EXPERIMENTAL_SILENCE=1
 "$python" -m ruff check scripts tests benchmarks
-exec "$python" -m pytest -q --durations=15 "$@"
+if (($#)); then exec "$python" -m pytest -q --durations=15 "$@"; fi
+
+# The hostile programs mostly wait for their time limits: they run beside everything else, and are printed after it.
+report=$(mktemp)
+trap 'kill $(jobs -p) 2>/dev/null; rm -f "$report"' EXIT
+"$python" -m pytest -q --durations=5 tests/test_attacks.py >"$report" 2>&1 &
+status=0
+"$python" -m pytest -q --durations=15 --ignore=tests/test_attacks.py || status=$?
+wait $! || status=$?
+cat "$report"
+exit "$status"
