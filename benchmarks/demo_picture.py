@@ -78,8 +78,8 @@ def draw_curve(axes: Any, steps: list[Step], checks: list[Check]) -> None:
 def main() -> None:
     run = read_run(Path(RUN_DIR))
     evaluation = find_evaluation(Path(RUN_DIR), EVAL_RESULTS)
-    if not run.checks:
-        raise InputError(f"{RUN_DIR} has no held-out checks; give a run that was trained with HELDOUT")
+    if not run.checks or not evaluation:
+        raise InputError(f"{RUN_DIR} lacks held-out checks or an evaluation; give the folders that the demo made")
     import matplotlib
 
     matplotlib.use("svg")
