@@ -33,19 +33,15 @@ from run_control import (
     Rollout,
     RunLog,
     StopSignal,
-    alarms,
-    best_heldout,
-    checks_without_gain,
     completion_records,
     finite,
-    gap_warning,
-    heldout_line,
-    heldout_record,
     is_constant,
-    profile_records,
     rollout_metrics,
     step_line,
 )
+from run_heldout import best_heldout, checks_without_gain, gap_warning, heldout_line, heldout_record
+from run_profile import profile_records
+from run_sentinels import alarms
 from sharding import unsharded
 from vllm_rollouts import push_weights, sampling_ratios
 

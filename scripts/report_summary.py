@@ -11,7 +11,9 @@ from typing import Any
 
 from eval_statistics import ALPHA, Difference, compare
 from report_logs import Check, Run, Step
-from run_control import alarms, best_heldout, gap_warning, mean, train_rate
+from run_control import mean
+from run_heldout import best_heldout, gap_warning, train_rate
+from run_sentinels import alarms
 
 # The first and the last steps that are compared: a tenth of the run, but enough to have a spread
 SHARE_COMPARED = 10

@@ -1,4 +1,4 @@
-"""What watches a training run: its log files, stop signals, checkpoints, held-out control and sentinels.
+"""What a training run notes as it goes: its completions, the metrics of a step, its log files and a stop signal.
 
 It is not the trainer (code_trainer.py): everything here works on files and plain numbers, without torch,
 so that it can be read and tested without a model.
@@ -14,18 +14,12 @@ Files, all in the run's OUTPUT_DIR:
 import json
 import math
 import os
-import pickle
-import re
 import signal
-import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-
-from code_tasks import InputError, check_writable
-from eval_statistics import mcnemar_exact, wilson_interval
 
 METRICS_LOG = "metrics.jsonl"
 COMPLETIONS_LOG = "completions.jsonl"
@@ -33,18 +27,6 @@ HELDOUT_LOG = "heldout.jsonl"
 PROFILE_LOG = "profile.jsonl"
 STOPPED_FILE = "STOPPED.json"
 CONFIG_FILE = "config.json"
-
-# Sentinels
-PATIENCE = 3  # bad steps in a row before a run is stopped: one may be chance
-FEW_WEIGHTS_CHANGED = 0.05  # share a step; below it most updates round away, as with bfloat16 master weights
-LARGE_UPDATE = 0.05  # norm of an update over that of the weights; 0.001 is usual
-ENTROPY_COLLAPSE = 0.1  # of the entropy of the first steps; below it the members of a group hardly differ
-MANY_TIMEOUTS = 0.5  # share of completions; above it the reward measures the machine's load
-MANY_OPEN_THOUGHTS = 0.5  # share of completions; they have no answer to learn from
-NO_SIGNAL = 0.9  # share of constant groups; above it nearly every completion is made for nothing
-SIGNIFICANT = 0.05  # p value below which a fall on the held-out tasks is no chance
-
-ZIP_END_BYTES = 22  # the record that ends an archive without a comment
 
 
 class RunError(Exception):
@@ -178,116 +160,6 @@ def finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def check_folder(folder: str, values: Mapping[str, Any], free: Iterable[str], resume: bool) -> None:
-    """Refuses an OUTPUT_DIR that holds something else than this run's own earlier part.
-
-    `values` are the run's constants; those named in `free` may differ from the earlier part's.
-    """
-    directory, here = Path(folder).resolve(), Path.cwd().resolve()
-    if directory == here or directory in here.parents:
-        raise InputError(f"OUTPUT_DIR {folder} holds the current folder; give a folder of the run's own")
-    check_writable("OUTPUT_DIR", folder)
-    config = directory / CONFIG_FILE
-    if not config.exists():
-        return
-    before = {name: value for name, value in json.loads(config.read_text()).items() if name.isupper()}
-    if not before:
-        raise InputError(f"OUTPUT_DIR {folder} holds a model that this script did not train; give another")
-    if not resume:
-        raise InputError(f"OUTPUT_DIR {folder} holds a run already; give another, or leave out --no-resume")
-    changed = [f"{name} {before[name]!r} -> {value!r}" for name, value in values.items()
-               if name not in free and name in before and before[name] != value]
-    if changed:
-        raise InputError(f"OUTPUT_DIR {folder} holds a run with other constants ({', '.join(changed)}); "
-                         "give another folder, or the same constants")
-
-
-def resume_point(folder: str, processes: int) -> Path | None:
-    """The checkpoint to go on from, None for a new run; what was logged after it is cut off."""
-    checkpoint, broken = newest_complete_checkpoint(folder, processes)
-    for line in broken:
-        print(line)
-    if checkpoint:
-        print(f"resume   {checkpoint}", flush=True)
-    if os.environ.get("RANK", "0") == "0":
-        RunLog(folder).keep_until(checkpoint_step(checkpoint) if checkpoint else 0)
-        (Path(folder) / STOPPED_FILE).unlink(missing_ok=True)
-    return checkpoint
-
-
-def newest_complete_checkpoint(folder: str | Path, processes: int) -> tuple[Path | None, list[str]]:
-    """The checkpoint to resume from, and a line for each newer one that is not whole.
-
-    A checkpoint is whole when its files, or the shards that its index names, are there and as long as their own
-    headers tell, the random generators of every process are there, and so is trainer_state.json, the last to be
-    written.
-    """
-    found = [path for path in Path(folder).glob("checkpoint-*") if re.fullmatch(r"checkpoint-\d+", path.name)]
-    broken = []
-    for path in sorted(found, key=checkpoint_step, reverse=True):
-        fault = checkpoint_fault(path, processes)
-        if not fault:
-            return path, broken
-        broken.append(f"{path} is not whole ({fault}): taking the one before")
-    return None, broken
-
-
-def checkpoint_step(path: Path) -> int:
-    return int(path.name.split("-")[1])
-
-
-def checkpoint_fault(path: Path, processes: int) -> str:
-    """What is missing or cut short in a checkpoint, or ""."""
-    try:
-        state = json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return "trainer_state.json is absent or cut short"
-    if state.get("global_step") != checkpoint_step(path):
-        return f"trainer_state.json is of step {state.get('global_step')}"
-    ranks = [f"_{rank}" for rank in range(processes)] if processes > 1 else [""]
-    generators = [f"rng_state{rank}.pth" for rank in ranks]
-    wanted = [*generators, "scheduler.pt", "optimizer*", "*model*"]
-    absent = [pattern for pattern in wanted if not any(path.glob(pattern))]
-    if absent:
-        return f"no {absent[0]} for a run of {processes} process(es)"
-    for folder in sorted(file for file in path.iterdir() if file.is_dir()):
-        if fault := shards_fault(folder):
-            return fault
-    cut = [str(file.relative_to(path)) for file in sorted(path.rglob("*")) if file.is_file() and not is_whole(file)]
-    return f"{cut[0]} is cut short" if cut else ""
-
-
-def shards_fault(folder: Path) -> str:
-    """What is missing in a folder of shards, or "": its .metadata is written last and names every file."""
-    index = folder / ".metadata"
-    if not index.exists():
-        return f"no {folder.name}/.metadata"
-    data = index.read_bytes()
-    names = sorted({name.decode() for name in re.findall(rb"__\d+_\d+\.distcp", data)})
-    if not names or not data.endswith(pickle.STOP):
-        return f"{folder.name}/.metadata is cut short"
-    return next((f"no {folder.name}/{name}" for name in names if not (folder / name).exists()), "")
-
-
-def is_whole(file: Path) -> bool:
-    """False where the length of a .safetensors, .pt, .pth or .distcp file contradicts its header or trailer."""
-    if file.suffix in (".pt", ".pth"):
-        return zipfile.is_zipfile(file)
-    if file.suffix == ".distcp":  # a row of archives: the end of the last one is the end of the file
-        with open(file, "rb") as stream:
-            stream.seek(-min(ZIP_END_BYTES, file.stat().st_size), os.SEEK_END)
-            return stream.read().startswith(b"PK\x05\x06")
-    if file.suffix != ".safetensors":
-        return True
-    with open(file, "rb") as stream:
-        header_bytes = int.from_bytes(stream.read(8), "little")
-        if not 0 < header_bytes <= file.stat().st_size - 8:
-            return False
-        header = json.loads(stream.read(header_bytes))
-    ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-    return file.stat().st_size == 8 + header_bytes + max(ends, default=0)
-
-
 def completion_records(step: int, group_size: int, rollouts: list[Rollout]) -> list[dict]:
     """The lines of completions.jsonl for one step; rollouts come group by group, and groups count from 0."""
     return [{"step": step, "group": index // group_size, **rollout.record()}
@@ -347,196 +219,3 @@ def step_line(record: Mapping[str, Any], max_steps: int) -> str:
             f"  constant groups {shown('constant_groups', '4.0%')}  truncated {shown('truncated', '4.0%')}"
             f"  entropy {shown('entropy', '.3f')}  seconds: generate {seconds['generate']:.2f}"
             f" reward {seconds['reward']:.2f} update {seconds['update']:.2f}")
-
-
-def profile_records(rollouts: list[Rollout]) -> list[dict]:
-    """What several completions of each task got before training, a line a task (profile.jsonl)."""
-    scores: dict[str, list[float]] = {}
-    passes: Counter = Counter()
-    for rollout in rollouts:
-        if rollout.reward is not None:
-            scores.setdefault(rollout.task_id, []).append(rollout.reward_parts["correctness"])
-            passes[rollout.task_id] += rollout.status == "PASS"
-    return [{"step": 0, "task_id": task_id, "samples": len(values),
-             "pass_rate": passes[task_id] / len(values), "correctness": values}
-            for task_id, values in scores.items()]
-
-
-def constant_share(profile: list[dict], group_size: int) -> float:
-    """The share of constant groups to expect: a task's chance that its group gets one score throughout."""
-    return mean([sum((count / record["samples"]) ** group_size
-                     for count in Counter(record["correctness"]).values()) for record in profile])
-
-
-def profile_table(profile: list[dict]) -> str:
-    """How many tasks have which pass rate, as a bar for each tenth; never and always stand by themselves."""
-    classes = Counter("never" if record["pass_rate"] == 0 else "always" if record["pass_rate"] == 1 else
-                      f"{int(record['pass_rate'] * 10) * 10:3} %" for record in profile)
-    names = ["never", *(f"{tenth:3} %" for tenth in range(0, 100, 10)), "always"]
-    widest = max(classes.values(), default=1)
-    return "\n".join(f"{name:>8} {classes[name]:6} {'#' * (50 * classes[name] // widest)}" for name in names)
-
-
-def heldout_record(step: int, statuses: Mapping[str, str], first: Mapping[str, str]) -> dict[str, Any]:
-    """One held-out check, paired task by task with the first; both map a task's id to its status.
-
-    A task that is INFRA was not measured: it counts neither in the rate nor in the pairs.
-    """
-    measured = [status for status in statuses.values() if status != "INFRA"]
-    passed, gained, lost = measured.count("PASS"), *changes(first, statuses)
-    return {
-        "step": step,
-        "n": len(measured),
-        "passed": passed,
-        "pass_rate": passed / max(len(measured), 1),
-        "interval": wilson_interval(passed, len(measured)) if measured else (0.0, 1.0),
-        "gained": gained,
-        "lost": lost,
-        "p": mcnemar_exact(gained, lost),
-        "statuses": dict(statuses),
-    }
-
-
-def changes(before: Mapping[str, str], now: Mapping[str, str]) -> tuple[int, int]:
-    """How many tasks pass now that did not before, and the other way round."""
-    both = [(before[task] == "PASS", now[task] == "PASS") for task in now
-            if "INFRA" not in (now[task], before.get(task, "INFRA"))]
-    return both.count((False, True)), both.count((True, False))
-
-
-def best_heldout(history: list[dict]) -> dict:
-    """The check with the highest pass rate, the earliest of equals."""
-    return max(history, key=lambda record: record["pass_rate"])
-
-
-def heldout_line(history: list[dict]) -> str:
-    """The newest held-out check as a line."""
-    now = history[-1]
-    low, high = now["interval"]
-    line = (f"held-out after step {now['step']}: {now['passed']}/{now['n']} pass ({now['pass_rate']:.1%}, "
-            f"95 % interval {low:.1%} to {high:.1%})")
-    if len(history) > 1:
-        line += f"; against step {history[0]['step']}: +{now['gained']} -{now['lost']}, p {now['p']:.2g}"
-        line += f"; best after step {best_heldout(history)['step']}"
-    return line
-
-
-def gap_warning(history: list[dict], metrics: list[dict]) -> str:
-    """A line where training got better since the check before, while held-out got worse than at its best."""
-    best, now = best_heldout(history), history[-1]
-    gained, lost = changes(best["statuses"], now["statuses"])
-    if len(history) < 3 or lost <= gained or mcnemar_exact(gained, lost) >= SIGNIFICANT:
-        return ""
-    earlier, before = history[-3:-1]
-    rise = train_rate(metrics, before, now) - train_rate(metrics, earlier, before)
-    if not rise > 0:
-        return ""
-    return (f"warning: the training pass rate rose by {rise:.1%} while the held-out one is worse than after step "
-            f"{best['step']} (+{gained} -{lost}): the run may be learning its own tasks, or a fault in their tests; "
-            f"read the newest passes in {COMPLETIONS_LOG}")
-
-
-def train_rate(metrics: list[dict], earlier: dict, later: dict) -> float:
-    """The mean training pass rate of the steps between two held-out checks."""
-    return mean([step["pass_rate"] for step in metrics
-                 if earlier["step"] < step["step"] <= later["step"] and step["pass_rate"] is not None])
-
-
-def checks_without_gain(history: list[dict]) -> int:
-    """How many checks came after the best one."""
-    return sum(record["step"] > best_heldout(history)["step"] for record in history)
-
-
-@dataclass(frozen=True)
-class Alarm:
-    """Something that a sentinel saw; `stop` where going on is pointless."""
-
-    message: str
-    stop: bool = False
-
-
-def alarms(metrics: list[dict]) -> list[Alarm]:
-    """What is wrong with the newest step, in the light of those before it (lines of metrics.jsonl)."""
-    return [alarm for sentinel in SENTINELS if (alarm := sentinel(metrics))]
-
-
-def infra_alarm(metrics: list[dict]) -> Alarm | None:
-    steps = lasting(metrics, lambda step: set(step["statuses"]) == {"INFRA"})
-    if not steps:
-        return None
-    return Alarm("the sandbox failed on every completion, so nothing was learnt: try scripts/sandbox.py by "
-                 "itself", stop=steps >= PATIENCE)
-
-
-def judge_alarm(metrics: list[dict]) -> Alarm | None:
-    steps = lasting(metrics, lambda step: step.get("judge_none") == 1)
-    if not steps:
-        return None
-    return Alarm(f"the judge scored no completion, so nothing was learnt: see its errors in {COMPLETIONS_LOG}, and "
-                 "whether its server runs", stop=steps >= PATIENCE)
-
-
-def gradient_alarm(metrics: list[dict]) -> Alarm | None:
-    steps = lasting(metrics, lambda step: step["grad_norm"] is None)
-    if not steps:
-        return None
-    return Alarm("the gradient is not finite, so the weights were left as they are: lower LEARNING_RATE",
-                 stop=steps >= PATIENCE)
-
-
-def entropy_alarm(metrics: list[dict]) -> Alarm | None:
-    start = mean([step["entropy"] for step in metrics[:PATIENCE] if step["entropy"] is not None])
-    if lasting(metrics, lambda step: (step["entropy"] or 0.0) < ENTROPY_COLLAPSE * start) != PATIENCE:
-        return None
-    return Alarm(f"the entropy fell below {ENTROPY_COLLAPSE:.0%} of its start, {start:.3f}: the completions "
-                 "of a prompt hardly differ; raise TEMPERATURE or lower LEARNING_RATE")
-
-
-def timeout_alarm(metrics: list[dict]) -> Alarm | None:
-    def many(step: dict) -> bool:
-        return step["kinds"].get("timeout", 0) > MANY_TIMEOUTS * step["completions"]
-
-    if lasting(metrics, many) != 1:
-        return None
-    return Alarm(f"more than {MANY_TIMEOUTS:.0%} of the completions timed out: lower SANDBOX_WORKERS or "
-                 "raise SANDBOX_TIMEOUT")
-
-
-def thinking_alarm(metrics: list[dict]) -> Alarm | None:
-    if lasting(metrics, lambda step: step.get("thinking_open", 0) > MANY_OPEN_THOUGHTS) != 1:
-        return None
-    return Alarm(f"more than {MANY_OPEN_THOUGHTS:.0%} of the completions never end their thoughts: raise "
-                 "MAX_COMPLETION_LENGTH, or set ENABLE_THINKING to False")
-
-
-def constant_alarm(metrics: list[dict]) -> Alarm | None:
-    if lasting(metrics, lambda step: step["constant_groups"] > NO_SIGNAL) != PATIENCE:
-        return None
-    return Alarm(f"more than {NO_SIGNAL:.0%} of the groups are constant, so hardly anything is learnt: pick "
-                 "the tasks that are solved sometimes with PROFILE_SAMPLES, or raise MAX_REFILLS")
-
-
-def small_update_alarm(metrics: list[dict]) -> Alarm | None:
-    def still(step: dict) -> bool:
-        moves = step["grad_norm"] and step["learning_rate"]
-        return bool(moves) and step["weights_changed"] < FEW_WEIGHTS_CHANGED
-
-    if lasting(metrics, still) != PATIENCE:
-        return None
-    return Alarm(f"a step changes only {metrics[-1]['weights_changed']:.1%} of the weights, as updates round "
-                 "away: keep the weights in float32 or raise LEARNING_RATE")
-
-
-def large_update_alarm(metrics: list[dict]) -> Alarm | None:
-    if lasting(metrics, lambda step: step["update_ratio"] > LARGE_UPDATE) != 1:
-        return None
-    return Alarm(f"an update is {metrics[-1]['update_ratio']:.1%} of the weights: lower LEARNING_RATE")
-
-
-SENTINELS = (infra_alarm, judge_alarm, gradient_alarm, entropy_alarm, timeout_alarm, thinking_alarm, constant_alarm,
-             small_update_alarm, large_update_alarm)
-
-
-def lasting(metrics: list[dict], condition: Callable[[dict], bool]) -> int:
-    """For how many steps, up to the newest, a condition has held."""
-    return next((count for count, step in enumerate(reversed(metrics)) if not condition(step)), len(metrics))

@@ -39,16 +39,9 @@ from model_shape import model_shape
 from plan_memory import MOMENT_BYTES, WEIGHT_BYTES, Machine, Plan, Setting, find_machine, plan, report, summary
 from preflight import check_disk, check_gpus, check_memory, check_model, check_precision
 from rewards import PARTIAL_CREDITS, ExecutionReward, RewardTable, program
-from run_control import (
-    RunError,
-    RunLog,
-    StopSignal,
-    check_folder,
-    checkpoint_step,
-    constant_share,
-    profile_table,
-    resume_point,
-)
+from run_checkpoints import check_folder, checkpoint_step, resume_point
+from run_control import RunError, RunLog, StopSignal
+from run_profile import constant_share, profile_table
 from sandbox import Sandbox, SandboxError
 from script_constants import InputError, constants, override_constants, run_main
 from vllm_rollouts import check_vllm, vllm_options

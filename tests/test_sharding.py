@@ -12,7 +12,7 @@ import pytest
 
 from code_tasks import Task, write_task_file
 from conftest import SCRIPTS
-from run_control import checkpoint_fault, newest_complete_checkpoint
+from run_checkpoints import checkpoint_fault, newest_complete_checkpoint
 from test_train_rl_poc import PROGRAMS, environment, lines, make_model, outcome
 
 STEPS = 4
