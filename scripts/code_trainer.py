@@ -12,6 +12,7 @@ import time
 import warnings
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import datasets
@@ -19,12 +20,14 @@ import torch
 import transformers
 from accelerate.utils import gather_object
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PrinterCallback, TrainerCallback
+from transformers.trainer_utils import rotate_checkpoints
 from trl import GRPOTrainer
 from trl.trainer.utils import nanstd
 
 import sharding
 from code_tasks import InputError, Task, messages
 from policy_export import saving
+from run_checkpoints import remove_sizes, write_sizes
 from run_control import (
     COMPLETIONS_LOG,
     HELDOUT_LOG,
@@ -274,8 +277,18 @@ class CodeTrainer(GRPOTrainer):
         return profile
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
-        with saving(f"checkpoint-{self.state.global_step}", self.args.output_dir):
+        """TRL's checkpoint; only once all of it is written does it count as whole, and do older ones go."""
+        checkpoint = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+        limit, self.args.save_total_limit = self.args.save_total_limit, None
+        with saving(checkpoint.name, self.args.output_dir):
+            if self.accelerator.is_main_process:
+                remove_sizes(checkpoint)
             super()._save_checkpoint(model, trial)
+            self.accelerator.wait_for_everyone()
+            if self.accelerator.is_main_process:
+                write_sizes(checkpoint, self.accelerator.num_processes)
+                rotate_checkpoints(self.args.output_dir, limit, self.state.best_model_checkpoint, use_mtime=True)
+        self.args.save_total_limit = limit
 
 
 def peak_memory_gb() -> float:

@@ -2,38 +2,71 @@
 
 It loads no checkpoint (TRL does) and works on files alone, without torch.
 
-Inputs:  OUTPUT_DIR with config.json and checkpoint-*.
-Outputs: the logs in it, cut to the checkpoint that the run goes on from.
+Inputs:  OUTPUT_DIR with config.json, metrics.jsonl and checkpoint-*.
+Outputs: checkpoint-*/sizes.json, which makes a checkpoint whole; the logs, cut to the step that the run goes on from.
 """
 
 import json
 import os
-import pickle
 import re
-import zipfile
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from code_tasks import InputError, check_writable
-from run_control import CONFIG_FILE, STOPPED_FILE, RunLog
+from run_control import CONFIG_FILE, METRICS_LOG, STOPPED_FILE, RunLog, write_json
 
-ZIP_END_BYTES = 22  # the record that ends an archive without a comment
+SIZES_FILE = "sizes.json"  # of a checkpoint, written last: without it a checkpoint is not whole
 
 
-def check_folder(folder: str, values: Mapping[str, Any], free: Iterable[str], resume: bool) -> None:
-    """Refuses an OUTPUT_DIR that holds something else than this run's own earlier part.
+@dataclass(frozen=True)
+class Sizes:
+    """The content of sizes.json: the step, how many processes trained, and the bytes of every other file by path."""
 
-    `values` are the run's constants; those named in `free` may differ from the earlier part's.
+    step: int
+    processes: int
+    files: dict[str, int]
+
+
+def write_sizes(checkpoint: Path, processes: int) -> None:
+    """Marks a checkpoint as whole, once every process has written its files."""
+    files = {str(file.relative_to(checkpoint)): file.stat().st_size
+             for file in sorted(checkpoint.rglob("*")) if file.is_file() and SIZES_FILE not in file.name}
+    write_json(checkpoint / SIZES_FILE, asdict(Sizes(checkpoint_step(checkpoint), processes, files)))
+
+
+def remove_sizes(checkpoint: Path) -> None:
+    """Unmarks a checkpoint that is about to be written, perhaps over one that was found damaged."""
+    (checkpoint / SIZES_FILE).unlink(missing_ok=True)
+
+
+def read_sizes(checkpoint: Path) -> Sizes | None:
+    """What sizes.json says; None where it is absent or no such record."""
+    try:
+        sizes = Sizes(**json.loads((checkpoint / SIZES_FILE).read_text(encoding="utf-8")))
+        return Sizes(int(sizes.step), int(sizes.processes), dict(sizes.files))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def check_folder(folder: str, values: Mapping[str, Any], free: Iterable[str], resume: bool, processes: int) -> None:
+    """Refuses an OUTPUT_DIR that holds something else than this run's own earlier part, or a part that it would lose.
+
+    `values` are the run's constants; those named in `free` may differ from the earlier part's. Raises InputError.
     """
     directory, here = Path(folder).resolve(), Path.cwd().resolve()
     if directory == here or directory in here.parents:
         raise InputError(f"OUTPUT_DIR {folder} holds the current folder; give a folder of the run's own")
     check_writable("OUTPUT_DIR", folder)
-    config = directory / CONFIG_FILE
-    if not config.exists():
-        return
-    before = {name: value for name, value in json.loads(config.read_text()).items() if name.isupper()}
+    if (directory / CONFIG_FILE).exists():
+        check_earlier_part(folder, values, free, resume)
+    newest_whole_checkpoint(folder, processes)
+
+
+def check_earlier_part(folder: str, values: Mapping[str, Any], free: Iterable[str], resume: bool) -> None:
+    """Refuses a folder whose config.json is of another run, or of none."""
+    before = {name: value for name, value in read_config(folder).items() if name.isupper()}
     if not before:
         raise InputError(f"OUTPUT_DIR {folder} holds a model that this script did not train; give another")
     if not resume:
@@ -46,86 +79,85 @@ def check_folder(folder: str, values: Mapping[str, Any], free: Iterable[str], re
 
 
 def resume_point(folder: str, processes: int) -> Path | None:
-    """The checkpoint to go on from, None for a new run; what was logged after it is cut off."""
-    checkpoint, broken = newest_complete_checkpoint(folder, processes)
+    """The checkpoint to go on from, None for a new run; what was logged after it is cut off.
+
+    Raises InputError as newest_whole_checkpoint does, before anything is cut.
+    """
+    checkpoint, broken = newest_whole_checkpoint(folder, processes)
     for line in broken:
         print(line)
+    logged = logged_steps(folder)
     if checkpoint:
         print(f"resume   {checkpoint}", flush=True)
+    elif logged or broken:
+        print(f"restart  {folder} from step 0: the run ended at step {logged}, before its first checkpoint was whole",
+              flush=True)
     if os.environ.get("RANK", "0") == "0":
         RunLog(folder).keep_until(checkpoint_step(checkpoint) if checkpoint else 0)
         (Path(folder) / STOPPED_FILE).unlink(missing_ok=True)
     return checkpoint
 
 
-def newest_complete_checkpoint(folder: str | Path, processes: int) -> tuple[Path | None, list[str]]:
+def newest_whole_checkpoint(folder: str | Path, processes: int) -> tuple[Path | None, list[str]]:
     """The checkpoint to resume from, and a line for each newer one that is not whole.
 
-    A checkpoint is whole when its files, or the shards that its index names, are there and as long as their own
-    headers tell, the random generators of every process are there, and so is trainer_state.json, the last to be
-    written.
+    None where the run has not come to its first checkpoint. Raises InputError where it has and none is whole, or
+    where other than `processes` processes made it: sampling and batches would be others than the run's.
     """
     found = [path for path in Path(folder).glob("checkpoint-*") if re.fullmatch(r"checkpoint-\d+", path.name)]
-    broken = []
+    faults = {}
     for path in sorted(found, key=checkpoint_step, reverse=True):
-        fault = checkpoint_fault(path, processes)
-        if not fault:
-            return path, broken
-        broken.append(f"{path} is not whole ({fault}): taking the one before")
-    return None, broken
+        sizes = read_sizes(path)
+        if sizes and sizes.processes != processes:
+            raise InputError(f"OUTPUT_DIR {folder} holds a run of {sizes.processes} process(es), and this start has "
+                             f"{processes}; go on with --processes {sizes.processes}, or give another folder")
+        faults[path] = checkpoint_fault(path)
+        if not faults[path]:
+            break
+    whole = next((path for path, fault in faults.items() if not fault), None)
+    if not whole and reached_a_checkpoint(folder, found):
+        named = "; ".join(f"{path.name}: {fault}" for path, fault in faults.items())
+        raise InputError(f"OUTPUT_DIR {folder} holds {logged_steps(folder)} logged steps and no whole checkpoint to go "
+                         f"on from ({named or 'there is none'}); bring one back, give another folder, or remove this "
+                         "one to start over")
+    return whole, [f"{path} is not whole ({fault})" for path, fault in faults.items() if fault]
+
+
+def reached_a_checkpoint(folder: str | Path, checkpoints: Iterable[Path]) -> bool:
+    """Whether a run has ever had a whole checkpoint: then starting it over would lose what it has computed.
+
+    At the step of its first checkpoint the log has that step already, and the checkpoint may be half written.
+    """
+    config = read_config(folder)
+    return (any((path / SIZES_FILE).exists() for path in checkpoints) or bool(config.get("ended"))
+            or logged_steps(folder) > config.get("SAVE_STEPS", 0))
+
+
+def read_config(folder: str | Path) -> dict[str, Any]:
+    """The folder's config.json; {} where there is none."""
+    path = Path(folder) / CONFIG_FILE
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def logged_steps(folder: str | Path) -> int:
+    """The last step in metrics.jsonl, 0 without any."""
+    return max((record["step"] for record in RunLog(folder).read(METRICS_LOG)), default=0)
 
 
 def checkpoint_step(path: Path) -> int:
     return int(path.name.split("-")[1])
 
 
-def checkpoint_fault(path: Path, processes: int) -> str:
-    """What is missing or cut short in a checkpoint, or ""."""
-    try:
-        state = json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return "trainer_state.json is absent or cut short"
-    if state.get("global_step") != checkpoint_step(path):
-        return f"trainer_state.json is of step {state.get('global_step')}"
-    ranks = [f"_{rank}" for rank in range(processes)] if processes > 1 else [""]
-    generators = [f"rng_state{rank}.pth" for rank in ranks]
-    wanted = [*generators, "scheduler.pt", "optimizer*", "*model*"]
-    absent = [pattern for pattern in wanted if not any(path.glob(pattern))]
-    if absent:
-        return f"no {absent[0]} for a run of {processes} process(es)"
-    for folder in sorted(file for file in path.iterdir() if file.is_dir()):
-        if fault := shards_fault(folder):
-            return fault
-    cut = [str(file.relative_to(path)) for file in sorted(path.rglob("*")) if file.is_file() and not is_whole(file)]
-    return f"{cut[0]} is cut short" if cut else ""
-
-
-def shards_fault(folder: Path) -> str:
-    """What is missing in a folder of shards, or "": its .metadata is written last and names every file."""
-    index = folder / ".metadata"
-    if not index.exists():
-        return f"no {folder.name}/.metadata"
-    data = index.read_bytes()
-    names = sorted({name.decode() for name in re.findall(rb"__\d+_\d+\.distcp", data)})
-    if not names or not data.endswith(pickle.STOP):
-        return f"{folder.name}/.metadata is cut short"
-    return next((f"no {folder.name}/{name}" for name in names if not (folder / name).exists()), "")
-
-
-def is_whole(file: Path) -> bool:
-    """False where the length of a .safetensors, .pt, .pth or .distcp file contradicts its header or trailer."""
-    if file.suffix in (".pt", ".pth"):
-        return zipfile.is_zipfile(file)
-    if file.suffix == ".distcp":  # a row of archives: the end of the last one is the end of the file
-        with open(file, "rb") as stream:
-            stream.seek(-min(ZIP_END_BYTES, file.stat().st_size), os.SEEK_END)
-            return stream.read().startswith(b"PK\x05\x06")
-    if file.suffix != ".safetensors":
-        return True
-    with open(file, "rb") as stream:
-        header_bytes = int.from_bytes(stream.read(8), "little")
-        if not 0 < header_bytes <= file.stat().st_size - 8:
-            return False
-        header = json.loads(stream.read(header_bytes))
-    ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-    return file.stat().st_size == 8 + header_bytes + max(ends, default=0)
+def checkpoint_fault(path: Path) -> str:
+    """What contradicts a checkpoint's sizes.json, or ""."""
+    sizes = read_sizes(path)
+    if not sizes:
+        return f"{SIZES_FILE}, which is written last, is absent or damaged"
+    if sizes.step != checkpoint_step(path):
+        return f"it is of step {sizes.step}"
+    for name, size in sizes.files.items():
+        if not (path / name).is_file():
+            return f"no {name}"
+        if (path / name).stat().st_size != size:
+            return f"{name} has {(path / name).stat().st_size} of {size} bytes"
+    return ""

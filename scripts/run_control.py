@@ -114,8 +114,8 @@ class RunLog:
             raise RunError(f"{self.folder / name} could not be written ({error.strerror}): free some space, "
                            "and the same command goes on from the newest whole checkpoint") from error
 
-    def read(self, name: str, until: int) -> list[dict]:
-        """The records of a file up to and with step `until`."""
+    def read(self, name: str, until: float = math.inf) -> list[dict]:
+        """The records of a file up to and with step `until`; [] where there is no such file."""
         path = self.folder / name
         return [json.loads(line) for line in whole_lines(path, until)] if path.exists() else []
 
@@ -128,24 +128,28 @@ class RunLog:
                     file.writelines(whole_lines(path, step))
                 os.replace(kept, path)
 
-    def write_constants(self, values: Mapping[str, Any]) -> None:
-        """Writes the run's constants into config.json, beside what a saved model has put there."""
+    def write_constants(self, values: Mapping[str, Any], ended: str = "") -> None:
+        """Writes the run's constants into config.json, beside what a saved model has put there.
+
+        `ended` says why a finished run ended; it is "" for as long as the run is unfinished.
+        """
         path = self.folder / CONFIG_FILE
         before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        self.write_json(CONFIG_FILE, {**before, **values})
+        write_json(path, {**before, **values, "ended": ended})
 
     def write_stopped(self, reason: str, step: int) -> None:
         """Leaves the mark of a run that ended before its last step."""
-        self.write_json(STOPPED_FILE, {"reason": reason, "step": step})
-
-    def write_json(self, name: str, value: dict) -> None:
-        """Writes a file that appears whole or not at all."""
-        partial = self.folder / (name + ".tmp")
-        partial.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
-        os.replace(partial, self.folder / name)
+        write_json(self.folder / STOPPED_FILE, {"reason": reason, "step": step})
 
 
-def whole_lines(path: Path, until: int) -> Iterator[str]:
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Writes a file that appears whole or not at all."""
+    partial = path.with_name(path.name + ".tmp")
+    partial.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+    os.replace(partial, path)
+
+
+def whole_lines(path: Path, until: float) -> Iterator[str]:
     """The lines up to and with step `until`; a last line that a killed process left half written is none."""
     with open(path, encoding="utf-8") as file:
         yield from (line for line in file if line.endswith("\n") and json.loads(line)["step"] <= until)

@@ -55,8 +55,8 @@ HELPERS = {
     "vllm_rollouts": {"code_tasks", "run_control"},
     "policy_export": {"run_control", "sharding"},
     "code_trainer": {
-        "code_tasks", "policy_export", "run_control", "run_heldout", "run_profile", "run_sentinels", "sharding",
-        "vllm_rollouts",
+        "code_tasks", "policy_export", "run_checkpoints", "run_control", "run_heldout", "run_profile", "run_sentinels",
+        "sharding", "vllm_rollouts",
     },
     "judge_rubric": {"code_tasks", "llm_client"},
     "judge_report": {"code_tasks", "eval_statistics", "judge_rubric"},

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -248,9 +249,33 @@ def test_a_killed_run_goes_on_from_the_newest_whole_checkpoint(workplace, straig
 
     done = run(workplace, "killed")
     assert done.returncode == 0, done.stderr
-    assert "killed/checkpoint-8 is not whole (optimizer.pt is cut short)" in done.stdout
+    assert "killed/checkpoint-8 is not whole (optimizer.pt has " in done.stdout
     assert "resume   killed/checkpoint-4" in done.stdout
     assert outcome(folder) == outcome(straight)
+
+
+def test_a_run_killed_before_its_first_checkpoint_starts_over(workplace, straight):
+    code, text = stop_after(workplace, "early", 2, signal.SIGKILL)
+    assert code == -signal.SIGKILL, text
+    done = run(workplace, "early")
+    assert done.returncode == 0, done.stderr
+    assert "restart  early from step 0" in done.stdout
+    assert outcome(workplace / "early") == outcome(straight)
+
+
+def test_what_cannot_go_on_is_refused_and_keeps_its_logs(workplace, straight):
+    kept = (straight / "metrics.jsonl").read_bytes()
+    copy = workplace / "broken"
+    shutil.copytree(straight, copy)
+    done = run(workplace, "broken", "--processes", "2")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "a run of 1 process(es), and this start has 2; go on with --processes 1" in done.stderr
+    for checkpoint in copy.glob("checkpoint-*"):
+        (checkpoint / "optimizer.pt").unlink()
+    done = run(workplace, "broken")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert f"{STEPS} logged steps and no whole checkpoint" in done.stderr
+    assert (copy / "metrics.jsonl").read_bytes() == kept
 
 
 def test_a_full_disk_ends_the_run_and_it_goes_on(workplace, straight):
