@@ -48,6 +48,8 @@ class Step:
     update_ratio: float | None
     peak_memory_gb: float | None = None
     kl: float | None = None
+    thinking_open: float | None = None
+    judge_none: float | None = None
 
 
 @dataclass(frozen=True)

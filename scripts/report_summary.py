@@ -190,9 +190,8 @@ def warnings(run: Run) -> list[str]:
 
 
 def metric_records(run: Run) -> list[dict]:
-    """The steps as the sentinels take them; a measure of an update that was not finite counts as none."""
-    return [{**asdict(step), "weights_changed": step.weights_changed or 0.0, "update_ratio": step.update_ratio or 0.0}
-            for step in run.steps]
+    """The steps as the sentinels take them."""
+    return [asdict(step) for step in run.steps]
 
 
 def at_steps(steps: Sequence[int]) -> str:

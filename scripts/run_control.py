@@ -207,19 +207,24 @@ def mean(values: list[float]) -> float:
     return sum(values) / len(values) if values else math.nan
 
 
+def number(record: Mapping[str, Any], name: str) -> float:
+    """A number of a logged record; NaN, with which every comparison is False, where it was not finite or is absent."""
+    value = record.get(name)
+    return math.nan if value is None else value
+
+
 def step_line(record: Mapping[str, Any], max_steps: int) -> str:
     """One step, a line of metrics.jsonl, as a line for a terminal or a container's log."""
     def shown(name: str, form: str) -> str:
-        value = record[name]
-        return format(math.nan if value is None else value, form)
+        return format(number(record, name), form)
 
-    seconds, parts, judged = record["seconds"], record.get("reward_parts", {}), ""
+    seconds, parts, judged = record.get("seconds") or {}, record.get("reward_parts") or {}, ""
     if "judge" in parts:
-        judged = "".join(f"  {part} {parts[part]:+.3f}" for part in ("correctness", "judge") if part in parts)
+        judged = "".join(f"  {part} {number(parts, part):+.3f}" for part in ("correctness", "judge") if part in parts)
     if record.get("judge_none") is not None:
         judged += f"  not judged {record['judge_none']:.0%}"
     return (f"step {record['step']:>{len(str(max_steps))}}/{max_steps}"
             f"  pass {shown('pass_rate', '6.1%')}  reward {shown('reward', '+.3f')}{judged}"
             f"  constant groups {shown('constant_groups', '4.0%')}  truncated {shown('truncated', '4.0%')}"
-            f"  entropy {shown('entropy', '.3f')}  seconds: generate {seconds['generate']:.2f}"
-            f" reward {seconds['reward']:.2f} update {seconds['update']:.2f}")
+            f"  entropy {shown('entropy', '.3f')}  seconds: generate {number(seconds, 'generate'):.2f}"
+            f" reward {number(seconds, 'reward'):.2f} update {number(seconds, 'update'):.2f}")

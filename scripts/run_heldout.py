@@ -75,7 +75,7 @@ def gap_warning(history: list[dict], metrics: list[dict]) -> str:
 def train_rate(metrics: list[dict], earlier: dict, later: dict) -> float:
     """The mean training pass rate of the steps between two held-out checks."""
     return mean([step["pass_rate"] for step in metrics
-                 if earlier["step"] < step["step"] <= later["step"] and step["pass_rate"] is not None])
+                 if earlier["step"] < step["step"] <= later["step"] and step.get("pass_rate") is not None])
 
 
 def checks_without_gain(history: list[dict]) -> int:

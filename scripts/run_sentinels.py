@@ -1,12 +1,13 @@
 """Sentinels: what is wrong with a training run, seen in the lines of its metrics.jsonl.
 
-They change nothing: an alarm is a message, and a word on whether going on is pointless.
+They change nothing: an alarm is a message, and a word on whether going on is pointless. A number that a line lacks,
+or that was not finite, raises none, but for the gradient's.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from run_control import COMPLETIONS_LOG, mean
+from run_control import COMPLETIONS_LOG, mean, number
 
 PATIENCE = 3  # bad steps in a row before a run is stopped: one may be chance
 FEW_WEIGHTS_CHANGED = 0.05  # share a step; below it most updates round away, as with bfloat16 master weights
@@ -31,7 +32,7 @@ def alarms(metrics: list[dict]) -> list[Alarm]:
 
 
 def infra_alarm(metrics: list[dict]) -> Alarm | None:
-    steps = lasting(metrics, lambda step: set(step["statuses"]) == {"INFRA"})
+    steps = lasting(metrics, lambda step: set(step.get("statuses") or ()) == {"INFRA"})
     if not steps:
         return None
     return Alarm("the sandbox failed on every completion, so nothing was learnt: try scripts/sandbox.py by "
@@ -47,7 +48,7 @@ def judge_alarm(metrics: list[dict]) -> Alarm | None:
 
 
 def gradient_alarm(metrics: list[dict]) -> Alarm | None:
-    steps = lasting(metrics, lambda step: step["grad_norm"] is None)
+    steps = lasting(metrics, lambda step: step.get("grad_norm", 0.0) is None)
     if not steps:
         return None
     return Alarm("the gradient is not finite, so the weights were left as they are: lower LEARNING_RATE",
@@ -55,8 +56,8 @@ def gradient_alarm(metrics: list[dict]) -> Alarm | None:
 
 
 def entropy_alarm(metrics: list[dict]) -> Alarm | None:
-    start = mean([step["entropy"] for step in metrics[:PATIENCE] if step["entropy"] is not None])
-    if lasting(metrics, lambda step: (step["entropy"] or 0.0) < ENTROPY_COLLAPSE * start) != PATIENCE:
+    start = mean([step["entropy"] for step in metrics[:PATIENCE] if step.get("entropy") is not None])
+    if lasting(metrics, lambda step: number(step, "entropy") < ENTROPY_COLLAPSE * start) != PATIENCE:
         return None
     return Alarm(f"the entropy fell below {ENTROPY_COLLAPSE:.0%} of its start, {start:.3f}: the completions "
                  "of a prompt hardly differ; raise TEMPERATURE or lower LEARNING_RATE")
@@ -64,7 +65,7 @@ def entropy_alarm(metrics: list[dict]) -> Alarm | None:
 
 def timeout_alarm(metrics: list[dict]) -> Alarm | None:
     def many(step: dict) -> bool:
-        return step["kinds"].get("timeout", 0) > MANY_TIMEOUTS * step["completions"]
+        return (step.get("kinds") or {}).get("timeout", 0) > MANY_TIMEOUTS * number(step, "completions")
 
     if lasting(metrics, many) != 1:
         return None
@@ -73,14 +74,14 @@ def timeout_alarm(metrics: list[dict]) -> Alarm | None:
 
 
 def thinking_alarm(metrics: list[dict]) -> Alarm | None:
-    if lasting(metrics, lambda step: step.get("thinking_open", 0) > MANY_OPEN_THOUGHTS) != 1:
+    if lasting(metrics, lambda step: number(step, "thinking_open") > MANY_OPEN_THOUGHTS) != 1:
         return None
     return Alarm(f"more than {MANY_OPEN_THOUGHTS:.0%} of the completions never end their thoughts: raise "
                  "MAX_COMPLETION_LENGTH, or set ENABLE_THINKING to False")
 
 
 def constant_alarm(metrics: list[dict]) -> Alarm | None:
-    if lasting(metrics, lambda step: step["constant_groups"] > NO_SIGNAL) != PATIENCE:
+    if lasting(metrics, lambda step: number(step, "constant_groups") > NO_SIGNAL) != PATIENCE:
         return None
     return Alarm(f"more than {NO_SIGNAL:.0%} of the groups are constant, so hardly anything is learnt: pick "
                  "the tasks that are solved sometimes with PROFILE_SAMPLES, or raise MAX_REFILLS")
@@ -88,8 +89,8 @@ def constant_alarm(metrics: list[dict]) -> Alarm | None:
 
 def small_update_alarm(metrics: list[dict]) -> Alarm | None:
     def still(step: dict) -> bool:
-        moves = step["grad_norm"] and step["learning_rate"]
-        return bool(moves) and step["weights_changed"] < FEW_WEIGHTS_CHANGED
+        moves = number(step, "grad_norm") > 0 and number(step, "learning_rate") > 0
+        return moves and number(step, "weights_changed") < FEW_WEIGHTS_CHANGED
 
     if lasting(metrics, still) != PATIENCE:
         return None
@@ -98,7 +99,7 @@ def small_update_alarm(metrics: list[dict]) -> Alarm | None:
 
 
 def large_update_alarm(metrics: list[dict]) -> Alarm | None:
-    if lasting(metrics, lambda step: step["update_ratio"] > LARGE_UPDATE) != 1:
+    if lasting(metrics, lambda step: number(step, "update_ratio") > LARGE_UPDATE) != 1:
         return None
     return Alarm(f"an update is {metrics[-1]['update_ratio']:.1%} of the weights: lower LEARNING_RATE")
 

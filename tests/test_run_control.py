@@ -62,10 +62,13 @@ def test_a_group_is_constant_when_only_style_differs():
     assert not run_control.is_constant([rollout(), rollout("PARTIAL", 0.2)])
 
 
-def test_a_step_line_bears_values_that_are_missing():
-    record = {**step(3), "reward": None, "constant_groups": 1.0, "truncated": 0.0, "entropy": None,
-              "seconds": {"generate": 1, "reward": 2, "update": 3}}
-    assert "step  3/10  pass  50.0%  reward +nan" in run_control.step_line(record, 10)
+@pytest.mark.parametrize("name", sorted(set(step(1)) - {"step"}))
+def test_a_step_line_bears_values_that_are_missing(name):
+    healthy = run_control.step_line(step(3), 10)
+    assert "step  3/10  pass  50.0%  reward +0.400  correctness +0.500  judge +0.500" in healthy
+    absent = {key: value for key, value in step(3).items() if key != name}
+    assert run_control.step_line(step(3, **{name: None}), 10) == run_control.step_line(absent, 10)
+    assert "reward +nan" in run_control.step_line(step(3, reward=None), 10)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -35,3 +35,21 @@ def test_a_gap_between_training_and_heldout_is_said_aloud():
     assert run_heldout.gap_warning(heldout(3, 2, 9), rising) == ""
     assert run_heldout.gap_warning(heldout(3, 9, 2), [step(n) for n in range(1, 21)]) == ""
     assert run_heldout.gap_warning(heldout(9, 2), rising) == ""
+
+
+@pytest.mark.parametrize("name", sorted(set(step(1)) - {"step"}))
+@pytest.mark.parametrize("absent", [True, False])
+def test_the_gap_is_measured_on_the_steps_that_have_a_pass_rate(name, absent):
+    rising = [step(n, pass_rate=0.4 if n <= 10 else 0.6) for n in range(1, 21)]
+    sick = [{**each, name: None} if each["step"] % 2 else each for each in rising]
+    if absent:
+        sick = [{key: value for key, value in each.items() if value is not None} for each in sick]
+    assert "rose by 20.0%" in run_heldout.gap_warning(heldout(3, 9, 2), sick)
+
+
+def test_a_check_of_which_nothing_was_measured_has_its_line():
+    nothing = dict.fromkeys("abc", "INFRA")
+    history = [run_heldout.heldout_record(10 * i, statuses, nothing) for i, statuses in enumerate((nothing, {}))]
+    assert "0/0 pass (0.0%, 95 % interval 0.0% to 100.0%); against step 0: +0 -0, p 1" \
+        in run_heldout.heldout_line(history)
+    assert run_heldout.gap_warning([*history, history[0]], [step(1)]) == ""

@@ -38,3 +38,15 @@ def test_what_should_be_known_is_said_once(sick, words, after):
 def test_a_step_without_gradient_or_learning_rate_may_leave_the_weights():
     for still in ({"grad_norm": 0.0}, {"learning_rate": 0.0}):
         assert run_sentinels.alarms([step(n, weights_changed=0.0, **still) for n in range(1, 9)]) == []
+
+
+@pytest.mark.parametrize("name", sorted(set(step(1)) - {"step"}))
+@pytest.mark.parametrize("absent", [True, False])
+def test_a_number_that_is_not_there_raises_no_alarm(name, absent):
+    """What is not finite is logged as None; only a gradient that is not finite says something by itself."""
+    steps = [step(n) for n in (1, 2, 3)] + [step(n, **{name: None}) for n in range(4, 9)]
+    if absent:
+        steps = [{key: value for key, value in each.items() if key != name} for each in steps]
+    gradient = name == "grad_norm" and not absent
+    assert [alarm.message.partition(",")[0] for alarm in run_sentinels.alarms(steps)] \
+        == ["the gradient is not finite"] * gradient
