@@ -117,8 +117,8 @@ class CodeTrainer(GRPOTrainer):
     It logs every completion and every step, and swaps groups that teach nothing for groups of other `tasks`,
     at most `max_refills` times a step (dynamic sampling, arXiv 2503.14476).
 
-    `reward` is the source of its reward functions. `stop_reason` says after training why it ended early,
-    "" where it did not.
+    `reward` is the source of its reward functions. After training, `stop_reason` says why the run is unfinished, ""
+    where it is not, and `ended` what ended a finished one.
     """
 
     def __init__(self, *, reward: Any, tasks: list[Task], max_refills: int, run_log: RunLog,
@@ -130,7 +130,7 @@ class CodeTrainer(GRPOTrainer):
         self.reward, self.tasks, self.max_refills = reward, tasks, max_refills
         self.run_log = run_log
         self.metrics: list[dict] = []  # the lines of metrics.jsonl
-        self.stop_reason = ""
+        self.stop_reason, self.ended = "", "the last step was made"
         self.seconds = {"generate": 0.0, "reward": 0.0, "update": 0.0}
         self.step_record: dict[str, Any] = {}
         for callback in self.callback_handler.callbacks:
@@ -417,7 +417,8 @@ class HeldoutControl(Watch):
             state.best_global_step, state.best_metric = state.global_step, self.history[-1]["pass_rate"]
             control.should_save = True
         if self.patience and checks_without_gain(self.history) >= self.patience:
-            print(f"early stop: no better held-out pass rate in {self.patience} checks", flush=True)
+            self.trainer.ended = f"early stop, no better held-out pass rate in {self.patience} checks"
+            print(self.trainer.ended, flush=True)
             control.should_save = control.should_training_stop = True
 
     def check(self, step: int) -> None:

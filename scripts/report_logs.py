@@ -162,6 +162,7 @@ class Run:
     integrity: list[IntegrityStep]
     stopped: Stopped | None
     saved: bool  # whether the trained model lies in the folder: it is written after the last step
+    ended: str = ""  # what ended a finished run, as config.json says it
 
     @property
     def last_step(self) -> int:
@@ -195,6 +196,7 @@ def read_run(folder: Path) -> Run:
         integrity=list(read_records(folder / INTEGRITY_LOG, IntegrityStep)),
         stopped=read_object(folder / STOPPED_FILE, Stopped),
         saved=any(folder.glob("*.safetensors")),
+        ended=str(config.get("ended", "")),
     )
 
 

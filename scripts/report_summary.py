@@ -65,7 +65,7 @@ def progress(run: Run) -> str:
     elif run.saved and run.last_step >= run.max_steps:
         state = f"It is finished: {steps}."
     elif run.saved:
-        state = f"It ended early, after {steps}, and saved its model."
+        state = f"It ended early, after {steps}, and saved its model{': ' * bool(run.ended)}{run.ended}."
     else:
         state = f"It is still going, or was killed: {steps} are logged."
     return f"{state} {made:,} completions were made and executed in {time} of training steps."

@@ -9,6 +9,7 @@ Files, all in the run's OUTPUT_DIR:
     profile.jsonl      a line a task: how the model does on it before training (where that is asked for)
     heldout.jsonl      a line a check on tasks that are not trained on
     STOPPED.json       why and where a run stopped before its last step; gone when it goes on
+    config.json        every constant, and under "ended" what ended a finished run: the last step or an early stop
 """
 
 import json

@@ -638,7 +638,7 @@ def run(sandbox: Sandbox, servers: Servers, stop: StopSignal, gpus: int, process
 
     save_policy(trainer, OUTPUT_DIR)
     if trainer.accelerator.is_main_process:
-        trainer.run_log.write_constants(values)
+        trainer.run_log.write_constants(values, trainer.ended)
         write_report()
     print(f"saved    {OUTPUT_DIR}; see whether its reward was earned:\n"
           f"python scripts/reward_integrity.py {OUTPUT_DIR}\n"

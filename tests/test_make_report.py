@@ -329,14 +329,15 @@ def test_training_goes_on_where_the_report_fails(tmp_path, monkeypatch, capfd):
 # What it says
 
 
-@pytest.mark.parametrize("saved, stopped, steps, sentence", [
-    (True, False, 12, "It is finished: 12 of 12 steps."),
-    (True, False, 8, "It ended early, after 8 of 12 steps, and saved its model."),
-    (False, False, 8, "It is still going, or was killed: 8 of 12 steps are logged."),
-    (False, True, 8, "It stopped after 8 of 12 steps: SIGTERM."),
+@pytest.mark.parametrize("saved, stopped, steps, ended, sentence", [
+    (True, False, 12, "the last step was made", "It is finished: 12 of 12 steps."),
+    (True, False, 8, "early: <why>", "It ended early, after 8 of 12 steps, and saved its model: early: <why>."),
+    (True, False, 8, "", "It ended early, after 8 of 12 steps, and saved its model."),
+    (False, False, 8, "", "It is still going, or was killed: 8 of 12 steps are logged."),
+    (False, True, 8, "", "It stopped after 8 of 12 steps: SIGTERM."),
 ])
-def test_progress(tmp_path, saved, stopped, steps, sentence):
-    folder = write_run(tmp_path / "run", steps)
+def test_progress(tmp_path, saved, stopped, steps, ended, sentence):
+    folder = write_run(tmp_path / "run", steps, ended=ended)
     if saved:
         (folder / "model.safetensors").touch()
     if stopped:

@@ -32,6 +32,15 @@ def test_lines_hold_what_json_can(tmp_path):
     assert log.read("metrics.jsonl", 1) == [{"step": 1, "loss": None, "lone": "\ud800", "parts": {"a": None}}]
 
 
+def test_what_ended_a_run_is_beside_its_constants_until_it_goes_on(tmp_path):
+    config, log = tmp_path / "config.json", RunLog(tmp_path)
+    config.write_text('{"hidden_size": 8}')
+    log.write_constants({"SEED": 1}, "early stop")
+    assert json.loads(config.read_text()) == {"hidden_size": 8, "SEED": 1, "ended": "early stop"}
+    log.write_constants({"SEED": 1})
+    assert json.loads(config.read_text())["ended"] == ""
+
+
 def test_a_full_disk_is_a_run_error():
     with pytest.raises(RunError, match="No space left on device"):
         RunLog("/dev").append("full", [{"step": 1}])

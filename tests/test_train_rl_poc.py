@@ -165,7 +165,7 @@ def test_a_run_writes_a_model_that_knows_its_constants(straight):
 
     config = json.loads((straight / "config.json").read_text())
     assert (config["MAX_STEPS"], config["LEARNING_RATE"], config["SCALE_REWARDS"]) == (STEPS, 0.03, "none")
-    assert config["hidden_size"] == 16
+    assert (config["hidden_size"], config["ended"]) == (16, "the last step was made")
     model = AutoModelForCausalLM.from_pretrained(straight)
     assert set(model.generation_config.eos_token_id) == {0, 2}  # both ends of a completion
     assert AutoTokenizer.from_pretrained(straight).chat_template == TEMPLATE
@@ -295,6 +295,17 @@ def test_another_run_is_not_written_over(workplace, straight):
     done = run(workplace, "straight", "--learning-rate", "0.1")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "LEARNING_RATE 0.03 -> 0.1" in done.stderr
+
+
+def test_an_early_stop_is_a_finished_run_that_says_why(workplace):
+    done = run(workplace, "patient", "--learning-rate", "1e-12", "--heldout-every", "1", "--heldout-patience", "2")
+    assert done.returncode == 0, done.stderr
+    why = "early stop, no better held-out pass rate in 2 checks"
+    assert f"\n{why}\n" in done.stdout
+    assert json.loads((workplace / "patient" / "config.json").read_text())["ended"] == why
+    assert not (workplace / "patient" / "STOPPED.json").exists()
+    assert f"It ended early, after 2 of {STEPS} steps, and saved its model: {why}." \
+        in (workplace / "patient" / "report.html").read_text(encoding="utf-8")
 
 
 def test_other_objectives_run(workplace):
