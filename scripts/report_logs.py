@@ -48,6 +48,8 @@ class Step:
     update_ratio: float | None
     peak_memory_gb: float | None = None
     kl: float | None = None
+    pass_rate_drawn: float | None = None  # with the groups that refills have left out
+    unused_groups: dict[str, int] | None = None  # those, by reason
     thinking_open: float | None = None
     judge_none: float | None = None
 

@@ -41,6 +41,7 @@ def summary(run: Run) -> list[str]:
     """The sentences of the page's head, in order."""
     found = [trained(run), progress(run),
              trend_sentence(run, "training pass rate", lambda step: step.pass_rate, percent, points),
+             drawn_sentence(run),
              trend_sentence(run, "mean reward", lambda step: step.reward, "{:.3f}".format, "{:+.3f}".format),
              heldout_sentence(run), gap_sentence(run), integrity_sentence(run)]
     return [sentence for sentence in found if sentence]
@@ -82,6 +83,14 @@ def trend_sentence(run: Run, name: str, value: Callable[[Step], float | None], s
             "t test over steps")
     return (f"The {name} {movement(found.difference, found.p)} from {shown(found.first)} in the first to "
             f"{shown(found.last)} in the last {found.steps} steps ({test}).")
+
+
+def drawn_sentence(run: Run) -> str:
+    """Whether the pass rate rose on the tasks as they came, where refills have left groups out."""
+    if not any(step.unused_groups for step in run.steps):
+        return ""
+    return trend_sentence(run, "pass rate of all completions, those that refills left out among them,",
+                          lambda step: step.pass_rate_drawn, percent, points)
 
 
 def trend(values: Sequence[float]) -> Trend | None:

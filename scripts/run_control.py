@@ -172,19 +172,24 @@ def completion_records(step: int, group_size: int, rollouts: list[Rollout]) -> l
 
 
 def rollout_metrics(rollouts: list[Rollout], group_size: int) -> dict[str, Any]:
-    """Shares and means over one step's completions; INFRA is left out of rates and rewards."""
-    scored = [rollout for rollout in rollouts if rollout.reward is not None]
-    executed = [rollout for rollout in rollouts if rollout.verdict.status != "INFRA"]
+    """Shares and means over one step's completions; INFRA is left out of rates and rewards.
+
+    Pass rate and rewards are those of the groups that are trained on. Everything else counts what refills have drawn
+    and left out as well: `pass_rate_drawn` says how the policy does on tasks as they come.
+    """
+    scored = [rollout for rollout in rollouts if rollout.used and rollout.reward is not None]
     asked = [rollout.judgement for rollout in rollouts if rollout.judgement and rollout.judgement.asked]
     groups = [rollouts[i : i + group_size] for i in range(0, len(rollouts), group_size)]
     return {
-        "pass_rate": mean([rollout.status == "PASS" for rollout in executed]),
+        "pass_rate": pass_rate([rollout for rollout in rollouts if rollout.used]),
+        "pass_rate_drawn": pass_rate(rollouts),
         "reward": mean([rollout.reward for rollout in scored]),
         "reward_parts": {
             part: mean([rollout.reward_parts[part] for rollout in scored])
             for part in (scored[0].reward_parts if scored else ())
         },
         "constant_groups": mean([is_constant(group) for group in groups]),
+        "unused_groups": dict(Counter(why_unused(group) for group in groups if not group[0].used)),
         "truncated": mean([rollout.truncated for rollout in rollouts]),
         "thinking": mean([rollout.thinking != "none" for rollout in rollouts]),
         "thinking_open": mean([rollout.thinking == "open" for rollout in rollouts]),
@@ -202,6 +207,18 @@ def is_constant(group: list[Rollout]) -> bool:
     scores = {tuple(rollout.reward_parts.get(part) for part in ("correctness", "judge"))
               for rollout in group if rollout.reward is not None}
     return len(scores) < 2
+
+
+def pass_rate(rollouts: list[Rollout]) -> float:
+    return mean([rollout.status == "PASS" for rollout in rollouts if rollout.verdict.status != "INFRA"])
+
+
+def why_unused(group: list[Rollout]) -> str:
+    """Why a group is not trained on: what its scored members have in common, or that enough others were found."""
+    if not is_constant(group):
+        return "not needed"
+    passed = {rollout.status == "PASS" for rollout in group if rollout.reward is not None}
+    return {(True,): "all right", (False,): "all wrong"}.get(tuple(passed), "other constant")
 
 
 def mean(values: list[float]) -> float:

@@ -73,9 +73,13 @@ def gap_warning(history: list[dict], metrics: list[dict]) -> str:
 
 
 def train_rate(metrics: list[dict], earlier: dict, later: dict) -> float:
-    """The mean training pass rate of the steps between two held-out checks."""
-    return mean([step["pass_rate"] for step in metrics
-                 if earlier["step"] < step["step"] <= later["step"] and step.get("pass_rate") is not None])
+    """The mean training pass rate, of all completions drawn, of the steps between two held-out checks.
+
+    Those trained on would not do: refills keep the groups that pass sometimes, however good the policy is.
+    """
+    rates = [step.get("pass_rate" if step.get("pass_rate_drawn") is None else "pass_rate_drawn") for step in metrics
+             if earlier["step"] < step["step"] <= later["step"]]
+    return mean([rate for rate in rates if rate is not None])
 
 
 def checks_without_gain(history: list[dict]) -> int:

@@ -345,6 +345,20 @@ def test_progress(tmp_path, saved, stopped, steps, ended, sentence):
     assert progress(read_run(folder)).startswith(sentence)
 
 
+def test_groups_that_refills_left_out_are_shown_where_there_are_any(tmp_path):
+    folder = write_run(tmp_path / "run")
+    bare = read_run(folder)
+    assert "left out" not in " ".join(summary(bare)) + " ".join(plot.title + plot.description for plot in draw(bare))
+    write_lines(folder / "metrics.jsonl", [
+        metrics(n, pass_rate_drawn=0.01 * n, unused_groups={"all wrong": 3} if n > 6 else {}) for n in range(1, 13)])
+    run = read_run(folder)
+    plots = {plot.title: plot for plot in draw(run)}
+    assert plots["Groups left out by refills"].legend == (("all wrong", "fail"),)
+    assert "with groups left out from 1 to 12" in plots["Pass rate"].description
+    assert "The pass rate of all completions, those that refills left out among them, rose from 3.0 % " \
+        in " ".join(summary(run))
+
+
 def test_trend_is_welchs_test():
     stats = pytest.importorskip("scipy.stats")
     draw_from = random.Random(0)

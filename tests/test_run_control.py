@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import run_control
-from run_control import RunError, RunLog
+from run_control import Rollout, RunError, RunLog
 from run_examples import rollout, step
 
 SCRIPTS = Path(run_control.__file__).parent
@@ -63,6 +63,21 @@ def test_rollout_metrics():
     assert metrics["constant_groups"] == 0.5
     assert metrics["statuses"] == {"PASS": 4, "INFRA": 3, "FAIL": 1}
     assert metrics["completions"] == 8
+
+
+def test_pass_rate_and_reward_are_of_the_groups_trained_on_and_the_rest_is_counted_by_reason():
+    def unused(*statuses: str) -> list[Rollout]:
+        scores = {"PASS": 1.0, "PARTIAL": 0.2, "FAIL": -0.5, "INFRA": None}
+        return [rollout(status, scores[status], used=False) for status in statuses]
+
+    rollouts = [rollout(), rollout("FAIL", -0.5), *unused("PASS", "PASS"), *unused("FAIL", "FAIL"),
+                *unused("PARTIAL", "INFRA"), *unused("INFRA", "INFRA"), *unused("PASS", "FAIL")]
+    metrics = run_control.rollout_metrics(rollouts, 2)
+    assert (metrics["pass_rate"], metrics["pass_rate_drawn"]) == (0.5, pytest.approx(4 / 9))
+    assert metrics["reward"] == pytest.approx((1.05 - 0.45) / 2)
+    assert metrics["unused_groups"] == {"all right": 1, "all wrong": 2, "other constant": 1, "not needed": 1}
+    assert (metrics["completions"], metrics["statuses"]["PASS"]) == (12, 4)
+    assert run_control.rollout_metrics(rollouts[:2], 2)["unused_groups"] == {}
 
 
 def test_a_group_is_constant_when_only_style_differs():

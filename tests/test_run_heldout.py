@@ -37,6 +37,11 @@ def test_a_gap_between_training_and_heldout_is_said_aloud():
     assert run_heldout.gap_warning(heldout(9, 2), rising) == ""
 
 
+def test_the_gap_is_to_what_was_drawn_and_not_to_what_refills_left():
+    rising = [step(n, pass_rate=0.5, pass_rate_drawn=0.4 if n <= 10 else 0.6) for n in range(1, 21)]
+    assert "rose by 20.0%" in run_heldout.gap_warning(heldout(3, 9, 2), rising)
+
+
 @pytest.mark.parametrize("name", sorted(set(step(1)) - {"step"}))
 @pytest.mark.parametrize("absent", [True, False])
 def test_the_gap_is_measured_on_the_steps_that_have_a_pass_rate(name, absent):

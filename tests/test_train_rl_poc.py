@@ -194,6 +194,11 @@ def test_groups_without_a_signal_give_way_to_others(straight):
     left_out = [record for record in records if not record["used"]]
     assert left_out
     assert all(record["advantage"] == 0 for record in left_out)
+    for step, logged in enumerate(lines(straight / "metrics.jsonl"), 1):
+        used = [record for record in records if record["step"] == step and record["used"]]
+        passes = [record["verdict"]["status"] == "PASS" and not record["truncated"] for record in used]
+        assert logged["pass_rate"] == pytest.approx(sum(passes) / 16)
+        assert 4 * sum(logged["unused_groups"].values()) == sum(record["step"] == step for record in left_out)
     sizes = {sum(record["step"] == step and record["used"] for record in records) for step in range(1, STEPS + 1)}
     assert sizes == {16}
 
