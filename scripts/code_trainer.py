@@ -12,6 +12,7 @@ import time
 import warnings
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import datasets
@@ -19,12 +20,14 @@ import torch
 import transformers
 from accelerate.utils import gather_object
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PrinterCallback, TrainerCallback
+from transformers.trainer_utils import rotate_checkpoints
 from trl import GRPOTrainer
 from trl.trainer.utils import nanstd
 
 import sharding
 from code_tasks import InputError, Task, messages
 from policy_export import saving
+from run_checkpoints import remove_sizes, write_sizes
 from run_control import (
     COMPLETIONS_LOG,
     HELDOUT_LOG,
@@ -33,19 +36,15 @@ from run_control import (
     Rollout,
     RunLog,
     StopSignal,
-    alarms,
-    best_heldout,
-    checks_without_gain,
     completion_records,
     finite,
-    gap_warning,
-    heldout_line,
-    heldout_record,
     is_constant,
-    profile_records,
     rollout_metrics,
     step_line,
 )
+from run_heldout import best_heldout, checks_without_gain, gap_warning, heldout_line, heldout_record
+from run_profile import profile_records
+from run_sentinels import alarms
 from sharding import unsharded
 from vllm_rollouts import push_weights, sampling_ratios
 
@@ -118,8 +117,8 @@ class CodeTrainer(GRPOTrainer):
     It logs every completion and every step, and swaps groups that teach nothing for groups of other `tasks`,
     at most `max_refills` times a step (dynamic sampling, arXiv 2503.14476).
 
-    `reward` is the source of its reward functions. `stop_reason` says after training why it ended early,
-    "" where it did not.
+    `reward` is the source of its reward functions. After training, `stop_reason` says why the run is unfinished, ""
+    where it is not, and `ended` what ended a finished one.
     """
 
     def __init__(self, *, reward: Any, tasks: list[Task], max_refills: int, run_log: RunLog,
@@ -131,7 +130,7 @@ class CodeTrainer(GRPOTrainer):
         self.reward, self.tasks, self.max_refills = reward, tasks, max_refills
         self.run_log = run_log
         self.metrics: list[dict] = []  # the lines of metrics.jsonl
-        self.stop_reason = ""
+        self.stop_reason, self.ended = "", "the last step was made"
         self.seconds = {"generate": 0.0, "reward": 0.0, "update": 0.0}
         self.step_record: dict[str, Any] = {}
         for callback in self.callback_handler.callbacks:
@@ -278,8 +277,18 @@ class CodeTrainer(GRPOTrainer):
         return profile
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
-        with saving(f"checkpoint-{self.state.global_step}", self.args.output_dir):
+        """TRL's checkpoint; only once all of it is written does it count as whole, and do older ones go."""
+        checkpoint = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+        limit, self.args.save_total_limit = self.args.save_total_limit, None
+        with saving(checkpoint.name, self.args.output_dir):
+            if self.accelerator.is_main_process:
+                remove_sizes(checkpoint)
             super()._save_checkpoint(model, trial)
+            self.accelerator.wait_for_everyone()
+            if self.accelerator.is_main_process:
+                write_sizes(checkpoint, self.accelerator.num_processes)
+                rotate_checkpoints(self.args.output_dir, limit, self.state.best_model_checkpoint, use_mtime=True)
+        self.args.save_total_limit = limit
 
 
 def peak_memory_gb() -> float:
@@ -408,7 +417,8 @@ class HeldoutControl(Watch):
             state.best_global_step, state.best_metric = state.global_step, self.history[-1]["pass_rate"]
             control.should_save = True
         if self.patience and checks_without_gain(self.history) >= self.patience:
-            print(f"early stop: no better held-out pass rate in {self.patience} checks", flush=True)
+            self.trainer.ended = f"early stop, no better held-out pass rate in {self.patience} checks"
+            print(self.trainer.ended, flush=True)
             control.should_save = control.should_training_stop = True
 
     def check(self, step: int) -> None:

@@ -180,7 +180,7 @@ def load_parents() -> list[Task]:
 
 
 def read_profile(path: str) -> dict[str, float]:
-    """task_id -> pass rate, from the lines that run_control.profile_records makes."""
+    """task_id -> pass rate, from the lines that run_profile.profile_records makes."""
     try:
         rows = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
         return {str(row["task_id"]): float(row["pass_rate"]) for row in rows}

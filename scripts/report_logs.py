@@ -48,6 +48,10 @@ class Step:
     update_ratio: float | None
     peak_memory_gb: float | None = None
     kl: float | None = None
+    pass_rate_drawn: float | None = None  # with the groups that refills have left out
+    unused_groups: dict[str, int] | None = None  # those, by reason
+    thinking_open: float | None = None
+    judge_none: float | None = None
 
 
 @dataclass(frozen=True)
@@ -160,6 +164,7 @@ class Run:
     integrity: list[IntegrityStep]
     stopped: Stopped | None
     saved: bool  # whether the trained model lies in the folder: it is written after the last step
+    ended: str = ""  # what ended a finished run, as config.json says it
 
     @property
     def last_step(self) -> int:
@@ -193,6 +198,7 @@ def read_run(folder: Path) -> Run:
         integrity=list(read_records(folder / INTEGRITY_LOG, IntegrityStep)),
         stopped=read_object(folder / STOPPED_FILE, Stopped),
         saved=any(folder.glob("*.safetensors")),
+        ended=str(config.get("ended", "")),
     )
 
 

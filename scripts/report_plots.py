@@ -39,6 +39,7 @@ STATUS_COLOURS = {"PASS": "pass", "PARTIAL": "partial", "FAIL": "fail", "INFRA":
 # Kinds of verdict from best to worst, each with a colour of its own
 KIND_COLOURS = {"pass": "pass", "wrong": "partial", "exception": "c1", "syntax": "c2", "no code": "c3", "timeout": "c4",
                 "memory": "c5", "forbidden": "fail", "infra": "infra"}
+UNUSED_COLOURS = {"all right": "pass", "all wrong": "fail", "other constant": "c4", "not needed": "c1"}
 SECONDS_COLOURS = {"generate": "c1", "reward": "c2", "update": "c3"}
 
 
@@ -98,6 +99,7 @@ LINES = (
 STACKS = (
     ("Verdicts", "share of completions (%)", "statuses", STATUS_COLOURS, True),
     ("Kinds of verdict", "share of completions (%)", "kinds", KIND_COLOURS, True),
+    ("Groups left out by refills", "groups", "unused_groups", UNUSED_COLOURS, False),
     ("Time of a step", "seconds", "seconds", SECONDS_COLOURS, False),
 )
 
@@ -148,12 +150,15 @@ def start_at_zero(axes: Any) -> None:
 
 
 def pass_rate_plot(run: Run) -> Plot:
-    """The training pass rate, and the held-out one with its intervals."""
-    training = Curve("training", "c1", percent_of("pass_rate"))
+    """The training pass rate, that of all completions drawn where refills left some out, and the held-out one."""
+    curves = [Curve("training", "c1", percent_of("pass_rate"))]
+    if any(step.unused_groups for step in run.steps):
+        curves.append(Curve("training, with groups left out", "c4", percent_of("pass_rate_drawn")))
     figure, axes = axes_with_labels("step", "pass rate (%)")
-    add_curve(axes, run.steps, training)
-    told = f"training {ends([training.value(step) for step in run.steps])}"
-    legend = [(training.label, training.colour)]
+    for curve, dashes in zip(curves, DASHES, strict=False):
+        add_curve(axes, run.steps, curve, dashes)
+    told = "; ".join(f"{curve.label} {ends([curve.value(step) for step in run.steps])}" for curve in curves)
+    legend = [(curve.label, curve.colour) for curve in curves]
     if run.checks:
         rates = [100 * check.pass_rate for check in run.checks]
         spans = [[100 * max(0.0, check.pass_rate - check.interval[0]) for check in run.checks],
@@ -177,14 +182,15 @@ def stack_plot(steps: Sequence[Any], title: str, unit: str, name: str, colours: 
                shares: bool) -> Plot | None:
     """The numbers by name of a field of the steps, stacked; as shares of their sum where `shares` says so."""
     totals: Counter = Counter()
-    for step in steps:
-        totals.update(getattr(step, name))
+    numbers = [getattr(step, name) or {} for step in steps]
+    for each in numbers:
+        totals.update(each)
     if not totals:
         return None
     known = [each for each in colours if each in totals]
     others = [each for each, _ in totals.most_common() if each not in colours]
     drawn = {**{each: colours[each] for each in known}, **dict(zip(others, SERIES, strict=False))}
-    heights = {each: column(steps, lambda step, each=each: level(getattr(step, name), each, shares)) for each in drawn}
+    heights = {each: column(numbers, lambda step, each=each: level(step, each, shares)) for each in drawn}
     places = column(steps, lambda step: step.step)
     if len(places) == 1:  # an area needs two ends
         places = [places[0] - 0.5, places[0] + 0.5]

@@ -11,7 +11,9 @@ from typing import Any
 
 from eval_statistics import ALPHA, Difference, compare
 from report_logs import Check, Run, Step
-from run_control import alarms, best_heldout, gap_warning, mean, train_rate
+from run_control import mean
+from run_heldout import best_heldout, gap_warning, train_rate
+from run_sentinels import alarms
 
 # The first and the last steps that are compared: a tenth of the run, but enough to have a spread
 SHARE_COMPARED = 10
@@ -39,6 +41,7 @@ def summary(run: Run) -> list[str]:
     """The sentences of the page's head, in order."""
     found = [trained(run), progress(run),
              trend_sentence(run, "training pass rate", lambda step: step.pass_rate, percent, points),
+             drawn_sentence(run),
              trend_sentence(run, "mean reward", lambda step: step.reward, "{:.3f}".format, "{:+.3f}".format),
              heldout_sentence(run), gap_sentence(run), integrity_sentence(run)]
     return [sentence for sentence in found if sentence]
@@ -63,7 +66,7 @@ def progress(run: Run) -> str:
     elif run.saved and run.last_step >= run.max_steps:
         state = f"It is finished: {steps}."
     elif run.saved:
-        state = f"It ended early, after {steps}, and saved its model."
+        state = f"It ended early, after {steps}, and saved its model{': ' * bool(run.ended)}{run.ended}."
     else:
         state = f"It is still going, or was killed: {steps} are logged."
     return f"{state} {made:,} completions were made and executed in {time} of training steps."
@@ -80,6 +83,14 @@ def trend_sentence(run: Run, name: str, value: Callable[[Step], float | None], s
             "t test over steps")
     return (f"The {name} {movement(found.difference, found.p)} from {shown(found.first)} in the first to "
             f"{shown(found.last)} in the last {found.steps} steps ({test}).")
+
+
+def drawn_sentence(run: Run) -> str:
+    """Whether the pass rate rose on the tasks as they came, where refills have left groups out."""
+    if not any(step.unused_groups for step in run.steps):
+        return ""
+    return trend_sentence(run, "pass rate of all completions, those that refills left out among them,",
+                          lambda step: step.pass_rate_drawn, percent, points)
 
 
 def trend(values: Sequence[float]) -> Trend | None:
@@ -188,9 +199,8 @@ def warnings(run: Run) -> list[str]:
 
 
 def metric_records(run: Run) -> list[dict]:
-    """The steps as the sentinels take them; a measure of an update that was not finite counts as none."""
-    return [{**asdict(step), "weights_changed": step.weights_changed or 0.0, "update_ratio": step.update_ratio or 0.0}
-            for step in run.steps]
+    """The steps as the sentinels take them."""
+    return [asdict(step) for step in run.steps]
 
 
 def at_steps(steps: Sequence[int]) -> str:

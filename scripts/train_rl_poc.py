@@ -38,16 +38,9 @@ from model_shape import model_shape
 from plan_memory import MOMENT_BYTES, WEIGHT_BYTES, Machine, Plan, Setting, find_machine, plan, report, summary
 from preflight import check_disk, check_gpus, check_memory, check_model, check_precision
 from rewards import PARTIAL_CREDITS, ExecutionReward, RewardTable
-from run_control import (
-    RunError,
-    RunLog,
-    StopSignal,
-    check_folder,
-    checkpoint_step,
-    constant_share,
-    profile_table,
-    resume_point,
-)
+from run_checkpoints import check_folder, checkpoint_step, resume_point
+from run_control import RunError, RunLog, StopSignal
+from run_profile import constant_share, profile_table
 from sandbox import Sandbox, SandboxError
 from script_constants import InputError, constants, override_constants, run_main
 from training_tasks import failing_tasks, passing_tasks, schedule, short_enough, unseen_tasks
@@ -204,12 +197,13 @@ POSITIVE = frozenset({
     "MAX_PROMPT_LENGTH", "LEARNING_RATE", "MAX_GRAD_NORM", "NUM_ITERATIONS", "HELDOUT_TASKS", "HELDOUT_EVERY",
     "SANDBOX_TIMEOUT", "SANDBOX_MEMORY_MB", "SAVE_STEPS", "JUDGE_TIMEOUT", "JUDGE_BATCH_TIMEOUT", "JUDGE_CONCURRENCY",
 })
-# A run may go on with other values of these; any other constant would make it another run.
+# A run may go on with other values of these; any other constant would make it another run. PROCESSES may name the
+# number that 0 has stood for; a checkpoint of another number is refused.
 FREE_TO_CHANGE = frozenset({
     "OUTPUT_DIR", "MAX_STEPS", "DATA_DIR", "SAVE_STEPS", "SAVE_TOTAL_LIMIT", "REPORT_TO", "RESUME",
     "CPU_THREADS", "SANDBOX_WORKERS", "HELDOUT_PATIENCE", "JUDGE_BASE_URL", "JUDGE_KEY_ENV", "JUDGE_TIMEOUT",
     "JUDGE_BATCH_TIMEOUT", "JUDGE_CONCURRENCY", "EXTRACTION_BASE_URL", "EXTRACTION_KEY_ENV",
-    "PLAN", "PLAN_GPUS", "DRY_RUN", "PROBE_LONGEST", "ALLOW_UNFIT",
+    "PLAN", "PLAN_GPUS", "DRY_RUN", "PROBE_LONGEST", "ALLOW_UNFIT", "PROCESSES",
 })
 
 
@@ -276,7 +270,7 @@ def make_demo_model() -> None:
 def prepare(processes: int, gpus: int, values: dict[str, Any]) -> None:
     """Refuses what cannot run, makes the demo's model where it is missing, and settles the environment."""
     check_constants(processes)
-    check_folder(OUTPUT_DIR, values, FREE_TO_CHANGE, RESUME)
+    check_folder(OUTPUT_DIR, values, FREE_TO_CHANGE, RESUME, processes)
     if MODEL_PATH == DEMO["MODEL_PATH"] and not Path(MODEL_PATH).exists():
         make_demo_model()
     check_model(MODEL_PATH, gpus)
@@ -597,7 +591,7 @@ def run(sandbox: Sandbox, servers: Servers, stop: StopSignal, gpus: int, process
 
     save_policy(trainer, OUTPUT_DIR)
     if trainer.accelerator.is_main_process:
-        trainer.run_log.write_constants(values)
+        trainer.run_log.write_constants(values, trainer.ended)
         write_report()
     print(f"saved    {OUTPUT_DIR}; see whether its reward was earned:\n"
           f"python scripts/reward_integrity.py {OUTPUT_DIR}\n"

@@ -1,4 +1,4 @@
-"""The arithmetic of refills: rows moved between padded batches, advantages of a swapped batch."""
+"""The arithmetic of refills (rows moved between batches, advantages of a swapped batch), and a checkpoint's order."""
 
 from types import SimpleNamespace
 
@@ -7,7 +7,10 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("trl")
 
+from trl import GRPOTrainer  # noqa: E402
+
 from code_trainer import CodeTrainer, constant_groups, copy_rows  # noqa: E402
+from run_checkpoints import checkpoint_fault, write_sizes  # noqa: E402
 from run_control import Rollout  # noqa: E402
 from sandbox import Verdict  # noqa: E402
 
@@ -51,3 +54,29 @@ def test_batch_scaled_advantages_leave_infra_out():
     advantages = CodeTrainer.batch_scaled_advantages(trainer, rollouts)
     spread = (2 / 9) ** 0.5 * (3 / 2) ** 0.5 + 1e-4  # of 1, 0 and 1, with Bessel's correction
     assert advantages.tolist() == pytest.approx([0.5 / spread, -0.5 / spread, 0.0, 0.0])
+
+
+def test_older_checkpoints_go_only_once_the_new_one_is_whole(tmp_path, monkeypatch):
+    older, newer = tmp_path / "checkpoint-4", tmp_path / "checkpoint-8"
+    for checkpoint in (older, newer):  # the newer one was found damaged, and is written again
+        checkpoint.mkdir()
+        write_sizes(checkpoint, 1)
+
+    def save(self, model, trial) -> None:
+        assert checkpoint_fault(newer) and self.args.save_total_limit is None
+        (newer / "model").write_text("weights")
+
+    def wait() -> None:
+        assert checkpoint_fault(newer) and not checkpoint_fault(older)
+        (newer / "rng_state_1.pth").write_text("of another process")
+
+    monkeypatch.setattr(GRPOTrainer, "_save_checkpoint", save)
+    trainer = CodeTrainer.__new__(CodeTrainer)
+    trainer.args = SimpleNamespace(output_dir=str(tmp_path), save_total_limit=1)
+    trainer.state = SimpleNamespace(global_step=8, best_model_checkpoint=None)
+    trainer.accelerator = SimpleNamespace(is_main_process=True, num_processes=2, wait_for_everyone=wait)
+    trainer._save_checkpoint(None, None)
+    assert (older.exists(), trainer.args.save_total_limit) == (False, 1)
+    assert checkpoint_fault(newer) == ""
+    (newer / "rng_state_1.pth").unlink()
+    assert checkpoint_fault(newer) == "no rng_state_1.pth"

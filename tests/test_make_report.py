@@ -329,19 +329,34 @@ def test_training_goes_on_where_the_report_fails(tmp_path, monkeypatch, capfd):
 # What it says
 
 
-@pytest.mark.parametrize("saved, stopped, steps, sentence", [
-    (True, False, 12, "It is finished: 12 of 12 steps."),
-    (True, False, 8, "It ended early, after 8 of 12 steps, and saved its model."),
-    (False, False, 8, "It is still going, or was killed: 8 of 12 steps are logged."),
-    (False, True, 8, "It stopped after 8 of 12 steps: SIGTERM."),
+@pytest.mark.parametrize("saved, stopped, steps, ended, sentence", [
+    (True, False, 12, "the last step was made", "It is finished: 12 of 12 steps."),
+    (True, False, 8, "early: <why>", "It ended early, after 8 of 12 steps, and saved its model: early: <why>."),
+    (True, False, 8, "", "It ended early, after 8 of 12 steps, and saved its model."),
+    (False, False, 8, "", "It is still going, or was killed: 8 of 12 steps are logged."),
+    (False, True, 8, "", "It stopped after 8 of 12 steps: SIGTERM."),
 ])
-def test_progress(tmp_path, saved, stopped, steps, sentence):
-    folder = write_run(tmp_path / "run", steps)
+def test_progress(tmp_path, saved, stopped, steps, ended, sentence):
+    folder = write_run(tmp_path / "run", steps, ended=ended)
     if saved:
         (folder / "model.safetensors").touch()
     if stopped:
         (folder / "STOPPED.json").write_text('{"reason": "SIGTERM", "step": 8}')
     assert progress(read_run(folder)).startswith(sentence)
+
+
+def test_groups_that_refills_left_out_are_shown_where_there_are_any(tmp_path):
+    folder = write_run(tmp_path / "run")
+    bare = read_run(folder)
+    assert "left out" not in " ".join(summary(bare)) + " ".join(plot.title + plot.description for plot in draw(bare))
+    write_lines(folder / "metrics.jsonl", [
+        metrics(n, pass_rate_drawn=0.01 * n, unused_groups={"all wrong": 3} if n > 6 else {}) for n in range(1, 13)])
+    run = read_run(folder)
+    plots = {plot.title: plot for plot in draw(run)}
+    assert plots["Groups left out by refills"].legend == (("all wrong", "fail"),)
+    assert "with groups left out from 1 to 12" in plots["Pass rate"].description
+    assert "The pass rate of all completions, those that refills left out among them, rose from 3.0 % " \
+        in " ".join(summary(run))
 
 
 def test_trend_is_welchs_test():

@@ -19,7 +19,8 @@ from judge_report import measure_injections, measure_samples, read_injections, r
 from judge_rubric import WORTHLESS, Judgement
 from llm_client import Endpoint, LlmClient
 from reward_llm_judge import Judge, JudgeReward, JudgeScale
-from run_control import Rollout, alarms, is_constant, rollout_metrics
+from run_control import Rollout, is_constant, rollout_metrics
+from run_sentinels import alarms
 from sandbox import Verdict
 from scripted_server import Fault, ScriptedServer
 from test_train_rl_poc import PROGRAMS, environment, lines, make_model

@@ -11,7 +11,8 @@ from code_tasks import Task, extract_code, thinking_state, with_opened_thinking
 from conftest import SCRIPTS
 from random_model import write_model, write_tasks
 from rewards import ExecutionReward, RewardTable
-from run_control import alarms, rollout_metrics
+from run_control import rollout_metrics
+from run_sentinels import alarms
 from sandbox import Sandbox
 from test_train_rl_poc import environment, lines
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -164,7 +165,7 @@ def test_a_run_writes_a_model_that_knows_its_constants(straight):
 
     config = json.loads((straight / "config.json").read_text())
     assert (config["MAX_STEPS"], config["LEARNING_RATE"], config["SCALE_REWARDS"]) == (STEPS, 0.03, "none")
-    assert config["hidden_size"] == 16
+    assert (config["hidden_size"], config["ended"]) == (16, "the last step was made")
     model = AutoModelForCausalLM.from_pretrained(straight)
     assert set(model.generation_config.eos_token_id) == {0, 2}  # both ends of a completion
     assert AutoTokenizer.from_pretrained(straight).chat_template == TEMPLATE
@@ -193,6 +194,11 @@ def test_groups_without_a_signal_give_way_to_others(straight):
     left_out = [record for record in records if not record["used"]]
     assert left_out
     assert all(record["advantage"] == 0 for record in left_out)
+    for step, logged in enumerate(lines(straight / "metrics.jsonl"), 1):
+        used = [record for record in records if record["step"] == step and record["used"]]
+        passes = [record["verdict"]["status"] == "PASS" and not record["truncated"] for record in used]
+        assert logged["pass_rate"] == pytest.approx(sum(passes) / 16)
+        assert 4 * sum(logged["unused_groups"].values()) == sum(record["step"] == step for record in left_out)
     sizes = {sum(record["step"] == step and record["used"] for record in records) for step in range(1, STEPS + 1)}
     assert sizes == {16}
 
@@ -248,9 +254,33 @@ def test_a_killed_run_goes_on_from_the_newest_whole_checkpoint(workplace, straig
 
     done = run(workplace, "killed")
     assert done.returncode == 0, done.stderr
-    assert "killed/checkpoint-8 is not whole (optimizer.pt is cut short)" in done.stdout
+    assert "killed/checkpoint-8 is not whole (optimizer.pt has " in done.stdout
     assert "resume   killed/checkpoint-4" in done.stdout
     assert outcome(folder) == outcome(straight)
+
+
+def test_a_run_killed_before_its_first_checkpoint_starts_over(workplace, straight):
+    code, text = stop_after(workplace, "early", 2, signal.SIGKILL)
+    assert code == -signal.SIGKILL, text
+    done = run(workplace, "early")
+    assert done.returncode == 0, done.stderr
+    assert "restart  early from step 0" in done.stdout
+    assert outcome(workplace / "early") == outcome(straight)
+
+
+def test_what_cannot_go_on_is_refused_and_keeps_its_logs(workplace, straight):
+    kept = (straight / "metrics.jsonl").read_bytes()
+    copy = workplace / "broken"
+    shutil.copytree(straight, copy)
+    done = run(workplace, "broken", "--processes", "2")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "a run of 1 process(es), and this start has 2; go on with --processes 1" in done.stderr
+    for checkpoint in copy.glob("checkpoint-*"):
+        (checkpoint / "optimizer.pt").unlink()
+    done = run(workplace, "broken")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert f"{STEPS} logged steps and no whole checkpoint" in done.stderr
+    assert (copy / "metrics.jsonl").read_bytes() == kept
 
 
 def test_a_full_disk_ends_the_run_and_it_goes_on(workplace, straight):
@@ -270,6 +300,17 @@ def test_another_run_is_not_written_over(workplace, straight):
     done = run(workplace, "straight", "--learning-rate", "0.1")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "LEARNING_RATE 0.03 -> 0.1" in done.stderr
+
+
+def test_an_early_stop_is_a_finished_run_that_says_why(workplace):
+    done = run(workplace, "patient", "--learning-rate", "1e-12", "--heldout-every", "1", "--heldout-patience", "2")
+    assert done.returncode == 0, done.stderr
+    why = "early stop, no better held-out pass rate in 2 checks"
+    assert f"\n{why}\n" in done.stdout
+    assert json.loads((workplace / "patient" / "config.json").read_text())["ended"] == why
+    assert not (workplace / "patient" / "STOPPED.json").exists()
+    assert f"It ended early, after 2 of {STEPS} steps, and saved its model: {why}." \
+        in (workplace / "patient" / "report.html").read_text(encoding="utf-8")
 
 
 def test_other_objectives_run(workplace):
