@@ -15,12 +15,13 @@ Inputs:  MODEL_PATH; MBPP and HumanEval from the hub or DATA_DIR; task files (TR
 Outputs: OUTPUT_DIR with the model and tokenizer, config.json (every constant, beside the model's own keys),
          tasks.jsonl, metrics.jsonl (a line a step), completions.jsonl (a line a completion),
          heldout.jsonl (a line a check), checkpoint-*, STOPPED.json (only while a run is unfinished),
-         report.html (make_report.py writes it at the end, and at any time before).
+         report.html (make_report.py writes it at the end, and at any time before), README.md (model_card.py).
 Exit:    0 trained; 1 stopped by a fault; 2 bad input; 128 + n stopped by signal n, with a checkpoint.
 """
 
 import os
 import random
+import shlex
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -585,10 +586,11 @@ def train(trainer: Any, checkpoint: Path | None, stop: StopSignal) -> None:
 
 
 def write_report() -> None:
-    """Runs make_report.py on the run's logs; the run is worth no less where that fails."""
-    command = [sys.executable, str(Path(__file__).with_name("make_report.py")), OUTPUT_DIR]
-    if subprocess.run(command, check=False).returncode:
-        print(f"warning: no report was written; try again with\npython scripts/make_report.py {OUTPUT_DIR}", flush=True)
+    """Runs make_report.py and model_card.py on the run's logs; the run is worth no less where one fails."""
+    for name in ("make_report.py", "model_card.py"):
+        command = [sys.executable, str(Path(__file__).with_name(name)), OUTPUT_DIR]
+        if subprocess.run(command, check=False).returncode:
+            print(f"warning: {name} failed; try again with\npython scripts/{name} {shlex.quote(OUTPUT_DIR)}", flush=True)
 
 
 def main() -> None:
@@ -647,9 +649,9 @@ def run(sandbox: Sandbox, servers: Servers, stop: StopSignal, gpus: int, process
         trainer.run_log.write_constants(values)
         write_report()
     print(f"saved    {OUTPUT_DIR}; see whether its reward was earned:\n"
-          f"python scripts/reward_integrity.py {OUTPUT_DIR}\n"
+          f"python scripts/reward_integrity.py {shlex.quote(OUTPUT_DIR)}\n"
           "and compare it with the model that it came from:\n"
-          f"python scripts/evaluate_models.py --models {MODEL_PATH} {OUTPUT_DIR}")
+          f"python scripts/evaluate_models.py --models {shlex.join([MODEL_PATH, OUTPUT_DIR])}")
 
 
 if __name__ == "__main__":
