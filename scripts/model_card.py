@@ -120,7 +120,8 @@ def reward_sentences(run: Run) -> str:
              "both": " An LLM judge's score was added with a weight of its own."}.get(kind, "")
     return (f"A completion earns {value('REWARD_PASS')} where its code passes every test, {value('REWARD_PARTIAL')} "
             f"where it runs and a test fails, {value('REWARD_FAIL')} where it does not run, and "
-            f"{value('QUALITY_BONUS')} for each of a docstring, short lines, a short response and type hints ({style}). The tests never entered "
+            f"{value('QUALITY_BONUS')} for each of a docstring, short lines, a short response and type hints "
+            f"({style}). The tests never entered "
             f"the process that ran the code, unless a verdict is logged as \"shared\".{judge}")
 
 
@@ -143,8 +144,8 @@ def unseen(run: Run) -> str:
     if not run.checks:
         return "Unseen: no held-out tasks were watched."
     source = last_part(run.constants.get("HELDOUT", ""))
-    return (f"Unseen: {len(run.checks[0].statuses)} tasks of {source} that are not among those; they were measured during "
-            "training and never trained on.")
+    return (f"Unseen: {len(run.checks[0].statuses)} tasks of {source} that are not among those; they were measured "
+            "during training and never trained on.")
 
 
 def heldout(run: Run) -> str:

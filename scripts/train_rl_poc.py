@@ -47,6 +47,7 @@ from run_control import (
     check_folder,
     checkpoint_step,
     constant_share,
+    hold_folder,
     profile_table,
     resume_point,
 )
@@ -590,7 +591,7 @@ def write_report() -> None:
     for name in ("make_report.py", "model_card.py"):
         command = [sys.executable, str(Path(__file__).with_name(name)), OUTPUT_DIR]
         if subprocess.run(command, check=False).returncode:
-            print(f"warning: {name} failed; try again with\npython scripts/{name} {shlex.quote(OUTPUT_DIR)}", flush=True)
+            print(f"warning: {name} failed; try again:\npython scripts/{name} {shlex.quote(OUTPUT_DIR)}", flush=True)
 
 
 def main() -> None:
@@ -614,6 +615,8 @@ def main() -> None:
 def run(sandbox: Sandbox, servers: Servers, stop: StopSignal, gpus: int, processes: int,
         values: dict[str, Any]) -> None:
     """Loads, trains, saves, and prints the next command."""
+    if os.environ.get("RANK", "0") == "0" and not DRY_RUN:
+        hold_folder(OUTPUT_DIR)
     tasks = training_tasks(sandbox)
     heldout = heldout_tasks(tasks, sandbox)
 

@@ -17,6 +17,7 @@ from conftest import ROOT, SCRIPTS
 # What each helper may import of its neighbours. A helper is imported by scripts and by helpers above it.
 HELPERS = {
     "script_constants": set(),
+    "progress": set(),
     "llm_client": {"script_constants"},
     "evalplus_tests": set(),
     "code_tasks": {"evalplus_tests", "script_constants"},

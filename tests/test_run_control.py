@@ -13,7 +13,7 @@ import pytest
 
 import run_control
 from code_tasks import InputError
-from run_control import Rollout, RunError, RunLog
+from run_control import Rollout, RunError, RunLog, hold_folder
 from sandbox import Verdict
 
 SCRIPTS = Path(run_control.__file__).parent
@@ -270,3 +270,17 @@ def test_what_should_be_known_is_said_once(sick, words, after):
 def test_a_step_without_gradient_or_learning_rate_may_leave_the_weights():
     for still in ({"grad_norm": 0.0}, {"learning_rate": 0.0}):
         assert run_control.alarms([step(n, weights_changed=0.0, **still) for n in range(1, 9)]) == []
+
+
+def test_folder_is_held_until_its_process_ends(tmp_path):
+    program = (f"import sys; sys.path.insert(0, {str(SCRIPTS)!r}); import run_control; "
+               f"run_control.hold_folder({str(tmp_path / 'run')!r}); print('held', flush=True); sys.stdin.read()")
+    first = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert first.stdout.readline() == b"held\n"
+        with pytest.raises(InputError, match="in use by another run"):
+            hold_folder(str(tmp_path / "run"))
+    finally:
+        first.kill()  # as hard as it gets
+        first.communicate()
+    hold_folder(str(tmp_path / "run"))
