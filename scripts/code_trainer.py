@@ -277,6 +277,9 @@ class CodeTrainer(GRPOTrainer):
                 self.run_log.append(PROFILE_LOG, profile)
         return profile
 
+    def create_model_card(self, *_: Any, **__: Any) -> None:
+        """None with every checkpoint: model_card.py writes it at the end, from the run's logs."""
+
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
         with saving(f"checkpoint-{self.state.global_step}", self.args.output_dir):
             super()._save_checkpoint(model, trial)

@@ -72,7 +72,8 @@ def test_work_into_a_closed_pipe_ends_with_one_line():
 
 def test_what_was_changed_stands_above_the_error():
     words = [sys.executable, str(SCRIPTS / "make_report.py"), "nowhere"]
-    done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, env=buffered)
     assert done.returncode == 2
     assert [line.split(":")[0] for line in done.stdout.splitlines()] == ["changed", "error"]
 
@@ -93,3 +94,14 @@ def test_folder_behind_a_closed_one_is_refused(tmp_path, monkeypatch):
         monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != closed)
     with pytest.raises(InputError, match="closed is no writable folder"):
         check_writable("OUTPUT_DIR", str(closed / "run"))
+
+
+def test_sandbox_whose_verdicts_nobody_reads_ends_with_one_line():
+    reader, writer = os.pipe()
+    os.close(reader)
+    program = b'{"task_id": "a", "code": "def f(): return 1", "test": "assert f() == 1"}\n'
+    done = subprocess.run([sys.executable, str(SCRIPTS / "sandbox.py"), "--workers", "1"], input=program * 3,
+                          stdout=writer, stderr=subprocess.PIPE, timeout=60)
+    os.close(writer)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[1:] == [b"sandbox.py: nobody reads the verdicts any more, so it ended here"]
