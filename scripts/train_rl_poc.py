@@ -615,8 +615,6 @@ def main() -> None:
 def run(sandbox: Sandbox, servers: Servers, stop: StopSignal, gpus: int, processes: int,
         values: dict[str, Any]) -> None:
     """Loads, trains, saves, and prints the next command."""
-    if os.environ.get("RANK", "0") == "0" and not DRY_RUN:
-        hold_folder(OUTPUT_DIR)
     tasks = training_tasks(sandbox)
     heldout = heldout_tasks(tasks, sandbox)
 
@@ -629,6 +627,8 @@ def run(sandbox: Sandbox, servers: Servers, stop: StopSignal, gpus: int, process
     tasks = short_enough(tasks, lengths)
     describe(tasks, lengths, heldout, sandbox, gpus, processes)
 
+    if os.environ.get("RANK", "0") == "0" and not DRY_RUN:
+        hold_folder(OUTPUT_DIR)  # from here on the run writes
     checkpoint = None if DRY_RUN else resume_point(OUTPUT_DIR, processes)
     probe = memory_probe(processes, gpus)
     trainer = build_trainer(tasks, [] if DRY_RUN else heldout, tokenizer, sandbox, servers, stop, gpus,
