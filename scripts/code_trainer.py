@@ -276,6 +276,9 @@ class CodeTrainer(GRPOTrainer):
                 self.run_log.append(PROFILE_LOG, profile)
         return profile
 
+    def create_model_card(self, *_: Any, **__: Any) -> None:
+        """None with every checkpoint: model_card.py writes it at the end, from the run's logs."""
+
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
         """TRL's checkpoint; only once all of it is written does it count as whole, and do older ones go."""
         checkpoint = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"

@@ -17,6 +17,7 @@ Exit:    0 written; 1 nothing was kept, or the server was lost; 2 bad input.
 
 import datetime
 import json
+import shlex
 import sys
 import time
 from collections import Counter
@@ -26,6 +27,7 @@ from pathlib import Path
 
 from code_tasks import BENCHMARKS, Task, load_benchmark, messages, read_task_file, write_records, write_task_file
 from llm_client import Answer, Endpoint, LlmClient, ServerLost, read_key
+from progress import progress_bar
 from sandbox import Sandbox, SandboxError
 from script_constants import InputError, override_constants, run_main
 from synthetic_answers import AnswerError, Candidate, read_candidate
@@ -252,10 +254,9 @@ def ask_missing(questions: Sequence[Question], answers: Ledger[StoredAnswer]) ->
     if not missing:
         return {}
 
-    from tqdm import tqdm
-
     failed: dict[str, str] = {}
-    with LlmClient(server) as client, tqdm(total=len(missing), desc=f"asking {server.model}", unit="answer") as bar:
+    with LlmClient(server) as client, \
+            progress_bar(total=len(missing), desc=f"asking {server.model}", unit="answer") as bar:
         client.check()
 
         def on_answer(number: int, answer: Answer) -> None:
@@ -286,14 +287,12 @@ def today() -> str:
 
 def verify(candidates: Sequence[Candidate], checks: Ledger[Check], sandbox: Sandbox) -> list[Check]:
     """A check of each candidate; those that the ledger has are not run again."""
-    from tqdm import tqdm
-
     rules = Rules(MUTANTS, MIN_MUTANTS_KILLED, ALLOW_SHARED_TESTS)
     limits = [SANDBOX_TIMEOUT, SANDBOX_MEMORY_MB, *asdict(rules).values()]
     keys = [digest(asdict(candidate.task), limits) for candidate in candidates]
     tasks = {key: candidate.task for key, candidate in zip(keys, candidates, strict=True)}
     missing, results, started = [key for key in tasks if key not in checks.records], dict(checks.records), time.time()
-    with tqdm(total=len(missing), desc="verifying", unit="task", disable=not missing) as bar:
+    with progress_bar(total=len(missing), desc="verifying", unit="task", disable=not missing) as bar:
         for batch in chunks(missing, BATCH):
             for key, check in zip(batch, check_tasks([tasks[key] for key in batch], sandbox, rules), strict=True):
                 results[key] = check
@@ -358,7 +357,7 @@ def save(kept: Sequence[Candidate]) -> None:
         return
     write_task_file(OUTPUT, (candidate.task for candidate in kept))
     print(f"saved    {len(kept)} tasks in {OUTPUT}; train on them:\n"
-          f"python scripts/train_rl_poc.py --no-benchmark-tasks --train-files {OUTPUT}")
+          f"python scripts/train_rl_poc.py --no-benchmark-tasks --train-files {shlex.quote(OUTPUT)}")
 
 
 def trajectory(candidate: Candidate) -> dict:

@@ -36,7 +36,7 @@ read_arguments() {
         shift 2
     done
     [[ $seed =~ ^[0-9]+$ ]] || refuse "--seed is '$seed': give a whole number"
-    mkdir -p "$output_dir" || refuse "cannot make the folder $output_dir: give another --output-dir"
+    mkdir -p "$output_dir" 2>/dev/null || refuse "cannot make the folder $output_dir: give another --output-dir"
     output_dir=$(cd "$output_dir" && pwd)
 }
 
@@ -93,7 +93,7 @@ print_summary() {
 main() {
     read_arguments "$@"
     times=$output_dir/stages.txt    # a line a stage: name, wall, user and system seconds
-    : >"$times"
+    : 2>/dev/null >"$times" || refuse "cannot write into $output_dir: give another --output-dir"
     trap : INT    # a stage ends itself; run_stage then sees why
     trap 'terminated=143' TERM    # and no other begins, also where the stage itself got no signal
 

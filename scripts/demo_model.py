@@ -21,6 +21,7 @@ from pathlib import Path
 
 import task_templates
 from code_tasks import InputError, check_writable, constants, override_constants, run_main, write_task_file
+from progress import progress_bar
 
 OUTPUT_DIR = "./demo"
 INIT_FROM = ""          # model to train further, at the schedule's last learning rate; "": from scratch
@@ -200,12 +201,11 @@ def encode(tokenizer, conversations: list[list[dict[str, str]]]) -> list[tuple[l
 def train(model, examples: list[tuple[list[int], int]], pad_id: int) -> float:
     """One pass over the examples; returns the mean loss of the last ten steps, in nats a token."""
     import torch
-    from tqdm import tqdm
 
     optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, ADAM_BETA2), weight_decay=0.01)
     losses = []
     model.train()
-    progress = tqdm(batches(examples), total=MAX_STEPS, desc="SFT", unit="step")
+    progress = progress_bar(iterable=batches(examples), total=MAX_STEPS, desc="SFT", unit="step")
     for step, batch in enumerate(progress):
         optimizer.param_groups[0]["lr"] = learning_rate(step)
         loss = completion_loss(model, batch, pad_id)

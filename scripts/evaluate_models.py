@@ -20,7 +20,6 @@ must be a folder that they share.
 
 import os
 import random
-import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -41,6 +40,7 @@ from eval_subjects import CONTROLS, Control, SampleFile, Subject, describe_sampl
 from gpus import use_gpus, visible_gpus
 from launch import is_launched, relaunch_under_accelerate
 from llm_client import Endpoint, LlmClient
+from progress import progress_bar
 from sandbox import Sandbox, SandboxError
 from script_constants import check_writable
 
@@ -378,12 +378,9 @@ def usable_records(subject: Subject, file: RecordFile, prints: Mapping[tuple, st
 
 
 def progress(subject: Subject, benchmark: Benchmark, mode: str, batches: list, session: Session):
-    """The bar of an evaluation; rarely redrawn where nobody watches."""
-    from tqdm import tqdm
-
-    watched = sys.stderr.isatty()
-    return tqdm(total=sum(map(len, batches)), desc=f"{subject.name} on {benchmark.name}, {mode}", unit="task",
-                disable=session.rank > 0, mininterval=0.2 if watched else 30, dynamic_ncols=watched)
+    """The bar of an evaluation, which one process shows for all."""
+    return progress_bar(total=sum(map(len, batches)), desc=f"{subject.name} on {benchmark.name}, {mode}", unit="task",
+                        disable=session.rank > 0)
 
 
 def write_results(scores: list[Score], calibrations: list[Calibration]) -> None:

@@ -22,6 +22,7 @@ import ast
 import json
 import os
 import random
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -182,6 +183,10 @@ def flag_records(steps: dict[int, dict[tuple[str, str], Pass]], looks: dict[tupl
 def print_report(counts: list[StepCount], flags: list[dict]) -> None:
     """The rate over time, the worst tasks, and where to read on."""
     periods = [part for part in split(counts) if part]
+    if not periods:
+        print("no completion of the run has passed yet: there is nothing to look at again\n"
+              "next: give the same command once the training pass rate is above 0")
+        return
     print("| steps | checked | flagged | rate | reasons |\n|---|---|---|---|---|")
     for part in periods:
         checked, flagged = sum(one.checked for one in part), sum(one.flagged for one in part)
@@ -198,7 +203,8 @@ def print_report(counts: list[StepCount], flags: list[dict]) -> None:
     worst = Counter(flag["task_id"] for flag in flags).most_common(WORST_TASKS)
     if worst:
         print("worst tasks:", ", ".join(f"{task_id} ({number})" for task_id, number in worst))
-    print(f"next: python scripts/make_report.py {RUN_DIR}" + (f"; read {Path(RUN_DIR) / FLAGS_FILE}" if flags else ""))
+    print(f"next: python scripts/make_report.py {shlex.quote(RUN_DIR)}" +
+          (f"; read {Path(RUN_DIR) / FLAGS_FILE}" if flags else ""))
 
 
 def split(counts: list[StepCount]) -> list[list[StepCount]]:

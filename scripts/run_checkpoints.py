@@ -6,6 +6,7 @@ Inputs:  OUTPUT_DIR with config.json, metrics.jsonl and checkpoint-*.
 Outputs: checkpoint-*/sizes.json, which makes a checkpoint whole; the logs, cut to the step that the run goes on from.
 """
 
+import fcntl
 import json
 import os
 import re
@@ -76,6 +77,21 @@ def check_earlier_part(folder: str, values: Mapping[str, Any], free: Iterable[st
     if changed:
         raise InputError(f"OUTPUT_DIR {folder} holds a run with other constants ({', '.join(changed)}); "
                          "give another folder, or the same constants")
+
+
+def hold_folder(folder: str) -> None:
+    """Keeps other runs out of a folder until this process ends, however it ends; raises InputError where one is in it.
+
+    A file system without such locks holds nothing.
+    """
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)  # never closed: the lock goes with the process
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise InputError(f"OUTPUT_DIR {folder} is in use by another run; wait for its end, or give another") from None
+    except OSError:
+        os.close(handle)
 
 
 def resume_point(folder: str, processes: int) -> Path | None:

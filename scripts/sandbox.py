@@ -387,6 +387,10 @@ def main() -> int:
     except KeyboardInterrupt:
         print("sandbox.py: stopped; the verdicts so far are whole", file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python flushes it once more at its end
+        print("sandbox.py: nobody reads the verdicts any more, so it ended here", file=sys.stderr)
+        return 1
     return 1 if malformed else 0
 
 

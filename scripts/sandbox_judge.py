@@ -93,7 +93,8 @@ def main() -> None:
         values.write_frame(setup.caller, json.dumps({"walls": zygote.walls}).encode())
         serve(setup.caller, Judge(setup, zygote, output))
     except (CallerGone, EOFError, ConnectionError):
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        with contextlib.suppress(CallerGone):  # where the signal comes only now
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if zygote:
             zygote.close()
         remove_empty_folders(os.path.dirname(setup.scratch))

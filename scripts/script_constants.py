@@ -10,10 +10,12 @@ Input: a script's own source and command line. Output: its globals changed; `cha
 
 import ast
 import difflib
+import errno
 import io
 import os
 import re
 import shlex
+import signal
 import sys
 import textwrap
 import tokenize
@@ -31,6 +33,7 @@ HELP_WIDTH = 110  # characters
 HELP_INDENT = " " * 6
 
 TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 SCALARS = (bool, int, float, str, type(None))
 SECRET = re.compile(r"(^|_)(API_KEY|TOKEN|SECRET|PASSWORD)(_|$)")
 
@@ -40,14 +43,31 @@ class InputError(Exception):
 
 
 def run_main(main: Callable[[], None]) -> None:
-    """Runs a script's main; bad input becomes one line on stderr and exit 2, Ctrl-C exit 130."""
+    """Runs a script's main; bad input and a missing library become one line on stderr and exit 2, Ctrl-C exit 130.
+
+    A full disk and an output that nobody reads any more (`| head -1`) become one line and exit 1.
+    """
     try:
         main()
+        sys.stdout.flush()
     except InputError as error:
         exit_with(error)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+    except ModuleNotFoundError as error:
+        if Path(__file__).with_name(f"{error.name}.py").exists():
+            raise
+        exit_with(InputError(f"{sys.executable} has no module {error.name!r}: activate the environment that has "
+                             "requirements.txt installed, or pip install -r requirements.txt"))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python flushes it once more at its end
+        sys.exit("error: nobody reads standard output any more, so it ended here")
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        sys.exit(f"error: {where}{error.strerror}: free some, and start the same command again")
 
 
 def exit_with(error: InputError) -> None:
@@ -68,7 +88,7 @@ def require_python() -> None:
 def check_writable(name: str, folder: str) -> None:
     """Raises InputError where the folder that a constant names, which need not exist yet, cannot be written."""
     directory = Path(folder).resolve()
-    existing = next(path for path in (directory, *directory.parents) if path.exists())
+    existing = next(path for path in (directory, *directory.parents) if os.path.exists(path))  # no rights: False
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         raise InputError(f"{name} {folder}: {existing} is no writable folder; give another")
 
@@ -110,6 +130,7 @@ def override_constants(namespace: dict, argv: list[str] | None = None, positiona
         require_python()
         table = read_constants(namespace)
         if {"-h", "--help"} & set(words):
+            signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends it without a word, like other commands
             print(help_text(namespace, table))
             sys.exit(0)
         changed = {**environment_values(table), **flag_values(words, table, namespace, positional)}
@@ -121,7 +142,7 @@ def override_constants(namespace: dict, argv: list[str] | None = None, positiona
     shown = [f"{name} = {'***' if name in secrets else repr(value)} ({origin})"
              for name, (value, origin) in changed.items()]
     if shown and os.environ.get("RANK", "0") == "0" and RELAUNCHED not in os.environ:  # once for all processes
-        print("changed:", ", ".join(shown))
+        print("changed:", ", ".join(shown), flush=True)  # above what stderr says of them
 
 
 def constants(namespace: dict) -> dict:

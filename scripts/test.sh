@@ -19,7 +19,10 @@ fresh_environment() {
         exit 2
     }
     echo "test.sh: making a fresh environment in $venv" >&2
-    "$base" -m venv --clear "$venv"
+    "$base" -m venv --clear "$venv" || {
+        echo "error: no environment in $venv; name an interpreter that has requirements-test.txt: TEST_PYTHON=..." >&2
+        exit 2
+    }
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r requirements-test.txt
     python=$venv/bin/python
 }
@@ -28,7 +31,7 @@ if [[ ${TEST_PYTHON:-} ]]; then python=$TEST_PYTHON; else fresh_environment; fi
 
 # One thread a process: two that spin take longer than one where the machine is busy.
 export OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1 TRL_EXPERIMENTAL_SILENCE=1
-"$python" -m ruff check scripts tests benchmarks
+"$python" -m ruff check --no-cache scripts tests benchmarks
 if (($#)); then exec "$python" -m pytest -q --durations=15 "$@"; fi
 
 # The hostile programs mostly wait for their time limits: they run beside everything else, and are printed after it.

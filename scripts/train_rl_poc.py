@@ -15,11 +15,12 @@ Inputs:  MODEL_PATH; MBPP and HumanEval from the hub or DATA_DIR; task files (TR
 Outputs: OUTPUT_DIR with the model and tokenizer, config.json (every constant, beside the model's own keys),
          tasks.jsonl, metrics.jsonl (a line a step), completions.jsonl (a line a completion),
          heldout.jsonl (a line a check), checkpoint-*, STOPPED.json (only while a run is unfinished),
-         report.html (make_report.py writes it at the end, and at any time before).
+         report.html (make_report.py writes it at the end, and at any time before), README.md (model_card.py).
 Exit:    0 trained; 1 stopped by a fault; 2 bad input; 128 + n stopped by signal n, with a checkpoint.
 """
 
 import os
+import shlex
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -38,7 +39,7 @@ from model_shape import model_shape
 from plan_memory import MOMENT_BYTES, WEIGHT_BYTES, Machine, Plan, Setting, find_machine, plan, report, summary
 from preflight import check_disk, check_gpus, check_memory, check_model, check_precision
 from rewards import PARTIAL_CREDITS, ExecutionReward, RewardTable
-from run_checkpoints import check_folder, checkpoint_step, resume_point
+from run_checkpoints import check_folder, checkpoint_step, hold_folder, resume_point
 from run_control import RunError, RunLog, StopSignal
 from run_profile import constant_share, profile_table
 from sandbox import Sandbox, SandboxError
@@ -533,10 +534,11 @@ def train(trainer: Any, checkpoint: Path | None, stop: StopSignal) -> None:
 
 
 def write_report() -> None:
-    """Runs make_report.py on the run's logs; the run is worth no less where that fails."""
-    command = [sys.executable, str(Path(__file__).with_name("make_report.py")), OUTPUT_DIR]
-    if subprocess.run(command, check=False).returncode:
-        print(f"warning: no report was written; try again with\npython scripts/make_report.py {OUTPUT_DIR}", flush=True)
+    """Runs make_report.py and model_card.py on the run's logs; the run is worth no less where one fails."""
+    for name in ("make_report.py", "model_card.py"):
+        command = [sys.executable, str(Path(__file__).with_name(name)), OUTPUT_DIR]
+        if subprocess.run(command, check=False).returncode:
+            print(f"warning: {name} failed; try again:\npython scripts/{name} {shlex.quote(OUTPUT_DIR)}", flush=True)
 
 
 def main() -> None:
@@ -571,6 +573,8 @@ def run(sandbox: Sandbox, servers: Servers, stop: StopSignal, gpus: int, process
     tasks = short_enough(tasks, lengths, MAX_PROMPT_LENGTH)
     describe(tasks, lengths, heldout, sandbox, gpus, processes)
 
+    if os.environ.get("RANK", "0") == "0" and not DRY_RUN:
+        hold_folder(OUTPUT_DIR)  # from here on the run writes
     checkpoint = None if DRY_RUN else resume_point(OUTPUT_DIR, processes)
     probe = memory_probe(processes, gpus)
     trainer = build_trainer(tasks, [] if DRY_RUN else heldout, tokenizer, sandbox, servers, stop, gpus,
@@ -594,9 +598,9 @@ def run(sandbox: Sandbox, servers: Servers, stop: StopSignal, gpus: int, process
         trainer.run_log.write_constants(values, trainer.ended)
         write_report()
     print(f"saved    {OUTPUT_DIR}; see whether its reward was earned:\n"
-          f"python scripts/reward_integrity.py {OUTPUT_DIR}\n"
+          f"python scripts/reward_integrity.py {shlex.quote(OUTPUT_DIR)}\n"
           "and compare it with the model that it came from:\n"
-          f"python scripts/evaluate_models.py --models {MODEL_PATH} {OUTPUT_DIR}")
+          f"python scripts/evaluate_models.py --models {shlex.join([MODEL_PATH, OUTPUT_DIR])}")
 
 
 if __name__ == "__main__":

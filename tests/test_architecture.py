@@ -17,6 +17,7 @@ from conftest import ROOT, SCRIPTS
 # What each helper may import of its neighbours. A helper is imported by scripts and by helpers above it.
 HELPERS = {
     "script_constants": set(),
+    "progress": set(),
     "llm_client": {"script_constants"},
     "evalplus_tests": set(),
     "code_tasks": {"evalplus_tests", "script_constants"},
@@ -82,7 +83,8 @@ HELPERS = {
     "memory_probe": {"code_trainer", "run_control"},
 }
 # What people start. A script imports helpers and nobody imports it.
-COMMANDS = {"train_rl_poc", "evaluate_models", "create_synthetic_data", "make_report", "demo_model", "reward_integrity"}
+COMMANDS = {"train_rl_poc", "evaluate_models", "create_synthetic_data", "make_report", "model_card", "demo_model",
+            "reward_integrity"}
 # Helpers that scripts import inside functions only: they are heavy, or belong to one choice of a run.
 LATE = {"code_trainer", "memory_probe", "policy_export", "reward_llm_judge", "sharding"}
 HEAVY = {"torch", "trl", "transformers", "datasets", "numpy", "scipy", "matplotlib", "accelerate", "peft", "tqdm",

@@ -19,6 +19,7 @@ from code_tasks import (
     constants,
     entry_point_of,
     extract_code,
+    hub_is_out_of_reach,
     load_benchmark,
     load_training_tasks,
     messages,
@@ -622,3 +623,15 @@ def test_old_python_is_told_what_to_use(monkeypatch):
     monkeypatch.setattr(sys, "version_info", (3, 10, 1, "final", 0))
     with pytest.raises(InputError, match=r"Python >= 3\.11 needed, found 3\.10: use python3\.11"):
         require_python()
+
+
+def test_hub_that_nobody_can_look_up_is_not_asked_again_and_again(monkeypatch):
+    def no_name(*_):
+        raise OSError("Temporary failure in name resolution")
+
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("socket.getaddrinfo", no_name)
+    assert hub_is_out_of_reach()
+    monkeypatch.setenv("https_proxy", "http://proxy:3128")  # it has the names
+    assert not hub_is_out_of_reach()

@@ -2,12 +2,15 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 import run_checkpoints
 from code_tasks import InputError
+from conftest import SCRIPTS
 from run_control import RunLog
 
 
@@ -150,3 +153,17 @@ def test_a_run_killed_before_its_first_checkpoint_was_whole_starts_over_and_says
 def test_a_new_run_says_nothing(tmp_path, capsys):
     assert run_checkpoints.resume_point(str(tmp_path), 1) is None
     assert capsys.readouterr().out == ""
+
+
+def test_folder_is_held_until_its_process_ends(tmp_path):
+    program = (f"import sys; sys.path.insert(0, {str(SCRIPTS)!r}); import run_checkpoints; "
+               f"run_checkpoints.hold_folder({str(tmp_path / 'run')!r}); print('held', flush=True); sys.stdin.read()")
+    first = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert first.stdout.readline() == b"held\n"
+        with pytest.raises(InputError, match="in use by another run"):
+            run_checkpoints.hold_folder(str(tmp_path / "run"))
+    finally:
+        first.kill()  # as hard as it gets
+        first.communicate()
+    run_checkpoints.hold_folder(str(tmp_path / "run"))

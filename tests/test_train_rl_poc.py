@@ -214,8 +214,10 @@ def test_a_run_logs_every_step_and_check(straight):
     assert log.rstrip().endswith("evaluate_models.py --models model straight")
 
 
-def test_a_run_ends_with_its_report(straight):
+def test_a_run_ends_with_its_report_and_its_card(straight):
     assert "It is finished" in (straight / "report.html").read_text(encoding="utf-8")
+    assert "It is finished" in (straight / "README.md").read_text(encoding="utf-8")
+    assert not [*straight.glob("checkpoint-*/README.md")]
 
 
 def test_the_best_checkpoint_is_kept(straight):
