@@ -81,23 +81,33 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _on_end)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the caller's to handle
     walls.die_with_parent(signal.SIGTERM)
-    output = os.memfd_create("output")
-    zygote = None
+    zygotes: list[Zygote] = []
     try:
-        try:
-            zygote = Zygote(setup, output)
-            confine(setup)
-        except (OSError, EOFError) as error:
-            values.write_frame(setup.caller, json.dumps({"error": str(error)}).encode())
-            return
-        values.write_frame(setup.caller, json.dumps({"walls": zygote.walls}).encode())
-        serve(setup.caller, Judge(setup, zygote, output))
-    except (CallerGone, EOFError, ConnectionError):
-        with contextlib.suppress(CallerGone):  # where the signal comes only now
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        if zygote:
-            zygote.close()
-        remove_empty_folders(os.path.dirname(setup.scratch))
+        with contextlib.suppress(EOFError, ConnectionError):
+            stand_and_serve(setup, zygotes)
+        end(setup, zygotes)
+    except CallerGone:  # by a signal, which may also come while the closed channel is being handled; never twice
+        end(setup, zygotes)
+
+
+def stand_and_serve(setup: Setup, zygotes: list["Zygote"]) -> None:
+    """Starts the zygote, which joins `zygotes`, and judges until the caller has gone."""
+    output = os.memfd_create("output")
+    try:
+        zygotes.append(Zygote(setup, output))
+        confine(setup)
+    except (OSError, EOFError) as error:
+        values.write_frame(setup.caller, json.dumps({"error": str(error)}).encode())
+        raise SystemExit(1) from None  # the caller stays, and with it the folders of its other judges
+    values.write_frame(setup.caller, json.dumps({"walls": zygotes[0].walls}).encode())
+    serve(setup.caller, Judge(setup, zygotes[0], output))
+
+
+def end(setup: Setup, zygotes: list["Zygote"]) -> None:
+    """Ends what this judge has started, and removes what the caller can no longer remove."""
+    for zygote in zygotes:
+        zygote.close()
+    remove_empty_folders(os.path.dirname(setup.scratch))
 
 
 def remove_empty_folders(root: str) -> None:
@@ -138,6 +148,7 @@ def _on_alarm(*_) -> None:
 
 
 def _on_end(*_) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise CallerGone
 
 
