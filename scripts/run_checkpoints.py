@@ -66,9 +66,12 @@ def check_folder(folder: str, values: Mapping[str, Any], free: Iterable[str], re
 
 
 def check_earlier_part(folder: str, values: Mapping[str, Any], free: Iterable[str], resume: bool) -> None:
-    """Refuses a folder whose config.json is of another run, or of none."""
-    before = {name: value for name, value in read_config(folder).items() if name.isupper()}
-    if not before:
+    """Refuses a folder whose config.json is of another run, or of none.
+
+    A run that is killed while it saves its model leaves a config.json without constants, beside its own logs.
+    """
+    before = {name: value for name, value in RunLog(folder).read_config().items() if name.isupper()}
+    if not before and not (Path(folder) / METRICS_LOG).exists():
         raise InputError(f"OUTPUT_DIR {folder} holds a model that this script did not train; give another")
     if not resume:
         raise InputError(f"OUTPUT_DIR {folder} holds a run already; give another, or leave out --no-resume")
@@ -144,15 +147,9 @@ def reached_a_checkpoint(folder: str | Path, checkpoints: Iterable[Path]) -> boo
 
     At the step of its first checkpoint the log has that step already, and the checkpoint may be half written.
     """
-    config = read_config(folder)
+    config = RunLog(folder).read_config()
     return (any((path / SIZES_FILE).exists() for path in checkpoints) or bool(config.get("ended"))
             or logged_steps(folder) > config.get("SAVE_STEPS", 0))
-
-
-def read_config(folder: str | Path) -> dict[str, Any]:
-    """The folder's config.json; {} where there is none."""
-    path = Path(folder) / CONFIG_FILE
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def logged_steps(folder: str | Path) -> int:

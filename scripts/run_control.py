@@ -134,9 +134,15 @@ class RunLog:
 
         `ended` says why a finished run ended; it is "" for as long as the run is unfinished.
         """
+        write_json(self.folder / CONFIG_FILE, {**self.read_config(), **values, "ended": ended})
+
+    def read_config(self) -> dict[str, Any]:
+        """config.json; {} where there is none, or where a run was killed while its model was written."""
         path = self.folder / CONFIG_FILE
-        before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        write_json(path, {**before, **values, "ended": ended})
+        try:
+            return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        except ValueError:
+            return {}
 
     def write_stopped(self, reason: str, step: int) -> None:
         """Leaves the mark of a run that ended before its last step."""

@@ -57,6 +57,16 @@ def logged(folder: Path) -> int:
     return len((folder / "metrics.jsonl").read_text().splitlines())
 
 
+@pytest.mark.parametrize("config", ['{"hidden_size": 8}', '{"hidden_si'])
+def test_a_run_killed_while_it_saved_its_model_goes_on(tmp_path, config):
+    log_steps(tmp_path, 4)
+    make_checkpoint(tmp_path, 4)
+    (tmp_path / "config.json").write_text(config)
+    run_checkpoints.check_folder(str(tmp_path), {"LEARNING_RATE": 0.1}, (), resume=True, processes=1)
+    RunLog(tmp_path).write_constants({"LEARNING_RATE": 0.1})
+    assert RunLog(tmp_path).read_config()["LEARNING_RATE"] == 0.1
+
+
 def test_the_newest_checkpoint_by_number_is_taken(tmp_path):
     make_checkpoint(tmp_path, 9)
     newest = make_checkpoint(tmp_path, 10)
