@@ -15,13 +15,13 @@ import io
 import os
 import re
 import shlex
-import signal
 import sys
 import textwrap
 import tokenize
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 OLDEST_PYTHON = (3, 11)
 IMAGE = ('docker build -t nano-raccoon-rl . && docker run --rm --gpus all --shm-size 16g --tmpfs /tmp:exec,size=4g '
@@ -61,13 +61,27 @@ def run_main(main: Callable[[], None]) -> None:
         exit_with(InputError(f"{sys.executable} has no module {error.name!r}: activate the environment that has "
                              "requirements.txt installed, or pip install -r requirements.txt"))
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python flushes it once more at its end
+        give_up_output()
         sys.exit("error: nobody reads standard output any more, so it ended here")
     except OSError as error:
         if error.errno not in DISK_FULL:
             raise
         where = f"{error.filename}: " if error.filename else ""
         sys.exit(f"error: {where}{error.strerror}: free some, and start the same command again")
+
+
+def give_up_output() -> None:
+    """Lets standard output lead nowhere, once its reader has gone: Python flushes it once more at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def print_help(text: str) -> NoReturn:
+    """Prints the help and exits 0, also where `| head` has read enough of it."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        give_up_output()
+    sys.exit(0)
 
 
 def exit_with(error: InputError) -> None:
@@ -130,9 +144,7 @@ def override_constants(namespace: dict, argv: list[str] | None = None, positiona
         require_python()
         table = read_constants(namespace)
         if {"-h", "--help"} & set(words):
-            signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends it without a word, like other commands
-            print(help_text(namespace, table))
-            sys.exit(0)
+            print_help(help_text(namespace, table))
         changed = {**environment_values(table), **flag_values(words, table, namespace, positional)}
     except InputError as error:
         exit_with(error)

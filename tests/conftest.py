@@ -1,6 +1,7 @@
 """Puts scripts/ on sys.path and finds the published benchmark files, where they are."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = ROOT / "scripts"
 sys.path.insert(0, str(SCRIPTS))
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background ignores it, and so would the scripts under test
 
 
 @pytest.fixture(scope="session")

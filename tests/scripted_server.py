@@ -108,4 +108,5 @@ def break_down(handler: BaseHTTPRequestHandler, fault: Fault) -> None:
         send(handler, 200, completion("cut")[:40], length=4000)
     elif fault.kind == "huge":
         send(handler, 200, '{"choices": "' + "x" * 12_000_000 + '"}')
-    handler.close_connection = True  # "drop" does no more than this
+    # "drop" does no more than this; after a whole answer the connection stays, as its header has promised
+    handler.close_connection = fault.kind not in ("status", "body")
