@@ -120,6 +120,9 @@ def run(argv: list[str], sharded: bool, bf16: bool = False) -> None:
     probe, trainer_class, stdout = Probe(), code_trainer.CodeTrainer, sys.stdout
     if sharded:
         code_trainer.CodeTrainer = probe.watching(trainer_class)
+    import run_checkpoints
+
+    run_checkpoints.hold_folder = lambda folder: None  # its runs share a process, which would shut itself out
     sys.argv = ["train_rl_poc.py", *argv]
     runpy.run_path(str(SCRIPTS / "train_rl_poc.py"), run_name="__main__")
     sys.stdout, code_trainer.CodeTrainer = stdout, trainer_class
