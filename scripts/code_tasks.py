@@ -23,6 +23,7 @@ from evalplus_tests import plus_test
 
 # Every script takes these from here too.
 from script_constants import InputError, check_writable, constants, override_constants, require_python, run_main  # noqa: F401
+from whole_files import write_records
 
 HUB = "https://huggingface.co"  # or what HF_ENDPOINT names
 
@@ -109,20 +110,6 @@ def parse_task(line: str, where: str, default_id: str) -> Task:
 def write_task_file(path: str | Path, tasks: Iterable[Task]) -> None:
     """Writes tasks as JSON lines; the file appears whole or not at all."""
     write_records(path, map(asdict, tasks))
-
-
-def write_records(path: str | Path, records: Iterable[dict]) -> None:
-    """Writes JSON lines; the file appears whole or not at all."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with open(partial, "w", encoding="utf-8") as file:
-            for record in records:
-                file.write(json.dumps(record) + "\n")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:

@@ -25,7 +25,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from code_tasks import BENCHMARKS, Task, load_benchmark, messages, read_task_file, write_records, write_task_file
+from code_tasks import BENCHMARKS, Task, load_benchmark, messages, read_task_file, write_task_file
 from llm_client import Answer, Endpoint, LlmClient, ServerLost, read_key
 from progress import progress_bar
 from sandbox import Sandbox, SandboxError
@@ -36,6 +36,7 @@ from synthetic_progress import Ledger, StoredAnswer, digest
 from synthetic_prompts import MODES, Question, Sampling, make_question
 from synthetic_verification import NOT_JUDGED, Check, Rules, check_tasks
 from task_templates import generate_tasks
+from whole_files import write_records
 
 # What is made
 BACKEND = "templates"  # templates (offline), nvidia, openai or vllm

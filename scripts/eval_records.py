@@ -17,7 +17,6 @@ last line of a (task_id, sample) counts; at its end they stand once each, in the
 import fcntl
 import hashlib
 import json
-import os
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from pathlib import Path
 from code_tasks import InputError, Task
 from eval_generation import Completion
 from sandbox import Verdict
+from whole_files import write_text
 
 Key = tuple[str, int]   # task_id, sample
 
@@ -122,9 +122,9 @@ class RecordFile:
         """Writes each record once, those of `tasks` first in their order; and the wanted ones' solutions."""
         place = {task.task_id: index for index, task in enumerate(tasks)}
         ordered = sorted(records.values(), key=lambda r: (place.get(r.task_id, len(place)), r.sample))
-        write_whole(self.path, "".join(record.to_line() for record in ordered))
+        write_text(self.path, "".join(record.to_line() for record in ordered))
         context = {task.task_id: task.context for task in tasks}
-        write_whole(self.path.with_suffix(".solutions.jsonl"), "".join(
+        write_text(self.path.with_suffix(".solutions.jsonl"), "".join(
             json.dumps({"task_id": r.task_id, "solution": with_context(context[r.task_id], r.code)}) + "\n"
             for r in ordered if r.key in wanted))
 
@@ -141,14 +141,6 @@ class RecordFile:
 def with_context(context: str, code: str) -> str:
     """A program that runs by itself: the prompt's imports and helpers, then the model's code."""
     return f"{context.rstrip()}\n\n\n{code}" if context.strip() else code
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Writes a file that appears whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
 
 
 def digest(*parts: str | bytes) -> str:

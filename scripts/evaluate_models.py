@@ -34,7 +34,7 @@ from eval_calibration import Calibration, calibrate
 from eval_contamination import find_badge
 from eval_generation import ENGINES, Completion, Decoding, Ended, Request
 from eval_grading import Grader, graded_by, grading_environment
-from eval_records import Record, RecordFile, write_whole
+from eval_records import Record, RecordFile
 from eval_report import Score, compare_all, comparison_md, make_score, results_json
 from eval_subjects import CONTROLS, Control, SampleFile, Subject, describe_samples, find_subjects, read_samples
 from gpus import use_gpus, visible_gpus
@@ -43,6 +43,7 @@ from llm_client import Endpoint, LlmClient
 from progress import progress_bar
 from sandbox import Sandbox, SandboxError
 from script_constants import check_writable
+from whole_files import write_text
 
 # What is evaluated.
 MODELS = []   # folders or hub names, gold, stub; the first is the baseline; empty: DEFAULT_MODELS or only SAMPLES
@@ -391,8 +392,8 @@ def write_results(scores: list[Score], calibrations: list[Calibration]) -> None:
     comparisons = compare_all(scores)
     folder = Path(OUTPUT_DIR)
     report = comparison_md(settings, calibrations, scores, comparisons)
-    write_whole(folder / "results.json", results_json(settings, calibrations, scores, comparisons))
-    write_whole(folder / "comparison.md", report)
+    write_text(folder / "results.json", results_json(settings, calibrations, scores, comparisons))
+    write_text(folder / "comparison.md", report)
     print(f"\n{report}\nwritten: {folder / 'results.json'}, {folder / 'comparison.md'}")
 
 

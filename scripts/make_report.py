@@ -14,7 +14,6 @@ Outputs: RUN_DIR/report.html.
 import base64
 import datetime
 import hashlib
-import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from report_summary import summary, warnings
 from report_tables import Evaluation, Visit, find_evaluation, gains, hardest, most_improved, settings, visit
 from run_control import METRICS_LOG
 from script_constants import InputError, override_constants, run_main
+from whole_files import write_page
 
 RUN_DIR = ""  # the folder of a training run; the one argument that needs no flag
 EVAL_RESULTS = ""  # folder of an evaluation's results.json; "" looks beside and in RUN_DIR
@@ -98,17 +98,6 @@ def render(parts: dict[str, Any], shown: Shown) -> bytes:
     return page.encode("utf-8", "replace")  # a lone surrogate has no bytes
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Writes a file that appears whole or not at all."""
-    partial = path.with_name(path.name + ".tmp")
-    try:
-        partial.write_bytes(content)
-        os.replace(partial, path)
-    except OSError as error:
-        raise InputError(f"{path} could not be written ({error.strerror}): free some space, or give a folder that "
-                         "takes files") from error
-
-
 def main() -> None:
     if not RUN_DIR:
         raise InputError("no RUN_DIR; give the OUTPUT_DIR of a training run: python scripts/make_report.py RUN_DIR")
@@ -123,7 +112,7 @@ def main() -> None:
     budget = max(0, int(MAX_PAGE_MB * 1e6) - bare)
     shown = show_groups(read_groups(run), prompts, found.sizes, of_groups, budget)
     page, path = render(parts, shown), run.folder / REPORT_FILE
-    write_whole(path, page)
+    write_page(path, page)
     print(f"written  {path}, {len(page) / 1e6:.1f} MB, {shown.groups} of {of_groups} groups of completions; open it "
           "in any browser")
 

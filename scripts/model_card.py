@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from code_tasks import BENCHMARKS
-from eval_records import write_whole
 from report_logs import TASKS_FILE, Run, read_records, read_run
 from report_summary import heldout_sentence, integrity_sentence, percent, points, progress
 from report_tables import ComparisonRow, Evaluation, find_evaluation
 from script_constants import InputError, override_constants, run_main
+from whole_files import write_page
 
 RUN_DIR = ""  # the folder of a finished training run; the one argument that needs no flag
 EVAL_RESULTS = ""  # folder of an evaluation's results.json; "" looks beside and in RUN_DIR
@@ -197,11 +197,7 @@ def main() -> None:
         raise InputError(f"{RUN_DIR} holds no saved model yet: finish the run first")
     tasks = list(read_records(run.folder / TASKS_FILE, TrainedTask))
     text, path = card(run, tasks, find_evaluation(run.folder, EVAL_RESULTS)), run.folder / CARD_FILE
-    try:
-        write_whole(path, text)
-    except OSError as error:
-        raise InputError(f"{path} could not be written ({error.strerror}): free some space, or give a folder that "
-                         "takes files") from error
+    write_page(path, text.encode())
     print(f"written  {path}, the hub's model card")
 
 

@@ -20,7 +20,6 @@ Exit:    0, whatever was found; 1 where the sandbox cannot stand; 2 bad input.
 
 import ast
 import json
-import os
 import random
 import shlex
 import sys
@@ -33,9 +32,10 @@ from code_tasks import Task, parse_code, read_task_file
 from eval_statistics import wilson_interval
 from integrity_checks import Look, SecondLook
 from integrity_inputs import EVALPLUS, PublishedInputs, published_inputs
-from run_control import COMPLETIONS_LOG, CONFIG_FILE
+from run_control import COMPLETIONS_LOG, RunLog
 from sandbox import Sandbox, SandboxError
 from script_constants import InputError, override_constants, run_main
+from whole_files import write_records
 
 RUN_DIR = "./nano-raccoon-rl"  # the OUTPUT_DIR of a training run
 DATA_DIR = ""  # folder of the published benchmark files; "" takes the run's own, and where that is "" the hub
@@ -131,8 +131,7 @@ def published(tasks: list[Task]) -> dict[str, PublishedInputs]:
     """EvalPlus' inputs for the tasks; none, and a line that says so, where they cannot be had."""
     if not any(task.source in EVALPLUS for task in tasks):
         return {}
-    config = Path(RUN_DIR) / CONFIG_FILE
-    run_data = json.loads(config.read_text(encoding="utf-8")).get("DATA_DIR", "") if config.is_file() else ""
+    run_data = RunLog(RUN_DIR).read_config().get("DATA_DIR", "")
     try:
         return published_inputs(tasks, DATA_DIR or run_data)
     except InputError as error:
@@ -162,14 +161,6 @@ def count(step: int, looks: list[Look]) -> StepCount:
     reasons = Counter(finding.reason for look in looks for finding in look.findings)
     unchecked = Counter(look.unchecked for look in looks if not look.checked)
     return StepCount(step, checked, flagged, flagged / checked if checked else None, dict(reasons), dict(unchecked))
-
-
-def write_lines(name: str, records: Iterable[dict]) -> None:
-    """Writes a file of RUN_DIR that appears whole or not at all."""
-    path = Path(RUN_DIR) / name
-    partial = path.with_name(name + ".tmp")
-    partial.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
-    os.replace(partial, path)
 
 
 def flag_records(steps: dict[int, dict[tuple[str, str], Pass]], looks: dict[tuple[str, str], Look]) -> Iterator[dict]:
@@ -229,8 +220,8 @@ def main() -> None:
 
     counts = [count(step, [looks[key] for key in chosen]) for step, chosen in steps.items()]
     flags = list(flag_records(steps, looks))
-    write_lines(STEPS_FILE, map(asdict, counts))
-    write_lines(FLAGS_FILE, flags)
+    write_records(Path(RUN_DIR) / STEPS_FILE, map(asdict, counts))
+    write_records(Path(RUN_DIR) / FLAGS_FILE, flags)
     print_report(counts, flags)
 
 

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from code_tasks import InputError, check_writable
-from run_control import CONFIG_FILE, METRICS_LOG, STOPPED_FILE, RunLog, write_json
+from run_control import CONFIG_FILE, METRICS_LOG, STOPPED_FILE, RunLog
+from whole_files import write_json
 
 SIZES_FILE = "sizes.json"  # of a checkpoint, written last: without it a checkpoint is not whole
 

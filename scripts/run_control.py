@@ -22,6 +22,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from whole_files import whole_file, write_json
+
 METRICS_LOG = "metrics.jsonl"
 COMPLETIONS_LOG = "completions.jsonl"
 HELDOUT_LOG = "heldout.jsonl"
@@ -124,10 +126,8 @@ class RunLog:
         """Drops what was logged after `step`: a resumed run makes those steps, and their lines, again."""
         for path in (self.folder / name for name in (METRICS_LOG, COMPLETIONS_LOG, HELDOUT_LOG)):
             if path.exists():
-                kept = path.with_name(path.name + ".tmp")
-                with open(kept, "w", encoding="utf-8") as file:
-                    file.writelines(whole_lines(path, step))
-                os.replace(kept, path)
+                with whole_file(path) as file:
+                    file.writelines(line.encode() for line in whole_lines(path, step))
 
     def write_constants(self, values: Mapping[str, Any], ended: str = "") -> None:
         """Writes the run's constants into config.json, beside what a saved model has put there.
@@ -147,13 +147,6 @@ class RunLog:
     def write_stopped(self, reason: str, step: int) -> None:
         """Leaves the mark of a run that ended before its last step."""
         write_json(self.folder / STOPPED_FILE, {"reason": reason, "step": step})
-
-
-def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Writes a file that appears whole or not at all."""
-    partial = path.with_name(path.name + ".tmp")
-    partial.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
-    os.replace(partial, path)
 
 
 def whole_lines(path: Path, until: float) -> Iterator[str]:

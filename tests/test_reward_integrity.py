@@ -322,7 +322,7 @@ def test_a_run_is_looked_at_from_end_to_end(run_dir):
     (run_dir / "integrity.jsonl").write_text("of an earlier run")
     assert start(run_dir).returncode == 0
     assert lines(run_dir / "integrity.jsonl") == steps and (run_dir / "integrity_flags.jsonl").read_bytes() == before
-    assert not list(run_dir.glob("*.tmp"))
+    assert not [*run_dir.glob("*.tmp"), *run_dir.glob("*.partial")]
 
 
 def test_the_sample_of_a_step_is_bounded_and_a_young_run_has_nothing(run_dir):
