@@ -25,7 +25,7 @@ RUN useradd --uid 1000 --non-unique --create-home raccoon \
 
 WORKDIR /app
 COPY requirements.txt ./
-RUN --mount=type=cache,target=/root/.cache/pip pip install --requirement requirements.txt
+RUN --mount=type=cache,target=/pip pip install --cache-dir /pip --requirement requirements.txt
 
 # HOME and LOGNAME: a uid without a name has neither, and torch asks for both. The *_PYTHON: demo.sh and test.sh take
 # this environment instead of making one.
@@ -45,7 +45,7 @@ CMD ["python", "scripts/train_rl_poc.py", "--help"]
 
 FROM libraries AS test
 COPY requirements-test.txt ./
-RUN --mount=type=cache,target=/root/.cache/pip pip install --requirement requirements-test.txt
+RUN --mount=type=cache,target=/pip pip install --cache-dir /pip --requirement requirements-test.txt
 COPY . .
 USER 1000:1000
 CMD ["bash", "scripts/test.sh"]

@@ -11,7 +11,7 @@ from gpus import check_driver, query_gpus
 from launch import check_local_gpus
 from model_shape import fetch_config
 from plan_memory import Plan, needed_learning_rate, remedy, share_of_moving_weights
-from script_constants import InputError
+from script_constants import InputError, existing_part
 
 CPU_WEIGHTS_LIMIT_GB = 2.0  # without a GPU; a step of a larger model would take hours
 ENOUGH_MOVING = 0.5  # share of the weights that an update must be able to move
@@ -63,10 +63,8 @@ def check_memory(plan: Plan, lora_rank: int) -> None:
 
 def check_disk(plan: Plan, folder: str) -> None:
     """Raises InputError where the checkpoints that lie in `folder` at once would fill its disk."""
-    directory = Path(folder).resolve()
-    existing = next(path for path in (directory, *directory.parents) if path.exists())
-    held = sum(file.stat().st_size for file in directory.glob("checkpoint-*/**/*") if file.is_file())
-    room = (shutil.disk_usage(existing).free + held) / 1e9
+    held = sum(file.stat().st_size for file in Path(folder).glob("checkpoint-*/**/*") if file.is_file())
+    room = (shutil.disk_usage(existing_part(folder)).free + held) / 1e9
     if plan.disk_gb > room:
         raise InputError(
             f"OUTPUT_DIR {folder} has room for {room:.3g} GB; checkpoints of {plan.checkpoint_gb:.3g} GB each and the "

@@ -101,10 +101,15 @@ def require_python() -> None:
 
 def check_writable(name: str, folder: str) -> None:
     """Raises InputError where the folder that a constant names, which need not exist yet, cannot be written."""
-    directory = Path(folder).resolve()
-    existing = next(path for path in (directory, *directory.parents) if os.path.exists(path))  # no rights: False
+    existing = existing_part(folder)
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         raise InputError(f"{name} {folder}: {existing} is no writable folder; give another")
+
+
+def existing_part(folder: str) -> Path:
+    """The folder itself, or the nearest one above it that exists."""
+    directory = Path(folder).resolve()
+    return next(path for path in (directory, *directory.parents) if os.path.exists(path))  # no rights: False
 
 
 @dataclass(frozen=True)

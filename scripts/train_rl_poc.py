@@ -268,7 +268,16 @@ def make_demo_model() -> None:
         raise InputError(f"{script.name} made no {MODEL_PATH}; see its own message above")
 
 
-def prepare(processes: int, gpus: int, values: dict[str, Any]) -> None:
+@dataclass(frozen=True)
+class Machines:
+    """What the run is spread over, and what it takes there; no plan for an architecture that cannot be planned."""
+
+    processes: int
+    gpus: int  # that are visible to this process; 0 is the CPU
+    planned: Plan | None
+
+
+def prepare(processes: int, gpus: int, values: dict[str, Any]) -> Machines:
     """Refuses what cannot run, makes the demo's model where it is missing, and settles the environment."""
     check_constants(processes)
     check_folder(OUTPUT_DIR, values, FREE_TO_CHANGE, RESUME, processes)
@@ -288,6 +297,7 @@ def prepare(processes: int, gpus: int, values: dict[str, Any]) -> None:
         os.environ.setdefault("OMP_NUM_THREADS", str(CPU_THREADS))
     if os.environ.get("RANK", "0") != "0":
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # one process speaks for all
+    return Machines(processes, gpus, planned)
 
 
 @dataclass(frozen=True)
@@ -345,15 +355,15 @@ def load_tasks(sandbox: Sandbox) -> tuple[list[Task], list[Task]]:
     return tasks, [task for task in chosen if task.task_id not in failing]
 
 
-def describe(tasks: list[Task], lengths: list[int], heldout: list[Task], sandbox: Sandbox, gpus: int,
-             processes: int) -> None:
+def describe(tasks: list[Task], lengths: list[int], heldout: list[Task], sandbox: Sandbox,
+             machines: Machines) -> None:
     """Prints what the run will do, in numbers."""
-    completions = BATCH_SIZE * GRADIENT_ACCUMULATION * processes
+    completions = BATCH_SIZE * GRADIENT_ACCUMULATION * machines.processes
     prompts, kept = completions // NUM_GENERATIONS, [n for n in lengths if n <= MAX_PROMPT_LENGTH]
     prompt_tokens = sum(kept) / len(kept)
-    device = "GPU, bfloat16" if gpus else "CPU, float32"
+    device = "GPU, bfloat16" if machines.gpus else "CPU, float32"
     trained = "LoRA" if USE_LORA else "all weights"
-    print(f"model    {MODEL_PATH}, {trained}, {processes} process(es), {device}")
+    print(f"model    {MODEL_PATH}, {trained}, {machines.processes} process(es), {device}")
     print(f"tasks    {len(tasks)} to train on, {len(heldout)} held out")
     tokens = completions * (prompt_tokens + MAX_COMPLETION_LENGTH)
     print(f"step     {prompts} prompts x {NUM_GENERATIONS} = {completions} completions; at most "
@@ -366,14 +376,13 @@ def describe(tasks: list[Task], lengths: list[int], heldout: list[Task], sandbox
     if REWARD != "execution":
         print(f"judge    {REWARD}, {JUDGE_MODEL} at {JUDGE_BASE_URL}; weights of execution and judge "
               f"{' and '.join(f'{weight:g}' for weight in (REWARD_WEIGHTS if REWARD == 'both' else (0, 1)))}")
-    print(plan_lines(processes, gpus))
+    print(plan_lines(machines.planned))
     print(f"sandbox  {sandbox.walls}")
     print(f"output   {OUTPUT_DIR}", flush=True)
 
 
-def plan_lines(processes: int, gpus: int) -> str:
+def plan_lines(planned: Plan | None) -> str:
     """The plan in short."""
-    planned = run_plan(processes, gpus)
     text = summary(planned) if planned else f"none: the architecture of {MODEL_PATH} is not known to plan_memory.py"
     return "plan     " + text.replace("\n", "\n         ")
 
@@ -508,14 +517,14 @@ def worth_training_on(trainer: Any, tasks: list[Task]) -> list[Task]:
     return [task for task in tasks if task.task_id in ids]
 
 
-def memory_probe(processes: int, gpus: int) -> list:
+def memory_probe(machines: Machines) -> list:
     """The pass at full length before the first step, where it is wanted."""
-    if not DRY_RUN and not (PROBE_LONGEST and gpus):
+    if not DRY_RUN and not (PROBE_LONGEST and machines.gpus):
         return []
     from memory_probe import MemoryProbe
 
-    planned = run_plan(processes, gpus)
-    moments_gb, training_gb = (planned.memory.optimizer, planned.memory.training) if planned else (0.0, 0.0)
+    memory = machines.planned.memory if machines.planned else None
+    moments_gb, training_gb = (memory.optimizer, memory.training) if memory else (0.0, 0.0)
     return [MemoryProbe(MAX_PROMPT_LENGTH, MAX_COMPLETION_LENGTH, moments_gb, training_gb, DRY_RUN)]
 
 
@@ -549,18 +558,17 @@ def main() -> None:
     processes = world_size() if is_launched() else use_gpus(PROCESSES, gpus)
     if is_launched() or processes == 1:
         stop.install()  # a launcher has its own, and passes signals on
-    prepare(processes, gpus, values)
+    machines = prepare(processes, gpus, values)
     relaunch_under_accelerate(processes, sharded=bool(gpus) and not USE_LORA, mixed_precision=mixed_precision(gpus))
     limits = {"timeout": SANDBOX_TIMEOUT, "memory_mb": SANDBOX_MEMORY_MB, "allow_weak": ALLOW_WEAK_SANDBOX}
     try:
         with Sandbox(SANDBOX_WORKERS or None, **limits) as sandbox, ExitStack() as stack:
-            run(sandbox, open_servers(stack), stop, gpus, processes, values)
+            run(sandbox, open_servers(stack), stop, machines, values)
     except (RunError, SandboxError) as error:
         sys.exit(f"error: {error}")
 
 
-def run(sandbox: Sandbox, servers: Servers, stop: StopSignal, gpus: int, processes: int,
-        values: dict[str, Any]) -> None:
+def run(sandbox: Sandbox, servers: Servers, stop: StopSignal, machines: Machines, values: dict[str, Any]) -> None:
     """Loads, trains, saves, and prints the next command."""
     tasks, heldout = load_tasks(sandbox)
 
@@ -571,27 +579,27 @@ def run(sandbox: Sandbox, servers: Servers, stop: StopSignal, gpus: int, process
     tokenizer = load_tokenizer(MODEL_PATH)
     lengths = prompt_lengths(tasks, tokenizer, ENABLE_THINKING)
     tasks = short_enough(tasks, lengths, MAX_PROMPT_LENGTH)
-    describe(tasks, lengths, heldout, sandbox, gpus, processes)
+    describe(tasks, lengths, heldout, sandbox, machines)
 
     if os.environ.get("RANK", "0") == "0" and not DRY_RUN:
         hold_folder(OUTPUT_DIR)  # from here on the run writes
-    checkpoint = None if DRY_RUN else resume_point(OUTPUT_DIR, processes)
-    probe = memory_probe(processes, gpus)
-    trainer = build_trainer(tasks, [] if DRY_RUN else heldout, tokenizer, sandbox, servers, stop, gpus,
-                            probe)
-    if trainer.accelerator.num_processes != processes:
-        raise RunError(f"{processes} processes were started and accelerate joined {trainer.accelerator.num_processes}; "
-                       "start with accelerate launch, torchrun, or neither")
+    checkpoint = None if DRY_RUN else resume_point(OUTPUT_DIR, machines.processes)
+    trainer = build_trainer(tasks, [] if DRY_RUN else heldout, tokenizer, sandbox, servers, stop, machines.gpus,
+                            memory_probe(machines))
+    joined = trainer.accelerator.num_processes
+    if joined != machines.processes:
+        raise RunError(f"{machines.processes} processes were started and accelerate joined {joined}; start with "
+                       "accelerate launch, torchrun, or neither")
     if trainer.accelerator.is_main_process and not DRY_RUN:
         write_task_file(Path(OUTPUT_DIR) / "tasks.jsonl", tasks)
         trainer.run_log.write_constants(values)
     useful = tasks if DRY_RUN else worth_training_on(trainer, tasks)
-    prompts_per_step = BATCH_SIZE * GRADIENT_ACCUMULATION * processes // NUM_GENERATIONS
+    prompts_per_step = BATCH_SIZE * GRADIENT_ACCUMULATION * machines.processes // NUM_GENERATIONS
     trainer.train_on(useful, schedule(useful, prompts_per_step * MAX_STEPS // NUM_ITERATIONS, SEED))
     train(trainer, checkpoint, stop)
-    if gpus:
+    if machines.gpus:
         peak = max(record["peak_memory_gb"] for record in trainer.metrics)
-        print(f"memory   peak {peak:.3g} GB a GPU, measured\n{plan_lines(processes, gpus)}")
+        print(f"memory   peak {peak:.3g} GB a GPU, measured\n{plan_lines(machines.planned)}")
 
     save_policy(trainer, OUTPUT_DIR)
     if trainer.accelerator.is_main_process:

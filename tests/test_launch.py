@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 import launch
-from code_tasks import Task, write_task_file
 from script_constants import RELAUNCHED, InputError
-from test_train_rl_poc import PROGRAMS, SCRIPT, environment, lines, make_model
+from test_train_rl_poc import SCRIPT, environment, furnish, lines
 
 DRIVER = Path(__file__).with_name("rank_free_sampling.py")
 # Prints its arguments and what a launcher tells it; ends with its first argument as exit code where that is one.
@@ -30,11 +29,7 @@ sys.exit(int(sys.argv[1]) if sys.argv[1:] and os.environ.get("RANK") == "1" else
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("launch")
-    make_model(folder / "model")
-    write_task_file(folder / "train.jsonl", [
-        Task(f"train/{i}", f"train {i}", "assert f(1) == 2\nassert f(5) == 6\n", "f", solution=PROGRAMS[0])
-        for i in range(6)])
+    folder = furnish(tmp_path_factory.mktemp("launch"))
     (folder / "probe.py").write_text(PROBE.format(scripts=str(SCRIPT.parent)))
     return folder
 

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from code_tasks import Task, write_task_file
-from test_train_rl_poc import PROGRAMS, SCRIPT, environment, make_model
+from test_train_rl_poc import SCRIPT, environment, furnish
 
 # The script, with the probe that it makes on GPUs only.
 PROBED = """
@@ -24,11 +23,7 @@ run_main(train_rl_poc.main)
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("probe")
-    make_model(folder / "model")
-    write_task_file(folder / "train.jsonl", [
-        Task(f"train/{i}", f"train {i}", "assert f(1) == 2\nassert f(5) == 6\n", "f", solution=PROGRAMS[0])
-        for i in range(6)])
+    folder = furnish(tmp_path_factory.mktemp("probe"))
     (folder / "probed.py").write_text(PROBED.format(scripts=str(SCRIPT.parent)))
     return folder
 

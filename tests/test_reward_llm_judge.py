@@ -13,7 +13,7 @@ import llm_client
 import reward_llm_judge
 import scripted_judges
 from answer_cache import AnswerCache
-from code_tasks import InputError, Task, write_task_file
+from code_tasks import InputError, Task
 from conftest import ROOT, SCRIPTS
 from judge_report import measure_injections, measure_samples, read_injections, read_samples
 from judge_rubric import WORTHLESS, Judgement
@@ -23,7 +23,7 @@ from run_control import Rollout, is_constant, rollout_metrics
 from run_sentinels import alarms
 from sandbox import Verdict
 from scripted_server import Fault, ScriptedServer
-from test_train_rl_poc import PROGRAMS, environment, lines, make_model
+from test_train_rl_poc import environment, furnish, lines
 
 pytest.importorskip("openai")
 GOOD, BAD = "def f(x):\n    return x + 1\n", "def f(x):\n    return x\n"
@@ -198,12 +198,7 @@ def test_what_was_not_judged_is_counted_and_stops_the_run_where_it_is_all():
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("judged")
-    make_model(folder / "model")
-    write_task_file(folder / "train.jsonl", [
-        Task(f"train/{i}", f"train {i}", "assert f(1) == 2\nassert f(5) == 6\n", "f", solution=PROGRAMS[0])
-        for i in range(6)])
-    return folder
+    return furnish(tmp_path_factory.mktemp("judged"))
 
 
 def train(folder: Path, output: str, server: ScriptedServer, *flags: str) -> subprocess.CompletedProcess:

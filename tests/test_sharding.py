@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from code_tasks import Task, write_task_file
+from code_tasks import Task
 from conftest import SCRIPTS
 from run_checkpoints import checkpoint_fault
-from test_train_rl_poc import PROGRAMS, environment, lines, make_model, outcome
+from test_train_rl_poc import environment, furnish, lines, outcome
 
 STEPS = 4
 WORKER = Path(__file__).with_name("two_processes.py")
@@ -22,11 +22,7 @@ ZIP_END, ZIP_END_BYTES = b"PK\x05\x06", 22  # the record that ends an archive wi
 
 def write_inputs(folder: Path) -> None:
     """A random model of two layers and tasks that its tokens can solve."""
-    make_model(folder / "model", layers=2)
-    for name, count in (("train", 8), ("heldout", 5)):  # five held-out tasks: one process has fewer
-        write_task_file(folder / f"{name}.jsonl", [
-            Task(f"{name}/{i}", f"{name} {i}", "assert f(1) == 2\nassert f(5) == 6\n", "f", solution=PROGRAMS[0])
-            for i in range(count)])
+    furnish(folder, layers=2, train=8, heldout=5)  # five held-out tasks: one process has fewer
 
 
 def flags(output: str, *more: str) -> list[str]:

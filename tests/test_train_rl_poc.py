@@ -25,9 +25,13 @@ TEMPLATE = ("{% for message in messages %}<|im_start|> {{ message.content }} <|i
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory) -> Path:
     """A folder with a random model whose tokens are whole programs, and with task files."""
-    folder = tmp_path_factory.mktemp("train")
-    make_model(folder / "model")
-    for name, count in (("train", 6), ("heldout", 3)):
+    return furnish(tmp_path_factory.mktemp("train"), heldout=3)
+
+
+def furnish(folder: Path, layers: int = 1, **tasks: int) -> Path:
+    """Puts a random model there, and files of so many tasks that its tokens can solve."""
+    make_model(folder / "model", layers)
+    for name, count in {"train": 6, **tasks}.items():
         write_task_file(folder / f"{name}.jsonl", [
             Task(f"{name}/{i}", f"{name} {i}", "assert f(1) == 2\nassert f(5) == 6\n", "f", solution=PROGRAMS[0])
             for i in range(count)])
