@@ -22,7 +22,8 @@ sys.path.insert(0, {scripts!r})
 import launch
 launch.relaunch_under_accelerate(2, sharded=False)
 names = ("RANK", "LOCAL_RANK", "WORLD_SIZE")
-print(*(f"{{name}}={{os.environ.get(name)}}" for name in names), launch.world_size(), sys.argv[1:], flush=True)
+said = [*(f"{{name}}={{os.environ.get(name)}}" for name in names), str(launch.world_size()), str(sys.argv[1:])]
+os.write(1, (" ".join(said) + "\\n").encode())  # at once: both processes write to one pipe
 sys.exit(int(sys.argv[1]) if sys.argv[1:] and os.environ.get("RANK") == "1" else 0)
 """
 
