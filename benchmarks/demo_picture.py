@@ -16,9 +16,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 
-from report_logs import Check, Step, read_run
-from report_tables import ScoreRow, find_evaluation
-from script_constants import InputError, override_constants, run_main
+from raccoon.constants import InputError, override_constants, run_main
+from raccoon.reporting.logs import Check, Step, read_run
+from raccoon.reporting.tables import ScoreRow, find_evaluation
 
 RUN_DIR = "./demo/rl_model"  # the folder of a training run; the one argument that needs no flag
 EVAL_RESULTS = "./demo/eval_results"  # folder of the evaluation's results.json

@@ -18,11 +18,20 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 
-from code_tasks import InputError, Task, extract_code, override_constants, read_task_file, run_main
-from eval_generation import Decoding, Request, TransformersEngine, check_model_folder, load_engine, plan_batches
-from eval_grading import Grader, grading_environment
-from eval_records import RecordFile
-from sandbox import Program, Sandbox
+from raccoon.constants import InputError, override_constants, run_main
+from raccoon.evaluation.generation import (
+    Decoding,
+    Request,
+    TransformersEngine,
+    check_model_folder,
+    load_engine,
+    plan_batches,
+)
+from raccoon.evaluation.grading import Grader, grading_environment
+from raccoon.evaluation.records import RecordFile
+from raccoon.sandbox.pool import Program, Sandbox
+from raccoon.tasks.extraction import extract_code
+from raccoon.tasks.task import Task, read_task_file
 
 MODEL = "./demo/sft_model"
 TASKS = "./demo/heldout_tasks.jsonl"

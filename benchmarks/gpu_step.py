@@ -22,9 +22,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 
-from model_shape import SHAPES, Shape
-from plan_memory import Machine, Setting, decoding_seconds, plan, training_seconds
-from script_constants import InputError, override_constants, run_main
+from raccoon.constants import InputError, override_constants, run_main
+from raccoon.planning.memory import Machine, Setting, decoding_seconds, plan, training_seconds
+from raccoon.planning.model_shape import SHAPES, Shape
 
 MODELS = ["Qwen2.5-0.5B", "Qwen2.5-1.5B", "Qwen2.5-7B", "Qwen2.5-14B"]
 SEQUENCES = [16, 64]  # decoded together

@@ -16,11 +16,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests")]
 
-from answer_cache import AnswerCache  # noqa: E402
-from llm_client import Endpoint, LlmClient  # noqa: E402
-from reward_llm_judge import Judge  # noqa: E402
 from scripted_judges import honest  # noqa: E402
 from scripted_server import ScriptedServer  # noqa: E402
+
+from raccoon.judging.client import Endpoint, LlmClient  # noqa: E402
+from raccoon.judging.judge import Judge  # noqa: E402
+from raccoon.ledger import AnswerCache  # noqa: E402
 
 COMPLETIONS = 256
 CONCURRENCY = 16

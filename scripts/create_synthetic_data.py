@@ -25,18 +25,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from code_tasks import BENCHMARKS, Task, load_benchmark, messages, read_task_file, write_task_file
-from llm_client import Answer, Endpoint, LlmClient, ServerLost, read_key
-from progress import progress_bar
-from sandbox import Sandbox, SandboxError
-from script_constants import InputError, override_constants, run_main
-from synthetic_answers import AnswerError, Candidate, read_candidate
-from synthetic_duplicates import Seen, chunks, contaminated
-from synthetic_progress import Ledger, StoredAnswer, digest
-from synthetic_prompts import MODES, Question, Sampling, make_question
-from synthetic_verification import NOT_JUDGED, Check, Rules, check_tasks
-from task_templates import generate_tasks
-from whole_files import write_records
+from raccoon.constants import InputError, override_constants, run_main
+from raccoon.judging.client import Answer, Endpoint, LlmClient, ServerLost, read_key
+from raccoon.progress import progress_bar
+from raccoon.sandbox.pool import Sandbox, SandboxError
+from raccoon.synthetic.answers import AnswerError, Candidate, read_candidate
+from raccoon.synthetic.duplicates import Seen, chunks, contaminated
+from raccoon.synthetic.progress import Ledger, StoredAnswer, digest
+from raccoon.synthetic.prompts import MODES, Question, Sampling, make_question
+from raccoon.synthetic.verification import NOT_JUDGED, Check, Rules, check_tasks
+from raccoon.tasks.benchmarks import BENCHMARKS, load_benchmark
+from raccoon.tasks.prompts import messages
+from raccoon.tasks.task import Task, read_task_file, write_task_file
+from raccoon.tasks.templates import generate_tasks
+from raccoon.whole_files import write_records
 
 # What is made
 BACKEND = "templates"  # templates (offline), nvidia, openai or vllm

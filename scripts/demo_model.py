@@ -19,9 +19,10 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-import task_templates
-from code_tasks import InputError, check_writable, constants, override_constants, run_main, write_task_file
-from progress import progress_bar
+from raccoon.constants import InputError, check_writable, constants, override_constants, run_main
+from raccoon.progress import progress_bar
+from raccoon.tasks import templates
+from raccoon.tasks.task import write_task_file
 
 OUTPUT_DIR = "./demo"
 INIT_FROM = ""          # model to train further, at the schedule's last learning rate; "": from scratch
@@ -119,18 +120,18 @@ def already_made(config: Path, values: dict) -> bool:
 
 def write_task_files(output_dir: Path) -> None:
     for split, num in (("train", NUM_TRAIN_TASKS), ("heldout", NUM_HELDOUT_TASKS)):
-        tasks = task_templates.generate_tasks(num, SEED, split)
+        tasks = templates.generate_tasks(num, SEED, split)
         write_task_file(output_dir / f"{split}_tasks.jsonl", tasks)
 
 
 def teacher_conversations(num: int) -> Iterator[list[dict[str, str]]]:
     """Training prompts with the teacher's answers; a run that goes on from another sees new ones."""
     rng = random.Random(f"{SEED} {'more' if INIT_FROM else 'first'}")
-    train_kinds = task_templates.kinds("train")
+    train_kinds = templates.kinds("train")
     for _ in range(num):
-        problem = task_templates.random_problem(train_kinds, rng)
-        code = task_templates.teacher_solution(problem, rng)
-        yield [{"role": "user", "content": task_templates.write_prompt(problem)},
+        problem = templates.random_problem(train_kinds, rng)
+        code = templates.teacher_solution(problem, rng)
+        yield [{"role": "user", "content": templates.write_prompt(problem)},
                {"role": "assistant", "content": f"```python\n{code}```"}]
 
 

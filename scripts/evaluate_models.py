@@ -26,24 +26,33 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from answer_cache import AnswerCache
-from code_extraction import EXTRACTIONS_FILE, METHODS, LlmExtractor, RegexExtractor
-from code_tasks import BENCHMARKS as PUBLISHED
-from code_tasks import InputError, Task, load_benchmark, override_constants, read_task_file, run_main
-from eval_calibration import Calibration, calibrate
-from eval_contamination import find_badge
-from eval_generation import ENGINES, Completion, Decoding, Ended, Request
-from eval_grading import Grader, graded_by, grading_environment
-from eval_records import Record, RecordFile
-from eval_report import Score, compare_all, comparison_md, make_score, results_json
-from eval_subjects import CONTROLS, Control, SampleFile, Subject, describe_samples, find_subjects, read_samples
-from gpus import use_gpus, visible_gpus
-from launch import is_launched, relaunch_under_accelerate
-from llm_client import Endpoint, LlmClient
-from progress import progress_bar
-from sandbox import Sandbox, SandboxError
-from script_constants import check_writable
-from whole_files import write_text
+from raccoon.constants import InputError, check_writable, override_constants, run_main
+from raccoon.evaluation.calibration import Calibration, calibrate
+from raccoon.evaluation.generation import ENGINES, Completion, Decoding, Ended, Request
+from raccoon.evaluation.grading import Grader, graded_by, grading_environment
+from raccoon.evaluation.records import Record, RecordFile
+from raccoon.evaluation.report import Score, compare_all, comparison_md, make_score, results_json
+from raccoon.evaluation.subjects import (
+    CONTROLS,
+    Control,
+    SampleFile,
+    Subject,
+    describe_samples,
+    find_subjects,
+    read_samples,
+)
+from raccoon.gpus import use_gpus, visible_gpus
+from raccoon.judging.client import Endpoint, LlmClient
+from raccoon.judging.extraction import EXTRACTIONS_FILE, METHODS, LlmExtractor, RegexExtractor
+from raccoon.launch import is_launched, relaunch_under_accelerate
+from raccoon.ledger import AnswerCache
+from raccoon.progress import progress_bar
+from raccoon.sandbox.pool import Sandbox, SandboxError
+from raccoon.tasks.benchmarks import BENCHMARKS as PUBLISHED
+from raccoon.tasks.benchmarks import load_benchmark
+from raccoon.tasks.contamination import find_badge
+from raccoon.tasks.task import Task, read_task_file
+from raccoon.whole_files import write_text
 
 # What is evaluated.
 MODELS = []   # folders or hub names, gold, stub; the first is the baseline; empty: DEFAULT_MODELS or only SAMPLES
@@ -195,7 +204,7 @@ def load_tasks(name: str) -> list[Task]:
     if is_path(name):
         return read_task_file(name)
     if name == "demo":
-        from task_templates import generate_tasks
+        from raccoon.tasks.templates import generate_tasks
 
         return generate_tasks(DEMO_TASKS, seed=0, split="heldout")
     return load_benchmark(name, DATA_DIR)

@@ -19,14 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from report_browser import Shown, group_json, show_groups
-from report_logs import Run, read_groups, read_prompts, read_run
-from report_plots import draw
-from report_summary import summary, warnings
-from report_tables import Evaluation, Visit, find_evaluation, gains, hardest, most_improved, settings, visit
-from run_control import METRICS_LOG
-from script_constants import InputError, override_constants, run_main
-from whole_files import write_page
+from raccoon.constants import InputError, override_constants, run_main
+from raccoon.reporting.browser import Shown, group_json, show_groups
+from raccoon.reporting.logs import Run, read_groups, read_prompts, read_run
+from raccoon.reporting.plots import draw
+from raccoon.reporting.summary import summary, warnings
+from raccoon.reporting.tables import Evaluation, Visit, find_evaluation, gains, hardest, most_improved, settings, visit
+from raccoon.runs.log import METRICS_LOG
+from raccoon.whole_files import write_page
 
 RUN_DIR = ""  # the folder of a training run; the one argument that needs no flag
 EVAL_RESULTS = ""  # folder of an evaluation's results.json; "" looks beside and in RUN_DIR

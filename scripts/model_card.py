@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from code_tasks import BENCHMARKS
-from report_logs import TASKS_FILE, Run, read_records, read_run
-from report_summary import heldout_sentence, integrity_sentence, percent, points, progress
-from report_tables import ComparisonRow, Evaluation, find_evaluation
-from script_constants import InputError, override_constants, run_main
-from whole_files import write_page
+from raccoon.constants import InputError, override_constants, run_main
+from raccoon.reporting.logs import TASKS_FILE, Run, read_records, read_run
+from raccoon.reporting.summary import heldout_sentence, integrity_sentence, percent, points, progress
+from raccoon.reporting.tables import ComparisonRow, Evaluation, find_evaluation
+from raccoon.tasks.benchmarks import BENCHMARKS
+from raccoon.whole_files import write_page
 
 RUN_DIR = ""  # the folder of a finished training run; the one argument that needs no flag
 EVAL_RESULTS = ""  # folder of an evaluation's results.json; "" looks beside and in RUN_DIR

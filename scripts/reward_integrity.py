@@ -28,14 +28,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from code_tasks import Task, parse_code, read_task_file
-from eval_statistics import wilson_interval
-from integrity_checks import Look, SecondLook
-from integrity_inputs import EVALPLUS, PublishedInputs, published_inputs
-from run_control import COMPLETIONS_LOG, RunLog
-from sandbox import Sandbox, SandboxError
-from script_constants import InputError, override_constants, run_main
-from whole_files import write_records
+from raccoon.constants import InputError, override_constants, run_main
+from raccoon.integrity.checks import Look, SecondLook
+from raccoon.integrity.inputs import EVALPLUS, PublishedInputs, published_inputs
+from raccoon.runs.log import COMPLETIONS_LOG, RunLog
+from raccoon.sandbox.pool import Sandbox, SandboxError
+from raccoon.statistics import wilson_interval
+from raccoon.tasks.syntax import parse_code
+from raccoon.tasks.task import Task, read_task_file
+from raccoon.whole_files import write_records
 
 RUN_DIR = "./nano-raccoon-rl"  # the OUTPUT_DIR of a training run
 DATA_DIR = ""  # folder of the published benchmark files; "" takes the run's own, and where that is "" the hub

@@ -2,7 +2,7 @@
 # Every check of the project, in a fresh environment: style (ruff) and tests (pytest), CPU only, offline once installed.
 #
 #   bash scripts/test.sh                          # everything
-#   bash scripts/test.sh tests/test_sandbox.py    # some of it; arguments go to pytest
+#   bash scripts/test.sh tests/sandbox            # some of it; arguments go to pytest
 #   TEST_PYTHON=python bash scripts/test.sh       # with an interpreter that has the libraries: installs nothing
 #
 # DATA_DIR names the folder of published benchmark files (default ../shared/data beside this checkout); tests that
@@ -37,9 +37,9 @@ if (($#)); then exec "$python" -m pytest -q --durations=15 "$@"; fi
 # The hostile programs mostly wait for their time limits: they run beside everything else, and are printed after it.
 report=$(mktemp)
 trap 'kill $(jobs -p) 2>/dev/null || true; rm -f "$report"' EXIT  # by then there may be none to kill
-"$python" -m pytest -q --durations=5 tests/test_attacks.py >"$report" 2>&1 &
+"$python" -m pytest -q --durations=5 tests/attacks >"$report" 2>&1 &
 status=0
-"$python" -m pytest -q --durations=15 --ignore=tests/test_attacks.py || status=$?
+"$python" -m pytest -q --durations=15 --ignore=tests/attacks || status=$?
 wait $! || status=$?
 cat "$report"
 exit "$status"

@@ -29,23 +29,35 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from answer_cache import AnswerCache
-from code_extraction import EXTRACTIONS_FILE, METHODS, LlmExtractor, RegexExtractor
-from code_tasks import BENCHMARKS, Task, load_benchmark, load_training_tasks, read_task_file, write_task_file
-from gpus import use_gpus, visible_gpus
-from launch import is_launched, relaunch_under_accelerate, world_size
-from llm_client import Endpoint, LlmClient
-from model_shape import model_shape
-from plan_memory import MOMENT_BYTES, WEIGHT_BYTES, Machine, Plan, Setting, find_machine, plan, report, summary
-from preflight import check_disk, check_gpus, check_memory, check_model, check_precision
-from rewards import PARTIAL_CREDITS, ExecutionReward, RewardTable
-from run_checkpoints import check_folder, checkpoint_step, hold_folder, resume_point
-from run_control import RunError, RunLog, StopSignal
-from run_profile import constant_share, profile_table
-from sandbox import Sandbox, SandboxError
-from script_constants import InputError, constants, override_constants, run_main
-from training_tasks import failing_tasks, passing_tasks, schedule, short_enough, unseen_tasks
-from vllm_rollouts import check_vllm, vllm_options
+from raccoon.constants import InputError, constants, override_constants, run_main
+from raccoon.gpus import use_gpus, visible_gpus
+from raccoon.judging.client import Endpoint, LlmClient
+from raccoon.judging.extraction import EXTRACTIONS_FILE, METHODS, LlmExtractor, RegexExtractor
+from raccoon.launch import is_launched, relaunch_under_accelerate, world_size
+from raccoon.ledger import AnswerCache
+from raccoon.planning.memory import (
+    MOMENT_BYTES,
+    WEIGHT_BYTES,
+    Machine,
+    Plan,
+    Setting,
+    find_machine,
+    plan,
+    report,
+    summary,
+)
+from raccoon.planning.model_shape import model_shape
+from raccoon.planning.preflight import check_disk, check_gpus, check_memory, check_model, check_precision
+from raccoon.runs.checkpoints import check_folder, checkpoint_step, hold_folder, resume_point
+from raccoon.runs.log import RunError, RunLog
+from raccoon.runs.profile import constant_share, profile_table
+from raccoon.runs.stop import StopSignal
+from raccoon.sandbox.pool import Sandbox, SandboxError
+from raccoon.tasks.benchmarks import BENCHMARKS, load_benchmark, load_training_tasks
+from raccoon.tasks.task import Task, read_task_file, write_task_file
+from raccoon.training.rewards import PARTIAL_CREDITS, ExecutionReward, RewardTable
+from raccoon.training.task_selection import failing_tasks, passing_tasks, schedule, short_enough, unseen_tasks
+from raccoon.training.vllm_rollouts import check_vllm, vllm_options
 
 # The model and the run
 MODEL_PATH = "billxbf/Nano-Raccoon-Preview-1104"  # the SFT model to improve: a folder or a hub id
@@ -457,7 +469,8 @@ def completion_reward(sandbox: Sandbox, servers: Servers, tokenizer: Any, end_id
     execution = ExecutionReward(reward_table(), sandbox, tokenizer, end_ids, prompt_end, extractor)
     if not servers.judge:
         return execution
-    from reward_llm_judge import JUDGEMENTS_FILE, Judge, JudgeReward, JudgeScale
+    from raccoon.judging.judge import JUDGEMENTS_FILE, Judge
+    from raccoon.training.judge_reward import JudgeReward, JudgeScale
 
     judge = Judge(servers.judge, AnswerCache(Path(OUTPUT_DIR) / JUDGEMENTS_FILE), JUDGE_BATCH_TIMEOUT)
     scale = JudgeScale(REWARD_FAIL, REWARD_PASS, tuple(REWARD_WEIGHTS) if REWARD == "both" else None)
@@ -469,15 +482,9 @@ def build_trainer(tasks: list[Task], heldout: list[Task], tokenizer: Any, sandbo
     """The trainer with its callbacks, and `watchers` after them."""
     from peft import LoraConfig
 
-    from code_trainer import (
-        CodeTrainer,
-        HeldoutControl,
-        StepClock,
-        StopBetweenSteps,
-        WeightWatch,
-        load_policy,
-        prompt_end,
-    )
+    from raccoon.training.callbacks import HeldoutControl, StepClock, StopBetweenSteps, WeightWatch
+    from raccoon.training.policy import load_policy, prompt_end
+    from raccoon.training.trainer import CodeTrainer
 
     args = grpo_config(gpus)  # it joins the processes: of those that shard, only the first then reads the weights
     model = load_policy(MODEL_PATH, tokenizer, ("bfloat16" if gpus else "float32") if USE_LORA else MASTER_WEIGHTS)
@@ -521,7 +528,7 @@ def memory_probe(machines: Machines) -> list:
     """The pass at full length before the first step, where it is wanted."""
     if not DRY_RUN and not (PROBE_LONGEST and machines.gpus):
         return []
-    from memory_probe import MemoryProbe
+    from raccoon.training.memory_probe import MemoryProbe
 
     memory = machines.planned.memory if machines.planned else None
     moments_gb, training_gb = (memory.optimizer, memory.training) if memory else (0.0, 0.0)
@@ -572,8 +579,8 @@ def run(sandbox: Sandbox, servers: Servers, stop: StopSignal, machines: Machines
     """Loads, trains, saves, and prints the next command."""
     tasks, heldout = load_tasks(sandbox)
 
-    from code_trainer import load_tokenizer, prompt_lengths, quiet_libraries
-    from policy_export import save_policy
+    from raccoon.training.export import save_policy
+    from raccoon.training.policy import load_tokenizer, prompt_lengths, quiet_libraries
 
     quiet_libraries()
     tokenizer = load_tokenizer(MODEL_PATH)

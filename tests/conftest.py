@@ -1,15 +1,13 @@
-"""Puts scripts/ on sys.path and finds the published benchmark files, where they are."""
+"""Finds the published benchmark files, where they are, and lets every test hear Ctrl-C."""
 
 import os
 import signal
-import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-SCRIPTS = ROOT / "scripts"
-sys.path.insert(0, str(SCRIPTS))
+from helpers.paths import ROOT
+
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background ignores it, and so would the scripts under test
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-import gpus
-from gpus import Gpu, check_driver, query_gpus, torch_cuda, use_gpus, visible_gpus
-from script_constants import InputError
+from raccoon import gpus
+from raccoon.constants import InputError
+from raccoon.gpus import Gpu, check_driver, query_gpus, torch_cuda, use_gpus, visible_gpus
 
 TWO = "0, GPU-aaa, NVIDIA H200, 143771, 570.86.15\n1, GPU-bbb, NVIDIA H200, 143771, 570.86.15\n"
 

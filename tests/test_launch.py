@@ -10,16 +10,17 @@ from pathlib import Path
 
 import pytest
 
-import launch
-from script_constants import RELAUNCHED, InputError
-from test_train_rl_poc import SCRIPT, environment, furnish, lines
+from helpers.paths import ROOT
+from helpers.training_runs import SCRIPT, environment, furnish, lines
+from raccoon import launch
+from raccoon.constants import RELAUNCHED, InputError
 
-DRIVER = Path(__file__).with_name("rank_free_sampling.py")
+DRIVER = ROOT / "tests" / "helpers" / "rank_free_sampling.py"
 # Prints its arguments and what a launcher tells it; ends with its first argument as exit code where that is one.
 PROBE = """
 import os, sys
 sys.path.insert(0, {scripts!r})
-import launch
+from raccoon import launch
 launch.relaunch_under_accelerate(2, sharded=False)
 names = ("RANK", "LOCAL_RANK", "WORLD_SIZE")
 said = [*(f"{{name}}={{os.environ.get(name)}}" for name in names), str(launch.world_size()), str(sys.argv[1:])]

@@ -3,12 +3,12 @@
 import subprocess
 import sys
 
-from conftest import SCRIPTS
+from helpers.paths import SCRIPTS
 
 PROGRAM = """
 import sys, time
 sys.path.insert(0, {scripts!r})
-import progress
+from raccoon import progress
 progress.LOG_SECONDS = {seconds}
 with progress.progress_bar(total=6, desc="checking", unit="task", disable={disable}) as bar:
     for _ in range(6):

@@ -208,7 +208,7 @@ def serve() -> None:
     import importlib.util
 
     sys.path.insert(0, str(SCRIPTS))
-    from sandbox import Program, Sandbox
+    from raccoon.sandbox.pool import Program, Sandbox
 
     libraries = [name for name in LIBRARIES if importlib.util.find_spec(name)]
     with Sandbox(workers=1) as sandbox:

@@ -1,0 +1,331 @@
+"""How every script starts and ends: its constants, edited by flags for one run, and its errors on one line.
+
+The file is the configuration: value in the file < environment variable (only where the line's comment says
+`env NAME`) < --demo < flag. There is no configuration file and no argument that is not a constant.
+
+    BATCH_SIZE = 4  # prompts a step            python scripts/train_rl_poc.py --batch-size 8
+
+Input: a script's own source and command line. Output: its globals changed; `changed: ...` on stdout.
+"""
+
+import ast
+import difflib
+import errno
+import io
+import os
+import re
+import shlex
+import sys
+import textwrap
+import tokenize
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+OLDEST_PYTHON = (3, 11)
+IMAGE = ('docker build -t nano-raccoon-rl . && docker run --rm --gpus all --shm-size 16g --tmpfs /tmp:exec,size=4g '
+         '--stop-timeout 600 --user "$(id -u):$(id -g)" -v "$PWD:/app" -v hf:/hf nano-raccoon-rl')
+
+RELAUNCHED = "RL_POC_PROCESSES"  # in the environment of what launch.py starts: the number of processes
+
+HELP_WIDTH = 110  # characters
+HELP_INDENT = " " * 6
+
+TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+SCALARS = (bool, int, float, str, type(None))
+SECRET = re.compile(r"(^|_)(API_KEY|TOKEN|SECRET|PASSWORD)(_|$)")
+
+
+class InputError(Exception):
+    """Bad input from the user: the message names the thing, the value and the remedy, in one line."""
+
+
+def run_main(main: Callable[[], None]) -> None:
+    """Runs a script's main; bad input and a missing library become one line on stderr and exit 2, Ctrl-C exit 130.
+
+    A full disk and an output that nobody reads any more (`| head -1`) become one line and exit 1.
+    """
+    try:
+        main()
+        sys.stdout.flush()
+    except InputError as error:
+        exit_with(error)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+    except ModuleNotFoundError as error:
+        if error.name.partition(".")[0] == __package__:
+            raise
+        exit_with(InputError(f"{sys.executable} has no module {error.name!r}: activate the environment that has "
+                             "requirements.txt installed, or pip install -r requirements.txt"))
+    except BrokenPipeError:
+        give_up_output()
+        sys.exit("error: nobody reads standard output any more, so it ended here")
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        sys.exit(f"error: {where}{error.strerror}: free some, and start the same command again")
+
+
+def give_up_output() -> None:
+    """Lets standard output lead nowhere, once its reader has gone: Python flushes it once more at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def print_help(text: str) -> NoReturn:
+    """Prints the help and exits 0, also where `| head` has read enough of it."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        give_up_output()
+    sys.exit(0)
+
+
+def exit_with(error: InputError) -> None:
+    """Says on one line of stderr what was wrong, and exits 2."""
+    print("error:", " ".join(str(error).split()), file=sys.stderr)
+    sys.exit(2)
+
+
+def require_python() -> None:
+    """Raises InputError on a Python older than the scripts are written for, with the command that brings another."""
+    if sys.version_info < OLDEST_PYTHON:
+        wanted, found = (".".join(map(str, version[:2])) for version in (OLDEST_PYTHON, sys.version_info))
+        command = shlex.join(["python", f"scripts/{Path(sys.argv[0]).name}", *sys.argv[1:]])
+        raise InputError(f"Python >= {wanted} needed, found {found}: use python{wanted} or newer, or the container: "
+                         f"{IMAGE} {command}")
+
+
+def check_writable(name: str, folder: str) -> None:
+    """Raises InputError where the folder that a constant names, which need not exist yet, cannot be written."""
+    existing = existing_part(folder)
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise InputError(f"{name} {folder}: {existing} is no writable folder; give another")
+
+
+def existing_part(folder: str) -> Path:
+    """The folder itself, or the nearest one above it that exists."""
+    directory = Path(folder).resolve()
+    return next(path for path in (directory, *directory.parents) if os.path.exists(path))  # no rights: False
+
+
+@dataclass(frozen=True)
+class Constant:
+    """An upper-case name that a script's file defines at its top level."""
+
+    name: str
+    value: object
+    comment: str  # at the end of its line, or else the lines above it
+    heading: str  # the comment above it, where it has one of its own too
+    starts_group: bool  # after a blank line
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.name.lower().replace("_", "-")
+
+    @property
+    def environment(self) -> str:
+        """The environment variable that may set it; "" where its comment names none."""
+        found = re.search(r"\benv ([A-Z][A-Z0-9_]*)", self.comment)
+        return found[1] if found else ""
+
+    @property
+    def secret(self) -> bool:
+        """Whether it holds a key, which no command line, log or saved file may show."""
+        return bool(SECRET.search(self.name))
+
+
+def override_constants(namespace: dict, argv: list[str] | None = None, positional: str = "") -> None:
+    """Sets a script's constants from the environment and its command line, and prints what changed.
+
+    Called once under `__main__` with globals(). `positional` names the constant that words without a flag
+    set. A bad flag or value, or too old a Python, ends the process with one line and exit 2, --help with exit 0.
+    """
+    words = sys.argv[1:] if argv is None else list(argv)
+    try:
+        require_python()
+        table = read_constants(namespace)
+        if {"-h", "--help"} & set(words):
+            print_help(help_text(namespace, table))
+        changed = {**environment_values(table), **flag_values(words, table, namespace, positional)}
+    except InputError as error:
+        exit_with(error)
+    for name, (value, _) in changed.items():
+        namespace[name] = value
+    secrets = {constant.name for constant in table if constant.secret}
+    shown = [f"{name} = {'***' if name in secrets else repr(value)} ({origin})"
+             for name, (value, origin) in changed.items()]
+    if shown and os.environ.get("RANK", "0") == "0" and RELAUNCHED not in os.environ:  # once for all processes
+        print("changed:", ", ".join(shown), flush=True)  # above what stderr says of them
+
+
+def constants(namespace: dict) -> dict:
+    """Every constant of a script with its present value, for config.json; keys are left out."""
+    return {constant.name: constant.value for constant in read_constants(namespace) if not constant.secret}
+
+
+def read_constants(namespace: dict) -> list[Constant]:
+    """The constants of the file that `namespace` belongs to, in its order, with their present values.
+
+    Values are bool, int, float, str, None, or a list or tuple of those.
+    """
+    source = Path(namespace["__file__"]).read_text(encoding="utf-8")
+    lines, comments, found = source.split("\n"), read_comments(source), []
+    for node in ast.parse(source).body:
+        targets = getattr(node, "targets", [getattr(node, "target", None)])
+        name = getattr(targets[0], "id", "")
+        if not name.isupper() or name.startswith("_") or not is_plain(namespace.get(name, ...)):
+            continue
+        trailing = comments.get(node.lineno) or comments.get(node.end_lineno, "")
+        top = node.lineno - 1  # lines[top - 1] is the line above
+        while top > 0 and lines[top - 1].startswith("#"):
+            top -= 1
+        above = " ".join(comments[line] for line in range(top + 1, node.lineno))
+        found.append(Constant(name, namespace[name], trailing or above, above if trailing else "",
+                              top == 0 or not lines[top - 1].strip()))
+    return found
+
+
+def is_plain(value) -> bool:
+    """Whether words on a command line can spell such a value."""
+    if isinstance(value, (list, tuple)):
+        return all(isinstance(item, SCALARS) for item in value)
+    return isinstance(value, SCALARS)
+
+
+def read_comments(source: str) -> dict[int, str]:
+    """The comment on each line of a program, by line number."""
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    return {token.start[0]: token.string.lstrip("#").strip()
+            for token in tokens if token.type == tokenize.COMMENT}
+
+
+def environment_values(table: list[Constant]) -> dict[str, tuple]:
+    """name -> (value, origin) of the constants that set environment variables name."""
+    return {constant.name: (parse_value(constant, constant.environment, [os.environ[constant.environment]]),
+                            f"env {constant.environment}")
+            for constant in table if constant.environment and os.environ.get(constant.environment)}
+
+
+def flag_values(words: list[str], table: list[Constant], namespace: dict, positional: str) -> dict:
+    """name -> (value, origin) of what --demo and the command line set, the latter last."""
+    flags = {constant.flag: constant for constant in table if not constant.secret}
+    demo, given, loose, words = {}, {}, [], list(words)
+    while words:
+        word = words.pop(0)
+        flag, equals, text = word.partition("=")
+        negated = flags.get("--" + flag.removeprefix("--no-"))
+        if word == "--demo" and "DEMO" in namespace:
+            demo = {name: (value, "demo") for name, value in namespace["DEMO"].items()}
+        elif flag in flags:
+            values = [text] if equals else take_values(flags[flag], words)
+            given[flags[flag].name] = (parse_value(flags[flag], flag, values), "flag")
+        elif word.startswith("--no-") and negated and isinstance(negated.value, bool):
+            given[negated.name] = (False, "flag")
+        elif positional and not word.startswith("-"):
+            loose.append(word)
+        else:
+            raise InputError(unknown_word(flag if word.startswith("-") else word, flags, table))
+    if loose:
+        constant = next(constant for constant in table if constant.name == positional)
+        given[positional] = (parse_value(constant, positional, loose), "argument")
+    return {**demo, **given}
+
+
+def take_values(constant: Constant, words: list[str]) -> list[str]:
+    """Removes and returns the words at the front that belong to a flag."""
+    if isinstance(constant.value, bool):
+        count = 1 if words and words[0].lower() in TRUTH else 0
+    elif isinstance(constant.value, (list, tuple)):
+        count = next((place for place, word in enumerate(words) if word.startswith("--")), len(words))
+    else:
+        count = 1 if words and not words[0].startswith("--") else 0
+    taken, words[:count] = words[:count], []
+    return taken
+
+
+def unknown_word(word: str, flags: dict[str, Constant], table: list[Constant]) -> str:
+    """What to say about a word that no constant answers to."""
+    if not word.startswith("-"):
+        return f"no place for the argument {word!r}; every value follows its flag, see --help"
+    for constant in table:
+        if constant.secret and constant.flag == word:
+            return f"{word} is no flag; put the key into the environment variable {constant.environment}"
+    close = difflib.get_close_matches(word, flags, 1)
+    return f"no flag {word}; " + (f"did you mean {close[0]}?" if close else "see --help")
+
+
+def parse_value(constant: Constant, where: str, words: list[str]):
+    """The words as a value of the constant's type; `where` names the flag or variable in the error."""
+    value = constant.value
+    if isinstance(value, (list, tuple)):
+        if not words:
+            raise InputError(f"{where} needs at least one value")
+        return type(value)(parse_scalar(value[0] if value else "", where, word) for word in words)
+    if isinstance(value, bool) and not words:
+        return True
+    if not words:
+        raise InputError(f"{where} needs a value, like {shown_default(value)}")
+    if len(words) > 1:
+        raise InputError(f"{where} is one value, found {len(words)}: {' '.join(words)}")
+    return parse_scalar(value, where, words[0])
+
+
+def parse_scalar(like, where: str, word: str):
+    """A word as a value of the type of `like`; in place of None, whatever it spells."""
+    if isinstance(like, bool):
+        if word.lower() not in TRUTH:
+            raise InputError(f"{where} is {word!r}; give true or false")
+        return TRUTH[word.lower()]
+    if like is None:
+        return None if word.lower() == "none" else guess_scalar(word)
+    try:
+        return type(like)(word)
+    except ValueError:
+        wanted = {int: "a whole number", float: "a number"}[type(like)]
+        raise InputError(f"{where} is {word!r}; give {wanted}, like {like}") from None
+
+
+def guess_scalar(word: str) -> int | float | str:
+    """A word as the number that it spells, or else as it is."""
+    for kind in (int, float):
+        try:
+            return kind(word)
+        except ValueError:
+            continue
+    return word
+
+
+def help_text(namespace: dict, table: list[Constant]) -> str:
+    """The first paragraph of the script's docstring, and its constants by groups."""
+    lines = [(namespace.get("__doc__") or "").strip().split("\n\n")[0], "",
+             "Constants of the file, changed for one run by a flag:"]
+    if "DEMO" in namespace:
+        values = ", ".join(f"{name} = {value!r}" for name, value in namespace["DEMO"].items())
+        lines += ["", "  --demo", *wrapped(f"the demo's values: {values}")]
+    for constant in table:
+        if constant.starts_group:
+            lines.append("")
+        if constant.heading:
+            lines += textwrap.wrap(constant.heading, HELP_WIDTH)
+        if constant.secret:
+            lines.append(f"  {constant.name} (no flag)")
+        else:
+            shown = f"  {constant.flag} {shown_default(constant.value)}"
+            lines.append(shown if len(shown) <= HELP_WIDTH else shown[:HELP_WIDTH] + " ...")
+        lines += wrapped(constant.comment)
+    return "\n".join(lines)
+
+
+def shown_default(value) -> str:
+    """A value as one would write it behind its flag."""
+    if isinstance(value, (list, tuple)):
+        return " ".join(map(shown_default, value)) or "..."
+    return repr(value) if isinstance(value, str) and not re.fullmatch(r"[^\s'\"]+", value) else str(value)
+
+
+def wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, HELP_WIDTH, initial_indent=HELP_INDENT, subsequent_indent=HELP_INDENT)

@@ -1,0 +1,1 @@
+"""Scores models on benchmarks and compares them. Knows tasks, sandbox and judging."""

@@ -1,0 +1,108 @@
+"""Calibration: what this machine's grader says of solutions that are right and of programs that do nothing.
+
+It grades nothing itself: it reads the records of the controls gold and stub, which went through the very path that
+models go through. A benchmark's score counts the tasks whose gold passes and whose stub does not.
+
+Inputs:  the records of gold and stub. Outputs: a Calibration, printed and written by evaluate_models.py.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from raccoon.constants import InputError
+from raccoon.evaluation.records import Record
+from raccoon.tasks.task import Task
+
+# Published tests that a function returning None passes. They are excluded and listed; any other stub that passes
+# stops the evaluation, because a test that accepts nothing at all measures nothing.
+WEAK_TESTS = ("BigCodeBench/272",)
+
+# What a gold solution lacks, by the text of its verdict; the first row that matches says it.
+CAUSES = (
+    (r"No module named '([\w.]+)'|needs ([\w., ]+), not installed here|(\w+) not found, please install",
+     "not installed: {0}"),
+    (r"Resource '?\S*?([\w-]+)\S*'? not found.*nltk|nltk\.download\('(\w+)'\)", "NLTK data is missing"),
+    (r"URLError|urlopen error|name resolution|gaierror|Connect(ion|Timeout)|Network is unreachable|socket",
+     "the network is needed"),
+    (r"No such file or directory: 'python'", "a program on PATH is needed: python"),
+    (r"^timeout", "slower than {limit:.0f} s"),
+    (r"^memory", "more memory than the sandbox gives"),
+    (r"^forbidden", "forbidden by the sandbox"),
+)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What gold and stub got on the tasks of one benchmark; the tuples and mappings hold task ids."""
+
+    benchmark: str
+    tasks: int
+    with_gold: int
+    gold_passed: int
+    stub_passed: int
+    gold_failed: Mapping[str, str]   # task id -> cause; also where the sandbox could not grade a control
+    weak: tuple[str, ...]            # stub passes
+    uncalibrated: tuple[str, ...]    # no solution to check
+    slow: frozenset[str]             # gold needs a good part of the usual time limit
+
+    @property
+    def excluded(self) -> set[str]:
+        return {*self.gold_failed, *self.weak}
+
+    @property
+    def summary(self) -> str:
+        return (f"{self.benchmark}: gold {self.gold_passed}/{self.with_gold}, stub {self.stub_passed}/{self.tasks}"
+                + (f", {len(self.excluded)} tasks are left out of the score" if self.excluded else ""))
+
+    @property
+    def details(self) -> list[str]:
+        """One line for each reason that tasks are left out or uncalibrated, with their ids."""
+        lines = [f"gold fails on {len(ids)}, {cause}: {' '.join(ids)}" for cause, ids in self.by_cause().items()]
+        if self.weak:
+            lines.append(f"the stub passes on {len(self.weak)}, weak tests: {' '.join(self.weak)}")
+        if self.uncalibrated:
+            lines.append(f"{len(self.uncalibrated)} tasks have no solution to calibrate with")
+        return lines
+
+    def by_cause(self) -> dict[str, list[str]]:
+        groups: dict[str, list[str]] = {}
+        for task_id, cause in self.gold_failed.items():
+            groups.setdefault(cause, []).append(task_id)
+        return groups
+
+
+def calibrate(benchmark: str, tasks: Sequence[Task], gold: Mapping[str, Record], stub: Mapping[str, Record],
+              slow_after: float, limit: float) -> Calibration:
+    """The calibration of a benchmark from the records of its controls, task id -> record.
+
+    A task that the sandbox cannot grade counts as one whose gold fails; one whose gold took more than
+    `slow_after` seconds is slow. Raises InputError where a stub passes that is not known to, and where no gold
+    solution passes.
+    """
+    passing = tuple(task_id for task_id, record in stub.items() if record.passed)
+    unknown = [task_id for task_id in passing if task_id not in WEAK_TESTS]
+    if unknown:
+        raise InputError(f"{benchmark}: a function that returns None passes the tests of {' '.join(unknown[:20])}"
+                         f"{' ...' if len(unknown) > 20 else ''} ({len(unknown)} of {len(tasks)} tasks): mend these "
+                         "tests, or list them in WEAK_TESTS of eval_calibration.py to leave them out")
+    ungraded = {task_id: cause_of(record, limit) for task_id, record in stub.items() if record.infra}
+    failed = {task_id: cause_of(record, limit) for task_id, record in gold.items() if not record.passed}
+    if gold and len(failed) == len(gold):
+        raise InputError(f"{benchmark}: no gold solution passes here (the first: {next(iter(failed.values()))}); "
+                         "a score would mean nothing")
+    return Calibration(
+        benchmark, tasks=len(tasks), with_gold=len(gold), gold_passed=len(gold) - len(failed),
+        stub_passed=len(passing), gold_failed=ungraded | failed, weak=passing,
+        uncalibrated=tuple(task.task_id for task in tasks if task.task_id not in gold),
+        slow=frozenset(task_id for task_id, record in gold.items() if record.verdict.seconds > slow_after))
+
+
+def cause_of(record: Record, limit: float) -> str:
+    """Why a gold solution failed, in words that name what is missing where the verdict tells."""
+    verdict = record.verdict
+    for pattern, cause in CAUSES:
+        found = re.search(pattern, verdict.reason) or re.search(pattern, verdict.output)
+        if found:
+            return cause.format(next(filter(None, found.groups()), ""), limit=limit)
+    return verdict.reason[:120]

@@ -1,0 +1,108 @@
+"""Grades completions in the sandbox and appends their records while the caller generates the next batch.
+
+Inputs:  requests with their completions; the timeouts that calibration decided.
+Outputs: records, appended to a RecordFile.
+"""
+
+import importlib.metadata
+import platform
+import sys
+from collections import deque
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from raccoon.evaluation.generation import Completion, Request
+from raccoon.evaluation.records import Record, RecordFile, digest
+from raccoon.judging.extraction import RegexExtractor, not_extracted
+from raccoon.sandbox.pool import Program, Sandbox
+from raccoon.tasks.extraction import with_opened_thinking
+from raccoon.tasks.task import Task
+
+
+def grading_environment(extraction: str = RegexExtractor.name) -> str:
+    """A fingerprint of all that a verdict depends on beside the program: Python, libraries, sandbox, extraction."""
+    rooms = Path(__file__).parents[1]
+    sources = [path for room in ("sandbox", "tasks", "judging") for path in sorted((rooms / room).glob("*.py"))]
+    libraries = sorted(f"{d.name}=={d.version}" for d in importlib.metadata.distributions())
+    return digest(sys.version, platform.platform(), extraction, *libraries, *(path.read_bytes() for path in sources))
+
+
+def graded_by(task: Task, timeout: float, environment: str) -> str:
+    """What the verdict on any completion of a task depends on."""
+    return digest(task.test, task.context, task.entry_point, repr(timeout), environment)
+
+
+class Grader:
+    """Grades in the background, in order; each batch is appended to the file as soon as it is graded.
+
+    A context manager: leaving it waits until all that was submitted is recorded, also after Ctrl-C. Raises what
+    the sandbox or the file raised. `extractor` finds the code in completions; where it fails the verdict is INFRA.
+    """
+
+    def __init__(self, sandbox: Sandbox, file: RecordFile, timeouts: Mapping[str, float], environment: str,
+                 bar: Any, extractor: Any = None) -> None:
+        self.sandbox, self.file, self.timeouts, self.environment, self.bar = (
+            sandbox, file, timeouts, environment, bar)
+        self.extractor = extractor or RegexExtractor()
+        self.writer = ThreadPoolExecutor(max_workers=1)
+        self.jobs: deque[Future] = deque()
+        self.begun: dict[tuple, tuple[str, Future]] = {}   # key -> code and the verdict to come
+        self.graded = self.passed = 0
+
+    def __enter__(self) -> "Grader":
+        return self
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        self.writer.shutdown(wait=True)
+        if error is None:
+            for job in self.jobs:
+                job.result()
+
+    def begin(self, request: Request, completion: Completion) -> None:
+        """Starts on one completion of a batch that is still being generated; a server is asked by batches."""
+        if isinstance(self.extractor, RegexExtractor):
+            self._start([(request, completion)])
+
+    def _start(self, answers: Sequence[tuple[Request, Completion]]) -> None:
+        """Extracts the code and hands it to the sandbox."""
+        codes = {request.key: completion.code for request, completion in answers}
+        texts = [(request, with_opened_thinking(completion.prompt, completion.text))
+                 for request, completion in answers if completion.code is None]
+        found = self.extractor.extract([text for _, text in texts], [request.task for request, _ in texts])
+        codes |= {request.key: code for (request, _), code in zip(texts, found, strict=True)}
+        for request, _ in answers:
+            code = codes[request.key]
+            self.begun[request.key] = code or "", self._verdict(request.task, code)
+
+    def _verdict(self, task: Task, code: str | None) -> Future:
+        if code is None:
+            failure: Future = Future()
+            failure.set_result(not_extracted())
+            return failure
+        return self.sandbox.submit(Program.of(task, code, timeout=self.timeouts[task.task_id]))
+
+    def submit(self, answers: Sequence[tuple[Request, Completion]], prints: Mapping[tuple, str]) -> None:
+        """Hands a batch to the sandbox and returns at once; `prints` holds the requests' fingerprints."""
+        batch = []
+        self._start([answer for answer in answers if answer[0].key not in self.begun])
+        for request, completion in answers:
+            code, verdict = self.begun.pop(request.key)
+            batch.append((request, completion, code, prints[request.key], verdict))
+        while self.jobs and self.jobs[0].done():
+            self.jobs.popleft().result()   # a failure ends the evaluation now, not after the last batch
+        self.jobs.append(self.writer.submit(self._record, batch))
+
+    def _record(self, batch: list) -> None:
+        records = [
+            Record(task_id=request.task.task_id, sample=request.sample, prompt=completion.prompt,
+                   completion=completion.text, code=code, truncated=completion.truncated,
+                   verdict=verdict.result(), generated_by=fingerprint,
+                   graded_by=graded_by(request.task, self.timeouts[request.task.task_id], self.environment))
+            for request, completion, code, fingerprint, verdict in batch]
+        self.file.append(records)
+        self.graded += len(records)
+        self.passed += sum(record.passed for record in records)
+        self.bar.set_postfix_str(f"pass rate {self.passed / self.graded:.1%}", refresh=False)
+        self.bar.update(len(records))

@@ -1,0 +1,153 @@
+"""The records of an evaluation: one JSON line a completion, appended as it is graded, read again on resume.
+
+It neither generates nor grades. A record names what it depends on (two digests), so that a stored completion or
+verdict is used again only where nothing that it depends on has changed.
+
+    OUTPUT_DIR/<model>/<benchmark>.jsonl             greedy completions, and those of gold, stub and sample files
+    OUTPUT_DIR/<model>/<benchmark>.sampled.jsonl     completions sampled with temperature
+    OUTPUT_DIR/<model>/<benchmark>[.sampled].solutions.jsonl    {"task_id", "solution"}: the samples format of
+                                                     EvalPlus and BigCodeBench, whose harnesses can score it
+
+A line: {"task_id", "sample" (0, 1, ... of the task), "prompt" (text sent), "completion", "code" (extracted),
+"truncated" (cut at MAX_COMPLETION_LENGTH), "outcome" (one of OUTCOMES), "verdict" (the sandbox's),
+"generated_by", "graded_by" (digests)}. While an evaluation runs the lines stand in the order of grading and the
+last line of a (task_id, sample) counts; at its end they stand once each, in the benchmark's order.
+"""
+
+import fcntl
+import hashlib
+import json
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from raccoon.constants import InputError
+from raccoon.evaluation.generation import Completion
+from raccoon.sandbox.pool import Verdict
+from raccoon.tasks.task import Task
+from raccoon.whole_files import write_text
+
+Key = tuple[str, int]   # task_id, sample
+
+# The columns of the verdict table: the sandbox's kinds of reason, and "truncated" for a completion that was cut
+# at MAX_COMPLETION_LENGTH and did not pass.
+OUTCOMES = ("pass", "wrong", "exception", "syntax", "no code", "timeout", "memory", "forbidden",
+            "truncated", "infra")
+
+
+@dataclass(frozen=True)
+class Record:
+    """A graded completion."""
+
+    task_id: str
+    sample: int
+    prompt: str
+    completion: str
+    code: str
+    truncated: bool
+    verdict: Verdict
+    generated_by: str
+    graded_by: str
+
+    @property
+    def key(self) -> Key:
+        return self.task_id, self.sample
+
+    @property
+    def passed(self) -> bool:
+        return self.verdict.status == "PASS"
+
+    @property
+    def infra(self) -> bool:
+        """The sandbox's own fault: never scored, graded again on resume."""
+        return self.verdict.status == "INFRA"
+
+    @property
+    def outcome(self) -> str:
+        if self.infra or self.passed:
+            return "infra" if self.infra else "pass"
+        return "truncated" if self.truncated else self.verdict.kind
+
+    def as_completion(self) -> Completion:
+        """What the model wrote, to grade it again."""
+        return Completion(self.completion, self.prompt, self.truncated)
+
+    def to_line(self) -> str:
+        return json.dumps({
+            "task_id": self.task_id, "sample": self.sample, "prompt": self.prompt,
+            "completion": self.completion, "code": self.code, "truncated": self.truncated,
+            "outcome": self.outcome, "verdict": self.verdict.as_dict(),
+            "generated_by": self.generated_by, "graded_by": self.graded_by}) + "\n"
+
+    @classmethod
+    def from_line(cls, line: bytes) -> "Record":
+        """Raises ValueError, KeyError or TypeError for a line that to_line did not write."""
+        row = json.loads(line)
+        del row["outcome"]
+        return cls(**{**row, "verdict": Verdict(**row["verdict"])})
+
+
+class RecordFile:
+    """The append-only file of one model on one benchmark, which several processes may share."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def load(self) -> dict[Key, Record]:
+        """The last record of each (task_id, sample). A last line that a kill cut short is dropped.
+
+        Raises InputError for any other line that is no record.
+        """
+        if not self.path.exists():
+            return {}
+        records = {}
+        for number, line in enumerate(self._whole_lines(), 1):
+            try:
+                record = Record.from_line(line)
+            except (ValueError, KeyError, TypeError):
+                raise InputError(f"{self.path}, line {number} is no evaluation record: "
+                                 "delete that line, or choose another --output-dir") from None
+            records[record.key] = record
+        return records
+
+    def append(self, records: Iterable[Record]) -> None:
+        """Appends a batch in one write, so that a kill leaves it out or leaves it whole."""
+        data = "".join(record.to_line() for record in records).encode()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with open(self.path, "ab", buffering=0) as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            while data:
+                data = data[file.write(data):]
+
+    def finish(self, tasks: list[Task], records: dict[Key, Record], wanted: Collection[Key]) -> None:
+        """Writes each record once, those of `tasks` first in their order; and the wanted ones' solutions."""
+        place = {task.task_id: index for index, task in enumerate(tasks)}
+        ordered = sorted(records.values(), key=lambda r: (place.get(r.task_id, len(place)), r.sample))
+        write_text(self.path, "".join(record.to_line() for record in ordered))
+        context = {task.task_id: task.context for task in tasks}
+        write_text(self.path.with_suffix(".solutions.jsonl"), "".join(
+            json.dumps({"task_id": r.task_id, "solution": with_context(context[r.task_id], r.code)}) + "\n"
+            for r in ordered if r.key in wanted))
+
+    def _whole_lines(self) -> list[bytes]:
+        with open(self.path, "rb+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)   # another process may be in the middle of an append
+            data = file.read()
+            whole = data.rfind(b"\n") + 1
+            if whole < len(data):
+                file.truncate(whole)
+        return data[:whole].splitlines()
+
+
+def with_context(context: str, code: str) -> str:
+    """A program that runs by itself: the prompt's imports and helpers, then the model's code."""
+    return f"{context.rstrip()}\n\n\n{code}" if context.strip() else code
+
+
+def digest(*parts: str | bytes) -> str:
+    """A short fingerprint of a list of texts; different lists differ in it."""
+    total = hashlib.sha256()
+    for part in parts:
+        data = part if isinstance(part, bytes) else part.encode("utf-8", "surrogatepass")
+        total.update(b"%d:" % len(data) + data)
+    return total.hexdigest()[:16]

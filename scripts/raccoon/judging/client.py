@@ -1,0 +1,416 @@
+"""Talks to an OpenAI-compatible server: many requests at once, retried, counted, bounded in time and in size.
+
+It knows neither what is asked nor what an answer means. The server is not trusted: whatever it sends, or
+does not send, becomes an Answer whose `error` says why there is no text.
+
+Input: an Endpoint, Requests and a key from the environment. Output: Answers. Nothing is written; a key is in no
+message.
+"""
+
+import asyncio
+import json
+import math
+import os
+import random
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from raccoon.constants import InputError
+
+MAX_BODY = 8_000_000  # bytes of one answer; nobody asks for as much
+MAX_MESSAGE = 200  # characters of a server's own words in an error
+MAX_TOKENS_COUNTED = 10**9  # a usage figure above it is the server's nonsense
+FIRST_WAIT = 0.5  # seconds before the first retry; each further one waits twice as long
+LONGEST_WAIT = 60.0  # seconds before any retry, whatever Retry-After says
+LOST_AFTER = 4  # requests in a row, with all their retries, that no answer came to
+PROBE_TOKENS = 16  # of the request that check() sends
+
+# Fields that some servers refuse: what refuses one gets none from then on. The first that it names is meant.
+OPTIONAL_FIELDS = ("response_format", "seed", "temperature", "max_tokens")
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A server, and how it may be used."""
+
+    base_url: str  # ends in /v1 with most servers
+    model: str
+    api_key_env: str = ""  # the environment variable that holds the key; "" needs none
+    timeout: float = 120.0  # seconds a request
+    concurrency: int = 16  # requests at once
+    max_retries: int = 5  # of one request
+
+
+@dataclass(frozen=True)
+class Request:
+    """One question."""
+
+    messages: tuple[dict[str, str], ...]  # of "role" and "content"
+    temperature: float
+    max_tokens: int
+    json_schema: dict | None = None  # of the answer, where the server has structured output
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back; `text` is None where `error`, one line, says why."""
+
+    text: str | None
+    error: str = ""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    seconds: float = 0.0  # from the first try to the last
+    finish_reason: str = ""
+
+
+@dataclass
+class Usage:
+    """What a client has asked for so far. Refused and broken tries count as retries, not as requests."""
+
+    requests: int = 0
+    retries: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class ServerLost(Exception):
+    """The server has stopped answering: what was answered before stands, the rest was not asked."""
+
+
+@dataclass(eq=False)
+class Failure(Exception):
+    """Why one try brought no answer."""
+
+    message: str
+    status: int = 0  # HTTP; 0 where there was no status
+    retry_after: float = 0.0  # seconds that the server asks for
+    unanswered: bool = False  # no byte that means anything came: refused, cut off, or out of time
+
+    @property
+    def passing(self) -> bool:
+        """Whether another try may go better: the server is busy, broken or gone, not unwilling."""
+        return not self.status or self.status in (408, 409, 429) or self.status >= 500
+
+
+class LlmClient:
+    """Asks one server, from one thread; a context manager."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint, self.usage = endpoint, Usage()
+        self.refused: set[str] = set()  # of OPTIONAL_FIELDS
+        self.unanswered = 0  # requests in a row
+        self.jitter = random.Random()  # its own: the global generators belong to training
+
+    def __enter__(self) -> "LlmClient":
+        self.key = read_key(self.endpoint)
+        self.runner = asyncio.Runner()
+        self.client = self.runner.run(open_client(self.endpoint, self.key))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.runner.run(self.client.close())
+        self.runner.close()
+
+    def check(self) -> None:
+        """Asks for a few tokens; raises InputError where the key, the address or the model is wrong."""
+        probe = Request(({"role": "user", "content": "Say OK."},), temperature=0.0, max_tokens=PROBE_TOKENS)
+        try:
+            self.runner.run(self._try(probe))
+        except Failure as failure:
+            models = [] if failure.unanswered else self.runner.run(self._models())
+            raise InputError(check_message(self.endpoint, failure, models)) from None
+
+    def ask_all(self, requests: Sequence[Request], on_answer: Callable[[int, Answer], None] | None = None,
+                within: float | None = None) -> list[Answer]:
+        """An answer to each request, in order; `on_answer` gets each with its number as it comes, in this thread.
+
+        `within` are the seconds for all of them; what has no answer by then gets an error. Raises ServerLost
+        after LOST_AFTER requests in a row that nothing came back to.
+        """
+        answers: list[Answer | None] = [None] * len(requests)
+
+        def keep(number: int, answer: Answer) -> None:
+            answers[number] = answer
+            if on_answer:
+                on_answer(number, answer)
+
+        self.runner.run(self._ask_all(requests, keep, within))
+        for number in [number for number, answer in enumerate(answers) if answer is None]:
+            keep(number, Answer(None, f"no answer within the {within:g} s for all requests", seconds=within))
+        return answers
+
+    async def _ask_all(self, requests: Sequence[Request], keep: Callable[[int, Answer], None],
+                       within: float | None) -> None:
+        waiting = iter(enumerate(requests))
+        try:
+            async with asyncio.timeout(within) as limit, asyncio.TaskGroup() as group:
+                for _ in range(min(self.endpoint.concurrency, len(requests))):
+                    group.create_task(self._work(waiting, keep))
+        except TimeoutError:
+            if not limit.expired():
+                raise
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from None
+
+    async def _work(self, waiting: Iterator[tuple[int, Request]], keep: Callable[[int, Answer], None]) -> None:
+        for number, request in waiting:
+            answer = await self._ask(request)
+            keep(number, answer)
+            if self.unanswered >= LOST_AFTER:
+                raise ServerLost(f"{self.endpoint.base_url} has stopped answering ({answer.error})")
+
+    async def _ask(self, request: Request) -> Answer:
+        """One request with its retries."""
+        started = time.perf_counter()
+        self.usage.requests += 1
+        for attempt in range(self.endpoint.max_retries + 1):
+            try:
+                body = await self._try(request)
+                break
+            except Failure as failure:
+                last = failure
+            if not last.passing or attempt == self.endpoint.max_retries:
+                self.unanswered = self.unanswered + 1 if last.unanswered else 0
+                return Answer(None, last.message, seconds=time.perf_counter() - started)
+            self.usage.retries += 1
+            await asyncio.sleep(self._wait(attempt, last.retry_after))
+        self.unanswered = 0
+        answer = read_answer(body, time.perf_counter() - started)
+        self.usage.prompt_tokens += answer.prompt_tokens
+        self.usage.completion_tokens += answer.completion_tokens
+        return answer
+
+    def _wait(self, attempt: int, retry_after: float) -> float:
+        """Seconds before the next try: twice as long each time, in part by chance, as long as the server asks."""
+        backoff = FIRST_WAIT * 2**attempt * self.jitter.uniform(0.5, 1.0)
+        return min(max(backoff, retry_after), LONGEST_WAIT)
+
+    async def _try(self, request: Request) -> dict:
+        """One try: the body of the answer, its shape checked. A field that the server refuses is left out."""
+        refused = set(self.refused)
+        while True:
+            fields = request_fields(self.endpoint.model, request, refused)
+            try:
+                body = await self._post(fields)
+            except Failure as failure:
+                field = refused_field(fields, failure)
+                if not field:
+                    raise
+                refused.add(field)
+                continue
+            self.refused |= refused
+            return body
+
+    async def _post(self, fields: dict[str, Any]) -> dict:
+        import openai
+
+        try:
+            async with asyncio.timeout(self.endpoint.timeout):
+                raw = await self.client.chat.completions.with_raw_response.create(**fields)
+        except (openai.APITimeoutError, TimeoutError):
+            raise Failure(f"no answer within {self.endpoint.timeout:g} s", unanswered=True) from None
+        except openai.APIConnectionError as error:
+            raise Failure(f"connection failed ({one_line(error.__cause__ or error)})", unanswered=True) from None
+        except openai.APIStatusError as error:
+            raise self._status_failure(error) from None
+        except openai.OpenAIError as error:
+            raise Failure(one_line(error)) from None
+        return read_body(raw.content)
+
+    def _status_failure(self, error: Any) -> Failure:
+        named = error.body.get("message") if isinstance(error.body, dict) else error.body
+        message = one_line(named or error.message)
+        if self.key:
+            message = message.replace(self.key, "***")
+        return Failure(f"HTTP {error.status_code}: {message}", error.status_code,
+                       retry_after(error.response.headers.get("retry-after", "")))
+
+    async def _models(self) -> list[str]:
+        """The models that the server lists; none where it does not."""
+        import openai
+
+        try:
+            async with asyncio.timeout(self.endpoint.timeout):
+                raw = await self.client.models.with_raw_response.list()
+            return [str(model["id"]) for model in json.loads(raw.content)["data"]]
+        except (openai.OpenAIError, TimeoutError, ValueError, RecursionError, KeyError, TypeError):
+            return []
+
+
+def read_key(endpoint: Endpoint) -> str:
+    """The endpoint's key; "" where it needs none. Raises InputError where the variable is not set."""
+    if not re.match(r"https?://[^/]", endpoint.base_url):
+        raise InputError(f"the base URL {endpoint.base_url!r} is none; give one like http://127.0.0.1:8000/v1")
+    key = os.environ.get(endpoint.api_key_env, "").strip() if endpoint.api_key_env else ""
+    if endpoint.api_key_env and not key:
+        raise InputError(f"no key for {endpoint.base_url}: set the environment variable {endpoint.api_key_env}")
+    if not key.isascii():
+        raise InputError(f"the key in {endpoint.api_key_env} holds a character that no key has; copy it anew")
+    return key
+
+
+async def open_client(endpoint: Endpoint, key: str) -> Any:
+    """The openai client: without its own retries, redirects and compression, and with bounded bodies."""
+    import httpx2
+    import openai
+
+    class BoundedStream(httpx2.AsyncByteStream):
+        """A body that breaks off above MAX_BODY bytes."""
+
+        def __init__(self, stream: Any) -> None:
+            self.stream = stream
+
+        async def __aiter__(self) -> Any:
+            size = 0
+            async for chunk in self.stream:
+                size += len(chunk)
+                if size > MAX_BODY:
+                    raise openai.OpenAIError(f"the answer is over {MAX_BODY} bytes")
+                yield chunk
+
+        async def aclose(self) -> None:
+            await self.stream.aclose()
+
+    async def bound(response: Any) -> None:
+        if response.headers.get("content-encoding", "identity").lower() != "identity":
+            raise openai.OpenAIError("the answer is compressed, which was not asked for")
+        response.stream = BoundedStream(response.stream)
+
+    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=endpoint.concurrency)
+    http = httpx2.AsyncClient(timeout=endpoint.timeout, limits=limits, follow_redirects=False,
+                              headers={"Accept-Encoding": "identity"}, event_hooks={"response": [bound]})
+    client = openai.AsyncOpenAI(base_url=endpoint.base_url, api_key=key or "none", max_retries=0,
+                                timeout=endpoint.timeout, http_client=http)
+    client.organization = client.project = None  # of OpenAI's environment variables: no other server's business
+    return client
+
+
+def request_fields(model: str, request: Request, refused: set[str]) -> dict[str, Any]:
+    """The request in the API's words, without the fields that the server refuses."""
+    fields: dict[str, Any] = {"model": model, "messages": list(request.messages),
+                              "temperature": request.temperature, "max_tokens": request.max_tokens}
+    if request.seed is not None:
+        fields["seed"] = request.seed
+    if request.json_schema is not None:
+        schema = {"name": "answer", "schema": request.json_schema, "strict": True}
+        fields["response_format"] = {"type": "json_schema", "json_schema": schema}
+    if "max_tokens" in refused:  # OpenAI's newer models know it by this name alone
+        fields["max_completion_tokens"] = request.max_tokens
+    return {name: value for name, value in fields.items() if name not in refused}
+
+
+def refused_field(fields: dict[str, Any], failure: Failure) -> str:
+    """The field to leave out after a 400 or 422: one that it names, else the output's form; "" for none."""
+    if failure.status not in (400, 422):
+        return ""
+    present = [field for field in OPTIONAL_FIELDS if field in fields]
+    named = [field for field in present if field in failure.message]
+    return (named or [field for field in present if field == "response_format"] or [""])[0]
+
+
+def read_body(content: bytes) -> dict:
+    """The body of an answer; raises Failure where it is not JSON or not a chat completion."""
+    try:
+        body = json.loads(content)
+    except (ValueError, RecursionError):
+        raise Failure("the answer is not JSON") from None
+    try:
+        message = body["choices"][0]["message"]
+        text = message.get("content")
+    except (KeyError, IndexError, TypeError, AttributeError):
+        raise Failure("the answer is JSON, but no chat completion") from None
+    if text is not None and not isinstance(text, str):
+        raise Failure("the answer is a chat completion, but its content is no text")
+    return body
+
+
+def read_answer(body: dict, seconds: float) -> Answer:
+    """The answer in a checked body; a completion without text, as of a filter, is an error."""
+    choice, usage = body["choices"][0], body.get("usage")
+    usage = usage if isinstance(usage, dict) else {}
+    reason, text = str(choice.get("finish_reason") or "")[:MAX_MESSAGE], choice["message"].get("content")
+    if text is not None:
+        text = text.encode("utf-8", "replace").decode()  # half a surrogate pair cannot be written to a file
+    return Answer(text, "" if text is not None else f"the answer has no text (finish_reason {one_line(reason)})",
+                  token_count(usage.get("prompt_tokens")), token_count(usage.get("completion_tokens")), seconds,
+                  one_line(reason) if reason else "")
+
+
+def token_count(value: Any) -> int:
+    return value if type(value) is int and 0 <= value <= MAX_TOKENS_COUNTED else 0
+
+
+def retry_after(header: str) -> float:
+    """The seconds that a Retry-After header asks for, as a number or a date; 0 where it is neither."""
+    try:
+        seconds = float(header)
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(header).timestamp() - time.time()
+        except (ValueError, TypeError, OverflowError):
+            return 0.0
+    return min(max(seconds, 0.0), LONGEST_WAIT) if math.isfinite(seconds) else 0.0
+
+
+def check_message(endpoint: Endpoint, failure: Failure, models: list[str]) -> str:
+    """What to say where the first request failed."""
+    server = f"{endpoint.base_url}, model {endpoint.model!r}: {failure.message}"
+    if failure.unanswered:
+        return f"{server}; start the server, or mend the base URL"
+    if failure.status in (401, 403):
+        wanted = f"the key in {endpoint.api_key_env}" if endpoint.api_key_env else "which variable holds the key"
+        return f"{server}; check {wanted}"
+    if models and endpoint.model not in models:
+        named = one_line(", ".join(sorted(models)))
+        return f"{server}; the server's models are {named}"
+    if failure.status in (404, 405):
+        return f"{server}; check the base URL, which ends in /v1 with most servers, and the model's name"
+    return f"{server}; check the model's name and the server's log"
+
+
+def one_line(words: object) -> str:
+    """A server's words, or an error's, without line ends and control characters, and not too many."""
+    text = "".join(character if character.isprintable() else " " for character in str(words)[: 10 * MAX_MESSAGE])
+    text = " ".join(text.split())
+    return text if len(text) <= MAX_MESSAGE else text[:MAX_MESSAGE] + " ..."
+
+
+def parse_json_object(text: str) -> dict | None:
+    """The one JSON object in a model's answer: the whole of it, or with words or a fence around; else None.
+
+    None too where there are two, where a key comes twice or a number is not finite: whoever reads such an
+    answer leniently lets what the model quotes speak for it. A leading <think> block is not read.
+    """
+    text = text.strip()
+    if text.startswith("<think>"):
+        text = text.partition("</think>")[2].strip()
+    fence = None if text.startswith("{") else re.search(r"```(?:json)?\s*(?={)", text)
+    start = fence.end() if fence else text.find("{")
+    if start < 0:
+        return None
+    decoder = json.JSONDecoder(object_pairs_hook=unique_pairs, parse_constant=finite_number,
+                               parse_float=finite_number)
+    try:
+        value, end = decoder.raw_decode(text, start)
+    except (ValueError, RecursionError):
+        return None
+    return value if "{" not in text[end:] else None
+
+
+def unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key comes twice")
+    return found
+
+
+def finite_number(word: str) -> float:
+    number = float(word)
+    if not math.isfinite(number):
+        raise ValueError(f"{word} is not finite")
+    return number

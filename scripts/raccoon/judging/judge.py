@@ -1,0 +1,61 @@
+"""The LLM judge: programs in, judgements out, each question asked once.
+
+How it is asked is in rubric.py, how the server is spoken to in client.py. What cannot be judged has no score: it is
+None, is counted, and never becomes a number in the middle.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+from raccoon.judging.client import Answer, LlmClient, ServerLost
+from raccoon.judging.rubric import WORTHLESS, Judgement, Question, ask_about, read_judgement, visible_program
+from raccoon.ledger import AnswerCache, answer_key
+
+JUDGEMENTS_FILE = "judgements.jsonl"  # in a run's OUTPUT_DIR
+
+
+class Judge:
+    """Judges programs on one server; what it has judged before it does not ask again.
+
+    `within` are the seconds that one call of judge() may take.
+    """
+
+    def __init__(self, client: LlmClient, cache: AnswerCache, within: float | None = None) -> None:
+        self.client, self.cache, self.within = client, cache, within
+        self.lost = ""  # why the server was given up, once it was
+
+    def judge(self, items: Sequence[tuple[str, str]], reverse: bool = False) -> list[Judgement]:
+        """A judgement of each (task prompt, code), in order; code that does not parse is worth 0, unasked.
+
+        An answer that cannot be read is kept like any other, so that a resumed run meets it again; what the
+        server failed to answer is asked again next time.
+        """
+        programs = [(prompt, visible_program(code)) for prompt, code in items]
+        questions = {item: ask_about(*item, reverse) for item in dict.fromkeys(programs) if item[1]}
+        keys = {item: self.key(question) for item, question in questions.items()}
+        missing = [item for item in questions if keys[item] not in self.cache]
+        errors = self.ask([(keys[item], questions[item]) for item in missing])
+        return [self.judgement(keys[item], errors) if item[1] else WORTHLESS for item in programs]
+
+    def key(self, question: Question) -> str:
+        endpoint, request = self.client.endpoint, question.request
+        return answer_key("judge", endpoint.model, request.messages, request.temperature, request.max_tokens)
+
+    def ask(self, questions: list[tuple[str, Question]]) -> dict[str, str]:
+        """Puts the judgements of new questions into the cache; why there is none, by key, for the others."""
+        errors = {key: "the server was lost before" for key, _ in questions}
+
+        def keep(number: int, answer: Answer) -> None:
+            key, question = questions[number]
+            errors[key] = answer.error
+            if answer.text is not None:
+                self.cache.put(key, asdict(read_judgement(answer.text, question.answer_id)))
+
+        try:
+            self.client.ask_all([question.request for _, question in questions], keep, self.within)
+        except ServerLost as lost:
+            self.lost = str(lost)  # every question that it left open has its error
+        return errors
+
+    def judgement(self, key: str, errors: Mapping[str, str]) -> Judgement:
+        return Judgement(**self.cache[key]) if key in self.cache else Judgement(None, error=errors[key])

@@ -1,0 +1,90 @@
+"""Starts a script again as several processes under accelerate's launcher, unless a launcher has started it already.
+
+It decides nothing about training: FSDP2's settings are in accelerate_fsdp2.yaml. One machine; on more than one,
+`accelerate launch --num_machines` starts the script, and what is here stands aside.
+
+    python scripts/train_rl_poc.py --processes 2    # in here becomes accelerate launch ... train_rl_poc.py ...
+
+The first process stays as the launcher: it passes signals on, and ends with its processes' own exit code.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from raccoon.constants import RELAUNCHED, InputError
+
+FSDP_CONFIG = Path(__file__).resolve().parent.with_name("accelerate_fsdp2.yaml")
+LAUNCHER_VARIABLES = ("WORLD_SIZE", "RANK", "LOCAL_RANK")  # what torchrun and accelerate launch set
+# From SIGTERM to SIGKILL: a step and a checkpoint of 177 GB; torch's own default is 30
+SHUTDOWN_SECONDS = "900"
+
+
+def is_launched() -> bool:
+    """Whether a launcher has started this process: torchrun, accelerate launch, or relaunch_under_accelerate."""
+    return RELAUNCHED in os.environ or any(name in os.environ for name in LAUNCHER_VARIABLES)
+
+
+def world_size() -> int:
+    """The number of processes of this run. Raises InputError where it is another than relaunching asked for."""
+    try:
+        found = int(os.environ.get("WORLD_SIZE", "1"))
+    except ValueError:
+        raise InputError(f"WORLD_SIZE is {os.environ['WORLD_SIZE']!r}: unset it, or start with a launcher") from None
+    expected = os.environ.get(RELAUNCHED)
+    if expected not in (None, str(found)):
+        raise InputError(f"started as {expected} processes and WORLD_SIZE is {found}: unset WORLD_SIZE, RANK, "
+                         f"LOCAL_RANK and {RELAUNCHED}, and start again")
+    return found
+
+
+def check_local_gpus(gpus: int) -> None:
+    """Raises InputError where a launcher has started more processes on this machine than it has GPUs, if any."""
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if 0 < gpus < local:
+        raise InputError(f"{local} processes were started on this machine and {gpus} GPU(s) are visible: start as "
+                         "many, or look for the missing one with nvidia-smi -L")
+
+
+def relaunch_under_accelerate(processes: int, sharded: bool, mixed_precision: str = "no") -> None:
+    """Runs this script, with its own arguments, as `processes` processes, and ends with their exit code.
+
+    Returns at once where one is enough or where a launcher is at work. `sharded` is FSDP2 by its config file;
+    otherwise each process has the whole model (DDP), on a GPU or on the CPU. The launcher's port is a free one.
+    """
+    if processes < 2 or is_launched():
+        return
+    os.environ[RELAUNCHED] = str(processes)
+    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", SHUTDOWN_SECONDS)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    how = "FSDP2" if sharded else "a whole model each"
+    print(f"launch   {processes} processes under accelerate, {how}", flush=True)
+    run_launcher(launcher_words(processes, sharded, mixed_precision))
+
+
+def launcher_words(processes: int, sharded: bool, mixed_precision: str) -> list[str]:
+    """The arguments of `accelerate launch`, up to and with the script's own."""
+    return ["--config_file", str(FSDP_CONFIG), *([] if sharded else ["--multi_gpu"]),
+            "--num_processes", str(processes), "--num_machines", "1", "--machine_rank", "0",
+            "--mixed_precision", mixed_precision, "--main_process_port", "0",  # 0: any that is free
+            os.path.abspath(sys.argv[0]), *sys.argv[1:]]
+
+
+def run_launcher(words: list[str]) -> NoReturn:
+    """Runs `accelerate launch` in this process and ends it: 0, the first failure's code, or 128 + n after signal n.
+
+    Its own exit code would be 1 for all of them, under a traceback of its own.
+    """
+    from accelerate.commands.launch import launch_command, launch_command_parser
+    from torch.distributed.elastic.multiprocessing import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+    try:
+        launch_command(launch_command_parser().parse_args(words))
+    except ChildFailedError as error:
+        code = error.get_first_failure()[1].exitcode
+        sys.exit(code if code > 0 else 128 - code)
+    except SignalException as error:
+        sys.exit(128 + error.sigval)
+    sys.exit(0)

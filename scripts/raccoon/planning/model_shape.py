@@ -1,0 +1,156 @@
+"""A model's shape, read from its config.json alone: parameters, bytes of its cache, operations of a pass.
+
+It loads no weights and imports no torch. Known are dense decoders of the Llama kind (Qwen2, Qwen3, Llama,
+Mistral); the shapes of Qwen2.5 stand in a table, so that they are known without a network.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from raccoon.constants import InputError
+
+FAMILIES = ("qwen2", "qwen3", "llama", "mistral")
+BIASED = ("qwen2",)  # its attention's input projections have biases, which its config does not say
+NORMED_HEADS = ("qwen3",)  # queries and keys are normalised
+BF16_BYTES = 2  # of a number in the cache
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A dense decoder: embedding, `layers` of attention and gated MLP, final norm, output head."""
+
+    layers: int
+    hidden: int
+    intermediate: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    vocab: int
+    tied: bool  # the head is the embedding
+    biased: bool = False
+    output_biased: bool = False  # of attention's last projection
+    mlp_biased: bool = False
+    normed_heads: bool = False
+
+    @property
+    def query(self) -> int:
+        """Width of all heads together."""
+        return self.heads * self.head_dim
+
+    @property
+    def key_value(self) -> int:
+        """Width of the keys, or of the values."""
+        return self.kv_heads * self.head_dim
+
+    @property
+    def table(self) -> int:
+        """Parameters of the embedding, and of the head."""
+        return self.vocab * self.hidden
+
+    @property
+    def layer(self) -> int:
+        """Parameters of one layer."""
+        attention = self.hidden * (2 * self.query + 2 * self.key_value)
+        biases = self.biased * (self.query + 2 * self.key_value) + self.output_biased * self.hidden
+        mlp = 3 * self.hidden * self.intermediate + self.mlp_biased * (2 * self.intermediate + self.hidden)
+        return attention + biases + mlp + 2 * self.hidden + self.normed_heads * 2 * self.head_dim
+
+    @property
+    def parameters(self) -> int:
+        """All weights; a head that is the embedding counts once."""
+        return self.layers * self.layer + self.hidden + self.table * (1 if self.tied else 2)
+
+    @property
+    def cache_bytes(self) -> int:
+        """Bytes of the bfloat16 key-value cache for one token."""
+        return 2 * self.layers * self.key_value * BF16_BYTES
+
+    def adapters(self, rank: int) -> int:
+        """Parameters of LoRA adapters of a rank on every linear layer but the head."""
+        attention = 2 * (self.hidden + self.query) + 2 * (self.hidden + self.key_value)
+        return rank * self.layers * (attention + 3 * (self.hidden + self.intermediate))
+
+    def pass_operations(self, prompt: int, completion: int) -> tuple[float, float]:
+        """Floating-point operations of a forward pass over one sequence: in the layers, and in the head.
+
+        Attention is causal; the head is applied to the completion's tokens alone.
+        """
+        tokens = prompt + completion
+        layers = 2 * self.layers * (self.layer * tokens + self.query * tokens**2)
+        return layers, 2 * self.table * completion
+
+
+# From the config.json of each: layers, hidden, intermediate, heads, kv_heads, head_dim, vocab, tied, biased
+SHAPES = {
+    "Qwen2.5-0.5B": Shape(24, 896, 4864, 14, 2, 64, 151936, True, True),
+    "Qwen2.5-1.5B": Shape(28, 1536, 8960, 12, 2, 128, 151936, True, True),
+    "Qwen2.5-7B": Shape(28, 3584, 18944, 28, 4, 128, 152064, False, True),
+    "Qwen2.5-14B": Shape(48, 5120, 13824, 40, 8, 128, 152064, False, True),
+}
+KNOWN = {  # hub models by the row that they have, for machines without a network
+    "billxbf/Nano-Raccoon-Preview-1104": "Qwen2.5-14B",
+    **{f"Qwen/{name}{kind}": name for name in SHAPES for kind in ("", "-Instruct")},
+}
+
+
+def model_shape(name: str) -> Shape:
+    """The shape of a model: a folder, a hub id, or a row of SHAPES.
+
+    Raises InputError where there is none, where it is no dense decoder that is known here, and where the hub
+    wants a licence accepted or a token.
+    """
+    if Path(name).expanduser().is_dir():
+        return parse_shape(read_config(Path(name).expanduser() / "config.json"), name)
+    row = KNOWN.get(name, name)
+    if row in SHAPES:
+        return SHAPES[row]
+    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+        raise InputError(f"no model {name}: give a folder, a hub id, or one of {', '.join(SHAPES)}")
+    return parse_shape(read_config(fetch_config(name)), name)
+
+
+def read_config(path: Path) -> Mapping[str, Any]:
+    """A config.json; raises InputError where it is none."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read {path} ({error}); give a saved model") from None
+
+
+def fetch_config(name: str) -> Path:
+    """The config.json of a hub model, downloaded or from the hub's cache; raises InputError with the remedy."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
+
+    try:
+        return Path(hf_hub_download(name, "config.json"))
+    except GatedRepoError:
+        raise InputError(f"{name} wants its licence accepted: do so on its page of the hub, and set HF_TOKEN to a "
+                         "token of that account") from None
+    except RepositoryNotFoundError:
+        raise InputError(f"no model {name} on the hub; where it is private, set HF_TOKEN to a token that may read "
+                         "it") from None
+    except (OSError, HFValidationError) as error:
+        raise InputError(f"cannot fetch config.json of {name} ({type(error).__name__}); give a model folder, or a hub "
+                         "id and a network") from None
+
+
+def parse_shape(config: Mapping[str, Any], name: str) -> Shape:
+    """The shape that a config.json describes; raises InputError for other architectures."""
+    family = config.get("model_type")
+    if family not in FAMILIES:
+        raise InputError(f"{name} is of model_type {family!r}; shapes are known of {', '.join(FAMILIES)}")
+    try:
+        heads, hidden = config["num_attention_heads"], config["hidden_size"]
+        declared = bool(config.get("attention_bias"))
+        return Shape(
+            layers=config["num_hidden_layers"], hidden=hidden, intermediate=config["intermediate_size"], heads=heads,
+            kv_heads=config.get("num_key_value_heads") or heads, head_dim=config.get("head_dim") or hidden // heads,
+            vocab=config["vocab_size"], tied=bool(config.get("tie_word_embeddings")),
+            biased=family in BIASED or declared, output_biased=declared and family != "qwen2",
+            mlp_biased=bool(config.get("mlp_bias")), normed_heads=family in NORMED_HEADS)
+    except KeyError as error:
+        raise InputError(f"the config.json of {name} has no {error}; give a saved model") from None

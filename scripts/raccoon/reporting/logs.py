@@ -1,0 +1,275 @@
+"""Reads the logs of a training run into plain records, each line checked against the record's fields.
+
+It judges, draws and writes nothing. A run that is still going is read up to its newest whole step.
+
+Input: a run's folder, whose files run_control.py describes; and integrity.jsonl, a line a step, where completions
+with a high reward were looked at again. Only config.json and metrics.jsonl must be there.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_origin
+
+from raccoon.constants import InputError
+from raccoon.runs.log import COMPLETIONS_LOG, CONFIG_FILE, HELDOUT_LOG, METRICS_LOG, PROFILE_LOG, STOPPED_FILE
+
+T = TypeVar("T")
+
+INTEGRITY_LOG = "integrity.jsonl"
+TASKS_FILE = "tasks.jsonl"
+
+LARGEST = 1e300  # numbers above it are not taken for measurements; NaN and infinities neither
+SHOWN = 40  # characters of a wrong value in an error
+
+
+@dataclass(frozen=True)
+class Step:
+    """A line of metrics.jsonl; None stands for what was not finite."""
+
+    step: int
+    pass_rate: float | None
+    reward: float | None
+    reward_parts: dict[str, float]
+    constant_groups: float | None
+    truncated: float
+    tokens_mean: float
+    tokens_max: int
+    completions: int
+    statuses: dict[str, int]
+    kinds: dict[str, int]
+    seconds: dict[str, float]
+    grad_norm: float | None
+    learning_rate: float | None
+    entropy: float | None
+    weights_changed: float | None
+    update_ratio: float | None
+    peak_memory_gb: float | None = None
+    kl: float | None = None
+    pass_rate_drawn: float | None = None  # with the groups that refills have left out
+    unused_groups: dict[str, int] | None = None  # those, by reason
+    thinking_open: float | None = None
+    judge_none: float | None = None
+
+
+@dataclass(frozen=True)
+class Check:
+    """A line of heldout.jsonl: the held-out tasks at one step."""
+
+    step: int
+    n: int
+    passed: int
+    pass_rate: float
+    interval: tuple[float, float]  # in the file, and here, a list
+    gained: int
+    lost: int
+    p: float | None
+    statuses: dict[str, str]
+
+
+@dataclass(frozen=True)
+class TaskProfile:
+    """A line of profile.jsonl: a task before training."""
+
+    task_id: str
+    samples: int
+    pass_rate: float
+
+
+@dataclass(frozen=True)
+class IntegrityStep:
+    """A line of integrity.jsonl: how many of a step's well rewarded completions do not hold on a second look."""
+
+    step: int
+    checked: int
+    flagged: int
+    rate: float | None
+    reasons: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """STOPPED.json: why a run ended before its last step."""
+
+    reason: str
+    step: int
+
+
+@dataclass(frozen=True)
+class LoggedVerdict:
+    """A verdict as a completion's line has it."""
+
+    status: str
+    reason: str
+    tests_passed: int
+    tests_total: int
+    output: str = ""
+
+
+@dataclass(frozen=True)
+class LoggedCompletion:
+    """A line of completions.jsonl. Its texts are a model's: nothing in them may be trusted."""
+
+    step: int
+    group: int
+    task_id: str
+    completion: str
+    code: str
+    verdict: LoggedVerdict
+    reward: float | None
+    reward_parts: dict[str, float]
+    tokens: int
+    truncated: bool
+    advantage: float | None
+    used: bool = True
+
+    @property
+    def status(self) -> str:
+        """The status that was rewarded: FAIL for a truncated completion that passes by chance."""
+        return "FAIL" if self.truncated and self.verdict.status != "INFRA" else self.verdict.status
+
+
+@dataclass(frozen=True)
+class Group:
+    """The completions of one prompt in one step."""
+
+    step: int
+    number: int
+    completions: tuple[LoggedCompletion, ...]
+
+    @property
+    def task_id(self) -> str:
+        return self.completions[0].task_id
+
+
+@dataclass(frozen=True)
+class TaskPrompt:
+    """What a line of tasks.jsonl says to the model."""
+
+    task_id: str
+    prompt: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything that a run has logged but its completions, which read_groups reads."""
+
+    folder: Path
+    constants: dict[str, Any]
+    steps: list[Step]
+    checks: list[Check]
+    profile: list[TaskProfile]
+    integrity: list[IntegrityStep]
+    stopped: Stopped | None
+    saved: bool  # whether the trained model lies in the folder: it is written after the last step
+    ended: str = ""  # what ended a finished run, as config.json says it
+
+    @property
+    def last_step(self) -> int:
+        return self.steps[-1].step
+
+    @property
+    def max_steps(self) -> int:
+        """The steps that the run was to make; those that it made where config.json does not say."""
+        wanted = self.constants.get("MAX_STEPS")
+        return wanted if isinstance(wanted, int) else self.last_step
+
+
+def read_run(folder: Path) -> Run:
+    """The logs of a run; raises InputError where they are absent, or a line is not what it should be."""
+    for name in (CONFIG_FILE, METRICS_LOG):
+        if not (folder / name).is_file():
+            raise InputError(f"{folder} holds no {name}: give the OUTPUT_DIR of a training run that has made a step")
+    config = parse_json((folder / CONFIG_FILE).read_bytes(), str(folder / CONFIG_FILE))
+    constants = {name: value for name, value in config.items() if name.isupper()} if isinstance(config, dict) else {}
+    if not constants:
+        raise InputError(f"{folder / CONFIG_FILE} names no constant: the training script did not write it")
+    steps = list(read_records(folder / METRICS_LOG, Step))
+    if not steps:
+        raise InputError(f"{folder / METRICS_LOG} holds no whole line yet: try again after the first step")
+    return Run(
+        folder=folder,
+        constants=constants,
+        steps=steps,
+        checks=list(read_records(folder / HELDOUT_LOG, Check)),
+        profile=list(read_records(folder / PROFILE_LOG, TaskProfile)),
+        integrity=list(read_records(folder / INTEGRITY_LOG, IntegrityStep)),
+        stopped=read_object(folder / STOPPED_FILE, Stopped),
+        saved=any(folder.glob("*.safetensors")),
+        ended=str(config.get("ended", "")),
+    )
+
+
+def read_groups(run: Run) -> Iterator[Group]:
+    """The groups of completions in the order of the log; a step whose metrics are not there yet is left out."""
+    finished = (completion for completion in read_records(run.folder / COMPLETIONS_LOG, LoggedCompletion)
+                if completion.step <= run.last_step)
+    for (step, number), members in groupby(finished, key=lambda each: (each.step, each.group)):
+        yield Group(step, number, tuple(members))
+
+
+def read_prompts(run: Run) -> dict[str, str]:
+    """Task id -> prompt, of the tasks of the run; empty where it has no task file."""
+    return {task.task_id: task.prompt for task in read_records(run.folder / TASKS_FILE, TaskPrompt)}
+
+
+def read_records(path: Path, kind: Callable[..., T]) -> Iterator[T]:
+    """A record a line, none where the file is absent; a last line without its end is still being written."""
+    if not path.is_file():
+        return
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, 1):
+            if line.endswith(b"\n"):
+                where = f"{path} line {number}"
+                yield parse_record(kind, parse_json(line, where), where)
+
+
+def read_object(path: Path, kind: Callable[..., T]) -> T | None:
+    """The one record that a file holds; None where the file is absent."""
+    return parse_record(kind, parse_json(path.read_bytes(), str(path)), str(path)) if path.is_file() else None
+
+
+def parse_json(text: bytes, where: str) -> Any:
+    """The JSON value; raises InputError naming the place."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where} is no JSON ({error}): mend or delete it") from error
+
+
+def parse_record(kind: Callable[..., T], value: Any, where: str) -> T:
+    """A JSON object as the dataclass `kind`, whose annotations say what fits; other keys are passed over."""
+    if not isinstance(value, dict):
+        raise InputError(f"{where} is no JSON object: mend or delete it")
+    found = {}
+    for field in fields(kind):
+        if field.name in value:
+            found[field.name] = parse_field(field.type, value[field.name], f"{where}: {field.name}")
+        elif field.default is MISSING:
+            raise InputError(f"{where} has no {field.name!r}: another version of the scripts may have written it")
+    return kind(**found)
+
+
+def parse_field(kind: Any, value: Any, where: str) -> Any:
+    if is_dataclass(kind):
+        return parse_record(kind, value, where)
+    if not fits(value, kind):
+        raise InputError(f"{where} is {repr(value)[:SHOWN]}, which is no {getattr(kind, '__name__', kind)}: mend or "
+                         "delete the line")
+    return value
+
+
+def fits(value: Any, kind: Any) -> bool:
+    """Whether a JSON value is of a type as the records use them."""
+    if kind in (int, float):
+        return isinstance(value, (int, kind)) and not isinstance(value, bool) and -LARGEST < value < LARGEST
+    if kind in (str, bool):
+        return isinstance(value, kind)
+    arguments = get_args(kind)
+    if get_origin(kind) is dict:
+        return isinstance(value, dict) and all(fits(item, arguments[1]) for item in value.values())
+    if get_origin(kind) is tuple:
+        return isinstance(value, list) and len(value) == len(arguments) and all(map(fits, value, arguments))
+    return any(value is None if each is type(None) else fits(value, each) for each in arguments)

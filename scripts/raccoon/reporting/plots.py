@@ -1,0 +1,292 @@
+"""Draws a run's logs as SVG whose colours are the page's, so that they follow its light or dark mode.
+
+It chooses no number and reads no file; report_logs.py does. Every plot has a title, labels with units, and a sentence
+for those who cannot see it; the page writes title and legend beside it, in its own type.
+"""
+
+import io
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from raccoon.reporting.logs import Run, Step
+from raccoon.runs.rollouts import mean
+
+# matplotlib takes no CSS variable, so it draws in stand-ins: #000001 for the first name, and so on
+COLOURS = ("ink", "grid", "pass", "partial", "fail", "infra", "c1", "c2", "c3", "c4", "c5", "c6", "c7", "c8")
+STAND_IN = {name: f"#0000{place:02x}" for place, name in enumerate(COLOURS, 1)}
+SERIES = ("c1", "c2", "c3", "c4", "c5", "c6", "c7", "c8")
+
+SIZE = (4.4, 2.6)  # inches; a phone shows them at about one pixel a point
+MAX_POINTS = 300  # a longer run is drawn in means of as many steps as it takes
+SMOOTHED = 20  # the thick line is a mean over this part of the run
+MARKED = 12  # with fewer points than this each is marked
+DASHES = ("solid", (0, (5, 2)), (0, (3, 3)), (0, (1, 2)))  # so that a curve shows through another that covers it
+STYLE = {
+    "svg.fonttype": "none",  # text stays text, in the page's type
+    "text.parse_math": False,  # names from a file are no formulas
+    "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "font.size": 10.5,
+    "figure.facecolor": "none", "axes.facecolor": "none", "axes.edgecolor": STAND_IN["grid"],
+    "axes.labelcolor": STAND_IN["ink"], "text.color": STAND_IN["ink"], "xtick.color": STAND_IN["ink"],
+    "ytick.color": STAND_IN["ink"], "axes.grid": True, "grid.color": STAND_IN["grid"], "grid.linewidth": 0.6,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,
+}
+
+STATUS_COLOURS = {"PASS": "pass", "PARTIAL": "partial", "FAIL": "fail", "INFRA": "infra"}
+# Kinds of verdict from best to worst, each with a colour of its own
+KIND_COLOURS = {"pass": "pass", "wrong": "partial", "exception": "c1", "syntax": "c2", "no code": "c3", "timeout": "c4",
+                "memory": "c5", "forbidden": "fail", "infra": "infra"}
+UNUSED_COLOURS = {"all right": "pass", "all wrong": "fail", "other constant": "c4", "not needed": "c1"}
+SECONDS_COLOURS = {"generate": "c1", "reward": "c2", "update": "c3"}
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A drawing for the page: `svg` is markup of its own making, everything else is text."""
+
+    title: str
+    description: str
+    legend: tuple[tuple[str, str], ...]  # (label, name of its colour)
+    svg: str
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One line of a plot: a value of each step, None where there is none."""
+
+    label: str
+    colour: str
+    value: Callable[[Step], float | None]
+
+
+def percent_of(name: str) -> Callable[[Step], float | None]:
+    """A share among the fields of a step, in per cent."""
+    def value(step: Step) -> float | None:
+        share = getattr(step, name)
+        return None if share is None else 100 * share
+
+    return value
+
+
+def field(name: str) -> Callable[[Step], float | None]:
+    return lambda step: getattr(step, name)
+
+
+def part(name: str) -> Callable[[Step], float | None]:
+    return lambda step: step.reward_parts.get(name)
+
+
+# Title, label of the y axis, curves
+LINES = (
+    ("Reward", "mean of a step", (Curve("reward", "c1", field("reward")),
+                                                Curve("correctness part", "c2", part("correctness")))),
+    ("Completion length", "tokens", (Curve("mean", "c1", field("tokens_mean")),
+                                     Curve("longest", "c2", field("tokens_max")))),
+    ("Truncated completions", "share of completions (%)", (Curve("truncated", "c3", percent_of("truncated")),)),
+    ("Entropy", "nats a token", (Curve("entropy", "c1", field("entropy")),)),
+    ("Constant groups", "share of groups (%)", (Curve("constant groups", "c4", percent_of("constant_groups")),)),
+    ("Peak memory", "gigabytes", (Curve("peak memory", "c5", field("peak_memory_gb")),)),
+    ("Gradient norm", "norm before clipping", (Curve("gradient norm", "c1", field("grad_norm")),)),
+    ("Weights changed", "sampled weights (%)", (Curve("changed", "c2", percent_of("weights_changed")),)),
+    ("Update ratio", "update / weights (norms)", (Curve("update ratio", "c3", field("update_ratio")),)),
+    ("KL to the reference model", "nats a token", (Curve("KL", "c4", field("kl")),)),
+)
+
+# Title, label of the y axis, field of the steps, colours; shares of the field's sum, or its own numbers
+STACKS = (
+    ("Verdicts", "share of completions (%)", "statuses", STATUS_COLOURS, True),
+    ("Kinds of verdict", "share of completions (%)", "kinds", KIND_COLOURS, True),
+    ("Groups left out by refills", "groups", "unused_groups", UNUSED_COLOURS, False),
+    ("Time of a step", "seconds", "seconds", SECONDS_COLOURS, False),
+)
+
+
+def draw(run: Run) -> list[Plot]:
+    """Every plot that the run has numbers for, in the order of the page."""
+    from matplotlib import style
+
+    with style.context(["default", STYLE]):  # whatever the user's own matplotlibrc says
+        reward, *others = (line_plot(run.steps, *row) for row in LINES)
+        stacks = [stack_plot(run.steps, *row) for row in STACKS]
+        plots = [pass_rate_plot(run), reward, bonus_plot(run.steps), *stacks, integrity_plot(run), *others,
+                 profile_plot(run)]
+    return [plot for plot in plots if plot]
+
+
+def line_plot(steps: Sequence[Step], title: str, unit: str, curves: Sequence[Curve]) -> Plot | None:
+    """Curves over the steps: thin as logged, thick as a mean over a part of the run; None without a number."""
+    curves = [curve for curve in curves if any(curve.value(step) is not None for step in steps)]
+    if not curves:
+        return None
+    figure, axes = axes_with_labels("step", unit)
+    for number, curve in enumerate(curves):
+        add_curve(axes, steps, curve, DASHES[number % len(DASHES)])
+    start_at_zero(axes)
+    told = "; ".join(f"{curve.label} {ends([curve.value(step) for step in steps])}" for curve in curves)
+    legend = tuple((curve.label, curve.colour) for curve in curves) if len(curves) > 1 else ()
+    return Plot(title, f"{title}, {unit}, by step: {told}.", legend, svg(figure, title))
+
+
+def add_curve(axes: Any, steps: Sequence[Any], curve: Curve, dashes: Any = "solid") -> None:
+    places, values = column(steps, lambda step: step.step), column(steps, curve.value)
+    marker = "o" if len(values) < MARKED else None
+    width = len(values) // SMOOTHED
+    if width < 2:
+        axes.plot(places, values, color=STAND_IN[curve.colour], linewidth=1.8, linestyle=dashes, marker=marker,
+                  markersize=4)
+        return
+    axes.plot(places, values, color=STAND_IN[curve.colour], linewidth=0.8, alpha=0.45)
+    axes.plot(places, smoothed(values, width), color=STAND_IN[curve.colour], linewidth=2, linestyle=dashes)
+
+
+def start_at_zero(axes: Any) -> None:
+    """Lets the y axis begin at 0 where nothing is negative, so that a change shows in its true size."""
+    low, high = axes.dataLim.intervaly
+    if low >= 0:
+        axes.set_ylim(0, 1.08 * high or 1)
+
+
+def pass_rate_plot(run: Run) -> Plot:
+    """The training pass rate, that of all completions drawn where refills left some out, and the held-out one."""
+    curves = [Curve("training", "c1", percent_of("pass_rate"))]
+    if any(step.unused_groups for step in run.steps):
+        curves.append(Curve("training, with groups left out", "c4", percent_of("pass_rate_drawn")))
+    figure, axes = axes_with_labels("step", "pass rate (%)")
+    for curve, dashes in zip(curves, DASHES, strict=False):
+        add_curve(axes, run.steps, curve, dashes)
+    told = "; ".join(f"{curve.label} {ends([curve.value(step) for step in run.steps])}" for curve in curves)
+    legend = [(curve.label, curve.colour) for curve in curves]
+    if run.checks:
+        rates = [100 * check.pass_rate for check in run.checks]
+        spans = [[100 * max(0.0, check.pass_rate - check.interval[0]) for check in run.checks],
+                 [100 * max(0.0, check.interval[1] - check.pass_rate) for check in run.checks]]
+        axes.errorbar([check.step for check in run.checks], rates, yerr=spans, color=STAND_IN["c2"], linewidth=1.8,
+                      marker="o", markersize=4, capsize=3)
+        legend.append(("held-out, 95 % interval", "c2"))
+        told += f"; held-out {ends(rates)} at {len(rates)} checks"
+    axes.set_ylim(0, 100)
+    return Plot("Pass rate", f"Pass rate in per cent by step: {told}.", tuple(legend), svg(figure, "Pass rate"))
+
+
+def bonus_plot(steps: Sequence[Step]) -> Plot | None:
+    """The parts of the reward beside correctness, which is far larger."""
+    names = sorted({name for step in steps for name in step.reward_parts} - {"correctness"})
+    curves = [Curve(name.replace("_", " "), colour, part(name)) for name, colour in zip(names, SERIES, strict=False)]
+    return line_plot(steps, "Bonuses", "mean of a step", curves)
+
+
+def stack_plot(steps: Sequence[Any], title: str, unit: str, name: str, colours: dict[str, str],
+               shares: bool) -> Plot | None:
+    """The numbers by name of a field of the steps, stacked; as shares of their sum where `shares` says so."""
+    totals: Counter = Counter()
+    numbers = [getattr(step, name) or {} for step in steps]
+    for each in numbers:
+        totals.update(each)
+    if not totals:
+        return None
+    known = [each for each in colours if each in totals]
+    others = [each for each, _ in totals.most_common() if each not in colours]
+    drawn = {**{each: colours[each] for each in known}, **dict(zip(others, SERIES, strict=False))}
+    heights = {each: column(numbers, lambda step, each=each: level(step, each, shares)) for each in drawn}
+    places = column(steps, lambda step: step.step)
+    if len(places) == 1:  # an area needs two ends
+        places = [places[0] - 0.5, places[0] + 0.5]
+        heights = {each: values * 2 for each, values in heights.items()}
+    figure, axes = axes_with_labels("step", unit)
+    axes.stackplot(places, *heights.values(), colors=[STAND_IN[colour] for colour in drawn.values()], linewidth=0)
+    axes.margins(x=0)
+    if shares:
+        axes.set_ylim(0, 100)
+    told = "; ".join(f"{each} {ends(values)}" for each, values in heights.items())
+    return Plot(title, f"{title}, {unit}, stacked by step: {told}.", tuple(drawn.items()), svg(figure, title))
+
+
+def level(numbers: dict[str, float], name: str, share: bool) -> float:
+    total = sum(numbers.values()) if share else 100
+    return 100 * numbers.get(name, 0) / total if total else 0.0
+
+
+def integrity_plot(run: Run) -> Plot | None:
+    """The share of well rewarded completions that a second look flags."""
+    known = [step for step in run.integrity if step.checked and step.rate is not None]
+    if not known:
+        return None
+    figure, axes = axes_with_labels("step", "share of those checked (%)")
+    add_curve(axes, known, Curve("flagged", "fail", lambda step: 100 * step.rate))
+    start_at_zero(axes)
+    told = ends([100 * step.rate for step in known])
+    return Plot("Reward integrity", f"Well rewarded completions flagged on a second look, in per cent: {told}.", (),
+                svg(figure, "Reward integrity"))
+
+
+def profile_plot(run: Run) -> Plot | None:
+    """How many tasks had which pass rate before training."""
+    if not run.profile:
+        return None
+    classes = Counter(0 if task.pass_rate == 0 else 11 if task.pass_rate == 1 else 1 + int(10 * task.pass_rate)
+                      for task in run.profile)
+    names = ["never", *(f"<{tenth}" for tenth in range(10, 110, 10)), "always"]
+    figure, axes = axes_with_labels("pass rate (%)", "tasks")
+    axes.bar(range(12), [classes[place] for place in range(12)], color=STAND_IN["c1"], width=0.8)
+    axes.set_xticks(range(12), names, rotation=60, rotation_mode="anchor", horizontalalignment="right")
+    axes.grid(visible=False, axis="x")
+    told = (f"{classes[0]} of {len(run.profile)} tasks never pass, {classes[11]} always, "
+            f"{len(run.profile) - classes[0] - classes[11]} sometimes")
+    return Plot("Tasks before training", f"Tasks by their pass rate before training: {told}.", (),
+                svg(figure, "Tasks before training"))
+
+
+def axes_with_labels(across: str, up: str) -> tuple[Any, Any]:
+    """A figure of its own, without pyplot and its global state, and its axes."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    figure = Figure(figsize=SIZE, layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_xlabel(across)
+    axes.set_ylabel(up)
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    return figure, axes
+
+
+def column(steps: Sequence[Any], value: Callable[[Any], float | None]) -> list[float]:
+    """A value of each step, or the means of as many steps as make at most MAX_POINTS; NaN where there is none."""
+    size = -(-len(steps) // MAX_POINTS)
+    chunks = [steps[start : start + size] for start in range(0, len(steps), size)]
+    return [mean([number for step in chunk if (number := value(step)) is not None]) for chunk in chunks]
+
+
+def smoothed(values: Sequence[float], width: int) -> list[float]:
+    """The mean of each value and its neighbours, `width` in all, NaN left out."""
+    windows = [values[max(0, place - width // 2) : place + width // 2 + 1] for place in range(len(values))]
+    return [mean([value for value in window if not math.isnan(value)]) for window in windows]
+
+
+def ends(values: Sequence[float | None]) -> str:
+    """The first and the last number in words."""
+    known = [value for value in values if value is not None and not math.isnan(value)]
+    if not known:
+        return "without a number"
+    return f"{known[0]:.3g}" if len(known) == 1 else f"from {known[0]:.3g} to {known[-1]:.3g}"
+
+
+def svg(figure: Any, name: str) -> str:
+    """The figure as an svg element for an HTML page: no size, no style sheet, no address, the page's colours."""
+    from matplotlib import rc_context
+
+    target = io.StringIO()
+    with rc_context({"svg.hashsalt": name}):  # ids that no other plot of the page has
+        figure.savefig(target, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    text = target.getvalue()
+    text = text[text.index("<svg"):]
+    text = re.sub(r"<svg [^>]*?(viewBox=\"[^\"]+\")[^>]*>", r'<svg \1>', text)
+    text = re.sub(r"<style.*?</style>", "", text, flags=re.DOTALL)
+    text = re.sub(r' id="[A-Za-z0-9.]+_\d+"', "", text)
+    text = re.sub(r" font-family: [^;\"]+;?", "", text)
+    for colour, stand_in in STAND_IN.items():
+        text = text.replace(stand_in, f"var(--{colour})")
+    return text

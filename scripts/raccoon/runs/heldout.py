@@ -1,0 +1,88 @@
+"""Held-out control: how tasks that are not trained on do, paired task by task with the first check.
+
+It samples nothing (code_trainer.py does): a check comes in as the status of each task, a history as the lines of
+heldout.jsonl.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from raccoon.runs.log import COMPLETIONS_LOG
+from raccoon.runs.rollouts import mean
+from raccoon.statistics import mcnemar_exact, wilson_interval
+
+SIGNIFICANT = 0.05  # p value below which a fall on the held-out tasks is no chance
+
+
+def heldout_record(step: int, statuses: Mapping[str, str], first: Mapping[str, str]) -> dict[str, Any]:
+    """One held-out check, paired task by task with the first; both map a task's id to its status.
+
+    A task that is INFRA was not measured: it counts neither in the rate nor in the pairs.
+    """
+    measured = [status for status in statuses.values() if status != "INFRA"]
+    passed, gained, lost = measured.count("PASS"), *changes(first, statuses)
+    return {
+        "step": step,
+        "n": len(measured),
+        "passed": passed,
+        "pass_rate": passed / max(len(measured), 1),
+        "interval": wilson_interval(passed, len(measured)) if measured else (0.0, 1.0),
+        "gained": gained,
+        "lost": lost,
+        "p": mcnemar_exact(gained, lost),
+        "statuses": dict(statuses),
+    }
+
+
+def changes(before: Mapping[str, str], now: Mapping[str, str]) -> tuple[int, int]:
+    """How many tasks pass now that did not before, and the other way round."""
+    both = [(before[task] == "PASS", now[task] == "PASS") for task in now
+            if "INFRA" not in (now[task], before.get(task, "INFRA"))]
+    return both.count((False, True)), both.count((True, False))
+
+
+def best_heldout(history: list[dict]) -> dict:
+    """The check with the highest pass rate, the earliest of equals."""
+    return max(history, key=lambda record: record["pass_rate"])
+
+
+def heldout_line(history: list[dict]) -> str:
+    """The newest held-out check as a line."""
+    now = history[-1]
+    low, high = now["interval"]
+    line = (f"held-out after step {now['step']}: {now['passed']}/{now['n']} pass ({now['pass_rate']:.1%}, "
+            f"95 % interval {low:.1%} to {high:.1%})")
+    if len(history) > 1:
+        line += f"; against step {history[0]['step']}: +{now['gained']} -{now['lost']}, p {now['p']:.2g}"
+        line += f"; best after step {best_heldout(history)['step']}"
+    return line
+
+
+def gap_warning(history: list[dict], metrics: list[dict]) -> str:
+    """A line where training got better since the check before, while held-out got worse than at its best."""
+    best, now = best_heldout(history), history[-1]
+    gained, lost = changes(best["statuses"], now["statuses"])
+    if len(history) < 3 or lost <= gained or mcnemar_exact(gained, lost) >= SIGNIFICANT:
+        return ""
+    earlier, before = history[-3:-1]
+    rise = train_rate(metrics, before, now) - train_rate(metrics, earlier, before)
+    if not rise > 0:
+        return ""
+    return (f"warning: the training pass rate rose by {rise:.1%} while the held-out one is worse than after step "
+            f"{best['step']} (+{gained} -{lost}): the run may be learning its own tasks, or a fault in their tests; "
+            f"read the newest passes in {COMPLETIONS_LOG}")
+
+
+def train_rate(metrics: list[dict], earlier: dict, later: dict) -> float:
+    """The mean training pass rate, of all completions drawn, of the steps between two held-out checks.
+
+    Those trained on would not do: refills keep the groups that pass sometimes, however good the policy is.
+    """
+    rates = [step.get("pass_rate" if step.get("pass_rate_drawn") is None else "pass_rate_drawn") for step in metrics
+             if earlier["step"] < step["step"] <= later["step"]]
+    return mean([rate for rate in rates if rate is not None])
+
+
+def checks_without_gain(history: list[dict]) -> int:
+    """How many checks came after the best one."""
+    return sum(record["step"] > best_heldout(history)["step"] for record in history)

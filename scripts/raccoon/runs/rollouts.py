@@ -1,0 +1,127 @@
+"""A completion with all that became of it, and what a step's completions come to: metrics and the step's line."""
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """One completion and what became of it.
+
+    `verdict` is a sandbox.Verdict. `reward` is None, and `reward_parts` empty, where a score that it needs is
+    missing: the verdict is INFRA, or a judge gave none.
+    """
+
+    task_id: str
+    completion: str
+    code: str
+    verdict: Any
+    reward: float | None
+    reward_parts: Mapping[str, float]
+    tokens: int
+    truncated: bool
+    advantage: float = 0.0
+    judgement: Any = None  # a judge_rubric.Judgement, where a judge was asked
+    used: bool = True  # False: its group taught nothing and gave its place in the update to another
+    thinking: str = "none"  # a think block: "closed" before the answer, or "open" to the end
+
+    @property
+    def status(self) -> str:
+        """The verdict's status, but FAIL for a truncated completion that passes by chance."""
+        return "FAIL" if self.truncated and self.verdict.status != "INFRA" else self.verdict.status
+
+    @property
+    def kind(self) -> str:
+        """What became of it: the verdict's kind, but "truncated" where it was cut, whatever was in it."""
+        return "truncated" if self.truncated and self.verdict.status != "INFRA" else self.verdict.kind
+
+    def record(self) -> dict:
+        """The rollout's line: the verdict without its seconds, which differ from run to run."""
+        verdict = {name: value for name, value in self.verdict.as_dict().items() if name != "seconds"}
+        return {**asdict(self), "verdict": verdict}
+
+
+def completion_records(step: int, group_size: int, rollouts: list[Rollout]) -> list[dict]:
+    """The lines of completions.jsonl for one step; rollouts come group by group, and groups count from 0."""
+    return [{"step": step, "group": index // group_size, **rollout.record()}
+            for index, rollout in enumerate(rollouts)]
+
+
+def rollout_metrics(rollouts: list[Rollout], group_size: int) -> dict[str, Any]:
+    """Shares and means over one step's completions; INFRA is left out of rates and rewards.
+
+    Pass rate and rewards are those of the groups that are trained on. Everything else counts what refills have drawn
+    and left out as well: `pass_rate_drawn` says how the policy does on tasks as they come.
+    """
+    scored = [rollout for rollout in rollouts if rollout.used and rollout.reward is not None]
+    asked = [rollout.judgement for rollout in rollouts if rollout.judgement and rollout.judgement.asked]
+    groups = [rollouts[i : i + group_size] for i in range(0, len(rollouts), group_size)]
+    return {
+        "pass_rate": pass_rate([rollout for rollout in rollouts if rollout.used]),
+        "pass_rate_drawn": pass_rate(rollouts),
+        "reward": mean([rollout.reward for rollout in scored]),
+        "reward_parts": {
+            part: mean([rollout.reward_parts[part] for rollout in scored])
+            for part in (scored[0].reward_parts if scored else ())
+        },
+        "constant_groups": mean([is_constant(group) for group in groups]),
+        "unused_groups": dict(Counter(why_unused(group) for group in groups if not group[0].used)),
+        "truncated": mean([rollout.truncated for rollout in rollouts]),
+        "thinking": mean([rollout.thinking != "none" for rollout in rollouts]),
+        "thinking_open": mean([rollout.thinking == "open" for rollout in rollouts]),
+        "tokens_mean": mean([rollout.tokens for rollout in rollouts]),
+        "tokens_max": max(rollout.tokens for rollout in rollouts),
+        "completions": len(rollouts),
+        "statuses": dict(Counter(rollout.verdict.status for rollout in rollouts)),
+        "kinds": dict(Counter(rollout.kind for rollout in rollouts)),
+        "judge_none": mean([judgement.score is None for judgement in asked]) if asked else None,
+    }
+
+
+def is_constant(group: list[Rollout]) -> bool:
+    """Whether a group's members differ at most in style: nothing about correctness is learnt from it."""
+    scores = {tuple(rollout.reward_parts.get(part) for part in ("correctness", "judge"))
+              for rollout in group if rollout.reward is not None}
+    return len(scores) < 2
+
+
+def pass_rate(rollouts: list[Rollout]) -> float:
+    return mean([rollout.status == "PASS" for rollout in rollouts if rollout.verdict.status != "INFRA"])
+
+
+def why_unused(group: list[Rollout]) -> str:
+    """Why a group is not trained on: what its scored members have in common, or that enough others were found."""
+    if not is_constant(group):
+        return "not needed"
+    passed = {rollout.status == "PASS" for rollout in group if rollout.reward is not None}
+    return {(True,): "all right", (False,): "all wrong"}.get(tuple(passed), "other constant")
+
+
+def mean(values: list[float]) -> float:
+    return sum(values) / len(values) if values else math.nan
+
+
+def number(record: Mapping[str, Any], name: str) -> float:
+    """A number of a logged record; NaN, with which every comparison is False, where it was not finite or is absent."""
+    value = record.get(name)
+    return math.nan if value is None else value
+
+
+def step_line(record: Mapping[str, Any], max_steps: int) -> str:
+    """One step, a line of metrics.jsonl, as a line for a terminal or a container's log."""
+    def shown(name: str, form: str) -> str:
+        return format(number(record, name), form)
+
+    seconds, parts, judged = record.get("seconds") or {}, record.get("reward_parts") or {}, ""
+    if "judge" in parts:
+        judged = "".join(f"  {part} {number(parts, part):+.3f}" for part in ("correctness", "judge") if part in parts)
+    if record.get("judge_none") is not None:
+        judged += f"  not judged {record['judge_none']:.0%}"
+    return (f"step {record['step']:>{len(str(max_steps))}}/{max_steps}"
+            f"  pass {shown('pass_rate', '6.1%')}  reward {shown('reward', '+.3f')}{judged}"
+            f"  constant groups {shown('constant_groups', '4.0%')}  truncated {shown('truncated', '4.0%')}"
+            f"  entropy {shown('entropy', '.3f')}  seconds: generate {number(seconds, 'generate'):.2f}"
+            f" reward {number(seconds, 'reward'):.2f} update {number(seconds, 'update'):.2f}")

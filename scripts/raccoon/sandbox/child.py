@@ -1,0 +1,113 @@
+"""The child: runs one untrusted program and answers the judge's requests with values, until it is killed.
+
+From here on, code of the program runs in this process: nothing that it holds is secret, nothing that it says is more
+than data (values.py).
+"""
+
+import json
+import linecache
+import sys
+import types
+
+from raccoon.sandbox import values
+
+FILENAME = "solution.py"  # what tracebacks call the program
+TEST_PROGRAMS = "raccoon.sandbox.test_programs"
+MAX_PROGRAM = 64 << 20  # bytes of a program with its context
+MAX_MESSAGE = 1000  # characters of an exception's message
+
+
+def answer_requests(job: int) -> None:
+    """Loads the program from `job`, then answers one request after the other until the judge hangs up."""
+    incoming = values.FrameReader(job)
+    program = json.loads(incoming.read(MAX_PROGRAM))
+    module = types.ModuleType("__main__")
+    module.__file__ = FILENAME
+    sys.modules["__main__"] = module
+    namespace = module.__dict__
+    reply = attempt(load, program["context"], program["code"], namespace)
+    while True:
+        try:
+            data = values.dumps(reply, trusted=False)
+        except (values.ValueLimit, MemoryError):
+            data = b""  # no answer at all: an error would look like one that the code has raised
+        except BaseException as error:
+            data = values.dumps(failure(error), trusted=False)
+        values.write_frame(job, data)
+        kind, *details = values.loads(incoming.read())
+        reply = attempt(REQUESTS[kind], namespace, *details)
+
+
+def attempt(action, *arguments) -> list:
+    """What `action` returns, or the failure that it raised: even SystemExit is a result here."""
+    try:
+        return action(*arguments)
+    except BaseException as error:
+        return failure(error)
+
+
+def failure(error: BaseException) -> list:
+    """["error", class, its standard classes from the nearest up, message, arguments]"""
+    standard = [f"{kind.__module__}.{kind.__name__}" for kind in type(error).__mro__ if is_standard(kind)]
+    try:
+        message = str(error)[:MAX_MESSAGE]
+        arguments = list(error.args)
+        if isinstance(error, OSError) and error.filename is not None:
+            arguments.append(error.filename)
+        values.dumps(arguments, trusted=False)
+    except BaseException:
+        message, arguments = "", []
+    return ["error", type(error).__name__, standard, message, arguments]
+
+
+def is_standard(kind: type) -> bool:
+    """Whether a class is what its module and name say: one of the standard library, not one that bears its name."""
+    module = sys.modules.get(kind.__module__)
+    return kind.__module__.partition(".")[0] in values.STANDARD_MODULES and getattr(module, kind.__name__, None) is kind
+
+
+def load(context: str, code: str, namespace: dict) -> list:
+    """Runs the program's top level."""
+    if context:
+        exec(compile(context, "context.py", "exec", dont_inherit=True), namespace)
+    try:
+        compiled = compile(code, FILENAME, "exec", dont_inherit=True)
+    except BaseException as error:
+        return ["syntax", *failure(error)[1:]]
+    linecache.cache[FILENAME] = (len(code), None, code.splitlines(keepends=True), FILENAME)
+    exec(compiled, namespace)
+    return ["ok", None, None]
+
+
+def call(namespace: dict, name: str, arguments: list, keywords: dict, in_place: bool) -> list:
+    """Calls one of the program's functions; with `in_place` the arguments come back as the call has left them."""
+    if name not in namespace:
+        raise NameError(f"the code does not define {name!r}")
+    if not callable(namespace[name]):
+        raise TypeError(f"{name!r} is no function but of type {type(namespace[name]).__name__}")
+    result = namespace[name](*arguments, **keywords)
+    return ["ok", result, [arguments, keywords] if in_place else None]
+
+
+def value(namespace: dict, name: str) -> list:
+    """One of the program's variables."""
+    if name not in namespace:
+        raise NameError(f"the code does not define {name!r}")
+    return ["ok", namespace[name], None]
+
+
+def run_test(namespace: dict, test: str, entry_point: str) -> list:
+    """Shared isolation: the test beside the code, in the code's own namespace."""
+    tests = sys.modules[TEST_PROGRAMS]
+    program = tests.analyse(test, "", entry_point)
+    tally = tests.Tally(program.goes_on, trusted=False)
+    namespace.update({tests.TALLY: tally, tests.IN_PLACE: lambda function, *a, **k: function(*a, **k)})
+    try:
+        exec(program.code, namespace)
+        tests.run_test_classes(namespace, tally)
+    except Exception as error:
+        tally.note(error)
+    return ["ok", [tally.passed, tally.failed, tally.first], None]
+
+
+REQUESTS = {"call": call, "value": value, "test": run_test}

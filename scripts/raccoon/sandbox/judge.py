@@ -1,0 +1,184 @@
+"""A judge: holds the tests, compares values, and decides the verdict; it never runs a model's code.
+
+Started by pool.py and by nobody else, one process for each worker:
+    python -s -S -P judge.py '{"caller": 3, "scratch": "...", ...}'        (the fields of Setup)
+It starts one zygote (zygote.py), then puts walls around itself: tests may come from files and servers too.
+Programs arrive as frames of JSON over `caller`, verdicts go back the same way. When anything of its own breaks, it
+ends, and the caller starts a new one: there is no half-broken judge.
+
+The test runs here, with untouched builtins, against a `Proxy` of the code's function: arguments go out and results
+come back as plain values (values.py). So a PASS says that the code gave the right values for the inputs asked.
+"""
+
+import collections
+import contextlib
+import gc
+import importlib.util
+import json
+import os
+import resource
+import signal
+import socket
+import sys
+import time
+
+sys.path.insert(0, os.path.abspath(f"{__file__}/../../.."))  # started as a file: the package lies two folders up
+from raccoon.sandbox import test_programs as tests  # noqa: E402
+from raccoon.sandbox import values, walls  # noqa: E402
+from raccoon.sandbox.proxies import Child  # noqa: E402
+from raccoon.sandbox.test_run import Run, TestFault, fields, on_alarm  # noqa: E402
+from raccoon.sandbox.zygote_link import Setup, Zygote  # noqa: E402
+
+MAX_PROGRAM = 256 << 20  # bytes of one program with its tests, from the caller
+MAX_OUTPUT = 2000  # characters of the program's output that a verdict keeps
+CACHED_TESTS = 512  # compiled test programs: the completions of a group share theirs
+JUDGE_MEMORY_MB = 4096
+
+
+class CallerGone(BaseException):
+    """The caller has ended: there is nobody left to judge for."""
+
+
+def main() -> None:
+    setup = Setup(**json.loads(sys.argv[1]))
+    signal.signal(signal.SIGALRM, on_alarm)
+    signal.signal(signal.SIGTERM, _on_end)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the caller's to handle
+    walls.die_with_parent(signal.SIGTERM)
+    zygotes: list[Zygote] = []
+    try:
+        with contextlib.suppress(EOFError, ConnectionError):
+            stand_and_serve(setup, zygotes)
+        end(setup, zygotes)
+    except CallerGone:  # by a signal, which may also come while the closed channel is being handled; never twice
+        end(setup, zygotes)
+
+
+def stand_and_serve(setup: Setup, zygotes: list["Zygote"]) -> None:
+    """Starts the zygote, which joins `zygotes`, and judges until the caller has gone."""
+    output = os.memfd_create("output")
+    try:
+        zygotes.append(Zygote(setup, output))
+        confine(setup)
+    except (OSError, EOFError) as error:
+        values.write_frame(setup.caller, json.dumps({"error": str(error)}).encode())
+        raise SystemExit(1) from None  # the caller stays, and with it the folders of its other judges
+    values.write_frame(setup.caller, json.dumps({"walls": zygotes[0].walls}).encode())
+    serve(setup.caller, Judge(setup, zygotes[0], output))
+
+
+def end(setup: Setup, zygotes: list["Zygote"]) -> None:
+    """Ends what this judge has started, and removes what the caller can no longer remove."""
+    for zygote in zygotes:
+        zygote.close()
+    remove_empty_folders(os.path.dirname(setup.scratch))
+
+
+def remove_empty_folders(root: str) -> None:
+    """Removes the sandbox's folder with the scratch folders in it, once its caller can no longer do so."""
+    with contextlib.suppress(OSError):  # a sibling's folder is not empty yet, or a sibling was first
+        for name in os.listdir(root):
+            with contextlib.suppress(OSError):
+                os.rmdir(os.path.join(root, name))
+        os.rmdir(root)
+
+
+def serve(caller: int, judge: "Judge") -> None:
+    """Programs in, verdicts out, until the caller hangs up."""
+    incoming = values.FrameReader(caller)
+    gc.collect()
+    gc.freeze()
+    while True:
+        verdict = judge.verify(json.loads(incoming.read(MAX_PROGRAM)))
+        values.write_frame(caller, json.dumps(verdict).encode())
+
+
+def _on_end(*_) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise CallerGone
+
+
+def confine(setup: Setup) -> None:
+    """Walls around the judge itself: it reads Python and writes nothing, starts nothing and reaches nobody."""
+    sys.path += setup.packages  # tests may import numpy
+    read = [path for path in sys.path if os.path.isdir(path)]
+    read += ["/usr/lib", "/usr/lib64", "/lib", "/lib64", "/usr/share/zoneinfo", "/dev/null", "/dev/urandom"]
+    walls.no_new_privileges()
+    if walls.landlock_abi():
+        root = os.path.dirname(setup.scratch)
+        walls.restrict_files(read, [root, "/dev/null"], vacate=[os.path.dirname(root)])
+    walls.limit(resource.RLIMIT_AS, JUDGE_MEMORY_MB << 20)
+    walls.limit(resource.RLIMIT_CORE, 0)
+    if walls.seccomp_available():
+        walls.Filter(walls.compile_filter(walls.family_rules(roomy=False), walls.refuse(walls.EPERM))).install()
+        walls.Filter(walls.compile_filter(walls.child_rules(roomy=False), walls.ALLOW)).install()
+
+
+class Judge:
+    """Turns programs into verdicts, one at a time."""
+
+    def __init__(self, setup: Setup, zygote: Zygote, output: int):
+        self.shared, self.zygote, self.output = setup.shared, zygote, output
+        self.analysed: collections.OrderedDict[tuple, tests.TestProgram] = collections.OrderedDict()
+
+    def verify(self, program: dict) -> dict:
+        """The verdict's fields for one program; {"needs": "shared"} when its test cannot do with plain values."""
+        started = time.monotonic()
+        try:
+            test = self.analyse(program)
+        except TestFault as fault:
+            return fields("infra", str(fault))
+        if test.shared and not self.shared:
+            return {"needs": "shared"}
+        verdict = self.run(program, test)
+        verdict["seconds"] = round(time.monotonic() - started, 4)
+        return verdict
+
+    def run(self, program: dict, test: tests.TestProgram) -> dict:
+        """One child for one program, from fork to burial."""
+        ours, theirs = socket.socketpair()
+        with ours:
+            with theirs:
+                self.zygote.fork(theirs, program["cpu_seconds"])
+            run = Run(program, test, Child(ours.fileno()), self.shared)
+            run.judge()
+            ending = self.zygote.end(run.child.gone)
+        return run.verdict(ending) | {"output": self.take_output()}
+
+    @staticmethod
+    def key(program: dict) -> tuple[str, str, str]:
+        """What the analysis of a test depends on."""
+        return program["test"], program["context"], program["entry_point"]
+
+    def analyse(self, program: dict) -> tests.TestProgram:
+        """The compiled test, from the cache where it has been seen; TestFault when it cannot run here."""
+        key = self.key(program)
+        if key in self.analysed:
+            self.analysed.move_to_end(key)
+            return self.analysed[key]
+        whose = program["task_id"] or "this task"
+        try:
+            test = tests.analyse(*key)
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            raise TestFault(f"the test of {whose} does not compile: {tests.describe(error)}") from None
+        missing = [name for name in test.libraries if importlib.util.find_spec(name) is None]
+        if missing:
+            raise TestFault(f"the test of {whose} needs {', '.join(missing)}, not installed here")
+        self.analysed[key] = test
+        if len(self.analysed) > CACHED_TESTS:
+            self.analysed.popitem(last=False)
+        return test
+
+    def take_output(self) -> str:
+        """The tail of what the program has written, and an empty file for the next."""
+        size = os.fstat(self.output).st_size
+        if not size:
+            return ""
+        tail = os.pread(self.output, 4 * MAX_OUTPUT, max(0, size - 4 * MAX_OUTPUT))
+        os.ftruncate(self.output, 0)
+        os.lseek(self.output, 0, os.SEEK_SET)
+        return tail.decode("utf-8", "replace")[-MAX_OUTPUT:]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,349 @@
+"""The zygote: raises the kernel's walls once, then forks one child per program, which runs untrusted code.
+
+Started by judge.py and by nobody else, with an empty environment:
+    python -s -S -P zygote.py '{"control": 3, "output": 4, ...}'        (the fields of Setup)
+It never sees a test, an expected value or a secret: a job is a file descriptor that it hands to a fresh child unread.
+Over `control` it answers one hello (JSON: the walls that stand, or why none can), then for each job (a descriptor and
+the CPU seconds) forks, and at the next message kills and reaps the child and reports how it ended.
+
+What the child then does is in child.py.
+"""
+
+import contextlib
+import dataclasses
+import gc
+import importlib
+import json
+import linecache
+import os
+import random
+import resource
+import signal
+import socket
+import struct
+import sys
+import time
+
+SCRIPTS = os.path.abspath(f"{__file__}/../../..")  # started as a file: the package lies two folders up
+sys.path.insert(0, SCRIPTS)
+from raccoon.sandbox import values, walls  # noqa: E402
+from raccoon.sandbox.child import FILENAME, TEST_PROGRAMS, answer_requests  # noqa: E402
+
+sys.path.remove(SCRIPTS)
+
+# What solutions import most: in memory before the fork, so that a child pays no import.
+STANDARD = """abc bisect cmath collections collections.abc copy dataclasses datetime decimal enum fractions functools
+heapq io itertools json linecache math operator random re statistics string textwrap time types typing""".split()
+SYSTEM_PATHS = """/usr/lib /usr/lib64 /lib /lib64 /usr/local/lib /usr/share/zoneinfo /etc/localtime /etc/ld.so.cache
+/dev/null /dev/zero /dev/urandom /dev/random""".split()
+PROGRAM_PATHS = """/usr/bin /bin /etc/passwd /etc/group /etc/hosts /etc/nsswitch.conf /etc/services /etc/mime.types
+/etc/alternatives /etc/fonts /usr/share""".split()
+CONTROL, RULESET = 100, 101  # descriptors; nothing else but stdin, stdout and stderr stays open
+FILE_BYTES, OPEN_FILES, SCRATCH_INODES = 64 << 20, 256, 8192
+SCRATCH_MB, PRIVATE_SCRATCH = 64, "/scratch"  # of the private root; its /tmp leads there
+THREADS = 128  # of one uid, where the child has a uid of its own
+UID_BASE, UID_SPAN = 60000, 4000  # below 65534, so that they exist in rootless containers too
+STATUS = "=id?"  # wait status, CPU seconds, whether it had to be killed
+REHEARSALS = 30  # more than the interpreter waits for before it adapts a function
+REHEARSED = "def rehearsed(number, text, numbers, pair):\n    return numbers, pair\n"
+GRACE = 1.0  # seconds that a child which has hung up gets to end by itself
+
+
+@dataclasses.dataclass(frozen=True)
+class Setup:
+    """How one zygote stands: descriptors, folders and limits, from the judge."""
+
+    control: int  # SOCK_SEQPACKET socket to the judge
+    output: int  # file that takes the child's stdout and stderr
+    scratch: str  # an empty folder of its own
+    memory_mb: int  # of address space for a child beyond what the zygote has
+    packages: tuple[str, ...]  # site-packages folders
+    preload: tuple[str, ...]  # modules to import before the first fork
+    shared: bool  # tests run beside the code: where namespaces hold them, also processes, exec and loopback sockets
+    weak: bool  # go on where Landlock or seccomp is missing
+
+
+@dataclasses.dataclass(frozen=True)
+class Standing:
+    """The walls that stand around this zygote."""
+
+    namespaces: bool
+    uid: int  # of the children; 0 = that of the zygote
+    landlock: int  # ABI, 0 = none
+    seccomp: bool
+    roomy: bool
+    scratch: str
+    signal_ruleset: int
+
+    def describe(self) -> str:
+        """One line for people."""
+        parts = ["namespaces (pid, net, mount, ipc, uts) with a private root"] if self.namespaces else []
+        parts += [f"own uid {self.uid}"] if self.uid else ["uid kept"]
+        parts += [f"Landlock ABI {self.landlock}"] if self.landlock else []
+        parts += ["seccomp"] if self.seccomp else []
+        parts += ["no_new_privs", "resource limits"]
+        missing = [] if self.namespaces else ["namespaces (not permitted here)"]
+        missing += [] if self.landlock else ["Landlock: WEAK"]
+        missing += [] if self.seccomp else ["seccomp: WEAK"]
+        return ", ".join(parts) + (f"; without {', '.join(missing)}" if missing else "")
+
+
+def main() -> None:
+    setup = Setup(**json.loads(sys.argv[1]))
+    os.dup2(setup.control, CONTROL)
+    control = socket.socket(fileno=CONTROL)
+    try:
+        preload(setup)
+        rehearse()
+        standing = raise_walls(setup)
+    except (OSError, ImportError) as error:
+        with contextlib.suppress(ConnectionError):  # the judge was told to end while this one was starting
+            control.send(json.dumps({"error": f"{type(error).__name__}: {error}"}).encode())
+        raise SystemExit(1) from error
+    gc.collect()
+    gc.freeze()
+    with contextlib.suppress(ConnectionError):
+        control.send(json.dumps({"walls": standing.describe()}).encode())
+        serve(control, standing)
+
+
+def preload(setup: Setup) -> None:
+    """Imports what children will want, with the caller's libraries within reach."""
+    sys.path += setup.packages
+    for name in (*STANDARD, *setup.preload):
+        importlib.import_module(name)
+    if setup.shared:
+        importlib.import_module(TEST_PROGRAMS)
+    for package in ("raccoon", "raccoon.sandbox"):
+        sys.modules[package].__path__ = []  # the program finds nothing more of the project to import
+
+
+def rehearse() -> None:
+    """Does a child's work on a harmless program, over and over, before the first fork.
+
+    The interpreter rewrites the bytecode of what it runs often (PEP 659). Done here, it is done once; done in a fresh
+    fork, it costs the copy of a page for every function.
+    """
+    program = json.dumps({"context": "", "code": REHEARSED}).encode()
+    request = values.dumps(["call", "rehearsed", [1, "a", [1, 2.5], (1, {2: None})], {}, False], trusted=True)
+    itself = sys.modules["__main__"]
+    for _ in range(REHEARSALS):
+        judge, child = socket.socketpair()
+        with judge, child:
+            for frame in (program, request):
+                values.write_frame(judge.fileno(), frame)
+            judge.shutdown(socket.SHUT_WR)
+            with contextlib.suppress(EOFError):
+                answer_requests(child.fileno())
+    sys.modules["__main__"] = itself
+    del linecache.cache[FILENAME]
+
+
+def raise_walls(setup: Setup) -> Standing:
+    """Every wall that this machine allows, strongest first; OSError when Landlock or seccomp is refused."""
+    own_uid = UID_BASE + os.getpid() % UID_SPAN  # limits count threads by uid: no two zygotes should share one
+    scratch = setup.scratch
+    read = readable_paths(setup)
+    missing = walls.missing()
+    if missing and not setup.weak:
+        raise OSError(f"{missing}; --allow-weak or SANDBOX_ALLOW_WEAK=1 runs without, on code that you trust")
+    with open("/proc/self/statm") as handle:  # before the private root, which has no /proc
+        present = int(handle.read().split()[0]) * resource.getpagesize()
+    namespaced = walls.enter_namespaces(scratch)
+    roomy = setup.shared and namespaced
+    if namespaced:
+        walls.enter_private_root(scratch, read, PRIVATE_SCRATCH, SCRATCH_MB, SCRATCH_INODES)
+        scratch = PRIVATE_SCRATCH
+        if roomy:
+            walls.furnish_private_root()
+    uid = change_uid(own_uid, read, scratch)
+    set_limits(setup, present, uid != 0 or roomy or namespaced and os.geteuid() != 0)
+    walls.no_new_privileges()
+    ruleset = -1 if namespaced else walls.signal_ruleset()
+    arrange_descriptors(setup, ruleset)
+    writable = [scratch, "/dev/null", *(["/dev/shm", "/proc"] if roomy else [])]
+    landlock = walls.landlock_abi()
+    if landlock:
+        walls.restrict_files([*read, "/"] if roomy else read, writable, [], roomy)
+    if not uid:
+        walls.drop_capabilities()
+    furnish_interpreter(scratch)
+    walls.die_with_parent()
+    seccomp = walls.seccomp_available()
+    if seccomp:
+        walls.Filter(walls.compile_filter(walls.family_rules(roomy), walls.refuse(walls.EPERM))).install()
+    return Standing(namespaced, uid, landlock, seccomp, roomy, scratch, RULESET if ruleset >= 0 else -1)
+
+
+def readable_paths(setup: Setup) -> list[str]:
+    """The standard library, site-packages and the system's shared libraries; nothing of home or of the project."""
+    paths = [*sys.path, os.path.join(sys.base_prefix, "lib"), *SYSTEM_PATHS]
+    if setup.shared:
+        python = os.path.dirname(os.path.dirname(sys.executable))  # a virtual environment's or an installation's root
+        paths += [*PROGRAM_PATHS, *(path for path in (python, sys.base_prefix) if path not in ("/", "/usr"))]
+    return [path for path in dict.fromkeys(paths) if os.path.exists(path)]
+
+
+def change_uid(uid: int, read: list[str], scratch: str) -> int:
+    """Prepares `uid` for the children when this root may change it and that uid reaches Python and scratch; else 0."""
+    if os.geteuid() != 0:
+        return 0
+    probe = os.fork()
+    if probe == 0:
+        try:
+            os.chown(scratch, uid, uid)
+            leave_groups(uid)
+            os.setresuid(uid, uid, uid)
+            reachable = os.access(scratch, os.W_OK) and all(os.access(path, os.R_OK) for path in read)
+        except PermissionError:  # root of a container that withholds capabilities
+            reachable = False
+        os._exit(0 if reachable else 1)
+    if os.waitpid(probe, 0)[1] != 0:
+        with contextlib.suppress(PermissionError):
+            os.chown(scratch, 0, 0)
+        return 0
+    leave_groups(uid)
+    return uid
+
+
+def leave_groups(gid: int) -> None:
+    """No group but `gid`, for this process and its children."""
+    os.setgroups([])
+    os.setresgid(gid, gid, gid)
+
+
+def set_limits(setup: Setup, present: int, threads_counted: bool) -> None:
+    """Limits that the children inherit (CPU time is set in each).
+
+    `present` is the zygote's own address space. `threads_counted`: the kernel counts threads for this zygote alone,
+    because it has a uid or a user namespace of its own.
+    """
+    walls.limit(resource.RLIMIT_AS, present + (setup.memory_mb << 20))
+    walls.limit(resource.RLIMIT_FSIZE, FILE_BYTES)
+    walls.limit(resource.RLIMIT_NOFILE, OPEN_FILES)
+    walls.limit(resource.RLIMIT_CORE, 0)
+    walls.limit(resource.RLIMIT_MEMLOCK, 0)
+    if threads_counted:
+        walls.limit(resource.RLIMIT_NPROC, THREADS)
+
+
+def arrange_descriptors(setup: Setup, ruleset: int) -> None:
+    """stdin at its end, stdout and stderr into the output file, the control socket; all else closed."""
+    output = os.dup(setup.output)
+    os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    if ruleset >= 0:
+        os.dup2(ruleset, RULESET)
+    os.closerange(3, CONTROL)
+    os.closerange(RULESET + (ruleset >= 0), 1 << 16)
+
+
+def furnish_interpreter(scratch: str) -> None:
+    """What a program finds: its scratch folder as home and working directory, and no trace of how it was started."""
+    sys.stdout.reconfigure(line_buffering=True)  # a killed child flushes nothing
+    os.environ.clear()
+    path = f"{os.path.dirname(sys.executable)}:/usr/bin:/bin"
+    os.environ.update(HOME=scratch, TMPDIR=scratch, PATH=path, LANG="C.UTF-8", OMP_NUM_THREADS="1")
+    os.environ.update(OPENBLAS_NUM_THREADS="1", MPLBACKEND="agg", MPLCONFIGDIR=scratch)
+    os.chdir(scratch)
+    sys.argv[:] = [FILENAME]
+
+
+def serve(control: socket.socket, standing: Standing) -> None:
+    """One child at a time, until the judge closes the control socket."""
+    seccomp = walls.Filter(walls.compile_filter(walls.child_rules(standing.roomy), walls.ALLOW))
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(control, 8, 1)
+        if not message:
+            return
+        (cpu_seconds,) = struct.unpack("=q", message)
+        pid = os.fork()
+        if pid == 0:
+            become_child(descriptors[0], cpu_seconds, standing, seccomp)
+        os.close(descriptors[0])
+        message = control.recv(1)
+        ending = end_child(pid, message == b"g", standing)
+        empty_folder(standing.scratch)  # before the answer: the next program must not wait for it
+        if standing.roomy:
+            empty_folder("/dev/shm")
+        if message:
+            control.send(ending)
+
+
+def end_child(pid: int, gone: bool, standing: Standing) -> bytes:
+    """Kills the child, and in its own pid namespace all that it started; how it ended as STATUS says."""
+    killed = not (gone and ended_by_itself(pid))
+    os.kill(pid, signal.SIGKILL)
+    if standing.roomy:
+        try:
+            os.kill(-1, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    _, status, usage = os.wait4(pid, 0)
+    while standing.roomy:
+        try:
+            os.wait()
+        except ChildProcessError:
+            break
+    return struct.pack(STATUS, status, usage.ru_utime + usage.ru_stime, killed)
+
+
+def ended_by_itself(pid: int) -> bool:
+    """Whether a child that has hung up is dead, or dies within GRACE."""
+    until = time.monotonic() + GRACE
+    while time.monotonic() < until:
+        if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            return True
+        time.sleep(0.0005)
+    return False
+
+
+def empty_folder(folder: str) -> None:
+    """Removes all that a child left, however deep: what lies deeper than one level is first moved up."""
+    os.chmod(folder, 0o1777 if folder == "/dev/shm" else 0o700)
+    moved, unguessed = 0, os.urandom(8).hex()  # a name that no program can have taken
+    while names := os.listdir(folder):
+        for name in names:
+            path = os.path.join(folder, name)
+            if os.path.islink(path) or not os.path.isdir(path):
+                os.unlink(path)
+                continue
+            os.chmod(path, 0o700)
+            for name_inside in os.listdir(path):
+                inner = os.path.join(path, name_inside)
+                if os.path.islink(inner) or not os.path.isdir(inner):
+                    os.unlink(inner)
+                    continue
+                os.chmod(inner, 0o700)  # else it cannot be moved
+                moved += 1
+                os.rename(inner, os.path.join(folder, f"{unguessed}.{moved}"))
+            os.rmdir(path)
+
+
+def become_child(job: int, cpu_seconds: int, standing: Standing, seccomp: walls.Filter) -> None:
+    """Puts the last walls around this fresh fork, runs the program, and never returns."""
+    try:
+        os.close(CONTROL)
+        resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds))
+        if standing.uid:
+            os.setresuid(standing.uid, standing.uid, standing.uid)
+        if not standing.namespaces:
+            walls.die_with_parent()
+        if standing.signal_ruleset >= 0:
+            walls.enter_ruleset(standing.signal_ruleset)
+            os.close(standing.signal_ruleset)
+        if standing.seccomp:
+            seccomp.install()
+        values.write_frame(job, values.WALLS_STAND)
+    except BaseException:
+        os._exit(1)
+    try:
+        random.seed(0)  # the module reseeds itself after a fork; verdicts are to be repeatable
+        answer_requests(job)
+    finally:
+        os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

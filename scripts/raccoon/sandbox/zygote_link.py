@@ -1,0 +1,103 @@
+"""The judge's end of its zygote: starting it, having a child forked, learning how the child ended."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+
+STATUS = "=id?"  # how the zygote reports the end of a child: wait status, CPU seconds, whether it had to be killed
+ZYGOTE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "zygote.py")
+ZYGOTE_GONE = 3  # exit code
+
+
+@dataclasses.dataclass(frozen=True)
+class Setup:
+    """How one judge and its zygote stand, from the caller."""
+
+    caller: int  # descriptor of the socket to the caller
+    scratch: str  # an empty folder of its own
+    memory_mb: int
+    packages: tuple[str, ...]  # site-packages folders of the caller's Python
+    preload: tuple[str, ...]
+    shared: bool  # run tests beside the code
+    weak: bool  # go on where Landlock or seccomp is missing
+
+
+@dataclasses.dataclass(frozen=True)
+class Ending:
+    """How a child ended: its wait status, its CPU seconds, and whether it had to be killed."""
+
+    status: int
+    cpu_seconds: float
+    killed: bool
+
+    def reason(self, may_kill_itself: bool) -> str:
+        """Why a child that hung up was gone, other than for its CPU time."""
+        if self.killed:
+            return "exception: the code closed its channel to the tests"
+        code = os.waitstatus_to_exitcode(self.status)
+        if code == -signal.SIGKILL and not may_kill_itself:
+            return "infra: the code's process was killed from outside, perhaps for want of memory"
+        if code < 0:
+            return f"exception: the code's process died of {signal.Signals(-code).name}"
+        return f"exception: the code ended its process with exit code {code} before its tests were over"
+
+
+class Zygote:
+    """The judge's end of its zygote. `walls` is its one-line report; OSError when it cannot stand."""
+
+    def __init__(self, setup: Setup, output: int):
+        self.control, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        fields = {"control": other.fileno(), "output": output, "scratch": setup.scratch, "shared": setup.shared}
+        fields |= {name: getattr(setup, name) for name in ("memory_mb", "packages", "preload", "weak")}
+        command = [sys.executable, "-s", "-S", "-P", "-Wignore"]
+        command += ["-X", "no_debug_ranges"]  # columns of tracebacks: a quarter of every compiled program
+        command += [ZYGOTE, json.dumps(fields)]
+        environment = {"PYTHONHASHSEED": "0", "PYTHONUTF8": "1", "MALLOC_ARENA_MAX": "1"}
+        environment |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+        environment |= {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
+        self.process = subprocess.Popen(
+            command, env=environment, pass_fds=(other.fileno(), output), stdin=subprocess.DEVNULL
+        )
+        other.close()
+        hello = self.control.recv(1 << 16)
+        if not hello:
+            raise OSError(f"the zygote ended at its start with code {self.process.wait()}")
+        report = json.loads(hello)
+        if "error" in report:
+            raise OSError(report["error"])
+        self.walls = report["walls"]
+
+    def close(self) -> None:
+        """Hangs up: the zygote kills its child, empties its scratch folder and ends."""
+        self.control.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(timeout=5)
+
+    def fork(self, job: socket.socket, cpu_seconds: int) -> None:
+        """Has one child forked that serves `job`."""
+        with ending_with_zygote():
+            socket.send_fds(self.control, [struct.pack("=q", cpu_seconds)], [job.fileno()])
+
+    def end(self, gone: bool) -> Ending:
+        """Has the child killed; one that is `gone` gets a moment to end by itself, so that its status tells why."""
+        with ending_with_zygote():
+            self.control.send(b"g" if gone else b"k")
+            report = self.control.recv(64)
+            if not report:
+                raise ConnectionError
+        return Ending(*struct.unpack(STATUS, report))
+
+
+@contextlib.contextmanager
+def ending_with_zygote():
+    """A judge does not outlive its zygote: the caller starts both anew."""
+    try:
+        yield
+    except ConnectionError:
+        raise SystemExit(ZYGOTE_GONE) from None

@@ -1,0 +1,175 @@
+"""Statistics of pass rates: intervals, pass@k, and whether two models differ on the same tasks.
+
+Pure functions of counts and per-task pass rates; it reads no file and knows no model. Fractions lie in 0..1,
+never in per cent. All intervals and tests are two-sided at the 5 % level.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+ALPHA = 0.05   # of every test; intervals cover 1 - ALPHA
+POWER = 0.80   # the smallest detectable difference is found this often
+RESAMPLES = 10_000   # of the bootstrap: its end points then vary by about 1 % of the interval's width
+SEED = 0             # of the bootstrap
+FINEST_GRID = 1000   # pass rates are compared in steps of at most 1/1000 of a task
+
+
+def wilson_interval(passed: int, n: int) -> tuple[float, float]:
+    """The Wilson score interval of passed / n independent trials (Wilson 1927). Raises ValueError for n < 1."""
+    from scipy.special import ndtri
+
+    if not 0 <= passed <= n or n < 1:
+        raise ValueError(f"{passed} of {n} is no count of trials")
+    z, rate = float(ndtri(1 - ALPHA / 2)), passed / n
+    centre = (rate + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))
+    low = 0.0 if passed == 0 else centre - half
+    high = 1.0 if passed == n else centre + half
+    return low, high
+
+
+def bootstrap_interval(values: Sequence[float]) -> tuple[float, float]:
+    """The percentile bootstrap interval of the mean of one value a task (Efron 1979).
+
+    Tasks are resampled, not samples: several samples of a task count as its mean (cluster bootstrap). A
+    resample of n tasks is a multinomial draw over the distinct values, which is the same and takes no n.
+    """
+    import numpy
+
+    distinct, counts = numpy.unique(numpy.asarray(values, dtype=float), return_counts=True)
+    n = int(counts.sum())
+    draws = numpy.random.default_rng(SEED).multinomial(n, counts / n, size=RESAMPLES)
+    low, high = numpy.quantile(draws @ distinct / n, [ALPHA / 2, 1 - ALPHA / 2])
+    return float(low), float(high)
+
+
+def pass_at_k(n: int, passed: int, k: int) -> float:
+    """The unbiased estimate of pass@k from n samples of a task: 1 - C(n - passed, k) / C(n, k).
+
+    Source: Chen et al. 2021 (Codex), equation 1. Raises ValueError where k > n.
+    """
+    if not 1 <= k <= n:
+        raise ValueError(f"pass@{k} needs at least {k} samples a task, not {n}")
+    return 1.0 - math.comb(n - passed, k) / math.comb(n, k)
+
+
+def mcnemar_exact(gained: int, lost: int) -> float:
+    """The p value of the exact McNemar test: the tasks that changed state are fair coin flips (McNemar 1947)."""
+    from scipy.special import bdtr
+
+    discordant = gained + lost
+    if discordant == 0:
+        return 1.0
+    return min(1.0, 2.0 * float(bdtr(min(gained, lost), discordant, 0.5)))
+
+
+def sign_flip_exact(steps: Sequence[int]) -> float:
+    """The p value of the paired sign-flip permutation test on whole-numbered differences, one a task.
+
+    Under no difference each task's sign is a fair coin flip; the distribution of the sum over all 2^n flips
+    is built exactly by convolution (Fisher 1935; Pagano and Tritchler 1983). With differences of -1, 0 and 1
+    it is the exact McNemar test.
+    """
+    import numpy
+
+    sizes = [abs(step) for step in steps if step]
+    total, observed = sum(sizes), abs(sum(steps))
+    chance = numpy.zeros(2 * total + 1)   # chance[total + s] is that of the sum s
+    chance[total] = 1.0
+    for size in sizes:
+        chance = (numpy.roll(chance, size) + numpy.roll(chance, -size)) / 2
+    tail = chance[total + observed :].sum() + chance[: total - observed + 1].sum()
+    return min(1.0, float(tail)) if observed else 1.0
+
+
+def paired_p(baseline: Mapping[str, Sequence[bool]], candidate: Mapping[str, Sequence[bool]]) -> float:
+    """The p value for equal pass rates on the same tasks, each with its samples' outcomes.
+
+    One sample a task: exact McNemar. Several: the samples of a task are not independent, so its mean is one
+    observation, and the sign-flip test compares the means.
+    """
+    counts = {len(samples) for side in (baseline, candidate) for samples in side.values()}
+    if counts == {1}:
+        pairs = [(baseline[task][0], candidate[task][0]) for task in baseline]
+        return mcnemar_exact(gained=pairs.count((False, True)), lost=pairs.count((True, False)))
+    grid = min(math.lcm(*counts), FINEST_GRID)
+    return sign_flip_exact([round(grid * (mean(candidate[task]) - mean(baseline[task]))) for task in baseline])
+
+
+def smallest_detectable(n: int, discordance: float) -> float:
+    """The smallest true difference that McNemar's test finds with 80 % power on n paired tasks.
+
+    `discordance` is the share of tasks that change state; where it is below the difference itself, which it
+    cannot be, all changes go one way and it equals the difference. Solves Connor 1987's sample size
+    n d^2 = (z_alpha sqrt(q) + z_beta sqrt(q - d^2))^2, a quadratic in d / sqrt(q), for d.
+    """
+    from scipy.special import ndtri
+
+    z_alpha, z_beta = float(ndtri(1 - ALPHA / 2)), float(ndtri(POWER))
+    root = math.sqrt(max(0.0, z_alpha**2 * n - (n + z_beta**2) * (z_alpha**2 - z_beta**2)))
+    ratio = (z_alpha * math.sqrt(n) + root) / (n + z_beta**2)
+    return min(1.0, ratio * max(math.sqrt(discordance), ratio))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The p values corrected for their number (Holm 1979), in the given order."""
+    corrected, largest = [0.0] * len(p_values), 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        corrected[index] = largest
+    return corrected
+
+
+def mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How a candidate differs from a baseline on the n tasks that both were scored on.
+
+    `gained` and `lost` are the ids of the tasks that the candidate solves more and less often than the
+    baseline; `difference` is the mean of the per-task differences, `interval` its bootstrap interval.
+    """
+
+    n: int
+    gained: tuple[str, ...]
+    lost: tuple[str, ...]
+    difference: float
+    interval: tuple[float, float]
+    p: float
+    detectable: float
+
+    @property
+    def flip_rate(self) -> float:
+        """The share of tasks that changed state."""
+        return (len(self.gained) + len(self.lost)) / self.n
+
+
+def compare(baseline: Mapping[str, Sequence[bool]], candidate: Mapping[str, Sequence[bool]]) -> Difference | None:
+    """The paired difference of two models' outcomes, task id -> its samples; None without common tasks."""
+    common = [task for task in baseline if task in candidate]
+    if not common:
+        return None
+    first, second = ({task: side[task] for task in common} for side in (baseline, candidate))
+    changes = {task: mean(second[task]) - mean(first[task]) for task in common}
+    gained = tuple(task for task in common if changes[task] > 0)
+    lost = tuple(task for task in common if changes[task] < 0)
+    return Difference(
+        n=len(common), gained=gained, lost=lost,
+        difference=math.fsum(changes.values()) / len(common),
+        interval=bootstrap_interval(list(changes.values())),
+        p=paired_p(first, second),
+        detectable=smallest_detectable(len(common), (len(gained) + len(lost)) / len(common)),
+    )
+
+
+def verdict_sentence(baseline: str, candidate: str, where: str, found: Difference, p: float) -> str:
+    """One plain sentence: whether the two are distinguishable, by `p` corrected for the number of tests."""
+    points = f"{100 * found.difference:+.1f} points on {where} ({len(found.gained)} gained, {len(found.lost)} lost)"
+    if p < ALPHA:
+        better = "better" if found.difference > 0 else "worse"
+        return f"{candidate} is {better} than {baseline}: {points}, p = {p:.2g}: distinguishable."
+    return (f"{candidate} and {baseline} are not distinguishable: {points}, p = {p:.2g}; {found.n} tasks show "
+            f"a difference of {100 * found.detectable:.1f} points or more four times in five.")

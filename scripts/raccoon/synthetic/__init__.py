@@ -1,0 +1,1 @@
+"""Makes new tasks and keeps the verified ones. Knows tasks, sandbox and judging."""

@@ -1,0 +1,98 @@
+"""Drops what is there already: twice in the set itself, or in a benchmark.
+
+Three likenesses, from sharp to blunt: the same text; the same solution but for names, docstrings and annotations;
+nearly the same words in the prompt. Similar prompts are found with MinHash (Broder 1997) in bands, so the cost grows
+with the number of tasks and not with its square; each find is confirmed by the exact Jaccard similarity.
+
+Inputs: tasks, the benchmarks' tasks. Outputs: the reason why a task is dropped, "" for a new one.
+"""
+
+import random
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import blake2b
+
+from raccoon.synthetic.mutants import parse_shallow
+from raccoon.tasks.contamination import find_overlap, normal_form
+from raccoon.tasks.task import Task
+
+SHINGLE = 3    # words in a row
+BANDS = 16     # of ROWS values each: prompts of similarity s meet in one with chance 1 - (1 - s**ROWS)**BANDS,
+ROWS = 4       # that is 0.9998 at 0.8 and 0.12 at 0.3
+PRIME = (1 << 61) - 1   # of the hash family a * x + b
+NAMING = "\n\nName the function `"   # from here on, code_tasks.description_prompt says the same of every task
+CHUNK = 500    # tasks compared with a benchmark at once: similarities are a matrix of so many rows
+
+
+class Seen:
+    """The tasks kept so far, and whether another is like one of them.
+
+    `max_similarity`: Jaccard similarity of two prompts from which they count as one; None compares no prompts.
+    """
+
+    def __init__(self, max_similarity: float | None):
+        self.max_similarity = max_similarity
+        self.texts: set[tuple[str, ...]] = set()
+        self.solutions: set[str] = set()
+        self.prompts: list[frozenset[int]] = []
+        self.bands: dict[tuple, list[int]] = defaultdict(list)
+        rng = random.Random(0)
+        self.family = [(rng.randrange(1, PRIME), rng.randrange(PRIME)) for _ in range(BANDS * ROWS)]
+
+    def add(self, task: Task) -> str:
+        """Takes a task in; or the reason why it is no new one."""
+        text, solution = (task.prompt, task.solution, task.test), plain(task.solution)
+        words = shingles(task.prompt.partition(NAMING)[0]) if self.max_similarity is not None else frozenset()
+        bands = self.signature(words) if words else []
+        if text in self.texts:
+            return "duplicate: the same text"
+        if solution in self.solutions:
+            return "duplicate: the same solution"
+        if any(similarity(words, self.prompts[other]) >= self.max_similarity
+               for other in {other for band in bands for other in self.bands.get(band, ())}):
+            return "duplicate: a similar prompt"
+        self.texts.add(text)
+        self.solutions.add(solution)
+        for band in bands:
+            self.bands[band].append(len(self.prompts))
+        self.prompts.append(words)
+        return ""
+
+    def signature(self, words: frozenset[int]) -> list[tuple]:
+        """The bands of a prompt's MinHash signature."""
+        least = [min((a * word + b) % PRIME for word in words) for a, b in self.family]
+        return [(start, *least[start : start + ROWS]) for start in range(0, len(least), ROWS)]
+
+
+def plain(solution: str) -> str:
+    """A solution without its own names, docstrings and annotations; the text itself where it has no tree."""
+    tree = parse_shallow(solution)
+    return normal_form(tree) if tree else solution
+
+
+def shingles(text: str) -> frozenset[int]:
+    """The runs of SHINGLE words in a text, as numbers; a shorter text is one run."""
+    words = re.findall(r"\w+|[^\w\s]", text.lower())
+    runs = [" ".join(words[start : start + SHINGLE]) for start in range(max(1, len(words) - SHINGLE + 1))]
+    digests = (blake2b(run.encode("utf-8", "replace"), digest_size=7).digest() for run in runs)
+    return frozenset(int.from_bytes(digest, "big") for digest in digests)
+
+
+def similarity(one: frozenset, other: frozenset) -> float:
+    """Jaccard: the share of what two sets have in common."""
+    return len(one & other) / len(one | other)
+
+
+def contaminated(tasks: Sequence[Task], benchmarks: Mapping[str, Sequence[Task]]) -> dict[str, str]:
+    """task_id -> the benchmark that it is like and the sign of it, for the tasks that are."""
+    signs: dict[str, str] = {}
+    for name, published in benchmarks.items():
+        for chunk in chunks(tasks, CHUNK):
+            for task_id, sign in find_overlap(chunk, published).items():
+                signs.setdefault(task_id, f"{name}: {sign}")
+    return signs
+
+
+def chunks(items: Sequence, size: int) -> Iterable[Sequence]:
+    return (items[start : start + size] for start in range(0, len(items), size))

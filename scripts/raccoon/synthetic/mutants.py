@@ -1,0 +1,152 @@
+"""Mutants and stubs of a solution: programs that a strong test tells from it.
+
+A mutant is the solution with one small edit (DeMillo, Lipton and Sayward 1978); a stub only pretends. Both are made
+from the syntax tree and never run here. A mutant may happen to compute the same as the solution, so that no test
+kills all of them: the share that dies is a measure of the test, not a proof.
+
+Inputs: tasks. Outputs: program texts.
+"""
+
+import ast
+import copy
+import itertools
+import operator
+import random
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from raccoon.tasks.syntax import is_literal, parse_code
+from raccoon.tasks.task import Task
+
+COMPARISONS = {   # the boundary, or the opposite where there is none
+    ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
+    ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is,
+}
+OPPOSITES = COMPARISONS | {ast.Lt: ast.GtE, ast.LtE: ast.Gt, ast.Gt: ast.LtE, ast.GtE: ast.Lt}
+ARITHMETIC = {
+    ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Add, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult,
+    ast.Mod: ast.FloorDiv, ast.Pow: ast.Mult, ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd, ast.BitXor: ast.BitAnd,
+    ast.LShift: ast.RShift, ast.RShift: ast.LShift,
+}
+# Statements that can go without their absence being a NameError, which any test would see.
+DROPPABLE = (ast.Expr, ast.AugAssign, ast.If, ast.For, ast.While, ast.Continue, ast.Break, ast.Raise)
+
+MAX_DEPTH = 100   # of a syntax tree: Python's own functions on trees call themselves, some thrice a level
+
+Edit = tuple[str, Callable[[], object]]   # its kind, and what makes it in the tree
+
+
+def make_mutants(code: str, number: int) -> list[str]:
+    """At most `number` programs, each one edit away from `code`; kinds of edits take turns.
+
+    The same for the same code. All differ from it and from one another as syntax trees without docstrings.
+    """
+    tree = parse_shallow(code)
+    if tree is None:
+        return []
+    strip_docstrings(tree)
+    kinds = defaultdict(list)
+    for place, (kind, _) in enumerate(edits(tree)):
+        kinds[kind].append(place)
+    rng = random.Random(code)
+    queues = [rng.sample(places, len(places)) for places in kinds.values()]
+    order = [place for turn in itertools.zip_longest(*queues) for place in turn if place is not None]
+    made = {ast.unparse(tree): None}
+    for place in order:
+        if len(made) > number:
+            break
+        made.setdefault(edited(tree, place))
+    return list(made)[1:]
+
+
+def parse_shallow(code: str) -> ast.Module | None:
+    """The syntax tree of untrusted text; None where it is no Python or nested deeper than MAX_DEPTH."""
+    tree = parse_code(code)
+    level, depth = [tree] if tree else [], 0
+    while level and depth <= MAX_DEPTH:
+        level, depth = [child for node in level for child in ast.iter_child_nodes(node)], depth + 1
+    return None if level else tree
+
+
+def strip_docstrings(tree: ast.Module) -> None:
+    """Takes the docstrings out: an edit of theirs changes nothing."""
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            if ast.get_docstring(node, clean=False) is not None:
+                node.body = node.body[1:] or [ast.Pass()]
+
+
+def edited(tree: ast.Module, place: int) -> str:
+    """The program after the edit at `place` in the order of edits()."""
+    mutant = copy.deepcopy(tree)
+    _, make = next(itertools.islice(edits(mutant), place, None))
+    make()
+    return ast.unparse(ast.fix_missing_locations(mutant))
+
+
+def edits(tree: ast.Module) -> Iterator[Edit]:
+    """Every edit that the operators offer, in the order of the tree."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Compare):
+            for place, sign in enumerate(node.ops):
+                yield "comparison", partial(operator.setitem, node.ops, place, COMPARISONS[type(sign)]())
+        elif isinstance(node, (ast.BinOp, ast.AugAssign)) and type(node.op) in ARITHMETIC:
+            yield "arithmetic", partial(setattr, node, "op", ARITHMETIC[type(node.op)]())
+        elif isinstance(node, ast.Constant) and type(node.value) in (int, bool):
+            changed = not node.value if isinstance(node.value, bool) else node.value + 1
+            yield "constant", partial(setattr, node, "value", changed)
+        yield from condition_edits(node)
+        yield from statement_edits(node)
+
+
+def condition_edits(node: ast.AST) -> Iterator[Edit]:
+    """Negated conditions, of while loops apart: most would never end."""
+    if isinstance(node, (ast.If, ast.IfExp)):
+        yield "condition", partial(setattr, node, "test", negated(node.test))
+    elif isinstance(node, ast.comprehension):
+        for place, test in enumerate(node.ifs):
+            yield "condition", partial(operator.setitem, node.ifs, place, negated(test))
+
+
+def negated(test: ast.expr) -> ast.expr:
+    """The opposite of a condition, in its shortest form."""
+    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        return test.operand
+    if isinstance(test, ast.Compare) and len(test.ops) == 1:
+        return ast.Compare(test.left, [OPPOSITES[type(test.ops[0])]()], test.comparators)
+    return ast.UnaryOp(ast.Not(), test)
+
+
+def statement_edits(node: ast.AST) -> Iterator[Edit]:
+    """Statements left out, and loops that end after their first round."""
+    for name in ("body", "orelse", "finalbody"):
+        statements = getattr(node, name, None)
+        for place, statement in enumerate(statements if isinstance(statements, list) else ()):
+            if isinstance(statement, DROPPABLE):
+                yield "statement", partial(operator.setitem, statements, place, ast.Pass())
+    if isinstance(node, (ast.For, ast.While)):
+        yield "early exit", partial(node.body.append, ast.Break())
+
+
+def make_stubs(task: Task) -> list[str]:
+    """Programs that solve nothing: none may pass the task's test.
+
+    They return None, True, their first argument or the answer that the test expects most often, or raise.
+    """
+    if not task.entry_point:
+        return ["pass\n"]
+    values = dict.fromkeys(["None", "True", "arguments[0]", *expected_answers(task)])
+    bodies = [*(f"return {value}" for value in values), "raise ValueError"]
+    return [f"def {task.entry_point}(*arguments, **named):\n    {body}\n" for body in bodies]
+
+
+def expected_answers(task: Task) -> list[str]:
+    """The literal that most of a test's comparisons ask for, if any.
+
+    A constant that passed them all would be the answer of each, so the commonest is the only one to try.
+    """
+    tree = parse_code(task.test)
+    compared = [side for node in ast.walk(tree or ast.Module([], [])) if isinstance(node, ast.Compare)
+                for side in (node.left, *node.comparators) if is_literal(side)]
+    return [text for text, _ in Counter(map(ast.unparse, compared)).most_common(1)]

@@ -1,0 +1,438 @@
+"""Compositional programming tasks from templates: keep some items, change each, reduce the rest.
+
+A task is one filter, one map and one reduce over the integers of a list, the characters of a string or the
+words of a string, with a prompt, a reference solution and a test program. 15 % of the composition kinds are
+held out: they occur in no training task. Not a measure of general coding ability.
+
+    python -c "from raccoon.tasks import templates as t; print(t.generate_tasks(1, seed=0)[0].prompt)" # from scripts/
+
+Inputs: none. Outputs: none; callers write the task files (scripts/demo_model.py, create_synthetic_data.py).
+"""
+
+import hashlib
+import itertools
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from raccoon.constants import InputError
+from raccoon.tasks.task import Task
+
+HELDOUT_SHARE = 0.15   # of the composition kinds, by a hash of the kind's name
+MIN_ANSWERS = 5        # distinct answers that a test program asks for: no constant can pass
+ENOUGH_ANSWERS = 7     # further tests only where they refute a mistake that passes so far
+CANDIDATES = 40        # inputs tried for a test program
+
+# The imperfect teacher. Most of its authors hold the misconceptions, so a model that imitates them is wrong
+# even in its most likely answer; slips are rare, and averaging them out is what imitation does well.
+MISCONCEPTION_RATE = 0.62   # per component whose mistake is common
+SLIP_RATE = 0.08            # per other component
+BROKEN_RATE = 0.06          # programs with a line that does not run
+DOCSTRING_RATE = 0.6
+TYPE_HINT_RATE = 0.6
+BREAKS = (   # what stands in a solution, and what a broken one has in its place
+    ("result = []", "results = []"),
+    (":\n        if", "\n        if"),
+    (")\n    return", "\n    return"),
+)
+
+FUNCTIONS = ("solve", "compute", "calc", "process", "answer", "run")
+PHRASINGS = (
+    "Write a function {function}({argument}) that returns {goal}.",
+    "Implement {function}({argument}). It should return {goal}.",
+    "Define {function}({argument}) in Python; the result is {goal}.",
+)
+PARTS = ("filter", "map", "reduce")   # of a Kind
+# {k} begins at 3: "divisible by 2" is "even" in other words, and one could be held out, the other trained on.
+CONSTANTS = {"k": tuple(range(3, 10)), "j": tuple(range(2, 10)), "c": tuple("aeimnorst")}
+
+
+@dataclass(frozen=True)
+class Component:
+    """One row of a table: how the prompt says it, its code, and what a mistaken author writes instead.
+
+    {x} is the item; {k}, {j} and {c} are constants; {e} is the answer where nothing is left. A reduce's code
+    is the lines after the loop, over the list `result`. `common` mistakes are misconceptions that most of the
+    teacher's authors hold. `type` is a map's item type or a reduce's return type ({t}: the item type).
+    """
+
+    name: str
+    phrase: str
+    code: str
+    mistake: str
+    common: bool = False
+    type: str = "int"
+
+
+INT_FILTERS = (
+    Component("positive", "that are positive", "{x} > 0", "{x} >= 0", common=True),
+    Component("negative", "that are negative", "{x} < 0", "{x} <= 0"),
+    Component("even", "that are even", "{x} % 2 == 0", "{x} % 2 == 1"),
+    Component("odd", "that are odd", "{x} % 2 == 1", "{x} % 2 == 0"),
+    Component("above", "that are greater than {k}", "{x} > {k}", "{x} >= {k}", common=True),
+    Component("below", "that are less than {k}", "{x} < {k}", "{x} <= {k}"),
+    Component("at_least", "that are at least {k}", "{x} >= {k}", "{x} > {k}", common=True),
+    Component("at_most", "that are at most {k}", "{x} <= {k}", "{x} < {k}"),
+    Component("multiple", "that are divisible by {k}", "{x} % {k} == 0", "{x} // {k} == 0"),
+    Component("no_multiple", "that are not divisible by {k}", "{x} % {k} != 0", "{x} % {k} == 0"),
+    Component("other_than", "that differ from {k}", "{x} != {k}", "{x} > {k}"),
+    Component("far", "whose absolute value is above {k}", "abs({x}) > {k}", "{x} > {k}", common=True),
+)
+INT_MAPS = (
+    Component("same", "", "{x}", "{x} + 1"),
+    Component("square", "the squares of", "{x} * {x}", "{x} * 2"),
+    Component("cube", "the cubes of", "{x} ** 3", "{x} * 3", common=True),
+    Component("times", "{j} times each of", "{x} * {j}", "{x} ** {j}"),
+    Component("negate", "the negatives of", "-{x}", "abs({x})"),
+    Component("absolute", "the absolute values of", "abs({x})", "-{x}"),
+    Component("plus", "the results of adding {j} to", "{x} + {j}", "{x} * {j}"),
+    Component("minus", "the results of subtracting {j} from", "{x} - {j}", "{j} - {x}", common=True),
+    Component("from", "the results of subtracting from {j} each of", "{j} - {x}", "{x} - {j}"),
+    Component("remainder", "the remainders modulo {j} of", "{x} % {j}", "{x} // {j}"),
+    Component("quotient", "the floor quotients by {j} of", "{x} // {j}", "{x} / {j}", common=True),
+    Component("last_digit", "the last decimal digits of", "abs({x}) % 10", "{x} % 10", common=True),
+)
+INT_REDUCES = (
+    Component("sum", "the sum of", "return sum(result)", "return max(result)"),
+    Component("product", "the product (1 if there are none) of",
+              "total = 1\nfor item in result:\n    total *= item\nreturn total",
+              "total = 0\nfor item in result:\n    total *= item\nreturn total", common=True),
+    Component("count_distinct", "the number of distinct values among",
+              "return len(set(result))", "return len(result)"),
+    Component("smallest", "the smallest (0 if there are none) of",
+              "return min(result, default=0)", "return min(result)"),
+    Component("largest", "the largest (0 if there are none) of",
+              "return max(result, default=0)", "return sorted(result)[-1]"),
+    Component("first", "the first (0 if there are none) of",
+              "return result[0] if result else 0", "return result[0]"),
+    Component("last", "the last (0 if there are none) of",
+              "return result[-1] if result else 0", "return result[-1]", common=True),
+    Component("list", "the list of", "return result", "return sorted(result)", type="list[int]"),
+    Component("ascending", "the list in ascending order of",
+              "return sorted(result)", "return result.sort()", common=True, type="list[int]"),
+    Component("descending", "the list in descending order of",
+              "return sorted(result, reverse=True)", "return sorted(result)", type="list[int]"),
+    Component("backwards", "the list in reverse order of",
+              "return result[::-1]", "return result.reverse()", common=True, type="list[int]"),
+    Component("spread", "the largest minus the smallest (0 if there are none) of",
+              "return max(result) - min(result) if result else 0", "return max(result) - min(result)",
+              common=True),
+)
+CHAR_FILTERS = (
+    Component("vowel", "that are vowels", '{x}.lower() in "aeiou"', '{x} in "aeiou"', common=True),
+    Component("no_vowel", "that are not vowels", '{x}.lower() not in "aeiou"', '{x} not in "aeiou"'),
+    Component("digit", "that are digits", "{x}.isdigit()", "{x}.isalnum()"),
+    Component("letter", "that are letters", "{x}.isalpha()", "{x}.isalnum()", common=True),
+    Component("upper", "that are upper case", "{x}.isupper()", "{x}.islower()"),
+    Component("lower", "that are lower case", "{x}.islower()", "{x}.isupper()"),
+    Component("no_space", "that are not spaces", '{x} != " "', '{x} == " "'),
+    Component("other_than", "that differ from '{c}'", '{x} != "{c}"', '{x} == "{c}"'),
+    Component("after", "that are greater than '{c}'", '{x} > "{c}"', '{x} >= "{c}"', common=True),
+)
+CHAR_MAPS = (
+    Component("same", "", "{x}", "{x}.lower()", type="str"),
+    Component("upper", "the upper case of", "{x}.upper()", "{x}.lower()", type="str"),
+    Component("lower", "the lower case of", "{x}.lower()", "{x}.upper()", type="str"),
+    Component("swap", "the swapped case of", "{x}.swapcase()", "{x}.upper()", common=True, type="str"),
+    Component("double", "two copies of each of", "{x} * 2", "{x} + 2", type="str"),
+)
+CHAR_REDUCES = (
+    Component("join", "the string made of", 'return "".join(result)', "return result", type="str"),
+    Component("dashes", "the string with dashes between",
+              'return "-".join(result)', 'return "".join(result)', type="str"),
+    Component("backwards", "the reversed string made of",
+              'return "".join(result[::-1])', "return result[::-1]", common=True, type="str"),
+    Component("list", "the list of", "return result", 'return "".join(result)', type="list[str]"),
+    Component("ascending", "the sorted list of",
+              "return sorted(result)", "return result.sort()", common=True, type="list[str]"),
+    Component("count", "the number of", "return len(result)", "return result"),
+    Component("count_distinct", "the number of distinct values among",
+              "return len(set(result))", "return len(result)"),
+    Component("first", "the first ('' if there are none) of",
+              'return result[0] if result else ""', "return result[0]", type="str"),
+    Component("last", "the last ('' if there are none) of",
+              'return result[-1] if result else ""', "return result[-1]", common=True, type="str"),
+)
+WORD_FILTERS = (
+    Component("longer", "longer than {k} letters", "len({x}) > {k}", "len({x}) >= {k}", common=True),
+    Component("up_to", "of at most {k} letters", "len({x}) <= {k}", "len({x}) < {k}"),
+    Component("even_length", "with an even number of letters", "len({x}) % 2 == 0", "len({x}) % 2 == 1"),
+    Component("contains", "that contain '{c}'", '"{c}" in {x}', '"{c}" not in {x}'),
+    Component("lacks", "that do not contain '{c}'", '"{c}" not in {x}', '"{c}" in {x}'),
+    Component("vowel_first", "that start with a vowel",
+              '{x}[0].lower() in "aeiou"', '{x}[0] in "aeiou"', common=True),
+    Component("capital", "that start with a capital", "{x}[0].isupper()", "{x}.isupper()", common=True),
+    Component("lower", "in lower case", "{x}.islower()", "{x}.isupper()"),
+)
+WORD_MAPS = (
+    Component("same", "", "{x}", "{x}.lower()", type="str"),
+    Component("length", "the lengths of", "len({x})", "{x}"),
+    Component("upper", "the upper case of", "{x}.upper()", "{x}.lower()", type="str"),
+    Component("backwards", "the reversals of", "{x}[::-1]", "{x}[-1]", type="str"),
+    Component("last_letter", "the last letters of", "{x}[-1]", "{x}[0]", type="str"),
+    Component("tail", "all but the first letter of each of", "{x}[1:]", "{x}[:-1]", common=True, type="str"),
+)
+WORD_REDUCES = (
+    Component("list", "the list of", "return result", "return sorted(result)", type="list[{t}]"),
+    Component("ascending", "the sorted list of",
+              "return sorted(result)", "return result.sort()", common=True, type="list[{t}]"),
+    Component("backwards", "the list in reverse order of",
+              "return result[::-1]", "return result.reverse()", common=True, type="list[{t}]"),
+    Component("count_distinct", "the number of distinct values among",
+              "return len(set(result))", "return len(result)"),
+    Component("first", "the first ({e} if there are none) of",
+              "return result[0] if result else {e}", "return result[0]", type="{t}"),
+    Component("last", "the last ({e} if there are none) of",
+              "return result[-1] if result else {e}", "return result[-1]", common=True, type="{t}"),
+    Component("largest", "the largest ({e} if there are none) of",
+              "return max(result, default={e})", "return max(result)", type="{t}"),
+)
+
+
+def int_input(rng: random.Random, constants: dict) -> list[int]:
+    """Small integers, often at the edges: 0 and the task's constants, one more and one less."""
+    near = [value + step for value in (0, *constants.values()) for step in (-1, 0, 1)]
+    pool = [*range(-20, 31), *(2 * near)]
+    return rng.choices(pool, k=rng.randint(1, 8))
+
+
+def char_input(rng: random.Random, constants: dict) -> str:
+    """Letters of both cases, digits, blanks and signs, often the task's letter."""
+    pool = "abcdehimnorstuwyzAEIORSTZ0179  -" + 3 * constants.get("c", "")
+    return "".join(rng.choices(pool, k=rng.randint(1, 12)))
+
+
+def word_input(rng: random.Random, constants: dict) -> str:
+    """Words, some capitalised, some twice, often of the length where the task's filter begins to act."""
+    letters = "aeioumnrst" + constants.get("c", "")
+    sizes = [1, 2, 3, 4, 5, 7] + [constants["k"] + step for step in (-1, 0, 1) if "k" in constants]
+    words = ["".join(rng.choices(letters, k=rng.choice(sizes))) for _ in range(rng.randint(1, 6))]
+    words += rng.sample(words, k=rng.randint(0, 1))
+    return " ".join(word.capitalize() if rng.random() < 0.4 else word for word in words)
+
+
+@dataclass(frozen=True)
+class Domain:
+    """What a family of tasks ranges over: how it is said, how it is looped over, and its three tables."""
+
+    name: str
+    phrase: str
+    argument_type: str
+    arguments: tuple[str, ...]
+    item: str
+    loop: str
+    filters: tuple[Component, ...]
+    maps: tuple[Component, ...]
+    reduces: tuple[Component, ...]
+    empty: object
+    sample_input: Callable[[random.Random, dict], object]
+
+
+DOMAINS = (
+    Domain("ints", "the integers in the list {argument}", "list[int]", ("values", "numbers", "items"),
+           "number", "{argument}", INT_FILTERS, INT_MAPS, INT_REDUCES, [], int_input),
+    Domain("chars", "the characters of the string {argument}", "str", ("text", "line", "word"),
+           "char", "{argument}", CHAR_FILTERS, CHAR_MAPS, CHAR_REDUCES, "", char_input),
+    Domain("words", "the words of the string {argument}", "str", ("text", "line", "sentence"),
+           "word", "{argument}.split()", WORD_FILTERS, WORD_MAPS, WORD_REDUCES, "", word_input),
+)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A composition: the unit by which training and held-out tasks are kept apart."""
+
+    domain: Domain
+    filter: Component
+    map: Component
+    reduce: Component
+
+    @property
+    def name(self) -> str:
+        return f"{self.domain.name}/{self.filter.name}-{self.map.name}-{self.reduce.name}"
+
+    @property
+    def split(self) -> str:
+        digest = hashlib.sha256(self.name.encode()).digest()
+        return "heldout" if int.from_bytes(digest[:4], "big") < HELDOUT_SHARE * 2**32 else "train"
+
+    def instances(self) -> list[dict]:
+        """Every choice of the constants that the three components mention; [{}] when they mention none."""
+        code = self.filter.code + self.map.code + self.reduce.code
+        names = [name for name in CONSTANTS if "{" + name + "}" in code]
+        choices = itertools.product(*(CONSTANTS[name] for name in names))
+        return [dict(zip(names, values, strict=True)) for values in choices]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A kind with its constants and the words in which it is put."""
+
+    kind: Kind
+    constants: dict
+    function: str
+    argument: str
+    phrasing: str
+
+    @property
+    def blanks(self) -> dict:
+        """What the templates' placeholders stand for."""
+        none = "0" if self.kind.map.type == "int" else '""'
+        return {"x": self.kind.domain.item, "e": none, "t": self.kind.map.type, "argument": self.argument,
+                **self.constants}
+
+
+def generate_tasks(num: int, seed: int, split: str = "train") -> list[Task]:
+    """`num` distinct tasks of `split` ("train" or "heldout"), the same for the same seed.
+
+    Kinds take turns, so that the tasks cover as many of them as `num` allows; no two tasks share their kind
+    and their constants. Raises InputError where fewer than `num` exist.
+    """
+    rng = random.Random(seed)
+    choices = all_choices(split, rng)
+    made = (make_task(put_in_words(kind, constants, rng), rng) for kind, constants in choices)
+    tasks = list(itertools.islice(filter(None, made), num)) if num <= len(choices) else []
+    if len(tasks) < num:
+        most = len(tasks) or len(choices)
+        raise InputError(f"no {num} distinct {split} tasks: the templates make at most {most}; ask for fewer")
+    return tasks
+
+
+def fresh_inputs(task_id: str, num: int, seed: int) -> list:
+    """`num` inputs for a task made here, drawn as those of its tests were; [] for the id of any other task."""
+    rng, name = random.Random(seed), "/".join(task_id.split("/")[:2])
+    for kind in (kind for split in ("train", "heldout") for kind in kinds(split) if kind.name == name):
+        for constants in kind.instances():
+            if name_task(kind, constants) == task_id:
+                return [kind.domain.sample_input(rng, constants) for _ in range(num)]
+    return []
+
+
+def kinds(split: str) -> list[Kind]:
+    """Every composition of `split`, in the order of the tables."""
+    every = (Kind(domain, *parts) for domain in DOMAINS
+             for parts in itertools.product(domain.filters, domain.maps, domain.reduces))
+    return [kind for kind in every if kind.split == split]
+
+
+def all_choices(split: str, rng: random.Random) -> list[tuple[Kind, dict]]:
+    """Every kind of `split` with each choice of its constants: in each round the next of every kind."""
+    queues = [[(kind, constants) for constants in shuffled(kind.instances(), rng)]
+              for kind in shuffled(kinds(split), rng)]
+    return [choice for turn in itertools.zip_longest(*queues) for choice in turn if choice]
+
+
+def random_problem(among: list[Kind], rng: random.Random) -> Problem:
+    """A problem of one of the kinds `among`, each as likely as the next."""
+    kind = rng.choice(among)
+    return put_in_words(kind, rng.choice(kind.instances()), rng)
+
+
+def shuffled(items: list, rng: random.Random) -> list:
+    return rng.sample(items, len(items))
+
+
+def put_in_words(kind: Kind, constants: dict, rng: random.Random) -> Problem:
+    """The problem under a random function name, argument name and phrasing."""
+    return Problem(kind, constants, rng.choice(FUNCTIONS), rng.choice(kind.domain.arguments),
+                   rng.choice(PHRASINGS))
+
+
+def make_task(problem: Problem, rng: random.Random) -> Task | None:
+    """The problem with its reference solution and tests; None when its answers hardly differ."""
+    tests = choose_tests(problem, rng)
+    if tests is None:
+        return None
+    return Task(task_id=name_task(problem.kind, problem.constants), prompt=write_prompt(problem), test=tests,
+                entry_point=problem.function, solution=write_solution(problem), source="templates",
+                split=problem.kind.split)
+
+
+def name_task(kind: Kind, constants: dict) -> str:
+    """The task_id of a kind with its constants."""
+    return kind.name + "".join(f"/{name}={value}" for name, value in constants.items())
+
+
+def write_goal(problem: Problem) -> str:
+    """What the function returns, in English."""
+    kind = problem.kind
+    phrases = (kind.reduce.phrase, kind.map.phrase, kind.domain.phrase, kind.filter.phrase)
+    return " ".join(phrase for phrase in phrases if phrase).format(**problem.blanks)
+
+
+def write_prompt(problem: Problem) -> str:
+    return problem.phrasing.format(function=problem.function, argument=problem.argument,
+                                   goal=write_goal(problem))
+
+
+def write_solution(problem: Problem, docstring: bool = True, type_hints: bool = True) -> str:
+    """The function, as the problem's components say it: right or wrong as they are."""
+    kind, blanks = problem.kind, problem.blanks
+    argument, returns = problem.argument, ""
+    if type_hints:
+        argument = f"{argument}: {kind.domain.argument_type}"
+        returns = " -> " + kind.reduce.type.format(**blanks)
+    lines = [f"def {problem.function}({argument}){returns}:"]
+    if docstring:
+        lines.append(f'    """Return {kind.reduce.phrase.format(**blanks)} the results."""')
+    lines += ["    result = []",
+              f"    for {kind.domain.item} in {kind.domain.loop.format(**blanks)}:",
+              f"        if {kind.filter.code.format(**blanks)}:",
+              f"            result.append({kind.map.code.format(**blanks)})"]
+    lines += ["    " + line for line in kind.reduce.code.format(**blanks).splitlines()]
+    return "\n".join(lines) + "\n"
+
+
+def choose_tests(problem: Problem, rng: random.Random) -> str | None:
+    """A test program that tells the reference from the identity and from each component's mistake.
+
+    The empty input comes first; a further one is taken when its answer is new or when it refutes a mistake
+    that has passed so far. None when fewer than MIN_ANSWERS answers differ.
+    """
+    domain = problem.kind.domain
+    inputs = [domain.empty, *(domain.sample_input(rng, problem.constants) for _ in range(CANDIDATES))]
+    reference = load_function(problem)
+    wrong = [load_function(replace(problem, kind=mistake_in(problem.kind, part))) for part in PARTS]
+    wrong.append(lambda value: value)
+    tests, answers = [], set()
+    for value in inputs:
+        answer = reference(value)
+        standing = [function for function in wrong if attempt(function, value) == answer]
+        is_new = repr(answer) not in answers and len(answers) < ENOUGH_ANSWERS
+        if is_new or len(standing) < len(wrong):
+            tests.append(f"assert {problem.function}({value!r}) == {answer!r}\n")
+            answers.add(repr(answer))
+            wrong = standing
+    return "".join(tests) if len(answers) >= MIN_ANSWERS else None
+
+
+def mistake_in(kind: Kind, part: str) -> Kind:
+    """The kind with one of its PARTS mistaken."""
+    component = getattr(kind, part)
+    return replace(kind, **{part: replace(component, code=component.mistake)})
+
+
+def load_function(problem: Problem) -> Callable:
+    """The problem's function. It is this file's own code: a model's goes through sandbox.py alone."""
+    namespace: dict = {}
+    exec(write_solution(problem, docstring=False, type_hints=False), namespace)  # noqa: S102
+    return namespace[problem.function]
+
+
+def attempt(function: Callable, value: object) -> object:
+    """A mistaken function's answer, or the exception in its place."""
+    try:
+        return function(value)
+    except (TypeError, ValueError, IndexError) as error:
+        return error
+
+
+def teacher_solution(problem: Problem, rng: random.Random) -> str:
+    """What the imperfect teacher writes: components mistaken at their rates, now and then a broken line."""
+    kind = problem.kind
+    for part in PARTS:
+        if rng.random() < (MISCONCEPTION_RATE if getattr(kind, part).common else SLIP_RATE):
+            kind = mistake_in(kind, part)
+    code = write_solution(replace(problem, kind=kind), docstring=rng.random() < DOCSTRING_RATE,
+                          type_hints=rng.random() < TYPE_HINT_RATE)
+    return code.replace(*rng.choice(BREAKS)) if rng.random() < BROKEN_RATE else code

@@ -1,0 +1,50 @@
+"""TRL's batches: a task as a row of the data set, and rows moved from one batch to another."""
+
+from dataclasses import asdict
+from typing import Any
+
+import datasets
+import torch
+
+from raccoon.runs.rollouts import Rollout, is_constant
+from raccoon.tasks.prompts import messages
+from raccoon.tasks.task import Task
+
+
+def task_row(task: Task) -> dict[str, Any]:
+    """A task as TRL takes it: a prompt, and a column that the reward function gets."""
+    return {"prompt": messages(task), "task": asdict(task)}
+
+
+def rows(tasks: list[Task]) -> datasets.Dataset:
+    return datasets.Dataset.from_list([task_row(task) for task in tasks])
+
+
+def constant_groups(rollouts: list[Rollout], size: int) -> list[int]:
+    """The numbers, from 0, of the groups whose members differ at most in style."""
+    groups = [rollouts[start : start + size] for start in range(0, len(rollouts), size)]
+    return [number for number, group in enumerate(groups) if is_constant(group)]
+
+
+def copy_rows(output: dict, spare: dict, pairs: list[tuple[int, int]], pad_id: int) -> None:
+    """Copies rows of one of TRL's batches into another, in place; `pairs` are (row of output, row of spare).
+
+    Prompts (B, P) are padded on the left and everything else (B, C) on the right, to the wider batch's width.
+    """
+    into, out_of = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    for name, tensor in output.items():
+        source = spare[name]
+        if tensor.dim() == 2:
+            width = max(tensor.size(1), source.size(1))
+            value = pad_id if name in ("prompt_ids", "completion_ids") else 0
+            left = name.startswith("prompt")
+            tensor, source = padded(tensor, width, left, value), padded(source, width, left, value)
+        if tensor.dim():
+            tensor[into] = source[out_of]
+        output[name] = tensor
+
+
+def padded(tensor: torch.Tensor, width: int, left: bool, value: int) -> torch.Tensor:
+    """A (B, W) tensor widened to (B, width)."""
+    missing = width - tensor.size(1)
+    return torch.nn.functional.pad(tensor, (missing, 0) if left else (0, missing), value=value)

@@ -1,0 +1,128 @@
+"""What watches a run step by step: the clock, the weights, the held-out control, the stop signal."""
+
+import resource
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import TrainerCallback
+
+from raccoon.runs.heldout import best_heldout, checks_without_gain, gap_warning, heldout_line, heldout_record
+from raccoon.runs.log import HELDOUT_LOG, METRICS_LOG, finite
+from raccoon.runs.stop import StopSignal
+from raccoon.tasks.task import Task
+
+SAMPLED_WEIGHTS = 256  # elements of each tensor watched for change: all of them would need a second model
+
+
+def peak_memory_gb() -> float:
+    """The most memory that this process has held: of the GPU where there is one, else of the machine."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 1e9
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+
+
+class Watch(TrainerCallback):
+    """A callback that knows its trainer, which introduces itself."""
+
+    trainer: Any  # a CodeTrainer
+
+
+class StepClock(Watch):
+    """Splits a step's seconds into generating, rewarding and updating, and remembers the steps before a resume."""
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.trainer.metrics = self.trainer.run_log.read(METRICS_LOG, state.global_step)
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.started = time.perf_counter()
+        self.trainer.seconds = dict.fromkeys(self.trainer.seconds, 0.0)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        seconds = self.trainer.seconds
+        seconds["update"] = time.perf_counter() - self.started - seconds["generate"] - seconds["reward"]
+
+
+class WeightWatch(Watch):
+    """Measures on a sample of the weights how many an update changes, and how much."""
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, model: Any, **_: Any) -> None:
+        self.before = sampled_weights(model)
+
+    def on_optimizer_step(self, args: Any, state: Any, control: Any, model: Any, **_: Any) -> None:
+        after = sampled_weights(model)
+        ratio = (after - self.before).norm() / self.before.norm()
+        self.trainer.step_record["weights_changed"] = (after != self.before).float().mean().item()
+        self.trainer.step_record["update_ratio"] = ratio.item()
+
+
+def sampled_weights(model: torch.nn.Module) -> torch.Tensor:
+    """Copies of evenly spaced elements of each trained tensor, or of this process's shard of it."""
+    samples = []
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            local = parameter.to_local() if hasattr(parameter, "to_local") else parameter
+            flat = local.detach().reshape(-1)
+            samples.append(flat[:: max(1, flat.numel() // SAMPLED_WEIGHTS)].float().cpu())
+    return torch.cat(samples)
+
+
+@dataclass
+class HeldoutControl(Watch):
+    """Checks the policy on tasks that it is not trained on, before training and every `every` steps.
+
+    The best checkpoint is written and kept; `patience` checks after it end the run (0: never).
+    """
+
+    tasks: list[Task]
+    every: int
+    temperature: float
+    patience: int
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.history = self.trainer.run_log.read(HELDOUT_LOG, state.global_step)
+        if not self.history:
+            self.check(state.global_step)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.global_step % self.every:
+            return
+        self.check(state.global_step)
+        if best_heldout(self.history)["step"] == state.global_step:
+            state.best_global_step, state.best_metric = state.global_step, self.history[-1]["pass_rate"]
+            control.should_save = True
+        if self.patience and checks_without_gain(self.history) >= self.patience:
+            self.trainer.ended = f"early stop, no better held-out pass rate in {self.patience} checks"
+            print(self.trainer.ended, flush=True)
+            control.should_save = control.should_training_stop = True
+
+    def check(self, step: int) -> None:
+        rollouts = self.trainer.sample(self.tasks, self.temperature)
+        statuses = {rollout.task_id: rollout.status for rollout in rollouts}
+        first = self.history[0]["statuses"] if self.history else {}
+        self.history.append(finite(heldout_record(step, statuses, first)))
+        if self.trainer.accelerator.is_main_process:
+            self.trainer.run_log.append(HELDOUT_LOG, self.history[-1:])
+        print(heldout_line(self.history), flush=True)
+        warning = gap_warning(self.history, self.trainer.metrics)
+        print(warning, end="\n" if warning else "", flush=True)
+
+
+@dataclass
+class StopBetweenSteps(Watch):
+    """Ends training after the step in which a stop signal reached any process.
+
+    `every` is the number of steps that share one generation: a checkpoint is exact only at its multiples.
+    """
+
+    stop: StopSignal
+    every: int
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.global_step % self.every:
+            return
+        number = torch.tensor([self.stop.number], device=args.device)
+        self.stop.number = int(self.trainer.accelerator.gather(number).max())
+        if self.stop.number:
+            self.trainer.end(self.stop.name)

@@ -1,0 +1,63 @@
+"""Writes the trained policy as a model that everything else can load: whole, with its adapters merged in.
+
+Checkpoints are the trainer's, and may be in shards; this is what a run leaves behind at its end.
+"""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from peft import get_peft_model
+from safetensors import SafetensorError
+from torch.distributed.checkpoint.api import CheckpointException
+
+from raccoon.runs.log import RunError
+from raccoon.training.sharding import whole_weights
+
+
+def save_policy(trainer: Any, folder: str) -> None:
+    """Writes the model, with LoRA adapters merged into it, and the tokenizer.
+
+    A policy that was trained in bfloat16 over float32 master weights is written in bfloat16, as it sampled.
+    """
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    lora = hasattr(model, "merge_and_unload")
+    dtype = torch.bfloat16 if trainer.args.bf16 and not lora else None
+    weights = whole_weights(model, dtype) if trainer.is_fsdp_enabled else None
+    if not trainer.accelerator.is_main_process:
+        return
+    with saving("the model", folder):
+        if weights is not None:
+            model = rebuilt(model, weights)
+        elif dtype:
+            model = model.to(dtype)
+        if lora:
+            model = model.merge_and_unload(safe_merge=True)
+        model.save_pretrained(folder)
+        trainer.processing_class.save_pretrained(folder)
+
+
+def rebuilt(model: Any, weights: dict[str, torch.Tensor]) -> Any:
+    """A sharded model's like with its whole weights, in their dtype; adapters stay adapters."""
+    lora = hasattr(model, "merge_and_unload")
+    base = model.get_base_model() if lora else model
+    with torch.device("meta"):
+        whole = type(base)(base.config)
+        whole.generation_config = base.generation_config
+        whole = get_peft_model(whole, model.peft_config["default"]) if lora else whole
+    whole.load_state_dict(weights, assign=True)
+    whole.tie_weights()
+    return whole
+
+
+@contextmanager
+def saving(what: str, folder: str) -> Iterator[None]:
+    """Turns what a full disk makes open, torch and safetensors raise into a RunError with the remedy."""
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError, CheckpointException) as error:
+        free, reason = shutil.disk_usage(folder).free / 1e9, str(error).splitlines()[0]
+        raise RunError(f"{what} could not be written to {folder}, which has {free:.3f} GB free ({reason}): "
+                       "free some, and the same command goes on from the newest whole checkpoint") from error

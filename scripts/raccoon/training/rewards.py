@@ -1,0 +1,141 @@
+"""The reward of a completion: a table over the verdict on its code, and small bonuses for its style.
+
+It runs no code itself (sandbox.py does) and knows no model: TRL calls ExecutionReward.score with token ids.
+
+Inputs: tasks and completions. Outputs: rewards, and a Rollout with all its parts for each completion.
+"""
+
+import ast
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from raccoon.judging.extraction import RegexExtractor, not_extracted
+from raccoon.runs.rollouts import Rollout
+from raccoon.sandbox.pool import Program, Sandbox, Verdict
+from raccoon.tasks.extraction import thinking_state, with_opened_thinking
+from raccoon.tasks.syntax import parse_code
+from raccoon.tasks.task import Task
+
+PARTIAL_CREDITS = ("flat", "fraction", "off")
+
+
+@dataclass(frozen=True)
+class RewardParts:
+    """A reward before its sum: correctness by verdict, and the four bonuses."""
+
+    correctness: float
+    docstring: float = 0.0
+    short_lines: float = 0.0
+    short_response: float = 0.0
+    type_hints: float = 0.0
+
+
+@dataclass(frozen=True)
+class RewardTable:
+    """What a verdict and a style are worth; the script's constants of these names explain each."""
+
+    reward_pass: float
+    reward_partial: float
+    reward_fail: float
+    partial_credit: str  # one of PARTIAL_CREDITS
+    quality_bonus: float
+    bonus_only_with_pass: bool
+    reward_min: float
+    reward_max: float
+    max_line: int  # characters
+    max_response: int  # characters
+
+    def parts(self, verdict: Verdict, code: str, completion: str,
+              truncated: bool = False) -> RewardParts | None:
+        """The reward of one completion, part by part; None for INFRA, which is never scored.
+
+        Docstring and type hints are looked for in the syntax tree of `code`, long lines in its text; the
+        length of the response is that of `completion`. A truncated completion is a FAIL: if the code before
+        the cut passes, it does so by chance, and a model that is rewarded for it learns not to stop.
+        """
+        if verdict.status == "INFRA":
+            return None
+        status = "FAIL" if truncated else verdict.status
+        correctness = self.correctness(status, verdict)
+        if self.bonus_only_with_pass and status != "PASS":
+            return RewardParts(correctness)
+        tree = parse_code(code) or ast.Module([], [])
+        return RewardParts(
+            correctness=correctness,
+            docstring=self.quality_bonus * has_docstring(tree),
+            short_lines=self.quality_bonus * all(len(line) < self.max_line for line in code.splitlines()),
+            short_response=self.quality_bonus * (len(completion) < self.max_response),
+            type_hints=self.quality_bonus * has_type_hints(tree),
+        )
+
+    def correctness(self, status: str, verdict: Verdict) -> float:
+        if status == "PARTIAL" and self.partial_credit == "fraction":
+            return self.reward_partial * verdict.tests_passed / max(verdict.tests_total, 1)
+        partial = self.reward_fail if self.partial_credit == "off" else self.reward_partial
+        return {"PASS": self.reward_pass, "PARTIAL": partial, "FAIL": self.reward_fail}[status]
+
+    def total(self, parts: RewardParts) -> float:
+        """The reward: the sum of its parts, clamped."""
+        return min(max(sum(asdict(parts).values()), self.reward_min), self.reward_max)
+
+
+def has_docstring(tree: ast.Module) -> bool:
+    """Whether the module, a class or a function in it bears a docstring."""
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    return any(isinstance(node, documented) and bool(ast.get_docstring(node)) for node in ast.walk(tree))
+
+
+def has_type_hints(tree: ast.Module) -> bool:
+    """Whether a parameter or the result of a function is annotated."""
+    hints = {ast.arg: "annotation", ast.FunctionDef: "returns", ast.AsyncFunctionDef: "returns"}
+    return any(getattr(node, hints[type(node)]) is not None for node in ast.walk(tree) if type(node) in hints)
+
+
+class ExecutionReward:
+    """Scores completions by running their code against the tests of their tasks.
+
+    `end_ids` are the tokens that end a completion; one without any of them at its end was truncated.
+    `prompt_end` is what the chat template puts before each completion: it may open a think block.
+    `extractor` finds the code in completions (extract_code's rules unless given); where it fails the verdict is INFRA.
+    """
+
+    def __init__(self, table: RewardTable, sandbox: Sandbox, tokenizer: Any, end_ids: list[int],
+                 prompt_end: str = "", extractor: Any = None) -> None:
+        self.table, self.sandbox, self.tokenizer, self.end_ids = table, sandbox, tokenizer, end_ids
+        self.prompt_end, self.extractor = prompt_end, extractor or RegexExtractor()
+        self.scored: list[Rollout] = []
+
+    @property
+    def functions(self) -> list:
+        """TRL's reward functions."""
+        return [self.score]
+
+    def score(self, completion_ids: list[list[int]], task: list[dict], **_: Any) -> list[float | None]:
+        """TRL's reward function: a reward for each completion, None where the sandbox itself failed."""
+        scored = self.evaluate([Task(**fields) for fields in task], completion_ids)
+        self.scored += scored
+        return [rollout.reward for rollout in scored]
+
+    def evaluate(self, tasks: list[Task], completion_ids: list[list[int]]) -> list[Rollout]:
+        """A completion of each task with its verdict and reward, all run as one batch."""
+        texts = self.tokenizer.batch_decode(completion_ids, skip_special_tokens=True)
+        codes = self.extractor.extract([with_opened_thinking(self.prompt_end, text) for text in texts], tasks)
+        programs = [Program.of(task, code or "") for task, code in zip(tasks, codes, strict=True)]
+        distinct = list(dict.fromkeys(programs))  # the members of a group often write the same code
+        verdicts = dict(zip(distinct, self.sandbox.run(distinct), strict=True))
+        judged = [not_extracted() if code is None else verdicts[each]
+                  for code, each in zip(codes, programs, strict=True)]
+        return list(map(self.rollout, tasks, texts, [code or "" for code in codes], judged, completion_ids))
+
+    def rollout(self, task: Task, text: str, code: str, verdict: Verdict, ids: list[int]) -> Rollout:
+        truncated = ids[-1] not in self.end_ids
+        parts = self.table.parts(verdict, code, text, truncated)
+        return Rollout(task_id=task.task_id, completion=text, code=code, verdict=verdict,
+                       reward=self.table.total(parts) if parts else None,
+                       reward_parts=asdict(parts) if parts else {}, tokens=len(ids), truncated=truncated,
+                       thinking=thinking_state(with_opened_thinking(self.prompt_end, text)))
+
+    def take_rollouts(self) -> list[Rollout]:
+        """What score() has scored since the last call."""
+        scored, self.scored = self.scored, []
+        return scored

@@ -1,0 +1,64 @@
+"""Which tasks a run trains on and which it is watched on, each checked before training starts.
+
+It loads no file (code_tasks.py does) and no model. What fails here fails the run at once: a task whose own solution
+does not pass would teach the policy to fail.
+"""
+
+import random
+from collections.abc import Sequence
+
+from raccoon.constants import InputError
+from raccoon.sandbox.pool import Program, Sandbox
+from raccoon.tasks.task import Task
+
+
+def failing_tasks(tasks: Sequence[Task], sandbox: Sandbox, allow_shared: bool) -> dict[str, str]:
+    """The ids of the tasks that cannot be trained on, with the reason; a task without a solution runs a stub."""
+    verdicts = sandbox.run([Program.of(task, task.solution or "pass") for task in tasks])
+    failing = {}
+    for task, verdict in zip(tasks, verdicts, strict=True):
+        if verdict.status == "INFRA" or task.solution and verdict.status != "PASS":
+            failing[task.task_id] = verdict.reason
+        elif verdict.isolation == "shared" and not allow_shared:
+            failing[task.task_id] = "its test has to run beside the code; ALLOW_SHARED_TESTS trusts such verdicts"
+    return failing
+
+
+def passing_tasks(tasks: list[Task], sandbox: Sandbox, allow_shared: bool, skip_failing: bool) -> list[Task]:
+    """The tasks that can be trained on; raises InputError for the others unless they are to be skipped."""
+    failing = failing_tasks(tasks, sandbox, allow_shared)
+    if failing and not skip_failing:
+        named = "; ".join(f"{task_id} ({reason})" for task_id, reason in failing.items())
+        raise InputError(f"{len(failing)} of {len(tasks)} tasks fail their own solution or cannot be judged: "
+                         f"{named}; mend them, or leave them out with --skip-failing-tasks")
+    if failing:
+        print(f"left out {len(failing)} tasks that fail their own solution: {', '.join(failing)}")
+    return [task for task in tasks if task.task_id not in failing]
+
+
+def unseen_tasks(tasks: list[Task], trained: list[Task], number: int) -> list[Task]:
+    """At most `number` of the tasks, always the same, none of which is trained on; empty where all are."""
+    ids, prompts = {task.task_id for task in trained}, {task.prompt for task in trained}
+    unseen = [task for task in tasks if task.task_id not in ids and task.prompt not in prompts]
+    return random.Random(0).sample(unseen, min(number, len(unseen)))
+
+
+def short_enough(tasks: list[Task], lengths: list[int], longest: int) -> list[Task]:
+    """The tasks whose prompt has at most `longest` tokens."""
+    kept = [task for task, length in zip(tasks, lengths, strict=True) if length <= longest]
+    if not kept:
+        raise InputError(f"every prompt is over MAX_PROMPT_LENGTH {longest} tokens; raise it")
+    if len(kept) < len(tasks):
+        print(f"left out {len(tasks) - len(kept)} tasks whose prompt is over {longest} tokens")
+    return kept
+
+
+def schedule(tasks: list[Task], prompts: int, seed: int) -> list[Task]:
+    """The tasks in the order of training: whole passes, each shuffled anew, cut to `prompts`.
+
+    Written out in full, so that a resumed run finds its place in any pass by counting.
+    """
+    order: list[Task] = []
+    for number in range(-(-prompts // len(tasks))):
+        order += random.Random(f"{seed} {number}").sample(tasks, len(tasks))
+    return order[:prompts]

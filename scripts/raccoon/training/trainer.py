@@ -1,0 +1,236 @@
+"""What touches the weights: loading the policy, TRL's GRPOTrainer for executed code, its callbacks.
+
+It holds no setting: train_rl_poc.py passes its constants. It imports torch, transformers and trl at its
+top, so that script imports it only after every check of the input has passed.
+"""
+
+import math
+import random
+import time
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate.utils import gather_object
+from transformers import GenerationConfig, PrinterCallback
+from transformers.trainer_utils import rotate_checkpoints
+from trl import GRPOTrainer
+from trl.trainer.utils import nanstd
+
+from raccoon.runs.checkpoints import remove_sizes, write_sizes
+from raccoon.runs.log import COMPLETIONS_LOG, METRICS_LOG, PROFILE_LOG, RunLog, finite
+from raccoon.runs.profile import profile_records
+from raccoon.runs.rollouts import Rollout, completion_records, rollout_metrics, step_line
+from raccoon.runs.sentinels import alarms
+from raccoon.tasks.prompts import messages
+from raccoon.tasks.task import Task
+from raccoon.training import sharding
+from raccoon.training.batches import constant_groups, copy_rows, rows, task_row
+from raccoon.training.callbacks import Watch, peak_memory_gb
+from raccoon.training.export import saving
+from raccoon.training.sharding import unsharded
+from raccoon.training.vllm_rollouts import push_weights, sampling_ratios
+
+
+class CodeTrainer(GRPOTrainer):
+    """GRPO (arXiv 2402.03300, as TRL implements it) on completions whose code is executed.
+
+    It logs every completion and every step, and swaps groups that teach nothing for groups of other `tasks`,
+    at most `max_refills` times a step (dynamic sampling, arXiv 2503.14476).
+
+    `reward` is the source of its reward functions. After training, `stop_reason` says why the run is unfinished, ""
+    where it is not, and `ended` what ended a finished one.
+    """
+
+    def __init__(self, *, reward: Any, tasks: list[Task], max_refills: int, run_log: RunLog,
+                 **kwargs: Any) -> None:
+        super().__init__(reward_funcs=reward.functions, train_dataset=rows(tasks), **kwargs)
+        self.remove_callback(PrinterCallback)
+        if self.is_fsdp_enabled:
+            sharding.configure(self.accelerator)
+        self.reward, self.tasks, self.max_refills = reward, tasks, max_refills
+        self.run_log = run_log
+        self.metrics: list[dict] = []  # the lines of metrics.jsonl
+        self.stop_reason, self.ended = "", "the last step was made"
+        self.seconds = {"generate": 0.0, "reward": 0.0, "update": 0.0}
+        self.step_record: dict[str, Any] = {}
+        for callback in self.callback_handler.callbacks:
+            if isinstance(callback, Watch):
+                callback.trainer = self
+
+    def train_on(self, tasks: list[Task], order: list[Task]) -> None:
+        """Sets the prompts of the run, in their order, and the tasks that refills draw from."""
+        self.tasks, self.train_dataset = tasks, rows(order)
+
+    def _generate_single_turn(self, *args: Any, **kwargs: Any) -> Any:
+        started = time.perf_counter()
+        with self.gathered():
+            generated = self.complete(*args, **kwargs)
+        self.seconds["generate"] += time.perf_counter() - started
+        return generated
+
+    def gathered(self) -> AbstractContextManager:
+        """Whole weights on each process, for as long as it generates; with vLLM that has them instead."""
+        return nullcontext() if self.use_vllm else unsharded(self.model)
+
+    def complete(self, *args: Any, **kwargs: Any) -> Any:
+        """TRL's completions, sampled with the newest weights."""
+        if self.use_vllm:
+            push_weights(self, self._tokenize_prompts([messages(self.tasks[0])])[0][0])
+        return super()._generate_single_turn(*args, **kwargs)
+
+    def _calculate_rewards(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        started = time.perf_counter()
+        rewards = super()._calculate_rewards(*args, **kwargs)
+        self.seconds["reward"] += time.perf_counter() - started
+        return rewards
+
+    def _generate_and_score_completions(self, inputs: list[dict]) -> dict[str, Any]:
+        output = super()._generate_and_score_completions(inputs)
+        rollouts, unused = self.reward.take_rollouts(), []
+        for attempt in range(self.max_refills):
+            constant = constant_groups(rollouts, self.num_generations)
+            count = torch.tensor([len(constant)], device=self.args.device)
+            wanted = int(self.accelerator.gather(count).max())
+            if not wanted:
+                break
+            spare = super()._generate_and_score_completions(self.spare_inputs(wanted, attempt))
+            drawn = self.reward.take_rollouts()
+            useful = sorted(set(range(wanted)) - set(constant_groups(drawn, self.num_generations)))
+            self.swap(output, rollouts, spare, drawn, list(zip(constant, useful, strict=False)))
+            unused += drawn
+        self.log_rollouts(output["advantages"].tolist(), rollouts, unused)
+        if self.use_vllm:
+            cap = self.args.vllm_importance_sampling_clip_max
+            self.step_record |= sampling_ratios(output, cap, self.accelerator.gather)
+        return output
+
+    def spare_inputs(self, groups: int, attempt: int) -> list[dict]:
+        """This process's rows for a refill; its tasks follow from step and attempt, as a resume needs."""
+        draw = random.Random(f"{self.args.seed} {self.state.global_step} {attempt}")
+        drawn = draw.choices(self.tasks, k=groups * self.accelerator.num_processes)
+        own = drawn[self.accelerator.process_index * groups :][:groups]
+        return [task_row(task) for task in own for _ in range(self.num_generations)]
+
+    def swap(self, output: dict, rollouts: list[Rollout], spare: dict, drawn: list[Rollout],
+             groups: list[tuple[int, int]]) -> None:
+        """Exchanges groups of `output` and its rollouts for groups of `spare` and those drawn with it."""
+        size = self.num_generations
+        pairs = [(into * size + i, out_of * size + i) for into, out_of in groups for i in range(size)]
+        copy_rows(output, spare, pairs, self._tokenizer.pad_token_id)
+        for into, out_of in pairs:
+            rollouts[into], drawn[out_of] = drawn[out_of], rollouts[into]
+        output["num_items_in_batch"] = self.accelerator.gather(output["completion_mask"].sum()).sum()
+        if self.scale_rewards == "batch":
+            output["advantages"] = self.batch_scaled_advantages(rollouts)
+
+    def batch_scaled_advantages(self, rollouts: list[Rollout]) -> torch.Tensor:
+        """TRL's advantages for scale_rewards="batch", once the batch is another than TRL scaled."""
+        values = [math.nan if rollout.reward is None else rollout.reward for rollout in rollouts]
+        rewards = torch.tensor(values, device=self.args.device)
+        groups = rewards.view(-1, self.num_generations)
+        centred = (groups - groups.nanmean(dim=1, keepdim=True)).flatten()
+        return (centred / (nanstd(self.accelerator.gather(rewards)) + 1e-4)).nan_to_num(nan=0.0)
+
+    def log_rollouts(self, advantages: list[float], rollouts: list[Rollout], unused: list[Rollout]) -> None:
+        """Writes every completion of the step, of all processes; those of groups left out as unused."""
+        own = [replace(rollout, advantage=advantage)
+               for rollout, advantage in zip(rollouts, advantages, strict=True)]
+        together = gather_object(own + [replace(rollout, used=False) for rollout in unused])
+        self.step_record = rollout_metrics(together, self.num_generations)
+        if self.accelerator.is_main_process:
+            records = completion_records(self.state.global_step + 1, self.num_generations, together)
+            self.run_log.append(COMPLETIONS_LOG, records)
+
+    def _clip_grad_norm(self, model: torch.nn.Module) -> torch.Tensor:
+        norm = super()._clip_grad_norm(model)
+        if not torch.isfinite(norm):
+            self.optimizer.zero_grad()  # one such update would destroy every weight
+        return norm
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        if "loss" not in logs:
+            return super().log(logs, start_time)
+        logs |= {name: value for name, value in self.step_record.items() if isinstance(value, float)}
+        super().log(logs, start_time)
+        record = {"step": self.state.global_step, **self.step_record, "seconds": dict(self.seconds),
+                  "peak_memory_gb": peak_memory_gb()}
+        for name in ("loss", "grad_norm", "learning_rate", "entropy", "kl", "num_tokens"):
+            record[name] = logs.get(name)
+        self.metrics.append(finite(record))
+        if self.accelerator.is_main_process:
+            self.run_log.append(METRICS_LOG, self.metrics[-1:])
+            print(step_line(self.metrics[-1], self.state.max_steps), flush=True)
+        for alarm in alarms(self.metrics):
+            print(f"warning: step {record['step']}: {alarm.message}", flush=True)
+            if alarm.stop:
+                self.end(alarm.message)
+
+    def end(self, reason: str) -> None:
+        """Ends training after this step, with a checkpoint."""
+        self.stop_reason = reason
+        self.control.should_save = self.control.should_training_stop = True
+
+    def sample(self, tasks: list[Task], temperature: float) -> list[Rollout]:
+        """A completion of each task, in order (0: greedy); leaves training's random state as it was."""
+        processes, rank = self.accelerator.num_processes, self.accelerator.process_index
+        share = -(-len(tasks) // processes)
+        own = (tasks + tasks[:1] * processes)[rank * share :][:share]  # equally many on each process
+        prompt_ids, _, _ = self._tokenize_prompts([messages(task) for task in own])
+        size = self.args.per_device_train_batch_size * self.args.steps_per_generation
+        completion_ids: list[list[int]] = []
+        with torch.random.fork_rng(), Sampling(self, temperature), self.gathered():
+            torch.manual_seed(self.args.seed + rank)
+            for start in range(0, len(own), size):
+                ids, _ = self.complete(prompt_ids[start : start + size], None, {}, 1)
+                completion_ids += ids
+        return gather_object(self.reward.evaluate(own, completion_ids))[: len(tasks)]
+
+    def profile(self, tasks: list[Task], samples: int, temperature: float) -> list[dict]:
+        """How the policy does on each task before training, as profile.jsonl has it; made once for a run."""
+        profile = self.run_log.read(PROFILE_LOG, until=0)
+        if not profile:
+            if self.is_fsdp_enabled:
+                self.model = self.model_wrapped = sharding.shard(self.accelerator, self.model)
+            profile = profile_records(self.sample([task for task in tasks for _ in range(samples)], temperature))
+            if self.accelerator.is_main_process:
+                self.run_log.append(PROFILE_LOG, profile)
+        return profile
+
+    def create_model_card(self, *_: Any, **__: Any) -> None:
+        """None with every checkpoint: model_card.py writes it at the end, from the run's logs."""
+
+    def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
+        """TRL's checkpoint; only once all of it is written does it count as whole, and do older ones go."""
+        checkpoint = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+        limit, self.args.save_total_limit = self.args.save_total_limit, None
+        with saving(checkpoint.name, self.args.output_dir):
+            if self.accelerator.is_main_process:
+                remove_sizes(checkpoint)
+            super()._save_checkpoint(model, trial)
+            self.accelerator.wait_for_everyone()
+            if self.accelerator.is_main_process:
+                write_sizes(checkpoint, self.accelerator.num_processes)
+                rotate_checkpoints(self.args.output_dir, limit, self.state.best_model_checkpoint, use_mtime=True)
+        self.args.save_total_limit = limit
+
+
+class Sampling:
+    """Generation at another temperature than training's (0: greedy), for the length of a with block."""
+
+    def __init__(self, trainer: CodeTrainer, temperature: float) -> None:
+        self.engine = trainer.vllm_generation if trainer.use_vllm else trainer
+        self.changed: dict[str, Any] = {"temperature": temperature}
+        if not trainer.use_vllm:
+            kwargs = {**trainer.generation_kwargs, "do_sample": temperature > 0, "temperature": temperature or 1.0}
+            self.changed = {"generation_kwargs": kwargs,
+                            "generation_config": GenerationConfig(**kwargs, disable_compile=True)}
+
+    def __enter__(self) -> None:
+        self.kept = {name: getattr(self.engine, name) for name in self.changed}
+        vars(self.engine).update(self.changed)
+
+    def __exit__(self, *_: object) -> None:
+        vars(self.engine).update(self.kept)

@@ -1,0 +1,254 @@
+"""Tests of the demo's SFT model (tokenizer, files, seed) and of demo.sh, which chains the stages."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import demo_model
+from raccoon.constants import InputError
+from raccoon.tasks.task import read_task_file
+
+SCRIPTS = Path(demo_model.__file__).parent
+TEXTS = ["def f(x):\n    return x\n", "```python\ndef f():\n\tpass\n```", "\n\n  indented",
+         "Here is é, 你 and 🙂\r\n", " ", "a" * 300, "3.14 <= x[-1] # 100%", "word", '"""Return {}."""']
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return demo_model.build_tokenizer(list(demo_model.teacher_conversations(300)))
+
+
+@pytest.fixture
+def tiny(monkeypatch, tmp_path):
+    """A function that trains a model for three steps under changed constants and returns its folder."""
+    constants = {"MAX_STEPS": 3, "BATCH_SIZE": 4, "NUM_TRAIN_TASKS": 20, "NUM_HELDOUT_TASKS": 10}
+
+    def make(name: str, **changed) -> Path:
+        for constant, value in {**constants, "OUTPUT_DIR": str(tmp_path / name), **changed}.items():
+            monkeypatch.setattr(demo_model, constant, value)
+        demo_model.main()
+        return tmp_path / name
+
+    return make
+
+
+def chat(tokenizer, *contents: str, **options):
+    messages = [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(contents)]
+    return tokenizer.apply_chat_template(messages, **options)
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_tokenizer_gives_every_text_back(tokenizer, text):
+    assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
+
+
+@pytest.mark.parametrize("completion", [*TEXTS, "<|im_end|>", "\n"])
+@pytest.mark.parametrize("prompt", ["Write f(x).", "ends in a line break\n", ""])
+def test_no_token_reaches_across_the_assistant_header(tokenizer, prompt, completion):
+    header = chat(tokenizer, prompt, tokenize=False, add_generation_prompt=True)
+    assert header.endswith("<|im_start|>assistant\n")
+    alone = tokenizer(header)["input_ids"] + tokenizer(completion)["input_ids"]
+    assert tokenizer(header + completion)["input_ids"] == alone
+    assert chat(tokenizer, prompt, completion, tokenize=False).startswith(header + completion)
+
+
+def test_template_marks_the_completion_and_takes_enable_thinking(tokenizer):
+    marked = chat(tokenizer, "Write f(x).", "def f(x): pass", return_assistant_tokens_mask=True,
+                  return_dict=True)
+    kept = [i for i, mark in zip(marked["input_ids"], marked["assistant_masks"], strict=True) if mark]
+    assert tokenizer.decode(kept) == "def f(x): pass<|im_end|>"
+    plain = chat(tokenizer, "Write f(x).", tokenize=False, add_generation_prompt=True)
+    for thinking in (True, False):
+        assert plain == chat(tokenizer, "Write f(x).", tokenize=False, add_generation_prompt=True,
+                             enable_thinking=thinking)
+
+
+def test_encoding_trains_on_the_whole_completion_and_its_end(tokenizer):
+    conversations = list(demo_model.teacher_conversations(20))
+    examples = demo_model.encode(tokenizer, conversations)
+    for (ids, prompt), (_, answer) in zip(examples, conversations, strict=True):
+        assert tokenizer.decode(ids[prompt:]) == answer["content"] + "<|im_end|>"
+        assert ids[prompt - 1] == tokenizer.convert_tokens_to_ids("<|im_start|>assistant\n")
+
+
+def test_padding_does_not_change_the_loss(tokenizer):
+    demo_model.prepare_torch()
+    model = demo_model.build_model(tokenizer)
+    examples = demo_model.encode(tokenizer, list(demo_model.teacher_conversations(40)))
+    short, long = min(examples, key=lambda e: len(e[0])), max(examples, key=lambda e: len(e[0]))
+    weights = [len(ids) - prompt for ids, prompt in (short, long)]
+    alone = [demo_model.completion_loss(model, [example], pad_id=0).item() for example in (short, long)]
+    together = demo_model.completion_loss(model, [short, long], pad_id=0).item()
+    mean = sum(weight * loss for weight, loss in zip(weights, alone, strict=True)) / sum(weights)
+    assert together == pytest.approx(mean, rel=1e-4)
+
+
+def test_three_steps_write_loadable_files(tiny):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = tiny("demo")
+    tasks = read_task_file(folder / "train_tasks.jsonl"), read_task_file(folder / "heldout_tasks.jsonl")
+    assert [len(split) for split in tasks] == [20, 10] and {task.split for task in tasks[1]} == {"heldout"}
+    assert json.loads((folder / "config.json").read_text())["MAX_STEPS"] == 3
+
+    model = AutoModelForCausalLM.from_pretrained(folder / "sft_model")
+    tokenizer = AutoTokenizer.from_pretrained(folder / "sft_model")
+    ends = tokenizer.convert_tokens_to_ids(["<|im_end|>", "<|endoftext|>"])
+    generation = json.loads((folder / "sft_model" / "generation_config.json").read_text())
+    assert generation["eos_token_id"] == ends and generation["pad_token_id"] == ends[1]
+    sampling = {name: generation[name] for name in ("do_sample", "temperature", "top_k", "top_p")}
+    assert sampling == {"do_sample": True, "temperature": 1.0, "top_k": 0, "top_p": 1.0}
+    assert len(tokenizer) == model.config.vocab_size and str(model.dtype) == "torch.float32"
+    prompt = chat(tokenizer, tasks[0][0].prompt, add_generation_prompt=True, return_tensors="pt",
+                  return_dict=True)
+    assert model.generate(**prompt, max_new_tokens=4).shape[1] > prompt["input_ids"].shape[1]
+
+
+def test_same_seed_same_weights(tiny):
+    weights = {name: (tiny(name, SEED=seed) / "sft_model" / "model.safetensors").read_bytes()
+               for name, seed in (("a", 7), ("b", 7), ("c", 8))}
+    assert weights["a"] == weights["b"] != weights["c"]
+
+
+def test_init_from_goes_on_with_new_trajectories(tiny, monkeypatch):
+    first = tiny("first")
+    seen = list(demo_model.teacher_conversations(12))
+    more = tiny("more", INIT_FROM=str(first / "sft_model"))
+    assert list(demo_model.teacher_conversations(12)) != seen
+    assert demo_model.learning_rate(0) == demo_model.LEARNING_RATE * demo_model.FINAL_LR_SHARE
+    names = ("tokenizer.json", "model.safetensors")
+    same = [(first / "sft_model" / n).read_bytes() == (more / "sft_model" / n).read_bytes() for n in names]
+    assert same == [True, False]
+
+
+def test_a_made_model_is_kept_and_never_replaced_by_another(tiny, capsys):
+    weights = (folder := tiny("demo")) / "sft_model" / "model.safetensors"
+    before = weights.stat().st_mtime_ns
+    tiny("demo")
+    assert "is there already" in capsys.readouterr().out
+    with pytest.raises(InputError, match="made with other values of SEED"):
+        tiny("demo", SEED=9)
+    assert weights.stat().st_mtime_ns == before and (folder / "config.json").is_file()
+
+
+@pytest.mark.parametrize(("flags", "message"), [
+    (["--init-from", "/nowhere"], "no saved model at /nowhere"),
+    (["--max-steps", "0"], "MAX_STEPS is 0"),
+    (["--seeed", "1"], "--seed"),
+    (["--output-dir", "/dev/null/no"], "OUTPUT_DIR /dev/null/no: /dev/null is no writable folder"),
+])
+def test_bad_input_is_one_line_before_torch(flags, message, tmp_path):
+    command = [sys.executable, "-X", "importtime", SCRIPTS / "demo_model.py", *flags]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("import time:")]
+    assert done.returncode == 2 and len(lines) == 1 and message in lines[0]
+    assert "torch" not in done.stderr and list(tmp_path.iterdir()) == []
+
+
+# demo.sh: a stand-in interpreter that says what it was asked to run
+
+FAKE_PYTHON = """#!/usr/bin/env bash
+echo "RUN $*"
+stage=$(basename "$1")
+if [[ $stage == "$FAIL_AT" ]]; then exit 7; fi
+if [[ $stage == "$HANG_AT" ]]; then touch "$HANGS"; sleep "${SECONDS_TO_HANG:-60}"; fi
+if [[ $stage == evaluate_models.py ]]; then echo "THE TABLE"; fi
+"""
+
+
+@pytest.fixture
+def demo(tmp_path):
+    """Starts demo.sh, under a path with blanks, with stages that only say how they were called."""
+    fake = tmp_path / "fake python"
+    fake.write_text(FAKE_PYTHON)
+    fake.chmod(0o755)
+
+    def start(*arguments: str, **environment: str) -> subprocess.Popen:
+        env = {**os.environ, "DEMO_PYTHON": str(fake), "FAIL_AT": "", "HANG_AT": "", **environment}
+        return subprocess.Popen(["bash", SCRIPTS / "demo.sh", *arguments], cwd=tmp_path, env=env, text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+
+    return start
+
+
+def test_demo_runs_the_stages_in_order_on_one_folder(demo, tmp_path):
+    run = demo("--seed", "3", "--output-dir", "my demo")
+    out, err = run.communicate(timeout=60)
+    assert run.returncode == 0, err
+    calls = [line for line in out.splitlines() if line.startswith("RUN")]
+    stages = ["demo_model.py", "train_rl_poc.py", "evaluate_models.py", "make_report.py"]
+    assert [stage in call for stage, call in zip(stages, calls, strict=True)] == [True] * 4
+    folder = tmp_path / "my demo"
+    assert "--seed 3" in calls[0] and "--seed 3" in calls[1]
+    assert f"--models {folder}/sft_model {folder}/rl_model" in calls[2]
+    assert f"--output-dir {folder}/eval_results" in calls[2] and f"{folder}/heldout_tasks.jsonl" in calls[2]
+    assert f"{folder}/rl_model" in calls[3]
+    summary = out[out.index("THE TABLE"):]
+    assert all(f"| {stage} |" in summary for stage in ("SFT", "GRPO", "evaluation"))
+    assert f"{folder}/eval_results/comparison.md" in summary and f"{folder}/rl_model/report.html" in summary
+
+
+@pytest.mark.parametrize(("script", "stage"), [("demo_model.py", "SFT"), ("train_rl_poc.py", "GRPO"),
+                                               ("evaluate_models.py", "evaluation"), ("make_report.py", "report")])
+def test_demo_stops_at_the_first_failing_stage(demo, script, stage):
+    run = demo(FAIL_AT=script)
+    out, err = run.communicate(timeout=60)
+    assert run.returncode == 7 and f"stage '{stage}' failed with exit code 7" in err
+    assert out.rstrip().splitlines()[-1].startswith("RUN") and script in out.rstrip().splitlines()[-1]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_demo_stops_cleanly_on_a_signal(demo, tmp_path, number, code):
+    """As a terminal sends Ctrl-C, and tini in the image what `docker stop` sends: to all processes of the demo."""
+    hangs = tmp_path / "hangs"
+    run = demo(HANG_AT="train_rl_poc.py", HANGS=str(hangs))
+    wait_for(hangs, run)
+    os.killpg(run.pid, number)
+    out, err = run.communicate(timeout=30)
+    assert run.returncode == code and "evaluate_models.py" not in out
+    assert "stopped in stage 'GRPO'" in err and "failed" not in err
+
+
+def test_demo_begins_no_stage_after_a_signal_to_itself_alone(demo, tmp_path):
+    hangs = tmp_path / "hangs"
+    run = demo(HANG_AT="train_rl_poc.py", HANGS=str(hangs), SECONDS_TO_HANG="1")
+    wait_for(hangs, run)
+    os.kill(run.pid, signal.SIGTERM)
+    out, err = run.communicate(timeout=30)
+    assert run.returncode == 143 and "evaluate_models.py" not in out and "stopped in stage 'GRPO'" in err
+
+
+def wait_for(path: Path, process: subprocess.Popen) -> None:
+    """Until a running process has made a file."""
+    while not path.exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["--sed", "1"], "no flag --sed; choose from --seed N, --output-dir D"),
+    (["--seed"], "--seed needs a value"),
+    (["--seed", "one"], "--seed is 'one'"),
+    (["--output-dir", "/proc/no/such"], "cannot make the folder /proc/no/such"),
+])
+def test_demo_refuses_bad_arguments(demo, arguments, message):
+    run = demo(*arguments)
+    out, err = run.communicate(timeout=60)
+    assert run.returncode == 2 and out == "" and message in err
+
+
+def test_demo_refuses_an_old_python(demo, tmp_path):
+    """Only `false` and the shell's own tools are on the PATH: no interpreter answers."""
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for tool in ("bash", "dirname", "mkdir", "cmp", "sed", "env"):
+        (tools / tool).symlink_to(f"/usr/bin/{tool}")
+    run = demo(DEMO_PYTHON="", PYTHON="false", PATH=str(tools))
+    out, err = run.communicate(timeout=60)
+    assert run.returncode == 2 and "no Python >= 3.11 found" in err and "PYTHON=" in err

@@ -1,0 +1,260 @@
+"""The evaluation script itself, run as its users run it, on random models, published files and bad input."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from helpers.paths import SCRIPTS
+from helpers.random_model import write_model, write_tasks
+from raccoon.tasks.task import Task, write_task_file
+
+SCRIPT = str(SCRIPTS / "evaluate_models.py")
+MODES = ["--modes", "greedy", "sampled", "--temperature", "1", "--max-completion-length", "12"]
+TASKS = 60
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with two random models and a task file."""
+    folder = tmp_path_factory.mktemp("evaluation")
+    write_model(folder / "sft", seed=0)
+    write_model(folder / "rl", seed=1)
+    write_tasks(folder / "tasks.jsonl", TASKS)
+    return folder
+
+
+def environment():
+    return {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "DATA_DIR": ""}
+
+
+def evaluate(folder, *flags, launcher=(sys.executable,), code=0):
+    done = subprocess.run([*launcher, SCRIPT, *flags], cwd=folder, env=environment(), capture_output=True, text=True)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done
+
+
+def lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def results(folder):
+    return json.loads((folder / "results.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def whole(place):
+    """The output of an evaluation of both models that nothing interrupted."""
+    done = evaluate(place, "--models", "sft", "rl", "--benchmarks", "tasks.jsonl", "--output-dir", "whole",
+                    "--batch-size", "8", *MODES)
+    (place / "whole.log").write_text(done.stdout)
+    return place / "whole"
+
+
+def test_two_models_are_evaluated_and_compared(whole):
+    found = results(whole)
+    assert [(r["model"], r["mode"], r["n"]) for r in found["results"]] == [
+        (model, mode, TASKS) for model in ("sft", "rl") for mode in ("greedy", "sampled")]
+    assert [(c["baseline"], c["candidate"], c["mode"]) for c in found["comparisons"]] == [
+        ("sft", "rl", "greedy"), ("sft", "rl", "sampled")]
+    assert found["calibration"][0]["gold_passed"] == TASKS and found["calibration"][0]["stub_passed"] == 0
+    report = (whole / "comparison.md").read_text()
+    assert report.startswith("# Evaluation\n\n| model |") and report in (whole.parent / "whole.log").read_text()
+
+
+def test_every_completion_is_kept_with_its_verdict_and_counted(whole):
+    for row in results(whole)["results"]:
+        suffix = ".sampled" if row["mode"] == "sampled" else ""
+        records = lines(whole / row["model"] / f"tasks{suffix}.jsonl")
+        assert [r["task_id"] for r in records] == [f"t/{i}" for i in range(TASKS)]
+        assert sum(r["verdict"]["status"] == "PASS" for r in records) == row["passed"]
+        assert all("<|im_start|>" in r["prompt"] and isinstance(r["code"], str) for r in records)
+        assert len(lines(whole / row["model"] / f"tasks{suffix}.solutions.jsonl")) == TASKS
+    outcomes = [r["outcomes"] for r in results(whole)["results"]]
+    assert sum(o["truncated"] for o in outcomes) > 0 and len({str(o) for o in outcomes}) > 1
+
+
+def kill_when(command, folder, path, number, how):
+    """Starts the evaluation, sends a signal when `path` has `number` lines, and returns the exit code."""
+    process = subprocess.Popen(command, cwd=folder, env=environment(), stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while process.poll() is None and time.monotonic() < deadline:
+        if path.exists() and path.read_bytes().count(b"\n") >= number:
+            process.send_signal(how)
+            break
+        time.sleep(0.002)
+    return process.wait()
+
+
+def test_killed_and_continued_is_the_same_as_uninterrupted(place, whole):
+    flags = ["--models", "sft", "rl", "--benchmarks", "tasks.jsonl", "--output-dir", "killed", "--batch-size", "8",
+             *MODES]
+    command = [sys.executable, SCRIPT, *flags]
+    killed = place / "killed"
+    assert kill_when(command, place, killed / "sft" / "tasks.jsonl", 16, signal.SIGKILL) == -signal.SIGKILL
+    before = {r["task_id"] for r in lines(killed / "sft" / "tasks.jsonl")}
+    assert 16 <= len(before) < TASKS
+    assert kill_when(command, place, killed / "rl" / "tasks.sampled.jsonl", 8, signal.SIGINT) == 130
+    evaluate(place, *flags)
+    for name in ("results.json", "comparison.md"):
+        assert (killed / name).read_bytes() == (whole / name).read_bytes()
+    for name in ("sft/tasks.jsonl", "rl/tasks.jsonl", "sft/tasks.sampled.jsonl", "rl/tasks.sampled.jsonl"):
+        assert [(r["task_id"], r["completion"]) for r in lines(killed / name)] == [
+            (r["task_id"], r["completion"]) for r in lines(whole / name)]
+
+
+def test_a_finished_evaluation_is_read_and_not_repeated(place, whole):
+    stamp = (whole / "sft" / "tasks.jsonl").stat().st_mtime_ns
+    before = (whole / "results.json").read_bytes()
+    evaluate(place, "--models", "sft", "rl", "--benchmarks", "tasks.jsonl", "--output-dir", "whole",
+             "--batch-size", "8", *MODES)
+    assert (whole / "sft" / "tasks.jsonl").stat().st_mtime_ns == stamp
+    assert (whole / "results.json").read_bytes() == before
+
+
+def test_two_processes_give_what_one_gives(place, whole):
+    done = evaluate(place, "--models", "sft", "rl", "--benchmarks", "tasks.jsonl", "--output-dir", "two",
+                    "--batch-size", "8", "--processes", "2", *MODES)
+    assert "launch   2 processes under accelerate" in done.stdout
+    assert (place / "two" / "results.json").read_bytes() == (whole / "results.json").read_bytes()
+
+
+def test_other_weights_are_not_mixed_with_old_records(place):
+    write_model(place / "trained", seed=2)
+    flags = ["--models", "trained", "--benchmarks", "tasks.jsonl", "--output-dir", "mixed", "--limit", "8",
+             "--max-completion-length", "12"]
+    evaluate(place, *flags)
+    write_model(place / "trained", seed=3)
+    refused = evaluate(place, *flags, code=2)
+    assert "holds 8 completions of another model, prompt or decoding setting" in refused.stderr
+    assert len(lines(place / "mixed" / "trained" / "tasks.jsonl")) == 8
+    assert "another model" in evaluate(place, *flags, "--max-completion-length", "11", code=2).stderr
+
+
+def test_a_limit_is_a_fixed_sample_that_a_full_run_goes_on_from(place, whole):
+    flags = ["--models", "sft", "--benchmarks", "tasks.jsonl", "--output-dir", "limited", "--batch-size", "8",
+             "--max-completion-length", "12"]
+    evaluate(place, *flags, "--limit", "20")
+    part = lines(place / "limited" / "sft" / "tasks.jsonl")
+    assert len(part) == 20
+    assert "tasks (20 of 60)" in (place / "limited" / "comparison.md").read_text()
+    done = evaluate(place, *flags)
+    assert "sft on tasks, greedy: 20 of 60 are on file" in done.stdout
+    evaluate(place, *flags, "--temperature", "0.3", "--seed", "5")   # greedy completions depend on neither
+    assert len(lines(place / "limited" / "sft" / "tasks.jsonl")) == TASKS
+
+
+def test_infra_and_changed_tests_are_graded_again_without_generating(place, whole):
+    tasks = write_tasks(place / "regraded.jsonl", 10)
+    flags = ["--models", "sft", "--benchmarks", "regraded.jsonl", "--output-dir", "regraded",
+             "--max-completion-length", "12"]
+    evaluate(place, *flags)
+    file = place / "regraded" / "sft" / "regraded.jsonl"
+    records = lines(file)
+    records[3]["verdict"] |= {"status": "INFRA", "reason": "infra: lost"}
+    records[3]["completion"] = "def f(x):\n    return x + 1  # what no model wrote"
+    file.write_text("".join(json.dumps(record) + "\n" for record in records))
+    write_task_file(place / "regraded.jsonl", [
+        Task(**{**vars(task), "test": task.test + "assert f(7) == 8\n"}) if i == 5 else task
+        for i, task in enumerate(tasks)])
+    evaluate(place, *flags)
+    again = lines(file)
+    assert [r["completion"] for r in again] == [r["completion"] for r in records]
+    assert again[3]["verdict"]["status"] == "PASS"
+    assert again[5]["graded_by"] != records[5]["graded_by"] and again[6]["graded_by"] == records[6]["graded_by"]
+
+
+def test_the_same_model_twice_is_not_distinguishable(place):
+    evaluate(place, "--models", "sft", "--repeat", "2", "--benchmarks", "tasks.jsonl", "--output-dir", "again",
+             "--max-completion-length", "12")
+    found, = results(place / "again")["comparisons"]
+    assert (found["candidate"], found["repeat"], found["distinguishable"]) == ("sft.repeat2", True, False)
+    assert found["flip_rate"] == 0.0, "on one CPU thread greedy decoding is exact whatever the batches"
+
+
+def test_the_controls_and_the_demo_tasks(place):
+    evaluate(place, "--models", "gold", "stub", "--benchmarks", "demo", "--output-dir", "controls", "--limit", "40")
+    gold, stub = results(place / "controls")["results"]
+    assert (gold["passed"], gold["n"], gold["of"]) == (40, 40, 300) and stub["passed"] == 0
+
+
+def test_a_stub_that_passes_stops_the_evaluation(place):
+    write_task_file(place / "weak.jsonl", [Task("w/1", "p", "assert not f()", "f", solution="def f():\n    pass\n")])
+    refused = evaluate(place, "--models", "gold", "--benchmarks", "weak.jsonl", "--output-dir", "weak", code=2)
+    assert "a function that returns None passes the tests of w/1" in refused.stderr
+    assert not (place / "weak" / "results.json").exists()
+
+
+def test_samples_reproduce_the_official_verdicts(place, data_dir):
+    files = sorted((data_dir / "samples").glob("poe_*.jsonl"))
+    evaluate(place, "--samples", *map(str, files), "--benchmarks", "humaneval", "--data-dir", str(data_dir),
+             "--output-dir", "official")
+    rows = {row["model"]: row for row in results(place / "official")["results"]}
+    for file, passed in zip(files, (67, 120), strict=True):
+        official = {row["task_id"]: row["passed"] for row in lines(file)}
+        records = lines(place / "official" / file.stem / "humaneval.jsonl")
+        assert {r["task_id"]: r["verdict"]["status"] == "PASS" for r in records} == official
+        assert (rows[file.stem]["passed"], rows[file.stem]["n"]) == (passed, 164)
+
+
+def test_many_samples_a_task_equal_a_brute_force_count(place):
+    """pass@1, pass@10 and pass@100 of 100 samples each of two tasks, 30 and 0 of which pass."""
+    good, bad = "def f(x):\n    return x + 1\n", "def f(x):\n    return x\n"
+    rows = [{"task_id": "t/0", "solution": good if i < 30 else bad} for i in range(100)]
+    rows += [{"task_id": "t/1", "completion": bad} for _ in range(100)]
+    (place / "many.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = evaluate(place, "--samples", "many.jsonl", "--benchmarks", "tasks.jsonl", "--output-dir", "many")
+    assert "200 samples, 100 for each of 2 of 60 tasks; 58 tasks without one are not scored" in done.stdout
+    row, = results(place / "many")["results"]
+    assert (row["mode"], row["n"], row["samples"], row["missing"]) == ("sampled", 2, 200, 58)
+    miss = 1.0
+    for i in range(10):
+        miss *= (70 - i) / (100 - i)   # ten draws without a pass
+    assert row["pass@k"] == {"1": pytest.approx(0.15), "10": pytest.approx((1 - miss) / 2), "100": 0.5}
+    assert "scored on 2 of 60 tasks" in (place / "many" / "comparison.md").read_text()
+
+
+@pytest.mark.parametrize("flags, words", [
+    (["--benchmarks", "humanevl"], "no benchmark 'humanevl'; choose from demo, humaneval"),
+    (["--models", "gold", "--benchmarks", "missing.jsonl"], "no task file missing.jsonl"),
+    (["--benchmarks", "tasks.jsonl", "./tasks.jsonl"], "'tasks' is named twice"),
+    (["--models", "./nowhere"], "no model './nowhere'"),
+    (["--models", "empty"], "no model in empty"),
+    (["--models", "sft", "--modes", "beam"], "no mode 'beam'"),
+    (["--models", "sft", "--modes", "sampled", "--temperature", "0"], "TEMPERATURE is 0"),
+    (["--models", "sft", "--batch-size", "0"], "BATCH_SIZE is 0"),
+    (["--models", "gold", "--engine", "tensorrt"], "no engine 'tensorrt'"),
+    (["--models", "gold", "--no-such-flag", "1"], "--no-such-flag"),
+    (["--models", "gold", "--output-dir", "/dev/null/no"], "OUTPUT_DIR /dev/null/no: /dev/null is no writable folder"),
+    (["--samples", "nowhere.jsonl"], "no sample file nowhere.jsonl"),
+    (["--samples", "broken.jsonl"], "broken.jsonl, line 2"),
+    (["--samples", "unknown.jsonl"], "1 task ids are in none of the benchmarks: 'other/1'"),
+    (["--models", "sft", "--samples", "sft.jsonl"], "called 'sft'"),
+])
+def test_bad_input_is_one_line_and_writes_nothing(place, flags, words):
+    (place / "empty").mkdir(exist_ok=True)
+    (place / "broken.jsonl").write_text('{"task_id": "t/0", "completion": "x"}\n{"task_id"\n')
+    (place / "unknown.jsonl").write_text('{"task_id": "other/1", "completion": "x"}\n')
+    (place / "sft.jsonl").write_text('{"task_id": "t/0", "completion": "x"}\n')
+    flags = flags if "--benchmarks" in flags else ["--benchmarks", "tasks.jsonl", *flags]
+    done = evaluate(place, "--output-dir", "refused", *flags, code=2)
+    assert words in done.stderr and done.stderr.count("\n") == 1
+    assert not (place / "refused").exists()
+
+
+def test_help_and_refusals_load_nothing_heavy(place):
+    probe = ("import sys, runpy; sys.argv = ['evaluate_models.py', '--models', './nowhere'];\n"
+             f"sys.path.insert(0, {str(SCRIPTS)!r})\n"
+             f"try: runpy.run_path({SCRIPT!r}, run_name='__main__')\n"
+             "except SystemExit as end: assert end.code == 2\n"
+             "print(sorted({'torch', 'transformers', 'datasets', 'numpy', 'scipy', 'tqdm'} & set(sys.modules)))")
+    done = subprocess.run([sys.executable, "-c", probe], cwd=place, env=environment(), capture_output=True, text=True)
+    assert done.stdout.endswith("[]\n"), done.stdout + done.stderr
+    assert "--max-completion-length" in evaluate(place, "--help").stdout
+
+

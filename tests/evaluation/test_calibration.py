@@ -1,0 +1,80 @@
+"""Calibration: what gold and stub say about a benchmark on this machine."""
+
+import pytest
+
+from raccoon.constants import InputError
+from raccoon.evaluation.calibration import WEAK_TESTS, calibrate, cause_of
+from raccoon.evaluation.records import Record
+from raccoon.sandbox.pool import Verdict
+from raccoon.tasks.task import Task
+
+VERDICTS = {"pass": ("PASS", "pass"), "wrong": ("PARTIAL", "wrong: 0 of 1"), "infra": ("INFRA", "infra: lost")}
+
+
+def record(task_id, kind, seconds=0.1, output=""):
+    status, reason = VERDICTS.get(kind) or ("FAIL", kind)
+    return Record(task_id, 0, "", "", "", False, Verdict(status, reason, 0, 1, seconds, "separate", output), "", "")
+
+
+def found(gold, stub=None, tasks=None, seconds=None):
+    tasks = [Task(name, "p", "t") for name in (tasks or gold)]
+    stub = {task.task_id: "wrong" for task in tasks} | (stub or {})
+    return calibrate("b", tasks, {n: record(n, kind, (seconds or {}).get(n, 0.1)) for n, kind in gold.items()},
+                     {n: record(n, kind) for n, kind in stub.items()}, slow_after=3.0, limit=60.0)
+
+
+def test_a_gold_that_fails_is_excluded_with_its_cause():
+    calibration = found({"a": "pass", "b": "timeout: 60 s", "c": "exception: ImportError: No module named 'nltk'"})
+    assert calibration.excluded == {"b", "c"}
+    assert calibration.gold_failed == {"b": "slower than 60 s", "c": "not installed: nltk"}
+    assert calibration.summary == "b: gold 1/3, stub 0/3, 2 tasks are left out of the score"
+    assert calibration.details == ["gold fails on 1, slower than 60 s: b",
+                                   "gold fails on 1, not installed: nltk: c"]
+
+
+def test_a_stub_that_passes_is_an_error_that_names_it():
+    with pytest.raises(InputError, match=r"passes the tests of b \(1 of 2 tasks\)"):
+        found({"a": "pass", "b": "pass"}, stub={"b": "pass"})
+
+
+def test_a_test_known_to_be_weak_is_left_out_and_listed():
+    weak = WEAK_TESTS[0]
+    calibration = found({"a": "pass", weak: "pass"}, stub={weak: "pass"})
+    assert calibration.excluded == {weak} and calibration.details == [f"the stub passes on 1, weak tests: {weak}"]
+
+
+def test_tasks_without_a_solution_are_counted_as_uncalibrated_and_kept():
+    calibration = found({"a": "pass"}, tasks=["a", "b"])
+    assert calibration.uncalibrated == ("b",) and calibration.excluded == set()
+    assert "1 tasks have no solution" in calibration.details[0]
+    assert found({}, tasks=["a"]).with_gold == 0, "a benchmark without any solution can still be scored"
+
+
+def test_a_machine_on_which_no_gold_passes_gives_no_score():
+    with pytest.raises(InputError, match="no gold solution passes"):
+        found({"a": "wrong", "b": "wrong"})
+
+
+def test_what_the_sandbox_cannot_grade_is_excluded():
+    calibration = found({"a": "pass", "b": "infra", "c": "pass"}, stub={"c": "infra"})
+    assert calibration.excluded == {"b", "c"} and calibration.gold_passed == 2
+
+
+def test_slow_gold_is_noted():
+    assert found({"a": "pass", "b": "pass"}, seconds={"b": 3.5}).slow == {"b"}
+
+
+@pytest.mark.parametrize("reason, output, cause", [
+    ("exception: ModuleNotFoundError: No module named 'sklearn.svm'", "", "not installed: sklearn.svm"),
+    ("infra: the test of a/1 needs psutil, not installed here", "", "not installed: psutil"),
+    ("exception: LookupError: Resource 'corpora/stopwords' not found", "Please use nltk.download('stopwords')",
+     "NLTK data is missing"),
+    ("exception: URLError: <urlopen error>", "", "the network is needed"),
+    ("wrong: 0 of 3", "socket.gaierror: [Errno -3]", "the network is needed"),
+    ("exception: FileNotFoundError: [Errno 2] No such file or directory: 'python'", "",
+     "a program on PATH is needed: python"),
+    ("memory: 1024 MB", "", "more memory than the sandbox gives"),
+    ("wrong: 4 of 5 tests", "", "wrong: 4 of 5 tests"),
+])
+def test_causes_name_what_is_missing(reason, output, cause):
+    assert cause_of(record("a", reason, output=output), 60.0) == cause

@@ -1,0 +1,208 @@
+"""Batched generation against the model itself, one token at a time."""
+
+import json
+import sys
+import types
+from collections import Counter
+
+import pytest
+
+from helpers.random_model import write_model, write_tasks
+from raccoon.constants import InputError
+from raccoon.evaluation.generation import (
+    Decoding,
+    GumbelNoise,
+    Request,
+    check_model_folder,
+    load_engine,
+    plan_batches,
+    render_prompt,
+)
+from raccoon.tasks.prompts import messages
+
+MAX_TOKENS = 12
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return write_model(tmp_path_factory.mktemp("generation") / "model")
+
+
+@pytest.fixture(scope="module")
+def tasks(tmp_path_factory):
+    return write_tasks(tmp_path_factory.mktemp("tasks") / "tasks.jsonl", 24)
+
+
+def engine_of(folder, mode="greedy", **changed):
+    return load_engine(folder, Decoding(mode, max_tokens=MAX_TOKENS, **changed))
+
+
+def greedy_by_hand(folder, text, ends):
+    """The argmax of the plain forward pass, unpadded and uncached: (token ids, whether an end was reached)."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder).eval()
+    ids, written = tokenizer(text, add_special_tokens=False)["input_ids"], []
+    with torch.no_grad():
+        while len(written) < MAX_TOKENS:
+            token = int(model(torch.tensor([ids + written])).logits[0, -1].argmax())
+            if token in ends:
+                return written, True
+            written.append(token)
+    return written, False
+
+
+def test_batched_greedy_is_the_models_own_argmax(model, tasks):
+    """Left padding, a batch of unlike lengths and the checkpoint's penalties change nothing."""
+    engine = engine_of(model)
+    answers = engine.generate([Request(task) for task in tasks])
+    assert len({len(task.prompt) for task in tasks}) > 5
+    for task, answer in zip(tasks, answers, strict=True):
+        ids, ended = greedy_by_hand(model, render_prompt(engine.tokenizer, task, False), engine.ends)
+        assert answer.text == engine.tokenizer.decode(ids, skip_special_tokens=True)
+        assert answer.truncated is not ended
+    assert {answer.truncated for answer in answers} == {True, False}, "the model must show both endings"
+
+
+def test_a_completion_is_told_of_when_it_ends_and_once(model, tasks):
+    told = []
+    requests = [Request(task) for task in tasks]
+    answers = engine_of(model).generate(requests, lambda request, answer: told.append((request, answer)))
+    ended = [(request, answer) for request, answer in zip(requests, answers, strict=True) if not answer.truncated]
+    assert sorted(told, key=lambda pair: pair[0].key) == sorted(ended, key=lambda pair: pair[0].key)
+
+
+def test_the_ends_are_the_tokenizers_and_the_generation_configs(model):
+    assert engine_of(model).ends == [0, 2]
+
+
+def test_a_sample_depends_on_its_seed_and_not_on_its_batch(model, tasks):
+    engine = engine_of(model, "sampled")
+    requests = [Request(task, sample) for task in tasks[:8] for sample in range(3)]
+    together = {r.key: a.text for r, a in zip(requests, engine.generate(requests), strict=True)}
+    alone = {r.key: engine.generate([r])[0].text for r in requests}
+    assert together == alone
+    assert len(set(together.values())) > 12
+    other = engine_of(model, "sampled", seed=1).generate(requests)
+    assert [a.text for a in other] != list(together.values())
+
+
+def test_gumbel_noise_samples_from_the_softmax():
+    import torch
+    from scipy.stats import chisquare
+
+    expected, rows = [2000, 1200, 600, 200], 4000
+    noise = GumbelNoise(list(range(rows)), "cpu")
+    drawn = Counter(noise(None, torch.tensor(expected).log().expand(rows, 4)).argmax(dim=1).tolist())
+    assert chisquare([drawn[i] for i in range(4)], expected).pvalue > 0.001
+
+
+def test_a_low_temperature_is_greedy_and_a_small_top_p_too(model, tasks):
+    requests = [Request(task) for task in tasks]
+    greedy = engine_of(model).generate(requests)
+    assert engine_of(model, "sampled", temperature=1e-4).generate(requests) == greedy
+    assert engine_of(model, "sampled", top_p=1e-4).generate(requests) == greedy
+
+
+def test_thinking_is_switched_off_in_the_template(model, tasks):
+    engine = engine_of(model)
+    assert engine.generate([Request(tasks[0])])[0].prompt.endswith("<|im_start|> nothink ")
+    assert "nothink" not in render_prompt(engine.tokenizer, tasks[0], True)
+
+
+def test_without_a_chat_template_the_plain_prompt_is_sent(tmp_path, tasks):
+    engine = engine_of(write_model(tmp_path / "plain", template=None))
+    answer, = engine.generate([Request(tasks[0])])
+    assert answer.prompt == tasks[0].prompt == messages(tasks[0])[0]["content"]
+
+
+def test_an_adapter_is_merged_into_its_base(model, tasks, tmp_path):
+    import torch
+    from peft import LoraConfig, PeftModel, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    base = AutoModelForCausalLM.from_pretrained(model)
+    adapted = get_peft_model(base, LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False))
+    adapted.save_pretrained(tmp_path / "adapter")
+    settings = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
+    assert settings["base_model_name_or_path"] == str(model)
+
+    engine = engine_of(tmp_path / "adapter")
+    assert not isinstance(engine.model, PeftModel)
+    ids = torch.arange(5, 15)[None]
+    with torch.no_grad():
+        torch.testing.assert_close(engine.model(ids).logits, adapted.eval()(ids).logits, rtol=1e-4, atol=1e-4)
+    plain = engine_of(model).generate([Request(task) for task in tasks])
+    assert engine.generate([Request(task) for task in tasks]) != plain
+
+
+@pytest.mark.parametrize("shift", [0, 3, 7])
+def test_a_plan_holds_every_request_once_the_longest_first(tasks, shift):
+    requests = [Request(task, sample) for task in tasks for sample in range(2)]
+    plan = plan_batches(requests, 7, shift)
+    flat = [request for batch in plan for request in batch]
+    assert sorted(r.key for r in flat) == sorted(r.key for r in requests)
+    assert all(0 < len(batch) <= 7 for batch in plan)
+    lengths = [len(r.task.prompt) for r in flat]
+    assert lengths == sorted(lengths, reverse=True)
+    assert plan == plan_batches(requests[::-1], 7, shift), "the order of the requests does not matter"
+
+
+def test_a_shift_moves_the_borders(tasks):
+    requests = [Request(task) for task in tasks]
+    assert [len(b) for b in plan_batches(requests, 10)] == [10, 10, 4]
+    assert [len(b) for b in plan_batches(requests, 10, 5)] == [5, 10, 9]
+
+
+@pytest.mark.parametrize("missing, words", [
+    ("config.json", "no model in"), ("tokenizer*", "no tokenizer in"), ("model.safetensors", "no weights in")])
+def test_an_incomplete_folder_is_named(model, tmp_path, missing, words):
+    for file in model.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    for file in tmp_path.glob(missing):
+        file.unlink()
+    with pytest.raises(InputError, match=words):
+        check_model_folder(tmp_path)
+
+
+def test_broken_weights_are_one_line(model, tmp_path):
+    for file in model.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes()[:100] if file.suffix == ".safetensors"
+                                           else file.read_bytes())
+    with pytest.raises(InputError, match="cannot load the model"):
+        engine_of(tmp_path)
+
+
+def test_a_missing_vllm_is_named(model, monkeypatch):
+    monkeypatch.setitem(sys.modules, "vllm", None)
+    with pytest.raises(InputError, match="pip install vllm"):
+        engine_of(model, engine="vllm")
+
+
+def test_vllm_gets_token_ids_seeds_and_ends(model, tasks, monkeypatch):
+    """Against a stand-in with vLLM's doors: what it is given, and how its answer is read."""
+    class Params(types.SimpleNamespace):
+        pass
+
+    class Model:
+        def __init__(self, **options):
+            self.options = options
+
+        def generate(self, prompts, params, use_tqdm):
+            assert all(set(prompt) == {"prompt_token_ids"} for prompt in prompts)
+            self.params = params
+            return [types.SimpleNamespace(outputs=[types.SimpleNamespace(
+                text=str(len(prompt["prompt_token_ids"])), finish_reason="length" if i else "stop")])
+                for i, prompt in enumerate(prompts)]
+
+    monkeypatch.setitem(sys.modules, "vllm", types.SimpleNamespace(LLM=Model, SamplingParams=Params))
+    engine = engine_of(model, "sampled", engine="vllm", temperature=0.5)
+    answers = engine.generate([Request(tasks[0]), Request(tasks[1], 1)])
+    assert [a.truncated for a in answers] == [False, True]
+    assert engine.model.options["generation_config"] == "vllm", "or vLLM would apply the checkpoint's penalties"
+    first, second = engine.model.params
+    assert first.seed != second.seed and first.stop_token_ids == [0, 2] and first.temperature == 0.5
+    engine.decoding = Decoding(max_tokens=MAX_TOKENS)
+    engine.generate([Request(tasks[0])])
+    assert engine.model.params[0].temperature == 0.0

@@ -1,0 +1,100 @@
+"""Records: what a kill, a second process or a foreign line does to a file of them."""
+
+import json
+import multiprocessing
+
+import pytest
+
+from raccoon.constants import InputError
+from raccoon.evaluation.records import Record, RecordFile, digest
+from raccoon.sandbox.pool import Verdict
+from raccoon.tasks.task import Task
+
+PASS = Verdict("PASS", "pass", 2, 2, 0.1, "separate")
+
+
+def record(task_id="a", sample=0, verdict=PASS, truncated=False, code="x = 1", generated_by="g"):
+    return Record(task_id, sample, "prompt", "completion", code, truncated, verdict, generated_by, "v")
+
+
+def test_a_record_survives_the_file_whatever_it_holds(tmp_path):
+    file = RecordFile(tmp_path / "model" / "b.jsonl")
+    odd = [record("a", code="\ud800 lone surrogate"), record("b", code="line\u2028\x00\r\nend"),
+           record("c", verdict=Verdict("FAIL", "exception: \u2603", 0, 1, 0.5, "shared", "tail\n"))]
+    file.append(odd)
+    assert list(file.load().values()) == odd
+
+
+def test_a_line_that_a_kill_cut_is_dropped_and_the_rest_kept(tmp_path):
+    file = RecordFile(tmp_path / "b.jsonl")
+    file.append([record("a"), record("b")])
+    whole = file.path.read_bytes()
+    for cut in range(1, len(record("b").to_line())):
+        file.path.write_bytes(whole[:-cut])
+        assert list(file.load()) == [("a", 0)]
+        file.append([record("b")])
+        assert file.path.read_bytes() == whole
+
+
+def test_the_last_record_of_a_sample_counts(tmp_path):
+    file = RecordFile(tmp_path / "b.jsonl")
+    infra = Verdict("INFRA", "infra: a judge has ended", 0, 0, 0.0, "separate")
+    file.append([record(verdict=infra)])
+    file.append([record()])
+    assert file.load()["a", 0].passed
+
+
+@pytest.mark.parametrize("line", ["{}", "[]", "nonsense", '{"task_id": "a"}', '"text"', "null"])
+def test_a_foreign_line_is_named(tmp_path, line):
+    file = RecordFile(tmp_path / "b.jsonl")
+    file.append([record("a")])
+    file.path.write_text(file.path.read_text() + line + "\n" + record("b").to_line())
+    with pytest.raises(InputError, match="b.jsonl, line 2 is no evaluation record"):
+        file.load()
+
+
+def append_many(path, name):
+    file = RecordFile(path)
+    for i in range(40):
+        file.append([record(f"{name}/{i}", code="x" * 30_000) for _ in range(2)])
+
+
+def test_two_processes_append_without_mixing_their_lines(tmp_path):
+    path = tmp_path / "b.jsonl"
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=append_many, args=(path, name)) for name in "ab"]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert len(RecordFile(path).load()) == 80
+
+
+def test_the_finished_file_is_in_the_benchmarks_order_and_solutions_run_by_themselves(tmp_path):
+    file = RecordFile(tmp_path / "b.sampled.jsonl")
+    tasks = [Task("b", "p", "t", context="import math\n"), Task("a", "p", "t")]
+    file.append([record("a", 1), record("of a larger run"), record("a", 0), record("b", code="y = math.pi")])
+    file.finish(tasks, file.load(), {("b", 0), ("a", 0), ("a", 1)})
+    assert list(file.load()) == [("b", 0), ("a", 0), ("a", 1), ("of a larger run", 0)]
+    rows = [json.loads(line) for line in (tmp_path / "b.sampled.solutions.jsonl").read_text().splitlines()]
+    assert [row["task_id"] for row in rows] == ["b", "a", "a"]
+    assert set(rows[0]) == {"task_id", "solution"}
+    exec(rows[0]["solution"], namespace := {})
+    assert namespace["y"] > 3
+
+
+@pytest.mark.parametrize("status, reason, truncated, outcome", [
+    ("PASS", "pass", False, "pass"),
+    ("PASS", "pass", True, "pass"),
+    ("PARTIAL", "wrong: 1 of 2", False, "wrong"),
+    ("FAIL", "syntax: line 1", True, "truncated"),
+    ("FAIL", "no code", False, "no code"),
+    ("FAIL", "timeout: 10 s", False, "timeout"),
+    ("INFRA", "infra: a judge has ended", True, "infra"),
+])
+def test_the_outcome_of_a_record(status, reason, truncated, outcome):
+    assert record(verdict=Verdict(status, reason, 0, 1, 0.0, "separate"), truncated=truncated).outcome == outcome
+
+
+def test_digests_tell_lists_apart():
+    assert digest("ab", "c") != digest("a", "bc") and digest("a") != digest("a", "")

@@ -1,0 +1,142 @@
+"""Scores from records, and the two files that hold them."""
+
+import json
+
+import pytest
+
+from raccoon.evaluation.calibration import Calibration
+from raccoon.evaluation.records import OUTCOMES, Record
+from raccoon.evaluation.report import compare_all, comparison_md, make_score, results_json
+from raccoon.evaluation.subjects import Control
+from raccoon.sandbox.pool import Verdict
+from raccoon.tasks.contamination import Badge
+from raccoon.tasks.task import Task
+
+VERDICTS = {
+    "pass": ("PASS", "pass"), "wrong": ("PARTIAL", "wrong: 1 of 2"), "infra": ("INFRA", "infra: lost"),
+    "no code": ("FAIL", "no code"), "syntax": ("FAIL", "syntax: line 1"), "timeout": ("FAIL", "timeout: 10 s")}
+TASKS = [Task(f"t/{i}", "p", "t") for i in range(4)]
+CALIBRATION = Calibration("b", 4, 4, 3, 0, {"t/3": "not installed: nltk"}, (), (), frozenset())
+UNSEEN = Badge("unseen", {})
+
+
+class Subject:
+    def __init__(self, name, path=None):
+        self.name, self.path = name, name if path is None else path
+
+
+def score(outcomes, name="m", calibration=CALIBRATION, tasks=TASKS, badge=UNSEEN, mode="greedy", path=None, of=4):
+    """outcomes: task number -> the outcomes of its samples."""
+    records = [Record(f"t/{i}", sample, "", "", "", kind == "truncated",
+                      Verdict(*VERDICTS.get(kind, VERDICTS["syntax"]), 0, 1, 0.1, "separate"), "", "")
+               for i, kinds in outcomes.items() for sample, kind in enumerate(kinds)]
+    return make_score(Subject(name, path), "b", mode, tasks, of, records, calibration, badge)
+
+
+def test_both_numbers_are_given_with_and_without_excluded_tasks():
+    row = score({0: ["pass"], 1: ["wrong"], 2: ["pass"], 3: ["wrong"]}).as_row()
+    assert (row["n"], row["passed"], row["pass@1"]) == (3, 2, pytest.approx(2 / 3))
+    assert row["with_excluded"] == {"n": 4, "passed": 2, "pass@1": 0.5}
+
+
+def test_the_controls_are_scored_on_every_task():
+    records = []
+    assert make_score(Control("gold"), "b", "greedy", TASKS, 4, records, CALIBRATION, UNSEEN).n == 0
+    row = score({i: ["wrong" if i == 3 else "pass"] for i in range(4)}, name="gold").as_row()
+    assert (row["n"], row["passed"]) == (4, 3)
+
+
+def test_infra_is_counted_and_never_scored():
+    row = score({0: ["pass"], 1: ["infra"], 2: ["wrong"]}).as_row()
+    assert (row["n"], row["passed"], row["infra"], row["missing"]) == (2, 1, 1, 1)
+
+
+def test_every_outcome_has_its_column():
+    row = score({0: ["pass", "wrong", "no code"], 1: ["syntax", "timeout", "truncated"], 2: ["infra"]}).as_row()
+    assert list(row["outcomes"]) == list(OUTCOMES)
+    assert {name: n for name, n in row["outcomes"].items() if n} == dict.fromkeys(
+        ("pass", "wrong", "no code", "syntax", "timeout", "truncated", "infra"), 1)
+    assert row["truncated"] == 1
+
+
+def test_pass_at_k_needs_k_samples_of_every_task():
+    ten = {0: ["pass"] * 5 + ["wrong"] * 5, 1: ["wrong"] * 10, 2: ["pass"] * 10}
+    row = score(ten, mode="sampled").as_row()
+    assert row["pass@k"] == {"1": pytest.approx(0.5), "10": pytest.approx(2 / 3)}
+    assert (row["samples"], row["passed"], row["pass@1"]) == (30, 15, pytest.approx(0.5))
+    assert list(score({**ten, 1: ["wrong"]}).as_row()["pass@k"]) == ["1"]
+
+
+def test_unequal_numbers_of_samples_weigh_each_task_once():
+    assert score({0: ["pass"], 1: ["wrong"] * 3, 2: ["wrong"]}).as_row()["pass@1"] == pytest.approx(1 / 3)
+
+
+def test_a_score_without_tasks_is_no_number():
+    row = score({}).as_row()
+    assert (row["n"], row["pass@1"], row["pass@k"], row["interval"]) == (0, None, {}, [0.0, 1.0])
+
+
+def many(passing, name, mode="greedy", path=None):
+    tasks = [Task(f"t/{i}", "p", "t") for i in range(50)]
+    clean = Calibration("b", 50, 50, 50, 0, {}, (), (), frozenset())
+    return score({i: ["pass" if i < passing else "wrong"] for i in range(50)}, name, clean, tasks, mode=mode,
+                 path=path, of=50)
+
+
+def test_every_pair_is_compared_in_its_own_mode_and_corrected_together():
+    scores = [many(10, "sft"), many(12, "sft", "sampled"), many(30, "rl"), many(18, "rl", "sampled"),
+              many(10, "other")]
+    found = [c.as_row() for c in compare_all(scores)]
+    assert [(c["baseline"], c["candidate"], c["mode"]) for c in found] == [
+        ("sft", "rl", "greedy"), ("sft", "rl", "sampled"), ("sft", "other", "greedy"), ("rl", "other", "greedy")]
+    greedy, sampled, same, _ = found
+    assert (greedy["gained"], greedy["lost"], greedy["n"]) == (20, 0, 50)
+    assert greedy["p_holm"] == 2 * greedy["p"] and greedy["distinguishable"] and sampled["p"] == 2 / 2**6
+    assert sampled["p"] < 0.05 and sampled["p_holm"] == sampled["p"], "the largest p is not corrected"
+    assert not same["distinguishable"] and "not distinguishable" in same["sentence"]
+
+
+def test_a_model_against_itself_is_a_repeat_and_shows_its_flip_rate():
+    found = compare_all([many(10, "sft", path="x"), many(11, "sft.repeat2", path="x")])[0].as_row()
+    assert found["repeat"] and found["flip_rate"] == pytest.approx(1 / 50) and not found["distinguishable"]
+
+
+def test_the_report_shows_the_pairs_that_a_reader_asks_for():
+    scores = [many(50, "gold", path=""), many(10, "sft"), many(30, "rl"), many(20, "other"),
+              many(11, "sft.repeat2", path="sft"), many(31, "rl.repeat2", path="rl")]
+    report = comparison_md({}, [CALIBRATION], scores, compare_all(scores))
+    table = report.partition("## Differences\n\n")[2].partition("\n\n")[0].split("\n")[2:]
+    assert [tuple(row.split(" | ")[2:4]) for row in table] == [
+        ("sft", "rl"), ("sft", "other"), ("sft", "sft.repeat2"), ("rl", "rl.repeat2")]
+
+
+def test_the_files_hold_what_they_promise():
+    badge = Badge("partly seen", {"t/0": "same id"})
+    scores = [score({0: ["pass"], 1: ["infra"]}, "sft", badge=badge, of=9), score({0: ["wrong"]}, "a|b", of=9)]
+    text = results_json({"seed": 0}, [CALIBRATION], scores, compare_all(scores))
+    results = json.loads(text)
+    assert set(results) == {"settings", "calibration", "results", "comparisons"}
+    assert {"model", "benchmark", "mode", "n", "passed", "pass@1", "interval"} <= set(results["results"][0])
+    assert {"benchmark", "mode", "baseline", "candidate", "gained", "lost", "p", "difference",
+            "interval"} <= set(results["comparisons"][0])
+    assert text == results_json({"seed": 0}, [CALIBRATION], scores, compare_all(scores))
+
+    report = comparison_md({"seed": 0}, [CALIBRATION], scores, compare_all(scores))
+    assert "b (4 of 9)" in report, "a sample of a benchmark says so in every row"
+    assert "partly seen (1)" in report and "t/0 (same id)" in report
+    assert "  - gold fails on 1, not installed: nltk: t/3" in report and "could not grade 1 completions" in report
+    tables = [block.split("\n") for block in report.split("\n\n") if block.startswith("|")]
+    assert len(tables) == 4
+    for table in tables:
+        assert len({row.replace("\\|", "").count("|") for row in table}) == 1
+
+
+def test_the_schema_in_the_docstring_names_every_key():
+    from raccoon.evaluation import report
+
+    scores = [many(10, "sft"), many(30, "rl")]
+    results = json.loads(results_json({}, [CALIBRATION], scores, compare_all(scores)))
+    for key in [*results, *results["results"][0], *results["comparisons"][0], *results["calibration"][0]]:
+        assert key in report.__doc__, key
+
+

@@ -1,0 +1,173 @@
+"""Models, controls and sample files: their names, what they deliver, and what bad input is called."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from raccoon.constants import InputError
+from raccoon.evaluation.generation import Decoding, Request
+from raccoon.evaluation.subjects import (
+    Control,
+    check_memory,
+    describe_samples,
+    distinct_names,
+    find_subjects,
+    folder_digest,
+    read_samples,
+)
+from raccoon.tasks.extraction import extract_code
+from raccoon.tasks.task import Task
+
+TASK = Task("a/1", "p", "t", "f", solution="def f(x):\n    return x\n")
+DECODINGS = {"greedy": Decoding("greedy"), "sampled": Decoding("sampled", seed=7)}
+
+
+def fake_model(folder: Path, weights: bytes = b"weights") -> str:
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    (folder / "tokenizer.json").write_text("{}")
+    (folder / "model.safetensors").write_bytes(weights)
+    return str(folder)
+
+
+def find(*models, repeat=1):
+    return find_subjects(models, repeat, DECODINGS, num_samples=3)
+
+
+# Controls
+
+
+def test_gold_and_stub_go_through_the_extraction_of_a_model():
+    tricky = Task("a/2", "p", "t", "f", solution='def f(x):\n    """```python"""\n    return x\n')
+    for task in (TASK, tricky):
+        answer, = Control("gold").complete([Request(task)], "greedy")
+        assert extract_code(answer.text, task).strip() == task.solution.strip()
+    answer, = Control("stub").complete([Request(TASK)], "greedy")
+    exec(extract_code(answer.text, TASK), namespace := {})
+    assert namespace["f"](1, 2, key=3) is None
+
+
+def test_gold_owes_nothing_for_a_task_without_solution():
+    bare = Task("a/3", "p", "t", "f")
+    assert Control("gold").requests([TASK, bare], "greedy") == [Request(TASK)]
+    assert len(Control("stub").requests([TASK, bare], "greedy")) == 2
+
+
+# Models
+
+
+def test_models_are_called_by_their_folder_and_their_parent_where_it_takes_it(tmp_path):
+    paths = [fake_model(tmp_path / name) for name in ("a/rl", "b/rl", "sft")]
+    assert [s.name for s in find(*paths)] == ["a-rl", "b-rl", "sft"]
+    assert distinct_names({Path("/x/a/m"), Path("/y/a/m")}) == {Path("/x/a/m"): "x-a-m", Path("/y/a/m"): "y-a-m"}
+    assert [s.name for s in find("gold", fake_model(tmp_path / "gold"))] == ["gold", "gold-model"]
+
+
+def test_a_repeated_model_has_other_seeds_and_other_batches(tmp_path):
+    path = fake_model(tmp_path / "m")
+    for subjects in (find(path, repeat=2), find(path, path)):
+        first, second = subjects
+        assert (first.name, second.name) == ("m", "m.repeat2")
+        assert (first.decodings["sampled"].seed, second.decodings["sampled"].seed) == (7, 8)
+        assert first.decodings["greedy"] == second.decodings["greedy"]
+        requests = first.requests([TASK] * 4, "greedy")
+        assert [len(b) for b in first.batches(requests, 4)] == [4]
+        assert [len(b) for b in second.batches(requests, 4)] == [2, 2]
+    assert [s.name for s in find("gold", path, repeat=2)] == ["gold", "m", "m.repeat2"]
+
+
+def test_a_model_owes_one_greedy_answer_and_several_samples(tmp_path):
+    model, = find(fake_model(tmp_path / "m"))
+    assert len(model.requests([TASK], "greedy")) == 1
+    assert [r.sample for r in model.requests([TASK], "sampled")] == [0, 1, 2]
+
+
+def test_a_models_fingerprint_follows_all_that_its_answer_depends_on(tmp_path):
+    model, = find(fake_model(tmp_path / "m"))
+    request = Request(TASK)
+    prints = {model.fingerprint(request, "greedy"), model.fingerprint(request, "sampled"),
+              model.fingerprint(Request(TASK, 1), "sampled"),
+              model.fingerprint(Request(Task("a/1", "another prompt", "t")), "greedy")}
+    (tmp_path / "m" / "model.safetensors").write_bytes(b"trained on")
+    retrained, = find(str(tmp_path / "m"))
+    prints.add(retrained.fingerprint(request, "greedy"))
+    (tmp_path / "m" / "chat_template.jinja").write_text("{{ messages }}")
+    prints.add(find(str(tmp_path / "m"))[0].fingerprint(request, "greedy"))
+    assert len(prints) == 6
+    other_test = Request(Task("a/1", "p", "another test"))
+    assert model.fingerprint(other_test, "greedy") == model.fingerprint(request, "greedy"), "it never sees the test"
+
+
+def test_an_adapters_digest_follows_its_base(tmp_path):
+    base = Path(fake_model(tmp_path / "base"))
+    adapter = Path(fake_model(tmp_path / "adapter"))
+    (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(base)}))
+    before = folder_digest(adapter)
+    (base / "model.safetensors").write_bytes(b"another base")
+    assert folder_digest(adapter) != before
+
+
+@pytest.mark.parametrize("word", ["./nowhere", "/no/such/folder", "one/two/three", "nowhere", "org/na me"])
+def test_a_missing_model_is_named(word):
+    with pytest.raises(InputError, match="no such folder"):
+        find(word)
+
+
+def test_a_file_is_no_model(tmp_path):
+    (tmp_path / "samples.jsonl").write_text("{}")
+    with pytest.raises(InputError, match="--samples"):
+        find(str(tmp_path / "samples.jsonl"))
+
+
+def test_a_large_model_without_a_gpu_is_refused(monkeypatch):
+    monkeypatch.setattr("raccoon.evaluation.subjects.os.path.exists", lambda path: False)
+    with pytest.raises(InputError, match="29.5 GB of weights and this machine has no GPU"):
+        check_memory("org/14b", 29_500_000_000)
+    monkeypatch.setattr("raccoon.evaluation.subjects.os.path.exists", lambda path: path == "/dev/nvidiactl")
+    check_memory("org/14b", 29_500_000_000)
+
+
+# Sample files
+
+
+def write(tmp_path, *lines):
+    path = tmp_path / "samples.jsonl"
+    path.write_text("".join((line if isinstance(line, str) else json.dumps(line)) + "\n" for line in lines))
+    return str(path)
+
+
+def test_completions_are_extracted_and_solutions_taken_as_they_are(tmp_path):
+    samples = read_samples(write(tmp_path, {"task_id": "a/1", "completion": "text"},
+                                 {"task_id": "a/1", "solution": "x = 1", "completion": "ignored"}), {"a/1"})
+    assert samples.name == "samples" and samples.modes(["greedy"]) == ["sampled"]
+    first, second = samples.complete(samples.requests([TASK], "sampled"), "sampled")
+    assert (first.text, first.code, first.prompt) == ("text", None, "p")
+    assert (second.text, second.code) == ("x = 1", "x = 1")
+    fingerprints = {samples.fingerprint(r, "sampled") for r in samples.requests([TASK], "sampled")}
+    assert len(fingerprints) == 2
+
+
+@pytest.mark.parametrize("lines, words", [
+    (["nonsense"], "line 1: not JSON"),
+    ([{"task_id": "a/1", "completion": "x"}, '{"task_id": "a/1", "comp'], "line 2: not JSON"),
+    (["[1]"], "line 1: .*list"),
+    ([{"completion": "x"}], "line 1: no task_id"),
+    ([{"task_id": 3, "completion": "x"}], "line 1: no task_id"),
+    ([{"task_id": "a/1"}], "line 1: neither completion nor solution"),
+    ([{"task_id": "a/1", "completion": None}], "line 1: neither completion nor solution"),
+    ([{"task_id": "a/1", "completion": "x"}, {"task_id": "b/9", "completion": "x"}],
+     r"1 task ids are in none of the benchmarks: 'b/9' \(line 2\)"),
+    ([], "holds no sample"),
+])
+def test_a_bad_sample_file_is_named(tmp_path, lines, words):
+    with pytest.raises(InputError, match=words):
+        read_samples(write(tmp_path, *lines), {"a/1"})
+
+
+def test_missing_tasks_and_several_samples_are_counted(tmp_path):
+    samples = read_samples(write(tmp_path, *[{"task_id": t, "completion": "x"} for t in ("a/1", "a/1", "a/2")]),
+                           {"a/1", "a/2", "a/3"})
+    tasks = [Task(f"a/{i}", "p", "t") for i in (1, 2, 3)]
+    assert describe_samples(samples, tasks).endswith(
+        "3 samples, 1 to 2 for each of 2 of 3 tasks; 1 tasks without one are not scored: a/3")

@@ -1,0 +1,75 @@
+"""Small runs of the training script: a random model whose tokens are whole programs, and what a run leaves."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import train_rl_poc
+from raccoon.tasks.task import Task, write_task_file
+
+SCRIPT = Path(train_rl_poc.__file__)
+STEPS = 14
+PROGRAMS = ["def f(x):\n    return x + 1\n", "def f(x):\n    return x\n", "def f(x:\n"]  # PASS, PARTIAL, FAIL
+TEMPLATE = ("{% for message in messages %}<|im_start|> {{ message.content }} <|im_end|> {% endfor %}"
+            "{% if add_generation_prompt %}<|im_start|> {% endif %}")
+
+
+def furnish(folder: Path, layers: int = 1, **tasks: int) -> Path:
+    """Puts a random model there, and files of so many tasks that its tokens can solve."""
+    make_model(folder / "model", layers)
+    for name, count in {"train": 6, **tasks}.items():
+        write_task_file(folder / f"{name}.jsonl", [
+            Task(f"{name}/{i}", f"{name} {i}", "assert f(1) == 2\nassert f(5) == 6\n", "f", solution=PROGRAMS[0])
+            for i in range(count)])
+    return folder
+
+
+def make_model(folder: Path, layers: int = 1) -> None:
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    tokenizers = pytest.importorskip("tokenizers")
+    words = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "[UNK]", *PROGRAMS]
+    core = tokenizers.Tokenizer(tokenizers.models.WordLevel({word: i for i, word in enumerate(words)}, "[UNK]"))
+    core.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+    core.decoder = tokenizers.decoders.Fuse()
+    # As Qwen's base models do, the tokenizer declares another end than the one its chat template closes a turn with.
+    tokenizer = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=core, eos_token="<|endoftext|>", pad_token="<|endoftext|>", unk_token="[UNK]",
+        additional_special_tokens=["<|im_start|>", "<|im_end|>"], chat_template=TEMPLATE)
+    torch.manual_seed(0)
+    config = transformers.Qwen3Config(
+        vocab_size=len(words), hidden_size=16, intermediate_size=32, num_hidden_layers=layers, num_attention_heads=2,
+        num_key_value_heads=1, head_dim=8, max_position_embeddings=64, eos_token_id=0, pad_token_id=0,
+        tie_word_embeddings=True)
+    transformers.Qwen3ForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def command(output: str, *flags: str) -> list[str]:
+    return [sys.executable, str(SCRIPT), "--model-path", "model", "--output-dir", output, "--no-benchmark-tasks",
+            "--train-files", "train.jsonl", "--heldout", "heldout.jsonl", "--heldout-every", "4",
+            "--max-steps", str(STEPS), "--save-steps", "4", "--max-completion-length", "3", "--temperature", "1",
+            "--learning-rate", "0.03", "--max-refills", "1", "--sandbox-workers", "1", *flags]
+
+
+def environment(**changes: str) -> dict[str, str]:
+    return {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", **changes}
+
+
+def run(folder: Path, output: str, *flags: str, **options) -> subprocess.CompletedProcess:
+    return subprocess.run(command(output, *flags), cwd=folder, env=environment(), capture_output=True, text=True,
+                          check=False, **options)
+
+
+def outcome(folder: Path) -> dict[str, str]:
+    """Digests of what a resumed run must share with one that was never stopped."""
+    names = ("model.safetensors", "completions.jsonl", "heldout.jsonl")
+    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
+
+
+def lines(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]

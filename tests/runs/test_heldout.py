@@ -1,0 +1,60 @@
+"""Held-out control: pairs, the best check, and the gap to the training pass rate."""
+
+import pytest
+
+from helpers.run_examples import step
+from raccoon.runs.heldout import best_heldout, checks_without_gain, gap_warning, heldout_line, heldout_record
+
+
+def test_a_check_is_paired_with_the_first():
+    first = {"a": "PASS", "b": "FAIL", "c": "PARTIAL", "d": "INFRA", "e": "PASS"}
+    now = {"a": "PASS", "b": "PASS", "c": "PASS", "d": "PASS", "e": "INFRA"}
+    record = heldout_record(20, now, first)
+    assert (record["n"], record["passed"], record["gained"], record["lost"]) == (4, 4, 2, 0)
+    assert record["p"] == pytest.approx(0.5)  # 2 of 2 one way: 2 x 0.5^2
+    assert record["interval"][0] == pytest.approx(0.5101, abs=1e-4)  # Wilson, 4 of 4
+
+
+def heldout(*passed: int) -> list[dict]:
+    """A check of ten tasks every ten steps, of which the first so many pass."""
+    statuses = [{str(task): "PASS" if task < count else "FAIL" for task in range(10)} for count in passed]
+    return [heldout_record(10 * i, each, statuses[0]) for i, each in enumerate(statuses)]
+
+
+def test_the_best_check_is_the_first_of_equals():
+    assert best_heldout(heldout(3, 6, 6, 5))["step"] == 10
+    assert checks_without_gain(heldout(3, 6, 6, 5)) == 2
+    assert "best after step 10" in heldout_line(heldout(3, 6, 6, 5))
+
+
+def test_a_gap_between_training_and_heldout_is_said_aloud():
+    rising = [step(n, pass_rate=0.4 if n <= 10 else 0.6) for n in range(1, 21)]
+    warning = gap_warning(heldout(3, 9, 2), rising)
+    assert "rose by 20.0% while the held-out one is worse than after step 10 (+0 -7)" in warning
+    assert gap_warning(heldout(3, 9, 8), rising) == ""  # one task of ten is chance
+    assert gap_warning(heldout(3, 2, 9), rising) == ""
+    assert gap_warning(heldout(3, 9, 2), [step(n) for n in range(1, 21)]) == ""
+    assert gap_warning(heldout(9, 2), rising) == ""
+
+
+def test_the_gap_is_to_what_was_drawn_and_not_to_what_refills_left():
+    rising = [step(n, pass_rate=0.5, pass_rate_drawn=0.4 if n <= 10 else 0.6) for n in range(1, 21)]
+    assert "rose by 20.0%" in gap_warning(heldout(3, 9, 2), rising)
+
+
+@pytest.mark.parametrize("name", sorted(set(step(1)) - {"step"}))
+@pytest.mark.parametrize("absent", [True, False])
+def test_the_gap_is_measured_on_the_steps_that_have_a_pass_rate(name, absent):
+    rising = [step(n, pass_rate=0.4 if n <= 10 else 0.6) for n in range(1, 21)]
+    sick = [{**each, name: None} if each["step"] % 2 else each for each in rising]
+    if absent:
+        sick = [{key: value for key, value in each.items() if value is not None} for each in sick]
+    assert "rose by 20.0%" in gap_warning(heldout(3, 9, 2), sick)
+
+
+def test_a_check_of_which_nothing_was_measured_has_its_line():
+    nothing = dict.fromkeys("abc", "INFRA")
+    history = [heldout_record(10 * i, statuses, nothing) for i, statuses in enumerate((nothing, {}))]
+    assert "0/0 pass (0.0%, 95 % interval 0.0% to 100.0%); against step 0: +0 -0, p 1" \
+        in heldout_line(history)
+    assert gap_warning([*history, history[0]], [step(1)]) == ""

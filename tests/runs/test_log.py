@@ -1,0 +1,116 @@
+"""What a run notes: log files across a resume, the metrics of a step, stop signals."""
+
+import json
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from helpers.paths import SCRIPTS
+from helpers.run_examples import rollout, step
+from raccoon.runs.log import RunError, RunLog
+from raccoon.runs.rollouts import Rollout, completion_records, is_constant, rollout_metrics, step_line
+
+
+def test_resume_keeps_the_lines_up_to_its_step_and_drops_half_a_line(tmp_path):
+    log = RunLog(tmp_path)
+    log.append("completions.jsonl", [{"step": 1, "n": 0}, {"step": 2, "n": 1}, {"step": 3, "n": 2}])
+    with open(tmp_path / "completions.jsonl", "a") as file:
+        file.write('{"step": 1, "n"')
+    log.keep_until(2)
+    assert log.read("completions.jsonl", 9) == [{"step": 1, "n": 0}, {"step": 2, "n": 1}]
+    assert log.read("completions.jsonl", 1) == [{"step": 1, "n": 0}]
+    assert log.read("absent.jsonl", 9) == []
+
+
+def test_lines_hold_what_json_can(tmp_path):
+    log = RunLog(tmp_path)
+    log.append("metrics.jsonl", [{"step": 1, "loss": float("nan"), "lone": "\ud800", "parts": {"a": float("inf")}}])
+    assert log.read("metrics.jsonl", 1) == [{"step": 1, "loss": None, "lone": "\ud800", "parts": {"a": None}}]
+
+
+def test_what_ended_a_run_is_beside_its_constants_until_it_goes_on(tmp_path):
+    config, log = tmp_path / "config.json", RunLog(tmp_path)
+    config.write_text('{"hidden_size": 8}')
+    log.write_constants({"SEED": 1}, "early stop")
+    assert json.loads(config.read_text()) == {"hidden_size": 8, "SEED": 1, "ended": "early stop"}
+    log.write_constants({"SEED": 1})
+    assert json.loads(config.read_text())["ended"] == ""
+
+
+def test_a_full_disk_is_a_run_error():
+    with pytest.raises(RunError, match="No space left on device"):
+        RunLog("/dev").append("full", [{"step": 1}])
+
+
+def test_completion_records_have_no_seconds_and_number_their_groups():
+    records = completion_records(7, 2, [rollout(), rollout("FAIL", -0.5), rollout(advantage=0.3)])
+    assert [(record["step"], record["group"], record["advantage"]) for record in records] \
+        == [(7, 0, 0.0), (7, 0, 0.0), (7, 1, 0.3)]
+    assert "seconds" not in records[0]["verdict"]
+    assert records[1]["verdict"]["status"] == "FAIL"
+    json.dumps(records)
+
+
+def test_rollout_metrics():
+    group = [rollout(), rollout(truncated=True, correctness=-0.5), rollout("INFRA", None), rollout("FAIL", -0.5)]
+    metrics = rollout_metrics(group + [rollout(), rollout("INFRA", None)] * 2, 4)
+    assert metrics["pass_rate"] == pytest.approx(3 / 5)  # the truncated one does not count, INFRA is left out
+    assert metrics["reward"] == pytest.approx((3 * 1.05 - 2 * 0.45) / 5)
+    assert metrics["constant_groups"] == 0.5
+    assert metrics["statuses"] == {"PASS": 4, "INFRA": 3, "FAIL": 1}
+    assert metrics["completions"] == 8
+
+
+def test_pass_rate_and_reward_are_of_the_groups_trained_on_and_the_rest_is_counted_by_reason():
+    def unused(*statuses: str) -> list[Rollout]:
+        scores = {"PASS": 1.0, "PARTIAL": 0.2, "FAIL": -0.5, "INFRA": None}
+        return [rollout(status, scores[status], used=False) for status in statuses]
+
+    rollouts = [rollout(), rollout("FAIL", -0.5), *unused("PASS", "PASS"), *unused("FAIL", "FAIL"),
+                *unused("PARTIAL", "INFRA"), *unused("INFRA", "INFRA"), *unused("PASS", "FAIL")]
+    metrics = rollout_metrics(rollouts, 2)
+    assert (metrics["pass_rate"], metrics["pass_rate_drawn"]) == (0.5, pytest.approx(4 / 9))
+    assert metrics["reward"] == pytest.approx((1.05 - 0.45) / 2)
+    assert metrics["unused_groups"] == {"all right": 1, "all wrong": 2, "other constant": 1, "not needed": 1}
+    assert (metrics["completions"], metrics["statuses"]["PASS"]) == (12, 4)
+    assert rollout_metrics(rollouts[:2], 2)["unused_groups"] == {}
+
+
+def test_a_group_is_constant_when_only_style_differs():
+    styled = rollout(reward_parts={"correctness": 1.0, "docstring": 0.0})
+    assert is_constant([rollout(), styled, rollout("INFRA", None)])
+    assert not is_constant([rollout(), rollout("PARTIAL", 0.2)])
+
+
+@pytest.mark.parametrize("name", sorted(set(step(1)) - {"step"}))
+def test_a_step_line_bears_values_that_are_missing(name):
+    healthy = step_line(step(3), 10)
+    assert "step  3/10  pass  50.0%  reward +0.400  correctness +0.500  judge +0.500" in healthy
+    absent = {key: value for key, value in step(3).items() if key != name}
+    assert step_line(step(3, **{name: None}), 10) == step_line(absent, 10)
+    assert "reward +nan" in step_line(step(3, reward=None), 10)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_first_signal_is_noted_and_the_second_ends(number):
+    program = "import sys, time; sys.path.insert(0, sys.argv[1]); from raccoon.runs.stop import StopSignal\n" \
+              "stop = StopSignal().install(); print('ready', flush=True)\n" \
+              "while not stop.number: time.sleep(0.01)\n" \
+              "print(stop.name, flush=True); time.sleep(60)"
+    process = subprocess.Popen([sys.executable, "-c", program, str(SCRIPTS)], stdout=subprocess.PIPE, text=True,
+                               stderr=subprocess.DEVNULL)
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(number)
+    assert process.stdout.readline() == f"{number.name}\n"
+    process.send_signal(number)
+    assert process.wait(timeout=60) == -number
+
+
+def test_importing_the_rooms_of_a_run_loads_no_library():
+    program = "import sys; sys.path.insert(0, sys.argv[1]); " \
+              "from raccoon.runs import checkpoints, heldout, log, profile, rollouts, sentinels, stop; " \
+              "print(*({'torch', 'transformers', 'trl', 'numpy', 'scipy'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program, str(SCRIPTS)], capture_output=True, text=True, check=True)
+    assert done.stdout == "\n"

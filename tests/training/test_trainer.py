@@ -1,0 +1,82 @@
+"""The arithmetic of refills (rows moved between batches, advantages of a swapped batch), and a checkpoint's order."""
+
+from types import SimpleNamespace
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("trl")
+
+from trl import GRPOTrainer  # noqa: E402
+
+from raccoon.runs.checkpoints import checkpoint_fault, write_sizes  # noqa: E402
+from raccoon.runs.rollouts import Rollout  # noqa: E402
+from raccoon.sandbox.pool import Verdict  # noqa: E402
+from raccoon.training.trainer import CodeTrainer, constant_groups, copy_rows  # noqa: E402
+
+
+def rollout(reward: float | None) -> Rollout:
+    verdict = Verdict("INFRA" if reward is None else "PASS", "pass", 1, 1, 0.1, "separate")
+    parts = {} if reward is None else {"correctness": reward}
+    return Rollout("t", "c", "c", verdict, reward, parts, 3, False)
+
+
+def test_rows_are_copied_to_the_wider_batch_with_padding_on_the_right_side():
+    output = {"prompt_ids": torch.tensor([[1, 2], [3, 4]]), "completion_ids": torch.tensor([[5], [6]]),
+              "completion_mask": torch.tensor([[1], [1]]), "advantages": torch.tensor([0.5, -0.5]),
+              "num_items_in_batch": torch.tensor(2)}
+    spare = {"prompt_ids": torch.tensor([[7, 8, 9]]), "completion_ids": torch.tensor([[10, 11]]),
+             "completion_mask": torch.tensor([[1, 1]]), "advantages": torch.tensor([0.25]),
+             "num_items_in_batch": torch.tensor(2)}
+    copy_rows(output, spare, [(1, 0)], pad_id=99)
+    assert output["prompt_ids"].tolist() == [[99, 1, 2], [7, 8, 9]]
+    assert output["completion_ids"].tolist() == [[5, 99], [10, 11]]
+    assert output["completion_mask"].tolist() == [[1, 0], [1, 1]]
+    assert output["advantages"].tolist() == [0.5, 0.25]
+
+
+def test_no_row_to_copy_leaves_the_values():
+    output = {"prompt_ids": torch.tensor([[1, 2]]), "advantages": torch.tensor([0.5])}
+    copy_rows(output, {"prompt_ids": torch.tensor([[7]]), "advantages": torch.tensor([0.1])}, [], pad_id=0)
+    assert output["prompt_ids"].tolist() == [[1, 2]]
+    assert output["advantages"].tolist() == [0.5]
+
+
+def test_constant_groups_are_numbered():
+    rewards = [1.0, 1.0, 1.0, 0.2, None, None, -0.5, None]
+    assert constant_groups([rollout(reward) for reward in rewards], 2) == [0, 2, 3]
+
+
+def test_batch_scaled_advantages_leave_infra_out():
+    trainer = SimpleNamespace(num_generations=2, args=SimpleNamespace(device="cpu"),
+                              accelerator=SimpleNamespace(gather=lambda tensor: tensor))
+    rollouts = [rollout(1.0), rollout(0.0), rollout(1.0), rollout(None)]
+    advantages = CodeTrainer.batch_scaled_advantages(trainer, rollouts)
+    spread = (2 / 9) ** 0.5 * (3 / 2) ** 0.5 + 1e-4  # of 1, 0 and 1, with Bessel's correction
+    assert advantages.tolist() == pytest.approx([0.5 / spread, -0.5 / spread, 0.0, 0.0])
+
+
+def test_older_checkpoints_go_only_once_the_new_one_is_whole(tmp_path, monkeypatch):
+    older, newer = tmp_path / "checkpoint-4", tmp_path / "checkpoint-8"
+    for checkpoint in (older, newer):  # the newer one was found damaged, and is written again
+        checkpoint.mkdir()
+        write_sizes(checkpoint, 1)
+
+    def save(self, model, trial) -> None:
+        assert checkpoint_fault(newer) and self.args.save_total_limit is None
+        (newer / "model").write_text("weights")
+
+    def wait() -> None:
+        assert checkpoint_fault(newer) and not checkpoint_fault(older)
+        (newer / "rng_state_1.pth").write_text("of another process")
+
+    monkeypatch.setattr(GRPOTrainer, "_save_checkpoint", save)
+    trainer = CodeTrainer.__new__(CodeTrainer)
+    trainer.args = SimpleNamespace(output_dir=str(tmp_path), save_total_limit=1)
+    trainer.state = SimpleNamespace(global_step=8, best_model_checkpoint=None)
+    trainer.accelerator = SimpleNamespace(is_main_process=True, num_processes=2, wait_for_everyone=wait)
+    trainer._save_checkpoint(None, None)
+    assert (older.exists(), trainer.args.save_total_limit) == (False, 1)
+    assert checkpoint_fault(newer) == ""
+    (newer / "rng_state_1.pth").unlink()
+    assert checkpoint_fault(newer) == "no rng_state_1.pth"
