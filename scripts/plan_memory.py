@@ -10,7 +10,8 @@ Inputs: model folders, hub ids, or Qwen2.5-0.5B, -1.5B, -7B, -14B, which need no
 Markdown table for each model, a row a setting. GB are 1e9 bytes.
 """
 from raccoon.constants import override_constants, run_main
-from raccoon.planning.memory import Setting, find_machine, report
+from raccoon.planning.memory import Setting, find_machine
+from raccoon.planning.report import report
 
 # What is planned; the training script plans its own constants
 MODELS = ["Qwen2.5-14B"]  # folders, hub ids, or rows of model_shape.py

@@ -30,24 +30,15 @@ from pathlib import Path
 from typing import Any
 
 from raccoon.constants import InputError, constants, override_constants, run_main
-from raccoon.gpus import use_gpus, visible_gpus
+from raccoon.gpus import machine_memory_gb, use_gpus, visible_gpus
 from raccoon.judging.client import Endpoint, LlmClient
 from raccoon.judging.extraction import EXTRACTIONS_FILE, METHODS, LlmExtractor, RegexExtractor
 from raccoon.launch import is_launched, relaunch_under_accelerate, world_size
 from raccoon.ledger import AnswerCache
-from raccoon.planning.memory import (
-    MOMENT_BYTES,
-    WEIGHT_BYTES,
-    Machine,
-    Plan,
-    Setting,
-    find_machine,
-    plan,
-    report,
-    summary,
-)
+from raccoon.planning.memory import MOMENT_BYTES, WEIGHT_BYTES, Machine, Plan, Setting, find_machine, plan
 from raccoon.planning.model_shape import model_shape
 from raccoon.planning.preflight import check_disk, check_gpus, check_memory, check_model, check_precision
+from raccoon.planning.report import report, summary
 from raccoon.runs.checkpoints import check_folder, checkpoint_step, hold_folder, resume_point
 from raccoon.runs.log import RunError, RunLog
 from raccoon.runs.profile import constant_share, profile_table
@@ -333,12 +324,15 @@ def open_servers(stack: ExitStack) -> Servers:
 
 
 def run_plan(processes: int, gpus: int) -> Plan | None:
-    """What the run takes on the GPUs of all its processes; None for an architecture that cannot be planned."""
+    """What the run takes on its GPUs, or in the machine's memory; None for an architecture that cannot be planned."""
     try:
         shape = model_shape(MODEL_PATH)
     except InputError:
         return None
-    machine = Machine(processes, find_machine(PLAN_GPUS).memory_gb) if gpus else Machine(0, 0.0)
+    if gpus:
+        machine = Machine(processes, find_machine(PLAN_GPUS).memory_gb)
+    else:
+        machine = Machine(0, machine_memory_gb() / processes)
     return plan(shape, setting(), machine)
 
 
