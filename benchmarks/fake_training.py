@@ -261,29 +261,39 @@ class Training:
     def dtype(self) -> torch.dtype:
         return torch.bfloat16 if self.setting.lora_rank and self.gpu else getattr(torch, self.setting.weights)
 
-    def prepare(self) -> None:
-        """A step that is not counted: it makes the moments, and fills torch's caches of shapes."""
-        self.step(nullcontext())
+    def prepare(self) -> int:
+        """A step of one pass that is not counted: it makes the moments, and fills torch's caches of shapes.
+
+        The floating-point operations of its pass, as torch counts them; attention as causal.
+        """
+        operations = operation_count()
+        with self.faking(), self.head():
+            with operations:
+                self.loss().backward()
+            self.update()
         for state in self.optimizer.state.values():
             for tensor in state.values():
                 if isinstance(tensor, torch.Tensor):
                     self.count.add(local(tensor), "optimizer")
+        return operations.get_total_flops()
 
-    def step(self, counting: Any = None) -> None:
-        """Micro-batches and an update."""
-        with self.faking(), counting or self.count, self.head():
+    def step(self) -> None:
+        """Micro-batches and an update, counted."""
+        with self.faking(), self.count, self.head():
             for _ in range(MICRO_BATCHES):
                 self.count.stage = "training"
                 self.loss().backward()
-                if counting is None:
-                    for weight in self.model.parameters():
-                        if weight.grad is not None:
-                            self.count.rename(local(weight.grad), "gradients")
+                for weight in self.model.parameters():
+                    if weight.grad is not None:
+                        self.count.rename(local(weight.grad), "gradients")
             self.count.stage = "updating"
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-            with self.compile:
-                self.optimizer.step()
-            self.optimizer.zero_grad()
+            self.update()
+
+    def update(self) -> None:
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        with self.compile:
+            self.optimizer.step()
+        self.optimizer.zero_grad()
 
     def head(self) -> Any:
         """TRL's head as the device has it."""
@@ -320,22 +330,19 @@ class Training:
                     del cache
         self.model.train()
 
-    def operations(self) -> int:
-        """Floating-point operations of a forward and a backward pass, as torch counts them; attention as causal."""
 
-        def forward_half(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
-            return sdpa_flop_count(query, key, value) // 2
+def operation_count() -> FlopCounterMode:
+    """torch's count of floating-point operations, which knows a GPU's attention and is told of the CPU's."""
 
-        def backward_half(gradient: Any, query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
-            return sdpa_backward_flop_count(gradient, query, key, value) // 2
+    def forward_half(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
+        return sdpa_flop_count(query, key, value) // 2
 
-        counter = FlopCounterMode(display=False, custom_mapping={
-            torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: forward_half,
-            torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: backward_half})
-        with self.faking(), counter, self.head():
-            self.loss().backward()
-        self.optimizer.zero_grad()
-        return counter.get_total_flops()
+    def backward_half(gradient: Any, query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
+        return sdpa_backward_flop_count(gradient, query, key, value) // 2
+
+    return FlopCounterMode(display=False, custom_mapping={
+        torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: forward_half,
+        torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: backward_half})
 
 
 def config(shape: Shape) -> Any:

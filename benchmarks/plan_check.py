@@ -77,7 +77,6 @@ def gpu_rows() -> list[Row]:
         Row("14B, OPTIMIZER adamw_torch_8bit", SHAPES[QWEN14], 2, replace(as_set, optimizer="adamw_torch_8bit")),
         Row("14B, colocated vLLM", SHAPES[QWEN14], 2, replace(as_set, vllm=True)),
         Row("14B, USE_LORA", SHAPES[QWEN14], 1, lora),
-        Row("14B, USE_LORA, BATCH_SIZE 1", SHAPES[QWEN14], 1, replace(lora, batch_size=1, gradient_accumulation=16)),
         *(Row("14B, as set", SHAPES[QWEN14], gpus) for gpus in (1, 4, 8)),
         Row("14B, REPLICAS 2", SHAPES[QWEN14], 4, replicas=2),
         Row("7B, as set", SHAPES["Qwen2.5-7B"]),
@@ -108,7 +107,7 @@ def check(row: Row) -> Result:
     found = plan(shape, setting, Machine(row.gpus, 0.0, row.replicas)).memory
     accelerator = fake_training.start_processes(row.gpus, row.replicas, gpu=row.gpus > 0)
     training = fake_training.Training(shape, setting, accelerator, gpu=row.gpus > 0)
-    training.prepare()
+    operations = training.prepare()
     training.step()
     peaks = training.count.peaks
     counted = {"training": max(peaks["training"].total, peaks["updating"].total) / GB + found.process}
@@ -124,7 +123,7 @@ def check(row: Row) -> Result:
         counted["generating"] = peaks["generating"].total / GB + found.process
     planned = {"training": found.training, "generating": found.generating}
     if row.gpus:
-        counted["operations"] = training.operations()
+        counted["operations"] = operations
         planned["operations"] = setting.batch_size * shape.training_operations(
             setting.prompt, setting.completion, setting.lora_rank)
     parts = {name: size / GB for name, size in peaks["training"].parts.items() if size}
@@ -223,10 +222,13 @@ def main() -> None:
         raise InputError(f"no row {unknown[0]!r}; choose from {', '.join(dict.fromkeys(names))}")
     os.environ.setdefault("OMP_NUM_THREADS", str(THREADS))
     rows, small = chosen(gpu_rows()), chosen(cpu_rows()) if CPU else []
-    results = [alone(check, row) for row in progress_bar(iterable=rows, desc="counting")]
-    measured = [replace(alone(check, row), measured=alone(measure, row))
-                for row in progress_bar(iterable=small, desc="measuring")]
-    Path(OUTPUT).write_text(json.dumps([asdict(one) for one in results + measured], indent=2) + "\n", encoding="utf-8")
+    results, measured = [], []
+    for row in progress_bar(iterable=rows + small, desc="rows"):
+        found = alone(check, row)
+        kept = results if row.gpus else measured
+        kept.append(found if row.gpus else replace(found, measured=alone(measure, row)))
+        whole = [asdict(one) for one in results + measured]  # after each row: a stopped check has what it did
+        Path(OUTPUT).write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
     if results:
         print(f"GB of 1e9 bytes a GPU; the differences are the plan's to the count\n\n{gpu_table(results)}\n\n"
               f"the training peak of {results[0].name!r}, by its parts\n\n{parts_table(results[0], rows[0])}\n\n"

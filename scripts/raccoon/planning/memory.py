@@ -143,6 +143,14 @@ class Plan:
         return self.step_seconds * self.setting.max_steps / 3600
 
     @property
+    def floors(self) -> dict[str, float]:
+        """The least seconds of a pass, and of a token of all sequences."""
+        setting = self.setting
+        return {"pass": training_seconds(self.shape, setting.batch_size, setting.prompt, setting.completion,
+                                         setting.lora_rank),
+                "token": decoding_seconds(self.shape, setting.sequences, setting.prompt + setting.completion / 2)}
+
+    @property
     def verdict(self) -> str:
         """fits, tight, does not fit; unknown where the GPUs' memory is."""
         if not self.machine.memory_gb:
