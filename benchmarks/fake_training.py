@@ -41,7 +41,6 @@ from raccoon.planning.memory import Setting
 from raccoon.planning.model_shape import Shape
 from raccoon.training import sharding
 
-MICRO_BATCHES = 2  # of a step: the second has the gradients of the first beside it
 # Where a tensor is made says what it is: the innermost of these files on the stack
 PLACES = {"chunked_logprob.py": "head", "_fsdp_collectives.py": "gathered", "_fsdp_param.py": "gathered",
           "_fsdp_param_group.py": "gathered"}
@@ -92,14 +91,6 @@ class StorageCount(TorchDispatchMode):
             key, size = id(storage), storage.nbytes()
             self.live[key] = [weakref.ref(storage, lambda _, key=key: self.remove(key)), size, part]
             self.change(size, part)
-
-    def rename(self, tensor: torch.Tensor, part: str) -> None:
-        """Says what a tensor is that is counted already."""
-        for storage in get_untyped_storages(tensor):
-            entry = self.live[id(storage)]
-            self.change(-entry[1], entry[2])
-            entry[2] = part
-            self.change(entry[1], part)
 
     def remove(self, key: int) -> None:
         _, size, part = self.live.pop(key)
@@ -262,15 +253,18 @@ class Training:
         return torch.bfloat16 if self.setting.lora_rank and self.gpu else getattr(torch, self.setting.weights)
 
     def prepare(self) -> int:
-        """A step of one pass that is not counted: it makes the moments, and fills torch's caches of shapes.
+        """A pass and an update that are not counted: they fill torch's caches of shapes; moments and gradients stay.
 
-        The floating-point operations of its pass, as torch counts them; attention as causal.
+        The floating-point operations of the pass, as torch counts them; attention as causal.
         """
         operations = operation_count()
         with self.faking(), self.head():
             with operations:
                 self.loss().backward()
             self.update()
+        for weight in self.model.parameters():
+            if weight.grad is not None:
+                self.count.add(local(weight.grad), "gradients")
         for state in self.optimizer.state.values():
             for tensor in state.values():
                 if isinstance(tensor, torch.Tensor):
@@ -278,22 +272,18 @@ class Training:
         return operations.get_total_flops()
 
     def step(self) -> None:
-        """Micro-batches and an update, counted."""
+        """A step's last pass, with the gradients of those before beside it, and the update; both counted."""
         with self.faking(), self.count, self.head():
-            for _ in range(MICRO_BATCHES):
-                self.count.stage = "training"
-                self.loss().backward()
-                for weight in self.model.parameters():
-                    if weight.grad is not None:
-                        self.count.rename(local(weight.grad), "gradients")
+            self.count.stage = "training"
+            self.loss().backward()
             self.count.stage = "updating"
             self.update()
+            self.optimizer.zero_grad()
 
     def update(self) -> None:
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         with self.compile:
             self.optimizer.step()
-        self.optimizer.zero_grad()
 
     def head(self) -> Any:
         """TRL's head as the device has it."""

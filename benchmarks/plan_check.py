@@ -156,9 +156,8 @@ def measure(row: Row) -> float:
 
 
 def alone(work: Any, row: Row) -> Any:
-    """Calls `work` in a new process, which a process group and a peak need."""
-    spawning = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=spawning) as pool:
+    """Calls `work` in a new process, which a process group and a peak need; the libraries are there already."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as pool:
         return pool.submit(work, row).result()
 
 
@@ -221,6 +220,8 @@ def main() -> None:
     if unknown:
         raise InputError(f"no row {unknown[0]!r}; choose from {', '.join(dict.fromkeys(names))}")
     os.environ.setdefault("OMP_NUM_THREADS", str(THREADS))
+    import fake_training  # noqa: F401, once for all rows
+
     rows, small = chosen(gpu_rows()), chosen(cpu_rows()) if CPU else []
     results, measured = [], []
     for row in progress_bar(iterable=rows + small, desc="rows"):

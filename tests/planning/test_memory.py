@@ -148,7 +148,7 @@ def test_gpus_that_cannot_be_meant_are_refused(text):
 
 def test_the_plans_own_constants_are_trainings():
     for name in ("BATCH_SIZE", "GRADIENT_ACCUMULATION", "MAX_PROMPT_LENGTH", "MAX_COMPLETION_LENGTH", "MAX_STEPS",
-                 "SAVE_STEPS", "SAVE_TOTAL_LIMIT", "LORA_RANK"):
+                 "SAVE_STEPS", "SAVE_TOTAL_LIMIT", "LORA_RANK", "REPLICAS"):
         assert getattr(plan_memory, name) == getattr(train_rl_poc, name), name
     assert planned_setting(constants(vars(train_rl_poc))) == Setting()
 

@@ -15,7 +15,7 @@ import torch
 
 from raccoon.runs.log import RunError
 from raccoon.training.library_internals import metrics_left_alone
-from raccoon.training.trainer import Watch, peak_memory_gb
+from raccoon.training.trainer import Watch, own_randomness, peak_memory_gb
 
 CPU_TOKENS = 16  # that a dry run generates without a GPU, which may take a second for each
 
@@ -96,7 +96,7 @@ class MemoryProbe(Watch):
         if not trainer.use_vllm:
             trainer.generation_config = type(kept)(**{**kept.to_diff_dict(), **limits})
         try:
-            with torch.random.fork_rng(), trainer.gathered():
+            with own_randomness(), trainer.gathered():
                 return self.timed(lambda: trainer.complete(prompts, None, {}, 1)) / tokens
         finally:
             trainer.generation_config = kept
