@@ -118,7 +118,7 @@ def test_two_positional_arguments_for_one_constant_are_refused(script, capsys):
 def test_saved_constants_are_present_values_without_keys(script):
     override_constants(script, ["--batch-size", "8"])
     script["API_KEY"] = "s3cret"
-    assert constants(script) == {
+    assert vars(constants(script)) == {
         "MODEL": "tiny", "DATA_DIR": "", "BATCH_SIZE": 8, "LEARNING_RATE": 1e-3, "USE_LORA": False,
         "MODELS": ["a"], "LAYERS": (1, 2), "MAX_STEPS": None, "RUN_DIR": "", "MAX_TOKENS": 10}
 
