@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from raccoon.constants import InputError
+from raccoon.evaluation.calibration import counted
 from raccoon.evaluation.generation import (
     Completion,
     Decoding,
@@ -334,6 +335,8 @@ def describe_samples(samples: SampleFile, tasks: Sequence[Task]) -> str:
     counts = [len(samples.rows[task.task_id]) for task in tasks if task.task_id in samples.rows]
     missing = [task.task_id for task in tasks if task.task_id not in samples.rows]
     each = f"{min(counts)} to {max(counts)}" if min(counts) < max(counts) else str(counts[0])
-    line = f"{samples.path}: {sum(counts)} samples, {each} for each of {len(counts)} of {len(tasks)} tasks"
+    line = (f"{samples.path}: {counted(sum(counts), 'sample')}, {each} for each of {len(counts)} of "
+            f"{counted(len(tasks), 'task')}")
     shown = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
-    return line + (f"; {len(missing)} tasks without one are not scored: {shown}" if missing else "")
+    are = "is" if len(missing) == 1 else "are"
+    return line + (f"; {counted(len(missing), 'task')} without one {are} not scored: {shown}" if missing else "")
