@@ -175,6 +175,17 @@ def test_hub_rows_of_evalplus_carry_a_finished_test(monkeypatch):
     assert load_benchmark("mbppplus")[0].test == row["test"]
 
 
+@pytest.mark.parametrize("name", ["bigcodebench_hard", "bigcodebench_hard_instruct"])
+def test_the_hard_subset_is_a_data_set_of_its_own(tmp_path, monkeypatch, name):
+    datasets, asked = pytest.importorskip("datasets"), []
+    row = {**ROWS["bigcodebench"], "task_id": "BigCodeBench/13"}
+    monkeypatch.setattr(datasets, "load_dataset", lambda *words, split: asked.append((*words, split)) or [row])
+    from_hub = load_benchmark(name)
+    assert asked == [("bigcode/bigcodebench-hard", None, "v0.1.4")]
+    write_rows(tmp_path, name, [row])
+    assert load_benchmark(name, tmp_path) == from_hub and [task.task_id for task in from_hub] == ["BigCodeBench/13"]
+
+
 def test_hub_splits_are_joined_in_order(monkeypatch):
     datasets = pytest.importorskip("datasets")
     splits = {"train": [{**ROWS["mbpp"], "task_id": 700}], "prompt": [ROWS["mbpp"]]}
