@@ -52,6 +52,7 @@ from raccoon.tasks.benchmarks import BENCHMARKS as PUBLISHED
 from raccoon.tasks.benchmarks import load_benchmark
 from raccoon.tasks.contamination import find_badge
 from raccoon.tasks.task import Task, read_task_file
+from raccoon.vllm_engine import check_vllm
 from raccoon.whole_files import write_text
 
 # What is evaluated.
@@ -172,6 +173,8 @@ def check_constants() -> None:
             raise InputError(f"benchmark {path_stem(name)!r} is named twice: leave one out, or rename its file")
     if ENGINE not in ENGINES:
         raise InputError(f"no engine {ENGINE!r}; choose from {', '.join(ENGINES)}")
+    if ENGINE == "vllm":
+        check_vllm(visible_gpus())
     if CODE_EXTRACTION_METHOD not in METHODS:
         raise InputError(f"no CODE_EXTRACTION_METHOD {CODE_EXTRACTION_METHOD!r}; choose from {', '.join(METHODS)}")
     if CODE_EXTRACTION_METHOD == "llm" and not EXTRACTION_MODEL:

@@ -57,7 +57,8 @@ from raccoon.tasks.benchmarks import BENCHMARKS, load_benchmark, load_training_t
 from raccoon.tasks.task import Task, read_task_file, write_task_file
 from raccoon.training.rewards import PARTIAL_CREDITS, ExecutionReward, RewardTable
 from raccoon.training.task_selection import failing_tasks, passing_tasks, schedule, short_enough, unseen_tasks
-from raccoon.training.vllm_rollouts import check_vllm, vllm_options
+from raccoon.training.vllm_rollouts import VLLM_MODES, check_engine, vllm_options
+from raccoon.vllm_engine import prepare_vllm
 
 # The model and the run
 MODEL_PATH = "billxbf/Nano-Raccoon-Preview-1104"  # the SFT model to improve: a folder or a hub id
@@ -85,7 +86,9 @@ MAX_STEPS = 500  # optimizer steps
 TEMPERATURE = 0.8  # of the softmax; higher explores more
 TOP_P = 1.0  # share of the probability mass sampled from; less than all biases the importance ratios
 TOP_K = 0  # tokens sampled from; 0 is all, for the same reason
-GENERATION = "transformers"  # the engine of rollouts, or "vllm" (requirements-vllm.txt): faster, resumes inexactly
+GENERATION = "transformers"  # the engine of rollouts, or "vllm" (requirements-vllm.txt): faster, on GPUs above all
+VLLM_MODE = "colocate"  # in this process, or on a "server" that leaves this GPU's memory to training
+VLLM_SERVER_URL = "http://127.0.0.1:8000"  # of that server; SETUP_GUIDE.md says how it is started
 VLLM_MEMORY_SHARE = 0.27  # of each GPU, while vLLM is awake; a 14B model needs 29.5 GB for its weights alone
 VLLM_RATIO_CAP = 2.0  # a token weighs at most this, where the policy finds it likelier than vLLM did
 MAX_COMPLETION_LENGTH = 1024  # tokens; a completion cut at this length never counts as a PASS
@@ -196,6 +199,7 @@ DEMO = {
 
 CHOICES = {
     "GENERATION": ("transformers", "vllm"),
+    "VLLM_MODE": VLLM_MODES,
     "MASTER_WEIGHTS": tuple(WEIGHT_BYTES),
     "OPTIMIZER": tuple(MOMENT_BYTES),
     "LOSS_TYPE": ("grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo"),
@@ -216,7 +220,7 @@ FREE_TO_CHANGE = frozenset({
     "OUTPUT_DIR", "MAX_STEPS", "DATA_DIR", "SAVE_STEPS", "SAVE_TOTAL_LIMIT", "REPORT_TO", "RESUME",
     "CPU_THREADS", "SANDBOX_WORKERS", "HELDOUT_PATIENCE", "JUDGE_BASE_URL", "JUDGE_KEY_ENV", "JUDGE_TIMEOUT",
     "JUDGE_BATCH_TIMEOUT", "JUDGE_CONCURRENCY", "EXTRACTION_BASE_URL", "EXTRACTION_KEY_ENV",
-    "PLAN", "PLAN_GPUS", "DRY_RUN", "PROBE_LONGEST", "ALLOW_UNFIT", "PROCESSES",
+    "VLLM_SERVER_URL", "PLAN", "PLAN_GPUS", "DRY_RUN", "PROBE_LONGEST", "ALLOW_UNFIT", "PROCESSES",
 })
 
 
@@ -298,7 +302,8 @@ def prepare(processes: int, gpus: int, values: dict[str, Any]) -> Machines:
     check_model(MODEL_PATH, gpus)
     check_gpus(gpus)
     if GENERATION == "vllm":
-        check_vllm(gpus, USE_LORA)
+        check_engine(gpus, USE_LORA, VLLM_MODE, VLLM_SERVER_URL)
+        prepare_vllm()
     planned = run_plan(processes, gpus)
     if planned and not ALLOW_UNFIT:
         check_memory(planned, LORA_RANK)
@@ -416,8 +421,10 @@ def grpo_config(gpus: int) -> Any:
     """The constants in TRL's words."""
     from trl import GRPOConfig
 
+    from raccoon.training.policy import recomputation
+
     longest = MAX_PROMPT_LENGTH + MAX_COMPLETION_LENGTH
-    engine = vllm_options(VLLM_MEMORY_SHARE, longest, VLLM_RATIO_CAP) if GENERATION == "vllm" else {}
+    vllm = vllm_options(gpus, VLLM_MODE, VLLM_SERVER_URL, VLLM_MEMORY_SHARE, longest, VLLM_RATIO_CAP)
     return GRPOConfig(
         output_dir=OUTPUT_DIR,
         seed=SEED,
@@ -447,7 +454,7 @@ def grpo_config(gpus: int) -> Any:
         shuffle_dataset=False,  # schedule() has shuffled; after a resume TRL's sampler repeats its first pass
         use_cpu=not gpus,
         bf16=mixed_precision(gpus) == "bf16",
-        activation_checkpointing=bool(gpus),
+        **recomputation(GRPOConfig, bool(gpus)),
         ddp_find_unused_parameters=False,  # every weight takes part in every pass
         save_steps=SAVE_STEPS,
         save_total_limit=SAVE_TOTAL_LIMIT,
@@ -455,7 +462,7 @@ def grpo_config(gpus: int) -> Any:
         logging_nan_inf_filter=False,  # a loss that is not finite is shown, not averaged away
         disable_tqdm=True,  # a line a step reads better in a container's log
         report_to=REPORT_TO,
-        **engine,
+        **(vllm if GENERATION == "vllm" else {}),
         reward_weights=REWARD_WEIGHTS if REWARD == "both" else None,
     )
 

@@ -158,13 +158,8 @@ class Model(Subject):
 
     def release(self) -> None:
         if self.engine is not None:
-            import gc
-
-            import torch
-
+            self.engine.close()
             self.engine = None
-            gc.collect()
-            torch.cuda.empty_cache()
 
 
 def find_subjects(models: Sequence[str], repeat: int, decodings: dict[str, Decoding],
