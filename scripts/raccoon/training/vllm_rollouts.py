@@ -3,18 +3,13 @@
 TRL runs the engine in the training process (VLLM_MODE "colocate"), where on a GPU it sleeps during the update, or
 asks a server for completions ("server"). Either way it pushes the weights before the first generation after an
 update. vLLM is no part of requirements.txt, because it wants an older transformers: requirements-vllm.txt has both.
-
-What TRL and vLLM do not offer by a public door is here, and nowhere else: the names of VLLMGeneration's parts in
-push_weights and engine_of, LLM in trl.generation.vllm_generation, dispatch_cpu_unquantized_gemm in vLLM.
 """
 
 import json
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Sequence
 from typing import Any
 
 from raccoon.constants import InputError
@@ -76,55 +71,18 @@ def vllm_options(gpus: int, mode: str, url: str, memory_share: float, max_length
             "vllm_importance_sampling_mode": "token_truncate", "vllm_importance_sampling_clip_max": ratio_cap}
 
 
-@contextmanager
-def engine_settings(model: Any, args: Any) -> Iterator[None]:
-    """What TRL does not tell the engine that it makes within this block; `args` is its GRPOConfig.
-
-    On a CPU: the policy's own type of number, where vLLM would take bfloat16; no compilation, which takes longer than
-    a small model's run; and weights in the layout that they are pushed in.
-    """
-    if not args.use_vllm or args.vllm_mode != "colocate":
-        yield
-        return
-    from trl.generation import vllm_generation
-
-    made, settings = vllm_generation.LLM, {"use_tqdm_on_load": False}
-    if args.use_cpu:
-        keep_weights_unpacked()
-        settings |= {"dtype": str(model.dtype).removeprefix("torch."), "enforce_eager": True}
-    vllm_generation.LLM = partial(made, **settings)
-    try:
-        yield
-    finally:
-        vllm_generation.LLM = made
-
-
-def keep_weights_unpacked() -> None:
-    """Keeps vLLM's CPU backend from repacking linear weights after it has loaded them.
-
-    It deletes the original, and the next load_weights fails with "'Parameter' object has no attribute
-    'weight_loader'". vLLM's own reload_weights packs them anew, but not an output head that is tied to the
-    embedding (0.31.0): that one kept its old values. Unpacked, the demo's model decodes as fast.
-    """
-    import torch
-    import vllm.model_executor.layers.utils as layers
-
-    def plain(layer: Any, remove_weight: bool) -> None:
-        layer.cpu_linear = torch.nn.functional.linear
-
-    layers.dispatch_cpu_unquantized_gemm = plain
-
-
 def push_weights(trainer: Any, token_ids: list[int]) -> None:
     """Gives vLLM the policy's weights where it lacks them, and proves on a fixed text that they arrived.
 
     It lacks them after an update and after each generation, when it slept. Called by all processes together.
     """
-    generation, step = trainer.vllm_generation, trainer.state.global_step
-    if trainer._last_loaded_step == step and not getattr(generation, "_llm_weights_sleeping", False):
+    from raccoon.training.library_internals import engine_lacks_weights, note_engine_weights
+
+    if not engine_lacks_weights(trainer):
         return
+    generation = trainer.vllm_generation
     generation.sync_weights()
-    trainer._last_loaded_step = step
+    note_engine_weights(trainer)
     if generation.mode == "colocate" and generation.enable_sleep_mode:
         generation.llm.wake_up(tags=["kv_cache"])
     policy = policy_log_probabilities(trainer.model, token_ids, trainer.accelerator.device)

@@ -10,11 +10,11 @@ import pytest
 from helpers.processes import left_of_session, start, until
 from helpers.reward_doubles import TABLE
 from helpers.training_runs import SCRIPT, environment, lines, outcome
+from raccoon.rewards.execution import ExecutionReward, RewardTable
 from raccoon.runs.log import RunError, RunLog
 from raccoon.sandbox.pool import Sandbox
 from raccoon.tasks.task import read_task_file
 from raccoon.training import vllm_rollouts
-from raccoon.training.rewards import ExecutionReward, RewardTable
 
 STEPS, STOP = 10, 4
 UPDATE = 2e-4  # what one step moves a weight by: the demo's learning rate
@@ -118,7 +118,7 @@ def push(trainer, wanted=lambda name: True):
     everything = type(generation)._iter_named_params
     generation._iter_named_params = lambda: (pair for pair in everything(generation) if wanted(pair[0]))
     try:
-        vllm_rollouts.push_weights(trainer, trainer._tokenize_prompts([[{"role": "user", "content": PROMPT}]])[0][0])
+        vllm_rollouts.push_weights(trainer, trainer.prompt_token_ids([[{"role": "user", "content": PROMPT}]])[0])
     finally:
         del generation._iter_named_params
 
@@ -167,7 +167,7 @@ def test_one_tensor_that_was_left_out_is_noticed(updated, missing):
 
 
 def test_a_checked_push_leaves_a_distance_of_rounding_alone(updated):
-    ids = updated._tokenize_prompts([[{"role": "user", "content": PROMPT}]])[0][0]
+    ids = updated.prompt_token_ids([[{"role": "user", "content": PROMPT}]])[0]
     push(updated)
     engine = vllm_rollouts.engine_log_probabilities(updated.vllm_generation.llm, ids)
     policy = vllm_rollouts.policy_log_probabilities(updated.model, ids, "cpu")
