@@ -49,7 +49,8 @@ def test_it_is_asked_at_once_and_graded_like_any_model(place):
         evaluate(place, "--base-url", server.url, "--concurrency", "7", "--key-env", "SOME_KEY", SOME_KEY="secret-1")
         assert len(asked(server)) == TASKS and 1 < server.most <= 7
         assert server.headers["authorization"] == "Bearer secret-1"
-        assert all((body["temperature"], body["max_tokens"]) == (0, 50) and "seed" not in body for body in asked(server))
+        for body in asked(server):
+            assert (body["temperature"], body["max_tokens"]) == (0, 50) and "seed" not in body
     for record in records(place):
         assert record["outcome"] == ("pass" if "two" in record["prompt"] else "wrong")
     result, = json.loads((place / "out" / "results.json").read_text())["results"]

@@ -79,6 +79,24 @@ def test_imports_follow_the_arrows(name):
     assert targets <= allowed
 
 
+def drawn() -> tuple[set[str], set[str]]:
+    """The entries of scripts/ and of scripts/raccoon/ in README's drawing."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    block = re.search(r"^```\nscripts/\n(.*?)^```", text, re.M | re.S)[1]
+    entries: dict[int, set[str]] = {4: set(), 8: set()}
+    for line in block.split("tests/")[0].splitlines():
+        depth = len(line) - len(line.lstrip())
+        names = line.split() if re.search(r"\.\w+  \w+\.", line) else line.split()[:1]
+        entries[depth] |= {name.rstrip("/") for name in names if name.endswith("/") or "." in name}
+    return entries[4], entries[8]
+
+
+def test_readme_draws_the_house():
+    commands, rooms = drawn()
+    assert commands == {path.name for path in SCRIPTS.iterdir() if path.name != "__pycache__"}
+    assert rooms == {path.name for path in (SCRIPTS / "raccoon").iterdir() if path.name != "__pycache__"}
+
+
 def test_there_is_no_circle():
     graphlib.TopologicalSorter({name: own_files(imports(name)) - {name} for name in FILES}).prepare()
     graphlib.TopologicalSorter(ARROWS).prepare()

@@ -83,13 +83,13 @@ def trainer(demo, tmp_path_factory):
     """A trainer with a real engine in this process."""
     from trl import GRPOConfig
 
-    from raccoon.training.policy import load_policy, load_tokenizer
+    from raccoon.training.policy import load_chat_tokenizer, load_policy
     from raccoon.training.trainer import CodeTrainer
     from raccoon.vllm_engine import prepare_vllm
 
     prepare_vllm()
     output, path = tmp_path_factory.mktemp("pushes"), str(demo / "sft_model")
-    tokenizer = load_tokenizer(path)
+    tokenizer = load_chat_tokenizer(path)
     model = load_policy(path, tokenizer, "float32")
     args = GRPOConfig(output_dir=str(output), use_cpu=True, bf16=False, num_generations=2, max_completion_length=8,
                       per_device_train_batch_size=2, generation_kwargs={"stop_token_ids": [0]},

@@ -10,7 +10,6 @@ taken as it is).
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -31,6 +30,7 @@ from raccoon.evaluation.generation import (
     row_seed,
 )
 from raccoon.evaluation.records import digest
+from raccoon.gpus import device_files
 from raccoon.judging import client
 from raccoon.judging.client import Answer, Endpoint, LlmClient, ServerLost
 from raccoon.tasks.prompts import messages
@@ -318,8 +318,7 @@ def cached_model(name: str, missing: str) -> Path:
 
 def check_memory(name: str, size: int) -> None:
     """Raises InputError for weights of `size` bytes that this machine has no GPU for."""
-    gpu = os.path.exists("/dev/nvidiactl") or os.path.exists("/dev/kfd") or os.path.exists("/dev/dxg")
-    if size > MAX_CPU_GB * 1e9 and not gpu:
+    if size > MAX_CPU_GB * 1e9 and not device_files():
         raise InputError(f"{name} has {size / 1e9:.1f} GB of weights and this machine has no GPU: evaluate it on "
                          "a machine with one, or grade its saved samples with --samples FILE")
 

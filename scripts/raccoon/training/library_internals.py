@@ -22,7 +22,7 @@ PRIVATE_NAMES = (
     ("trl.trainer.grpo_trainer", "GRPOTrainer", "_tokenizer", "the padding of batches that are put together"),
     ("trl.trainer.grpo_trainer", "GRPOTrainer", "_metrics", "a memory probe that leaves no trace"),
     ("trl.trainer.grpo_trainer", "GRPOTrainer", "_last_loaded_step", "which weights vLLM has"),
-    ("trl.generation.vllm_generation", "VLLMGeneration", "_llm_weights_sleeping", "whether vLLM lost weights asleep"),
+    ("trl.generation.vllm_generation", "VLLMGeneration", "_llm_weights_sleeping", "whether vLLM has no weights"),
     ("transformers", "Trainer", "_clip_grad_norm", "skipping an update whose gradient is not finite"),
     ("transformers", "Trainer", "_save_checkpoint", "checkpoints that count only once they are whole"),
     ("torch.distributed.fsdp", "FSDPModule", "_get_fsdp_state", "whole weights for as long as a batch is generated"),
