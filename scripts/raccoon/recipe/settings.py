@@ -102,7 +102,8 @@ def planned_setting(settings: Settings) -> Setting:
         batch_size=settings.BATCH_SIZE, gradient_accumulation=settings.GRADIENT_ACCUMULATION,
         prompt=settings.MAX_PROMPT_LENGTH, completion=settings.MAX_COMPLETION_LENGTH,
         weights="float32" if settings.USE_LORA else settings.MASTER_WEIGHTS, optimizer=settings.OPTIMIZER,
-        lora_rank=settings.LORA_RANK if settings.USE_LORA else 0, vllm=settings.GENERATION == "vllm",
+        lora_rank=settings.LORA_RANK if settings.USE_LORA else 0,
+        vllm=settings.VLLM_MODE if settings.GENERATION == "vllm" else "",
         reference=settings.BETA > 0 and not settings.USE_LORA,
         max_steps=settings.MAX_STEPS, save_steps=settings.SAVE_STEPS, save_total_limit=settings.SAVE_TOTAL_LIMIT)
 
