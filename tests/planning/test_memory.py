@@ -58,7 +58,8 @@ def test_full_training_of_14b_on_two_h200s_by_hand():
     ({"optimizer": "adamw_torch_8bit"}, "2x141", 74.1 + 14.9, 44.5 + 35.4, "fits"),
     ({"weights": "bfloat16"}, "2x141", 59.1 + 14.9, 44.3 + 35.4, "fits"),
     ({"gradient_accumulation": 16}, "2x141", 118.2 + 14.9, 88.6 + 29.5 + 19.3 + 4.1, "does not fit"),
-    ({"vllm": True}, "2x141", 118.2 + 14.9 + 2, 88.6 + 29.5 + 4.8 + 3 + 4.7, "tight"),
+    ({"vllm": "colocate"}, "2x141", 118.2 + 14.9 + 2, 88.6 + 29.5 + 4.8 + 3 + 4.7, "tight"),
+    ({"vllm": "server"}, "2x141", 118.2 + 14.9, 88.6 + 4.7, "fits"),
     ({"reference": True}, "2x141", 118.2 + 29.5 + 14.9, 118.2 + 35.4, "does not fit"),
     ({"lora_rank": 32}, "1x80", 29.5 + 2.2 + 6.0, 29.5 + 1.7 + 5.8, "fits"),
     ({}, "1x141", 236.3 + 29.5 + 10.6, 177.2 + 29.5 + 5.8, "does not fit"),
@@ -80,6 +81,9 @@ def test_floors_by_hand():
     found = plan(SHAPE, Setting(), H200S)
     assert found.step_seconds == close(11.2)
     assert found.hours == close(500 * 11.2 / 3600)
+    server = plan(SHAPE, Setting(vllm="server"), H200S)  # one card reads the weights once for twice the sequences
+    more = 16 * 1024 * 1024 * 196_608 / 4.3e12 + 16 * SHAPE.pass_operations(512, 0)[0] / 7.9e14
+    assert server.step_seconds - found.step_seconds == close(more)
 
 
 def test_disk_counts_the_checkpoints_that_lie_there_at_once():

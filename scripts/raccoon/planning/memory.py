@@ -44,7 +44,7 @@ class Setting:
     weights: str = "float32"
     optimizer: str = "adamw_torch_fused"
     lora_rank: int = 0
-    vllm: bool = False  # colocated, asleep while the weights are updated
+    vllm: str = ""  # "colocate": asleep while the weights are updated; "server": on cards beside these
     reference: bool = False  # a second, frozen model for the KL term
     max_steps: int = 500
     save_steps: int = 50
@@ -144,9 +144,10 @@ def find_machine(named: str = "") -> Machine:
 def plan(shape: Shape, setting: Setting, machine: Machine) -> Plan:
     """Works a setting out. Full fine-tuning is sharded over the GPUs (FSDP2); LoRA has the model on each."""
     memory = lora_memory(shape, setting) if setting.lora_rank else full_memory(shape, setting, max(machine.gpus, 1))
-    if setting.vllm:
-        engine = shape.parameters * BF16 / GB + VLLM_WORKSPACE_GB + largest_tensor_gb(shape)
-        memory = replace(memory, engine=engine, asleep=VLLM_ASLEEP_GB)
+    if setting.vllm == "colocate":
+        memory = replace(memory, engine=server_gb(shape) + largest_tensor_gb(shape), asleep=VLLM_ASLEEP_GB)
+    elif setting.vllm:
+        memory = replace(memory, engine=largest_tensor_gb(shape), cache=0.0)
     trained, weight_bytes = trained_weights(shape, setting)
     checkpoint = trained * (weight_bytes + MOMENT_BYTES[setting.optimizer](weight_bytes)) / GB
     saved = min(setting.save_total_limit + 1, -(-setting.max_steps // setting.save_steps))  # the oldest goes last
@@ -212,6 +213,11 @@ def cache_gb(shape: Shape, setting: Setting) -> float:
     return setting.sequences * (setting.prompt + setting.completion) * shape.cache_bytes / GB
 
 
+def server_gb(shape: Shape) -> float:
+    """What vLLM holds on its card beside the cache: all weights in bfloat16, and its workspace."""
+    return shape.parameters * BF16 / GB + VLLM_WORKSPACE_GB
+
+
 def largest_tensor_gb(shape: Shape) -> float:
     """The largest tensor, whole in float32 and cast, on its way to vLLM."""
     return (FP32 + BF16) * shape.table / GB
@@ -235,8 +241,9 @@ def training_seconds(shape: Shape, sequences: int, prompt: int, completion: int,
 def step_seconds(shape: Shape, setting: Setting, machine: Machine) -> float:
     """The least a step can take: decoding with half the completion cached on average, prefill, passes, update."""
     prompt, completion, frozen = setting.prompt, setting.completion, setting.lora_rank > 0
-    decoding = completion * decoding_seconds(shape, setting.sequences, prompt + completion / 2)
-    prefill = setting.sequences * shape.pass_operations(prompt, 0)[0] / OPERATIONS
+    sampled = setting.sequences * (max(machine.gpus, 1) if setting.vllm == "server" else 1)  # one card for all
+    decoding = completion * decoding_seconds(shape, sampled, prompt + completion / 2)
+    prefill = sampled * shape.pass_operations(prompt, 0)[0] / OPERATIONS
     training = training_seconds(shape, setting.sequences, prompt, completion, frozen)
     trained, weight_bytes = trained_weights(shape, setting)
     shards = 1 if frozen else max(machine.gpus, 1)
@@ -254,8 +261,9 @@ def settings(setting: Setting, rank: int) -> dict[str, Setting]:
         "as set": setting,
         f"BATCH_SIZE {half.batch_size}, GRADIENT_ACCUMULATION {half.gradient_accumulation}": half,
         "OPTIMIZER adamw_torch_8bit": eight,
-        "colocated vLLM, asleep while training": replace(setting, vllm=True),
-        "colocated vLLM, OPTIMIZER adamw_torch_8bit": replace(eight, vllm=True),
+        "colocated vLLM, asleep while training": replace(setting, vllm="colocate"),
+        "colocated vLLM, OPTIMIZER adamw_torch_8bit": replace(eight, vllm="colocate"),
+        "vLLM on a card beside these": replace(setting, vllm="server"),
         f"USE_LORA, LORA_RANK {lora.lora_rank}": lora,
         f"USE_LORA, LORA_RANK {lora.lora_rank}, BATCH_SIZE 1": replace(
             lora, batch_size=1, gradient_accumulation=setting.sequences),
