@@ -75,7 +75,7 @@ def gpu_rows() -> list[Row]:
         Row("14B, as set", SHAPES[QWEN14]),
         *(Row(name, SHAPES[QWEN14], 2, setting) for name, setting in batches),
         Row("14B, OPTIMIZER adamw_torch_8bit", SHAPES[QWEN14], 2, replace(as_set, optimizer="adamw_torch_8bit")),
-        Row("14B, colocated vLLM", SHAPES[QWEN14], 2, replace(as_set, vllm=True)),
+        Row("14B, colocated vLLM", SHAPES[QWEN14], 2, replace(as_set, vllm="colocate")),
         Row("14B, USE_LORA", SHAPES[QWEN14], 1, lora),
         *(Row("14B, as set", SHAPES[QWEN14], gpus) for gpus in (1, 4, 8)),
         Row("14B, REPLICAS 2", SHAPES[QWEN14], 4, replicas=2),

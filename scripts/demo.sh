@@ -4,6 +4,7 @@
 #
 #   bash scripts/demo.sh                                  # everything lands in ./demo
 #   bash scripts/demo.sh --seed 1 --output-dir /tmp/demo1
+#   bash scripts/demo.sh --generation vllm                # vLLM generates, in an environment of its own (2 GB)
 #   DEMO_PYTHON=python bash scripts/demo.sh               # with an interpreter that has the libraries
 #
 # Outputs: D/sft_model, D/rl_model, D/eval_results/comparison.md, D/rl_model/report.html. The same command goes on where
@@ -16,6 +17,7 @@ root=$(dirname "$scripts")
 venv=$root/.venv-demo
 seed=0
 output_dir=./demo
+generation=transformers
 terminated=0    # or the exit code of a SIGTERM
 export OMP_NUM_THREADS=1    # two spinning threads take longer than one where the machine is busy
 export TIMEFORMAT='%R %U %S'
@@ -28,13 +30,18 @@ refuse() {
 read_arguments() {
     while (($#)); do
         case $1 in
-            -h | --help) sed -n '2,11s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
-            --seed | --output-dir) (($# > 1)) || refuse "$1 needs a value" ;;
-            *) refuse "no flag $1; choose from --seed N, --output-dir D" ;;
+            -h | --help) sed -n '2,12s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
+            --seed | --output-dir | --generation) (($# > 1)) || refuse "$1 needs a value" ;;
+            *) refuse "no flag $1; choose from --seed N, --output-dir D, --generation vllm" ;;
         esac
-        if [[ $1 == --seed ]]; then seed=$2; else output_dir=$2; fi
+        case $1 in
+            --seed) seed=$2 ;;
+            --output-dir) output_dir=$2 ;;
+            --generation) generation=$2 ;;
+        esac
         shift 2
     done
+    [[ $generation =~ ^(transformers|vllm)$ ]] || refuse "no generation '$generation'; choose from transformers, vllm"
     [[ $seed =~ ^[0-9]+$ ]] || refuse "--seed is '$seed': give a whole number"
     mkdir -p "$output_dir" 2>/dev/null || refuse "cannot make the folder $output_dir: give another --output-dir"
     output_dir=$(cd "$output_dir" && pwd)
@@ -97,8 +104,11 @@ main() {
     trap : INT    # a stage ends itself; run_stage then sees why
     trap 'terminated=143' TERM    # and no other begins, also where the stage itself got no signal
 
+    if [[ $generation == vllm ]]; then venv=$root/.venv-vllm; fi
     local python=${DEMO_PYTHON:-$venv/bin/python} tasks=$output_dir/heldout_tasks.jsonl base_python
-    if [[ ! ${DEMO_PYTHON:-} ]] && ! cmp -s "$root/requirements.txt" "$venv/requirements.txt"; then
+    if [[ ! ${DEMO_PYTHON:-} && $generation == vllm ]]; then
+        run_stage environment bash "$scripts/vllm_environment.sh"
+    elif [[ ! ${DEMO_PYTHON:-} ]] && ! cmp -s "$root/requirements.txt" "$venv/requirements.txt"; then
         base_python=$(find_python)
         run_stage environment make_environment "$base_python"
     fi
@@ -108,10 +118,10 @@ main() {
     run_stage SFT "$python" "$scripts/demo_model.py" --seed "$seed" --output-dir "$output_dir"
     run_stage GRPO "$python" "$scripts/train_rl_poc.py" --demo --seed "$seed" \
         --model-path "$output_dir/sft_model" --output-dir "$output_dir/rl_model" \
-        --train-files "$output_dir/train_tasks.jsonl" --heldout "$tasks"
+        --train-files "$output_dir/train_tasks.jsonl" --heldout "$tasks" --generation "$generation"
     run_stage evaluation "$python" "$scripts/evaluate_models.py" --demo \
         --models "$output_dir/sft_model" "$output_dir/rl_model" --benchmarks "$tasks" \
-        --output-dir "$output_dir/eval_results"
+        --output-dir "$output_dir/eval_results" --engine "$generation"
     run_stage report "$python" "$scripts/make_report.py" "$output_dir/rl_model"    # now with the comparison
     print_summary
 }

@@ -58,7 +58,8 @@ def test_full_training_of_14b_on_two_h200s_by_hand():
     ({"weights": "bfloat16"}, "2x141", 59.1 + 10.3, 44.3 + 34.5, "fits"),
     ({"batch_size": 8}, "2x141", 118.2 + 1.1 + 3.1 + 10.0, 88.6 + 29.5 + 9.8, "fits"),  # the last layer's peak
     ({"gradient_accumulation": 16}, "2x141", 118.2 + 10.3, 88.6 + 29.5 + 19.7, "tight"),
-    ({"vllm": True}, "2x141", 118.2 + 10.3 + 2, 88.6 + 29.5 + 4.8 + 3, "fits"),
+    ({"vllm": "colocate"}, "2x141", 118.2 + 10.3 + 2, 88.6 + 29.5 + 4.8 + 3, "fits"),
+    ({"vllm": "server"}, "2x141", 118.2 + 10.3, 88.6 + 4.7, "fits"),
     ({"reference": True}, "2x141", 118.2 + 29.5 + 10.3, 118.2 + 34.5, "does not fit"),
     ({"lora_rank": 32}, "1x80", 29.5 + 2.2 + 5.6, 29.5 + 1.7 + 5.2, "fits"),
     # Copies of the layers in bfloat16, float32 layer inputs, a tile and words of the head; float32 keys in the cache
@@ -105,6 +106,9 @@ def test_floors_by_hand():
     found = plan(SHAPE, Setting(), H200S)
     assert found.step_seconds == close(11.06)
     assert found.hours == close(500 * 11.06 / 3600)
+    server = plan(SHAPE, Setting(vllm="server"), H200S)  # one card reads the weights once for twice the sequences
+    more = 16 * 1024 * 1024 * 196_608 / 4.3e12 + 16 * SHAPE.pass_operations(512, 0)[0] / 7.9e14
+    assert server.step_seconds - found.step_seconds == close(more)
 
 
 def test_disk_counts_the_checkpoints_that_lie_there_at_once():

@@ -46,7 +46,7 @@ class Setting:
     weights: str = "float32"
     optimizer: str = "adamw_torch_fused"
     lora_rank: int = 0
-    vllm: bool = False  # colocated, asleep while the weights are updated
+    vllm: str = ""  # "colocate": asleep while the weights are updated; "server": on cards beside these
     reference: bool = False  # a second, frozen model for the KL term
     max_steps: int = 500
     save_steps: int = 50
@@ -182,10 +182,11 @@ def plan(shape: Shape, setting: Setting, machine: Machine) -> Plan:
         memory = lora_memory(shape, setting) if setting.lora_rank else full_memory(shape, setting, machine)
     else:
         memory = cpu_memory(shape, setting)
-    if setting.vllm:
+    if setting.vllm == "colocate":
         pushed = max(largest_tensor_gb(shape) - memory.cache, 0.0)  # its cache is made once the weights are there
-        engine = shape.parameters * BF16 / GB + VLLM_WORKSPACE_GB + pushed
-        memory = replace(memory, engine=engine, asleep=VLLM_ASLEEP_GB)
+        memory = replace(memory, engine=server_gb(shape) + pushed, asleep=VLLM_ASLEEP_GB)
+    elif setting.vllm:
+        memory = replace(memory, engine=largest_tensor_gb(shape), cache=0.0)
     trained, weight_bytes = trained_weights(shape, setting)
     checkpoint = trained * (weight_bytes + MOMENT_BYTES[setting.optimizer](weight_bytes)) / GB
     saved = min(setting.save_total_limit + 1, -(-setting.max_steps // setting.save_steps))  # the oldest goes last
@@ -343,6 +344,11 @@ def cache_gb(shape: Shape, setting: Setting) -> float:
     return setting.sequences * (setting.prompt + setting.completion) * shape.cache_bytes / GB
 
 
+def server_gb(shape: Shape) -> float:
+    """What vLLM holds on its card beside the cache: all weights in bfloat16, and its workspace."""
+    return shape.parameters * BF16 / GB + VLLM_WORKSPACE_GB
+
+
 def largest_tensor_gb(shape: Shape) -> float:
     """The largest tensor, whole in float32 and cast, on its way to vLLM."""
     return (FP32 + BF16) * shape.table / GB
@@ -367,12 +373,13 @@ def step_seconds(shape: Shape, setting: Setting, machine: Machine) -> float:
 def step_parts(shape: Shape, setting: Setting, machine: Machine) -> dict[str, float]:
     """The least seconds of each part of a step, with half the completion cached on average while decoding."""
     prompt, completion = setting.prompt, setting.completion
+    sampled = setting.sequences * (max(machine.gpus, 1) if setting.vllm == "server" else 1)  # one card for all
     trained, weight_bytes = trained_weights(shape, setting)
     shards = 1 if setting.lora_rank else max(machine.shards, 1)
     moved = 3 * weight_bytes + 2 * MOMENT_BYTES[setting.optimizer](weight_bytes)  # all read, all but gradients written
     return {
-        "decoding": completion * decoding_seconds(shape, setting.sequences, prompt + completion / 2),
-        "prefill": setting.sequences * shape.pass_operations(prompt, 0)[0] / OPERATIONS,
+        "decoding": completion * decoding_seconds(shape, sampled, prompt + completion / 2),
+        "prefill": sampled * shape.pass_operations(prompt, 0)[0] / OPERATIONS,
         "passes": training_seconds(shape, setting.sequences, prompt, completion, setting.lora_rank),
         "update": moved * trained / shards / BANDWIDTH}
 

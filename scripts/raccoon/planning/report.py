@@ -19,8 +19,9 @@ def settings(setting: Setting, rank: int) -> dict[str, Setting]:
         "as set": setting,
         f"BATCH_SIZE {half.batch_size}, GRADIENT_ACCUMULATION {half.gradient_accumulation}": half,
         "OPTIMIZER adamw_torch_8bit": eight,
-        "colocated vLLM, asleep while training": replace(setting, vllm=True),
-        "colocated vLLM, OPTIMIZER adamw_torch_8bit": replace(eight, vllm=True),
+        "colocated vLLM, asleep while training": replace(setting, vllm="colocate"),
+        "colocated vLLM, OPTIMIZER adamw_torch_8bit": replace(eight, vllm="colocate"),
+        "vLLM on a card beside these": replace(setting, vllm="server"),
         f"USE_LORA, LORA_RANK {lora.lora_rank}": lora,
         f"USE_LORA, LORA_RANK {lora.lora_rank}, BATCH_SIZE 1": replace(
             lora, batch_size=1, gradient_accumulation=setting.sequences),

@@ -13,7 +13,8 @@ from raccoon.planning.model_shape import model_shape
 from raccoon.planning.preflight import check_disk, check_gpus, check_memory, check_model
 from raccoon.recipe.settings import FREE_TO_CHANGE, check_constants, planned_setting
 from raccoon.runs.checkpoints import check_folder
-from raccoon.training.vllm_rollouts import check_vllm
+from raccoon.training.vllm_rollouts import check_engine
+from raccoon.vllm_engine import prepare_vllm
 
 DEMO_SCRIPT = Path(__file__).resolve().parents[2] / "demo_model.py"
 
@@ -48,7 +49,8 @@ def prepare(settings: Settings, processes: int, gpus: int, demo_model: str) -> M
     check_model(settings.MODEL_PATH, gpus)
     check_gpus(gpus)
     if settings.GENERATION == "vllm":
-        check_vllm(gpus, settings.USE_LORA)
+        check_engine(gpus, settings.USE_LORA, settings.VLLM_MODE, settings.VLLM_SERVER_URL)
+        prepare_vllm()
     planned = run_plan(settings, processes, gpus)
     if planned and not settings.ALLOW_UNFIT:
         check_memory(planned, settings.LORA_RANK)

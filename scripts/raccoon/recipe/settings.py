@@ -13,10 +13,11 @@ from raccoon.launch import world_size
 from raccoon.planning.memory import MOMENT_BYTES, WEIGHT_BYTES, Setting
 from raccoon.planning.preflight import check_precision
 from raccoon.rewards.execution import PARTIAL_CREDITS, RewardTable
-from raccoon.training.vllm_rollouts import vllm_options
+from raccoon.training.vllm_rollouts import VLLM_MODES, vllm_options
 
 CHOICES = {
     "GENERATION": ("transformers", "vllm"),
+    "VLLM_MODE": VLLM_MODES,
     "MASTER_WEIGHTS": tuple(WEIGHT_BYTES),
     "OPTIMIZER": tuple(MOMENT_BYTES),
     "LOSS_TYPE": ("grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo"),
@@ -38,7 +39,7 @@ FREE_TO_CHANGE = frozenset({
     "OUTPUT_DIR", "MAX_STEPS", "DATA_DIR", "SAVE_STEPS", "SAVE_TOTAL_LIMIT", "REPORT_TO", "RESUME",
     "CPU_THREADS", "SANDBOX_WORKERS", "HELDOUT_PATIENCE", "JUDGE_BASE_URL", "JUDGE_KEY_ENV", "JUDGE_TIMEOUT",
     "JUDGE_BATCH_TIMEOUT", "JUDGE_CONCURRENCY", "EXTRACTION_BASE_URL", "EXTRACTION_KEY_ENV",
-    "PLAN", "PLAN_GPUS", "DRY_RUN", "PROBE_LONGEST", "ALLOW_UNFIT", "PROCESSES",
+    "VLLM_SERVER_URL", "PLAN", "PLAN_GPUS", "DRY_RUN", "PROBE_LONGEST", "ALLOW_UNFIT", "PROCESSES",
 })
 
 
@@ -116,7 +117,8 @@ def planned_setting(settings: Settings) -> Setting:
         batch_size=settings.BATCH_SIZE, gradient_accumulation=settings.GRADIENT_ACCUMULATION,
         prompt=settings.MAX_PROMPT_LENGTH, completion=settings.MAX_COMPLETION_LENGTH,
         weights="float32" if settings.USE_LORA else settings.MASTER_WEIGHTS, optimizer=settings.OPTIMIZER,
-        lora_rank=settings.LORA_RANK if settings.USE_LORA else 0, vllm=settings.GENERATION == "vllm",
+        lora_rank=settings.LORA_RANK if settings.USE_LORA else 0,
+        vllm=settings.VLLM_MODE if settings.GENERATION == "vllm" else "",
         reference=settings.BETA > 0 and not settings.USE_LORA,
         max_steps=settings.MAX_STEPS, save_steps=settings.SAVE_STEPS, save_total_limit=settings.SAVE_TOTAL_LIMIT)
 
@@ -152,10 +154,13 @@ def grpo_config(settings: Settings, gpus: int) -> Any:
     """The constants in TRL's words."""
     from trl import GRPOConfig
 
+    from raccoon.training.policy import recomputation
+
     longest = settings.MAX_PROMPT_LENGTH + settings.MAX_COMPLETION_LENGTH
     engine = {}
     if settings.GENERATION == "vllm":
-        engine = vllm_options(settings.VLLM_MEMORY_SHARE, longest, settings.VLLM_RATIO_CAP)
+        engine = vllm_options(gpus, settings.VLLM_MODE, settings.VLLM_SERVER_URL, settings.VLLM_MEMORY_SHARE, longest,
+                              settings.VLLM_RATIO_CAP)
     return GRPOConfig(
         output_dir=settings.OUTPUT_DIR,
         seed=settings.SEED,
@@ -185,7 +190,7 @@ def grpo_config(settings: Settings, gpus: int) -> Any:
         shuffle_dataset=False,  # schedule() has shuffled; after a resume TRL's sampler repeats its first pass
         use_cpu=not gpus,
         bf16=mixed_precision(settings, gpus) == "bf16",
-        activation_checkpointing=bool(gpus),
+        **recomputation(GRPOConfig, bool(gpus)),
         ddp_timeout=COLLECTIVE_SECONDS + waiting_seconds(settings),
         ddp_find_unused_parameters=False,  # every weight takes part in every pass
         save_steps=settings.SAVE_STEPS,

@@ -3,6 +3,7 @@
 Knows no Python beyond the look of a line. Every pattern takes linear time on hostile text.
 """
 
+import keyword
 import re
 import textwrap
 
@@ -68,7 +69,7 @@ def loose_blocks(text: str) -> list[str]:
     """
     for find in (quoted_blocks, indented_blocks, inline_blocks):
         blocks, rest = find(text)
-        if blocks and all(map(is_prose, rest.split("\n"))):
+        if blocks and all(map(is_prose, rest.split("\n"))) and (rest.strip() or find is not indented_blocks):
             return blocks
     return []
 
@@ -102,7 +103,13 @@ def inline_blocks(text: str) -> tuple[list[str], str]:
 
 
 def is_prose(line: str) -> bool:
-    """Whether a line is words and not code, whole or broken, of any language."""
-    if CODE_LINE.match(line) or line.rstrip().endswith("):"):
-        return False
-    return not set(line) & set("{};\\" if CAPITAL.match(line) else "{};\\=(")
+    """Whether a line is blank, or words and not code, whole or broken, of any language.
+
+    In doubt it is code, so words that begin small must be several, without what code is written with.
+    """
+    words = line.split()
+    if not words or CODE_LINE.match(line) or line[0].isspace():
+        return not words
+    if CAPITAL.match(line):
+        return not (set(line) & set("{};\\") or words[-1].endswith("):"))
+    return len(words) > 1 and not (set(line) & set("{};\\=(") or words[-1].endswith(":") or keyword.iskeyword(words[0]))

@@ -51,3 +51,12 @@ def load_policy(path: str, tokenizer: Any, dtype: str) -> Any:
     model = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype))
     model.generation_config.eos_token_id = end_tokens(tokenizer, model.generation_config.eos_token_id)
     return model
+
+
+def recomputation(config: type, wanted: bool) -> dict[str, bool]:
+    """The argument by which a config class is told to compute activations a second time instead of keeping them.
+
+    transformers 5.23 calls it activation_checkpointing; before, as in what vLLM 0.31 wants, gradient_checkpointing.
+    """
+    names = ("activation_checkpointing", "gradient_checkpointing")
+    return {next(name for name in names if name in config.__dataclass_fields__): wanted}

@@ -29,7 +29,7 @@ from raccoon.training import sharding
 from raccoon.training.batches import constant_groups, copy_rows, rows, task_row
 from raccoon.training.callbacks import Watch, peak_memory_gb
 from raccoon.training.export import saving
-from raccoon.training.library_internals import OpenTrainer
+from raccoon.training.library_internals import OpenTrainer, engine_settings
 from raccoon.training.sharding import unsharded
 from raccoon.training.vllm_rollouts import push_weights, sampling_ratios
 
@@ -46,7 +46,8 @@ class CodeTrainer(OpenTrainer):
 
     def __init__(self, *, reward: Any, tasks: list[Task], max_refills: int, run_log: RunLog,
                  **kwargs: Any) -> None:
-        super().__init__(reward_funcs=reward.functions, train_dataset=rows(tasks), **kwargs)
+        with engine_settings(kwargs["model"], kwargs["args"]):
+            super().__init__(reward_funcs=reward.functions, train_dataset=rows(tasks), **kwargs)
         self.remove_callback(PrinterCallback)
         if self.is_fsdp_enabled:
             sharding.configure(self.accelerator)
