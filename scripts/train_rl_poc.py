@@ -24,16 +24,15 @@ import shlex
 import subprocess
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from raccoon.constants import Settings, constants, override_constants, run_main
 from raccoon.gpus import use_gpus, visible_gpus
-from raccoon.launch import is_launched, relaunch_under_accelerate, world_size
-from raccoon.planning.memory import (
-    find_machine,
-    report,
-)
+from raccoon.launch import check_grace, is_launched, relaunch_under_accelerate, world_size
+from raccoon.planning.memory import find_machine
+from raccoon.planning.report import report
 from raccoon.recipe.building import build_trainer, memory_probe, worth_training_on
 from raccoon.recipe.description import describe, plan_lines
 from raccoon.recipe.preparation import Machines, prepare
@@ -56,6 +55,7 @@ CPU_THREADS = 1  # without a GPU: on a busy machine two spinning threads take lo
 
 # The machine
 PROCESSES = 0  # 0 is one for each visible GPU, or one on the CPU; fewer than GPUs leave the others alone
+REPLICAS = 1  # whole models: with several machines one for each keeps the exchange of weights within a machine (HSDP)
 PLAN = False  # print what memory, time and disk a run would take, and stop
 PLAN_GPUS = ""  # plan for these and not for those that are here: number x GiB, like 2x141
 DRY_RUN = False  # check and load everything, make one pass at full length, and stop
@@ -209,12 +209,15 @@ def write_report(folder: str) -> None:
 def main() -> None:
     settings = constants(globals())
     if PLAN:
-        print(report(MODEL_PATH, planned_setting(settings), find_machine(PLAN_GPUS), LORA_RANK))
+        machine = replace(find_machine(PLAN_GPUS), replicas=REPLICAS)
+        print(report(MODEL_PATH, planned_setting(settings), machine, LORA_RANK))
         return
     gpus, stop = visible_gpus(), StopSignal()
     processes = world_size() if is_launched() else use_gpus(PROCESSES, gpus)
     if is_launched() or processes == 1:
         stop.install()  # a launcher has its own, and passes signals on
+    if gpus:
+        check_grace()
     machines = prepare(settings, processes, gpus, DEMO["MODEL_PATH"])
     relaunch_under_accelerate(processes, bool(gpus) and not USE_LORA, mixed_precision(settings, gpus))
     limits = {"timeout": SANDBOX_TIMEOUT, "memory_mb": SANDBOX_MEMORY_MB, "allow_weak": ALLOW_WEAK_SANDBOX}

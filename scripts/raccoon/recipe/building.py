@@ -68,7 +68,9 @@ def memory_probe(settings: Settings, machines: Machines) -> list:
         return []
     from raccoon.training.memory_probe import MemoryProbe
 
-    memory = machines.planned.memory if machines.planned else None
-    moments_gb, training_gb = (memory.optimizer, memory.training) if memory else (0.0, 0.0)
-    return [MemoryProbe(settings.MAX_PROMPT_LENGTH, settings.MAX_COMPLETION_LENGTH, moments_gb, training_gb,
-                        settings.DRY_RUN)]
+    found = machines.planned
+    planned = {"training": found.memory.training, "generating": found.memory.generating} if found else {}
+    if found and machines.gpus:
+        planned |= found.floors
+    return [MemoryProbe(settings.MAX_PROMPT_LENGTH, settings.MAX_COMPLETION_LENGTH,
+                        found.memory.optimizer if found else 0.0, planned, settings.DRY_RUN)]

@@ -182,7 +182,7 @@ class CodeTrainer(OpenTrainer):
         prompt_ids = self.prompt_token_ids([messages(task) for task in own])
         size = self.args.per_device_train_batch_size * self.args.steps_per_generation
         completion_ids: list[list[int]] = []
-        with torch.random.fork_rng(), Sampling(self, temperature), self.gathered():
+        with own_randomness(), Sampling(self, temperature), self.gathered():
             torch.manual_seed(self.args.seed + rank)
             for start in range(0, len(own), size):
                 ids, _ = self.complete(prompt_ids[start : start + size], None, {}, 1)
@@ -216,6 +216,11 @@ class CodeTrainer(OpenTrainer):
                 write_sizes(checkpoint, self.accelerator.num_processes)
                 rotate_checkpoints(self.args.output_dir, limit, self.state.best_model_checkpoint, use_mtime=True)
         self.args.save_total_limit = limit
+
+
+def own_randomness() -> AbstractContextManager:
+    """Leaves the random state of the CPU and of this process's GPU as it was, and those of other processes alone."""
+    return torch.random.fork_rng(devices=[torch.cuda.current_device()] if torch.cuda.is_available() else [])
 
 
 class Sampling:
