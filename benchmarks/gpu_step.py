@@ -146,7 +146,7 @@ def generate(model: Any, sequences: int, tokens: int) -> None:
 
 
 def training_pass(model: Any) -> None:
-    """A forward and backward pass over a full batch, with the gradients of the passes before it, as in a step."""
+    """A forward and backward pass over a full batch, with the gradients of earlier passes beside it, as in a step."""
     import torch
 
     model.train()
