@@ -137,7 +137,10 @@ HELDOUT_PATIENCE = 0  # checks without a better one that end the run; 0 never do
 REWARD_PASS = 1.0  # the code passes every test
 REWARD_PARTIAL = 0.2  # it runs and a test fails
 REWARD_FAIL = -0.5  # it does not run: no code, syntax error, exception, timeout, memory, forbidden call
-PARTIAL_CREDIT = "flat"  # of REWARD_PARTIAL: "flat" all, "fraction" by tests passed, "off" REWARD_FAIL
+# Of REWARD_PARTIAL: "flat" all; "fraction" by tests passed; "beyond_constant" by those that `return 2` does not pass,
+# up from REWARD_FAIL; "off" none of it, but REWARD_FAIL
+PARTIAL_CREDIT = "flat"
+PAY_CONSTANT_ANSWERS = True  # False: an answer that ignores its arguments is worth REWARD_FAIL, whatever it passes
 QUALITY_BONUS = 0.05  # each for a docstring, short lines, a short response, type hints
 BONUS_ONLY_WITH_PASS = False  # True: style counts beside a PASS only, so that no wrong answer is paid for it
 MAX_LINE = 120  # characters; every line of the code must be shorter
@@ -402,7 +405,7 @@ def plan_lines(planned: Plan | None) -> str:
 def reward_table() -> RewardTable:
     return RewardTable(
         reward_pass=REWARD_PASS, reward_partial=REWARD_PARTIAL, reward_fail=REWARD_FAIL,
-        partial_credit=PARTIAL_CREDIT, quality_bonus=QUALITY_BONUS, bonus_only_with_pass=BONUS_ONLY_WITH_PASS,
+        partial_credit=PARTIAL_CREDIT, pay_constant_answers=PAY_CONSTANT_ANSWERS, quality_bonus=QUALITY_BONUS, bonus_only_with_pass=BONUS_ONLY_WITH_PASS,
         reward_min=REWARD_MIN, reward_max=REWARD_MAX, max_line=MAX_LINE, max_response=MAX_RESPONSE,
     )
 
