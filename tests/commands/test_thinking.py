@@ -11,12 +11,12 @@ from helpers.paths import SCRIPTS
 from helpers.random_model import write_model, write_tasks
 from helpers.reward_doubles import TABLE
 from helpers.training_runs import environment, lines
+from raccoon.rewards.execution import ExecutionReward, RewardTable
 from raccoon.runs.rollouts import rollout_metrics
 from raccoon.runs.sentinels import alarms
 from raccoon.sandbox.pool import Sandbox
 from raccoon.tasks.extraction import extract_code, thinking_state, with_opened_thinking
 from raccoon.tasks.task import Task
-from raccoon.training.rewards import ExecutionReward, RewardTable
 
 GOOD = "```python\ndef f(x):\n    return x + 1\n```\n"
 BAD = "```python\ndef f(x):\n    return x\n```\n"

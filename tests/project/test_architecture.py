@@ -33,7 +33,9 @@ ARROWS = {
     "runs": set(),
     "planning": set(),
     "judging": {"tasks", "sandbox"},
-    "training": {"tasks", "sandbox", "judging", "runs"},
+    "rewards": {"tasks", "sandbox", "judging", "runs"},
+    "training": {"tasks", "runs"},
+    "recipe": {"tasks", "sandbox", "judging", "runs", "rewards", "training", "planning"},
     "evaluation": {"tasks", "sandbox", "judging"},
     "synthetic": {"tasks", "sandbox", "judging"},
     "integrity": {"tasks", "sandbox"},
@@ -42,15 +44,15 @@ ARROWS = {
 SMALL = "small files"  # directly in raccoon/, for everyone; they import each other alone
 # Imported inside functions only: they load torch, or belong to one choice of a run.
 LATE = {"raccoon/training/" + name for name in
-        "batches callbacks export judge_reward memory_probe policy sharding trainer".split()}
+        "batches callbacks export memory_probe policy sharding trainer".split()}
 HEAVY = {"torch", "trl", "transformers", "datasets", "numpy", "scipy", "matplotlib", "accelerate", "peft", "tqdm",
          "jinja2", "openai", "httpx2"}
 OPTIONAL = {"raccoon/sandbox/values": {"numpy"}}  # used where it is installed
 MOST_COMMANDS = 20  # entries of scripts/
 MOST_FILES = 9  # of a room
-CROWDED = {"sandbox": 10, "training": 13}  # rooms that may hold more
+CROWDED = {"sandbox": 10}  # rooms that may hold more: its processes are four
 MOST_LINES = 450  # of a file
-LONG_FILES = {"train_rl_poc": 520}  # its constants alone are 180
+LONG_FILES: dict[str, int] = {}
 MOST_FUNCTION_LINES = 60
 
 

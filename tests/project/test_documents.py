@@ -21,10 +21,10 @@ import pytest
 from helpers.paths import ROOT, SCRIPTS
 from raccoon import constants
 from raccoon.reporting.tables import script_defaults
+from raccoon.rewards.execution import RewardTable
 from raccoon.sandbox.pool import Verdict, safe_execute
 from raccoon.tasks.benchmarks import BENCHMARKS
 from raccoon.tasks.task import read_task_file
-from raccoon.training.rewards import RewardTable
 
 DOCUMENTS = sorted(ROOT.glob("*.md"))
 README, GUIDE, TECHNICAL = (ROOT / name for name in ("README.md", "SETUP_GUIDE.md", "POC_README.md"))

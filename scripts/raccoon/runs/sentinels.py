@@ -7,7 +7,6 @@ a window of steps; such an alarm stops a run once, so that the same command goes
 
 import math
 import statistics
-
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -141,8 +140,9 @@ def partial_signal_alarm(metrics: list[dict]) -> Alarm | None:
     if not begins(metrics, lambda steps: share(steps) > PARTIAL_SIGNAL):
         return None
     return Alarm(f"over {PARTIAL_SIGNAL:.0%} of the groups that differ hold no PASS, they differ only in PARTIAL "
-                 "against FAIL: the run learns to run, not to pass; set PARTIAL_CREDIT to \"beyond_constant\" or \"off\", pick "
-                 "tasks that are solved sometimes with PROFILE_SAMPLES, or start from a model that was taught the tasks")
+                 "against FAIL: the run learns to run, not to pass; set PARTIAL_CREDIT to \"beyond_constant\" or \"off\", "
+                 "pick tasks that are solved sometimes with PROFILE_SAMPLES, or start from a model that was taught the "
+                 "tasks (sft_model.py)")
 
 
 def reward_alarm(metrics: list[dict]) -> Alarm | None:
@@ -156,8 +156,8 @@ def reward_alarm(metrics: list[dict]) -> Alarm | None:
         return None
     before, now = ((mean_of(part, "reward"), mean_of(part, "pass_rate"))
                    for part in (metrics[:WINDOW], metrics[-WINDOW:]))
-    return Alarm(f"the reward rose from {before[0]:+.2f} to {now[0]:+.2f} and the pass rate did not, {before[1]:.1%} to "
-                 f"{now[1]:.1%}: what it pays beside a PASS is easier to learn; set PARTIAL_CREDIT to "
+    return Alarm(f"the reward rose from {before[0]:+.2f} to {now[0]:+.2f} and the pass rate did not, {before[1]:.1%} "
+                 f"to {now[1]:.1%}: what it pays beside a PASS is easier to learn; set PARTIAL_CREDIT to "
                  "\"beyond_constant\" or \"off\", and BONUS_ONLY_WITH_PASS to True")
 
 

@@ -144,8 +144,8 @@ class ExecutionReward:
                                  constant_passes(task.test, task.entry_point))
         return Rollout(task_id=task.task_id, completion=text, code=code, verdict=verdict,
                        reward=self.table.total(parts) if parts else None,
-                       reward_parts=asdict(parts) if parts else {}, tokens=len(ids), truncated=truncated, constant=constant,
-                       thinking=thinking_state(with_opened_thinking(self.prompt_end, text)))
+                       reward_parts=asdict(parts) if parts else {}, tokens=len(ids), truncated=truncated,
+                       constant=constant, thinking=thinking_state(with_opened_thinking(self.prompt_end, text)))
 
     def take_rollouts(self) -> list[Rollout]:
         """What score() has scored since the last call."""
