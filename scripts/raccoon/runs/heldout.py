@@ -87,8 +87,8 @@ def loss_alarm(history: list[dict]) -> Alarm | None:
              zip(history, history[1:], strict=False)]
     return Alarm(f"the held-out tasks are worse than before training, {history[0]['passed']} of {history[0]['n']} to "
                  f"{now['passed']} of {now['n']} (+{now['gained']} -{now['lost']}, p {now['p']:.2g}): the run "
-                 f"unlearns them; keep the model of step {best_heldout(before)['step']}, and lower LEARNING_RATE, raise "
-                 "BETA, or see what the reward pays for", stop=twice[-1] and not any(twice[:-1]))
+                 f"unlearns them; keep the model of step {best_heldout(before)['step']}, and lower LEARNING_RATE, "
+                 "raise BETA, or see what the reward pays for", stop=twice[-1] and not any(twice[:-1]))
 
 
 def train_rate(metrics: list[dict], earlier: dict, later: dict) -> float:

@@ -140,8 +140,8 @@ def partial_signal_alarm(metrics: list[dict]) -> Alarm | None:
     if not begins(metrics, lambda steps: share(steps) > PARTIAL_SIGNAL):
         return None
     return Alarm(f"over {PARTIAL_SIGNAL:.0%} of the groups that differ hold no PASS, they differ only in PARTIAL "
-                 "against FAIL: the run learns to run, not to pass; set PARTIAL_CREDIT to \"beyond_constant\" or \"off\", "
-                 "pick tasks that are solved sometimes with PROFILE_SAMPLES, or start from a model that was taught the "
+                 "against FAIL: the run learns to run, not to pass; set PARTIAL_CREDIT to \"beyond_constant\" or "
+                 "\"off\", pick tasks that are solved sometimes with PROFILE_SAMPLES, or start from a model that was taught the "
                  "tasks (sft_model.py)")
 
 
