@@ -141,8 +141,8 @@ def partial_signal_alarm(metrics: list[dict]) -> Alarm | None:
         return None
     return Alarm(f"over {PARTIAL_SIGNAL:.0%} of the groups that differ hold no PASS, they differ only in PARTIAL "
                  "against FAIL: the run learns to run, not to pass; set PARTIAL_CREDIT to \"beyond_constant\" or "
-                 "\"off\", pick tasks that are solved sometimes with PROFILE_SAMPLES, or start from a model that was taught the "
-                 "tasks (sft_model.py)")
+                 "\"off\", pick tasks that are solved sometimes with PROFILE_SAMPLES, or start from a model that was "
+                 "taught the tasks (sft_model.py)")
 
 
 def reward_alarm(metrics: list[dict]) -> Alarm | None:
