@@ -231,10 +231,10 @@ def run(settings: Settings, sandbox: Sandbox, servers: Servers, stop: StopSignal
     tasks, heldout = load_tasks(settings, sandbox)
 
     from raccoon.training.export import save_policy
-    from raccoon.training.policy import load_tokenizer, prompt_lengths, quiet_libraries
+    from raccoon.training.policy import load_chat_tokenizer, prompt_lengths, quiet_libraries
 
     quiet_libraries()
-    tokenizer = load_tokenizer(MODEL_PATH)
+    tokenizer = load_chat_tokenizer(MODEL_PATH)
     lengths = prompt_lengths(tasks, tokenizer, ENABLE_THINKING)
     tasks = short_enough(tasks, lengths, MAX_PROMPT_LENGTH)
     describe(settings, tasks, lengths, heldout, sandbox, machines)

@@ -20,7 +20,7 @@ from raccoon.sandbox.pool import Sandbox  # noqa: E402
 from raccoon.tasks.task import Task  # noqa: E402
 from raccoon.training import vllm_rollouts  # noqa: E402
 from raccoon.training.callbacks import StepClock, WeightWatch  # noqa: E402
-from raccoon.training.policy import load_policy, load_tokenizer  # noqa: E402
+from raccoon.training.policy import load_chat_tokenizer, load_policy  # noqa: E402
 from raccoon.training.trainer import CodeTrainer  # noqa: E402
 
 LIMIT, CAP, STEPS = 3, 1.05, 2
@@ -87,7 +87,7 @@ def trainer(vllm, tmp_path):
 
     make_model(tmp_path / "model")
     (tmp_path / "out").mkdir()
-    tokenizer = load_tokenizer(str(tmp_path / "model"))
+    tokenizer = load_chat_tokenizer(str(tmp_path / "model"))
     model = load_policy(str(tmp_path / "model"), tokenizer, "float32")
     tasks = [Task(f"t/{i}", f"task {i}", "assert f(1) == 2\n", "f", solution=PROGRAMS[0]) for i in range(4)]
     args = GRPOConfig(output_dir=str(tmp_path / "out"), use_cpu=True, bf16=False, max_steps=STEPS, num_generations=4,
