@@ -182,7 +182,7 @@ def prepare_libraries() -> None:
 def load_tokenizer() -> Any:
     from raccoon.training import policy
 
-    return policy.load_tokenizer(MODEL_PATH)
+    return policy.load_chat_tokenizer(MODEL_PATH)
 
 
 def short_enough(tasks: list[Task], tokenizer: Any) -> list[Task]:

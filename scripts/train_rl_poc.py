@@ -76,6 +76,7 @@ GENERATION = "transformers"  # the engine of rollouts, or "vllm" (requirements-v
 VLLM_MEMORY_SHARE = 0.27  # of each GPU, while vLLM is awake; a 14B model needs 29.5 GB for its weights alone
 VLLM_RATIO_CAP = 2.0  # a token weighs at most this, where the policy finds it likelier than vLLM did
 MAX_COMPLETION_LENGTH = 1024  # tokens; a completion cut at this length never counts as a PASS
+STOP_AT_FENCE = False  # a completion ends with the line that closes its code fence: a chat model's prose costs time
 MAX_PROMPT_LENGTH = 512  # tokens; longer prompts are left out whole: half a task teaches nothing
 
 # The optimizer

@@ -123,6 +123,15 @@ def test_execution_reward_scores_in_order_and_leaves_infra_out():
     assert scorer.take_rollouts() == []
 
 
+@pytest.mark.parametrize(("stop", "truncated"), [(True, [False, True, False]), (False, [True, True, False])])
+def test_what_was_stopped_at_its_fence_is_not_cut(stop, truncated):
+    scorer = ExecutionReward(RewardTable(**TABLE), FixedSandbox([verdict("PASS")] * 3), Tokenizer(), [0],
+                             stop_at_fence=stop)
+    completions = [ids(f"```python\n{FULL}```\n", ended=False), ids(f"```python\n{FULL}``", ended=False), ids("no")]
+    tasks = [Task(name, "p", "assert f(1)", "f") for name in "abc"]
+    assert [rollout.truncated for rollout in scorer.evaluate(tasks, completions)] == truncated
+
+
 def test_equal_code_of_a_task_runs_once_and_held_out_rollouts_are_not_kept():
     box = FixedSandbox([verdict("PARTIAL"), verdict("PASS")])
     scorer = ExecutionReward(RewardTable(**TABLE), box, Tokenizer(), [0])

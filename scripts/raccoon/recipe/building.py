@@ -19,7 +19,7 @@ def build_trainer(settings: Settings, tasks: list[Task], heldout: list[Task], to
     from peft import LoraConfig
 
     from raccoon.training.callbacks import HeldoutControl, StepClock, StopBetweenSteps, WeightWatch
-    from raccoon.training.policy import load_policy, prompt_end
+    from raccoon.training.policy import FenceStop, load_policy, prompt_end
     from raccoon.training.trainer import CodeTrainer
 
     args = grpo_config(settings, gpus)  # joins the processes: of those that shard, only the first reads the weights
@@ -42,6 +42,7 @@ def build_trainer(settings: Settings, tasks: list[Task], heldout: list[Task], to
         tasks=tasks,
         max_refills=settings.MAX_REFILLS,
         run_log=RunLog(settings.OUTPUT_DIR),
+        fence_stop=FenceStop(tokenizer) if settings.STOP_AT_FENCE else None,
     )
 
 

@@ -62,6 +62,9 @@ def check_constants(settings: Settings, processes: int) -> None:
                          '"none"')
     if not 0 < settings.VLLM_MEMORY_SHARE < 1:
         raise InputError(f"VLLM_MEMORY_SHARE is {settings.VLLM_MEMORY_SHARE}; give a share of the GPU between 0 and 1")
+    if settings.STOP_AT_FENCE and (settings.GENERATION == "vllm" or settings.MASK_TRUNCATED):
+        raise InputError("STOP_AT_FENCE goes with GENERATION transformers and without MASK_TRUNCATED, which would take "
+                         "what it stops for cut; leave it out")
     check_servers(settings)
     if settings.OPTIMIZER == "adamw_torch_8bit" and not find_spec("torchao"):
         raise InputError("OPTIMIZER adamw_torch_8bit needs torchao; pip install torchao, or set adamw_torch_fused")

@@ -13,7 +13,7 @@ from raccoon.judging.extraction import RegexExtractor, not_extracted
 from raccoon.runs.rollouts import Rollout
 from raccoon.sandbox.pool import Program, Sandbox, Verdict
 from raccoon.tasks.constant_answers import constant_passes, is_constant_answer
-from raccoon.tasks.extraction import thinking_state, with_opened_thinking
+from raccoon.tasks.extraction import ends_in_closed_fence, thinking_state, with_opened_thinking
 from raccoon.tasks.syntax import parse_code
 from raccoon.tasks.task import Task
 
@@ -106,13 +106,15 @@ class ExecutionReward:
 
     `end_ids` are the tokens that end a completion; one without any of them at its end was truncated.
     `prompt_end` is what the chat template puts before each completion: it may open a think block.
+    With `stop_at_fence` one that ends with its closed code fence was stopped there, and is whole as well.
     `extractor` finds the code in completions (extract_code's rules unless given); where it fails the verdict is INFRA.
     """
 
     def __init__(self, table: RewardTable, sandbox: Sandbox, tokenizer: Any, end_ids: list[int],
-                 prompt_end: str = "", extractor: Any = None) -> None:
+                 prompt_end: str = "", extractor: Any = None, stop_at_fence: bool = False) -> None:
         self.table, self.sandbox, self.tokenizer, self.end_ids = table, sandbox, tokenizer, end_ids
         self.prompt_end, self.extractor = prompt_end, extractor or RegexExtractor()
+        self.stop_at_fence = stop_at_fence
         self.scored: list[Rollout] = []
 
     @property
@@ -138,7 +140,7 @@ class ExecutionReward:
         return list(map(self.rollout, tasks, texts, [code or "" for code in codes], judged, completion_ids))
 
     def rollout(self, task: Task, text: str, code: str, verdict: Verdict, ids: list[int]) -> Rollout:
-        truncated = ids[-1] not in self.end_ids
+        truncated = ids[-1] not in self.end_ids and not (self.stop_at_fence and ends_in_closed_fence(text))
         constant = is_constant_answer(code, task.entry_point)
         parts = self.table.parts(verdict, code, text, truncated, constant,
                                  constant_passes(task.test, task.entry_point))
