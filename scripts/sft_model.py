@@ -4,11 +4,12 @@ TRL's SFTTrainer, with the loss on the answers alone. Where a model passes 1 % o
 learn from; taught the form of an answer first, it has. It neither makes a model (real_model.py, demo_model.py) nor says
 which of two is better (evaluate_models.py).
 
-    python scripts/sft_model.py --model-path ./real/base_model --benchmarks mbpp --keep-unseen humaneval
-    python scripts/sft_model.py --no-benchmarks --train-files my_tasks.jsonl --output-dir ./my-sft-model
+    python scripts/sft_model.py --benchmarks real/train_tasks.jsonl --keep-unseen real/heldout_tasks.jsonl humaneval
+    python scripts/sft_model.py --model-path ./my-model --benchmarks my_tasks.jsonl --output-dir ./my-sft-model
+    python scripts/sft_model.py --model-path ./real/sft_model --epochs 1 --output-dir ./real/control   # more SFT
 
-Inputs:  MODEL_PATH, a folder or hub id with a chat template; BENCHMARKS; TRAIN_FILES, task files whose tasks have a
-         solution; TRAJECTORIES, as create_synthetic_data.py --mode trajectories writes them.
+Inputs:  MODEL_PATH, a folder or hub id with a chat template; BENCHMARKS, published ones or task files whose tasks have
+         a solution; TRAJECTORIES, as create_synthetic_data.py --mode trajectories writes them.
 Outputs: OUTPUT_DIR with the model of the lowest held-out loss, its tokenizer, config.json (every constant beside the
          model's own keys), tasks.jsonl (what it was taught: an evaluation calls that seen), losses.jsonl.
 Exit:    0 trained, or there already; 1 stopped by a fault; 2 bad input.
@@ -38,9 +39,8 @@ SEED = 0  # of the order, and of what is held out
 CPU_THREADS = 1  # without a GPU: on a busy machine two spinning threads take longer than one
 
 # What is taught
-DATA_DIR = ""  # folder of the published benchmark files; "" is the hub
-BENCHMARKS = ["mbpp"]  # their tasks with their solutions
-TRAIN_FILES = []  # task files; tasks without a solution are left out
+DATA_DIR = ""  # folder of the published benchmark files; "" is the hub (env DATA_DIR)
+BENCHMARKS = ["mbpp"]  # and task files, whose tasks without a solution are left out
 TRAJECTORIES = []  # files of conversations, one a line, each ending with the answer that is taught
 KEEP_UNSEEN = ["humaneval"]  # benchmarks and task files to evaluate on: whatever is like one of their tasks is left out
 SKIP_FAILING_TASKS = True  # leave out tasks that fail their own solution, instead of refusing to start
@@ -95,8 +95,8 @@ def check_constants() -> None:
             raise InputError(f"{name} is {globals()[name]}; give a value above 0")
     if not 0 < HELDOUT_SHARE < 1:
         raise InputError(f"HELDOUT_SHARE is {HELDOUT_SHARE}; give a share between 0 and 1")
-    if not (BENCHMARKS or TRAIN_FILES or TRAJECTORIES):
-        raise InputError("nothing to teach: BENCHMARKS, TRAIN_FILES and TRAJECTORIES are empty; set one of them")
+    if not (BENCHMARKS or TRAJECTORIES):
+        raise InputError("nothing to teach: BENCHMARKS and TRAJECTORIES are empty; set one of them")
     if Path(OUTPUT_DIR).resolve() == Path(MODEL_PATH).resolve():
         raise InputError(f"OUTPUT_DIR {OUTPUT_DIR} is MODEL_PATH, which would be overwritten; give another")
     check_writable("OUTPUT_DIR", OUTPUT_DIR)
@@ -117,7 +117,6 @@ def already_made(values: dict[str, Any]) -> bool:
 def load_taught() -> list[Task]:
     """What is to be taught, as tasks whose solution is the answer: checked, and unlike all that is kept unseen."""
     tasks = [task for name in BENCHMARKS for task in load(name)]
-    tasks += [task for path in TRAIN_FILES for task in read_task_file(path)]
     solved = [task for task in tasks if task.solution]
     try:
         with Sandbox(SANDBOX_WORKERS or None, timeout=SANDBOX_TIMEOUT) as sandbox:
@@ -129,7 +128,7 @@ def load_taught() -> list[Task]:
     like = find_overlap(taught, unseen) if taught and unseen else {}
     if len(taught) - len(like) < 2:
         raise InputError(f"{len(taught)} tasks with a solution, {len(like)} of them like one of KEEP_UNSEEN: give more "
-                         "with --train-files")
+                         "with --benchmarks")
     if like:
         print(f"left out {len(like)} of {len(taught)} tasks that are like one of {', '.join(KEEP_UNSEEN)}")
     return [task for task in taught if task.task_id not in like]
@@ -270,7 +269,8 @@ def save(trainer: Any, tokenizer: Any, trained: list[Task], before: float, value
     (Path(OUTPUT_DIR) / LOSSES_FILE).unlink(missing_ok=True)
     log.append(LOSSES_FILE, history)
     write_task_file(Path(OUTPUT_DIR) / "tasks.jsonl", trained)
-    log.write_constants(values, f"the lowest held-out loss came after step {best['step']}")
+    # An evaluation takes a model that names TRAIN_FILES for one whose tasks.jsonl says what it has seen
+    log.write_constants({**values, "TRAIN_FILES": []}, f"the lowest held-out loss came after step {best['step']}")
     print(f"saved    {OUTPUT_DIR}: held-out loss {before:.4f} before training, {best['heldout_loss']:.4f} after step "
           f"{best['step']}, which is kept ({CONFIG_FILE} has every constant)")
     if best["heldout_loss"] >= before:

@@ -13,6 +13,8 @@ import pytest
 
 import real_model
 from raccoon.constants import InputError
+from raccoon.tasks.contamination import find_overlap
+from raccoon.tasks.task import read_task_file
 
 TRICKY = ["x = 1234567890", "0x1F 3.14e-10", "\tif x:\n\t\treturn  y  \n\n\n",
           "    def f(self) -> list[int]:\n        pass", "naïve café, Straße, 漢字 и кириллица 🙂", "don't I'll we've",
@@ -177,7 +179,18 @@ def test_too_little_memory_or_disk_is_named_before_anything_is_loaded(monkeypatc
 
 
 def test_what_is_there_already_is_left_alone(tmp_path):
-    (tmp_path / "config.json").write_text("{}")
+    names = ["base_model", "heldout_tasks.jsonl", "train_tasks.jsonl"]
+    (tmp_path / "base_model").mkdir()
+    for name in ("base_model/config.json", *names[1:]):
+        (tmp_path / name).write_text("{}")
     done = subprocess.run([sys.executable, real_model.__file__, "--output-dir", str(tmp_path)], capture_output=True,
                           text=True, check=True)
-    assert "is there already" in done.stdout and [path.name for path in tmp_path.iterdir()] == ["config.json"]
+    assert "is there already" in done.stdout and sorted(path.name for path in tmp_path.iterdir()) == names
+    assert {(tmp_path / name).read_text() for name in ("base_model/config.json", *names[1:])} == {"{}"}
+
+
+def test_held_out_tasks_are_unlike_those_to_train_on(data_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr(real_model, "DATA_DIR", str(data_dir))
+    real_model.write_tasks(tmp_path / "train.jsonl", tmp_path / "heldout.jsonl")
+    trained, heldout = (read_task_file(tmp_path / f"{name}.jsonl") for name in ("train", "heldout"))
+    assert len(heldout) == 300 and len(trained) > 400 and not find_overlap(heldout, trained)

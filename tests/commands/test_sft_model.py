@@ -15,16 +15,9 @@ from raccoon.tasks.task import Task, read_task_file, write_task_file
 
 
 def run(folder, *flags: str, **options) -> subprocess.CompletedProcess:
-    words = [sys.executable, sft_model.__file__, "--model-path", "model", "--output-dir", "sft", "--train-files",
-             "train.jsonl", "--learning-rate", "0.01", "--epochs", "2", "--sandbox-workers", "1", "--batch-size", "2",
-             "--gradient-accumulation", "1", *flags]
+    words = [sys.executable, sft_model.__file__, "--model-path", "model", "--output-dir", "sft", "--learning-rate", "0.01",
+             "--epochs", "2", "--sandbox-workers", "1", "--batch-size", "2", "--gradient-accumulation", "1", *flags]
     return subprocess.run(words, cwd=folder, env=environment(), capture_output=True, text=True, check=False, **options)
-
-
-@pytest.fixture
-def without_benchmarks(monkeypatch):
-    monkeypatch.setattr(sft_model, "BENCHMARKS", [])
-    monkeypatch.setattr(sft_model, "KEEP_UNSEEN", [])
 
 
 def test_an_answer_is_the_solution_in_a_fence_and_a_trajectory_what_was_said():
@@ -52,7 +45,7 @@ def test_trajectories_are_read_and_bad_lines_named(tmp_path):
         sft_model.read_trajectories(str(tmp_path / "none.jsonl"))
 
 
-def test_what_is_like_a_task_to_evaluate_on_is_not_taught(tmp_path, monkeypatch, without_benchmarks, capsys):
+def test_what_is_like_a_task_to_evaluate_on_is_not_taught(tmp_path, monkeypatch, capsys):
     def task(name: str, prompt: str, value: int, solution: str = PROGRAMS[0]) -> Task:
         return Task(name, prompt, f"assert f({value}) == {value + 1}\nassert f({value + 5}) == {value + 6}", "f",
                     solution=solution)
@@ -62,7 +55,7 @@ def test_what_is_like_a_task_to_evaluate_on_is_not_taught(tmp_path, monkeypatch,
         task("b", "another thing there is", 40), task("wrong", "a wrong solution", 60, PROGRAMS[1]),
         task("unsolved", "no solution at all", 80, "")])
     write_task_file(tmp_path / "unseen.jsonl", [task("u", "find the largest of them", 1)])  # the same asserts
-    monkeypatch.setattr(sft_model, "TRAIN_FILES", [str(tmp_path / "taught.jsonl")])
+    monkeypatch.setattr(sft_model, "BENCHMARKS", [str(tmp_path / "taught.jsonl")])
     monkeypatch.setattr(sft_model, "KEEP_UNSEEN", [str(tmp_path / "unseen.jsonl")])
     assert [each.task_id for each in sft_model.load_taught()] == ["a", "b"]
     assert "left out 1 of 3 tasks that are like one of" in capsys.readouterr().out
@@ -83,7 +76,7 @@ def test_constants_that_no_run_can_have(name, value, words, monkeypatch):
 
 def test_a_tiny_model_is_taught_from_end_to_end(tmp_path):
     folder = furnish(tmp_path, train=8)
-    flags = ["--benchmarks", "train.jsonl", "--train-files", "more.jsonl", "--keep-unseen", "heldout.jsonl"]
+    flags = ["--benchmarks", "train.jsonl", "more.jsonl", "--keep-unseen", "heldout.jsonl"]
     more, heldout = (read_task_file(furnish(tmp_path / "x", train=8, more=4, heldout=2) / f"{name}.jsonl")
                      for name in ("more", "heldout"))
     write_task_file(folder / "more.jsonl", more)
