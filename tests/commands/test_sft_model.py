@@ -15,8 +15,9 @@ from raccoon.tasks.task import Task, read_task_file, write_task_file
 
 
 def run(folder, *flags: str, **options) -> subprocess.CompletedProcess:
-    words = [sys.executable, sft_model.__file__, "--model-path", "model", "--output-dir", "sft", "--learning-rate", "0.01",
-             "--epochs", "2", "--sandbox-workers", "1", "--batch-size", "2", "--gradient-accumulation", "1", *flags]
+    words = [sys.executable, sft_model.__file__, "--model-path", "model", "--output-dir", "sft",
+             "--learning-rate", "0.01", "--epochs", "2", "--sandbox-workers", "1", "--batch-size", "2",
+             "--gradient-accumulation", "1", *flags]
     return subprocess.run(words, cwd=folder, env=environment(), capture_output=True, text=True, check=False, **options)
 
 
