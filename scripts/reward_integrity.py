@@ -34,10 +34,10 @@ from pathlib import Path
 from raccoon.constants import InputError, override_constants, run_main
 from raccoon.integrity.checks import Look, SecondLook
 from raccoon.integrity.inputs import EVALPLUS, PublishedInputs, published_inputs
+from raccoon.rewards.constant_answers import is_constant_answer
 from raccoon.runs.log import COMPLETIONS_LOG, RunLog
 from raccoon.sandbox.pool import Sandbox, SandboxError
 from raccoon.statistics import wilson_interval
-from raccoon.tasks.constant_answers import is_constant_answer
 from raccoon.tasks.syntax import parse_code
 from raccoon.tasks.task import Task, read_task_file
 from raccoon.whole_files import write_records

@@ -30,7 +30,7 @@ from raccoon.sandbox.pool import Sandbox, SandboxError
 from raccoon.tasks.benchmarks import BENCHMARKS as KNOWN
 from raccoon.tasks.benchmarks import load_benchmark
 from raccoon.tasks.contamination import find_overlap
-from raccoon.tasks.extraction import fenced_blocks
+from raccoon.tasks.markup import fenced_blocks
 from raccoon.tasks.task import Task, numbered_lines, parse_object, read_task_file, write_task_file
 
 MODEL_PATH = "./real/base_model"  # a folder or a hub id

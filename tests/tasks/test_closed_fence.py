@@ -2,7 +2,7 @@
 
 import pytest
 
-from raccoon.tasks.extraction import ends_in_closed_fence
+from raccoon.tasks.markup import ends_in_closed_fence
 
 
 @pytest.mark.parametrize("text", ["```python\nx\n```\n", "Here:\n\n```\nx\n```  \n\n", "~~~\nx\n~~~\n",

@@ -10,10 +10,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from raccoon.judging.extraction import RegexExtractor, not_extracted
+from raccoon.rewards.constant_answers import constant_passes, is_constant_answer
 from raccoon.runs.rollouts import Rollout
 from raccoon.sandbox.pool import Program, Sandbox, Verdict
-from raccoon.tasks.constant_answers import constant_passes, is_constant_answer
-from raccoon.tasks.extraction import ends_in_closed_fence, thinking_state, with_opened_thinking
+from raccoon.tasks.extraction import thinking_state, with_opened_thinking
+from raccoon.tasks.markup import ends_in_closed_fence
 from raccoon.tasks.syntax import parse_code
 from raccoon.tasks.task import Task
 

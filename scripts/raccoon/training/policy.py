@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, StoppingCriteria, StoppingCriteri
 
 from raccoon.constants import InputError
 from raccoon.model_files import end_tokens, load_tokenizer
-from raccoon.tasks.extraction import ends_in_closed_fence
+from raccoon.tasks.markup import ends_in_closed_fence
 from raccoon.tasks.prompts import messages
 from raccoon.tasks.task import Task
 

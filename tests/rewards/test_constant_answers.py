@@ -2,7 +2,7 @@
 
 import pytest
 
-from raccoon.tasks.constant_answers import constant_passes, is_constant_answer
+from raccoon.rewards.constant_answers import constant_passes, is_constant_answer
 from raccoon.tasks.templates import generate_tasks
 
 
