@@ -78,6 +78,7 @@ VLLM_SERVER_URL = "http://127.0.0.1:8000"  # of that server; SETUP_GUIDE.md says
 VLLM_MEMORY_SHARE = 0.27  # of each GPU, while vLLM is awake; a 14B model needs 29.5 GB for its weights alone
 VLLM_RATIO_CAP = 2.0  # a token weighs at most this, where the policy finds it likelier than vLLM did
 MAX_COMPLETION_LENGTH = 1024  # tokens; a completion cut at this length never counts as a PASS
+STOP_AT_FENCE = False  # a completion ends with the line that closes its code fence: a chat model's prose costs time
 MAX_PROMPT_LENGTH = 512  # tokens; longer prompts are left out whole: half a task teaches nothing
 
 # The optimizer
@@ -126,7 +127,10 @@ HELDOUT_PATIENCE = 0  # checks without a better one that end the run; 0 never do
 REWARD_PASS = 1.0  # the code passes every test
 REWARD_PARTIAL = 0.2  # it runs and a test fails
 REWARD_FAIL = -0.5  # it does not run: no code, syntax error, exception, timeout, memory, forbidden call
-PARTIAL_CREDIT = "flat"  # of REWARD_PARTIAL: "flat" all, "fraction" by tests passed, "off" REWARD_FAIL
+# Of REWARD_PARTIAL: "flat" all; "fraction" by tests passed; "beyond_constant" by those that `return 2` does not pass,
+# up from REWARD_FAIL; "off" REWARD_FAIL
+PARTIAL_CREDIT = "flat"
+PAY_CONSTANT_ANSWERS = True  # False: an answer that ignores its arguments is worth REWARD_FAIL, whatever it passes
 QUALITY_BONUS = 0.05  # each for a docstring, short lines, a short response, type hints
 BONUS_ONLY_WITH_PASS = False  # True: style counts beside a PASS only, so that no wrong answer is paid for it
 MAX_LINE = 120  # characters; every line of the code must be shorter
