@@ -217,7 +217,7 @@ def find_models() -> list[Subject]:
     decodings = {decoding.mode: decoding for decoding in (greedy, sampled)}
     server = Endpoint(BASE_URL, "", KEY_ENV, REQUEST_TIMEOUT, CONCURRENCY) if BASE_URL else None
     models = find_subjects(MODELS or ([] if SAMPLES else DEFAULT_MODELS), REPEAT, decodings, NUM_SAMPLES,
-                           plain_controls=is_strict())
+                           server, plain_controls=is_strict())
     names = [model.name for model in models] + [sample_name(path) for path in SAMPLES]
     for name in names:
         if names.count(name) > 1:
