@@ -216,8 +216,8 @@ def find_models() -> list[Subject]:
     sampled = replace(greedy, mode="sampled", temperature=TEMPERATURE, top_p=TOP_P, seed=SEED)
     decodings = {decoding.mode: decoding for decoding in (greedy, sampled)}
     server = Endpoint(BASE_URL, "", KEY_ENV, REQUEST_TIMEOUT, CONCURRENCY) if BASE_URL else None
-    models = find_subjects(MODELS or ([] if SAMPLES else DEFAULT_MODELS), REPEAT, decodings, NUM_SAMPLES,
-                           server, plain_controls=is_strict())
+    models = find_subjects(MODELS or ([] if SAMPLES else DEFAULT_MODELS), REPEAT, decodings, NUM_SAMPLES, server,
+                           plain_controls=is_strict())
     names = [model.name for model in models] + [sample_name(path) for path in SAMPLES]
     for name in names:
         if names.count(name) > 1:
