@@ -254,14 +254,15 @@ def serve(control: socket.socket, standing: Standing) -> None:
     """One child at a time, until the judge closes the control socket."""
     seccomp = walls.Filter(walls.compile_filter(walls.child_rules(standing.roomy), walls.ALLOW))
     while True:
-        message, descriptors, _, _ = socket.recv_fds(control, 8, 1)
+        message, descriptors, _, _ = socket.recv_fds(control, 8, 3)
         if not message:
             return
         (cpu_seconds,) = struct.unpack("=q", message)
         pid = os.fork()
         if pid == 0:
-            become_child(descriptors[0], cpu_seconds, standing, seccomp)
-        os.close(descriptors[0])
+            become_child(descriptors, cpu_seconds, standing, seccomp)
+        for descriptor in descriptors:
+            os.close(descriptor)
         message = control.recv(1)
         ending = end_child(pid, message == b"g", standing)
         empty_folder(standing.scratch)  # before the answer: the next program must not wait for it
@@ -321,10 +322,17 @@ def empty_folder(folder: str) -> None:
             os.rmdir(path)
 
 
-def become_child(job: int, cpu_seconds: int, standing: Standing, seccomp: walls.Filter) -> None:
-    """Puts the last walls around this fresh fork, runs the program, and never returns."""
+def become_child(descriptors: list[int], cpu_seconds: int, standing: Standing, seccomp: walls.Filter) -> None:
+    """Puts the last walls around this fresh fork, runs the program, and never returns.
+
+    `descriptors` are the job's channel and, where it has them, its stdin and stdout.
+    """
     try:
         os.close(CONTROL)
+        job, *streams = descriptors
+        for number, stream in enumerate(streams):
+            os.dup2(stream, number)
+            os.close(stream)
         resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds))
         if standing.uid:
             os.setresuid(standing.uid, standing.uid, standing.uid)
