@@ -15,6 +15,7 @@ import dataclasses
 import decimal
 import functools
 import json
+import marshal
 import math
 import os
 import random
@@ -26,10 +27,11 @@ import types
 from raccoon.sandbox import test_programs as tests
 from raccoon.sandbox import values
 from raccoon.sandbox.proxies import failure_text, reason_kind, well_formed
-from raccoon.sandbox.stdin_child import COMPILED, MAX_COMPILED
+from raccoon.sandbox.stdin_child import COMPILED
 from raccoon.sandbox.test_run import AFTER_FAILURE, BUSY_SHARE, TIMEOUT_SHARE, Deadline, TestFault, alarm, fields
 from raccoon.sandbox.zygote_link import Ending, Zygote
 
+MAX_COMPILED = 16 << 20  # bytes of a compiled program
 TOLERANCE = 1e-6  # absolute, or relative where the expected number is larger than 1
 ROOM = 1 << 20  # bytes that a program may print beyond twice what is expected
 CHECKED_OUTPUT = 16 << 20  # bytes that a checker reads at most
@@ -155,7 +157,8 @@ class CaseRun:
     def __init__(self, program: dict, zygote: Zygote, streams: tuple[int, int]):
         self.program, self.zygote, self.streams = program, zygote, streams
         self.whose = program["task_id"] or "this task"
-        self.compiled: bytes | None = None  # None until the first child has sent it
+        self.job = marshal.dumps(((program["context"], program["code"]), None))  # compiled once the first child has
+        self.compiled = False
         self.cpu_left = float(program["cpu_seconds"])
         self.until = time.monotonic() + program["wall_seconds"]
         self.first: tuple[str, str] | None = None  # kind and text of the first failure
@@ -177,10 +180,13 @@ class CaseRun:
                 self.passed += 1
                 continue
             if not self.first:
+                self.tail = self.last_printed()
                 self.first = kind, text if kind in ("syntax", "infra") else f"{text} (case {number})"
                 self.until = min(self.until, time.monotonic() + AFTER_FAILURE)
             if kind not in ("wrong", "exception") or self.program.get("ends_early"):
                 break
+        if not self.first:
+            self.tail = self.last_printed()
         kind, text = self.first or ("pass", "")
         verdict = fields(kind, text, self.passed, len(cases.inputs))
         return verdict | {"starved": self.starved, "output": self.tail.decode("utf-8", "replace")[-TAIL:]}
@@ -213,8 +219,6 @@ class CaseRun:
         kind, text = self.outcome(reply, fault, late, gone, ending, limit)
         if kind == "pass":
             kind, text = self.compared(cases, given, expected)
-        if not self.first:
-            self.tail = self.printed(4 * TAIL, last=True)
         return kind, text
 
     def stage(self, given: bytes) -> None:
@@ -227,36 +231,34 @@ class CaseRun:
             place += os.pwrite(self.streams[0], view[place:], place)
 
     def exchange(self, descriptor: int) -> list:
-        """Hands the program to the child and gives its reply, with "syntax" where it could not be compiled."""
+        """Hands the program to the child and gives what it reports, with "syntax" where it could not be compiled.
+
+        EOFError where it ends without a report, as it does when all went well.
+        """
         incoming, self.stands = values.FrameReader(descriptor), False
-        request = {name: self.program[name] for name in ("code", "context", "kind")} | {"compiled": bool(self.compiled)}
-        values.write_frame(descriptor, json.dumps(request).encode())
-        if self.compiled:
-            values.write_frame(descriptor, self.compiled)
+        values.write_frame(descriptor, self.job)
         incoming.read()  # values.WALLS_STAND: no code has run so far that could send anything else
         self.stands = True
         if not self.compiled:
             frame = incoming.read(MAX_COMPILED + len(COMPILED))
             if not frame.startswith(COMPILED):
                 return ["syntax", *values.loads(frame)[1:]]
-            self.compiled = frame.removeprefix(COMPILED)
+            self.job, self.compiled = frame.removeprefix(COMPILED), True
         return values.loads(incoming.read())
 
     def outcome(self, reply, fault: str, late: bool, gone: bool, ending: Ending, limit: int) -> tuple[str, str]:
-        """(kind, text) of how the program ended; "pass" where it ended well, whatever it printed."""
+        """(kind, text) of how the program ended; "pass" where it ended by itself with code 0, whatever it printed."""
         if gone:
             return self.gone(ending, limit)
         if late:
             self.starved = BUSY_SHARE * limit < ending.cpu_seconds < limit
             return "timeout", f"no end in {WALL_FACTOR * limit + WALL_EXTRA:g} s"
-        if fault or not well_formed(reply):
+        if fault or not well_formed(reply) or reply[0] == "ok":
             return "exception", fault or "the code's process sent something that is no answer"
-        if reply[0] == "ok":
-            return "pass", ""
         return "syntax" if reply[0] == "syntax" else reason_kind(reply[1]), failure_text(reply)
 
     def gone(self, ending: Ending, limit: int) -> tuple[str, str]:
-        """The same for a program that has ended its process itself, as os._exit does, or was ended."""
+        """The same for a child that has ended, or was ended, without a report."""
         code = os.waitstatus_to_exitcode(ending.status)
         if not self.stands:
             return "infra", "a wall could not be raised around the code"
@@ -275,7 +277,7 @@ class CaseRun:
         size = os.fstat(self.streams[1]).st_size
         if size > most:
             return "wrong", f"it printed {size:,} bytes, and {most:,} are read"
-        printed = self.printed(most)
+        printed = self.printed(size)
         try:
             text = self.checked(cases, given, printed, expected) if cases.checker else RULES[cases.compare](
                 printed, expected)
@@ -301,13 +303,14 @@ class CaseRun:
         finally:
             alarm(0)
 
-    def printed(self, most: int, last: bool = False) -> bytes:
-        """The first, or the last, bytes in the file behind stdout."""
-        size = os.fstat(self.streams[1]).st_size
-        parts, place, end = [], max(0, size - most) if last else 0, size if last else min(size, most)
-        while place < end:
-            parts.append(os.pread(self.streams[1], end - place, place))
-            if not parts[-1]:
-                break
-            place += len(parts[-1])
+    def printed(self, size: int) -> bytes:
+        """The first `size` bytes in the file behind stdout."""
+        parts, place = [], 0
+        while place < size and (part := os.pread(self.streams[1], size - place, place)):
+            parts.append(part)
+            place += len(part)
         return b"".join(parts)
+
+    def last_printed(self) -> bytes:
+        """The last bytes in that file, for people."""
+        return os.pread(self.streams[1], 4 * TAIL, max(0, os.fstat(self.streams[1]).st_size - 4 * TAIL))

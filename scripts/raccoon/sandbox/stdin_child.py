@@ -1,70 +1,78 @@
 """What the child does for a program that reads stdin: runs it once, as Python runs a script, on one case's input.
 
-Descriptor 0 already holds the input and descriptor 1 takes what is printed; the expected output never comes here.
+Descriptor 0 already holds the input and descriptor 1 takes what is printed; the expected output never comes here. A
+fresh fork pays for each page that it touches, so this file does little and in few steps.
 """
 
+import _thread
 import atexit
 import builtins
-import contextlib
-import gc
+import io
 import linecache
 import marshal
 import sys
-import threading
+import types
 
 from raccoon.sandbox import values
+from raccoon.sandbox.child import FILENAME, MAX_PROGRAM, failure
 
-FILENAME = "solution.py"  # what tracebacks call the program
 COMPILED = b"c"  # how the frame with the compiled program begins
-MAX_COMPILED = 8 << 20  # bytes; a larger program is compiled again in each child
+WRITERS = (io.TextIOWrapper, io.BufferedWriter)
 
 
-def run_program(job: int, incoming: values.FrameReader, program: dict, namespace: dict) -> list:
-    """Runs the program to its end and gives ["ok", None, None]; raises what it raised, exits with a code among it.
+def run_program(job: int) -> None:
+    """Runs the program to its end and returns; what it raises is sent to the judge, an exit with a code among it.
 
-    The child of the first case compiles, before any code of the program runs, and sends the result to the judge,
-    which hands it to the children of the other cases.
+    `job` brings marshal.dumps((code, units)). Where `units` is None this is the child of the first case: it compiles,
+    before any code of the program runs, and sends the judge what the children of the other cases get.
     """
-    units = marshal.loads(incoming.read(MAX_COMPILED)) if program["compiled"] else compiled(job, program)
-    code = program["code"]
-    linecache.cache[FILENAME] = (len(code), None, code.splitlines(keepends=True), FILENAME)
-    builtins.exit = builtins.quit = sys.exit  # which the module `site` gives to scripts
-    sys.stdout.reconfigure(line_buffering=False)  # a script writes by blocks where nobody is watching
+    code, units = marshal.loads(values.FrameReader(job).read(MAX_PROGRAM))
+    module = types.ModuleType("__main__")
+    module.__file__ = FILENAME
+    sys.modules["__main__"] = module
+    try:
+        units = units or compiled(job, *code)
+        linecache.cache[FILENAME] = (lambda: code[1],)  # split into lines only where somebody asks
+        builtins.exit = builtins.quit = sys.exit  # which the module `site` gives to scripts
+        sys.stdout.reconfigure(line_buffering=False)  # a script writes by blocks where nobody is watching
+        run(units, module.__dict__)
+    except BaseException as error:
+        values.write_frame(job, values.dumps(failure(error), trusted=False))
+
+
+def compiled(job: int, context: str, code: str) -> list:
+    """The code objects of context and program, sent to the judge too."""
+    sources = (("context.py", context), (FILENAME, code))
+    units = [compile(text, name, "exec", dont_inherit=True) for name, text in sources if text]
+    values.write_frame(job, COMPILED + marshal.dumps(((context, code), units)))
+    return units
+
+
+def run(units: list, namespace: dict) -> None:
+    """Runs the program, and then does what Python does at the end of a script."""
     try:
         for unit in units:
             exec(unit, namespace)
     except SystemExit as error:
-        if error.code not in (None, 0):
-            flush()
+        if error.code is not None and error.code != 0:
+            flush(sys.stdout)
             raise
     except BaseException:
-        flush()
+        flush(sys.stdout)
         raise
-    end_like_a_script(namespace)
-    return ["ok", None, None]
+    if _thread._count() > 0 and "threading" in sys.modules:  # a zygote that had imported it would pay at each fork
+        sys.modules["threading"]._shutdown()
+    if atexit._ncallbacks():
+        atexit._run_exitfuncs()
+    for found in list(namespace.values()):  # files on descriptor 1, and what is kept of one: open(1, "w").write
+        flush(found.__self__ if type(found) is types.BuiltinMethodType else found)
+    flush(sys.__stdout__)
+    if sys.stdout is not sys.__stdout__ and hasattr(sys.stdout, "flush"):
+        sys.stdout.flush()  # an object of the program's own
 
 
-def compiled(job: int, program: dict) -> tuple:
-    """The code objects of context and program; they go to the judge too, empty where they are too large."""
-    sources = (("context.py", program["context"]), (FILENAME, program["code"]))
-    units = tuple(compile(text, name, "exec", dont_inherit=True) for name, text in sources if text)
-    data = marshal.dumps(units)
-    values.write_frame(job, COMPILED + (data if len(data) < MAX_COMPILED else b""))
-    return units
+def flush(found: object) -> None:
+    """Writes out what is buffered for a file that is open for writing; anything else is left alone."""
+    if type(found) in WRITERS and not found.closed and found.writable():
+        found.flush()
 
-
-def end_like_a_script(namespace: dict) -> None:
-    """What Python does at the end of a script: waits for threads, runs exit functions, writes what is buffered."""
-    threading._shutdown()
-    atexit._run_exitfuncs()
-    flush()
-    namespace.clear()
-    gc.collect()  # files that the program has left open on a descriptor are written when they are collected
-
-
-def flush() -> None:
-    """Writes out what is buffered for stdout, also where the program has put another object in its place."""
-    for stream in (sys.stdout, sys.__stdout__):
-        if stream is not None and not getattr(stream, "closed", False):
-            with contextlib.suppress(AttributeError):
-                stream.flush()

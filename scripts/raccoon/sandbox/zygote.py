@@ -9,12 +9,14 @@ the CPU seconds) forks, and at the next message kills and reaps the child and re
 What the child then does is in child.py.
 """
 
+import atexit
 import contextlib
 import dataclasses
 import gc
 import importlib
 import json
 import linecache
+import marshal
 import os
 import random
 import resource
@@ -28,6 +30,7 @@ SCRIPTS = os.path.abspath(f"{__file__}/../../..")  # started as a file: the pack
 sys.path.insert(0, SCRIPTS)
 from raccoon.sandbox import values, walls  # noqa: E402
 from raccoon.sandbox.child import FILENAME, TEST_PROGRAMS, answer_requests  # noqa: E402
+from raccoon.sandbox.stdin_child import run_program  # noqa: E402
 
 sys.path.remove(SCRIPTS)
 
@@ -100,6 +103,7 @@ def main() -> None:
         with contextlib.suppress(ConnectionError):  # the judge was told to end while this one was starting
             control.send(json.dumps({"error": f"{type(error).__name__}: {error}"}).encode())
         raise SystemExit(1) from error
+    atexit._clear()  # what the preloaded modules want to do at the end is not a child's to do
     gc.collect()
     gc.freeze()
     with contextlib.suppress(ConnectionError):
@@ -124,17 +128,18 @@ def rehearse() -> None:
     The interpreter rewrites the bytecode of what it runs often (PEP 659). Done here, it is done once; done in a fresh
     fork, it costs the copy of a page for every function.
     """
-    program = json.dumps({"context": "", "code": REHEARSED}).encode()
+    function = json.dumps({"context": "", "code": REHEARSED}).encode()
     request = values.dumps(["call", "rehearsed", [1, "a", [1, 2.5], (1, {2: None})], {}, False], trusted=True)
+    program = marshal.dumps((("", REHEARSED), [compile(REHEARSED, FILENAME, "exec")]))
     itself = sys.modules["__main__"]
-    for _ in range(REHEARSALS):
+    for frames, work in [((function, request), answer_requests), ((program,), run_program)] * REHEARSALS:
         judge, child = socket.socketpair()
         with judge, child:
-            for frame in (program, request):
+            for frame in frames:
                 values.write_frame(judge.fileno(), frame)
             judge.shutdown(socket.SHUT_WR)
             with contextlib.suppress(EOFError):
-                answer_requests(child.fileno())
+                work(child.fileno())
     sys.modules["__main__"] = itself
     del linecache.cache[FILENAME]
 
@@ -348,7 +353,7 @@ def become_child(descriptors: list[int], cpu_seconds: int, standing: Standing, s
         os._exit(1)
     try:
         random.seed(0)  # the module reseeds itself after a fork; verdicts are to be repeatable
-        answer_requests(job)
+        (run_program if streams else answer_requests)(job)
     finally:
         os._exit(0)
 
