@@ -20,6 +20,7 @@ must be a folder that they share.
 
 import os
 import random
+import re
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -49,7 +50,7 @@ from raccoon.ledger import AnswerCache
 from raccoon.progress import progress_bar
 from raccoon.sandbox.pool import Sandbox, SandboxError
 from raccoon.tasks.benchmarks import BENCHMARKS as PUBLISHED
-from raccoon.tasks.benchmarks import load_benchmark
+from raccoon.tasks.benchmarks import is_benchmark, load_benchmark
 from raccoon.tasks.contamination import find_badge
 from raccoon.tasks.task import Task, read_task_file
 from raccoon.whole_files import write_text
@@ -58,7 +59,8 @@ from raccoon.whole_files import write_text
 MODELS = []   # folders or hub names, gold, stub; the first is the baseline; empty: DEFAULT_MODELS or only SAMPLES
 DEFAULT_MODELS = ["billxbf/Nano-Raccoon-Preview-1104", "./nano-raccoon-rl"]
 SAMPLES = []   # files of saved samples, graded like models
-BENCHMARKS = ["humaneval", "mbpp"]   # names, "demo", or paths of task files
+BENCHMARKS = ["humaneval", "mbpp"]   # names, "demo", or paths of task files; livecodebench:2024-09..2025-04 is a part
+MODEL_CUTOFF = ""   # YYYY-MM-DD, when the models' training data ends: benchmarks with dates then say what is newer
 DATA_DIR = ""   # folder of the published benchmark files; empty: the hub (env DATA_DIR)
 OUTPUT_DIR = "./eval_results"
 LIMIT = 0   # tasks of each benchmark, the same sample every time; 0: all
@@ -165,7 +167,7 @@ def main() -> None:
 def check_constants() -> None:
     """Raises InputError for constants that cannot be meant."""
     for name in BENCHMARKS:
-        if name not in PUBLISHED and name != "demo" and not is_path(name):
+        if not is_benchmark(name) and name != "demo" and not is_path(name):
             raise InputError(f"no benchmark {name!r}; choose from demo, {', '.join(PUBLISHED)}, or give the path of "
                              "a task file")
         if sum(path_stem(name) == path_stem(other) for other in BENCHMARKS) > 1:
@@ -182,6 +184,8 @@ def check_constants() -> None:
     for name in ("BATCH_SIZE", "NUM_SAMPLES", "REPEAT", "MAX_COMPLETION_LENGTH"):
         if globals()[name] < 1:
             raise InputError(f"{name} is {globals()[name]}: give at least 1")
+    if MODEL_CUTOFF and not re.fullmatch(r"\d{4}-\d\d-\d\d", MODEL_CUTOFF):
+        raise InputError(f"MODEL_CUTOFF is {MODEL_CUTOFF!r}; give a date like 2024-09-30")
     check_writable("OUTPUT_DIR", OUTPUT_DIR)
     if LIMIT < 0 or WORKERS < 0:
         raise InputError(f"LIMIT is {LIMIT} and WORKERS is {WORKERS}: give 0 or more")
@@ -317,7 +321,7 @@ def score_subject(subject: Subject, benchmark: Benchmark, calibration: Calibrati
             say(session, f"{subject.path}: none of its samples is of {benchmark.name}")
             return []
         say(session, describe_samples(subject, benchmark.tasks))
-    badge = find_badge(Path(subject.path), benchmark.tasks, DATA_DIR)
+    badge = find_badge(Path(subject.path), benchmark.tasks, DATA_DIR, MODEL_CUTOFF)
     limits = timeouts(subject.name, benchmark, calibration.slow)
     scores = []
     for mode in subject.modes(MODES):

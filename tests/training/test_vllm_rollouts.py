@@ -139,7 +139,7 @@ def test_ratios_are_raw_and_leave_out_padding_and_unknown_tokens():
 
 
 def test_vllm_is_refused_where_it_cannot_run(tmp_path, monkeypatch):
-    done = run(tmp_path, "refused", "--generation", "vllm", "--model-path", ".", "--benchmark-tasks")
+    done = run(tmp_path, "refused", "--generation", "vllm", "--model-path", ".", "--training-sets", "mbpp", "humaneval")
     assert done.returncode == 2 and done.stderr.count("\n") == 1
     monkeypatch.setattr(vllm_rollouts, "find_spec", lambda name: None)
     with pytest.raises(InputError, match="pip install -r requirements-vllm.txt"):

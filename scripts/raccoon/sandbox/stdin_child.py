@@ -10,6 +10,7 @@ import builtins
 import io
 import linecache
 import marshal
+import os
 import sys
 import types
 
@@ -21,7 +22,8 @@ WRITERS = (io.TextIOWrapper, io.BufferedWriter)
 
 
 def run_program(job: int) -> None:
-    """Runs the program to its end and returns; what it raises is sent to the judge, an exit with a code among it.
+    """Runs the program to its end and returns; what it raises is sent to the judge, an exit with a code among it, and
+    ends the process.
 
     `job` brings marshal.dumps((code, units)). Where `units` is None this is the child of the first case: it compiles,
     before any code of the program runs, and sends the judge what the children of the other cases get.
@@ -37,7 +39,10 @@ def run_program(job: int) -> None:
         sys.stdout.reconfigure(line_buffering=False)  # a script writes by blocks where nobody is watching
         run(units, module.__dict__)
     except BaseException as error:
-        values.write_frame(job, values.dumps(failure(error), trusted=False))
+        try:
+            values.write_frame(job, values.dumps(failure(error), trusted=False))
+        finally:
+            os._exit(1)  # also where the program has closed the channel: code 0 says that all went well
 
 
 def compiled(job: int, context: str, code: str) -> list:

@@ -11,7 +11,7 @@ from raccoon.constants import InputError
 from raccoon.tasks.cases import capped, program_test
 from raccoon.tasks.prompts import method_prompt, program_prompt
 from raccoon.tasks.syntax import parse_code
-from raccoon.tasks.task import Task
+from raccoon.tasks.task import Task, take
 
 PYTHON3 = 3  # CodeContests' number of the language
 CALLS = """\
@@ -40,7 +40,7 @@ def apps_task(row: dict) -> Task | None:
 def taco_task(row: dict) -> Task | None:
     """A row of TACO (Li et al. 2023), which has APPS's fields and no id: its place in the file is one."""
     split = row.get("file", "train").partition("-")[0]
-    return contest_task(row, f"TACO/{split}/{row['row']}", "taco", split)
+    return contest_task(row, f"TACO/{split}/{take(row, 'row', int)}", "taco", split)
 
 
 def contest_task(row: dict, task_id: str, source: str, split: str) -> Task | None:
@@ -50,7 +50,7 @@ def contest_task(row: dict, task_id: str, source: str, split: str) -> Task | Non
     if not inputs or not outputs or len(inputs) != len(outputs):
         return None
     inputs, outputs = capped(inputs, outputs)
-    question, starter = row["question"].strip(), row.get("starter_code") or ""
+    question, starter = take(row, "question").strip(), row.get("starter_code") or ""
     common = {"task_id": task_id, "solution": first_python(parsed(row, "solutions", [])), "source": source,
               "split": split, "difficulty": str(row.get("difficulty") or "").lower(),
               "date": str(row.get("date") or "")[:10]}
@@ -62,8 +62,9 @@ def contest_task(row: dict, task_id: str, source: str, split: str) -> Task | Non
         return None
     call = f"Solution().{name}" if in_class else name
     cases = json.dumps(list(zip(inputs, outputs, strict=True)))
-    return Task(prompt=method_prompt(question, starter or f"def {name}(...):"), test=CALLS.format(cases=cases, call=call),
-                entry_point="Solution" if in_class else name, context="from typing import *\n", **common)
+    return Task(prompt=method_prompt(question, starter or f"def {name}(...):"),
+                test=CALLS.format(cases=cases, call=call), entry_point="Solution" if in_class else name,
+                context="from typing import *\n", **common)
 
 
 def code_contests_task(row: dict) -> Task | None:
@@ -83,8 +84,8 @@ def code_contests_task(row: dict) -> Task | None:
     inputs, outputs = capped(inputs, outputs)
     split = row.get("file", "train").partition("-")[0]
     return Task(
-        task_id=f"CodeContests/{split}/{row['name']}",
-        prompt=program_prompt(row["description"].strip()),
+        task_id=f"CodeContests/{split}/{take(row, 'name')}",
+        prompt=program_prompt(take(row, "description").strip()),
         test=program_test(inputs, outputs, "tokens"),
         solution=first_python(solutions),
         source="code_contests",

@@ -8,12 +8,12 @@ import ast
 
 from raccoon.tasks.prompts import description_prompt
 from raccoon.tasks.syntax import bound_names, parse_code
-from raccoon.tasks.task import Task
+from raccoon.tasks.task import Task, take
 
 
 def kodcode_task(row: dict) -> Task | None:
     """A row of KodCode."""
-    solution, tests = parse_code(row["solution"]), parse_code(row["test"])
+    solution, tests = parse_code(take(row, "solution")), parse_code(take(row, "test"))
     if solution is None or tests is None:
         return None
     imported = [alias.name for node in tests.body if is_import_of_solution(node) for alias in node.names]
@@ -26,12 +26,12 @@ def kodcode_task(row: dict) -> Task | None:
     info = (row.get("test_info") or [{}])[0]
     declaration = info.get("function_declaration") or imported[0]
     return Task(
-        task_id=f"KodCode/{row['question_id']}",
-        prompt=description_prompt(row["question"], imported[0], declaration.rstrip(": \n") + ": ..."
+        task_id=f"KodCode/{take(row, 'question_id')}",
+        prompt=description_prompt(take(row, "question"), imported[0], declaration.rstrip(": \n") + ": ..."
                                   if declaration.startswith("def ") else f"{imported[0]}(...)"),
         test=f"{ast.unparse(ast.Module(kept, []))}\n\n{calls}",
         entry_point=imported[0],
-        solution=row["solution"],
+        solution=take(row, "solution"),
         source="kodcode",
         split="train",
         difficulty=str(row.get("gpt_difficulty") or "").lower(),

@@ -13,7 +13,7 @@ import zlib
 from raccoon.constants import InputError
 from raccoon.tasks.cases import capped, program_test
 from raccoon.tasks.prompts import method_prompt, program_prompt
-from raccoon.tasks.task import Task
+from raccoon.tasks.task import Task, take
 
 MOST_CASES, MOST_CHARS = 100, 2_000_000  # of a task; a few have cases of many megabytes
 MAX_PRIVATE = 1 << 30  # bytes of one problem's private tests, unpacked
@@ -49,16 +49,16 @@ def livecodebench_task(row: dict) -> Task:
     inputs, outputs = [test["input"] for test in tests], [test["output"] for test in tests]
     inputs, outputs = capped(inputs, outputs, MOST_CASES, MOST_CHARS)
     name = json_field(row, "metadata").get("func_name") if row.get("metadata") else None
-    common = {"task_id": f"LiveCodeBench/{row['question_id']}", "source": "livecodebench", "context": CONTEXT,
-              "split": release(row.get("file", "test")), "difficulty": row["difficulty"].lower(),
-              "date": str(row["contest_date"])[:10]}
-    question = row["question_content"].strip()
+    common = {"task_id": f"LiveCodeBench/{take(row, 'question_id')}", "source": "livecodebench", "context": CONTEXT,
+              "split": release(row.get("file", "test")), "difficulty": take(row, "difficulty").lower(),
+              "date": str(take(row, "contest_date", object))[:10]}
+    question = take(row, "question_content").strip()
     if not name:
         return Task(prompt=program_prompt(question), test=program_test(inputs, outputs, "numbers"), kind="program",
                     **common)
     cases = [[[json.loads(line) for line in given.split("\n")], json.loads(wanted)]
              for given, wanted in zip(inputs, outputs, strict=True)]
-    return Task(prompt=method_prompt(question, row["starter_code"]), entry_point="Solution",
+    return Task(prompt=method_prompt(question, take(row, "starter_code")), entry_point="Solution",
                 test=CALLS.format(cases=json.dumps(cases), name=name), **common)
 
 
