@@ -62,10 +62,10 @@ HONEST = {
                        "    except EOFError:\n        break\nprint(sum(numbers))",
     "deep recursion": "import sys\nsys.setrecursionlimit(10**6)\n\n\ndef down(n):\n    return n and down(n - 1)\n\n\n"
                       "down(20000)\n" + ADD + "print(a + b)",
-    "source of itself": "import inspect\n\n\ndef f(a, b):\n    return a + b\n\n\nassert 'a + b' in inspect.getsource(f)\n"
-                        "print(f(*map(int, input().split())))",
-    "file and pickle": "import pickle\n\n\nclass P:\n    pass\n\n\nwith open('x', 'wb') as file:\n    pickle.dump(P(), file)\n"
-                       + ADD + "print(a + b)",
+    "source of itself": "import inspect\n\n\ndef f(a, b):\n    return a + b\n\n\n"
+                        "assert 'a + b' in inspect.getsource(f)\nprint(f(*map(int, input().split())))",
+    "file and pickle": "import pickle\n\n\nclass P:\n    pass\n\n\nwith open('x', 'wb') as file:\n"
+                       "    pickle.dump(P(), file)\n" + ADD + "print(a + b)",
     "trailing white space": ADD + "print(a + b, '  ')\nprint()",
     "stderr": ADD + "import sys\nprint('working', file=sys.stderr)\nprint(a + b)",
 }
@@ -78,6 +78,14 @@ def test_honest_program_passes(sandbox, name):
     assert verdict.isolation == "separate"
 
 
+SAY = """
+import os
+for n in range(3, 120):
+    try:
+        os.write(n, {})
+    except OSError:
+        pass
+"""  # into every descriptor
 # What each tries, and how its verdict has to begin. None of them computes the sum of the second case.
 HOSTILE = {
     "wrong": ("print(3)", "wrong: line 1 differs (case 2)"),
@@ -98,15 +106,12 @@ HOSTILE = {
     "closes stdout": (ADD + "import sys\nprint(a + b)\nsys.stdout.close()\nimport os\nos.closerange(0, 200)\n"
                       "raise SystemExit(4)", "exception"),
     "closes descriptor 1": ("import os\nos.close(1)\nprint(3)", "exception: OSError"),
-    "closes its channel": ("import os\nprint(3, flush=True)\nos.closerange(3, 200)\nwhile True:\n    pass", "exception"),
-    "claims success": ("import os\nfor n in range(3, 120):\n    try:\n        os.write(n, b'\\x10\\0\\0\\0[\"ok\",null,null]')\n"
-                       "    except OSError:\n        pass", "exception"),
-    "claims infra": ("import os\nfor n in range(3, 120):\n    try:\n        os.write(n, b'\\x1e\\0\\0\\0[\"infra\",\"x\",[],\"x\",[]]"
-                     "         ')\n    except OSError:\n        pass", "exception"),
-    "floods its channel": ("import os\nwhile True:\n    for n in range(3, 120):\n        try:\n"
-                           "            os.write(n, b'\\xff' * 4096)\n        except OSError:\n            pass", "exception"),
-    "asks for shared isolation": ("import os\nfor n in range(3, 120):\n    try:\n        os.write(n, b'\\x12\\0\\0\\0"
-                                  "{\"needs\":\"shared\"}')\n    except OSError:\n        pass", "exception"),
+    "closes its channel": (
+        "import os\nprint(3, flush=True)\nos.closerange(3, 200)\nwhile True:\n    pass", "exception"),
+    "claims success": (SAY.format(b'\x10\0\0\0["ok",null,null]'), "exception"),
+    "claims infra": (SAY.format(b'\x1e\0\0\0["infra","x",[],"x",[]]         '), "exception"),
+    "asks for shared isolation": (SAY.format(b'\x12\0\0\0{"needs":"shared"}'), "exception"),
+    "floods its channel": (f"while True:\n    exec({SAY.format(bytes(4096))!r})", "exception"),
     "leaves answers behind": ("import os\nopen('answer', 'a').write(input())\n"
                               "print(3 if len(open('answer').read()) < 5 else 34)", "wrong: line 1 differs (case 2)"),
     "writes to its input": ("import os\nos.write(0, b'9' * 100)\nprint(3)", "wrong: line 1 differs (case 2)"),

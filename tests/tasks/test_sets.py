@@ -28,9 +28,11 @@ APPS_FUNCTION = APPS | {"problem_id": 9, "starter_code": "def half(n):\n\t", "so
     ["def half(n):\n    return n / 2\n"]), "input_output": json.dumps(
     {"fn_name": "half", "inputs": [[4], [5]], "outputs": [[2.0], [2.5]]})}
 TACO = {name: value for name, value in APPS.items() if name != "problem_id"} | {
-    "difficulty": "MEDIUM_HARD", "name": None, "source": "codeforces", "date": "2019-12-31", "time_limit": "2.0 seconds",
+    "difficulty": "MEDIUM_HARD", "name": None, "source": "codeforces", "date": "2019-12-31",
+    "time_limit": "2.0 seconds",
     "skill_types": "[]", "file": "train-00000-of-00009", "row": 4}
-CONTESTS = {"name": "1_A. Sum", "description": "Add two numbers.", "public_tests": {"input": ["1 2\n"], "output": ["3\n"]},
+CONTESTS = {"name": "1_A. Sum", "description": "Add two numbers.",
+            "public_tests": {"input": ["1 2\n"], "output": ["3\n"]},
             "private_tests": {"input": ["3 4\n"], "output": ["7\n"]}, "generated_tests": {"input": [], "output": []},
             "solutions": {"language": [2, 1, 3], "solution": ["int main(){}", "print 3", SUM]}, "cf_rating": 900,
             "input_file": "", "output_file": "", "time_limit": {"seconds": 2, "nanos": 0}}
@@ -46,7 +48,8 @@ LIVE = {"question_title": "A", "question_content": "Add two numbers.", "platform
         "public_test_cases": json.dumps([{"input": "1 2\n", "output": "3\n", "testtype": "stdin"}]),
         "private_test_cases": packed(json.dumps(PRIVATE)), "metadata": "{}"}
 LIVE_METHOD = LIVE | {"question_id": "3", "platform": "leetcode", "contest_date": "2023-05-06", "starter_code": METHOD,
-                      "public_test_cases": json.dumps([{"input": "[1, 2]", "output": "[2, 4]", "testtype": "functional"}]),
+                      "public_test_cases": json.dumps(
+                          [{"input": "[1, 2]", "output": "[2, 4]", "testtype": "functional"}]),
                       "private_test_cases": "[]", "metadata": json.dumps({"func_name": "twice"})}
 KODCODE = {"version": "v1", "style": "instruct", "subset": "Leetcode", "question_id": "Leetcode_1_I",
            "question": "Add two numbers.", "solution": "def add(a, b):\n    return a + b\n",
@@ -245,8 +248,8 @@ PROGRAM_ANSWERS = {
     "sample after it": (f"```python\n{SUM}```\nFor example\n```\n1 2\n```\nprints\n```python\nprint(3)\n```", SUM),
     "draft before it": (f"```python\nprint(int(input()) + 1)\n```\nNo:\n```python\n{SUM}```", SUM),
     "bare": (SUM, SUM),
-    "main guard": ("```python\nimport sys\n\n\ndef main():\n    print(sys.stdin.read())\n\n\nif __name__ == '__main__':\n"
-                   "    main()\n```", None),
+    "main guard": ("```python\nimport sys\n\n\ndef main():\n    print(sys.stdin.read())\n\n\n"
+                   "if __name__ == '__main__':\n    main()\n```", None),
     "prints only": ("```python\nprint(3)\n```", "print(3)\n"),
     "prose": ("It cannot be done.", ""),
 }
