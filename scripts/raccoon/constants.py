@@ -16,6 +16,7 @@ import os
 import re
 import shlex
 import sys
+import tempfile
 import textwrap
 import tokenize
 from collections.abc import Callable
@@ -103,8 +104,12 @@ def require_python() -> None:
 def check_writable(name: str, folder: str) -> None:
     """Raises InputError where the folder that a constant names, which need not exist yet, cannot be written."""
     existing = existing_part(folder)
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise InputError(f"{name} {folder}: {existing} is no writable folder; give another")
+    try:
+        tempfile.TemporaryFile(dir=existing).close()  # os.access() tells root that even /proc is writable
+    except OSError as error:
+        if error.errno in DISK_FULL:
+            return  # what fits is for the run to find out
+        raise InputError(f"{name} {folder}: {existing} is no writable folder; give another") from error
 
 
 def existing_part(folder: str) -> Path:
