@@ -25,6 +25,7 @@ from raccoon.tasks import benchmarks
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the sandbox needs Linux")
 
 COMMAND = [sys.executable, str(SCRIPTS / "sandbox.py")]
+ROOM = "/raccoon/sandbox/"  # judges and zygotes are started from files there
 RIGHT = Program("def f(x):\n    return x + 1\n", "assert f(1) == 2\n", "f", task_id="right")
 SLOW = Program("import time\n\ndef f(x):\n    time.sleep(0.1)\n    return x\n", "assert f(1) == 1\n", "f")
 SHARED = Program("def f(g):\n    return g(1)\n", "assert f(lambda x: x + 1) == 2\n", "f")
@@ -660,7 +661,7 @@ def family(mark: Path) -> dict[int, int]:
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             words = Path("/proc", name, "cmdline").read_bytes().decode()
             state, parent, *_ = Path("/proc", name, "stat").read_text().rpartition(")")[2].split()
-            if state not in "ZX" and "sandbox_" in words and str(mark) in words:
+            if state not in "ZX" and ROOM in words and str(mark) in words:
                 parents[int(name)] = int(parent)
 
     def generation(pid: int) -> int:

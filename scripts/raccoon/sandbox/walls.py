@@ -1,8 +1,8 @@
 """The kernel's walls around untrusted code: namespaces, Landlock, seccomp, resource limits, capabilities.
 
-Not a sandbox by itself: sandbox_zygote.py decides which wall stands where and in what order, and sandbox_judge.py
-asks for a subset around itself. Each function raises one wall with a raw system call and raises OSError when the
-kernel refuses, so that no wall is ever assumed. Linux on x86-64 or arm64 only; standard library and ctypes.
+Not a sandbox by itself: zygote.py decides which wall stands where and in what order, and judge.py asks for a subset
+around itself. Each function raises one wall with a raw system call and raises OSError when the kernel refuses, so that
+no wall is ever assumed. Linux on x86-64 or arm64 only; standard library and ctypes.
 
 Sources: the kernel's manual pages (seccomp(2), landlock(7), namespaces(7), pivot_root(2)) and uapi headers.
 """
