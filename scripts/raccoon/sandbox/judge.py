@@ -56,8 +56,8 @@ def main() -> None:
 
 def stand_and_serve(setup: Setup, zygotes: list["Zygote"]) -> None:
     """Starts the zygote, which joins `zygotes`, and judges until the caller has gone."""
-    output = os.memfd_create("output")
     try:
+        output = output_file(setup.scratch)
         zygotes.append(Zygote(setup, output))
         confine(setup)
     except (OSError, EOFError) as error:
@@ -65,6 +65,16 @@ def stand_and_serve(setup: Setup, zygotes: list["Zygote"]) -> None:
         raise SystemExit(1) from None  # the caller stays, and with it the folders of its other judges
     values.write_frame(setup.caller, json.dumps({"walls": zygotes[0].walls}).encode())
     serve(setup.caller, Judge(setup, zygotes[0], output))
+
+
+def output_file(scratch: str) -> int:
+    """A descriptor of an empty file without a name that takes what programs print, in memory where that is possible."""
+    with contextlib.suppress(OSError, AttributeError):  # a kernel or a Python without memfd_create
+        return os.memfd_create("output")
+    path = os.path.join(scratch, "output")
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    os.unlink(path)
+    return descriptor
 
 
 def end(setup: Setup, zygotes: list["Zygote"]) -> None:

@@ -19,12 +19,13 @@ import socket
 import struct
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
+
+from raccoon.sandbox.machine import SandboxError, memory_note, refuse_foreign_platform, scratch_root
 
 TIMEOUT = 10.0  # CPU seconds of one program; MBPP's slowest gold solution needs 3
 MEMORY_MB = 1024  # address space of one program beyond the interpreter's own
@@ -36,14 +37,9 @@ PATIENCE = 4.0  # seconds beyond the wall limit after which a judge counts as hu
 WINDOW = 64  # programs handed in ahead of the verdict that is awaited
 MAX_TIMEOUT = 3600  # seconds
 JUDGE = Path(__file__).resolve().with_name("judge.py")
-OLDEST_PYTHON = (3, 11)  # its -P keeps a script's folder out of sys.path
 START_SECONDS = 60.0  # for a judge to stand
 ALLOW_WEAK = "SANDBOX_ALLOW_WEAK"  # environment variable
 KINDS = ("pass", "wrong", "exception", "syntax", "no code", "timeout", "memory", "forbidden", "infra")
-
-
-class SandboxError(RuntimeError):
-    """The sandbox cannot stand on this machine; the message says why and what to do."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,12 +119,11 @@ class Sandbox:
         self.timeout = timeout
         self._settings = {"memory_mb": memory_mb, "preload": list(preload), "packages": site_packages()}
         self._settings["weak"] = allow_weak or os.environ.get(ALLOW_WEAK) == "1"
-        self._root = Path(tempfile.mkdtemp(prefix="sandbox-"))
-        self._root.chmod(0o711)  # a child with a uid of its own passes through to its scratch folder
+        self._root = scratch_root()
         self._threads = concurrent.futures.ThreadPoolExecutor(size, "sandbox")
         self._pools = {shared: WorkerPool(size, self._settings, self._root, shared) for shared in (False, True)}
         try:
-            self.walls = self._pools[False].start(self._threads)
+            self.walls = self._pools[False].start(self._threads) + memory_note(memory_mb)
         except BaseException:
             self.close()
             raise
@@ -197,7 +192,10 @@ class WorkerPool:
 
     def start(self, threads: concurrent.futures.ThreadPoolExecutor) -> str:
         """Starts all workers at once and gives their report of the walls; SandboxError when they cannot stand."""
-        return [started.result() for started in [threads.submit(worker.start) for worker in self.workers]][0]
+        reports = [started.result() for started in [threads.submit(worker.start) for worker in self.workers]]
+        for report in reports:
+            refuse_other_walls(reports[0], report)
+        return reports[0]
 
     def ask(self, request: dict) -> dict:
         """The answer of some worker. What was lost or starved is asked once more, with nothing else running."""
@@ -234,6 +232,7 @@ class Worker:
         self.settings, self.scratch, self.shared = settings, scratch, shared
         self.process: subprocess.Popen | None = None
         self.channel: socket.socket | None = None
+        self.walls = ""  # as they stood when it was first started
         self.stopped = False
 
     def start(self) -> str:
@@ -265,7 +264,13 @@ class Worker:
         if "error" in hello:
             self.stop()
             raise SandboxError(hello["error"])
-        return hello["walls"]
+        self.walls = self.walls or hello["walls"]
+        try:
+            refuse_other_walls(self.walls, hello["walls"])
+        except SandboxError:
+            self.stop()
+            raise
+        return self.walls
 
     def ask(self, request: dict) -> dict:
         """The judge's answer; "again" marks one that was lost with a process and may be asked once more."""
@@ -296,6 +301,14 @@ class Worker:
             process.kill()
             process.wait()
             self.channel.close()
+
+
+def refuse_other_walls(walls: str, found: str) -> None:
+    """SandboxError where a worker stands behind other walls than it, or its pool, did at first."""
+    if found != walls:
+        raise SandboxError(
+            f"the machine's walls have changed: a worker has [{found}], the sandbox started with [{walls}]; start anew"
+        )
 
 
 def cpu_seconds(pid: int) -> float:
@@ -334,17 +347,6 @@ def site_packages() -> list[str]:
 def library_path() -> dict[str, str]:
     """The one variable of the caller's environment that a Python may need to start at all."""
     return {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
-
-
-def refuse_foreign_platform() -> None:
-    """SandboxError where there is no Linux kernel to build on, or a Python that lacks the judges' flags."""
-    if sys.version_info < OLDEST_PYTHON:
-        wanted, found = (".".join(map(str, version[:2])) for version in (OLDEST_PYTHON, sys.version_info))
-        raise SandboxError(f"Python >= {wanted} needed, found {found}: run it in the project's Docker image")
-    if sys.platform != "linux":
-        raise SandboxError(
-            f"the sandbox needs Linux, this is {sys.platform}: run it in the project's Docker image"
-        )
 
 
 def safe_execute(

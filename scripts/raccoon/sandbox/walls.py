@@ -7,6 +7,7 @@ no wall is ever assumed. Linux on x86-64 or arm64 only; standard library and cty
 Sources: the kernel's manual pages (seccomp(2), landlock(7), namespaces(7), pivot_root(2)) and uapi headers.
 """
 
+import contextlib
 import ctypes
 import fcntl
 import os
@@ -14,6 +15,7 @@ import platform
 import resource
 import socket
 import struct
+from collections.abc import Callable
 
 LANDLOCK_READ = 1 << 2 | 1 << 3  # READ_FILE, READ_DIR
 LANDLOCK_WRITE = 1 << 1 | 0b111111111 << 4  # WRITE_FILE, REMOVE_*, MAKE_* (regular, dir, char, sock, fifo, block, sym)
@@ -88,7 +90,10 @@ PRETENDED = "chmod fchmod fchmodat fchmodat2 chown fchown lchown fchownat utime 
 SAFE_IOCTLS = (0x5401, 0x5413, 0x5421, 0x541B, 0x5450, 0x5451)  # TCGETS TIOCGWINSZ FIONBIO FIONREAD FIONCLEX FIOCLEX
 SAFE_FCNTLS = (0, 1, 2, 3, 4, 5, 6, 7, 1030, 1031, 1032)  # F_DUPFD..F_SETLKW, F_DUPFD_CLOEXEC, F_[SG]ETPIPE_SZ
 
+MAP_PRIVATE, MAP_ANONYMOUS, MAP_FAILED = 2, 32, ctypes.c_void_p(-1).value
+
 _libc = ctypes.CDLL(None, use_errno=True)
+_libc.mmap.restype = ctypes.c_void_p
 _MACHINE = platform.machine()  # once: asking again costs a forked child page faults
 
 
@@ -97,7 +102,10 @@ def missing() -> str:
     if _MACHINE not in ARCHITECTURES:
         return f"no seccomp filter is written for {_MACHINE} (only for {' and '.join(ARCHITECTURES)})"
     if not landlock_abi():
-        return "this kernel has no Landlock (Linux 5.13 or newer, with landlock in its lsm= list, has)"
+        return (
+            "this kernel has no Landlock (Linux 5.13 or newer with landlock in its lsm= list has; gVisor has none but "
+            "is a wall of its own)"
+        )
     return "" if seccomp_available() else "this kernel refuses seccomp filters"
 
 
@@ -150,6 +158,30 @@ def limit(what: int, soft: int) -> None:
     hard = resource.getrlimit(what)[1]
     value = soft if hard == resource.RLIM_INFINITY else min(soft, hard)
     resource.setrlimit(what, (value, value))
+
+
+def be_killed_first() -> None:
+    """Where memory runs out, the kernel ends this process and its children before the caller and its judge."""
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as handle:
+        handle.write("1000")
+
+
+def address_space() -> int:
+    """Bytes of address space that this process has: from /proc, or without it the least limit that admits a page."""
+    page = resource.getpagesize()
+    with contextlib.suppress(OSError), open("/proc/self/statm") as handle:
+        return int(handle.read().split()[0]) * page
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    low, high = 0, 1 << 47 if hard == resource.RLIM_INFINITY else hard
+    while high - low > page:
+        middle = (low + high) // 2
+        resource.setrlimit(resource.RLIMIT_AS, (middle, hard))
+        at = _libc.mmap(None, ctypes.c_size_t(page), 0, MAP_PRIVATE | MAP_ANONYMOUS, -1, ctypes.c_long(0))
+        low, high = (middle, high) if at == MAP_FAILED else (low, middle)
+        if at != MAP_FAILED:
+            _libc.munmap(ctypes.c_void_p(at), ctypes.c_size_t(page))
+    resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+    return high
 
 
 # --- Landlock -------------------------------------------------------------------------------------------------------
@@ -332,36 +364,50 @@ class Filter:
 # --- namespaces and a root directory that holds only what computing needs ---------------------------------------------
 
 
-def enter_namespaces(root: str) -> bool:
-    """Moves into new pid, network, mount, ipc and uts namespaces (through a user namespace when not root).
+def owns_uid(uid: int) -> bool:
+    """Whether the user namespace of this process has `uid`; one of a rootless container may have a single one."""
+    try:
+        with open("/proc/self/uid_map") as handle:
+            ranges = [tuple(map(int, line.split())) for line in handle]
+    except OSError:  # no /proc: whoever changes the uid finds out
+        return True
+    return any(first <= uid < first + count for first, _, count in ranges)
 
-    Returns False where the machine forbids them or a tmpfs on `root` in them, as Docker's default profile does: a
-    forked probe tries first, since half a set of namespaces is worse than none. Afterwards the caller is pid 1.
+
+def enter_namespaces(settle: Callable[[], None], own_user: bool) -> bool:
+    """Moves into new pid, network, mount, ipc and uts namespaces, then calls `settle`; the caller is pid 1 afterwards.
+
+    `own_user`: through a new user namespace, for whoever may not do it otherwise. Returns False, with nothing changed,
+    where the machine forbids any of it, as Docker's default profile does: a forked probe does all of it first, since
+    half a set of namespaces is worse than none.
     """
     probe = os.fork()
     if probe == 0:
-        try:
-            _unshare()
-            _mount("none", root, "tmpfs", MS_NOSUID | MS_NODEV)
-            os._exit(0 if os.fork() == 0 else os.waitstatus_to_exitcode(os.wait()[1]))
-        except OSError:
-            os._exit(1)
+        with contextlib.suppress(OSError):
+            _unshare(own_user)
+            first = os.fork()
+            if first == 0:
+                settle()
+                os._exit(0)
+            os._exit(os.waitstatus_to_exitcode(os.waitpid(first, 0)[1]) & 0xFF)
+        os._exit(1)
     if os.waitpid(probe, 0)[1] != 0:
         return False
-    _unshare()
+    _unshare(own_user)
     first = os.fork()
     if first:
         os.waitpid(first, 0)
         os._exit(0)
     os.setsid()  # a signal to a process group goes through the walls of a pid namespace
+    settle()
     return True
 
 
-def _unshare() -> None:
+def _unshare(own_user: bool) -> None:
     flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS
     uid, gid = os.geteuid(), os.getegid()
-    _syscall("unshare", flags if uid == 0 else flags | CLONE_NEWUSER)
-    if uid != 0:
+    _syscall("unshare", flags | CLONE_NEWUSER if own_user else flags)
+    if own_user:
         for file, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
             with open(f"/proc/self/{file}", "w") as handle:
                 handle.write(text)

@@ -78,7 +78,7 @@ class Standing:
     def describe(self) -> str:
         """One line for people."""
         parts = ["namespaces (pid, net, mount, ipc, uts) with a private root"] if self.namespaces else []
-        parts += [f"own uid {self.uid}"] if self.uid else ["uid kept"]
+        parts += ["own uid"] if self.uid else ["uid kept"]
         parts += [f"Landlock ABI {self.landlock}"] if self.landlock else []
         parts += ["seccomp"] if self.seccomp else []
         parts += ["no_new_privs", "resource limits"]
@@ -142,22 +142,24 @@ def rehearse() -> None:
 def raise_walls(setup: Setup) -> Standing:
     """Every wall that this machine allows, strongest first; OSError when Landlock or seccomp is refused."""
     own_uid = UID_BASE + os.getpid() % UID_SPAN  # limits count threads by uid: no two zygotes should share one
-    scratch = setup.scratch
     read = readable_paths(setup)
     missing = walls.missing()
     if missing and not setup.weak:
         raise OSError(f"{missing}; --allow-weak or SANDBOX_ALLOW_WEAK=1 runs without, on code that you trust")
-    with open("/proc/self/statm") as handle:  # before the private root, which has no /proc
-        present = int(handle.read().split()[0]) * resource.getpagesize()
-    namespaced = walls.enter_namespaces(scratch)
-    roomy = setup.shared and namespaced
-    if namespaced:
-        walls.enter_private_root(scratch, read, PRIVATE_SCRATCH, SCRATCH_MB, SCRATCH_INODES)
-        scratch = PRIVATE_SCRATCH
-        if roomy:
+    walls.be_killed_first()
+    present = walls.address_space()
+    own_user = os.geteuid() != 0 or not walls.owns_uid(own_uid)
+
+    def settle() -> None:
+        walls.enter_private_root(setup.scratch, read, PRIVATE_SCRATCH, SCRATCH_MB, SCRATCH_INODES)
+        if setup.shared:
             walls.furnish_private_root()
+
+    namespaced = walls.enter_namespaces(settle, own_user)
+    scratch = PRIVATE_SCRATCH if namespaced else setup.scratch
+    roomy = setup.shared and namespaced
     uid = change_uid(own_uid, read, scratch)
-    set_limits(setup, present, uid != 0 or roomy or namespaced and os.geteuid() != 0)
+    set_limits(setup, present, uid != 0 or namespaced and own_user)
     walls.no_new_privileges()
     ruleset = -1 if namespaced else walls.signal_ruleset()
     arrange_descriptors(setup, ruleset)
@@ -185,7 +187,10 @@ def readable_paths(setup: Setup) -> list[str]:
 
 
 def change_uid(uid: int, read: list[str], scratch: str) -> int:
-    """Prepares `uid` for the children when this root may change it and that uid reaches Python and scratch; else 0."""
+    """Prepares `uid` for the children when this root may change it and that uid reaches Python and scratch; else 0.
+
+    A root may lack the capability (EPERM), or its user namespace the uid (EINVAL): a rootless container, Apptainer.
+    """
     if os.geteuid() != 0:
         return 0
     probe = os.fork()
@@ -195,11 +200,11 @@ def change_uid(uid: int, read: list[str], scratch: str) -> int:
             leave_groups(uid)
             os.setresuid(uid, uid, uid)
             reachable = os.access(scratch, os.W_OK) and all(os.access(path, os.R_OK) for path in read)
-        except PermissionError:  # root of a container that withholds capabilities
+        except OSError:
             reachable = False
         os._exit(0 if reachable else 1)
     if os.waitpid(probe, 0)[1] != 0:
-        with contextlib.suppress(PermissionError):
+        with contextlib.suppress(OSError):
             os.chown(scratch, 0, 0)
         return 0
     leave_groups(uid)
