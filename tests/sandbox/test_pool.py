@@ -18,7 +18,6 @@ from pathlib import Path
 import pytest
 
 from helpers.paths import SCRIPTS
-from raccoon.sandbox import walls
 from raccoon.sandbox.pool import KINDS, WINDOW, Program, Sandbox, SandboxError, Verdict, WorkerPool, safe_execute
 from raccoon.tasks import benchmarks
 
@@ -624,31 +623,6 @@ def test_bad_flag_is_refused_in_a_line(flag, tmp_path):
 def test_command_without_input():
     done = command(b"")
     assert (done.returncode, done.stdout) == (0, b"")
-
-
-def without(call: str):
-    """A preexec_fn after which the kernel seems not to know a system call."""
-    code = walls.compile_filter([(call, (), walls.refuse(walls.ENOSYS))], walls.ALLOW)
-
-    def install() -> None:
-        walls.no_new_privileges()
-        walls.Filter(code).install()
-
-    return install
-
-
-@pytest.mark.parametrize("call, name", [("landlock_create_ruleset", "Landlock"), ("seccomp", "seccomp")])
-def test_machine_without_a_wall_is_refused_unless_allowed(tmp_path, call, name):
-    environment = {name: value for name, value in os.environ.items() if name != "SANDBOX_ALLOW_WEAK"}
-    environment |= {"TMPDIR": str(tmp_path)}
-    refused = command(lines(record(RIGHT.code)), env=environment, preexec_fn=without(call))
-    assert (refused.returncode, refused.stdout) == (2, b"")
-    assert name in refused.stderr.decode() and "SANDBOX_ALLOW_WEAK=1" in refused.stderr.decode()
-    assert not os.listdir(tmp_path)
-    environment["SANDBOX_ALLOW_WEAK"] = "1"
-    weak = command(lines(record(RIGHT.code)), env=environment, preexec_fn=without(call))
-    assert (weak.returncode, statuses_of(weak)) == (0, ["PASS"]), weak.stderr.decode()
-    assert b"WEAK" in weak.stderr
 
 
 def family(mark: Path) -> dict[int, int]:

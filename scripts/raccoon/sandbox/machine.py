@@ -16,7 +16,7 @@ NEEDED_MODULES = {  # that a Python may have been built without: what each comes
     "resource": "a Linux build",
 }
 SPARE_FOLDER = "/dev/shm"  # in memory; writable also where a container's root directory is not
-CGROUPS = Path("/sys/fs/cgroup")
+CGROUPS, OWN_CGROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 LIMIT_FILES = (("", "memory.max"), ("memory", "memory.limit_in_bytes"))  # of cgroups version 2 and 1
 NO_LIMIT = 1 << 60  # bytes; version 1 writes a number near 2**63 for none
 
@@ -74,7 +74,7 @@ def memory_note(memory_mb: int) -> str:
 def container_memory() -> int:
     """Bytes that the cgroups of this process may use, the least of all above it; NO_LIMIT where none is set."""
     try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
+        lines = OWN_CGROUPS.read_text().splitlines()
     except OSError:
         return NO_LIMIT
     groups = {controllers: path.lstrip("/") for _, controllers, path in (line.split(":", 2) for line in lines)}

@@ -38,7 +38,7 @@ SYSTEM_PATHS = """/usr/lib /usr/lib64 /lib /lib64 /usr/local/lib /usr/share/zone
 /dev/null /dev/zero /dev/urandom /dev/random""".split()
 PROGRAM_PATHS = """/usr/bin /bin /etc/passwd /etc/group /etc/hosts /etc/nsswitch.conf /etc/services /etc/mime.types
 /etc/alternatives /etc/fonts /usr/share""".split()
-CONTROL, RULESET = 100, 101  # descriptors; nothing else but stdin, stdout and stderr stays open
+CONTROL, RULESET = 30, 31  # descriptors; nothing else but stdin, stdout and stderr stays open
 FILE_BYTES, OPEN_FILES, SCRATCH_INODES = 64 << 20, 256, 8192
 SCRATCH_MB, PRIVATE_SCRATCH = 64, "/scratch"  # of the private root; its /tmp leads there
 THREADS = 128  # of one uid, where the child has a uid of its own
