@@ -32,7 +32,7 @@ CAP_SYS_ADMIN = 21
 CLONE_NEWNS, CLONE_NEWUSER = 0x00020000, 0x10000000
 MS_REC, MS_PRIVATE, MNT_DETACH = 1 << 14, 1 << 18, 2
 NEW_NAMESPACES = 0x7E020080  # CLONE_NEW* flags
-PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, PR_SET_CHILD_SUBREAPER = 24, 38, 22, 36
+PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, PR_SET_CHILD_SUBREAPER = 4, 24, 38, 22, 36
 # System calls that Docker's default profile forbids without CAP_SYS_ADMIN, x86-64 and arm64; the first is clone.
 CALLS = {
     "x86_64": (56, 435, (272, 165, 166, 308, 155, 428, 429, 430, 442)),
@@ -133,20 +133,27 @@ def enter_rooted() -> None:
 
 def enter_user() -> None:
     """An ordinary user without any privilege."""
+    start_over(become_plain_user())
+
+
+def become_plain_user() -> str:
+    """Leaves root for PLAIN_UID; a Python that this user can start."""
     python = public_python()
     os.setgroups([])
     os.setresgid(PLAIN_UID, PLAIN_UID, PLAIN_UID)
     os.setresuid(PLAIN_UID, PLAIN_UID, PLAIN_UID)
-    start_over(python)
+    prctl(PR_SET_DUMPABLE, 1)  # else /proc/self belongs to root
+    return python
 
 
 def enter_one_uid() -> None:
-    """Root of a user namespace that maps no other uid, as `unshare -Ur` makes it."""
+    """Root of a user namespace that maps no other uid, as `unshare -Ur` makes it for an ordinary user."""
+    python = become_plain_user() if os.geteuid() == 0 else sys.executable
     uid, gid = os.geteuid(), os.getegid()
     checked(libc().unshare(CLONE_NEWUSER), "unshare")
     for file, text in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
         Path("/proc/self", file).write_text(text)
-    start_over(sys.executable)
+    start_over(python)
 
 
 def enter_no_proc() -> None:
@@ -177,7 +184,7 @@ def unavailable(mode: str) -> str:
         return "this machine allows no user namespaces"
     if mode == "rooted" and public_python() == sys.executable:
         return "everybody can read this Python"
-    if mode == "user" and not public_python():
+    if mode in ("user", "one uid") and os.geteuid() == 0 and not public_python():
         return f"only root can read {sys.executable}, and there is no {SYSTEM_PYTHON}"
     return ""
 

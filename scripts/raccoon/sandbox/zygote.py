@@ -71,6 +71,7 @@ class Standing:
     uid: int  # of the children; 0 = that of the zygote
     landlock: int  # ABI, 0 = none
     seccomp: bool
+    counted: bool  # the number of its threads has a limit
     roomy: bool
     scratch: str
     signal_ruleset: int
@@ -83,6 +84,7 @@ class Standing:
         parts += ["seccomp"] if self.seccomp else []
         parts += ["no_new_privs", "resource limits"]
         missing = [] if self.namespaces else ["namespaces (not permitted here)"]
+        missing += [] if self.counted else ["a limit of threads (not counted for this user alone)"]
         missing += [] if self.landlock else ["Landlock: WEAK"]
         missing += [] if self.seccomp else ["seccomp: WEAK"]
         return ", ".join(parts) + (f"; without {', '.join(missing)}" if missing else "")
@@ -157,9 +159,10 @@ def raise_walls(setup: Setup) -> Standing:
 
     namespaced = walls.enter_namespaces(settle, own_user)
     scratch = PRIVATE_SCRATCH if namespaced else setup.scratch
-    roomy = setup.shared and namespaced
     uid = change_uid(own_uid, read, scratch)
-    set_limits(setup, present, uid != 0 or namespaced and own_user)
+    counted = uid != 0 or namespaced and own_user and processes_are_counted()
+    roomy = setup.shared and namespaced and counted  # else nothing would bound how many processes a program starts
+    set_limits(setup, present, counted)
     walls.no_new_privileges()
     ruleset = -1 if namespaced else walls.signal_ruleset()
     arrange_descriptors(setup, ruleset)
@@ -174,7 +177,7 @@ def raise_walls(setup: Setup) -> Standing:
     seccomp = walls.seccomp_available()
     if seccomp:
         walls.Filter(walls.compile_filter(walls.family_rules(roomy), walls.refuse(walls.EPERM))).install()
-    return Standing(namespaced, uid, landlock, seccomp, roomy, scratch, RULESET if ruleset >= 0 else -1)
+    return Standing(namespaced, uid, landlock, seccomp, counted, roomy, scratch, RULESET if ruleset >= 0 else -1)
 
 
 def readable_paths(setup: Setup) -> list[str]:
@@ -211,6 +214,19 @@ def change_uid(uid: int, read: list[str], scratch: str) -> int:
     return uid
 
 
+def processes_are_counted() -> bool:
+    """Whether the kernel holds this uid to a number of processes: not one that is root outside its user namespace."""
+    probe = os.fork()
+    if probe == 0:
+        resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
+        try:
+            os.fork()
+        except OSError:
+            os._exit(0)
+        os._exit(1)
+    return os.waitpid(probe, 0)[1] == 0
+
+
 def leave_groups(gid: int) -> None:
     """No group but `gid`, for this process and its children."""
     os.setgroups([])
@@ -220,8 +236,8 @@ def leave_groups(gid: int) -> None:
 def set_limits(setup: Setup, present: int, threads_counted: bool) -> None:
     """Limits that the children inherit (CPU time is set in each).
 
-    `present` is the zygote's own address space. `threads_counted`: the kernel counts threads for this zygote alone,
-    because it has a uid or a user namespace of its own.
+    `present` is the zygote's own address space. `threads_counted`: the kernel counts threads, and for this zygote
+    alone, because it has a uid or a user namespace of its own.
     """
     walls.limit(resource.RLIMIT_AS, present + (setup.memory_mb << 20))
     walls.limit(resource.RLIMIT_FSIZE, FILE_BYTES)
