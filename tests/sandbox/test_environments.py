@@ -215,3 +215,14 @@ def test_program_beyond_the_containers_memory_costs_only_itself(small_cgroup):
     statuses, errors, code = command(HUNGRY, RIGHT, under=join, env=environment())
     assert (statuses, code) == (["INFRA", "PASS"], 0), errors
     assert "this container's memory limit of 300 MB is below a program's 1024 MB" in errors
+
+
+@pytest.mark.parametrize("extra, pinned", [(0, True), (1, False)])
+def test_worker_keeps_to_a_core_only_where_each_core_has_one(extra, pinned):
+    cores = os.sched_getaffinity(0)
+    code = "import os\ndef f(x):\n    return sorted(os.sched_getaffinity(0))\n"
+    with Sandbox(workers=len(cores) + extra) as box:
+        test = "home = f(1)\nassert len(home) == 1" if pinned else f"assert f(1) == {sorted(cores)}"
+        assert box.submit(Program(code, test, "f")).result().status == "PASS"
+        beside = f"assert f(lambda x: x) == {sorted(cores)}"
+        assert box.submit(Program(code, beside, "f")).result().status == "PASS"

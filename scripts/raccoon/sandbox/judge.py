@@ -121,7 +121,7 @@ def confine(setup: Setup) -> None:
     walls.limit(resource.RLIMIT_CORE, 0)
     if walls.seccomp_available():
         walls.Filter(walls.compile_filter(walls.family_rules(roomy=False), walls.refuse(walls.EPERM))).install()
-        walls.Filter(walls.compile_filter(walls.child_rules(roomy=False), walls.ALLOW)).install()
+        walls.Filter(walls.compile_filter(walls.child_rules(roomy=False), walls.ALLOW, nested=True)).install()
 
 
 class Judge:

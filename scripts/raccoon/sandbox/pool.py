@@ -9,6 +9,7 @@ Three processes: the caller (this file; it may hold torch and secrets, and never
 
 import collections
 import concurrent.futures
+import contextlib
 import dataclasses
 import json
 import math
@@ -182,9 +183,9 @@ class WorkerPool:
 
     def __init__(self, size: int, settings: dict, root: Path, shared: bool):
         self.size, self.shared = size, shared
-        self.workers = [
-            Worker(settings, root / f"{'shared' if shared else 'separate'}-{i}", shared) for i in range(size)
-        ]
+        name = "shared" if shared else "separate"
+        homes = home_cores(size) if not shared else [set()] * size  # what runs beside its test may start processes
+        self.workers = [Worker(settings, root / f"{name}-{i}", shared, home) for i, home in enumerate(homes)]
         self.idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
         for worker in self.workers:
             self.idle.put(worker)
@@ -228,8 +229,9 @@ class WorkerPool:
 class Worker:
     """One judge process and what lies below it; started again when it has died."""
 
-    def __init__(self, settings: dict, scratch: Path, shared: bool):
+    def __init__(self, settings: dict, scratch: Path, shared: bool, home: set[int]):
         self.settings, self.scratch, self.shared = settings, scratch, shared
+        self.home = home  # the core for judge, zygote and child, which take turns; empty where the kernel chooses
         self.process: subprocess.Popen | None = None
         self.channel: socket.socket | None = None
         self.walls = ""  # as they stood when it was first started
@@ -252,6 +254,9 @@ class Worker:
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
             )
+        if self.home:
+            with contextlib.suppress(OSError):  # the caller's cores have changed, or the judge has ended
+                os.sched_setaffinity(self.process.pid, self.home)
         self.channel = ours
         ours.settimeout(START_SECONDS)
         try:
@@ -301,6 +306,16 @@ class Worker:
             process.kill()
             process.wait()
             self.channel.close()
+
+
+def home_cores(size: int) -> list[set[int]]:
+    """A core for each worker where there is one worker for each core, else no core for any.
+
+    Of a worker's processes one runs while the others wait: on one core they find its caches warm and wake each other
+    for less. Fewer workers than cores must be free to move, since other sandboxes would choose the same cores.
+    """
+    cores = sorted(os.sched_getaffinity(0))
+    return [{core} for core in cores] if size == len(cores) else [set()] * size
 
 
 def refuse_other_walls(walls: str, found: str) -> None:

@@ -273,7 +273,7 @@ def furnish_interpreter(scratch: str) -> None:
 
 def serve(control: socket.socket, standing: Standing) -> None:
     """One child at a time, until the judge closes the control socket."""
-    seccomp = walls.Filter(walls.compile_filter(walls.child_rules(standing.roomy), walls.ALLOW))
+    seccomp = walls.Filter(walls.compile_filter(walls.child_rules(standing.roomy), walls.ALLOW, nested=True))
     while True:
         message, descriptors, _, _ = socket.recv_fds(control, 8, 1)
         if not message:
@@ -285,7 +285,8 @@ def serve(control: socket.socket, standing: Standing) -> None:
         os.close(descriptors[0])
         message = control.recv(1)
         ending = end_child(pid, message == b"g", standing)
-        empty_folder(standing.scratch)  # before the answer: the next program must not wait for it
+        if standing.roomy or os.listdir(standing.scratch):
+            empty_folder(standing.scratch)  # before the answer: the next program must not wait for it
         if standing.roomy:
             empty_folder("/dev/shm")
         if message:
