@@ -11,6 +11,7 @@ import pytest
 from helpers.paths import SCRIPTS
 from raccoon.sandbox import machine, walls
 from raccoon.sandbox.pool import Program, Sandbox, SandboxError
+from raccoon.sandbox.scratch import remove_folder
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the sandbox needs Linux")
 
@@ -87,6 +88,29 @@ def test_no_place_to_write_is_a_line_with_the_remedy():
     statuses, errors, code = command(under=under, env=environment())
     assert (statuses, code) == ([], 2) and len(errors.splitlines()) == 1, errors
     assert "TMPDIR" in errors
+
+
+def test_folder_of_any_depth_is_removed(tmp_path, monkeypatch):
+    """Also by the caller, where the processes that should have done it were lost."""
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    for _ in range(2 * sys.getrecursionlimit()):
+        os.mkdir("d" * 9)
+        os.chdir("d" * 9)
+    monkeypatch.undo()
+    remove_folder(folder)
+    assert not folder.exists()
+
+
+def test_worker_needs_nothing_of_what_its_predecessor_left():
+    with Sandbox(workers=1) as box:
+        [worker] = box._pools[False].workers
+        worker.stop()
+        for folder in box._root.iterdir():
+            (folder / "left").mkdir()
+        assert box.submit(Program(**RIGHT)).result().status == "PASS"
+    assert not box._root.exists()
 
 
 def lacking(*calls: str):

@@ -15,7 +15,6 @@ import json
 import math
 import os
 import queue
-import shutil
 import socket
 import struct
 import subprocess
@@ -27,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from raccoon.sandbox.machine import SandboxError, memory_note, refuse_foreign_platform, scratch_root
+from raccoon.sandbox.scratch import remove_folder
 
 TIMEOUT = 10.0  # CPU seconds of one program; MBPP's slowest gold solution needs 3
 MEMORY_MB = 1024  # address space of one program beyond the interpreter's own
@@ -153,7 +153,7 @@ class Sandbox:
         for pool in self._pools.values():
             pool.close()
         self._threads.shutdown(wait=True)
-        shutil.rmtree(self._root, ignore_errors=True)
+        remove_folder(self._root)
 
     def __enter__(self) -> "Sandbox":
         return self
@@ -236,13 +236,15 @@ class Worker:
         self.channel: socket.socket | None = None
         self.walls = ""  # as they stood when it was first started
         self.stopped = False
+        self.starts = 0
 
     def start(self) -> str:
         """Starts the judge and waits for it; its report of the walls, or SandboxError."""
-        shutil.rmtree(self.scratch, ignore_errors=True)
-        self.scratch.mkdir(mode=0o700)
+        self.starts += 1
+        scratch = self.scratch.with_name(f"{self.scratch.name}.{self.starts}")  # the last may still be in use
+        scratch.mkdir(mode=0o700)
         ours, theirs = socket.socketpair()
-        setup = self.settings | {"caller": theirs.fileno(), "scratch": str(self.scratch), "shared": self.shared}
+        setup = self.settings | {"caller": theirs.fileno(), "scratch": str(scratch), "shared": self.shared}
         command = [sys.executable, "-s", "-S", "-P", "-Wignore", str(JUDGE), json.dumps(setup)]
         environment = {"PYTHONHASHSEED": "0", "PYTHONUTF8": "1"} | library_path()
         with theirs:

@@ -28,6 +28,7 @@ SCRIPTS = os.path.abspath(f"{__file__}/../../..")  # started as a file: the pack
 sys.path.insert(0, SCRIPTS)
 from raccoon.sandbox import values, walls  # noqa: E402
 from raccoon.sandbox.child import FILENAME, TEST_PROGRAMS, answer_requests  # noqa: E402
+from raccoon.sandbox.scratch import empty_folder  # noqa: E402
 
 sys.path.remove(SCRIPTS)
 
@@ -319,28 +320,6 @@ def ended_by_itself(pid: int) -> bool:
             return True
         time.sleep(0.0005)
     return False
-
-
-def empty_folder(folder: str) -> None:
-    """Removes all that a child left, however deep: what lies deeper than one level is first moved up."""
-    os.chmod(folder, 0o1777 if folder == "/dev/shm" else 0o700)
-    moved, unguessed = 0, os.urandom(8).hex()  # a name that no program can have taken
-    while names := os.listdir(folder):
-        for name in names:
-            path = os.path.join(folder, name)
-            if os.path.islink(path) or not os.path.isdir(path):
-                os.unlink(path)
-                continue
-            os.chmod(path, 0o700)
-            for name_inside in os.listdir(path):
-                inner = os.path.join(path, name_inside)
-                if os.path.islink(inner) or not os.path.isdir(inner):
-                    os.unlink(inner)
-                    continue
-                os.chmod(inner, 0o700)  # else it cannot be moved
-                moved += 1
-                os.rename(inner, os.path.join(folder, f"{unguessed}.{moved}"))
-            os.rmdir(path)
 
 
 def become_child(job: int, cpu_seconds: int, standing: Standing, seccomp: walls.Filter) -> None:
