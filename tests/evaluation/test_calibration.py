@@ -27,7 +27,7 @@ def test_a_gold_that_fails_is_excluded_with_its_cause():
     calibration = found({"a": "pass", "b": "timeout: 60 s", "c": "exception: ImportError: No module named 'nltk'"})
     assert calibration.excluded == {"b", "c"}
     assert calibration.gold_failed == {"b": "slower than 60 s", "c": "not installed: nltk"}
-    assert calibration.summary == "b: gold 1/3, stub 0/3, 2 tasks are left out of the score"
+    assert calibration.summary == "b: gold 1/3, stub 0/3; left out of the score: 2 tasks"
     assert calibration.details == ["gold fails on 1, slower than 60 s: b",
                                    "gold fails on 1, not installed: nltk: c"]
 
@@ -46,7 +46,7 @@ def test_a_test_known_to_be_weak_is_left_out_and_listed():
 def test_tasks_without_a_solution_are_counted_as_uncalibrated_and_kept():
     calibration = found({"a": "pass"}, tasks=["a", "b"])
     assert calibration.uncalibrated == ("b",) and calibration.excluded == set()
-    assert "1 tasks have no solution" in calibration.details[0]
+    assert calibration.details == ["scored without a solution to calibrate with: 1 task"]
     assert found({}, tasks=["a"]).with_gold == 0, "a benchmark without any solution can still be scored"
 
 
@@ -58,6 +58,18 @@ def test_a_machine_on_which_no_gold_passes_gives_no_score():
 def test_what_the_sandbox_cannot_grade_is_excluded():
     calibration = found({"a": "pass", "b": "infra", "c": "pass"}, stub={"c": "infra"})
     assert calibration.excluded == {"b", "c"} and calibration.gold_passed == 2
+
+
+def test_the_numbers_in_the_text_add_up():
+    """Gold fails on as many as the details say, and every task that is left out is counted once."""
+    weak = WEAK_TESTS[0]
+    calibration = found({"a": "pass", "b": "wrong", "c": "infra", "d": "pass", weak: "wrong"},
+                        stub={"b": "infra", "c": "infra", "d": "infra", "e": "infra", weak: "pass"},
+                        tasks=["a", "b", "c", "d", "e", "f", weak])
+    assert calibration.summary == "b: gold 2/5, stub 1/7; left out of the score: 5 tasks"
+    assert calibration.details == [
+        f"gold fails on 2, wrong: 0 of 1: b {weak}", "gold fails on 1, infra: lost: c",
+        "the stub has no verdict on 2, infra: lost: d e", "scored without a solution to calibrate with: 1 task"]
 
 
 def test_slow_gold_is_noted():

@@ -4,6 +4,7 @@ import json
 import sys
 import types
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -21,6 +22,7 @@ from raccoon.evaluation.generation import (
 from raccoon.tasks.prompts import messages
 
 MAX_TOKENS = 12
+HEADER = "def f(x):"
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +119,26 @@ def test_without_a_chat_template_the_plain_prompt_is_sent(tmp_path, tasks):
     assert answer.prompt == tasks[0].prompt == messages(tasks[0])[0]["content"]
 
 
+def test_a_base_model_goes_on_with_the_stub_up_to_a_stop_word(model, tasks, monkeypatch):
+    """What comes is the chat-less greedy text, cut where the first stop word begins; generation ends there too."""
+    stubs = [replace(task, prompt=f"Do.\n\n```python\n{HEADER}\n```\n", entry_point="f") for task in tasks]
+    requests = [Request(task) for task in stubs]
+    monkeypatch.setattr("raccoon.tasks.prompts.STUB_STOP_WORDS", ("no such word",))
+    whole = engine_of(model, prompt_style="completion").generate(requests)
+    assert {answer.prompt for answer in whole} == {HEADER + "\n"}
+    text = whole[0].text
+    word = text[1:3]
+    monkeypatch.setattr("raccoon.tasks.prompts.STUB_STOP_WORDS", (word,))
+    engine = engine_of(model, prompt_style="completion")
+    lengths, forward = [], engine.model.generate
+    monkeypatch.setattr(engine.model, "generate", lambda **o: lengths.append(forward(**o)) or lengths[-1])
+    answer = engine.generate(requests[:1])[0]
+    assert (answer.text, answer.truncated) == (text[: text.find(word)], False)
+    start = len(engine.tokenizer(HEADER + "\n")["input_ids"])
+    written = engine.tokenizer.decode(lengths[0][0][start:])
+    assert word in written and len(written) < len(text)
+
+
 def test_an_adapter_is_merged_into_its_base(model, tasks, tmp_path):
     import torch
     from peft import LoraConfig, PeftModel, get_peft_model
@@ -205,4 +227,7 @@ def test_vllm_gets_token_ids_seeds_and_ends(model, tasks, monkeypatch):
     assert first.seed != second.seed and first.stop_token_ids == [0, 2] and first.temperature == 0.5
     engine.decoding = Decoding(max_tokens=MAX_TOKENS)
     engine.generate([Request(tasks[0])])
-    assert engine.model.params[0].temperature == 0.0
+    assert engine.model.params[0].temperature == 0.0 and not hasattr(engine.model.params[0], "stop")
+    engine.decoding = Decoding(max_tokens=MAX_TOKENS, prompt_style="completion")
+    engine.generate([Request(tasks[0])])
+    assert '\n"""' in engine.model.params[0].stop

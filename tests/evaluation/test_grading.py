@@ -6,7 +6,7 @@ from concurrent.futures import Future
 import pytest
 
 from raccoon.evaluation.generation import Completion, Request
-from raccoon.evaluation.grading import Grader, graded_by, grading_environment
+from raccoon.evaluation.grading import Grader, StrictExtractor, graded_by, grading_environment
 from raccoon.evaluation.records import RecordFile
 from raccoon.sandbox.pool import Verdict
 from raccoon.tasks.task import Task
@@ -86,6 +86,29 @@ def test_programs_carry_their_tasks_limits_and_context(parts):
     assert (first.timeout, second.timeout) == (10.0, 60.0)
     assert (first.context, first.test, first.entry_point, first.task_id) == (
         "import math\n", "assert f(1) == 2", "f", "t/0")
+
+
+def test_a_solution_is_run_as_it_is_and_a_completion_with_its_prompts_context(parts):
+    sandbox, _, _, grader = parts
+    pairs = [(Request(TASKS[0]), Completion("x = 1", "", code="x = 1", alone=True)),
+             (Request(TASKS[1]), Completion("x = 1", ""))]
+    with grader:
+        grader.submit(pairs, {request.key: "" for request, _ in pairs})
+        sandbox.answer(0, 1)
+    assert {program.code for program in sandbox.programs} == {"x = 1"}
+    assert [program.context for program in sandbox.programs] == ["", "import math\n"]
+
+
+def test_strict_grading_cuts_nothing_and_is_another_environment(parts):
+    sandbox, file, bar, _ = parts
+    task = Task("t/0", "Do.\n\n```python\ndef f(x):\n```\n", "assert f(1) == 2", "f")
+    text = "    return 2\n\nIt is two.<|endoftext|>"
+    with Grader(sandbox, file, LIMITS, "here", bar, StrictExtractor()) as grader:
+        grader.begin(Request(task), Completion(text, ""))
+        grader.submit([(Request(task), Completion(text, ""))], {("t/0", 0): ""})
+        sandbox.answer(0)
+    assert [program.code for program in sandbox.programs] == ["def f(x):\n" + text]
+    assert grading_environment("strict") != grading_environment()
 
 
 def test_what_was_generated_is_recorded_when_the_caller_is_interrupted(parts):

@@ -83,6 +83,14 @@ def test_the_finished_file_is_in_the_benchmarks_order_and_solutions_run_by_thems
     assert namespace["y"] > 3
 
 
+def test_a_whole_program_is_written_as_it_is(tmp_path):
+    file, task = RecordFile(tmp_path / "b.jsonl"), Task("a", "p", "t", context="import math\n")
+    file.append([record("a", 0, code="y = 1"), record("a", 1, code="y = 2"), record("a", 2, code="import math\ny = 3")])
+    file.finish([task], file.load(), {("a", 0), ("a", 1), ("a", 2)}, alone={("a", 0)})
+    rows = [json.loads(line)["solution"] for line in (tmp_path / "b.solutions.jsonl").read_text().splitlines()]
+    assert rows == ["y = 1", "import math\n\n\ny = 2", "import math\ny = 3"]
+
+
 @pytest.mark.parametrize("status, reason, truncated, outcome", [
     ("PASS", "pass", False, "pass"),
     ("PASS", "pass", True, "pass"),

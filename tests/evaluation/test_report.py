@@ -22,15 +22,16 @@ UNSEEN = Badge("unseen", {})
 
 class Subject:
     def __init__(self, name, path=None):
-        self.name, self.path = name, name if path is None else path
+        self.name, self.path, self.control = name, name if path is None else path, path == ""
 
 
-def score(outcomes, name="m", calibration=CALIBRATION, tasks=TASKS, badge=UNSEEN, mode="greedy", path=None, of=4):
+def score(outcomes, name="m", calibration=CALIBRATION, tasks=TASKS, badge=UNSEEN, mode="greedy", path=None, of=4,
+          **more):
     """outcomes: task number -> the outcomes of its samples."""
     records = [Record(f"t/{i}", sample, "", "", "", kind == "truncated",
                       Verdict(*VERDICTS.get(kind, VERDICTS["syntax"]), 0, 1, 0.1, "separate"), "", "")
                for i, kinds in outcomes.items() for sample, kind in enumerate(kinds)]
-    return make_score(Subject(name, path), "b", mode, tasks, of, records, calibration, badge)
+    return make_score(Subject(name, path), "b", mode, tasks, of, records, calibration, badge, **more)
 
 
 def test_both_numbers_are_given_with_and_without_excluded_tasks():
@@ -42,7 +43,7 @@ def test_both_numbers_are_given_with_and_without_excluded_tasks():
 def test_the_controls_are_scored_on_every_task():
     records = []
     assert make_score(Control("gold"), "b", "greedy", TASKS, 4, records, CALIBRATION, UNSEEN).n == 0
-    row = score({i: ["wrong" if i == 3 else "pass"] for i in range(4)}, name="gold").as_row()
+    row = score({i: ["wrong" if i == 3 else "pass"] for i in range(4)}, name="gold", path="").as_row()
     assert (row["n"], row["passed"]) == (4, 3)
 
 
@@ -67,6 +68,16 @@ def test_pass_at_k_needs_k_samples_of_every_task():
     assert list(score({**ten, 1: ["wrong"]}).as_row()["pass@k"]) == ["1"]
 
 
+def test_pass_at_a_chosen_k():
+    five = {0: ["pass"] * 2 + ["wrong"] * 3, 1: ["wrong"] * 5, 2: ["pass"] * 5}
+    found = score(five, mode="sampled", pass_ks=[1, 3, 5, 6])
+    assert found.as_row()["pass@k"] == {
+        "1": pytest.approx(7 / 15), "3": pytest.approx(1.9 / 3), "5": pytest.approx(2 / 3)}
+    assert "| pass@3 | pass@5 |" in comparison_md({}, [CALIBRATION], [found], [])
+    report = comparison_md({}, [CALIBRATION], [score(five, mode="sampled")], [])
+    assert "only 5 samples, too few for pass@10; --pass-at 1 5 gives pass@5" in report
+
+
 def test_unequal_numbers_of_samples_weigh_each_task_once():
     assert score({0: ["pass"], 1: ["wrong"] * 3, 2: ["wrong"]}).as_row()["pass@1"] == pytest.approx(1 / 3)
 
@@ -83,16 +94,18 @@ def many(passing, name, mode="greedy", path=None):
                  path=path, of=50)
 
 
-def test_every_pair_is_compared_in_its_own_mode_and_corrected_together():
-    scores = [many(10, "sft"), many(12, "sft", "sampled"), many(30, "rl"), many(18, "rl", "sampled"),
-              many(10, "other")]
+def test_every_pair_is_compared_in_its_own_mode_and_all_are_corrected_together():
+    scores = [many(50, "gold", path=""), many(10, "sft"), many(12, "sft", "sampled"), many(30, "rl"),
+              many(18, "rl", "sampled"), many(10, "other")]
     found = [c.as_row() for c in compare_all(scores)]
     assert [(c["baseline"], c["candidate"], c["mode"]) for c in found] == [
         ("sft", "rl", "greedy"), ("sft", "rl", "sampled"), ("sft", "other", "greedy"), ("rl", "other", "greedy")]
-    greedy, sampled, same, _ = found
+    greedy, sampled, same, other = found
     assert (greedy["gained"], greedy["lost"], greedy["n"]) == (20, 0, 50)
-    assert greedy["p_holm"] == 2 * greedy["p"] and greedy["distinguishable"] and sampled["p"] == 2 / 2**6
-    assert sampled["p"] < 0.05 and sampled["p_holm"] == sampled["p"], "the largest p is not corrected"
+    assert greedy["p_holm"] == 4 * greedy["p"] and greedy["distinguishable"] and other["p_holm"] == 4 * other["p"]
+    assert sampled["p"] == 2 / 2**6 and sampled["p_holm"] == 2 * sampled["p"], "two are smaller"
+    assert sampled["p"] < 0.05 and not sampled["distinguishable"], "four looks find such a difference by chance"
+    assert "corrected for all 4 comparisons" in comparison_md({}, [CALIBRATION], scores, compare_all(scores))
     assert not same["distinguishable"] and "not distinguishable" in same["sentence"]
 
 
@@ -124,11 +137,25 @@ def test_the_files_hold_what_they_promise():
     report = comparison_md({"seed": 0}, [CALIBRATION], scores, compare_all(scores))
     assert "b (4 of 9)" in report, "a sample of a benchmark says so in every row"
     assert "partly seen (1)" in report and "t/0 (same id)" in report
-    assert "  - gold fails on 1, not installed: nltk: t/3" in report and "could not grade 1 completions" in report
+    assert "  - gold fails on 1, not installed: nltk: t/3" in report
+    assert "could not grade 1 completion, not scored; the same" in report
     tables = [block.split("\n") for block in report.split("\n\n") if block.startswith("|")]
     assert len(tables) == 4
     for table in tables:
         assert len({row.replace("\\|", "").count("|") for row in table}) == 1
+
+
+def test_the_tasks_that_are_not_scored_add_up():
+    report = comparison_md({}, [CALIBRATION], [score({0: ["pass"], 1: ["infra"], 3: ["wrong"]})], [])
+    assert ("- m on b, greedy: scored on 1 of 4 tasks; the others are 1 without a completion, 1 left out by "
+            "calibration, 1 that the sandbox could not grade.") in report
+
+
+def test_what_stays_ungradable_is_said_and_not_put_off_to_another_run():
+    VERDICTS["stays"] = ("INFRA", "infra: the test of t/1 needs psutil, not installed here")
+    report = comparison_md({}, [CALIBRATION], [score({0: ["pass"], 1: ["stays"], 2: ["wrong"]})], [])
+    assert "could not grade 1 completion, not scored; the test of t/1 needs psutil, not installed here." in report
+    assert "the same command" not in report
 
 
 def test_the_schema_in_the_docstring_names_every_key():

@@ -1,5 +1,6 @@
 """Models, controls and sample files: their names, what they deliver, and what bad input is called."""
 
+import gzip
 import json
 from pathlib import Path
 
@@ -46,6 +47,13 @@ def test_gold_and_stub_go_through_the_extraction_of_a_model():
     answer, = Control("stub").complete([Request(TASK)], "greedy")
     exec(extract_code(answer.text, TASK), namespace := {})
     assert namespace["f"](1, 2, key=3) is None
+
+
+def test_plain_controls_are_programs():
+    for name, code in (("gold", TASK.solution), ("stub", "def f(*args, **kwargs):\n    return None\n")):
+        answer, = Control(name, plain=True).complete([Request(TASK)], "greedy")
+        assert (answer.text, answer.code, answer.alone) == (code, code, False)
+    assert find_subjects(["gold"], 1, DECODINGS, 1, plain_controls=True) == [Control("gold", plain=True)]
 
 
 def test_gold_owes_nothing_for_a_task_without_solution():
@@ -121,10 +129,10 @@ def test_a_file_is_no_model(tmp_path):
 
 
 def test_a_large_model_without_a_gpu_is_refused(monkeypatch):
-    monkeypatch.setattr("raccoon.evaluation.subjects.os.path.exists", lambda path: False)
+    monkeypatch.setattr("raccoon.evaluation.subjects.device_files", lambda: 0)
     with pytest.raises(InputError, match="29.5 GB of weights and this machine has no GPU"):
         check_memory("org/14b", 29_500_000_000)
-    monkeypatch.setattr("raccoon.evaluation.subjects.os.path.exists", lambda path: path == "/dev/nvidiactl")
+    monkeypatch.setattr("raccoon.evaluation.subjects.device_files", lambda: 1)
     check_memory("org/14b", 29_500_000_000)
 
 
@@ -142,8 +150,9 @@ def test_completions_are_extracted_and_solutions_taken_as_they_are(tmp_path):
                                  {"task_id": "a/1", "solution": "x = 1", "completion": "ignored"}), {"a/1"})
     assert samples.name == "samples" and samples.modes(["greedy"]) == ["sampled"]
     first, second = samples.complete(samples.requests([TASK], "sampled"), "sampled")
-    assert (first.text, first.code, first.prompt) == ("text", None, "p")
-    assert (second.text, second.code) == ("x = 1", "x = 1")
+    assert (first.text, first.code, first.prompt, first.alone) == ("text", None, "p", False)
+    assert (second.text, second.code, second.alone) == ("x = 1", "x = 1", True)
+    assert samples.alone(samples.requests([TASK], "sampled")) == {("a/1", 1)}
     fingerprints = {samples.fingerprint(r, "sampled") for r in samples.requests([TASK], "sampled")}
     assert len(fingerprints) == 2
 
@@ -165,9 +174,33 @@ def test_a_bad_sample_file_is_named(tmp_path, lines, words):
         read_samples(write(tmp_path, *lines), {"a/1"})
 
 
+def test_samples_that_bear_a_controls_name_keep_out_of_its_folder(tmp_path):
+    for name, written in (("gold", "gold-samples"), ("stub", "stub-samples"), ("golden", "golden")):
+        path = tmp_path / f"{name}.jsonl"
+        path.write_text('{"task_id": "a/1", "completion": "x"}\n')
+        samples = read_samples(str(path), {"a/1"})
+        assert samples.name == written and not samples.control
+
+
+@pytest.mark.parametrize("change, words", [
+    (lambda text: b"\xef\xbb\xbf" + text.encode(), ""),
+    (lambda text: text.encode("utf-16"), "samples.jsonl is UTF-16: save it as UTF-8"),
+    (lambda text: text.encode("utf-16-be").join([b"\xfe\xff", b""]), "samples.jsonl is UTF-16"),
+    (lambda text: gzip.compress(text.encode()), "is compressed with gzip: name it samples.jsonl.gz"),
+])
+def test_the_forms_of_a_text_file_are_read_or_named(tmp_path, change, words):
+    path = tmp_path / "samples.jsonl"
+    path.write_bytes(change('{"task_id": "a/1", "completion": "x"}\n'))
+    if not words:
+        assert read_samples(str(path), {"a/1"}).rows["a/1"][0].text == "x"
+        return
+    with pytest.raises(InputError, match=words):
+        read_samples(str(path), {"a/1"})
+
+
 def test_missing_tasks_and_several_samples_are_counted(tmp_path):
     samples = read_samples(write(tmp_path, *[{"task_id": t, "completion": "x"} for t in ("a/1", "a/1", "a/2")]),
                            {"a/1", "a/2", "a/3"})
     tasks = [Task(f"a/{i}", "p", "t") for i in (1, 2, 3)]
     assert describe_samples(samples, tasks).endswith(
-        "3 samples, 1 to 2 for each of 2 of 3 tasks; 1 tasks without one are not scored: a/3")
+        "3 samples, 1 to 2 for each of 2 of 3 tasks; 1 task without one is not scored: a/3")

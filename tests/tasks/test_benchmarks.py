@@ -1,4 +1,4 @@
-"""code_tasks.py, script_constants.py and evalplus_tests.py: tasks, benchmarks, extraction, constants."""
+"""Task files, the published benchmarks and the tests of EvalPlus."""
 
 import ast
 import gzip
@@ -7,12 +7,11 @@ import os
 import subprocess
 import sys
 import textwrap
-import time
 
 import pytest
 
 from helpers.paths import SCRIPTS
-from raccoon.constants import InputError, constants, override_constants, require_python, run_main
+from raccoon.constants import InputError
 from raccoon.sandbox.pool import safe_execute
 from raccoon.tasks.benchmarks import (
     BENCHMARKS,
@@ -22,19 +21,11 @@ from raccoon.tasks.benchmarks import (
     load_training_tasks,
 )
 from raccoon.tasks.evalplus import example_arguments, plus_test, restore
-from raccoon.tasks.extraction import extract_code
 from raccoon.tasks.prompts import messages
 from raccoon.tasks.syntax import bound_names, parse_code
 from raccoon.tasks.task import Task, read_task_file, write_task_file
 
 ADD = Task("t/1", "Add two numbers.", "assert add(1, 2) == 3", "add")
-HEADER = "def add(a: int, b: int) -> int:\n"
-STUB = Task("t/2", f'Complete it.\n\n```python\nimport math\n\n{HEADER}    """Adds.\n\n    ```\n'
-                   '    add(1, 2)\n    ```\n    """\n```\n', "assert add(1, 2) == 3", "add")
-PREDICT = Task("t/3", "What?\n\n```python\ndef f(x):\n    return x\n```\n\n```python\ndef predict():\n"
-                      "    return ...\n```\n", "assert 1 == predict()", "predict")
-FREE = Task("t/4", "Anything.", "assert x == 1")
-DEF = "def add(a, b):\n    return a + b"
 
 
 def run_python(program: str, folder, limit: float = 60) -> str:
@@ -184,6 +175,17 @@ def test_hub_rows_of_evalplus_carry_a_finished_test(monkeypatch):
     assert load_benchmark("mbppplus")[0].test == row["test"]
 
 
+@pytest.mark.parametrize("name", ["bigcodebench_hard", "bigcodebench_hard_instruct"])
+def test_the_hard_subset_is_a_data_set_of_its_own(tmp_path, monkeypatch, name):
+    datasets, asked = pytest.importorskip("datasets"), []
+    row = {**ROWS["bigcodebench"], "task_id": "BigCodeBench/13"}
+    monkeypatch.setattr(datasets, "load_dataset", lambda *words, split: asked.append((*words, split)) or [row])
+    from_hub = load_benchmark(name)
+    assert asked == [("bigcode/bigcodebench-hard", None, "v0.1.4")]
+    write_rows(tmp_path, name, [row])
+    assert load_benchmark(name, tmp_path) == from_hub and [task.task_id for task in from_hub] == ["BigCodeBench/13"]
+
+
 def test_hub_splits_are_joined_in_order(monkeypatch):
     datasets = pytest.importorskip("datasets")
     splits = {"train": [{**ROWS["mbpp"], "task_id": 700}], "prompt": [ROWS["mbpp"]]}
@@ -327,257 +329,7 @@ def test_types_that_json_lost_are_restored(value, example, restored):
     assert repr(restore(value, [argument])) == repr(restored)
 
 
-# Code in completions
-
-
-def fenced(code: str) -> str:
-    return f"```python\n{code}\n```\n"
-
-
-DOCUMENTED = 'def add(a, b):\n    """\n    ```\n    x\n    ```\n    """\n    return a + b'
-PLUS = "def plus(a, b):\n    return a + b"
-ADD_BY_PLUS = "def add(a, b):\n    return plus(a, b)"
-BODY = "    return a + b"
-LONG_BODY = "    def plus(x):\n        return x + b\n    return plus(a)"
-IN_TRY = "try:\n    def add(a, b): return a + b\nexcept NameError: pass"
-EXTRACTIONS = {
-    "bare function": (ADD, DEF, DEF),
-    "fenced": (ADD, f"Sure!\n{fenced(DEF)}Done.", DEF),
-    "py fence": (ADD, f"```py\n{DEF}\n```", DEF),
-    "nameless fence": (ADD, f"```\n{DEF}\n```", DEF),
-    "tilde fence": (ADD, f"~~~python\n{DEF}\n~~~", DEF),
-    "unclosed fence": (ADD, f"Here:\n```python\n{DEF}\n", DEF + "\n"),
-    "fence closed on the last line of code": (ADD, f"```python\n{DEF}```\nIt adds.", DEF),
-    "opened by the prompt": (ADD, f"{DEF}\n```\nThis adds.", DEF),
-    "windows line ends": (ADD, fenced(DEF).replace("\n", "\r\n"), DEF.replace("\n", "\r\n") + "\r"),
-    "fence in a list": (ADD, "1. So:\n" + textwrap.indent(fenced(DEF), "   "), DEF),
-    "fence inside a docstring": (ADD, fenced(DOCUMENTED), DOCUMENTED),
-    "last block that defines it": (ADD, fenced("def add(a, b): return 0") + "Or:\n" + fenced(DEF), DEF),
-    "usage after it": (ADD, fenced(DEF) + "Use:\n" + fenced("print(add(1, 2))"), DEF),
-    "broken block after it": (ADD, fenced(DEF) + fenced("def add(a, b:\n    return"), DEF),
-    "named fence without an end": (ADD, f"```python\nx = 1\n{fenced(DEF)}", DEF),
-    "helper in another block": (ADD, fenced(PLUS) + "Then:\n" + fenced(ADD_BY_PLUS),
-                                f"{PLUS}\n\n{ADD_BY_PLUS}"),
-    "import in another block": (ADD, fenced("from m import plus") + fenced(ADD_BY_PLUS),
-                                f"from m import plus\n\n{ADD_BY_PLUS}"),
-    "usage is no helper": (ADD, fenced("c = add(1, 2)") + fenced("def add(a, b):\n    return c"),
-                           "def add(a, b):\n    return c"),
-    "future import stays first": (ADD, fenced(f"from __future__ import annotations\n{ADD_BY_PLUS}")
-                                  + fenced(PLUS),
-                                  f"from __future__ import annotations\n{ADD_BY_PLUS}\n\n{PLUS}"),
-    "prose around": (ADD, f"Here is the code:\n\n{DEF}\n\nIt's simple, isn't it?", DEF + "\n"),
-    "prose announces": (ADD, f"I'd do this:\n{DEF}", DEF),
-    "broken code above is no prose": (ADD, f'""import math\n{DEF}\n""', f'""import math\n{DEF}\n""'),
-    "trailing asserts are kept": (ADD, f"{DEF}\n\nassert add(1, 1) == 2\n",
-                                  f"{DEF}\n\nassert add(1, 1) == 2\n"),
-    "truncated example is cut": (ADD, f"```python\n{DEF}\n\nprint(add(1,", DEF + "\n"),
-    "truncated function is not repaired": (ADD, "```python\ndef add(a, b):\n    c = a\n    return (c +",
-                                           "def add(a, b):\n    c = a\n    return (c +"),
-    "interpreter session": (ADD, ">>> def add(a, b):\n...     return a + b\n...\n>>> add(1, 2)\n3\n",
-                            DEF + "\n\nadd(1, 2)"),
-    "all indented": (ADD, textwrap.indent(DEF, "    "), DEF),
-    "byte order mark": (ADD, "\ufeff" + DEF, DEF),
-    "assigned lambda": (ADD, fenced("add = lambda a, b: a + b"), "add = lambda a, b: a + b"),
-    "in a try": (ADD, IN_TRY, IN_TRY),
-    "other name only": (ADD, fenced(PLUS), PLUS),
-    "name in a string is no definition": (ADD, fenced(DEF) + fenced('x = "def add(a, b):"'), DEF),
-    "syntax error is handed on": (ADD, fenced(DEF.replace(":", "")), DEF.replace(":", "")),
-    "whole function beside a stub": (STUB, DEF, DEF),
-    "indented body": (STUB, BODY, HEADER + BODY),
-    "body without indentation": (STUB, "c = a\nreturn c + b", HEADER + "    c = a\n    return c + b"),
-    "body whose first line lost its blanks": (STUB, "c = a\n    return c + b",
-                                              HEADER + "    c = a\n    return c + b"),
-    "fenced body": (STUB, fenced(BODY), HEADER + BODY),
-    "body that defines a helper": (STUB, LONG_BODY, HEADER + LONG_BODY),
-    "body, then prose": (STUB, BODY + "\n\nThis works since it adds.", HEADER + BODY + "\n"),
-    "other function is no body": (STUB, PLUS, PLUS),
-    "usage is no body": (STUB, fenced("print(add(1, 2))"), "print(add(1, 2))"),
-    "no code in prose": (STUB, "I am sorry, but I cannot do that.", ""),
-    "nothing": (ADD, "", ""),
-    "blank": (STUB, "  \n\n ", ""),
-    "empty fence": (ADD, "```python\n```", ""),
-    "thinking removed": (ADD, f"<think>\n{fenced('def add(a, b): return 0')}</think>\n{fenced(DEF)}", DEF),
-    "thinking opened by the template": (ADD, f"def add(a, b): return 0\n</think>\n{fenced(DEF)}", DEF),
-    "thinking never ends": (ADD, f"<think>\n{fenced(DEF)}", ""),
-    "no entry point": (FREE, f"It is:\n{fenced('x = 1')}or\n```\nsome text\n```", "x = 1"),
-    "literal in the stub": (PREDICT, fenced("def predict():\n    return [1, 2]"),
-                            "def predict():\n    return ([1, 2])\n"),
-    "literal alone": (PREDICT, "'abc'", "def predict():\n    return ('abc')\n"),
-    "literal on the last line": (PREDICT, "So:\n\n`'abc'`", "def predict():\n    return ('abc')\n"),
-    "tuple without brackets": (PREDICT, "def predict():\n    return 1, -2",
-                               "def predict():\n    return (1, -2)\n"),
-    "literal over two lines": (PREDICT, "def predict():\n    return ('a'\n            'b')",
-                               "def predict():\n    return ('a'\n            'b')\n"),
-    "a program is no prediction": (PREDICT, fenced("def f(x): return x\ndef predict():\n    return f(1)"),
-                                   ""),
-    "the dots are no prediction": (PREDICT, "def predict():\n    return ...", ""),
-}
-
-
-@pytest.mark.parametrize("task, completion, code", EXTRACTIONS.values(), ids=EXTRACTIONS)
-def test_extraction(task, completion, code):
-    assert extract_code(completion, task) == code
-
-
-@pytest.mark.parametrize("task", [ADD, STUB, PREDICT], ids=lambda task: task.task_id)
-@pytest.mark.parametrize("unit", [
-    "(", "[{(", "```\n", "```python\n", "```python\nx = 1\n```\n", "~", "`", " ", "\n", "\0", "\ud800",
-    "<think>", "</think>", "def f(:\n", DEF + "\n", "import x\n!\n\n", ">>> a = 1\n", "return (\n", "a.",
-    "-", "x = '\\d'\n"])
-def test_hostile_completions_neither_raise_nor_take_long(task, unit):
-    started = time.process_time()
-    for size in (90_000, 1_000_000):
-        assert isinstance(extract_code(unit * (size // len(unit)), task), str)
-    assert time.process_time() - started < 20  # quadratic time would be hours
-
-
-def test_extraction_is_silent_about_warnings(recwarn):
-    assert extract_code("def add(a, b):\n    return '\\d' is a", ADD)
-    assert not recwarn.list
-
-
-@pytest.mark.parametrize("name", ["humaneval", "bigcodebench_instruct"])
-def test_bare_gold_bodies_are_completed(published, name):
-    for task in list(published(name).values())[:100]:
-        function = [node for node in parse_code(task.solution).body
-                    if getattr(node, "name", "") == task.entry_point][-1]
-        start = function.body[1 if ast.get_docstring(function) is not None else 0].lineno - 1
-        body = "\n".join(task.solution.split("\n")[start:])
-        code = extract_code(body, task)
-        assert code.endswith(body) and task.entry_point in bound_names(parse_code(code)), task.task_id
-
-
-# Constants from flags
-
-
-SCRIPT = '''\
-"""Trains nothing.
-
-More about it.
-"""
-
-from os.path import sep as SEPARATOR
-
-MODEL = "tiny"  # what to train
-DATA_DIR = ""  # folder of published files; env SCRIPT_DATA
-
-# The batch.
-BATCH_SIZE = 4  # prompts
-# peak of the schedule
-LEARNING_RATE: float = 1e-3
-USE_LORA = False
-MODELS = ["a"]  # to compare
-LAYERS = (1, 2)
-MAX_STEPS = None
-RUN_DIR = ""
-API_KEY = ""  # env SCRIPT_KEY
-MAX_TOKENS = 10
-TABLE = {"x": 1}
-_HIDDEN = 1
-DEMO = {"BATCH_SIZE": 2, "MODEL": "demo"}
-'''
-
-
-@pytest.fixture
-def script(tmp_path, monkeypatch):
-    """The globals of a small script."""
-    monkeypatch.delenv("SCRIPT_DATA", raising=False)
-    monkeypatch.delenv("SCRIPT_KEY", raising=False)
-    monkeypatch.delenv("RANK", raising=False)
-    path = tmp_path / "script.py"
-    path.write_text(SCRIPT)
-    namespace = {"__file__": str(path)}
-    exec(compile(SCRIPT, str(path), "exec"), namespace)
-    return namespace
-
-
-@pytest.mark.parametrize("words, name, value", [
-    (["--batch-size", "8"], "BATCH_SIZE", 8), (["--batch-size=8"], "BATCH_SIZE", 8),
-    (["--batch-size", "-1"], "BATCH_SIZE", -1), (["--batch-size", "8", "--batch-size", "9"], "BATCH_SIZE", 9),
-    (["--learning-rate", "2"], "LEARNING_RATE", 2.0), (["--learning-rate", "1e-5"], "LEARNING_RATE", 1e-5),
-    (["--use-lora"], "USE_LORA", True), (["--use-lora", "true"], "USE_LORA", True),
-    (["--use-lora", "false"], "USE_LORA", False), (["--no-use-lora"], "USE_LORA", False),
-    (["--models", "x", "y"], "MODELS", ["x", "y"]), (["--models=x"], "MODELS", ["x"]),
-    (["--layers", "3", "4", "5"], "LAYERS", (3, 4, 5)), (["--max-steps", "7"], "MAX_STEPS", 7),
-    (["--max-steps", "none"], "MAX_STEPS", None), (["--model", ""], "MODEL", ""),
-    (["--model=--x"], "MODEL", "--x"), (["--demo"], "BATCH_SIZE", 2),
-    (["--batch-size", "8", "--demo"], "BATCH_SIZE", 8),
-    (["--max-tokens", "3"], "MAX_TOKENS", 3),
-])
-def test_flags_set_typed_constants(script, words, name, value):
-    override_constants(script, words)
-    assert script[name] == value and type(script[name]) is type(value)
-
-
-@pytest.mark.parametrize("words, parts", [
-    (["--batch-size", "four"], ["--batch-size", "'four'", "whole number"]),
-    (["--batch-size", "4.5"], ["--batch-size", "'4.5'"]),
-    (["--learning-rate", "fast"], ["--learning-rate", "'fast'", "number"]),
-    (["--layers", "1", "x"], ["--layers", "'x'"]), (["--use-lora=perhaps"], ["--use-lora", "true or false"]),
-    (["--batchsize", "8"], ["--batchsize", "--batch-size"]), (["--models"], ["--models", "value"]),
-    (["--batch-size"], ["--batch-size", "value"]), (["stray"], ["'stray'"]), (["--no-model"], ["--no-model"]),
-    (["--api-key", "s3cret"], ["--api-key", "SCRIPT_KEY"]), (["--table", "1"], ["--table"]),
-    (["--separator", "x"], ["--separator"]), (["-x"], ["-x"]), (["--hidden", "2"], ["--hidden"]),
-])
-def test_bad_flags_are_one_line_and_exit_2(script, capsys, words, parts):
-    before = dict(script)
-    with pytest.raises(SystemExit) as caught:
-        override_constants(script, words)
-    captured = capsys.readouterr()
-    assert caught.value.code == 2 and captured.out == "" and captured.err.count("\n") == 1
-    assert all(part in captured.err for part in parts) and "s3cret" not in captured.err
-    assert {name: script[name] for name in before} == before
-
-
-def test_priority_is_file_environment_demo_flag(script, monkeypatch, capsys):
-    monkeypatch.setenv("SCRIPT_DATA", "/env")
-    monkeypatch.setenv("SCRIPT_KEY", "s3cret")
-    monkeypatch.setenv("BATCH_SIZE", "99")  # no comment names it
-    override_constants(script, ["--demo", "--model", "mine"])
-    assert (script["DATA_DIR"], script["BATCH_SIZE"], script["MODEL"]) == ("/env", 2, "mine")
-    said = capsys.readouterr().out
-    assert said.startswith("changed: ") and said.count("\n") == 1 and "s3cret" not in said
-    for part in ("DATA_DIR = '/env' (env SCRIPT_DATA)", "BATCH_SIZE = 2 (demo)", "MODEL = 'mine' (flag)"):
-        assert part in said
-    assert script["API_KEY"] == "s3cret"
-
-
-def test_only_the_first_process_says_what_changed(script, monkeypatch, capsys):
-    monkeypatch.setenv("RANK", "1")
-    override_constants(script, ["--batch-size", "8"])
-    assert script["BATCH_SIZE"] == 8 and capsys.readouterr().out == ""
-
-
-def test_positional_argument_sets_the_named_constant(script):
-    override_constants(script, ["--use-lora", "runs/1", "--batch-size", "8"], positional="RUN_DIR")
-    assert (script["RUN_DIR"], script["USE_LORA"], script["BATCH_SIZE"]) == ("runs/1", True, 8)
-
-
-def test_two_positional_arguments_for_one_constant_are_refused(script, capsys):
-    with pytest.raises(SystemExit):
-        override_constants(script, ["a", "b"], positional="RUN_DIR")
-    assert "RUN_DIR is one value, found 2: a b" in capsys.readouterr().err
-
-
-def test_saved_constants_are_present_values_without_keys(script):
-    override_constants(script, ["--batch-size", "8"])
-    script["API_KEY"] = "s3cret"
-    assert constants(script) == {
-        "MODEL": "tiny", "DATA_DIR": "", "BATCH_SIZE": 8, "LEARNING_RATE": 1e-3, "USE_LORA": False,
-        "MODELS": ["a"], "LAYERS": (1, 2), "MAX_STEPS": None, "RUN_DIR": "", "MAX_TOKENS": 10}
-
-
-def test_help_shows_every_constant_with_default_and_comment(script, capsys):
-    with pytest.raises(SystemExit) as caught:
-        override_constants(script, ["--help"])
-    said = capsys.readouterr().out
-    assert caught.value.code == 0 and said.startswith("Trains nothing.") and "More about it" not in said
-    flat = " ".join(said.split())
-    for part in ("--model tiny what to train --data-dir '' folder of published files; env SCRIPT_DATA",
-                 "The batch. --batch-size 4 prompts --learning-rate 0.001 peak of the schedule --use-lora",
-                 "--models a to compare --layers 1 2", "--demo the demo's values: BATCH_SIZE = 2"):
-        assert part in flat
-    assert "--api-key" not in said and "TABLE" not in said
+# Without a network
 
 
 def test_helpers_answer_without_heavy_imports(tmp_path):
@@ -589,33 +341,6 @@ def test_helpers_answer_without_heavy_imports(tmp_path):
         assert not set({heavy!r}) & set(sys.modules)
     """)
     assert run_python(program, tmp_path) == ""
-
-
-def raises(error: BaseException):
-    def main():
-        raise error
-    return main
-
-
-@pytest.mark.parametrize("error, code, said", [
-    (InputError("no model 'x';\n give a folder"), 2, "error: no model 'x'; give a folder\n"),
-    (KeyboardInterrupt(), 130, "interrupted\n")])
-def test_expected_ends_are_one_line(capsys, error, code, said):
-    with pytest.raises(SystemExit) as caught:
-        run_main(raises(error))
-    assert caught.value.code == code and capsys.readouterr().err == said
-
-
-def test_our_own_errors_keep_their_traceback():
-    with pytest.raises(KeyError):
-        run_main(raises(KeyError("ours")))
-
-
-def test_old_python_is_told_what_to_use(monkeypatch):
-    require_python()
-    monkeypatch.setattr(sys, "version_info", (3, 10, 1, "final", 0))
-    with pytest.raises(InputError, match=r"Python >= 3\.11 needed, found 3\.10: use python3\.11"):
-        require_python()
 
 
 def test_hub_that_nobody_can_look_up_is_not_asked_again_and_again(monkeypatch):

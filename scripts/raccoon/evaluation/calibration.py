@@ -8,7 +8,7 @@ Inputs:  the records of gold and stub. Outputs: a Calibration, printed and writt
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from raccoon.constants import InputError
 from raccoon.evaluation.records import Record
@@ -41,59 +41,72 @@ class Calibration:
     with_gold: int
     gold_passed: int
     stub_passed: int
-    gold_failed: Mapping[str, str]   # task id -> cause; also where the sandbox could not grade a control
+    gold_failed: Mapping[str, str]   # task id -> cause
     weak: tuple[str, ...]            # stub passes
     uncalibrated: tuple[str, ...]    # no solution to check
     slow: frozenset[str]             # gold needs a good part of the usual time limit
+    ungraded: Mapping[str, str] = field(default_factory=dict)   # task id -> why its stub has no verdict
 
     @property
     def excluded(self) -> set[str]:
-        return {*self.gold_failed, *self.weak}
+        return {*self.gold_failed, *self.ungraded, *self.weak}
 
     @property
     def summary(self) -> str:
         return (f"{self.benchmark}: gold {self.gold_passed}/{self.with_gold}, stub {self.stub_passed}/{self.tasks}"
-                + (f", {len(self.excluded)} tasks are left out of the score" if self.excluded else ""))
+                + (f"; left out of the score: {counted(len(self.excluded), 'task')}" if self.excluded else ""))
 
     @property
     def details(self) -> list[str]:
         """One line for each reason that tasks are left out or uncalibrated, with their ids."""
-        lines = [f"gold fails on {len(ids)}, {cause}: {' '.join(ids)}" for cause, ids in self.by_cause().items()]
+        lines = [f"gold fails on {len(ids)}, {cause}: {' '.join(ids)}" for cause, ids in by_cause(self.gold_failed)]
+        lines += [f"the stub has no verdict on {len(ids)}, {cause}: {' '.join(ids)}"
+                  for cause, ids in by_cause(self.ungraded)]
         if self.weak:
             lines.append(f"the stub passes on {len(self.weak)}, weak tests: {' '.join(self.weak)}")
-        if self.uncalibrated:
-            lines.append(f"{len(self.uncalibrated)} tasks have no solution to calibrate with")
+        unchecked = set(self.uncalibrated) - self.excluded
+        if unchecked:
+            lines.append(f"scored without a solution to calibrate with: {counted(len(unchecked), 'task')}")
         return lines
 
-    def by_cause(self) -> dict[str, list[str]]:
-        groups: dict[str, list[str]] = {}
-        for task_id, cause in self.gold_failed.items():
-            groups.setdefault(cause, []).append(task_id)
-        return groups
+
+def by_cause(tasks: Mapping[str, str]) -> list[tuple[str, list[str]]]:
+    """The task ids of each cause."""
+    groups: dict[str, list[str]] = {}
+    for task_id, cause in tasks.items():
+        groups.setdefault(cause, []).append(task_id)
+    return list(groups.items())
+
+
+def counted(number: int, thing: str) -> str:
+    """A number with its noun: 1 task, 2 tasks."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def calibrate(benchmark: str, tasks: Sequence[Task], gold: Mapping[str, Record], stub: Mapping[str, Record],
               slow_after: float, limit: float) -> Calibration:
     """The calibration of a benchmark from the records of its controls, task id -> record.
 
-    A task that the sandbox cannot grade counts as one whose gold fails; one whose gold took more than
-    `slow_after` seconds is slow. Raises InputError where a stub passes that is not known to, and where no gold
-    solution passes.
+    A task that the sandbox cannot grade is left out, and so is one whose gold fails or whose stub passes; each is
+    counted under one reason. One whose gold took more than `slow_after` seconds is slow. Raises InputError where a
+    stub passes that is not known to, and where no gold solution passes.
     """
     passing = tuple(task_id for task_id, record in stub.items() if record.passed)
     unknown = [task_id for task_id in passing if task_id not in WEAK_TESTS]
     if unknown:
         raise InputError(f"{benchmark}: a function that returns None passes the tests of {' '.join(unknown[:20])}"
                          f"{' ...' if len(unknown) > 20 else ''} ({len(unknown)} of {len(tasks)} tasks): mend these "
-                         "tests, or list them in WEAK_TESTS of eval_calibration.py to leave them out")
-    ungraded = {task_id: cause_of(record, limit) for task_id, record in stub.items() if record.infra}
+                         "tests, or list them in WEAK_TESTS of raccoon/evaluation/calibration.py to leave them out")
     failed = {task_id: cause_of(record, limit) for task_id, record in gold.items() if not record.passed}
+    ungraded = {task_id: cause_of(record, limit) for task_id, record in stub.items()
+                if record.infra and task_id not in failed}
     if gold and len(failed) == len(gold):
         raise InputError(f"{benchmark}: no gold solution passes here (the first: {next(iter(failed.values()))}); "
                          "a score would mean nothing")
     return Calibration(
         benchmark, tasks=len(tasks), with_gold=len(gold), gold_passed=len(gold) - len(failed),
-        stub_passed=len(passing), gold_failed=ungraded | failed, weak=passing,
+        stub_passed=len(passing), gold_failed=failed, ungraded=ungraded,
+        weak=tuple(task_id for task_id in passing if task_id not in failed),
         uncalibrated=tuple(task.task_id for task in tasks if task.task_id not in gold),
         slow=frozenset(task_id for task_id, record in gold.items() if record.verdict.seconds > slow_after))
 

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from raccoon.constants import InputError
-from raccoon.tasks.prompts import messages
+from raccoon.model_files import end_tokens, is_adapter, load_tokenizer
+from raccoon.tasks.prompts import direct_prompt, messages, stop_words, until_stop_word
 from raccoon.tasks.task import Task
 
 
@@ -34,6 +35,11 @@ class Decoding:
     enable_thinking: bool = False
     dtype: str = "auto"   # the one that the checkpoint was saved in
     engine: str = "transformers"
+    prompt_style: str = "chat"   # or "completion": a program's beginning, which stop words end
+
+    @property
+    def direct(self) -> bool:
+        return self.prompt_style == "completion"
 
     @property
     def sampled(self) -> bool:
@@ -60,6 +66,7 @@ class Completion:
     prompt: str
     truncated: bool = False   # max_tokens were written and none of them ends a text
     code: str | None = None
+    alone: bool = False   # the code is the whole program: nothing of the prompt is put in front
 
 
 Ended = Callable[[Request, Completion], None]
@@ -100,53 +107,24 @@ def check_model_folder(folder: Path) -> None:
         raise InputError(f"no weights in {folder} (neither *.safetensors nor *.bin): was the save interrupted?")
 
 
-def is_adapter(folder: Path) -> bool:
-    return (folder / "adapter_config.json").is_file()
-
-
 def load_engine(folder: Path, decoding: Decoding) -> "TransformersEngine | VllmEngine":
     """The engine that `decoding` names, with the model loaded. Raises InputError where it is not installed."""
     return ENGINES[decoding.engine](folder, decoding)
 
 
-def load_tokenizer(folder: Path) -> Any:
-    """The tokenizer of a folder, padding on the left; an adapter without one takes its base model's."""
-    from transformers import AutoTokenizer
-
-    source = str(folder)
-    if is_adapter(folder) and not (folder / "tokenizer_config.json").is_file():
-        source = json.loads((folder / "adapter_config.json").read_text())["base_model_name_or_path"]
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left")
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot load the tokenizer of {source}: {first_line(error)}") from error
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    return tokenizer
-
-
-def render_prompt(tokenizer: Any, task: Task, enable_thinking: bool) -> str:
-    """The text sent: the chat template's, or the plain prompt for a tokenizer without template."""
+def render_prompt(tokenizer: Any, task: Task, enable_thinking: bool, direct: bool = False) -> str:
+    """The text sent: the chat template's, or the plain prompt for a tokenizer without template, or the direct one."""
+    if direct:
+        return direct_prompt(task)
     if tokenizer.chat_template is None:
         return task.prompt
     return tokenizer.apply_chat_template(messages(task), tokenize=False, add_generation_prompt=True,
                                          enable_thinking=enable_thinking)
 
 
-def tokenize(tokenizer: Any, prompts: list[str], **options: Any) -> Any:
-    """Token ids of rendered prompts; a template has written its special tokens, a plain prompt needs them."""
-    return tokenizer(prompts, add_special_tokens=tokenizer.chat_template is None, **options)
-
-
-def end_tokens(tokenizer: Any, config: Any) -> list[int]:
-    """Every id that ends a text: the tokenizer's and those of the model's generation_config.
-
-    Qwen's base models end on <|endoftext|> and its chat models on <|im_end|>: with one of them alone a model
-    writes on until max_tokens.
-    """
-    found = config.eos_token_id
-    ids = found if isinstance(found, list) else [found]
-    return sorted({token for token in (*ids, tokenizer.eos_token_id) if token is not None})
+def tokenize(tokenizer: Any, prompts: list[str], direct: bool = False, **options: Any) -> Any:
+    """Token ids of rendered prompts; a template has written its special tokens, any other prompt needs them."""
+    return tokenizer(prompts, add_special_tokens=direct or tokenizer.chat_template is None, **options)
 
 
 class TransformersEngine:
@@ -160,7 +138,7 @@ class TransformersEngine:
         self.tokenizer = load_tokenizer(folder)
         self.device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
         self.model = load_model(folder, decoding.dtype).to(self.device).eval()
-        self.ends = end_tokens(self.tokenizer, self.model.generation_config)
+        self.ends = end_tokens(self.tokenizer, self.model.generation_config.eos_token_id)
         # Set on the model: generate() fills what an argument leaves open from the model's own, and Qwen's asks
         # for a repetition penalty.
         self.model.generation_config = GenerationConfig(
@@ -171,18 +149,28 @@ class TransformersEngine:
         """One completion for each request, generated together; `ended` is told of each as its text ends."""
         import torch
 
-        prompts = [render_prompt(self.tokenizer, r.task, self.decoding.enable_thinking) for r in requests]
-        inputs = tokenize(self.tokenizer, prompts, padding=True, return_tensors="pt").to(self.device)
+        prompts = self._prompts(requests)
+        inputs = tokenize(self.tokenizer, prompts, self.decoding.direct, padding=True, return_tensors="pt")
+        inputs = inputs.to(self.device)
         start = inputs["input_ids"].shape[1]
 
         def tell(row: int, ids: list[int]) -> None:
-            ended(requests[row], self._completion(ids[start:], prompts[row]))
+            ended(requests[row], self._completion(ids[start:], prompts[row], requests[row].task))
+
+        watches = [EndWatch(self.ends, tell)]
+        if self.decoding.direct:
+            watches.append(StopWords(self.tokenizer, start, [request.task for request in requests]))
 
         with torch.inference_mode():
             output = self.model.generate(
                 input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"],
-                logits_processor=self._sampler(requests), stopping_criteria=[EndWatch(self.ends, tell)])
-        return [self._completion(row, prompt) for row, prompt in zip(output[:, start:].tolist(), prompts, strict=True)]
+                logits_processor=self._sampler(requests), stopping_criteria=watches)
+        return [self._completion(row, prompt, request.task)
+                for row, prompt, request in zip(output[:, start:].tolist(), prompts, requests, strict=True)]
+
+    def _prompts(self, requests: Sequence[Request]) -> list[str]:
+        return [render_prompt(self.tokenizer, r.task, self.decoding.enable_thinking, self.decoding.direct)
+                for r in requests]
 
     def _sampler(self, requests: Sequence[Request]) -> list:
         if not self.decoding.sampled:
@@ -193,10 +181,11 @@ class TransformersEngine:
         seeds = [row_seed(self.decoding.seed, request) for request in requests]
         return [TemperatureLogitsWarper(self.decoding.temperature), *nucleus, GumbelNoise(seeds, self.device)]
 
-    def _completion(self, row: list[int], prompt: str) -> Completion:
+    def _completion(self, row: list[int], prompt: str, task: Task) -> Completion:
         stop = next((i for i, token in enumerate(row) if token in self.ends), None)
         text = self.tokenizer.decode(row[:stop], skip_special_tokens=True)
-        return Completion(text, prompt, truncated=stop is None)
+        kept = until_stop_word(text, task) if self.decoding.direct else text
+        return Completion(kept, prompt, truncated=stop is None and kept == text)
 
 
 class EndWatch:
@@ -213,6 +202,22 @@ class EndWatch:
                 self.told.add(row)
                 self.tell(row, input_ids_B_T[row].tolist())
         return torch.zeros(len(input_ids_B_T), dtype=torch.bool, device=input_ids_B_T.device)
+
+
+class StopWords:
+    """A stopping criterion that ends each row whose completion, which begins at `start`, holds a stop word."""
+
+    TAIL = 16   # tokens that a stop word, of at most 12 characters, ends in
+
+    def __init__(self, tokenizer: Any, start: int, tasks: Sequence[Task]) -> None:
+        self.tokenizer, self.start, self.words = tokenizer, start, [stop_words(task) for task in tasks]
+
+    def __call__(self, input_ids_B_T: Any, scores: Any, **options: Any) -> Any:
+        import torch
+
+        tails = self.tokenizer.batch_decode(input_ids_B_T[:, max(self.start, input_ids_B_T.shape[1] - self.TAIL):])
+        return torch.tensor([any(word in tail for word in words)
+                             for tail, words in zip(tails, self.words, strict=True)], device=input_ids_B_T.device)
 
 
 class GumbelNoise:
@@ -269,12 +274,13 @@ class VllmEngine:
         self.decoding = decoding
         self.tokenizer = load_tokenizer(folder)
         self.model = LLM(model=str(folder), dtype=decoding.dtype, seed=decoding.seed, generation_config="vllm")
-        self.ends = end_tokens(self.tokenizer, load_generation_config(folder))
+        self.ends = end_tokens(self.tokenizer, load_generation_config(folder).eos_token_id)
 
     def generate(self, requests: Sequence[Request], ended: Ended = ignore) -> list[Completion]:
         """One completion for each request. `ended` is not told: the engine returns all at once."""
-        prompts = [render_prompt(self.tokenizer, r.task, self.decoding.enable_thinking) for r in requests]
-        ids = tokenize(self.tokenizer, prompts)["input_ids"]
+        prompts = [render_prompt(self.tokenizer, r.task, self.decoding.enable_thinking, self.decoding.direct)
+                   for r in requests]
+        ids = tokenize(self.tokenizer, prompts, self.decoding.direct)["input_ids"]
         outputs = self.model.generate([{"prompt_token_ids": row} for row in ids],
                                       [self._sampling(request) for request in requests], use_tqdm=False)
         answers = [output.outputs[0] for output in outputs]
@@ -285,6 +291,8 @@ class VllmEngine:
         from vllm import SamplingParams
 
         common = {"max_tokens": self.decoding.max_tokens, "stop_token_ids": self.ends}
+        if self.decoding.direct:
+            common["stop"] = list(stop_words(request.task))
         if not self.decoding.sampled:
             return SamplingParams(temperature=0.0, **common)
         return SamplingParams(temperature=self.decoding.temperature, top_p=self.decoding.top_p,

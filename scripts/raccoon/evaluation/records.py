@@ -119,14 +119,19 @@ class RecordFile:
             while data:
                 data = data[file.write(data):]
 
-    def finish(self, tasks: list[Task], records: dict[Key, Record], wanted: Collection[Key]) -> None:
-        """Writes each record once, those of `tasks` first in their order; and the wanted ones' solutions."""
+    def finish(self, tasks: list[Task], records: dict[Key, Record], wanted: Collection[Key],
+               alone: Collection[Key] = ()) -> None:
+        """Writes each record once, those of `tasks` first in their order; and the wanted ones' solutions.
+
+        The code of those in `alone` is a whole program.
+        """
         place = {task.task_id: index for index, task in enumerate(tasks)}
         ordered = sorted(records.values(), key=lambda r: (place.get(r.task_id, len(place)), r.sample))
         write_text(self.path, "".join(record.to_line() for record in ordered))
         context = {task.task_id: task.context for task in tasks}
         write_text(self.path.with_suffix(".solutions.jsonl"), "".join(
-            json.dumps({"task_id": r.task_id, "solution": with_context(context[r.task_id], r.code)}) + "\n"
+            json.dumps({"task_id": r.task_id,
+                        "solution": with_context("" if r.key in alone else context[r.task_id], r.code)}) + "\n"
             for r in ordered if r.key in wanted))
 
     def _whole_lines(self) -> list[bytes]:
@@ -141,7 +146,7 @@ class RecordFile:
 
 def with_context(context: str, code: str) -> str:
     """A program that runs by itself: the prompt's imports and helpers, then the model's code."""
-    return f"{context.rstrip()}\n\n\n{code}" if context.strip() else code
+    return code if code.startswith(context.strip()) else f"{context.rstrip()}\n\n\n{code}"
 
 
 def digest(*parts: str | bytes) -> str:

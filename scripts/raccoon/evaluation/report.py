@@ -2,30 +2,32 @@
 
 It grades nothing and knows no model. Fractions lie in 0..1 in results.json and are per cent in comparison.md.
 
-results.json: {"settings", "calibration", "results", "comparisons"}; all keys are always there.
+results.json: {"settings", "calibration", "results", "comparisons"}; all keys are always there. settings.extraction is
+how the code was found: "regex", "llm", or "strict" for prompt + completion as they are.
     results: one row for each model, benchmark and mode ("greedy" or "sampled"):
         model, path, benchmark, mode
         n              tasks scored: calibrated, with at least one completion that the sandbox could grade
         samples        completions of these tasks;  passed: how many of them pass
         pass@1         mean over the tasks of the share of their samples that pass
         interval       [low, high], 95 %: Wilson for one sample a task, bootstrap over tasks for several
-        pass@k         {"1": ..., "10": ...}: unbiased, for each k that every task has samples for
+        pass@k         {"1": ..., "10": ...}: unbiased, for each k of PASS_AT that every task has samples for
         with_excluded  {n, passed, pass@1} counting also the tasks that calibration excludes
         tasks, of      tasks asked for, and tasks of the whole benchmark (more under --limit)
         missing        tasks without a completion;  infra: completions that the sandbox could not grade
         outcomes       completions by outcome;  truncated: cut at MAX_COMPLETION_LENGTH, passing or not
         training_data  {"badge": "seen" | "partly seen" | "unseen" | "unknown", "tasks": {task_id: reason}}
-    comparisons: one row for each pair of models with a common benchmark and mode; the first model is the baseline:
+    comparisons: one row for each pair of models (or sample files) with a common benchmark and mode; the first is the
+        baseline:
         benchmark, mode, baseline, candidate, n (tasks scored in both)
         gained, lost   tasks that the candidate solves more / less often;  gained_ids, lost_ids: which
         difference     of pass@1, candidate minus baseline;  interval: [low, high], 95 %, bootstrap over tasks
-        p, p_holm      exact McNemar (sign-flip test for several samples a task); Holm-corrected over the rows
-                       of the same pair
+        p, p_holm      exact McNemar (sign-flip test for several samples a task); Holm-corrected over all rows
         detectable     the smallest difference that n tasks find with 80 % power at this discordance
         flip_rate      (gained + lost) / n;  repeat: true where the candidate is the baseline, evaluated again
         distinguishable, sentence
     calibration: one row for each benchmark: benchmark, tasks, gold_passed, with_gold, stub_passed,
-        gold_failed {task_id: cause}, weak [task_id], uncalibrated [task_id]
+        gold_failed {task_id: cause}, ungraded {task_id: cause} (stub without a verdict), weak [task_id],
+        uncalibrated [task_id]
 """
 
 import json
@@ -35,7 +37,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-from raccoon.evaluation.calibration import Calibration
+from raccoon.evaluation.calibration import Calibration, counted
 from raccoon.evaluation.records import OUTCOMES, Record
 from raccoon.statistics import (
     ALPHA,
@@ -51,7 +53,8 @@ from raccoon.statistics import (
 from raccoon.tasks.contamination import Badge
 from raccoon.tasks.task import Task
 
-PASS_AT = (1, 10, 100)
+DEFAULT_PASS_AT = (1, 10, 100)
+LASTING = ("the test of ", "the context of ")   # an infra verdict that says so is the same when graded again
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,9 @@ class Score:
     of: int
     missing: int
     badge: Badge
+    pass_ks: tuple[int, ...] = DEFAULT_PASS_AT
+    excluded: int = 0             # tasks with a completion that calibration leaves out
+    lasting: tuple[str, ...] = ()   # reasons of infra verdicts that grading again would not change
 
     @property
     def n(self) -> int:
@@ -93,9 +99,13 @@ class Score:
 
     @property
     def pass_at(self) -> dict[int, float]:
-        fewest = min(map(len, self.outcomes.values()), default=0)
         return {k: mean([pass_at_k(len(s), sum(s), k) for s in self.outcomes.values()])
-                for k in PASS_AT if k <= fewest}
+                for k in self.pass_ks if k <= self.fewest}
+
+    @property
+    def fewest(self) -> int:
+        """The smallest number of samples that a scored task has."""
+        return min(map(len, self.outcomes.values()), default=0)
 
     def as_row(self) -> dict[str, Any]:
         every = self.with_excluded
@@ -114,21 +124,22 @@ def pass_at_1(outcomes: Mapping[str, list[bool]]) -> float | None:
     return mean([mean(samples) for samples in outcomes.values()]) if outcomes else None
 
 
-def make_score(subject: Any, benchmark: str, mode: str, tasks: Sequence[Task], of: int,
-               records: Iterable[Record], calibration: Calibration, badge: Badge) -> Score:
+def make_score(subject: Any, benchmark: str, mode: str, tasks: Sequence[Task], of: int, records: Iterable[Record],
+               calibration: Calibration, badge: Badge, pass_ks: Sequence[int] = DEFAULT_PASS_AT) -> Score:
     """The score of a subject's records. The controls themselves are scored on every task."""
     graded: dict[str, list[bool]] = {}
-    counts, truncated, present = Counter(), 0, set()
+    counts, truncated, present, reasons = Counter(), 0, set(), {}
     for record in records:
         counts[record.outcome] += 1
         truncated += record.truncated
         present.add(record.task_id)
         if not record.infra:
             graded.setdefault(record.task_id, []).append(record.passed)
-    control = subject.name in ("gold", "stub")
-    kept = {t: samples for t, samples in graded.items() if control or t not in calibration.excluded}
+        elif any(word in record.verdict.reason for word in LASTING):
+            reasons[record.verdict.reason.partition(": ")[2]] = None
+    kept = {t: samples for t, samples in graded.items() if subject.control or t not in calibration.excluded}
     return Score(subject.name, subject.path, benchmark, mode, kept, graded, counts, truncated, len(tasks), of,
-                 len(tasks) - len(present), badge)
+                 len(tasks) - len(present), badge, tuple(pass_ks), len(graded) - len(kept), tuple(reasons))
 
 
 @dataclass(frozen=True)
@@ -165,16 +176,16 @@ class Comparison:
 
 
 def compare_all(scores: Sequence[Score]) -> list[Comparison]:
-    """Every pair of models, the earlier one as the baseline, on every benchmark and mode that both have."""
-    comparisons = []
-    models = list(dict.fromkeys(score.model for score in scores))
-    for first, second in combinations(models, 2):
-        pairs = [(a, b) for a in scores for b in scores if (a.model, b.model) == (first, second)
-                 and (a.benchmark, a.mode) == (b.benchmark, b.mode)]
-        found = [(a, b, difference) for a, b in pairs if (difference := compare(a.outcomes, b.outcomes))]
-        corrected = holm([difference.p for _, _, difference in found])
-        comparisons += [Comparison(*row, p) for row, p in zip(found, corrected, strict=True)]
-    return comparisons
+    """Every pair of models, the earlier one as the baseline, on every benchmark and mode that both have.
+
+    The controls are no models. One correction covers all: whoever looks at many differences finds one by chance.
+    """
+    models = list(dict.fromkeys(score.model for score in scores if score.path))
+    pairs = [(a, b) for first, second in combinations(models, 2) for a in scores for b in scores
+             if (a.model, b.model) == (first, second) and (a.benchmark, a.mode) == (b.benchmark, b.mode)]
+    found = [(a, b, difference) for a, b in pairs if (difference := compare(a.outcomes, b.outcomes))]
+    corrected = holm([difference.p for _, _, difference in found])
+    return [Comparison(*row, p) for row, p in zip(found, corrected, strict=True)]
 
 
 def results_json(settings: Mapping[str, Any], calibrations: Sequence[Calibration], scores: Sequence[Score],
@@ -182,8 +193,8 @@ def results_json(settings: Mapping[str, Any], calibrations: Sequence[Calibration
     """The text of results.json; equal inputs give equal text."""
     calibration = [{
         "benchmark": c.benchmark, "tasks": c.tasks, "gold_passed": c.gold_passed, "with_gold": c.with_gold,
-        "stub_passed": c.stub_passed, "gold_failed": dict(c.gold_failed), "weak": list(c.weak),
-        "uncalibrated": list(c.uncalibrated)} for c in calibrations]
+        "stub_passed": c.stub_passed, "gold_failed": dict(c.gold_failed), "ungraded": dict(c.ungraded),
+        "weak": list(c.weak), "uncalibrated": list(c.uncalibrated)} for c in calibrations]
     return json.dumps({
         "settings": dict(settings), "calibration": calibration, "results": [s.as_row() for s in scores],
         "comparisons": [c.as_row() for c in comparisons]}, indent=2) + "\n"
@@ -197,6 +208,8 @@ def comparison_md(settings: Mapping[str, Any], calibrations: Sequence[Calibratio
              "In training data: by what the training run's config.json names; its base model's data are not known."]
     if shown:
         parts += ["## Differences", differences_table(shown), "\n".join(f"- {c.sentence}" for c in shown)]
+        if len(comparisons) > 1:
+            parts += [f"p (Holm) is corrected for all {len(comparisons)} comparisons of this run."]
     parts += ["## Verdicts", outcomes_table(scores), "## Calibration", calibration_table(calibrations)]
     parts += ["\n".join(line for c in calibrations
                         for line in [f"- {c.summary}", *(f"  - {detail}" for detail in c.details)])]
@@ -215,7 +228,7 @@ def shown_comparisons(scores: Sequence[Score], comparisons: Sequence[Comparison]
 
 
 def results_table(scores: Sequence[Score]) -> str:
-    ks = [k for k in PASS_AT[1:] if any(k in score.pass_at for score in scores)]
+    ks = sorted({k for score in scores for k in score.pass_at} - {1})
     header = ["model", "benchmark", "mode", "pass@1", "95 % interval", "passed", *(f"pass@{k}" for k in ks),
               "with excluded tasks", "in training data"]
     rows = []
@@ -252,18 +265,25 @@ def calibration_table(calibrations: Sequence[Calibration]) -> str:
 
 
 def score_notes(score: Score) -> list[str]:
-    """What a reader of a row must know: missing tasks, infra, tasks seen in training."""
+    """What a reader of a row must know: tasks that are not scored, infra, missing pass@k, tasks seen in training."""
     where = f"{score.model} on {score.benchmark}, {score.mode}"
-    notes = []
+    notes, infra = [], score.counts["infra"]
     if score.missing:
-        notes.append(f"{where}: scored on {score.n} of {score.tasks} tasks, {score.missing} have no completion.")
-    if score.counts["infra"]:
-        notes.append(f"{where}: the sandbox could not grade {score.counts['infra']} completions, which are not "
-                     "scored; the same command grades them again.")
+        ungraded = score.tasks - score.missing - score.excluded - score.n
+        parts = [f"{score.missing} without a completion", f"{score.excluded} left out by calibration",
+                 f"{ungraded} that the sandbox could not grade"]
+        notes.append(f"{where}: scored on {score.n} of {score.tasks} tasks; the others are "
+                     + ", ".join(part for part in parts if not part.startswith("0 ")) + ".")
+    if infra:
+        again = "; ".join(score.lasting[:3]) or "the same command grades them again"
+        notes.append(f"{where}: the sandbox could not grade {counted(infra, 'completion')}, not scored; {again}.")
+    if score.fewest > 1 and max(score.pass_ks) > 1 and max(score.pass_at, default=1) == 1:
+        notes.append(f"{where}: some tasks have only {score.fewest} samples, too few for pass@"
+                     f"{min(k for k in score.pass_ks if k > 1)}; --pass-at 1 {score.fewest} gives pass@{score.fewest}.")
     if score.badge.tasks:
         shown = [f"{task} ({reason})" for task, reason in list(score.badge.tasks.items())[:20]]
         more = len(score.badge.tasks) - len(shown)
-        notes.append(f"{where}: {len(score.badge.tasks)} tasks were in the training data: {', '.join(shown)}"
+        notes.append(f"{where}: {counted(len(score.badge.tasks), 'task')} of the training data: {', '.join(shown)}"
                      + (f" and {more} more (results.json)." if more else "."))
     return notes
 

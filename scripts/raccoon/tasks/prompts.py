@@ -1,9 +1,15 @@
 """What a model is asked: the words of each kind of task, and the conversation that carries them."""
+
+from raccoon.tasks.extraction import shown_stub
+from raccoon.tasks.markup import fenced_blocks
 from raccoon.tasks.task import Task
 
-# Every script takes these from here too.
-
 PREDICT = "def predict():\n    return "  # what a CRUXEval answer completes
+NAMING = "\n\nName the function "  # begins what only a chat model is told
+# Where a base model has ended its function and goes on with something else, as EvalPlus stops.
+STOP_WORDS = ("\nif __name__", "\ndef main(", "\nprint(")
+STUB_STOP_WORDS = (*STOP_WORDS, "\ndef ", "\nclass ", "\nimport ", "\nfrom ", "\nassert ")
+WORDS_STOP_WORDS = (*STOP_WORDS, '\n"""', "\nassert")
 
 
 def messages(task: Task) -> list[dict[str, str]]:
@@ -19,5 +25,37 @@ def completion_prompt(stub: str) -> str:
 
 def description_prompt(text: str, entry_point: str, example: str) -> str:
     """Asks for a function that is described in words, by its name and one of its tests."""
-    return (f"{text.strip()}\n\nName the function `{entry_point}`. It must pass this test:\n\n"
+    return (f"{text.strip()}{NAMING}`{entry_point}`. It must pass this test:\n\n"
             f"```python\n{example.strip()}\n```\n\nAnswer with the whole program in one ```python block.\n")
+
+
+def direct_prompt(task: Task) -> str:
+    """The beginning of a program that a base model goes on with, and that no chat template wraps.
+
+    The prompt's stub; for CRUXEval the program and the left side of its assert; else the task's words and its example
+    as the program's docstring, which is EvalPlus's form of MBPP.
+    """
+    stub = shown_stub(task)
+    if is_prediction(stub):
+        return task.test.rpartition(" predict()")[0]
+    if stub:
+        return stub
+    words, _, rest = task.prompt.partition(NAMING)
+    text = "\n".join([words.strip(), *fenced_blocks(rest)[:1]]).replace('"""', "'''")
+    return f'"""\n{text}\n"""\n'
+
+
+def stop_words(task: Task) -> tuple[str, ...]:
+    """The texts at which the completion of a direct prompt ends."""
+    stub = shown_stub(task)
+    return ("\n",) if is_prediction(stub) else STUB_STOP_WORDS if stub else WORDS_STOP_WORDS
+
+
+def until_stop_word(text: str, task: Task) -> str:
+    """A completion up to its first stop word."""
+    places = [place for word in stop_words(task) if (place := text.find(word)) >= 0]
+    return text[: min(places, default=len(text))]
+
+
+def is_prediction(stub: str) -> bool:
+    return stub.rstrip().endswith("return ...")

@@ -4,15 +4,14 @@ import ast
 import warnings
 from collections.abc import Iterator
 
-# Every script takes these from here too.
-from raccoon.constants import (
-    InputError,
-)  # noqa: F401
+from raccoon.constants import InputError
 
 # Bounds on the search for code in one completion; an honest one has a few thousand characters.
 MAX_PARSED_CHARS = 100_000  # a longer text is not parsed
 SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda,
           ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+TRIES = (ast.Try, ast.TryStar)
+HANDLER = ast.parse("try:\n    pass\nexcept:\n    pass").body[0].handlers[0]
 
 
 def parse_code(text: str) -> ast.Module | None:
@@ -31,6 +30,26 @@ def parse_or_line(text: str) -> tuple[ast.Module | None, int]:
         return None, error.lineno or 1
     except (ValueError, RecursionError, MemoryError):
         return None, 1
+
+
+def compiles(text: str) -> bool:
+    """Whether Python takes untrusted text as a program: it refuses, for one, a `return` outside a function.
+
+    Such faults are found after parsing, while code is generated. A `finally` is generated once for every way out of
+    its `try`, which takes exponential time where they are nested, so here each stands after its try's `else` instead.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(text)
+            for node in ast.walk(tree) if "finally" in text else ():
+                if isinstance(node, TRIES) and node.finalbody:
+                    node.orelse, node.finalbody = node.orelse + node.finalbody, []
+                    node.handlers = node.handlers or [HANDLER]
+            compile(tree, "<completion>", "exec", dont_inherit=True)
+            return True
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
 
 
 def is_literal(node: ast.expr) -> bool:
@@ -85,10 +104,15 @@ def parse_stub(stub: str, entry_point: str) -> ast.FunctionDef | None:
     return find_function(tree, entry_point) if tree else None
 
 
+def first_line(function: ast.FunctionDef) -> int:
+    """The number of the line where a function begins, its decorators included."""
+    return min([function.lineno, *(decorator.lineno for decorator in function.decorator_list)])
+
+
 def text_above(stub: str, entry_point: str) -> str:
     """What stands above the entry point in a stub: its imports, constants and helper functions."""
     function = parse_stub(stub, entry_point)
     if not function:
         raise InputError(f"its prompt does not define {entry_point!r}")
-    above = "\n".join(stub.split("\n")[: function.lineno - 1]).strip("\n")
+    above = "\n".join(stub.split("\n")[: first_line(function) - 1]).strip("\n")
     return above + "\n" if above else ""

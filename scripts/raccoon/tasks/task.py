@@ -81,13 +81,27 @@ def write_task_file(path: str | Path, tasks: Iterable[Task]) -> None:
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
     """(number from 1, text) of each line of a plain or gzipped text file that is not blank."""
     opener = gzip.open if path.suffix == ".gz" else open
+    check_form(path)
     try:
-        with opener(path, "rt", encoding="utf-8") as file:
+        with opener(path, "rt", encoding="utf-8-sig") as file:
             for number, line in enumerate(file, 1):
                 if line.strip():
                     yield number, line
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise InputError(f"cannot read {path} ({error}): fetch the file again") from error
+
+
+def check_form(path: Path) -> None:
+    """Raises InputError for a file that its first bytes show to be UTF-16, or gzip under another name."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(2)
+    except OSError:
+        return   # whoever reads it says so
+    if start in (b"\xff\xfe", b"\xfe\xff"):
+        raise InputError(f"{path} is UTF-16: save it as UTF-8")
+    if start == b"\x1f\x8b" and path.suffix != ".gz":
+        raise InputError(f"{path} is compressed with gzip: name it {path.name}.gz")
 
 
 def parse_object(line: str, where: str) -> dict:

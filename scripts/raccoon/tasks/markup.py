@@ -1,0 +1,108 @@
+"""What a model's text marks as code: fences, quotes, indentation, backticks, prompts of an interpreter, end tokens.
+
+Knows no Python beyond the look of a line. Every pattern takes linear time on hostile text.
+"""
+
+import re
+import textwrap
+
+# Fences are matched without ambiguity, so that a hostile line takes linear time.
+FENCE = re.compile(r"([ \t]*)(`{3,}|~{3,})([^`~\n]*)$")
+CODE_LINE = re.compile(
+    r"^[ \t]*(?:(?:async +)?def +\w|class +\w|import +\w|from +[\w.]+ +import\b|@\w|return\b"
+    r"|\w+ *=[^=]|[\w.]+\(.*\)[ \t]*$)", re.MULTILINE)
+INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
+CAPITAL = re.compile(r"[\s\-*#_\"'(\d.)]*[A-Z]")
+# What ends a model's text, where its tokenizer did not take it out; in quotes it is part of a program.
+END_TOKEN = re.compile(r"(?:<[|｜](?:end|im_end|im_start|eot|EOT|eom|file_sep|fim|return|repo)[\w▁]*[|｜]>|</s>"
+                       r"|<end_of_turn>|<eos>)(?![\"'`])")
+
+
+def looks_like_code(text: str) -> bool:
+    """Whether a line of the text begins as a statement of Python does."""
+    return bool(CODE_LINE.search(text))
+
+
+def without_end_tokens(text: str) -> str:
+    """The text up to the first token that ends a model's text; whole where nothing stands before one."""
+    mark = END_TOKEN.search(text)
+    return text[: mark.start()] if mark and text[: mark.start()].strip() else text
+
+
+def without_prompts(text: str) -> str:
+    """The input of an interactive session, without its prompts and output."""
+    if ">>> " not in text:
+        return text
+    lines = (line.strip() + " " if line.strip() == "..." else line.lstrip() for line in text.split("\n"))
+    return "\n".join(line[4:] for line in lines if line.startswith((">>> ", "... ")))
+
+
+def fenced_blocks(text: str) -> list[str]:
+    """The insides of Markdown code fences that are not blank; the last fence may lack its end.
+
+    A fence that is indented deeper belongs to a docstring. A named fence inside a block starts the next one,
+    and a line of code that ends with the fence ends the block.
+    """
+    blocks, block, opening = [], [], None
+    for line in text.split("\n"):
+        mark = FENCE.match(line)
+        if opening is None:
+            opening, block = mark, []
+        elif mark and mark[2].startswith(opening[2]) and len(mark[1]) < len(opening[1]) + 4:
+            blocks.append("\n".join(block))
+            opening, block = (mark if mark[3].strip() else None), []
+        elif line.endswith(opening[2]) and not mark:
+            blocks.append("\n".join([*block, line.removesuffix(opening[2])]))
+            opening = None
+        else:
+            block.append(line.removeprefix(opening[1]))
+    if opening is not None:
+        blocks.append("\n".join(block))
+    return [block for block in blocks if block.strip()]
+
+
+def loose_blocks(text: str) -> list[str]:
+    """The code of a text without fences: what is quoted with `>`, or else indented, or else in backticks.
+
+    Only where all that is outside is prose: a broken header above an indented body is the model's fault to show.
+    """
+    for find in (quoted_blocks, indented_blocks, inline_blocks):
+        blocks, rest = find(text)
+        if blocks and all(map(is_prose, rest.split("\n"))):
+            return blocks
+    return []
+
+
+def quoted_blocks(text: str) -> tuple[list[str], str]:
+    """(the code quoted with `>`, in its fences where it has some; the other lines)"""
+    quoted, rest = [], []
+    for line in text.split("\n"):
+        (quoted if line.startswith(">") and not line.startswith(">>") else rest).append(line)
+    content = "\n".join(line[1:].removeprefix(" ") for line in quoted)
+    blocks = fenced_blocks(content) or [content]
+    return [block for block in blocks if block.strip()], "\n".join(rest)
+
+
+def indented_blocks(text: str) -> tuple[list[str], str]:
+    """(runs of lines indented by four or a tab, without that indentation; the other lines)"""
+    blocks, rest = [[]], []
+    for line in text.split("\n"):
+        if line.startswith(("    ", "\t")) or not line.strip():
+            blocks[-1].append(line)
+        else:
+            rest.append(line)
+            blocks.append([])
+    dedented = (textwrap.dedent("\n".join(block)).strip("\n") for block in blocks)
+    return [block for block in dedented if block.strip()], "\n".join(rest)
+
+
+def inline_blocks(text: str) -> tuple[list[str], str]:
+    """(what stands in single backticks; the text without it)"""
+    return INLINE.findall(text), INLINE.sub("", text)
+
+
+def is_prose(line: str) -> bool:
+    """Whether a line is words and not code, whole or broken, of any language."""
+    if CODE_LINE.match(line) or line.rstrip().endswith("):"):
+        return False
+    return not set(line) & set("{};\\" if CAPITAL.match(line) else "{};\\=(")

@@ -1,0 +1,163 @@
+"""Constants from flags and the environment, and how a script ends."""
+
+import sys
+
+import pytest
+
+from raccoon.constants import InputError, constants, override_constants, require_python, run_main
+
+SCRIPT = '''\
+"""Trains nothing.
+
+More about it.
+"""
+
+from os.path import sep as SEPARATOR
+
+MODEL = "tiny"  # what to train
+DATA_DIR = ""  # folder of published files; env SCRIPT_DATA
+
+# The batch.
+BATCH_SIZE = 4  # prompts
+# peak of the schedule
+LEARNING_RATE: float = 1e-3
+USE_LORA = False
+MODELS = ["a"]  # to compare
+LAYERS = (1, 2)
+MAX_STEPS = None
+RUN_DIR = ""
+API_KEY = ""  # env SCRIPT_KEY
+MAX_TOKENS = 10
+TABLE = {"x": 1}
+_HIDDEN = 1
+DEMO = {"BATCH_SIZE": 2, "MODEL": "demo"}
+'''
+
+
+@pytest.fixture
+def script(tmp_path, monkeypatch):
+    """The globals of a small script."""
+    monkeypatch.delenv("SCRIPT_DATA", raising=False)
+    monkeypatch.delenv("SCRIPT_KEY", raising=False)
+    monkeypatch.delenv("RANK", raising=False)
+    path = tmp_path / "script.py"
+    path.write_text(SCRIPT)
+    namespace = {"__file__": str(path)}
+    exec(compile(SCRIPT, str(path), "exec"), namespace)
+    return namespace
+
+
+@pytest.mark.parametrize("words, name, value", [
+    (["--batch-size", "8"], "BATCH_SIZE", 8), (["--batch-size=8"], "BATCH_SIZE", 8),
+    (["--batch-size", "-1"], "BATCH_SIZE", -1), (["--batch-size", "8", "--batch-size", "9"], "BATCH_SIZE", 9),
+    (["--learning-rate", "2"], "LEARNING_RATE", 2.0), (["--learning-rate", "1e-5"], "LEARNING_RATE", 1e-5),
+    (["--use-lora"], "USE_LORA", True), (["--use-lora", "true"], "USE_LORA", True),
+    (["--use-lora", "false"], "USE_LORA", False), (["--no-use-lora"], "USE_LORA", False),
+    (["--models", "x", "y"], "MODELS", ["x", "y"]), (["--models=x"], "MODELS", ["x"]),
+    (["--layers", "3", "4", "5"], "LAYERS", (3, 4, 5)), (["--max-steps", "7"], "MAX_STEPS", 7),
+    (["--max-steps", "none"], "MAX_STEPS", None), (["--model", ""], "MODEL", ""),
+    (["--model=--x"], "MODEL", "--x"), (["--demo"], "BATCH_SIZE", 2),
+    (["--batch-size", "8", "--demo"], "BATCH_SIZE", 8),
+    (["--max-tokens", "3"], "MAX_TOKENS", 3),
+])
+def test_flags_set_typed_constants(script, words, name, value):
+    override_constants(script, words)
+    assert script[name] == value and type(script[name]) is type(value)
+
+
+@pytest.mark.parametrize("words, parts", [
+    (["--batch-size", "four"], ["--batch-size", "'four'", "whole number"]),
+    (["--batch-size", "4.5"], ["--batch-size", "'4.5'"]),
+    (["--learning-rate", "fast"], ["--learning-rate", "'fast'", "number"]),
+    (["--layers", "1", "x"], ["--layers", "'x'"]), (["--use-lora=perhaps"], ["--use-lora", "true or false"]),
+    (["--batchsize", "8"], ["--batchsize", "--batch-size"]), (["--models"], ["--models", "value"]),
+    (["--batch-size"], ["--batch-size", "value"]), (["stray"], ["'stray'"]), (["--no-model"], ["--no-model"]),
+    (["--api-key", "s3cret"], ["--api-key", "SCRIPT_KEY"]), (["--table", "1"], ["--table"]),
+    (["--separator", "x"], ["--separator"]), (["-x"], ["-x"]), (["--hidden", "2"], ["--hidden"]),
+])
+def test_bad_flags_are_one_line_and_exit_2(script, capsys, words, parts):
+    before = dict(script)
+    with pytest.raises(SystemExit) as caught:
+        override_constants(script, words)
+    captured = capsys.readouterr()
+    assert caught.value.code == 2 and captured.out == "" and captured.err.count("\n") == 1
+    assert all(part in captured.err for part in parts) and "s3cret" not in captured.err
+    assert {name: script[name] for name in before} == before
+
+
+def test_priority_is_file_environment_demo_flag(script, monkeypatch, capsys):
+    monkeypatch.setenv("SCRIPT_DATA", "/env")
+    monkeypatch.setenv("SCRIPT_KEY", "s3cret")
+    monkeypatch.setenv("BATCH_SIZE", "99")  # no comment names it
+    override_constants(script, ["--demo", "--model", "mine"])
+    assert (script["DATA_DIR"], script["BATCH_SIZE"], script["MODEL"]) == ("/env", 2, "mine")
+    said = capsys.readouterr().out
+    assert said.startswith("changed: ") and said.count("\n") == 1 and "s3cret" not in said
+    for part in ("DATA_DIR = '/env' (env SCRIPT_DATA)", "BATCH_SIZE = 2 (demo)", "MODEL = 'mine' (flag)"):
+        assert part in said
+    assert script["API_KEY"] == "s3cret"
+
+
+def test_only_the_first_process_says_what_changed(script, monkeypatch, capsys):
+    monkeypatch.setenv("RANK", "1")
+    override_constants(script, ["--batch-size", "8"])
+    assert script["BATCH_SIZE"] == 8 and capsys.readouterr().out == ""
+
+
+def test_positional_argument_sets_the_named_constant(script):
+    override_constants(script, ["--use-lora", "runs/1", "--batch-size", "8"], positional="RUN_DIR")
+    assert (script["RUN_DIR"], script["USE_LORA"], script["BATCH_SIZE"]) == ("runs/1", True, 8)
+
+
+def test_two_positional_arguments_for_one_constant_are_refused(script, capsys):
+    with pytest.raises(SystemExit):
+        override_constants(script, ["a", "b"], positional="RUN_DIR")
+    assert "RUN_DIR is one value, found 2: a b" in capsys.readouterr().err
+
+
+def test_saved_constants_are_present_values_without_keys(script):
+    override_constants(script, ["--batch-size", "8"])
+    script["API_KEY"] = "s3cret"
+    assert vars(constants(script)) == {
+        "MODEL": "tiny", "DATA_DIR": "", "BATCH_SIZE": 8, "LEARNING_RATE": 1e-3, "USE_LORA": False,
+        "MODELS": ["a"], "LAYERS": (1, 2), "MAX_STEPS": None, "RUN_DIR": "", "MAX_TOKENS": 10}
+
+
+def test_help_shows_every_constant_with_default_and_comment(script, capsys):
+    with pytest.raises(SystemExit) as caught:
+        override_constants(script, ["--help"])
+    said = capsys.readouterr().out
+    assert caught.value.code == 0 and said.startswith("Trains nothing.") and "More about it" not in said
+    flat = " ".join(said.split())
+    for part in ("--model tiny what to train --data-dir '' folder of published files; env SCRIPT_DATA",
+                 "The batch. --batch-size 4 prompts --learning-rate 0.001 peak of the schedule --use-lora",
+                 "--models a to compare --layers 1 2", "--demo the demo's values: BATCH_SIZE = 2"):
+        assert part in flat
+    assert "--api-key" not in said and "TABLE" not in said
+
+
+def raises(error: BaseException):
+    def main():
+        raise error
+    return main
+
+
+@pytest.mark.parametrize("error, code, said", [
+    (InputError("no model 'x';\n give a folder"), 2, "error: no model 'x'; give a folder\n"),
+    (KeyboardInterrupt(), 130, "interrupted\n")])
+def test_expected_ends_are_one_line(capsys, error, code, said):
+    with pytest.raises(SystemExit) as caught:
+        run_main(raises(error))
+    assert caught.value.code == code and capsys.readouterr().err == said
+
+
+def test_our_own_errors_keep_their_traceback():
+    with pytest.raises(KeyError):
+        run_main(raises(KeyError("ours")))
+
+
+def test_old_python_is_told_what_to_use(monkeypatch):
+    require_python()
+    monkeypatch.setattr(sys, "version_info", (3, 10, 1, "final", 0))
+    with pytest.raises(InputError, match=r"Python >= 3\.11 needed, found 3\.10: use python3\.11"):
+        require_python()
