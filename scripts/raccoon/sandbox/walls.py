@@ -1,22 +1,19 @@
-"""The kernel's walls around untrusted code: namespaces, Landlock, seccomp, resource limits, capabilities.
+"""The kernel's walls around untrusted code: Landlock, seccomp, resource limits, capabilities (namespaces.py: the rest).
 
 Not a sandbox by itself: zygote.py decides which wall stands where and in what order, and judge.py asks for a subset
 around itself. Each function raises one wall with a raw system call and raises OSError when the kernel refuses, so that
 no wall is ever assumed. Linux on x86-64 or arm64 only; standard library and ctypes.
 
-Sources: the kernel's manual pages (seccomp(2), landlock(7), namespaces(7), pivot_root(2)) and uapi headers.
+Sources: the kernel's manual pages (seccomp(2), landlock(7)) and uapi headers.
 """
 
 import contextlib
 import ctypes
-import fcntl
 import itertools
 import os
 import platform
 import resource
-import socket
 import struct
-from collections.abc import Callable
 
 LANDLOCK_READ = 1 << 2 | 1 << 3  # READ_FILE, READ_DIR
 LANDLOCK_WRITE = 1 << 1 | 0b111111111 << 4  # WRITE_FILE, REMOVE_*, MAKE_* (regular, dir, char, sock, fifo, block, sym)
@@ -27,13 +24,8 @@ LANDLOCK_IOCTL = 1 << 15  # ioctl on devices, ABI 5
 LANDLOCK_EXECUTE = 1 << 0
 LANDLOCK_FILE_RIGHTS = 1 << 0 | 1 << 1 | 1 << 2 | LANDLOCK_TRUNCATE | LANDLOCK_IOCTL  # those a plain file can have
 
-CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
-CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
 CLONE_ANY_NAMESPACE = 0x7E020080
 CLONE_THREAD = 0x00010000
-MS_RDONLY, MS_NOSUID, MS_NODEV, MS_REMOUNT = 1, 2, 4, 32
-MS_BIND, MS_REC, MS_PRIVATE, MNT_DETACH = 4096, 16384, 1 << 18, 2
-SIOCSIFFLAGS, IFF_UP = 0x8914, 1
 PR_SET_PDEATHSIG, PR_SET_NAME, PR_GET_NAME, PR_SET_NO_NEW_PRIVS = 1, 15, 16, 38
 SIGKILL, EPERM, ENOSYS, ENOTSUP = 9, 1, 38, 95
 AF_UNIX, AF_INET, AF_INET6, SOCK_STREAM = 1, 2, 10, 1
@@ -93,8 +85,8 @@ SAFE_FCNTLS = (0, 1, 2, 3, 4, 5, 6, 7, 1030, 1031, 1032)  # F_DUPFD..F_SETLKW, F
 
 MAP_PRIVATE, MAP_ANONYMOUS, MAP_FAILED = 2, 32, ctypes.c_void_p(-1).value
 
-_libc = ctypes.CDLL(None, use_errno=True)
-_libc.mmap.restype = ctypes.c_void_p
+libc = ctypes.CDLL(None, use_errno=True)
+libc.mmap.restype = ctypes.c_void_p
 _MACHINE = platform.machine()  # once: asking again costs a forked child page faults
 
 
@@ -115,27 +107,29 @@ def seccomp_available() -> bool:
     if _MACHINE not in ARCHITECTURES:
         return False
     try:
-        _syscall("seccomp", 2, 0, ctypes.c_char_p(struct.pack("=I", ALLOW)))
+        system_call("seccomp", 2, 0, ctypes.c_char_p(struct.pack("=I", ALLOW)))
     except OSError:
         return False
     return True
 
 
-def _check(result: int, what: str) -> int:
+def checked(result: int, what: str) -> int:
+    """The result of a call of the C library; OSError where it is negative."""
     if result < 0:
         code = ctypes.get_errno()
         raise OSError(code, f"{what}: {os.strerror(code)}")
     return result
 
 
-def _syscall(name: str, *args) -> int:
+def system_call(name: str, *args) -> int:
+    """One raw system call by its name in SYSCALLS; OSError when it fails."""
     number = SYSCALLS[name][ARCHITECTURES[_MACHINE][0]]
     words = [ctypes.c_long(a) if isinstance(a, int) else a for a in args]
-    return _check(_libc.syscall(ctypes.c_long(number), *words), name)
+    return checked(libc.syscall(ctypes.c_long(number), *words), name)
 
 
 def _prctl(option: int, value: int = 0) -> None:
-    _check(_libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0), f"prctl {option}")
+    checked(libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0), f"prctl {option}")
 
 
 def no_new_privileges() -> None:
@@ -151,7 +145,7 @@ def die_with_parent(signal_number: int = SIGKILL) -> None:
 def drop_capabilities() -> None:
     """Empties all three capability sets of this process (capset(2), version 3)."""
     header = struct.pack("II", 0x20080522, 0)
-    _syscall("capset", ctypes.c_char_p(header), ctypes.c_char_p(bytes(24)))
+    system_call("capset", ctypes.c_char_p(header), ctypes.c_char_p(bytes(24)))
 
 
 def limit(what: int, soft: int) -> None:
@@ -177,10 +171,10 @@ def address_space() -> int:
     while high - low > page:
         middle = (low + high) // 2
         resource.setrlimit(resource.RLIMIT_AS, (middle, hard))
-        at = _libc.mmap(None, ctypes.c_size_t(page), 0, MAP_PRIVATE | MAP_ANONYMOUS, -1, ctypes.c_long(0))
+        at = libc.mmap(None, ctypes.c_size_t(page), 0, MAP_PRIVATE | MAP_ANONYMOUS, -1, ctypes.c_long(0))
         low, high = (middle, high) if at == MAP_FAILED else (low, middle)
         if at != MAP_FAILED:
-            _libc.munmap(ctypes.c_void_p(at), ctypes.c_size_t(page))
+            libc.munmap(ctypes.c_void_p(at), ctypes.c_size_t(page))
     resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
     return high
 
@@ -191,7 +185,7 @@ def address_space() -> int:
 def landlock_abi() -> int:
     """The kernel's Landlock version, 0 where it has none or forbids it."""
     try:
-        return _syscall("landlock_create_ruleset", 0, 0, 1)
+        return system_call("landlock_create_ruleset", 0, 0, 1)
     except OSError:
         return 0
 
@@ -211,7 +205,7 @@ def restrict_files(read: list[str], write: list[str], vacate: list[str], roomy: 
     for paths, rights in granted:
         for path in paths:
             _allow_path(ruleset, path, rights)
-    _syscall("landlock_restrict_self", ruleset, 0)
+    system_call("landlock_restrict_self", ruleset, 0)
     os.close(ruleset)
     return abi
 
@@ -224,13 +218,13 @@ def signal_ruleset() -> int:
 
 def enter_ruleset(ruleset: int) -> None:
     """Nests this process into a Landlock ruleset made before."""
-    _syscall("landlock_restrict_self", ruleset, 0)
+    system_call("landlock_restrict_self", ruleset, 0)
 
 
 def _ruleset(files: int, network: int, scoped: int, abi: int) -> int:
     size = 8 if abi < 4 else 16 if abi < 6 else 24
     attributes = struct.pack("QQQ", files, network, scoped)
-    return _syscall("landlock_create_ruleset", ctypes.c_char_p(attributes), size, 0)
+    return system_call("landlock_create_ruleset", ctypes.c_char_p(attributes), size, 0)
 
 
 def _allow_path(ruleset: int, path: str, rights: int) -> None:
@@ -241,7 +235,7 @@ def _allow_path(ruleset: int, path: str, rights: int) -> None:
     if not os.path.isdir(path):
         rights &= LANDLOCK_FILE_RIGHTS
     rule = struct.pack("=Qi", rights, descriptor)
-    _syscall("landlock_add_rule", ruleset, 1, ctypes.c_char_p(rule), 0)
+    system_call("landlock_add_rule", ruleset, 1, ctypes.c_char_p(rule), 0)
     os.close(descriptor)
 
 
@@ -376,108 +370,4 @@ class Filter:
         """Puts this process, and all that it forks, under the filter for good."""
         for offset in self._marks:
             struct.pack_into("=I", self._code, offset, os.getpid())
-        _check(_libc.syscall(*self._words), "seccomp")
-
-
-# --- namespaces and a root directory that holds only what computing needs ---------------------------------------------
-
-
-def owns_uid(uid: int) -> bool:
-    """Whether the user namespace of this process has `uid`; one of a rootless container may have a single one."""
-    try:
-        with open("/proc/self/uid_map") as handle:
-            ranges = [tuple(map(int, line.split())) for line in handle]
-    except OSError:  # no /proc: whoever changes the uid finds out
-        return True
-    return any(first <= uid < first + count for first, _, count in ranges)
-
-
-def enter_namespaces(settle: Callable[[], None], own_user: bool) -> bool:
-    """Moves into new pid, network, mount, ipc and uts namespaces, then calls `settle`; the caller is pid 1 afterwards.
-
-    `own_user`: through a new user namespace, for whoever may not do it otherwise. Returns False, with nothing changed,
-    where the machine forbids any of it, as Docker's default profile does: a forked probe does all of it first, since
-    half a set of namespaces is worse than none.
-    """
-    probe = os.fork()
-    if probe == 0:
-        with contextlib.suppress(OSError):
-            _unshare(own_user)
-            first = os.fork()
-            if first == 0:
-                settle()
-                os._exit(0)
-            os._exit(os.waitstatus_to_exitcode(os.waitpid(first, 0)[1]) & 0xFF)
-        os._exit(1)
-    if os.waitpid(probe, 0)[1] != 0:
-        return False
-    _unshare(own_user)
-    first = os.fork()
-    if first:
-        os.waitpid(first, 0)
-        os._exit(0)
-    os.setsid()  # a signal to a process group goes through the walls of a pid namespace
-    settle()
-    return True
-
-
-def _unshare(own_user: bool) -> None:
-    flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS
-    uid, gid = os.geteuid(), os.getegid()
-    _syscall("unshare", flags | CLONE_NEWUSER if own_user else flags)
-    if own_user:
-        for file, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
-            with open(f"/proc/self/{file}", "w") as handle:
-                handle.write(text)
-    _mount(None, "/", None, MS_REC | MS_PRIVATE)
-
-
-def enter_private_root(root: str, read: list[str], scratch: str, megabytes: int, inodes: int) -> None:
-    """Makes a tmpfs on `root` the root directory: `read` bound read-only, four devices, and `scratch` to write in."""
-    _mount("none", root, "tmpfs", MS_NOSUID | MS_NODEV, f"size={megabytes}m,nr_inodes={inodes},mode=755")
-    for device in ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random"):
-        _bind(device, root + device, 0)
-    for path in sorted(read):  # a folder before what lies in it
-        for name in {path, os.path.realpath(path)}:
-            if not os.path.exists(root + name):  # not yet bound along with a folder above it
-                _bind(path, root + name, MS_RDONLY)
-    for writable in (scratch, "/dev/shm"):
-        os.makedirs(root + writable, exist_ok=True)
-        os.chmod(root + writable, 0o1777)
-    if not os.path.exists(root + "/tmp"):  # Python itself may lie below /tmp
-        os.symlink(scratch, root + "/tmp")
-    os.makedirs(root + "/proc", exist_ok=True)
-    os.chdir(root)
-    _syscall("pivot_root", ctypes.c_char_p(b"."), ctypes.c_char_p(b"."))
-    _check(_libc.umount2(b".", MNT_DETACH), "umount of the old root")
-    os.chdir("/")
-
-
-def furnish_private_root() -> None:
-    """Processes and a loopback network for programs that start processes: /proc of this pid namespace, `lo` up."""
-    try:
-        _mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV)
-    except OSError:  # a masked /proc above forbids it; most programs do without
-        pass
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-        fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", IFF_UP))
-
-
-def _bind(source: str, target: str, flags: int) -> None:
-    if os.path.isdir(source):
-        os.makedirs(target, exist_ok=True)
-    else:
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o644))
-    _mount(source, target, None, MS_BIND | MS_REC)
-    if flags:
-        try:
-            _mount(None, target, None, MS_BIND | MS_REMOUNT | MS_NOSUID | MS_NODEV | flags)
-        except PermissionError:  # flags locked by the mount's owner: Landlock still forbids writing there
-            pass
-
-
-def _mount(source: str | None, target: str, kind: str | None, flags: int, data: str | None = None) -> None:
-    encoded = [None if text is None else os.fsencode(text) for text in (source, target, kind, data)]
-    result = _libc.mount(encoded[0], encoded[1], encoded[2], ctypes.c_ulong(flags), encoded[3])
-    _check(result, f"mount on {target}")
+        checked(libc.syscall(*self._words), "seccomp")

@@ -26,7 +26,7 @@ import time
 
 SCRIPTS = os.path.abspath(f"{__file__}/../../..")  # started as a file: the package lies two folders up
 sys.path.insert(0, SCRIPTS)
-from raccoon.sandbox import values, walls  # noqa: E402
+from raccoon.sandbox import namespaces, values, walls  # noqa: E402
 from raccoon.sandbox.child import FILENAME, TEST_PROGRAMS, answer_requests  # noqa: E402
 from raccoon.sandbox.scratch import empty_folder  # noqa: E402
 
@@ -151,14 +151,14 @@ def raise_walls(setup: Setup) -> Standing:
         raise OSError(f"{missing}; --allow-weak or SANDBOX_ALLOW_WEAK=1 runs without, on code that you trust")
     walls.be_killed_first()
     present = walls.address_space()
-    own_user = os.geteuid() != 0 or not walls.owns_uid(own_uid)
+    own_user = os.geteuid() != 0 or not namespaces.owns_uid(own_uid)
 
     def settle() -> None:
-        walls.enter_private_root(setup.scratch, read, PRIVATE_SCRATCH, SCRATCH_MB, SCRATCH_INODES)
+        namespaces.enter_private_root(setup.scratch, read, PRIVATE_SCRATCH, SCRATCH_MB, SCRATCH_INODES)
         if setup.shared:
-            walls.furnish_private_root()
+            namespaces.furnish_private_root()
 
-    namespaced = walls.enter_namespaces(settle, own_user)
+    namespaced = namespaces.enter_namespaces(settle, own_user)
     scratch = PRIVATE_SCRATCH if namespaced else setup.scratch
     uid = change_uid(own_uid, read, scratch)
     counted = uid != 0 or namespaced and own_user and processes_are_counted()
