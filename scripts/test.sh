@@ -4,6 +4,7 @@
 #   bash scripts/test.sh                          # everything
 #   bash scripts/test.sh tests/sandbox            # some of it; arguments go to pytest
 #   TEST_PYTHON=python bash scripts/test.sh       # with an interpreter that has the libraries: installs nothing
+#   bash scripts/test.sh --vllm                   # the tests of a real vLLM engine alone, in .venv-vllm (2 GB)
 #
 # DATA_DIR names the folder of published benchmark files (default ../shared/data beside this checkout); tests that
 # need them skip with the reason where it is absent. Exit: 0 all passed, otherwise that of the check that failed.
@@ -11,6 +12,9 @@ set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
+
+# One thread a process: two that spin take longer than one where the machine is busy.
+export OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1 TRL_EXPERIMENTAL_SILENCE=1
 
 fresh_environment() {
     local venv=$root/.venv-test base=${PYTHON:-python3}
@@ -27,10 +31,14 @@ fresh_environment() {
     python=$venv/bin/python
 }
 
+if [[ ${1:-} == --vllm ]]; then
+    shift
+    python=${TEST_PYTHON:-$(bash scripts/vllm_environment.sh)}
+    [[ ${TEST_PYTHON:-} ]] || "$python" -m pip install --quiet "$(grep '^pytest==' requirements-test.txt)"
+    exec "$python" -m pytest -q --durations=15 "${@:-tests/real_engine}"
+fi
 if [[ ${TEST_PYTHON:-} ]]; then python=$TEST_PYTHON; else fresh_environment; fi
 
-# One thread a process: two that spin take longer than one where the machine is busy.
-export OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1 TRL_EXPERIMENTAL_SILENCE=1
 "$python" -m ruff check --no-cache scripts tests benchmarks
 if (($#)); then exec "$python" -m pytest -q --durations=15 "$@"; fi
 

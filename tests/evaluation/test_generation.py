@@ -196,38 +196,54 @@ def test_broken_weights_are_one_line(model, tmp_path):
         engine_of(tmp_path)
 
 
-def test_a_missing_vllm_is_named(model, monkeypatch):
-    monkeypatch.setitem(sys.modules, "vllm", None)
-    with pytest.raises(InputError, match="pip install vllm"):
-        engine_of(model, engine="vllm")
+@pytest.fixture
+def stand_in(monkeypatch):
+    """A module with vllm's doors: its engine ends the last request first, at the limit of tokens."""
+    class Engine:
+        def __init__(self, args):
+            self.args, self.given, self.waiting = args, [], []
+
+        def add_request(self, number, prompt, params, lora_request):
+            assert set(prompt) == {"prompt_token_ids"} and lora_request is None
+            self.given.append(params)
+            self.waiting.append((number, prompt["prompt_token_ids"]))
+
+        def has_unfinished_requests(self):
+            return bool(self.waiting)
+
+        def step(self):
+            number, ids = self.waiting.pop()
+            answer = types.SimpleNamespace(text=str(len(ids)), finish_reason="stop" if self.waiting else "length")
+            return [types.SimpleNamespace(request_id=number, finished=done, outputs=[answer]) for done in (False, True)]
+
+    monkeypatch.setitem(sys.modules, "vllm", types.SimpleNamespace(
+        EngineArgs=types.SimpleNamespace, SamplingParams=types.SimpleNamespace,
+        LLMEngine=types.SimpleNamespace(from_engine_args=Engine)))
 
 
-def test_vllm_gets_token_ids_seeds_and_ends(model, tasks, monkeypatch):
-    """Against a stand-in with vLLM's doors: what it is given, and how its answer is read."""
-    class Params(types.SimpleNamespace):
-        pass
-
-    class Model:
-        def __init__(self, **options):
-            self.options = options
-
-        def generate(self, prompts, params, use_tqdm):
-            assert all(set(prompt) == {"prompt_token_ids"} for prompt in prompts)
-            self.params = params
-            return [types.SimpleNamespace(outputs=[types.SimpleNamespace(
-                text=str(len(prompt["prompt_token_ids"])), finish_reason="length" if i else "stop")])
-                for i, prompt in enumerate(prompts)]
-
-    monkeypatch.setitem(sys.modules, "vllm", types.SimpleNamespace(LLM=Model, SamplingParams=Params))
+def test_vllm_gets_token_ids_seeds_and_ends_and_tells_of_each_end(model, tasks, stand_in):
     engine = engine_of(model, "sampled", engine="vllm", temperature=0.5)
-    answers = engine.generate([Request(tasks[0]), Request(tasks[1], 1)])
-    assert [a.truncated for a in answers] == [False, True]
-    assert engine.model.options["generation_config"] == "vllm", "or vLLM would apply the checkpoint's penalties"
-    first, second = engine.model.params
+    args = engine.model.args
+    assert args.generation_config == "vllm", "or vLLM would apply the checkpoint's penalties"
+    assert args.dtype == "float32", "the checkpoint's own, where vLLM would take bfloat16"
+    requests, told = [Request(tasks[0]), Request(tasks[1], 1)], []
+    answers = engine.generate(requests, lambda *pair: told.append(pair))
+    assert [a.truncated for a in answers] == [True, False]
+    assert told == list(zip(requests, answers, strict=True))[::-1]
+    first, second = engine.model.given
     assert first.seed != second.seed and first.stop_token_ids == [0, 2] and first.temperature == 0.5
     engine.decoding = Decoding(max_tokens=MAX_TOKENS)
     engine.generate([Request(tasks[0])])
-    assert engine.model.params[0].temperature == 0.0 and not hasattr(engine.model.params[0], "stop")
+    assert engine.model.given[-1].temperature == 0.0 and not hasattr(engine.model.given[-1], "stop")
     engine.decoding = Decoding(max_tokens=MAX_TOKENS, prompt_style="completion")
     engine.generate([Request(tasks[0])])
-    assert '\n"""' in engine.model.params[0].stop
+    assert '\n"""' in engine.model.given[-1].stop
+
+
+def test_a_model_that_vllm_cannot_serve_is_one_line(model, stand_in, monkeypatch):
+    def refuse(args):
+        raise ValueError("no such architecture\nand much more")
+
+    monkeypatch.setattr(sys.modules["vllm"].LLMEngine, "from_engine_args", refuse)
+    with pytest.raises(InputError, match=r"no such architecture\): use --engine transformers"):
+        engine_of(model, engine="vllm")

@@ -22,10 +22,11 @@ TEMPLATE = ("{% for message in messages %}<|im_start|> {{ message.content }} <|i
 def furnish(folder: Path, layers: int = 1, **tasks: int) -> Path:
     """Puts a random model there, and files of so many tasks that its tokens can solve."""
     make_model(folder / "model", layers)
-    for name, count in {"train": 6, **tasks}.items():
+    for place, (name, count) in enumerate({"train": 6, **tasks}.items()):
+        first, second = 10 * place + 1, 10 * place + 5  # no file holds another's asserts or words: that would be a leak
+        test = f"assert f({first}) == {first + 1}\nassert f({second}) == {second + 1}\n"
         write_task_file(folder / f"{name}.jsonl", [
-            Task(f"{name}/{i}", f"{name} {i}", "assert f(1) == 2\nassert f(5) == 6\n", "f", solution=PROGRAMS[0])
-            for i in range(count)])
+            Task(f"{name}/{i}", f"{name} {name}{i}", test, "f", solution=PROGRAMS[0]) for i in range(count)])
     return folder
 
 

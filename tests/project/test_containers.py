@@ -198,7 +198,8 @@ def test_ignore_file_lets_in_what_is_published():
 
 
 def test_services_are_those_that_people_know():
-    assert set(SERVICES) == {"train", "evaluate", "demo", "test", "judge"} and set(OURS) == set(SERVICES) - {"judge"}
+    assert set(SERVICES) == {"train", "evaluate", "demo", "test", "judge", "rollouts"}
+    assert set(OURS) == set(SERVICES) - {"judge", "rollouts"}
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -216,7 +217,8 @@ def test_service_agrees_with_the_dockerfile(name):
 
 
 def test_only_services_for_models_of_any_size_ask_for_a_gpu():
-    assert {name for name, service in SERVICES.items() if "deploy" in service} == {"train", "evaluate", "judge"}
+    assert {name for name, service in SERVICES.items() if "deploy" in service} == {
+        "train", "evaluate", "judge", "rollouts"}
 
 
 def test_foreign_images_are_pinned_and_reached_from_this_machine_alone():

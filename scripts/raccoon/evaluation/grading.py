@@ -59,6 +59,7 @@ class Grader:
         self.writer = ThreadPoolExecutor(max_workers=1)
         self.jobs: deque[Future] = deque()
         self.begun: dict[tuple, tuple[str, Future]] = {}   # key -> code and the verdict to come
+        self.submitted: set[tuple] = set()   # keys
         self.graded = self.passed = 0
 
     def __enter__(self) -> "Grader":
@@ -70,10 +71,15 @@ class Grader:
             for job in self.jobs:
                 job.result()
 
-    def begin(self, request: Request, completion: Completion) -> None:
-        """Starts on one completion of a batch that is still being generated; a server is asked by batches."""
+    def begin(self, request: Request, completion: Completion, keep: Mapping[tuple, str] | None = None) -> None:
+        """Starts on one completion of a batch that is still being generated; a server is asked by batches.
+
+        With the requests' fingerprints in `keep` it is recorded at once, not with its batch.
+        """
         if isinstance(self.extractor, RegexExtractor):
             self._start([(request, completion)])
+            if keep is not None:
+                self.submit([(request, completion)], keep)
 
     def _start(self, answers: Sequence[tuple[Request, Completion]]) -> None:
         """Extracts the code and hands it to the sandbox."""
@@ -95,8 +101,13 @@ class Grader:
         return self.sandbox.submit(Program.of(task, code, timeout=self.timeouts[task.task_id]))
 
     def submit(self, answers: Sequence[tuple[Request, Completion]], prints: Mapping[tuple, str]) -> None:
-        """Hands a batch to the sandbox and returns at once; `prints` holds the requests' fingerprints."""
+        """Hands a batch to the sandbox and returns at once; `prints` holds the requests' fingerprints.
+
+        What was handed over before is left out.
+        """
         batch = []
+        answers = [answer for answer in answers if answer[0].key not in self.submitted]
+        self.submitted |= {request.key for request, _ in answers}
         self._start([answer for answer in answers if answer[0].key not in self.begun])
         for request, completion in answers:
             code, verdict = self.begun.pop(request.key)

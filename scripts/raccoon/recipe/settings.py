@@ -9,13 +9,15 @@ from typing import Any
 
 from raccoon.constants import InputError, Settings
 from raccoon.judging.extraction import METHODS
+from raccoon.launch import world_size
 from raccoon.planning.memory import MOMENT_BYTES, WEIGHT_BYTES, Setting
 from raccoon.planning.preflight import check_precision
 from raccoon.rewards.execution import PARTIAL_CREDITS, RewardTable
-from raccoon.training.vllm_rollouts import vllm_options
+from raccoon.training.vllm_rollouts import VLLM_MODES, vllm_options
 
 CHOICES = {
     "GENERATION": ("transformers", "vllm"),
+    "VLLM_MODE": VLLM_MODES,
     "MASTER_WEIGHTS": tuple(WEIGHT_BYTES),
     "OPTIMIZER": tuple(MOMENT_BYTES),
     "LOSS_TYPE": ("grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo"),
@@ -30,13 +32,14 @@ POSITIVE = frozenset({
     "MAX_PROMPT_LENGTH", "LEARNING_RATE", "MAX_GRAD_NORM", "NUM_ITERATIONS", "HELDOUT_TASKS", "HELDOUT_EVERY",
     "SANDBOX_TIMEOUT", "SANDBOX_MEMORY_MB", "SAVE_STEPS", "JUDGE_TIMEOUT", "JUDGE_BATCH_TIMEOUT", "JUDGE_CONCURRENCY",
 })
+COLLECTIVE_SECONDS = 1800  # that a process waits for the others, as torch has it; then it ends the run
 # A run may go on with other values of these; any other constant would make it another run. PROCESSES may name the
 # number that 0 has stood for; a checkpoint of another number is refused.
 FREE_TO_CHANGE = frozenset({
     "OUTPUT_DIR", "MAX_STEPS", "DATA_DIR", "SAVE_STEPS", "SAVE_TOTAL_LIMIT", "REPORT_TO", "RESUME",
     "CPU_THREADS", "SANDBOX_WORKERS", "HELDOUT_PATIENCE", "JUDGE_BASE_URL", "JUDGE_KEY_ENV", "JUDGE_TIMEOUT",
     "JUDGE_BATCH_TIMEOUT", "JUDGE_CONCURRENCY", "EXTRACTION_BASE_URL", "EXTRACTION_KEY_ENV",
-    "PLAN", "PLAN_GPUS", "DRY_RUN", "PROBE_LONGEST", "ALLOW_UNFIT", "PROCESSES",
+    "VLLM_SERVER_URL", "PLAN", "PLAN_GPUS", "DRY_RUN", "PROBE_LONGEST", "ALLOW_UNFIT", "PROCESSES",
 })
 
 
@@ -62,9 +65,13 @@ def check_constants(settings: Settings, processes: int) -> None:
                          '"none"')
     if not 0 < settings.VLLM_MEMORY_SHARE < 1:
         raise InputError(f"VLLM_MEMORY_SHARE is {settings.VLLM_MEMORY_SHARE}; give a share of the GPU between 0 and 1")
+    if settings.STOP_AT_FENCE and (settings.GENERATION == "vllm" or settings.MASK_TRUNCATED):
+        raise InputError("STOP_AT_FENCE goes with GENERATION transformers and without MASK_TRUNCATED, which would take "
+                         "what it stops for cut; leave it out")
     check_servers(settings)
     if settings.OPTIMIZER == "adamw_torch_8bit" and not find_spec("torchao"):
         raise InputError("OPTIMIZER adamw_torch_8bit needs torchao; pip install torchao, or set adamw_torch_fused")
+    check_replicas(settings, processes)
     check_precision("float32" if settings.USE_LORA else settings.MASTER_WEIGHTS, settings.LEARNING_RATE)
     check_batch(settings, processes)
 
@@ -78,6 +85,18 @@ def check_servers(settings: Settings) -> None:
             raise InputError(f"{name} is empty; give the name that the model has on its server")
     if len(settings.REWARD_WEIGHTS) != 2 or min(settings.REWARD_WEIGHTS) < 0 or not max(settings.REWARD_WEIGHTS) > 0:
         raise InputError(f"REWARD_WEIGHTS is {settings.REWARD_WEIGHTS}; give two of at least 0, like 1.0 0.5")
+
+
+def check_replicas(settings: Settings, processes: int) -> None:
+    """Refuses replicas that the processes do not divide into, or among which nothing is sharded."""
+    replicas = settings.REPLICAS
+    if replicas == 1:
+        return
+    if settings.USE_LORA:
+        raise InputError(f"REPLICAS is {replicas}, and with USE_LORA each process has the whole model: set REPLICAS 1")
+    if replicas < 1 or processes % replicas or processes // replicas < 2:
+        raise InputError(f"REPLICAS is {replicas}, of {processes} process(es): give a number that leaves each at least "
+                         "two of them, like the number of machines, or 1")
 
 
 def check_batch(settings: Settings, processes: int) -> None:
@@ -101,7 +120,8 @@ def planned_setting(settings: Settings) -> Setting:
         batch_size=settings.BATCH_SIZE, gradient_accumulation=settings.GRADIENT_ACCUMULATION,
         prompt=settings.MAX_PROMPT_LENGTH, completion=settings.MAX_COMPLETION_LENGTH,
         weights="float32" if settings.USE_LORA else settings.MASTER_WEIGHTS, optimizer=settings.OPTIMIZER,
-        lora_rank=settings.LORA_RANK if settings.USE_LORA else 0, vllm=settings.GENERATION == "vllm",
+        lora_rank=settings.LORA_RANK if settings.USE_LORA else 0,
+        vllm=settings.VLLM_MODE if settings.GENERATION == "vllm" else "",
         reference=settings.BETA > 0 and not settings.USE_LORA,
         max_steps=settings.MAX_STEPS, save_steps=settings.SAVE_STEPS, save_total_limit=settings.SAVE_TOTAL_LIMIT)
 
@@ -109,7 +129,8 @@ def planned_setting(settings: Settings) -> Setting:
 def reward_table(settings: Settings) -> RewardTable:
     return RewardTable(
         reward_pass=settings.REWARD_PASS, reward_partial=settings.REWARD_PARTIAL, reward_fail=settings.REWARD_FAIL,
-        partial_credit=settings.PARTIAL_CREDIT, quality_bonus=settings.QUALITY_BONUS,
+        partial_credit=settings.PARTIAL_CREDIT, pay_constant_answers=settings.PAY_CONSTANT_ANSWERS,
+        quality_bonus=settings.QUALITY_BONUS,
         bonus_only_with_pass=settings.BONUS_ONLY_WITH_PASS, reward_min=settings.REWARD_MIN,
         reward_max=settings.REWARD_MAX, max_line=settings.MAX_LINE, max_response=settings.MAX_RESPONSE)
 
@@ -119,14 +140,31 @@ def mixed_precision(settings: Settings, gpus: int) -> str:
     return "bf16" if gpus and (settings.USE_LORA or settings.MASTER_WEIGHTS == "float32") else "no"
 
 
+def waiting_seconds(settings: Settings) -> int:
+    """How long the processes may wait for the one whose completions a judge scores last, in all refills of a step."""
+    return 0 if settings.REWARD == "execution" else int(settings.JUDGE_BATCH_TIMEOUT * (1 + settings.MAX_REFILLS))
+
+
+def parallelism(settings: Settings) -> Any:
+    """accelerate's groups of processes for REPLICAS; None for its own choice, one group of all."""
+    if settings.REPLICAS == 1:
+        return None
+    from accelerate.parallelism_config import ParallelismConfig
+
+    return ParallelismConfig(dp_replicate_size=settings.REPLICAS, dp_shard_size=world_size() // settings.REPLICAS)
+
+
 def grpo_config(settings: Settings, gpus: int) -> Any:
     """The constants in TRL's words."""
     from trl import GRPOConfig
 
+    from raccoon.training.policy import recomputation
+
     longest = settings.MAX_PROMPT_LENGTH + settings.MAX_COMPLETION_LENGTH
     engine = {}
     if settings.GENERATION == "vllm":
-        engine = vllm_options(settings.VLLM_MEMORY_SHARE, longest, settings.VLLM_RATIO_CAP)
+        engine = vllm_options(gpus, settings.VLLM_MODE, settings.VLLM_SERVER_URL, settings.VLLM_MEMORY_SHARE, longest,
+                              settings.VLLM_RATIO_CAP)
     return GRPOConfig(
         output_dir=settings.OUTPUT_DIR,
         seed=settings.SEED,
@@ -142,7 +180,7 @@ def grpo_config(settings: Settings, gpus: int) -> Any:
         chat_template_kwargs={"enable_thinking": settings.ENABLE_THINKING},
         learning_rate=settings.LEARNING_RATE,
         lr_scheduler_type=settings.LR_SCHEDULER,
-        warmup_steps=settings.WARMUP_STEPS,
+        warmup_steps=settings.WARMUP_STEPS if settings.WARMUP_STEPS > 1 else 0,  # one alone is a step at a rate of 0
         optim=settings.OPTIMIZER,
         adam_beta2=settings.ADAM_BETA2,
         weight_decay=settings.WEIGHT_DECAY,
@@ -156,7 +194,8 @@ def grpo_config(settings: Settings, gpus: int) -> Any:
         shuffle_dataset=False,  # schedule() has shuffled; after a resume TRL's sampler repeats its first pass
         use_cpu=not gpus,
         bf16=mixed_precision(settings, gpus) == "bf16",
-        activation_checkpointing=bool(gpus),
+        **recomputation(GRPOConfig, bool(gpus)),
+        ddp_timeout=COLLECTIVE_SECONDS + waiting_seconds(settings),
         ddp_find_unused_parameters=False,  # every weight takes part in every pass
         save_steps=settings.SAVE_STEPS,
         save_total_limit=settings.SAVE_TOTAL_LIMIT,
@@ -165,5 +204,6 @@ def grpo_config(settings: Settings, gpus: int) -> Any:
         disable_tqdm=True,  # a line a step reads better in a container's log
         report_to=settings.REPORT_TO,
         **engine,
+        parallelism_config=parallelism(settings),
         reward_weights=settings.REWARD_WEIGHTS if settings.REWARD == "both" else None,
     )

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from raccoon.constants import InputError, Settings
 from raccoon.sandbox.pool import Program, Sandbox
 from raccoon.tasks.benchmarks import BENCHMARKS, load_benchmark, load_training_tasks
+from raccoon.tasks.contamination import find_overlap
 from raccoon.tasks.task import Task, read_task_file
 
 
@@ -58,9 +59,12 @@ def passing_tasks(tasks: list[Task], sandbox: Sandbox, allow_shared: bool, skip_
 
 
 def unseen_tasks(tasks: list[Task], trained: list[Task], number: int) -> list[Task]:
-    """At most `number` of the tasks, always the same, none of which is trained on; empty where all are."""
-    ids, prompts = {task.task_id for task in trained}, {task.prompt for task in trained}
-    unseen = [task for task in tasks if task.task_id not in ids and task.prompt not in prompts]
+    """At most `number` of the tasks, always the same, none of which is trained on; empty where all are.
+
+    Held out means the same as unseen does in an evaluation: no sign of a training task, not its near-duplicate either.
+    """
+    seen = find_overlap(tasks, trained)
+    unseen = [task for task in tasks if task.task_id not in seen]
     return random.Random(0).sample(unseen, min(number, len(unseen)))
 
 

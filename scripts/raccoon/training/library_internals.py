@@ -1,4 +1,4 @@
-"""Every private name of TRL, accelerate, transformers and torch that this project relies on, and nothing else.
+"""Every private name of TRL, accelerate, transformers, torch and vLLM that this project relies on, and nothing else.
 
 A new version of a library may move one of them. PRIVATE_NAMES says what each is for, and a test looks for all of them
 in the installed versions, so that what has moved is named before a run is started. The rest of the project uses the
@@ -7,6 +7,7 @@ public names of this file.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -27,6 +28,12 @@ PRIVATE_NAMES = (
     ("torch.distributed.fsdp", "FSDPModule", "_get_fsdp_state", "whole weights for as long as a batch is generated"),
     ("torch.distributed.fsdp._fully_shard._fsdp_state", "FSDPState", "_fsdp_param_groups", "the same"),
     ("torch.distributed.fsdp._fully_shard._fsdp_param_group", "FSDPParamGroup", "post_forward_mesh_info", "the same"),
+)
+
+# Where vLLM is installed
+VLLM_NAMES = (
+    ("trl.generation.vllm_generation", "", "LLM", "settings of the engine that GRPOConfig has no argument for"),
+    ("vllm.model_executor.layers.utils", "", "dispatch_cpu_unquantized_gemm", "weights that can be pushed on a CPU"),
 )
 
 
@@ -94,12 +101,51 @@ def metrics_left_alone(trainer: GRPOTrainer) -> Iterator[None]:
 
 def engine_lacks_weights(trainer: GRPOTrainer) -> bool:
     """Whether vLLM has other weights than the policy: after an update, or after it slept."""
-    return trainer._last_loaded_step != trainer.state.global_step or trainer.vllm_generation._llm_weights_sleeping
+    return trainer._last_loaded_step != trainer.state.global_step or getattr(
+        trainer.vllm_generation, "_llm_weights_sleeping", False)  # a server has none
 
 
 def note_engine_weights(trainer: GRPOTrainer) -> None:
     """Tells TRL that vLLM has the policy's weights, so that it does not push them again."""
     trainer._last_loaded_step = trainer.state.global_step
+
+
+@contextmanager
+def engine_settings(model: Any, args: Any) -> Iterator[None]:
+    """What TRL does not tell the engine that it makes within this block; `args` is its GRPOConfig.
+
+    On a CPU: the policy's own type of number, where vLLM would take bfloat16; no compilation, which takes longer than
+    a small model's run; and weights in the layout that they are pushed in.
+    """
+    if not args.use_vllm or args.vllm_mode != "colocate":
+        yield
+        return
+    from trl.generation import vllm_generation
+
+    made, settings = vllm_generation.LLM, {"use_tqdm_on_load": False}
+    if args.use_cpu:
+        keep_weights_unpacked()
+        settings |= {"dtype": str(model.dtype).removeprefix("torch."), "enforce_eager": True}
+    vllm_generation.LLM = partial(made, **settings)
+    try:
+        yield
+    finally:
+        vllm_generation.LLM = made
+
+
+def keep_weights_unpacked() -> None:
+    """Keeps vLLM's CPU backend from repacking linear weights after it has loaded them.
+
+    It deletes the original, and the next load_weights fails with "'Parameter' object has no attribute
+    'weight_loader'". vLLM's own reload_weights packs them anew, but not an output head that is tied to the
+    embedding (0.31.0): that one kept its old values. Unpacked, the demo's model decodes as fast.
+    """
+    from vllm.model_executor.layers import utils
+
+    def plain(layer: Any, remove_weight: bool) -> None:
+        layer.cpu_linear = torch.nn.functional.linear
+
+    utils.dispatch_cpu_unquantized_gemm = plain
 
 
 def parameter_groups(units: list[torch.nn.Module]) -> set[Any]:

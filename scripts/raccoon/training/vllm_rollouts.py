@@ -1,47 +1,74 @@
 """vLLM as the engine of rollouts: what TRL is told about it, and the proof that it has the policy's weights.
 
-TRL itself runs the engine in the training process (colocate mode), puts it to sleep during the update and pushes
-the weights before each generation. Evaluation has an engine of its own (eval_generation.py). vLLM is no part of
-requirements.txt, because it wants other versions of transformers: requirements-vllm.txt has them.
+TRL runs the engine in the training process (VLLM_MODE "colocate"), where on a GPU it sleeps during the update, or
+asks a server for completions ("server"). Either way it pushes the weights before the first generation after an
+update. vLLM is no part of requirements.txt, because it wants an older transformers: requirements-vllm.txt has both.
 """
 
+import json
 import os
+import urllib.error
+import urllib.request
 from collections.abc import Sequence
-from importlib.util import find_spec
 from typing import Any
 
 from raccoon.constants import InputError
 from raccoon.runs.log import RunError
+from raccoon.vllm_engine import check_vllm
 
-# Mean distance of the log-probabilities of one prompt's tokens. bfloat16 kernels of two engines differ by
-# hundredths; weights that were never pushed, thrown away by the sleep or misnamed differ by whole units. A push
-# that is only one small step old is within rounding: for that the ratios of each step are logged.
-SYNC_TOLERANCE = 0.2
+VLLM_MODES = ("colocate", "server")
+SERVER_SECONDS = 10  # for an answer of the server before training; while it trains, TRL waits longer
+
+# Mean distance of the log-probabilities of one prompt's tokens, by the engine's type of number. In float32 two
+# engines differ by a millionth, and one update moves any tensor by more than the tolerance. In bfloat16 they differ by
+# hundredths: weights that were never pushed, thrown away by the sleep or misnamed differ by whole units and are
+# caught; a push that is one small step old is within rounding. For that the ratios of each step are logged.
+SYNC_TOLERANCE = {"float32": 1e-5}
+COARSE = 0.2
 
 
-def check_vllm(gpus: int, lora: bool) -> None:
-    """Raises InputError where vLLM cannot make the rollouts."""
-    if not find_spec("vllm"):
-        raise InputError('GENERATION is "vllm", and the package vllm is missing: pip install -r '
-                         'requirements-vllm.txt, or use --generation transformers')
-    if not gpus:
-        raise InputError('GENERATION is "vllm", and no GPU is visible: use --generation transformers')
+def check_engine(gpus: int, lora: bool, mode: str, url: str) -> None:
+    """Raises InputError where vLLM cannot make the rollouts here."""
+    check_vllm(gpus)
     if lora and os.environ.get("ACCELERATE_USE_FSDP") == "true":
         raise InputError('GENERATION is "vllm", which gets no adapters of a sharded policy: train LoRA on one GPU, '
                          'or use --generation transformers')
+    if mode == "server":
+        if not gpus:
+            raise InputError('VLLM_MODE is "server", to which weights go from GPU to GPU, and none is visible: '
+                             'use --vllm-mode colocate')
+        check_server(url)
 
 
-def vllm_options(memory_share: float, max_length: int, ratio_cap: float) -> dict[str, Any]:
+def check_server(url: str) -> None:
+    """Raises InputError for a server that does not answer, or that takes no weights."""
+    start = ("start it with VLLM_SERVER_DEV_MODE=1 vllm serve MODEL --weight-transfer-config "
+             "'{\"backend\": \"nccl\"}' --logprobs-mode processed_logprobs, or mend VLLM_SERVER_URL")
+    try:
+        with urllib.request.urlopen(f"{url.rstrip('/')}/server_info?config_format=json",
+                                    timeout=SERVER_SECONDS) as answer:
+            config = json.load(answer)["vllm_config"]
+    except urllib.error.HTTPError as error:
+        raise InputError(f"the vLLM server at {url} answers HTTP {error.code} to /server_info: {start}") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"no vLLM server at {url} ({error}): {start}") from None
+    if not isinstance(config, dict) or not config.get("weight_transfer_config"):
+        raise InputError(f"the vLLM server at {url} takes no weights: {start}")
+
+
+def vllm_options(gpus: int, mode: str, url: str, memory_share: float, max_length: int,
+                 ratio_cap: float) -> dict[str, Any]:
     """GRPOConfig's arguments for rollouts by vLLM; `max_length` is prompt and completion, in tokens.
 
     Each token's weight in the loss is its probability under the policy over that under vLLM, cut at `ratio_cap`.
     TRL's own choice leaves out whole sequences by the product of their ratios, which rounding alone takes far
     from 1 in a thousand tokens.
     """
-    return {"use_vllm": True, "vllm_mode": "colocate", "vllm_enable_sleep_mode": True,
-            "vllm_gpu_memory_utilization": memory_share, "vllm_max_model_length": max_length,
-            "vllm_importance_sampling_correction": True, "vllm_importance_sampling_mode": "token_truncate",
-            "vllm_importance_sampling_clip_max": ratio_cap}
+    where = {"vllm_server_base_url": url} if mode == "server" else {
+        "vllm_enable_sleep_mode": bool(gpus), "vllm_gpu_memory_utilization": memory_share,
+        "vllm_max_model_length": max_length}
+    return {"use_vllm": True, "vllm_mode": mode, **where, "vllm_importance_sampling_correction": True,
+            "vllm_importance_sampling_mode": "token_truncate", "vllm_importance_sampling_clip_max": ratio_cap}
 
 
 def push_weights(trainer: Any, token_ids: list[int]) -> None:
@@ -56,19 +83,29 @@ def push_weights(trainer: Any, token_ids: list[int]) -> None:
     generation = trainer.vllm_generation
     generation.sync_weights()
     note_engine_weights(trainer)
-    if generation.enable_sleep_mode:
+    if generation.mode == "colocate" and generation.enable_sleep_mode:
         generation.llm.wake_up(tags=["kv_cache"])
-    check_sync(engine_log_probabilities(generation.llm, token_ids),
-               policy_log_probabilities(trainer.model, token_ids, trainer.accelerator.device))
+    policy = policy_log_probabilities(trainer.model, token_ids, trainer.accelerator.device)
+    if generation.mode == "colocate":
+        tolerance = sync_tolerance(trainer.model.dtype, generation.llm.llm_engine.model_config.dtype)
+        check_sync(engine_log_probabilities(generation.llm, token_ids), policy, tolerance)
+    elif trainer.accelerator.is_main_process:
+        check_sync(server_log_probabilities(generation.vllm_client, token_ids), policy)
 
 
 def engine_log_probabilities(engine: Any, token_ids: list[int]) -> list[float]:
     """vLLM's log-probability of each token after the first, given those before it."""
     from vllm import SamplingParams
 
-    params = SamplingParams(temperature=1.0, max_tokens=1, prompt_logprobs=0)
+    params = SamplingParams(temperature=0.0, max_tokens=1, prompt_logprobs=0)  # greedy: no random number of training's
     answer = engine.generate([{"prompt_token_ids": token_ids}], sampling_params=params, use_tqdm=False)[0]
     return [row[token].logprob for row, token in zip(answer.prompt_logprobs[1:], token_ids[1:], strict=True)]
+
+
+def server_log_probabilities(client: Any, token_ids: list[int]) -> list[float]:
+    """The same of a server, by TRL's client."""
+    found = client.get_sequence_logprobs([token_ids], prompt_lengths=[1], top_logprobs=1)
+    return [logprob for logprob, in found["actual_logprobs"][0]]
 
 
 def policy_log_probabilities(model: Any, token_ids: list[int], device: Any) -> list[float]:
@@ -81,12 +118,18 @@ def policy_log_probabilities(model: Any, token_ids: list[int], device: Any) -> l
     return logits_T_V.log_softmax(-1).gather(-1, ids_1_T[0, 1:, None]).flatten().tolist()
 
 
-def check_sync(engine: Sequence[float], policy: Sequence[float], tolerance: float = SYNC_TOLERANCE) -> float:
+def sync_tolerance(*types: Any) -> float:
+    """The tolerance for the torch types that policy and engine compute in: the coarser one's."""
+    return max(SYNC_TOLERANCE.get(str(each).removeprefix("torch."), COARSE) for each in types)
+
+
+def check_sync(engine: Sequence[float], policy: Sequence[float],
+               tolerance: float = COARSE) -> float:
     """The mean distance of two engines' log-probabilities of one text; raises RunError above `tolerance`."""
     distance = sum(abs(a - b) for a, b in zip(engine, policy, strict=True)) / max(len(policy), 1)
     if not distance <= tolerance:  # also where it is not a number
         raise RunError(f"vLLM has other weights than the policy: their log-probabilities of one prompt differ by "
-                       f"{distance:.3f} a token, over {tolerance}; use --generation transformers")
+                       f"{distance:.2g} a token, over {tolerance:g}; use --generation transformers")
     return distance
 
 

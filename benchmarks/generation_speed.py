@@ -1,0 +1,87 @@
+"""How fast a model generates: vLLM against transformers, at several numbers of completions at once.
+
+Both engines have the same prompts in the same process, one after the other in every round. Greedy is what evaluation
+does, sampling what rollouts do. It measures this machine under its present load; only ratios within one run say more.
+
+    bash scripts/vllm_environment.sh && python scripts/demo_model.py
+    .venv-vllm/bin/python benchmarks/generation_speed.py
+    .venv-vllm/bin/python benchmarks/generation_speed.py --model ./my-sft-model --rows 8 32 --rounds 1
+
+Inputs: a model folder and a task file. Outputs: a Markdown table on stdout.
+"""
+
+import os
+import statistics
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
+
+from raccoon.constants import InputError, override_constants, run_main
+from raccoon.evaluation.generation import ENGINES, Decoding, Request, check_model_folder, load_engine
+from raccoon.gpus import visible_gpus
+from raccoon.tasks.task import Task, read_task_file
+from raccoon.vllm_engine import check_vllm, prepare_vllm
+
+MODEL = "./demo/sft_model"
+TASKS = "./demo/heldout_tasks.jsonl"
+ROWS = [8, 64, 256]   # completions at once
+MAX_COMPLETION_LENGTH = 110
+DTYPE = "auto"   # of the weights: the checkpoint's own
+ROUNDS = 3   # whose median counts
+CPU_THREADS = 1
+
+
+def main() -> None:
+    check_vllm(visible_gpus())
+    check_model_folder(Path(MODEL))
+    os.environ.setdefault("OMP_NUM_THREADS", str(CPU_THREADS))
+    prepare_vllm()
+    tasks = read_task_file(TASKS)
+    if max(ROWS) > len(tasks):
+        raise InputError(f"ROWS {max(ROWS)} are more than the {len(tasks)} tasks of {TASKS}: give fewer")
+    decodings = {mode: Decoding(mode, MAX_COMPLETION_LENGTH, dtype=DTYPE) for mode in ("greedy", "sampled")}
+    engines = {name: load_engine(Path(MODEL), Decoding(engine=name, dtype=DTYPE)) for name in ENGINES}
+    print("| mode | at once | transformers, tokens a second | vLLM, tokens a second | ratio | same completions |\n"
+          "| --- | --- | --- | --- | --- | --- |")
+    for mode, decoding in decodings.items():
+        for rows in ROWS:
+            print(compare(engines, decoding, mode, tasks[:rows]), flush=True)
+
+
+def compare(engines: dict, decoding: Decoding, mode: str, tasks: list[Task]) -> str:
+    """A row of the table: each engine's median over the rounds, after one that does not count."""
+    speeds: dict[str, list[float]] = {name: [] for name in engines}
+    texts = {}
+    for measured in [False] + [True] * ROUNDS:
+        for name, engine in engines.items():
+            engine.decoding = decoding
+            limit_tokens(engine, decoding)
+            started = time.perf_counter()
+            completions = engine.generate([Request(task) for task in tasks])
+            seconds = time.perf_counter() - started
+            texts[name] = [completion.text for completion in completions]
+            if measured:
+                speeds[name].append(tokens(engine, completions) / seconds)
+    first, second = (statistics.median(speeds[name]) for name in ("transformers", "vllm"))
+    same = sum(map(str.__eq__, texts["transformers"], texts["vllm"]))
+    agreement = f"{same} of {len(tasks)}" if mode == "greedy" else "-"
+    return f"| {mode} | {len(tasks)} | {first:,.0f} | {second:,.0f} | {second / first:.2f} | {agreement} |"
+
+
+def limit_tokens(engine: object, decoding: Decoding) -> None:
+    """transformers has its limit of tokens with the model."""
+    if hasattr(engine.model, "generation_config"):
+        engine.model.generation_config.max_new_tokens = decoding.max_tokens
+
+
+def tokens(engine: object, completions: list) -> int:
+    """The tokens of all completions, with the end of each that has one."""
+    ids = engine.tokenizer([completion.text for completion in completions], add_special_tokens=False)["input_ids"]
+    return sum(map(len, ids)) + sum(not completion.truncated for completion in completions)
+
+
+if __name__ == "__main__":
+    override_constants(globals())
+    run_main(main)
