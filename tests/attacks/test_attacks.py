@@ -1,4 +1,4 @@
-"""Hostile programs get no PASS and do no harm, honest ones pass: with all walls, as in Docker, as an ordinary user."""
+"""Hostile programs get no PASS and do no harm, honest ones pass: behind every set of walls that a machine may have."""
 
 import os
 import sys

@@ -57,8 +57,8 @@ def main() -> None:
 
 def stand_and_serve(setup: Setup, zygotes: list["Zygote"]) -> None:
     """Starts the zygote, which joins `zygotes`, and judges until the caller has gone."""
-    output, *streams = map(os.memfd_create, ("output", "case input", "case output"))
     try:
+        output, *streams = (output_file(setup.scratch) for _ in range(3))
         zygotes.append(Zygote(setup, output))
         confine(setup)
     except (OSError, EOFError) as error:
@@ -66,6 +66,16 @@ def stand_and_serve(setup: Setup, zygotes: list["Zygote"]) -> None:
         raise SystemExit(1) from None  # the caller stays, and with it the folders of its other judges
     values.write_frame(setup.caller, json.dumps({"walls": zygotes[0].walls}).encode())
     serve(setup.caller, Judge(setup, zygotes[0], output, streams))
+
+
+def output_file(scratch: str) -> int:
+    """A descriptor of an empty file without a name, for what programs print or read; in memory where that is possible."""
+    with contextlib.suppress(OSError, AttributeError):  # a kernel or a Python without memfd_create
+        return os.memfd_create("output")
+    path = os.path.join(scratch, "output")
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    os.unlink(path)
+    return descriptor
 
 
 def end(setup: Setup, zygotes: list["Zygote"]) -> None:
@@ -112,7 +122,7 @@ def confine(setup: Setup) -> None:
     walls.limit(resource.RLIMIT_CORE, 0)
     if walls.seccomp_available():
         walls.Filter(walls.compile_filter(walls.family_rules(roomy=False), walls.refuse(walls.EPERM))).install()
-        walls.Filter(walls.compile_filter(walls.child_rules(roomy=False), walls.ALLOW)).install()
+        walls.Filter(walls.compile_filter(walls.child_rules(roomy=False), walls.ALLOW, nested=True)).install()
 
 
 class Judge:
