@@ -69,7 +69,7 @@ def stand_and_serve(setup: Setup, zygotes: list["Zygote"]) -> None:
 
 
 def output_file(scratch: str) -> int:
-    """A descriptor of an empty file without a name, for what programs print or read; in memory where that is possible."""
+    """A descriptor of an empty file without a name for what programs print or read, in memory where possible."""
     with contextlib.suppress(OSError, AttributeError):  # a kernel or a Python without memfd_create
         return os.memfd_create("output")
     path = os.path.join(scratch, "output")

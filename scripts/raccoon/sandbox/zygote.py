@@ -292,6 +292,7 @@ def serve(control: socket.socket, standing: Standing) -> None:
             os.close(descriptor)
         message = control.recv(1)
         ending = end_child(pid, message == b"g", standing)
+        os.chmod(standing.scratch, 0o700)  # the child may have taken its rights away
         if standing.roomy or os.listdir(standing.scratch):
             empty_folder(standing.scratch)  # before the answer: the next program must not wait for it
         if standing.roomy:
