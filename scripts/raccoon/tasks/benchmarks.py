@@ -12,9 +12,10 @@ from pathlib import Path
 
 from raccoon.constants import InputError
 from raccoon.tasks.evalplus import plus_test
+from raccoon.tasks.leetcode import leetcode_task, leetcode_train_task
 from raccoon.tasks.prompts import PREDICT, completion_prompt, description_prompt
 from raccoon.tasks.syntax import bound_names, parse_code, text_above
-from raccoon.tasks.task import Task, numbered_lines, parse_json, parse_object
+from raccoon.tasks.task import Task, numbered_lines, parse_json, parse_object, take
 
 HUB = "https://huggingface.co"  # or what HF_ENDPOINT names
 
@@ -104,15 +105,6 @@ def hub_rows(benchmark: Benchmark) -> list[dict]:
     if benchmark.split:
         return list(loaded)
     return sorted((row for split in loaded.values() for row in split), key=lambda row: row["task_id"])
-
-
-def take(row: dict, name: str, kind: type | tuple[type, ...] = str):
-    """A field of a published row; raises InputError where it is missing or of another type."""
-    if name not in row:
-        raise InputError(f"no field {name!r} (it has {', '.join(row)})")
-    if not isinstance(row[name], kind) or kind is list and not row[name]:
-        raise InputError(f"field {name!r} is {str(row[name])[:40]!r}")
-    return row[name]
 
 
 def humaneval_task(row: dict) -> Task:
@@ -261,4 +253,8 @@ BENCHMARKS = {benchmark.name: benchmark for benchmark in (
     Benchmark("bigcodebench_instruct", bigcodebench_instruct_task,
               "bigcodebench/BigCodeBench-v0.1.4.jsonl.gz", "bigcode/bigcodebench", split="v0.1.4"),
     Benchmark("cruxeval", cruxeval_task, "cruxeval/cruxeval.jsonl", "cruxeval-org/cruxeval", split="test"),
+    Benchmark("leetcode", leetcode_task, "leetcode/LeetCodeDataset-v0.3.1-test.jsonl.gz",
+              "newfacade/LeetCodeDataset", split="test"),
+    Benchmark("leetcode_train", leetcode_train_task, "leetcode/LeetCodeDataset-v0.1.0-train.jsonl.gz",
+              "newfacade/LeetCodeDataset", split="train"),
 )}

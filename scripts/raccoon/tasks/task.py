@@ -104,3 +104,12 @@ def parse_json(text: str, where: str, kind: type):
     if not isinstance(value, kind):
         raise InputError(f"{where}: a JSON {type(value).__name__} instead of a {kind.__name__}")
     return value
+
+
+def take(row: dict, name: str, kind: type | tuple[type, ...] = str):
+    """A field of a published row; raises InputError where it is missing or of another type."""
+    if name not in row:
+        raise InputError(f"no field {name!r} (it has {', '.join(row)})")
+    if not isinstance(row[name], kind) or kind is list and not row[name]:
+        raise InputError(f"field {name!r} is {str(row[name])[:40]!r}")
+    return row[name]
