@@ -7,7 +7,8 @@ the child; what crosses is its number in the child's table. The judge's side of 
 
 from raccoon.sandbox import values
 
-MAX_OBJECTS = 200_000  # that one child keeps for its judge
+MAX_OBJECTS = 100_000  # that one child keeps for its judge
+MAX_NODES = 200_000  # structures in one message
 
 
 def structures(namespace: dict) -> dict[str, type]:
@@ -44,10 +45,18 @@ class Carrier:
         self._places: dict[int, int] = {}  # id -> place in `found`
         self._alive: list = []  # so that no id is used twice
 
+    def ready(self, nodes: list) -> None:
+        """Makes the structures of a message that is read, without their fields."""
+        if len(nodes) > MAX_NODES:
+            raise values.ValueLimit(f"more than {MAX_NODES:,} structures")
+        self.received = [self.made(name) for name, _ in nodes]
+
     def node(self, name: str, value, fields: dict) -> dict:
         """The reference to one structure, which joins `found` where it is new."""
         place = self._places.setdefault(id(value), len(self.found))
         if place == len(self.found):
+            if place >= MAX_NODES:
+                raise values.ValueLimit(f"more than {MAX_NODES:,} structures")
             self.found.append((name, fields))
             self._alive.append(value)
         return {"node": place}

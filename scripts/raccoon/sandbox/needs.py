@@ -22,9 +22,12 @@ BUILTIN_FUNCTIONS = {
     name for name in dir(builtins) if isinstance(getattr(builtins, name), types.BuiltinFunctionType)
 }
 EVALUATORS = {"eval", "exec", "compile", "pickle.loads", "pickle.load", "marshal.loads", "dill.loads"}
-WATCHED = ("redirect_stdout", "redirect_stderr", "sys.stdout", "sys.stderr", "capsys")
+WATCHED = {"redirect_stdout", "redirect_stderr", "stdout", "stderr", "capsys"}
 INSPECTORS = {"type", "issubclass", "vars", "dir", "id", "callable", "super", "inspect"}
 CATCHERS = {"raises", "suppress", "assertRaises", "assertRaisesRegex"}
+MUTATORS = frozenset(
+    "append appendleft add clear discard extend insert pop popitem remove reverse setdefault sort update".split()
+)
 PASSING_ON = {"list", "tuple", "set", "sorted", "reversed", "iter", "next", "zip", "enumerate", "max", "min"}
 CLASS_NAME = re.compile(r"[A-Z][A-Za-z0-9]*$")
 
@@ -56,14 +59,26 @@ def classes_of_the_code(nodes: list[ast.AST], free: set[str], entry_point: str) 
     used = {id_ for node in nodes if isinstance(node, (ast.Call, ast.Attribute)) for id_ in _names(_owner(node))}
     capitals = {name for name in free - {entry_point} if name[:1].isupper()}
     classes = {name for name in capitals if name in used or not name.isupper()}  # LIMIT is none, P(1) is one
-    if CLASS_NAME.match(entry_point) and not entry_point.isupper():
-        made = _names_of_results(nodes, entry_point)
-        for node in nodes:
-            if isinstance(node, ast.Attribute):
-                owner = node.value.func if isinstance(node.value, ast.Call) else node.value
-                if isinstance(owner, ast.Name) and (owner.id == entry_point or owner.id in made):
-                    classes.add(entry_point)
+    if CLASS_NAME.match(entry_point) and any(_shows_a_class(node, entry_point) for node in nodes):
+        classes.add(entry_point)
+    elif CLASS_NAME.match(entry_point):
+        results = Results(nodes, {entry_point}, set())
+        if any(results.is_objects_attribute(node) for node in nodes):
+            classes.add(entry_point)
     return classes
+
+
+def _shows_a_class(node: ast.AST, name: str) -> bool:
+    """Whether a node uses this name as no function's: `Name.x`, `Name()`, a method of `Name(1)` that is handed on."""
+    if isinstance(node, ast.Attribute):
+        return name in _names(node.value)
+    if isinstance(node, ast.withitem):
+        return calls_name(node.context_expr, name)
+    if not isinstance(node, ast.Call):
+        return False
+    if calls_name(node, name) and not node.args and not node.keywords:
+        return True
+    return any(isinstance(argument, ast.Attribute) and calls_name(argument.value, name) for argument in node.args)
 
 
 class Results:
@@ -161,10 +176,10 @@ def why_shared(nodes: list[ast.AST], entry_point: str) -> str:
             return "it patches the code's world"
         if isinstance(node, (ast.Await, ast.AsyncFor, ast.AsyncWith)) or _names(node) & {"asyncio"}:
             return "it awaits what the code does"
-        if isinstance(node, (ast.Name, ast.Attribute)) and ast.unparse(node).endswith(WATCHED):
+        if _last_name(node) in WATCHED:
             return "it watches what the code prints"
         if isinstance(node, ast.Call):
-            if ast.unparse(node.func) in EVALUATORS and not all(isinstance(a, ast.Constant) for a in node.args[:1]):
+            if _dotted(node.func) in EVALUATORS and not all(isinstance(a, ast.Constant) for a in node.args[:1]):
                 return "it evaluates what it does not spell out"  # what the code returns must not run in the judge
             if not isinstance(node.func, ast.Attribute) and _comes_from_code(node.func, entry_point, results):
                 return "it calls what the code returns"
@@ -190,6 +205,8 @@ def why_objects_will_not_do(nodes: list[ast.AST], classes: set[str], results: Re
             return "it matches classes"
         if caught := sorted(_caught(node) & classes):
             return f"it catches the code's class {caught[0]}"
+        if _changes_a_copy(node, results):
+            return "it changes a collection that an object of the code holds"
         if isinstance(node, ast.BinOp) and _chains_operators(node, results):
             return "it chains operators on the code's objects"
     return ""
@@ -208,8 +225,7 @@ def _caught(node: ast.AST) -> set[str]:
     if isinstance(node, ast.ExceptHandler) and node.type:
         return {name for inner in ast.walk(node.type) for name in _names(inner)}
     if isinstance(node, ast.Call):
-        function = getattr(node.func, "attr", getattr(node.func, "id", ""))
-        if function in CATCHERS:
+        if _last_name(node.func) in CATCHERS:
             return {name for argument in node.args for inner in ast.walk(argument) for name in _names(inner)}
     return set()
 
@@ -221,8 +237,31 @@ def _chains_operators(node: ast.BinOp, results: Results) -> bool:
     return False
 
 
+def _last_name(node: ast.AST) -> str:
+    """`c` of `a.b.c`, "" for what is no name."""
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+
+
+def _dotted(node: ast.AST) -> str:
+    """`a.b` as text, "" for other expressions."""
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+        return f"{node.value.id}.{node.attr}"
+    return node.id if isinstance(node, ast.Name) else ""
+
+
 def _owner(node: ast.Call | ast.Attribute) -> ast.AST:
     return node.func if isinstance(node, ast.Call) else node.value
+
+
+def _changes_a_copy(node: ast.AST, results: Results) -> bool:
+    """Whether this changes, in place, what was read off an object: `stack.items.append(1)`, `grid.cells[0] = 1`."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in MUTATORS:
+        owner = node.func.value
+    elif isinstance(node, ast.Subscript) and not isinstance(node.ctx, ast.Load):
+        owner = node.value
+    else:
+        return False
+    return isinstance(owner, (ast.Attribute, ast.Subscript)) and results.has(owner)
 
 
 def _names(node: ast.AST) -> set[str]:
@@ -255,8 +294,9 @@ def _names_of_results(nodes: list[ast.AST], entry_point: str) -> set[str]:
 
 def calls(node: ast.AST, entry_point: str) -> bool:
     """Whether this is a call of the code's function, under its own name or as HumanEval's `candidate`."""
-    return (
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Name)
-        and node.func.id in (entry_point, "candidate")
-    )
+    return calls_name(node, entry_point, "candidate")
+
+
+def calls_name(node: ast.AST, *names: str) -> bool:
+    """Whether this is a call of one of these names."""
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in names

@@ -6,7 +6,8 @@ what comes back is a plain value or a further handle. What the code says of an o
   made itself, the test needs the code's own `__eq__` and is sent to shared isolation.
 - Only such an instance, or two handles, may be asked for a binary operator or a comparison. An object that the code
   has returned in the place of a number must not meet the expected value.
-- An object that the code has returned is iterated once: items, length and membership are those of one list.
+- Reads between two calls agree: what the code has said of an object is not asked again until something is called.
+  The items, the length and the members of an object that the code has returned are those of one list.
 """
 
 import types
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 
 from raccoon.sandbox import carriers, values
 
+READS = frozenset("bool str repr format len int float index round isinstance getitem iter".split())
 LARGEST_PART = 256  # items of an endless iterator that are fetched at once
 ASSENTING = frozenset(  # methods of plain values that answer yes or no: no returned object may answer in their place
     [name for kind in (str, bytes, set, float) for name in dir(kind) if name.startswith("is")]
@@ -24,10 +26,10 @@ ASSENTING = frozenset(  # methods of plain values that answer yes or no: no retu
 class Handle:
     """Stands in a test for one object of the code. `made`: the test itself has made it by calling the code's class."""
 
-    __slots__ = ("__child", "__number", "__name", "__made", "__methods", "__items")
+    __slots__ = ("__child", "__number", "__name", "__made", "__methods")
 
     def __init__(self, child, number: int, name: str, made: bool):
-        fields = {"child": child, "number": number, "name": name, "made": made, "methods": {}, "items": None}
+        fields = {"child": child, "number": number, "name": name, "made": made, "methods": {}}
         for field, value in fields.items():
             object.__setattr__(self, f"_Handle__{field}", value)
 
@@ -48,7 +50,8 @@ class Handle:
             raise AttributeError(f"{self.__name!r} object has no attribute {name!r} here")
         if name in self.__methods:
             return self.__methods[name]
-        value, after = self.__child.request("attribute", self, name)
+        remember = self.__child.carrier.remember
+        value, after = remember(("attribute", self.__number, name), "attribute", self, name)
         if after != ["method"]:
             return value
         if name in ASSENTING and not self.__made:
@@ -57,7 +60,6 @@ class Handle:
         return self.__methods[name]
 
     def __setattr__(self, name: str, value) -> None:
-        forget_items(self)
         ask(self, "setattr", name, value)
 
     def __delattr__(self, name: str) -> None:
@@ -113,7 +115,9 @@ class Handle:
         if self.__made:
             return in_parts(ask(self, "in_parts"))
         items = self.__listed()
-        return iter(ask(self, "iter") if items is None else items)
+        if items is None:
+            raise TypeError(f"{self.__name!r} object is not iterable")
+        return iter(items)
 
     def __next__(self):
         items = ask(self, "part", 1)
@@ -129,11 +133,9 @@ class Handle:
         return ask(self, "getitem", key) if items is None else items[key]
 
     def __setitem__(self, key, value) -> None:
-        forget_items(self)
         ask(self, "setitem", key, value)
 
     def __delitem__(self, key) -> None:
-        forget_items(self)
         ask(self, "delitem", key)
 
     def __enter__(self):
@@ -148,18 +150,15 @@ class Handle:
         """The items of a returned object, read once; None for one that the test has made, or without any."""
         if self.__made:
             return None
-        if self.__items is None:
+        memory = self.__child.carrier.memory
+        key = ("items", self.__number)
+        if key not in memory:
             try:
-                items = list(ask(self, "iter"))
+                items = list(self.__child.request("operate", "iter", [self])[0])
             except TypeError:
-                items = False
-            object.__setattr__(self, "_Handle__items", items)
-        return None if self.__items is False else self.__items
-
-    @staticmethod
-    def forget(handle: "Handle") -> None:
-        """A method may have changed what the object holds."""
-        object.__setattr__(handle, "_Handle__items", None)
+                items = None
+            memory[key] = items
+        return memory[key]
 
     @staticmethod
     def operated(handle: "Handle", name: str, other, reflected: bool):
@@ -182,10 +181,11 @@ class Handle:
 
 def ask(handle: Handle, name: str, *operands):
     """The answer of the code to one question about its object."""
-    return handle._Handle__child.request("operate", name, [handle, *operands])[0]
-
-
-forget_items = Handle.forget
+    child = handle._Handle__child
+    if name not in READS or not {int, str}.issuperset(map(type, operands)):
+        return child.request("operate", name, [handle, *operands])[0]
+    key = (name, handle._Handle__number, *operands)
+    return child.carrier.remember(key, "operate", name, [handle, *operands])[0]
 
 
 def _binary(name: str, reflected: bool = False):
@@ -241,7 +241,6 @@ class Method:
 
     def called(self, arguments: tuple, keywords: dict, in_place: bool) -> tuple:
         """The value, and the arguments as the call has left them where `in_place`."""
-        forget_items(self._owner)
         return self._child.request("method", self._owner, self.__name__, list(arguments), keywords, in_place)
 
 
@@ -275,6 +274,19 @@ class TestCarrier(carriers.Carrier):
         self.structures, self.objects, self._child = kinds, objects, child
         self._names = {kind: name for name, kind in kinds.items()}
         self._handles: dict[int, Handle] = {}  # one for each object that the code has returned
+        self.memory: dict[tuple, object] = {}  # what the code has said of its objects since the last call
+
+    def asked(self, kind: str, name: str) -> None:
+        """A request is made; all but reads may change what the code says of its objects."""
+        if kind != "attribute" and not (kind == "operate" and name in READS):
+            self.memory.clear()
+
+    def remember(self, key: tuple, *details) -> tuple:
+        """The reply to a read, the same until something is called."""
+        if key not in self.memory:
+            reply = self._child.request(*details)
+            self.memory[key] = reply
+        return self.memory[key]
 
     def encoded(self, value, kind: type) -> dict | None:
         """The wire's form of a structure or an object, None for other values."""

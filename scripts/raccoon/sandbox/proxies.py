@@ -8,9 +8,9 @@ import json
 import sys
 from typing import NoReturn
 
-from raccoon.sandbox import carriers, values
 from raccoon.sandbox import test_programs as tests
-from raccoon.sandbox.objects import Method
+from raccoon.sandbox import values
+from raccoon.sandbox.objects import Method, TestCarrier
 
 
 class ChildGone(BaseException):
@@ -23,7 +23,7 @@ class Child:
     def __init__(self, descriptor: int):
         self.descriptor, self.incoming = descriptor, values.FrameReader(descriptor)
         self.fault = None  # of the ChildGone or NotCarried that was raised, also where the test has swallowed it
-        self.carrier: carriers.Carrier | None = None
+        self.carrier: TestCarrier | None = None
         self.loaded = self.gone = False
         self.requests = 0
 
@@ -48,6 +48,8 @@ class Child:
         if not self.loaded:
             self.load()
         self.requests += 1
+        if self.carrier is not None:
+            self.carrier.asked(*details[:2])
         try:
             data = values.dumps(list(details), trusted=True, carrier=self.carrier)
         except values.NotCarried as error:

@@ -17,6 +17,8 @@ from raccoon.sandbox.needs import calls, is_test_case, needs
 
 TALLY, IN_PLACE = "__tally__", "__in_place__"  # names that the rewritten test uses
 TEST_FILE = "<test>"  # what tracebacks call the test
+MUTE = {ast.Constant, ast.Load, ast.Store, ast.List, ast.Tuple, ast.Dict, ast.UnaryOp, ast.USub, ast.Eq, ast.keyword}
+# nodes that say nothing of themselves: nine of ten in a long test
 MAX_TEXT = 300  # characters of a message
 
 
@@ -100,7 +102,7 @@ def describe(error: BaseException) -> str:
 def analyse(test: str, context: str, entry_point: str) -> TestProgram:
     """Compiles a test program; SyntaxError, ValueError, RecursionError or MemoryError when it cannot be compiled."""
     tree = ast.parse(test, TEST_FILE)
-    nodes = list(ast.walk(tree))
+    nodes = [node for node in ast.walk(tree) if type(node) not in MUTE]
     catches = any(isinstance(node, (ast.Try, ast.With, ast.AsyncWith)) for node in nodes)
     asserts = sum(isinstance(node, ast.Assert) for node in nodes)
     context_nodes = list(ast.walk(ast.parse(context))) if context else []

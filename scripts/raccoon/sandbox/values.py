@@ -239,7 +239,7 @@ def _decode_whole(value, carrier):
         carrier.received = []
         return _decode(value, 0, carrier)
     nodes, whole = value["graph"]
-    carrier.received = [carrier.made(name) for name, _ in nodes]  # empty at first: their fields lead to each other
+    carrier.ready(nodes)  # empty at first: their fields lead to each other
     for instance, (_, pairs) in zip(carrier.received, nodes, strict=True):
         carrier.fill(instance, {name: _no_type(_decode(inner, 0, carrier)) for name, inner in pairs})
     return _decode(whole, 0, carrier)
