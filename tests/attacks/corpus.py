@@ -23,7 +23,8 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parent
 KEYS = ("task", "expect", "timeout", "entry_point", "needs", "restarts", "modes")
 BESIDE = "beside_the_test"  # the one family of UNITTEST
-VALUES = ("hostile_replies", "hostile_sources", "lying_objects", "own_objects", "patched_world")  # families without walls
+# Families that no wall concerns.
+VALUES = ("hostile_replies", "hostile_sources", "lying_objects", "own_objects", "patched_world")
 TEST_LINE = "\n# test:\n"
 HOSTILE_TIMEOUT = 1.0  # CPU seconds, where the file says nothing
 MARK = "@MARK@"  # stands in every test for a random word that no program may learn

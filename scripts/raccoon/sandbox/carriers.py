@@ -101,6 +101,14 @@ class CodeCarrier(Carrier):
         """The object of a number."""
         return self._table[number]
 
+    def method(self, number: int, name: str):
+        """A method of the object of a number."""
+        return getattr(self._table[number], name)
+
+    def named(self, name: str):
+        """One of the program's classes."""
+        return self._namespace[name]
+
     def made(self, name: str):
         """A structure without its fields, of the class that bears the name by now."""
         kind = self._namespace.get(name)

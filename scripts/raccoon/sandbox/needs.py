@@ -88,6 +88,7 @@ class Results:
         self.sources, self.classes = sources, classes
         self.names: set[str] = set()
         self.made: set[str] = set()  # variables that hold an instance which the test has made
+        self.chained: set[str] = set()  # variables that hold what methods of an instance, called in a row, have given
         self.operated: set[str] = set()  # variables that hold the result of an operator on such instances
         self.parameters: set[str] = set()
         bindings = [pair for node in nodes for pair in _bindings(node)]
@@ -105,6 +106,8 @@ class Results:
         self.names |= names
         if self.is_made(value):
             self.made |= names
+        if self._is_chained(value):
+            self.chained |= names
         if isinstance(value, ast.BinOp) and self.is_operated(value):
             self.operated |= names
 
@@ -133,6 +136,14 @@ class Results:
         if isinstance(node, ast.Name):
             return node.id in self.made
         return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in self.classes
+
+    def _is_chained(self, node: ast.AST) -> bool:
+        """Whether this is `Name().add(1).add(2)`, whose methods usually give the instance back."""
+        while isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            node = node.func.value
+            if isinstance(node, ast.Call) and self.is_made(node):
+                return True
+        return False
 
     def is_operated(self, node: ast.AST) -> bool:
         """Whether an expression is an operator's result on an instance that the test has made."""
@@ -191,6 +202,9 @@ def why_shared(nodes: list[ast.AST], entry_point: str) -> str:
 
 def why_objects_will_not_do(nodes: list[ast.AST], classes: set[str], results: Results) -> str:
     """The reason why a test that uses the code's own classes has to run beside them."""
+    of_instances, of_results = _methods_called(nodes, results)
+    if both := sorted(of_instances & of_results):
+        return f"it calls the method {both[0]} of what the code returns"
     for node in nodes:
         if isinstance(node, ast.Compare) and _compares_results(node, results):
             return "it compares what the code returns by the code's own =="
@@ -210,6 +224,24 @@ def why_objects_will_not_do(nodes: list[ast.AST], classes: set[str], results: Re
         if isinstance(node, ast.BinOp) and _chains_operators(node, results):
             return "it chains operators on the code's objects"
     return ""
+
+
+def _methods_called(nodes: list[ast.AST], results: Results) -> tuple[set[str], set[str]]:
+    """Methods named like those of plain values: those of instances that the test has made, and of other results.
+
+    A result is asked nothing by such a method, unless the test shows that it is one of the code's own.
+    """
+    of_instances, of_results = set(), set()
+    for node in nodes:
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in CARRIED_METHODS:
+            owner = node.func.value
+            if results.is_made(owner):
+                of_instances.add(node.func.attr)
+            elif node.args and results.has(owner) and node.func.attr not in MUTATORS:
+                of_results.add(node.func.attr)
+                if isinstance(owner, ast.Name) and owner.id in results.chained:
+                    of_instances.add(node.func.attr)
+    return of_instances, of_results
 
 
 def _compares_results(node: ast.Compare, results: Results) -> bool:

@@ -6,21 +6,23 @@ what comes back is a plain value or a further handle. What the code says of an o
   made itself, the test needs the code's own `__eq__` and is sent to shared isolation.
 - Only such an instance, or two handles, may be asked for a binary operator or a comparison. An object that the code
   has returned in the place of a number must not meet the expected value.
+- Nor may it be called by a method of a plain value, as `startswith(expected)`, that it answers in the value's place.
 - Reads between two calls agree: what the code has said of an object is not asked again until something is called.
   The items, the length and the members of an object that the code has returned are those of one list.
 """
 
 import types
 from collections.abc import Iterator
+from typing import NoReturn
 
 from raccoon.sandbox import carriers, values
+from raccoon.sandbox.needs import CARRIED_METHODS, MUTATORS
 
 READS = frozenset("bool str repr format len int float index round isinstance getitem iter".split())
 LARGEST_PART = 256  # items of an endless iterator that are fetched at once
-ASSENTING = frozenset(  # methods of plain values that answer yes or no: no returned object may answer in their place
-    [name for kind in (str, bytes, set, float) for name in dir(kind) if name.startswith("is")]
-    + ["startswith", "endswith", "all", "any"]
-)
+ASSENTING = {name for kind in (str, bytes, set, float) for name in dir(kind) if name.startswith("is")} | {"all", "any"}
+HARMLESS = MUTATORS | set("get keys values items copy popleft pop".split())
+QUERIES = frozenset(CARRIED_METHODS - HARMLESS)  # methods of plain values that may be asked about an expected value
 
 
 class Handle:
@@ -52,11 +54,12 @@ class Handle:
             return self.__methods[name]
         remember = self.__child.carrier.remember
         value, after = remember(("attribute", self.__number, name), "attribute", self, name)
-        if after != ["method"]:
+        guarded = name in QUERIES and not self.__made
+        if after != ["method"] and not (guarded and isinstance(value, (Handle, type))):
             return value
-        if name in ASSENTING and not self.__made:
-            raise AttributeError(f"{self.__name!r} object, returned by the code, must not answer {name!r}")
-        self.__methods[name] = Method(self.__child, self, name)
+        if after != ["method"] or guarded and name in ASSENTING:
+            refuse(self.__name, name)
+        self.__methods[name] = Method(self.__child, self, name, guarded)
         return self.__methods[name]
 
     def __setattr__(self, name: str, value) -> None:
@@ -78,6 +81,8 @@ class Handle:
         return hash(("handle", self.__number))
 
     def __reduce_ex__(self, _protocol):
+        if not self.__made:
+            raise TypeError(f"{self.__name!r} object, returned by the code, cannot be copied")
         self.__child.needs_shared(f"the test copies an object of {self.__name}")
 
     def __call__(self, *arguments, **keywords):
@@ -179,6 +184,11 @@ class Handle:
         return handle if isinstance(result, Handle) and result.__number == handle.__number else result
 
 
+def refuse(kind: str, name: str) -> NoReturn:
+    """An object stands where the test meant a plain value."""
+    raise AttributeError(f"{kind!r} object, returned by the code, must not answer {name!r}")
+
+
 def ask(handle: Handle, name: str, *operands):
     """The answer of the code to one question about its object."""
     child = handle._Handle__child
@@ -231,17 +241,24 @@ def in_parts(iterator) -> Iterator:
 
 
 class Method:
-    """One method of an object, or of a class, of the code."""
+    """One method of an object, or of a class, of the code. `guarded`: it takes no plain value from the test."""
 
-    def __init__(self, child, owner: Handle, name: str):
-        self._child, self._owner, self.__name__ = child, owner, name
+    def __init__(self, child, owner: Handle, name: str, guarded: bool):
+        self._child, self._owner, self.__name__, self._guarded = child, owner, name, guarded
 
     def __call__(self, *arguments, **keywords):
         return self.called(arguments, keywords, False)[0]
 
     def called(self, arguments: tuple, keywords: dict, in_place: bool) -> tuple:
         """The value, and the arguments as the call has left them where `in_place`."""
+        if self._guarded and not all(isinstance(given, Handle) for given in (*arguments, *keywords.values())):
+            refuse(Handle.name_of(self._owner), self.__name__)
         return self._child.request("method", self._owner, self.__name__, list(arguments), keywords, in_place)
+
+    @staticmethod
+    def wire(method: "Method", carrier) -> dict:
+        """How it is handed to the code."""
+        return {"method": [Handle.number_of(method._owner, carrier), method.__name__]}
 
 
 class ClassProxy:
@@ -255,7 +272,7 @@ class ClassProxy:
         return self._child.carrier.made_by_test(made)
 
     def __getattr__(self, name: str):
-        if name.startswith("_"):
+        if name.startswith("__"):
             raise AttributeError(f"class {self.__name__} has no attribute {name!r} here")
         return getattr(self._child.request("value", self.__name__)[0], name)
 
@@ -292,7 +309,11 @@ class TestCarrier(carriers.Carrier):
         """The wire's form of a structure or an object, None for other values."""
         if kind in self._names:
             return self.node(self._names[kind], value, dict(vars(value)))
-        return {"object": [Handle.number_of(value, self), ""]} if kind is Handle else None
+        if kind is Handle:
+            return {"object": [Handle.number_of(value, self), ""]}
+        if kind is Method:
+            return Method.wire(value, self)
+        return {"named": value.__name__} if kind is ClassProxy else None
 
     def object(self, number: int, name: str):
         """What stands for an object of the code; nothing that it does is believed here, it is only a number."""

@@ -89,7 +89,7 @@ def describe(error: BaseException) -> str:
     if not text:
         try:
             message = " ".join(str(error).split())
-        except (ValueError, RecursionError, MemoryError):  # it holds an int too long for decimal, or the like
+        except Exception:  # it holds an int too long for decimal, or an object of the code
             message = "(its message cannot be written)"
         text = f"{type(error).__name__}: {message}" if message else type(error).__name__
     trace, line = error.__traceback__, 0

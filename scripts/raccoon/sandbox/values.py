@@ -21,6 +21,8 @@ import struct
 import sys
 import types
 
+from raccoon.sandbox.needs import CARRIED_METHODS
+
 WALLS_STAND = b"walls stand"  # a child's first frame, sent before any code of its program runs
 MAX_FRAME = 16 << 20  # bytes of one value on the wire
 MAX_DEPTH = 100  # levels of nesting
@@ -241,7 +243,7 @@ def _decode_whole(value, carrier):
     nodes, whole = value["graph"]
     carrier.ready(nodes)  # empty at first: their fields lead to each other
     for instance, (_, pairs) in zip(carrier.received, nodes, strict=True):
-        carrier.fill(instance, {name: _no_type(_decode(inner, 0, carrier)) for name, inner in pairs})
+        carrier.fill(instance, {name: _field(name, _decode(inner, 0, carrier)) for name, inner in pairs})
     return _decode(whole, 0, carrier)
 
 
@@ -279,18 +281,24 @@ def _decode_namedtuple(payload: list, depth: int, carrier) -> tuple:
     fields, values = payload
     if len(fields) > MAX_FIELDS or not all(type(name) is str for name in fields):
         raise ValueLimit(f"more than {MAX_FIELDS} fields")
-    return collections.namedtuple("Record", fields, rename=True)(*map(_no_type, _decode(values, depth, carrier)))
+    named = zip(fields, _decode(values, depth, carrier), strict=True)
+    return collections.namedtuple("Record", fields, rename=True)(*(_field(name, value) for name, value in named))
 
 
 def _decode_record(payload: list, depth: int, carrier) -> Record:
     if len(payload) > MAX_FIELDS:
         raise ValueLimit(f"more than {MAX_FIELDS} fields")
-    return Record(**{name: _no_type(_decode(value, depth, carrier)) for name, value in payload})
+    return Record(**{name: _field(name, _decode(value, depth, carrier)) for name, value in payload})
 
 
-def _no_type(value):
-    """A class in a field could be called in the place of a method, and answer what every test wants to hear."""
-    return Foreign(value.__name__, True) if isinstance(value, type) else value
+def _field(name: str, value):
+    """A class in a field could be called in the place of a method, and answer what every test wants to hear.
+
+    So could an object of the code in a field that bears the name of a method of plain values.
+    """
+    if isinstance(value, type):
+        return Foreign(value.__name__, True)
+    return Foreign("callable", True) if name in CARRIED_METHODS and callable(value) else value
 
 
 def _decode_endless(payload: list, depth: int, carrier):
@@ -345,6 +353,8 @@ DECODERS = {
     "foreign": _decode_foreign,
     "node": lambda place, depth, carrier: carrier.received[place],
     "object": lambda pair, depth, carrier: carrier.object(*pair),
+    "method": lambda pair, depth, carrier: carrier.method(*pair),
+    "named": lambda name, depth, carrier: carrier.named(name),
     **{
         tag: (lambda items, depth, carrier, make=make: make(_decode(items, depth, carrier)))
         for tag, make in VIEWS.values()

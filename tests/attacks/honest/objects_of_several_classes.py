@@ -36,7 +36,8 @@ class Library:
 
 
 # test:
-library = Library().add(Book("A")).add(Book("B"))
+library = Library()
+library.add(Book("A")).add(Book("B"))
 assert library.find("A").title == "A" and library.find("C") is None
 library.lend("A")
 assert library.find("A").state.name == "LENT" and State.FREE.value == 1
