@@ -23,8 +23,6 @@ def analysed(test: str, context: str = "", entry_point: str = "f") -> test_progr
     ("assert math.isclose(f(1), 1.0)", ("f",), (), ("math",)),
     ("for i, (a, *b) in enumerate([(1, 2)]):\n    assert f(a, b)", ("f",), (), ()),
     ("try:\n    f(1)\nexcept ValueError as error:\n    assert error", ("f",), (), ()),
-    ("s = Stack(1).add(2)\nassert s.find(2) == 1", "method find"),
-    ("t = Tree(1)\nassert t.find(1) == 0\nassert t.left.find(2) == 1", "method find"),
     ("match f(1):\n    case [a, *b]:\n        assert a\n    case {'k': c}:\n        assert c", ("f",), (), ()),
     ("assert (y := f(1)) and y", ("f",), (), ()),
     ("g = lambda x, *a, k=1, **kw: x\nassert g(f(1))", ("f",), (), ()),

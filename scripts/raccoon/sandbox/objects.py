@@ -283,7 +283,7 @@ class ClassProxy:
         return self._child.request("value", self.__name__)[0]
 
 
-class TestCarrier(carriers.Carrier):
+class JudgeCarrier(carriers.Carrier):
     """The judge's side of the channel to one child; `objects`: its test uses objects of the code's own classes."""
 
     def __init__(self, child, kinds: dict[str, type], objects: bool):

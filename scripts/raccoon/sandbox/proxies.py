@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from raccoon.sandbox import test_programs as tests
 from raccoon.sandbox import values
-from raccoon.sandbox.objects import Method, TestCarrier
+from raccoon.sandbox.objects import JudgeCarrier, Method
 
 
 class ChildGone(BaseException):
@@ -23,7 +23,7 @@ class Child:
     def __init__(self, descriptor: int):
         self.descriptor, self.incoming = descriptor, values.FrameReader(descriptor)
         self.fault = None  # of the ChildGone or NotCarried that was raised, also where the test has swallowed it
-        self.carrier: TestCarrier | None = None
+        self.carrier: JudgeCarrier | None = None
         self.loaded = self.gone = False
         self.requests = 0
 

@@ -7,7 +7,7 @@ import signal
 
 from raccoon.sandbox import carriers, values
 from raccoon.sandbox import test_programs as tests
-from raccoon.sandbox.objects import ClassProxy, TestCarrier
+from raccoon.sandbox.objects import ClassProxy, JudgeCarrier
 from raccoon.sandbox.proxies import Child, ChildGone, Proxy, call_in_place
 from raccoon.sandbox.zygote_link import Ending
 
@@ -110,7 +110,7 @@ class Run:
     def carry(self, structures: dict[str, type], objects: bool) -> None:
         """Readies the channel for what crosses beside plain values in this test."""
         if structures or objects:
-            self.child.carrier = TestCarrier(self.child, structures, objects)
+            self.child.carrier = JudgeCarrier(self.child, structures, objects)
 
     def variables(self) -> dict:
         """Those variables that the test reads and the code defines; the others raise NameError where they are read."""
