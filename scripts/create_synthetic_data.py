@@ -27,11 +27,11 @@ from pathlib import Path
 
 from raccoon.constants import InputError, override_constants, run_main
 from raccoon.judging.client import Answer, Endpoint, LlmClient, ServerLost, read_key
+from raccoon.ledger import Ledger, digest
 from raccoon.progress import progress_bar
 from raccoon.sandbox.pool import Sandbox, SandboxError
-from raccoon.synthetic.answers import AnswerError, Candidate, read_candidate
+from raccoon.synthetic.answers import AnswerError, Candidate, StoredAnswer, read_candidate
 from raccoon.synthetic.duplicates import Seen, chunks, contaminated
-from raccoon.synthetic.progress import Ledger, StoredAnswer, digest
 from raccoon.synthetic.prompts import MODES, Question, Sampling, make_question
 from raccoon.synthetic.verification import NOT_JUDGED, Check, Rules, check_tasks
 from raccoon.tasks.benchmarks import BENCHMARKS, load_benchmark

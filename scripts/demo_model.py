@@ -73,7 +73,7 @@ CHAT_TEMPLATE = """\
 
 def main() -> None:
     check_constants()
-    output_dir, values = Path(OUTPUT_DIR), constants(globals())
+    output_dir, values = Path(OUTPUT_DIR), vars(constants(globals()))
     if already_made(output_dir / "config.json", values):
         print(f"{output_dir / 'sft_model'} is there already")
         return

@@ -21,6 +21,7 @@ import tokenize
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NoReturn
 
 OLDEST_PYTHON = (3, 11)
@@ -56,7 +57,7 @@ def run_main(main: Callable[[], None]) -> None:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
     except ModuleNotFoundError as error:
-        if error.name.partition(".")[0] == __package__:
+        if error.name.partition(".")[0] == __package__:  # a file of ours is missing
             raise
         exit_with(InputError(f"{sys.executable} has no module {error.name!r}: activate the environment that has "
                              "requirements.txt installed, or pip install -r requirements.txt"))
@@ -162,9 +163,13 @@ def override_constants(namespace: dict, argv: list[str] | None = None, positiona
         print("changed:", ", ".join(shown), flush=True)  # above what stderr says of them
 
 
-def constants(namespace: dict) -> dict:
-    """Every constant of a script with its present value, for config.json; keys are left out."""
-    return {constant.name: constant.value for constant in read_constants(namespace) if not constant.secret}
+class Settings(SimpleNamespace):
+    """A script's constants as attributes under their own names, for the rooms that work by them."""
+
+
+def constants(namespace: dict) -> Settings:
+    """Every constant of a script with its present value, as config.json has them; keys are left out."""
+    return Settings(**{constant.name: constant.value for constant in read_constants(namespace) if not constant.secret})
 
 
 def read_constants(namespace: dict) -> list[Constant]:

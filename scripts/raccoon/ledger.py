@@ -1,16 +1,25 @@
-"""Keeps what a server has answered in a JSON-lines file, so that no stopped run asks, or pays, twice.
+"""What has been paid for already, answers and checks, kept in files of JSON lines through any stop.
 
-It knows neither the questions nor what an answer is worth: keys are digests of all that an answer depends on.
-
-A line: {"key", "value"}. Several processes may append to one file; each reads it once, at its start.
+Each line has a key, the digest of all that its value depends on; what the values mean is not known here. A line that a
+killed process left half written costs only itself. An AnswerCache may be shared by processes; a Ledger is held by one,
+and its lines are records of one dataclass.
 """
 
 import fcntl
 import hashlib
 import json
+from dataclasses import asdict, fields
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from raccoon.constants import InputError
+
+Record = TypeVar("Record")
+
+
+def digest(*values: object) -> str:
+    """The key of JSON values: equal ones have the same, in any process."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:32]
 
 
 class AnswerCache:
@@ -55,6 +64,61 @@ def read_values(path: Path) -> dict[str, object]:
     return values
 
 
-def answer_key(*parts: object) -> str:
-    """The digest of JSON values; different lists of values differ in it."""
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+class Ledger(Generic[Record]):
+    """Records of one dataclass by key, in memory and on disk; a context manager that one process may hold.
+
+    Raises InputError where the file cannot be written, is held by another run or is of another schema.
+    """
+
+    def __init__(self, path: Path, kind: type[Record]):
+        self.path, self.kind = path, kind
+        self.records: dict[str, Record] = {}
+
+    def __enter__(self) -> "Ledger[Record]":
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.file = open(self.path, "ab")
+            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"{self.path} is held by another run; wait for it, or give another OUTPUT") from None
+        except OSError as error:
+            raise InputError(f"cannot write {self.path} ({error.strerror}); give another OUTPUT") from None
+        self.read()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+
+    def read(self) -> None:
+        """Loads the whole lines, and cuts off the rest of one that is not whole."""
+        data = self.path.read_bytes()
+        whole = data.rfind(b"\n") + 1
+        for number, line in enumerate(data[:whole].decode("utf-8", "replace").splitlines(), 1):
+            key, record = self.parse(line, f"{self.path}, line {number}")
+            self.records[key] = record
+        if whole < len(data):
+            self.file.truncate(whole)
+
+    def parse(self, line: str, where: str) -> tuple[str, Record]:
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            row = None
+        if not isinstance(row, dict):
+            raise InputError(f"{where}: no record of {self.kind.__name__}; move the file away, or give another OUTPUT")
+        key = row.pop("key", None)
+        wanted = {field.name: field.type for field in fields(self.kind)}
+        if not isinstance(key, str) or row.keys() != wanted.keys() or any(
+                type(value) is not wanted[name] for name, value in row.items()):
+            raise InputError(f"{where}: no record of {self.kind.__name__}; move the file away, or give another OUTPUT")
+        return key, self.kind(**row)
+
+    def put(self, key: str, record: Record) -> None:
+        """Keeps a record; it survives the end of this process from here on."""
+        self.records[key] = record
+        try:
+            self.file.write(json.dumps({"key": key, **asdict(record)}).encode() + b"\n")
+            self.file.flush()
+        except OSError as error:
+            raise InputError(f"cannot write {self.path} ({error.strerror}); what it holds is kept: make room, and "
+                             "give the same command again") from None

@@ -1,6 +1,6 @@
 """Files that appear whole or not at all: whoever is killed or finds the disk full leaves the earlier file as it was.
 
-Not for logs that grow line by line (run_control.py, eval_records.py, answer_cache.py and synthetic_progress.py append).
+Not for logs that grow line by line (runs/log.py, evaluation/records.py and ledger.py append).
 """
 
 import json

@@ -21,7 +21,7 @@ from raccoon.reporting import browser
 from raccoon.reporting.logs import Group, LoggedCompletion, LoggedVerdict, TaskProfile, read_groups, read_run
 from raccoon.reporting.plots import draw
 from raccoon.reporting.summary import progress, summary, trend, warnings
-from raccoon.reporting.tables import Visit, find_evaluation, gains, hardest, most_improved, settings
+from raccoon.reporting.tables import Visit, find_evaluation, gains, hardest, most_improved, settings, visit
 
 SCRIPT = Path(make_report.__file__)
 HOSTILE = "</script><script>document.title='taken'</script><!--<script>\u2028\ud800<img src=x onerror=alert(1)>&lt;"
@@ -281,9 +281,8 @@ def test_a_folder_without_a_run_is_refused(tmp_path):
         read_run(tmp_path / "run")
 
 
-def test_training_goes_on_where_the_report_fails(tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr(train_rl_poc, "OUTPUT_DIR", str(tmp_path / "absent"))
-    train_rl_poc.write_report()
+def test_training_goes_on_where_the_report_fails(tmp_path, capfd):
+    train_rl_poc.write_report(str(tmp_path / "absent"))
     assert f"python scripts/make_report.py {tmp_path / 'absent'}" in capfd.readouterr().out
 
 
@@ -370,7 +369,7 @@ def test_improvement_is_against_the_profile_or_the_first_group():
 
 def test_a_truncated_pass_counts_as_it_was_rewarded():
     cut = LoggedCompletion(1, 0, "t", "c", "c", LoggedVerdict("PASS", "pass", 1, 1), 0.0, {}, 5, True, 0.0)
-    assert make_report.visit(Group(1, 0, (cut,))) == Visit("t", 1, 0, 1)
+    assert visit(Group(1, 0, (cut,))) == Visit("t", 1, 0, 1)
 
 
 def test_constants_that_were_changed_come_first(tmp_path):

@@ -9,22 +9,23 @@ from pathlib import Path
 
 import pytest
 
+import reward_llm_judge
 from helpers import scripted_judges
 from helpers.paths import ROOT, SCRIPTS
 from helpers.scripted_server import Fault, ScriptedServer
 from helpers.training_runs import environment, furnish, lines
 from raccoon.constants import InputError
-from raccoon.judging import client, judge
-from raccoon.judging.client import Endpoint, LlmClient
+from raccoon.judging import client
+from raccoon.judging.client import Endpoint, LlmClient, Request
 from raccoon.judging.judge import Judge
 from raccoon.judging.measurement import measure_injections, measure_samples, read_injections, read_samples
 from raccoon.judging.rubric import WORTHLESS, Judgement
 from raccoon.ledger import AnswerCache
+from raccoon.rewards.judge import JudgeReward, JudgeScale
 from raccoon.runs.rollouts import Rollout, is_constant, rollout_metrics
 from raccoon.runs.sentinels import alarms
 from raccoon.sandbox.pool import Verdict
 from raccoon.tasks.task import Task
-from raccoon.training.judge_reward import JudgeReward, JudgeScale
 
 pytest.importorskip("openai")
 GOOD, BAD = "def f(x):\n    return x + 1\n", "def f(x):\n    return x\n"
@@ -318,7 +319,7 @@ def test_a_line_that_is_no_sample_is_named(tmp_path, line):
 
 def test_the_command_reports_and_asks_nothing_twice(tmp_path):
     with ScriptedServer(scripted_judges.honest) as server:
-        command = [sys.executable, judge.__file__, "--judge-base-url", server.url,
+        command = [sys.executable, reward_llm_judge.__file__, "--judge-base-url", server.url,
                    "--judge-model", "scripted",
                    "--injections", str(ROOT / "tests" / "injections"), "--output-dir", str(tmp_path / "out")]
         outputs = [subprocess.run(command, capture_output=True, text=True, check=True, env=dict(os.environ)).stdout
@@ -346,7 +347,7 @@ def test_a_random_model_behind_a_real_server_scores_nothing(real_server, tmp_pat
     url, model = real_server
     with LlmClient(Endpoint(url, model, concurrency=2)) as client:
         client.check()
-        (greeting,) = client.ask_all([client.Request(({"role": "user", "content": "one two"},), 0.0, 4)])
+        (greeting,) = client.ask_all([Request(({"role": "user", "content": "one two"},), 0.0, 4)])
         assert greeting.error == "" and greeting.completion_tokens > 0
         judge = Judge(client, AnswerCache(tmp_path / "judgements.jsonl"))
         found = judge.judge([("add one", GOOD), ("add one", BAD)])

@@ -33,7 +33,7 @@ def test_missing_library_names_the_interpreter_and_the_remedy(capsys):
 
 def test_missing_file_of_ours_is_a_fault_and_not_the_users(capsys):
     with pytest.raises(ModuleNotFoundError):
-        run_main(raises(ModuleNotFoundError("broken", name="rewards")))
+        run_main(raises(ModuleNotFoundError("broken", name="raccoon.rewards")))
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])

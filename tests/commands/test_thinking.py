@@ -11,12 +11,12 @@ from helpers.paths import SCRIPTS
 from helpers.random_model import write_model, write_tasks
 from helpers.reward_doubles import TABLE
 from helpers.training_runs import environment, lines
+from raccoon.rewards.execution import ExecutionReward, RewardTable
 from raccoon.runs.rollouts import rollout_metrics
 from raccoon.runs.sentinels import alarms
 from raccoon.sandbox.pool import Sandbox
 from raccoon.tasks.extraction import extract_code, thinking_state, with_opened_thinking
 from raccoon.tasks.task import Task
-from raccoon.training.rewards import ExecutionReward, RewardTable
 
 GOOD = "```python\ndef f(x):\n    return x + 1\n```\n"
 BAD = "```python\ndef f(x):\n    return x\n```\n"
@@ -99,8 +99,9 @@ def start(folder, script, *flags):
 def test_the_prompts_of_training_and_evaluation_are_the_same(place):
     pytest.importorskip("transformers")
     from raccoon.evaluation.generation import render_prompt, tokenize
+    from raccoon.model_files import load_tokenizer
     from raccoon.tasks.task import read_task_file
-    from raccoon.training.policy import load_tokenizer, prompt_lengths
+    from raccoon.training.policy import prompt_lengths
 
     tokenizer, tasks = load_tokenizer(str(place / "model")), read_task_file(str(place / "tasks.jsonl"))
     for thinking in (False, True):

@@ -121,10 +121,10 @@ def test_a_file_is_no_model(tmp_path):
 
 
 def test_a_large_model_without_a_gpu_is_refused(monkeypatch):
-    monkeypatch.setattr("raccoon.evaluation.subjects.os.path.exists", lambda path: False)
+    monkeypatch.setattr("raccoon.evaluation.subjects.device_files", lambda: 0)
     with pytest.raises(InputError, match="29.5 GB of weights and this machine has no GPU"):
         check_memory("org/14b", 29_500_000_000)
-    monkeypatch.setattr("raccoon.evaluation.subjects.os.path.exists", lambda path: path == "/dev/nvidiactl")
+    monkeypatch.setattr("raccoon.evaluation.subjects.device_files", lambda: 1)
     check_memory("org/14b", 29_500_000_000)
 
 

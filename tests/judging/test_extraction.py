@@ -11,9 +11,9 @@ from raccoon.judging import client
 from raccoon.judging.client import Endpoint, LlmClient
 from raccoon.judging.extraction import LlmExtractor, verbatim
 from raccoon.ledger import AnswerCache
+from raccoon.rewards.execution import ExecutionReward
 from raccoon.sandbox.pool import Verdict
 from raccoon.tasks.task import Task
-from raccoon.training.rewards import ExecutionReward
 
 pytest.importorskip("openai")
 TASK = Task("t", "Write f.", "assert f(1) == 2", "f")

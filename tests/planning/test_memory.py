@@ -9,7 +9,7 @@ import pytest
 
 import plan_memory
 import train_rl_poc
-from raccoon.constants import InputError
+from raccoon.constants import InputError, constants
 from raccoon.planning import memory
 from raccoon.planning.memory import (
     Machine,
@@ -25,6 +25,7 @@ from raccoon.planning.memory import (
     training_seconds,
 )
 from raccoon.planning.model_shape import SHAPES
+from raccoon.recipe.settings import planned_setting
 
 SHAPE = SHAPES["Qwen2.5-14B"]
 H200S = parse_gpus("2x141")
@@ -124,7 +125,7 @@ def test_the_plans_own_constants_are_trainings():
     for name in ("BATCH_SIZE", "GRADIENT_ACCUMULATION", "MAX_PROMPT_LENGTH", "MAX_COMPLETION_LENGTH", "MAX_STEPS",
                  "SAVE_STEPS", "SAVE_TOTAL_LIMIT", "LORA_RANK"):
         assert getattr(plan_memory, name) == getattr(train_rl_poc, name), name
-    assert train_rl_poc.setting() == Setting()
+    assert planned_setting(constants(vars(train_rl_poc))) == Setting()
 
 
 def test_the_share_of_weights_that_bfloat16_moves_is_that_of_torch():

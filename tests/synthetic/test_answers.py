@@ -9,8 +9,7 @@ import pytest
 from raccoon.judging.client import Request
 from raccoon.sandbox.pool import Program, Sandbox
 from raccoon.sandbox.test_programs import analyse
-from raccoon.synthetic.answers import MIN_TESTS, AnswerError, plain_test, read_candidate, read_task
-from raccoon.synthetic.progress import StoredAnswer
+from raccoon.synthetic.answers import MIN_TESTS, AnswerError, StoredAnswer, plain_test, read_candidate, read_task
 from raccoon.synthetic.prompts import MODES, Question, Sampling, make_question
 from raccoon.tasks.task import Task
 

@@ -12,14 +12,15 @@ pytest.importorskip("trl")
 import train_rl_poc  # noqa: E402
 from helpers.reward_doubles import TABLE  # noqa: E402
 from helpers.training_runs import PROGRAMS, lines, make_model, run  # noqa: E402
-from raccoon.constants import InputError  # noqa: E402
+from raccoon.constants import InputError, constants  # noqa: E402
+from raccoon.recipe.settings import grpo_config  # noqa: E402
+from raccoon.rewards.execution import ExecutionReward, RewardTable  # noqa: E402
 from raccoon.runs.log import RunError, RunLog  # noqa: E402
 from raccoon.sandbox.pool import Sandbox  # noqa: E402
 from raccoon.tasks.task import Task  # noqa: E402
 from raccoon.training import vllm_rollouts  # noqa: E402
 from raccoon.training.callbacks import StepClock, WeightWatch  # noqa: E402
-from raccoon.training.policy import load_policy, load_tokenizer  # noqa: E402
-from raccoon.training.rewards import ExecutionReward, RewardTable  # noqa: E402
+from raccoon.training.policy import load_chat_tokenizer, load_policy  # noqa: E402
 from raccoon.training.trainer import CodeTrainer  # noqa: E402
 
 LIMIT, CAP, STEPS = 3, 1.05, 2
@@ -86,7 +87,7 @@ def trainer(vllm, tmp_path):
 
     make_model(tmp_path / "model")
     (tmp_path / "out").mkdir()
-    tokenizer = load_tokenizer(str(tmp_path / "model"))
+    tokenizer = load_chat_tokenizer(str(tmp_path / "model"))
     model = load_policy(str(tmp_path / "model"), tokenizer, "float32")
     tasks = [Task(f"t/{i}", f"task {i}", "assert f(1) == 2\n", "f", solution=PROGRAMS[0]) for i in range(4)]
     args = GRPOConfig(output_dir=str(tmp_path / "out"), use_cpu=True, bf16=False, max_steps=STEPS, num_generations=4,
@@ -154,7 +155,7 @@ def test_vllm_is_refused_where_it_cannot_run(tmp_path, monkeypatch):
 
 def test_the_script_asks_trl_for_vllm(monkeypatch):
     monkeypatch.setattr(train_rl_poc, "GENERATION", "vllm")
-    config = train_rl_poc.grpo_config(gpus=0)
+    config = grpo_config(constants(vars(train_rl_poc)), gpus=0)
     assert config.use_vllm and config.vllm_enable_sleep_mode and config.vllm_mode == "colocate"
     assert config.vllm_max_model_length == train_rl_poc.MAX_PROMPT_LENGTH + train_rl_poc.MAX_COMPLETION_LENGTH
     assert (config.vllm_importance_sampling_mode, config.vllm_importance_sampling_clip_max) == ("token_truncate", 2.0)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from raccoon.constants import InputError
+from raccoon.model_files import end_tokens, is_adapter, load_tokenizer
 from raccoon.tasks.prompts import messages
 from raccoon.tasks.task import Task
 
@@ -100,29 +101,9 @@ def check_model_folder(folder: Path) -> None:
         raise InputError(f"no weights in {folder} (neither *.safetensors nor *.bin): was the save interrupted?")
 
 
-def is_adapter(folder: Path) -> bool:
-    return (folder / "adapter_config.json").is_file()
-
-
 def load_engine(folder: Path, decoding: Decoding) -> "TransformersEngine | VllmEngine":
     """The engine that `decoding` names, with the model loaded. Raises InputError where it is not installed."""
     return ENGINES[decoding.engine](folder, decoding)
-
-
-def load_tokenizer(folder: Path) -> Any:
-    """The tokenizer of a folder, padding on the left; an adapter without one takes its base model's."""
-    from transformers import AutoTokenizer
-
-    source = str(folder)
-    if is_adapter(folder) and not (folder / "tokenizer_config.json").is_file():
-        source = json.loads((folder / "adapter_config.json").read_text())["base_model_name_or_path"]
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left")
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot load the tokenizer of {source}: {first_line(error)}") from error
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    return tokenizer
 
 
 def render_prompt(tokenizer: Any, task: Task, enable_thinking: bool) -> str:
@@ -138,17 +119,6 @@ def tokenize(tokenizer: Any, prompts: list[str], **options: Any) -> Any:
     return tokenizer(prompts, add_special_tokens=tokenizer.chat_template is None, **options)
 
 
-def end_tokens(tokenizer: Any, config: Any) -> list[int]:
-    """Every id that ends a text: the tokenizer's and those of the model's generation_config.
-
-    Qwen's base models end on <|endoftext|> and its chat models on <|im_end|>: with one of them alone a model
-    writes on until max_tokens.
-    """
-    found = config.eos_token_id
-    ids = found if isinstance(found, list) else [found]
-    return sorted({token for token in (*ids, tokenizer.eos_token_id) if token is not None})
-
-
 class TransformersEngine:
     """Batched generate() of transformers, left-padded, on the first GPU of this process or the CPU."""
 
@@ -160,7 +130,7 @@ class TransformersEngine:
         self.tokenizer = load_tokenizer(folder)
         self.device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
         self.model = load_model(folder, decoding.dtype).to(self.device).eval()
-        self.ends = end_tokens(self.tokenizer, self.model.generation_config)
+        self.ends = end_tokens(self.tokenizer, self.model.generation_config.eos_token_id)
         # Set on the model: generate() fills what an argument leaves open from the model's own, and Qwen's asks
         # for a repetition penalty.
         self.model.generation_config = GenerationConfig(
@@ -269,7 +239,7 @@ class VllmEngine:
         self.decoding = decoding
         self.tokenizer = load_tokenizer(folder)
         self.model = LLM(model=str(folder), dtype=decoding.dtype, seed=decoding.seed, generation_config="vllm")
-        self.ends = end_tokens(self.tokenizer, load_generation_config(folder))
+        self.ends = end_tokens(self.tokenizer, load_generation_config(folder).eos_token_id)
 
     def generate(self, requests: Sequence[Request], ended: Ended = ignore) -> list[Completion]:
         """One completion for each request. `ended` is not told: the engine returns all at once."""

@@ -9,7 +9,6 @@ Inputs: model folders, LoRA adapter folders or hub names; sample files: JSON lin
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,6 +26,7 @@ from raccoon.evaluation.generation import (
     plan_batches,
 )
 from raccoon.evaluation.records import digest
+from raccoon.gpus import device_files
 from raccoon.tasks.task import Task, numbered_lines, parse_object
 
 # A larger checkpoint is refused on a machine without a GPU: a 14B model would take days there.
@@ -239,8 +239,7 @@ def cached_model(name: str, missing: str) -> Path:
 
 def check_memory(name: str, size: int) -> None:
     """Raises InputError for weights of `size` bytes that this machine has no GPU for."""
-    gpu = os.path.exists("/dev/nvidiactl") or os.path.exists("/dev/kfd") or os.path.exists("/dev/dxg")
-    if size > MAX_CPU_GB * 1e9 and not gpu:
+    if size > MAX_CPU_GB * 1e9 and not device_files():
         raise InputError(f"{name} has {size / 1e9:.1f} GB of weights and this machine has no GPU: evaluate it on "
                          "a machine with one, or grade its saved samples with --samples FILE")
 

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from raccoon.judging.client import Answer, LlmClient, Request, ServerLost
-from raccoon.ledger import AnswerCache, answer_key
+from raccoon.ledger import AnswerCache, digest
 from raccoon.sandbox.pool import Verdict, failed
 from raccoon.tasks.extraction import extract_code, fenced_blocks
 from raccoon.tasks.syntax import parse_code
@@ -72,7 +72,7 @@ class LlmExtractor:
 
     def ask(self, texts: Sequence[str]) -> dict[str, str]:
         """The LLM's answers by completion, from the cache or the server; those that failed are not there."""
-        keys = {text: answer_key("extract", self.client.endpoint.model, SYSTEM, text) for text in texts}
+        keys = {text: digest("extract", self.client.endpoint.model, SYSTEM, text) for text in texts}
         missing = [text for text in keys if keys[text] not in self.cache]
 
         def keep(number: int, answer: Answer) -> None:

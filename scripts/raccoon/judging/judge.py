@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 from raccoon.judging.client import Answer, LlmClient, ServerLost
 from raccoon.judging.rubric import WORTHLESS, Judgement, Question, ask_about, read_judgement, visible_program
-from raccoon.ledger import AnswerCache, answer_key
+from raccoon.ledger import AnswerCache, digest
 
 JUDGEMENTS_FILE = "judgements.jsonl"  # in a run's OUTPUT_DIR
 
@@ -39,7 +39,7 @@ class Judge:
 
     def key(self, question: Question) -> str:
         endpoint, request = self.client.endpoint, question.request
-        return answer_key("judge", endpoint.model, request.messages, request.temperature, request.max_tokens)
+        return digest("judge", endpoint.model, request.messages, request.temperature, request.max_tokens)
 
     def ask(self, questions: list[tuple[str, Question]]) -> dict[str, str]:
         """Puts the judgements of new questions into the cache; why there is none, by key, for the others."""

@@ -11,8 +11,8 @@ import ast
 from dataclasses import dataclass, replace
 
 from raccoon.judging.client import parse_json_object
+from raccoon.ledger import digest
 from raccoon.synthetic.mutants import parse_shallow
-from raccoon.synthetic.progress import StoredAnswer, digest
 from raccoon.synthetic.prompts import TASK_SCHEMA, Mode, Question
 from raccoon.tasks.extraction import extract_code
 from raccoon.tasks.prompts import description_prompt
@@ -32,6 +32,17 @@ PLAIN_NODES = (
     ast.Constant, ast.List, ast.Tuple, ast.Set, ast.Dict, ast.Compare, ast.BoolOp, ast.UnaryOp,
     ast.Subscript, ast.Slice, ast.keyword, ast.Load, ast.cmpop, ast.boolop, ast.unaryop, ast.Add, ast.Sub, ast.Mult,
 )
+
+
+@dataclass(frozen=True)
+class StoredAnswer:
+    """What a server said to one request, and when; `text` is "" where it said nothing."""
+
+    text: str
+    finish_reason: str
+    prompt_tokens: int
+    completion_tokens: int
+    date: str   # YYYY-MM-DD
 
 
 class AnswerError(ValueError):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from raccoon.judging.client import Request
-from raccoon.synthetic.progress import digest
+from raccoon.ledger import digest
 from raccoon.tasks.prompts import messages
 from raccoon.tasks.task import Task
 

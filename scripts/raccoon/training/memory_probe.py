@@ -4,7 +4,6 @@ It trains nothing and leaves no trace: no gradient, no metric, no random number.
 not that of generation. It imports torch at its top, so the training script imports it late.
 """
 
-import copy
 import sys
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 
 from raccoon.runs.log import RunError
+from raccoon.training.library_internals import metrics_left_alone
 from raccoon.training.trainer import Watch, peak_memory_gb
 
 
@@ -51,14 +51,14 @@ class MemoryProbe(Watch):
     def run_pass(self) -> None:
         """A forward and backward pass of the largest batch, through every wrapper that training uses."""
         trainer = self.trainer
-        model, metrics = trainer.model_wrapped, copy.deepcopy(trainer._metrics)
+        model = trainer.model_wrapped
         model.train()
         trainer.current_gradient_accumulation_steps = trainer.args.gradient_accumulation_steps
-        with trainer.compute_loss_context_manager():
-            loss = trainer.compute_loss(model, self.batch())
-        trainer.accelerator.backward(loss)
+        with metrics_left_alone(trainer):
+            with trainer.compute_loss_context_manager():
+                loss = trainer.compute_loss(model, self.batch())
+            trainer.accelerator.backward(loss)
         model.zero_grad(set_to_none=True)
-        trainer._metrics = metrics
 
     def batch(self) -> dict[str, torch.Tensor]:
         """As many sequences as a pass has, counting through the vocabulary to full length; in TRL's names."""

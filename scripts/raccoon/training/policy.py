@@ -7,9 +7,10 @@ from typing import Any
 import datasets
 import torch
 import transformers
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM
 
 from raccoon.constants import InputError
+from raccoon.model_files import end_tokens, load_tokenizer
 from raccoon.tasks.prompts import messages
 from raccoon.tasks.task import Task
 
@@ -23,13 +24,9 @@ def quiet_libraries() -> None:
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
 
 
-def load_tokenizer(path: str) -> Any:
+def load_chat_tokenizer(path: str) -> Any:
     """The model's tokenizer; raises InputError where it cannot be read or has no chat template."""
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(path, padding_side="left")
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot load the tokenizer of {path} ({str(error).splitlines()[0]}); "
-                         "give --model-path a saved model, or a hub id and a network") from error
+    tokenizer = load_tokenizer(path)
     if not tokenizer.chat_template:
         raise InputError(f"{path} has no chat template; start from a model that was taught to chat")
     return tokenizer
@@ -50,16 +47,7 @@ def prompt_end(tokenizer: Any, enable_thinking: bool) -> str:
 
 
 def load_policy(path: str, tokenizer: Any, dtype: str) -> Any:
-    """The model, told every token that ends a completion.
-
-    Qwen's base models declare <|endoftext|> as their end while their chat template closes a turn with
-    <|im_end|>: unless both are declared, a completion runs on to its limit.
-    """
+    """The model, told every token that ends a completion."""
     model = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype))
-    declared = model.generation_config.eos_token_id
-    ends = {tokenizer.eos_token_id, *(declared if isinstance(declared, list) else [declared])} - {None}
-    turn = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
-    rendered = tokenizer.apply_chat_template(turn)["input_ids"]
-    closing = [token for token in rendered if token in tokenizer.all_special_ids][-1:]
-    model.generation_config.eos_token_id = sorted({*ends, *closing})
+    model.generation_config.eos_token_id = end_tokens(tokenizer, model.generation_config.eos_token_id)
     return model

@@ -15,6 +15,8 @@ from accelerate import Accelerator
 from accelerate.utils.fsdp_utils import fsdp2_prepare_model
 from torch.distributed.tensor import DTensor
 
+from raccoon.training.library_internals import parameter_groups
+
 
 def configure(accelerator: Accelerator) -> None:
     """Sets precision and reduction of a policy that is to be sharded.
@@ -45,7 +47,7 @@ def unsharded(model: torch.nn.Module) -> Iterator[None]:
     that is not sharded is left as it is.
     """
     units = [module for module in model.modules() if isinstance(module, fsdp.FSDPModule)]
-    groups = {group for unit in units for group in unit._get_fsdp_state()._fsdp_param_groups}
+    groups = parameter_groups(units)
     resharding = {group: group.post_forward_mesh_info for group in groups}
     try:
         for unit in units:
@@ -56,7 +58,7 @@ def unsharded(model: torch.nn.Module) -> Iterator[None]:
         for unit in units:
             unit.reshard()
         for group, mesh_info in resharding.items():
-            group.post_forward_mesh_info = mesh_info  # torch has no way to ask for the flag that it lets one set
+            group.post_forward_mesh_info = mesh_info
 
 
 def whole_weights(model: torch.nn.Module, dtype: torch.dtype | None) -> dict[str, Any]:

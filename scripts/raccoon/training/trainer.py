@@ -16,7 +16,6 @@ import torch
 from accelerate.utils import gather_object
 from transformers import GenerationConfig, PrinterCallback
 from transformers.trainer_utils import rotate_checkpoints
-from trl import GRPOTrainer
 from trl.trainer.utils import nanstd
 
 from raccoon.runs.checkpoints import remove_sizes, write_sizes
@@ -30,11 +29,12 @@ from raccoon.training import sharding
 from raccoon.training.batches import constant_groups, copy_rows, rows, task_row
 from raccoon.training.callbacks import Watch, peak_memory_gb
 from raccoon.training.export import saving
+from raccoon.training.library_internals import OpenTrainer
 from raccoon.training.sharding import unsharded
 from raccoon.training.vllm_rollouts import push_weights, sampling_ratios
 
 
-class CodeTrainer(GRPOTrainer):
+class CodeTrainer(OpenTrainer):
     """GRPO (arXiv 2402.03300, as TRL implements it) on completions whose code is executed.
 
     It logs every completion and every step, and swaps groups that teach nothing for groups of other `tasks`,
@@ -64,7 +64,7 @@ class CodeTrainer(GRPOTrainer):
         """Sets the prompts of the run, in their order, and the tasks that refills draw from."""
         self.tasks, self.train_dataset = tasks, rows(order)
 
-    def _generate_single_turn(self, *args: Any, **kwargs: Any) -> Any:
+    def sample_completions(self, *args: Any, **kwargs: Any) -> Any:
         started = time.perf_counter()
         with self.gathered():
             generated = self.complete(*args, **kwargs)
@@ -78,17 +78,17 @@ class CodeTrainer(GRPOTrainer):
     def complete(self, *args: Any, **kwargs: Any) -> Any:
         """TRL's completions, sampled with the newest weights."""
         if self.use_vllm:
-            push_weights(self, self._tokenize_prompts([messages(self.tasks[0])])[0][0])
-        return super()._generate_single_turn(*args, **kwargs)
+            push_weights(self, self.prompt_token_ids([messages(self.tasks[0])])[0])
+        return super().sample_completions(*args, **kwargs)
 
-    def _calculate_rewards(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+    def score_completions(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         started = time.perf_counter()
-        rewards = super()._calculate_rewards(*args, **kwargs)
+        rewards = super().score_completions(*args, **kwargs)
         self.seconds["reward"] += time.perf_counter() - started
         return rewards
 
-    def _generate_and_score_completions(self, inputs: list[dict]) -> dict[str, Any]:
-        output = super()._generate_and_score_completions(inputs)
+    def make_batch(self, inputs: list[dict]) -> dict[str, Any]:
+        output = super().make_batch(inputs)
         rollouts, unused = self.reward.take_rollouts(), []
         for attempt in range(self.max_refills):
             constant = constant_groups(rollouts, self.num_generations)
@@ -96,7 +96,7 @@ class CodeTrainer(GRPOTrainer):
             wanted = int(self.accelerator.gather(count).max())
             if not wanted:
                 break
-            spare = super()._generate_and_score_completions(self.spare_inputs(wanted, attempt))
+            spare = super().make_batch(self.spare_inputs(wanted, attempt))
             drawn = self.reward.take_rollouts()
             useful = sorted(set(range(wanted)) - set(constant_groups(drawn, self.num_generations)))
             self.swap(output, rollouts, spare, drawn, list(zip(constant, useful, strict=False)))
@@ -119,7 +119,7 @@ class CodeTrainer(GRPOTrainer):
         """Exchanges groups of `output` and its rollouts for groups of `spare` and those drawn with it."""
         size = self.num_generations
         pairs = [(into * size + i, out_of * size + i) for into, out_of in groups for i in range(size)]
-        copy_rows(output, spare, pairs, self._tokenizer.pad_token_id)
+        copy_rows(output, spare, pairs, self.pad_token_id)
         for into, out_of in pairs:
             rollouts[into], drawn[out_of] = drawn[out_of], rollouts[into]
         output["num_items_in_batch"] = self.accelerator.gather(output["completion_mask"].sum()).sum()
@@ -144,8 +144,8 @@ class CodeTrainer(GRPOTrainer):
             records = completion_records(self.state.global_step + 1, self.num_generations, together)
             self.run_log.append(COMPLETIONS_LOG, records)
 
-    def _clip_grad_norm(self, model: torch.nn.Module) -> torch.Tensor:
-        norm = super()._clip_grad_norm(model)
+    def clip_gradients(self, model: torch.nn.Module) -> torch.Tensor:
+        norm = super().clip_gradients(model)
         if not torch.isfinite(norm):
             self.optimizer.zero_grad()  # one such update would destroy every weight
         return norm
@@ -178,7 +178,7 @@ class CodeTrainer(GRPOTrainer):
         processes, rank = self.accelerator.num_processes, self.accelerator.process_index
         share = -(-len(tasks) // processes)
         own = (tasks + tasks[:1] * processes)[rank * share :][:share]  # equally many on each process
-        prompt_ids, _, _ = self._tokenize_prompts([messages(task) for task in own])
+        prompt_ids = self.prompt_token_ids([messages(task) for task in own])
         size = self.args.per_device_train_batch_size * self.args.steps_per_generation
         completion_ids: list[list[int]] = []
         with torch.random.fork_rng(), Sampling(self, temperature), self.gathered():
@@ -202,14 +202,14 @@ class CodeTrainer(GRPOTrainer):
     def create_model_card(self, *_: Any, **__: Any) -> None:
         """None with every checkpoint: model_card.py writes it at the end, from the run's logs."""
 
-    def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
+    def write_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
         """TRL's checkpoint; only once all of it is written does it count as whole, and do older ones go."""
         checkpoint = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
         limit, self.args.save_total_limit = self.args.save_total_limit, None
         with saving(checkpoint.name, self.args.output_dir):
             if self.accelerator.is_main_process:
                 remove_sizes(checkpoint)
-            super()._save_checkpoint(model, trial)
+            super().write_checkpoint(model, trial)
             self.accelerator.wait_for_everyone()
             if self.accelerator.is_main_process:
                 write_sizes(checkpoint, self.accelerator.num_processes)

@@ -49,11 +49,13 @@ def push_weights(trainer: Any, token_ids: list[int]) -> None:
 
     It lacks them after an update and after each generation, when it slept. Called by all processes together.
     """
-    generation, step = trainer.vllm_generation, trainer.state.global_step
-    if trainer._last_loaded_step == step and not generation._llm_weights_sleeping:
+    from raccoon.training.library_internals import engine_lacks_weights, note_engine_weights
+
+    if not engine_lacks_weights(trainer):
         return
+    generation = trainer.vllm_generation
     generation.sync_weights()
-    trainer._last_loaded_step = step
+    note_engine_weights(trainer)
     if generation.enable_sleep_mode:
         generation.llm.wake_up(tags=["kv_cache"])
     check_sync(engine_log_probabilities(generation.llm, token_ids),

@@ -1,15 +1,36 @@
 """Which tasks a run trains on and which it is watched on, each checked before training starts.
 
-It loads no file (code_tasks.py does) and no model. What fails here fails the run at once: a task whose own solution
+It loads no model. What fails here fails the run at once: a task whose own solution
 does not pass would teach the policy to fail.
 """
 
 import random
 from collections.abc import Sequence
 
-from raccoon.constants import InputError
+from raccoon.constants import InputError, Settings
 from raccoon.sandbox.pool import Program, Sandbox
-from raccoon.tasks.task import Task
+from raccoon.tasks.benchmarks import BENCHMARKS, load_benchmark, load_training_tasks
+from raccoon.tasks.task import Task, read_task_file
+
+
+def load_tasks(settings: Settings, sandbox: Sandbox) -> tuple[list[Task], list[Task]]:
+    """The tasks to train on and those of the held-out control, all checked."""
+    tasks = load_training_tasks(settings.DATA_DIR) if settings.BENCHMARK_TASKS else []
+    for path in settings.TRAIN_FILES:
+        tasks += read_task_file(path)
+    tasks = passing_tasks(tasks, sandbox, settings.ALLOW_SHARED_TESTS, settings.SKIP_FAILING_TASKS)
+    return tasks, heldout_tasks(settings, tasks, sandbox) if settings.HELDOUT else []
+
+
+def heldout_tasks(settings: Settings, trained: list[Task], sandbox: Sandbox) -> list[Task]:
+    """HELDOUT_TASKS tasks of HELDOUT that are not trained on and pass their own solution."""
+    name = settings.HELDOUT
+    watched = load_benchmark(name, settings.DATA_DIR) if name in BENCHMARKS else read_task_file(name)
+    chosen = unseen_tasks(watched, trained, settings.HELDOUT_TASKS)
+    if not chosen:
+        raise InputError(f"every task of HELDOUT {name} is trained on; give others, or \"\" for none")
+    failing = failing_tasks(chosen, sandbox, settings.ALLOW_SHARED_TESTS)
+    return [task for task in chosen if task.task_id not in failing]
 
 
 def failing_tasks(tasks: Sequence[Task], sandbox: Sandbox, allow_shared: bool) -> dict[str, str]:

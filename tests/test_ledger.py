@@ -7,7 +7,8 @@ import pytest
 
 from helpers.paths import SCRIPTS
 from raccoon.constants import InputError
-from raccoon.synthetic.progress import Ledger, StoredAnswer, digest
+from raccoon.ledger import Ledger, digest
+from raccoon.synthetic.answers import StoredAnswer
 
 ANSWER = StoredAnswer("text\u2028 of two\nlines", "stop", 3, 4, "2026-01-01")
 
@@ -35,7 +36,8 @@ def test_a_half_written_last_line_is_dropped_and_the_file_goes_on(tmp_path):
 def test_what_is_put_survives_sigkill(tmp_path):
     path = tmp_path / "a.jsonl"
     program = (f"import sys, os, signal; sys.path.insert(0, {str(SCRIPTS)!r})\n"
-               "from pathlib import Path; from raccoon.synthetic.progress import Ledger, StoredAnswer\n"
+               "from pathlib import Path; from raccoon.ledger import Ledger\n"
+               "from raccoon.synthetic.answers import StoredAnswer\n"
                f"with Ledger(Path({str(path)!r}), StoredAnswer) as ledger:\n"
                "    ledger.put('k', StoredAnswer('t', 'stop', 1, 2, 'd'))\n"
                "    os.kill(os.getpid(), signal.SIGKILL)\n")

@@ -8,9 +8,9 @@ from typing import Any
 
 from raccoon.judging.judge import Judge
 from raccoon.judging.rubric import Judgement
+from raccoon.rewards.execution import ExecutionReward
 from raccoon.runs.rollouts import Rollout
 from raccoon.tasks.task import Task
-from raccoon.training.rewards import ExecutionReward
 
 
 @dataclass(frozen=True)

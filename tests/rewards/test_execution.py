@@ -3,9 +3,9 @@
 import pytest
 
 from helpers.reward_doubles import TABLE, FixedSandbox, Tokenizer, ids
+from raccoon.rewards.execution import ExecutionReward, RewardTable
 from raccoon.sandbox.pool import Verdict
 from raccoon.tasks.task import Task
-from raccoon.training.rewards import ExecutionReward, RewardTable
 
 BARE = "def f(x):\n    y = '" + "a" * 120 + "'\n    return x\n"  # a long line, no docstring, no hint
 FULL = 'def f(x: int) -> int:\n    """Returns x."""\n    return x\n'

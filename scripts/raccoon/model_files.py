@@ -1,0 +1,51 @@
+"""What training and evaluation both ask of a saved model: its tokenizer, and the tokens that end a completion.
+
+It loads no weights. transformers is imported inside functions.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from raccoon.constants import InputError
+
+
+def is_adapter(folder: str | Path) -> bool:
+    """Whether a folder holds LoRA adapters in the place of a whole model."""
+    return (Path(folder) / "adapter_config.json").is_file()
+
+
+def load_tokenizer(model: str | Path) -> Any:
+    """The tokenizer of a folder or hub id, padding on the left; an adapter without one takes its base model's.
+
+    Raises InputError where it cannot be read.
+    """
+    from transformers import AutoTokenizer
+
+    source = str(model)
+    if is_adapter(model) and not (Path(model) / "tokenizer_config.json").is_file():
+        source = json.loads((Path(model) / "adapter_config.json").read_text())["base_model_name_or_path"]
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left")
+    except (OSError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"cannot load the tokenizer of {source} ({reason}); give the folder of a saved model, or a "
+                         "hub id and a network") from error
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def end_tokens(tokenizer: Any, declared: int | list[int] | None) -> list[int]:
+    """Every token id that ends a completion, ascending.
+
+    The tokenizer's, those that the model's generation_config declares, and the one with which the chat template closes
+    a turn. Qwen's base models declare <|endoftext|> while their template closes with <|im_end|>: with one of them
+    alone a model writes on until its limit.
+    """
+    found = {tokenizer.eos_token_id, *(declared if isinstance(declared, list) else [declared])}
+    if tokenizer.chat_template:
+        turn = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+        rendered = tokenizer.apply_chat_template(turn)["input_ids"]
+        found |= set([token for token in rendered if token in tokenizer.all_special_ids][-1:])
+    return sorted(found - {None})

@@ -1,0 +1,74 @@
+"""Puts the trainer together, and chooses by a profile what it trains on."""
+
+from typing import Any
+
+from raccoon.constants import InputError, Settings
+from raccoon.recipe.preparation import Machines
+from raccoon.recipe.reward_source import Servers, completion_reward
+from raccoon.recipe.settings import grpo_config
+from raccoon.runs.log import RunLog
+from raccoon.runs.profile import constant_share, profile_table
+from raccoon.runs.stop import StopSignal
+from raccoon.sandbox.pool import Sandbox
+from raccoon.tasks.task import Task
+
+
+def build_trainer(settings: Settings, tasks: list[Task], heldout: list[Task], tokenizer: Any, sandbox: Sandbox,
+                  servers: Servers, stop: StopSignal, gpus: int, watchers: list) -> Any:
+    """The trainer with its callbacks, and `watchers` after them."""
+    from peft import LoraConfig
+
+    from raccoon.training.callbacks import HeldoutControl, StepClock, StopBetweenSteps, WeightWatch
+    from raccoon.training.policy import load_policy, prompt_end
+    from raccoon.training.trainer import CodeTrainer
+
+    args = grpo_config(settings, gpus)  # joins the processes: of those that shard, only the first reads the weights
+    frozen = "bfloat16" if gpus else "float32"
+    model = load_policy(settings.MODEL_PATH, tokenizer, frozen if settings.USE_LORA else settings.MASTER_WEIGHTS)
+    if settings.GENERATION == "vllm":  # which would know the ends of the checkpoint's generation_config alone
+        args.generation_kwargs = {"stop_token_ids": model.generation_config.eos_token_id}
+    control = HeldoutControl(heldout, settings.HELDOUT_EVERY, settings.HELDOUT_TEMPERATURE, settings.HELDOUT_PATIENCE)
+    lora = LoraConfig(r=settings.LORA_RANK, lora_alpha=settings.LORA_ALPHA, target_modules=settings.LORA_TARGETS,
+                      task_type="CAUSAL_LM")
+    callbacks = [StepClock(), WeightWatch(), StopBetweenSteps(stop, settings.NUM_ITERATIONS)]
+    return CodeTrainer(
+        model=model,
+        args=args,
+        processing_class=tokenizer,
+        peft_config=lora if settings.USE_LORA else None,
+        callbacks=[*callbacks, *([control] if heldout else []), *watchers],
+        reward=completion_reward(settings, sandbox, servers, tokenizer, model.generation_config.eos_token_id,
+                                 prompt_end(tokenizer, settings.ENABLE_THINKING)),
+        tasks=tasks,
+        max_refills=settings.MAX_REFILLS,
+        run_log=RunLog(settings.OUTPUT_DIR),
+    )
+
+
+def worth_training_on(settings: Settings, trainer: Any, tasks: list[Task]) -> list[Task]:
+    """The tasks on which PROFILE_SAMPLES completions disagree in correctness; all where that is 0."""
+    if not settings.PROFILE_SAMPLES:
+        return tasks
+    profile = trainer.profile(tasks, settings.PROFILE_SAMPLES, settings.TEMPERATURE)
+    useful = [record for record in profile if len(set(record["correctness"])) > 1]
+    share = constant_share(useful, settings.NUM_GENERATIONS) if useful else 1.0
+    print(f"profile  tasks by pass rate in {settings.PROFILE_SAMPLES} samples:\n{profile_table(profile)}")
+    print(f"         {len(useful)} of {len(profile)} tasks are trained on; constant groups to expect: {share:.0%}, "
+          f"with all tasks {constant_share(profile, settings.NUM_GENERATIONS):.0%}", flush=True)
+    if share > settings.MAX_CONSTANT_SHARE:
+        raise InputError(f"{share:.0%} constant groups are over MAX_CONSTANT_SHARE {settings.MAX_CONSTANT_SHARE:.0%}; "
+                         "give other tasks, or a higher TEMPERATURE or NUM_GENERATIONS")
+    ids = {record["task_id"] for record in useful}
+    return [task for task in tasks if task.task_id in ids]
+
+
+def memory_probe(settings: Settings, machines: Machines) -> list:
+    """The pass at full length before the first step, where it is wanted."""
+    if not settings.DRY_RUN and not (settings.PROBE_LONGEST and machines.gpus):
+        return []
+    from raccoon.training.memory_probe import MemoryProbe
+
+    memory = machines.planned.memory if machines.planned else None
+    moments_gb, training_gb = (memory.optimizer, memory.training) if memory else (0.0, 0.0)
+    return [MemoryProbe(settings.MAX_PROMPT_LENGTH, settings.MAX_COMPLETION_LENGTH, moments_gb, training_gb,
+                        settings.DRY_RUN)]

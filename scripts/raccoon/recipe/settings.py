@@ -1,0 +1,169 @@
+"""The training script's constants: which values a run cannot have, and what they are in the words of others.
+
+The others are TRL (GRPOConfig), the planner (Setting) and the reward (RewardTable).
+"""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from raccoon.constants import InputError, Settings
+from raccoon.judging.extraction import METHODS
+from raccoon.planning.memory import MOMENT_BYTES, WEIGHT_BYTES, Setting
+from raccoon.planning.preflight import check_precision
+from raccoon.rewards.execution import PARTIAL_CREDITS, RewardTable
+from raccoon.training.vllm_rollouts import vllm_options
+
+CHOICES = {
+    "GENERATION": ("transformers", "vllm"),
+    "MASTER_WEIGHTS": tuple(WEIGHT_BYTES),
+    "OPTIMIZER": tuple(MOMENT_BYTES),
+    "LOSS_TYPE": ("grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo"),
+    "SCALE_REWARDS": ("none", "batch", "group"),
+    "PARTIAL_CREDIT": PARTIAL_CREDITS,
+    "REWARD": ("execution", "judge", "both"),
+    "CODE_EXTRACTION_METHOD": METHODS,
+    "REPORT_TO": ("none", "tensorboard", "trackio", "wandb"),
+}
+POSITIVE = frozenset({
+    "VLLM_RATIO_CAP", "BATCH_SIZE", "GRADIENT_ACCUMULATION", "MAX_STEPS", "TEMPERATURE", "MAX_COMPLETION_LENGTH",
+    "MAX_PROMPT_LENGTH", "LEARNING_RATE", "MAX_GRAD_NORM", "NUM_ITERATIONS", "HELDOUT_TASKS", "HELDOUT_EVERY",
+    "SANDBOX_TIMEOUT", "SANDBOX_MEMORY_MB", "SAVE_STEPS", "JUDGE_TIMEOUT", "JUDGE_BATCH_TIMEOUT", "JUDGE_CONCURRENCY",
+})
+# A run may go on with other values of these; any other constant would make it another run. PROCESSES may name the
+# number that 0 has stood for; a checkpoint of another number is refused.
+FREE_TO_CHANGE = frozenset({
+    "OUTPUT_DIR", "MAX_STEPS", "DATA_DIR", "SAVE_STEPS", "SAVE_TOTAL_LIMIT", "REPORT_TO", "RESUME",
+    "CPU_THREADS", "SANDBOX_WORKERS", "HELDOUT_PATIENCE", "JUDGE_BASE_URL", "JUDGE_KEY_ENV", "JUDGE_TIMEOUT",
+    "JUDGE_BATCH_TIMEOUT", "JUDGE_CONCURRENCY", "EXTRACTION_BASE_URL", "EXTRACTION_KEY_ENV",
+    "PLAN", "PLAN_GPUS", "DRY_RUN", "PROBE_LONGEST", "ALLOW_UNFIT", "PROCESSES",
+})
+
+
+def check_constants(settings: Settings, processes: int) -> None:
+    """Refuses constants that no run can have."""
+    for name, choices in CHOICES.items():
+        if getattr(settings, name) not in choices:
+            raise InputError(f"no {name} {getattr(settings, name)!r}; choose from {', '.join(choices)}")
+    for name in sorted(POSITIVE):
+        if not getattr(settings, name) > 0:
+            raise InputError(f"{name} is {getattr(settings, name)}; give a value above 0")
+    for name in ("SAVE_STEPS", "MAX_STEPS", "HELDOUT_EVERY"):
+        if getattr(settings, name) % settings.NUM_ITERATIONS:
+            raise InputError(f"{name} {getattr(settings, name)} is no multiple of NUM_ITERATIONS "
+                             f"{settings.NUM_ITERATIONS}; make it one: a checkpoint between two generations cannot be "
+                             "resumed exactly")
+    if not settings.BENCHMARK_TASKS and not settings.TRAIN_FILES:
+        raise InputError("no task to train on: BENCHMARK_TASKS is False, TRAIN_FILES empty; set one of them")
+    if Path(settings.OUTPUT_DIR).resolve() == Path(settings.MODEL_PATH).resolve():
+        raise InputError(f"OUTPUT_DIR {settings.OUTPUT_DIR} is MODEL_PATH, which would be overwritten; give another")
+    if settings.REPORT_TO != "none" and not find_spec(settings.REPORT_TO):
+        raise InputError(f"REPORT_TO {settings.REPORT_TO} is not installed; pip install {settings.REPORT_TO}, or set "
+                         '"none"')
+    if not 0 < settings.VLLM_MEMORY_SHARE < 1:
+        raise InputError(f"VLLM_MEMORY_SHARE is {settings.VLLM_MEMORY_SHARE}; give a share of the GPU between 0 and 1")
+    check_servers(settings)
+    if settings.OPTIMIZER == "adamw_torch_8bit" and not find_spec("torchao"):
+        raise InputError("OPTIMIZER adamw_torch_8bit needs torchao; pip install torchao, or set adamw_torch_fused")
+    check_precision("float32" if settings.USE_LORA else settings.MASTER_WEIGHTS, settings.LEARNING_RATE)
+    check_batch(settings, processes)
+
+
+def check_servers(settings: Settings) -> None:
+    """Refuses a judge or an extractor that nothing names, and weights that teach nothing."""
+    needed = {"JUDGE_MODEL": settings.REWARD != "execution",
+              "EXTRACTION_MODEL": settings.CODE_EXTRACTION_METHOD == "llm"}
+    for name, wanted in needed.items():
+        if wanted and not getattr(settings, name):
+            raise InputError(f"{name} is empty; give the name that the model has on its server")
+    if len(settings.REWARD_WEIGHTS) != 2 or min(settings.REWARD_WEIGHTS) < 0 or not max(settings.REWARD_WEIGHTS) > 0:
+        raise InputError(f"REWARD_WEIGHTS is {settings.REWARD_WEIGHTS}; give two of at least 0, like 1.0 0.5")
+
+
+def check_batch(settings: Settings, processes: int) -> None:
+    """Refuses a batch that does not split into groups."""
+    completions = settings.BATCH_SIZE * settings.GRADIENT_ACCUMULATION * processes
+    divided = completions // processes if settings.MAX_REFILLS else completions  # a refill swaps within one process
+    if settings.NUM_GENERATIONS > 1 and divided % settings.NUM_GENERATIONS == 0:
+        return
+    sizes = [size for size in range(2, divided + 1) if divided % size == 0]
+    nearest = min(sizes, key=lambda size: abs(size - settings.NUM_GENERATIONS), default=None)
+    remedy = f"the nearest NUM_GENERATIONS that fits is {nearest}" if sizes else "raise BATCH_SIZE"
+    raise InputError(
+        f"BATCH_SIZE {settings.BATCH_SIZE} x GRADIENT_ACCUMULATION {settings.GRADIENT_ACCUMULATION} x {processes} "
+        f"process(es) = {completions} completions a step, which do not split into groups of NUM_GENERATIONS "
+        f"{settings.NUM_GENERATIONS}; {remedy}")
+
+
+def planned_setting(settings: Settings) -> Setting:
+    """The constants that decide memory, time and disk."""
+    return Setting(
+        batch_size=settings.BATCH_SIZE, gradient_accumulation=settings.GRADIENT_ACCUMULATION,
+        prompt=settings.MAX_PROMPT_LENGTH, completion=settings.MAX_COMPLETION_LENGTH,
+        weights="float32" if settings.USE_LORA else settings.MASTER_WEIGHTS, optimizer=settings.OPTIMIZER,
+        lora_rank=settings.LORA_RANK if settings.USE_LORA else 0, vllm=settings.GENERATION == "vllm",
+        reference=settings.BETA > 0 and not settings.USE_LORA,
+        max_steps=settings.MAX_STEPS, save_steps=settings.SAVE_STEPS, save_total_limit=settings.SAVE_TOTAL_LIMIT)
+
+
+def reward_table(settings: Settings) -> RewardTable:
+    return RewardTable(
+        reward_pass=settings.REWARD_PASS, reward_partial=settings.REWARD_PARTIAL, reward_fail=settings.REWARD_FAIL,
+        partial_credit=settings.PARTIAL_CREDIT, quality_bonus=settings.QUALITY_BONUS,
+        bonus_only_with_pass=settings.BONUS_ONLY_WITH_PASS, reward_min=settings.REWARD_MIN,
+        reward_max=settings.REWARD_MAX, max_line=settings.MAX_LINE, max_response=settings.MAX_RESPONSE)
+
+
+def mixed_precision(settings: Settings, gpus: int) -> str:
+    """What accelerate is told: on GPUs, bfloat16 computes over float32 weights; weights in bfloat16 need no mix."""
+    return "bf16" if gpus and (settings.USE_LORA or settings.MASTER_WEIGHTS == "float32") else "no"
+
+
+def grpo_config(settings: Settings, gpus: int) -> Any:
+    """The constants in TRL's words."""
+    from trl import GRPOConfig
+
+    longest = settings.MAX_PROMPT_LENGTH + settings.MAX_COMPLETION_LENGTH
+    engine = {}
+    if settings.GENERATION == "vllm":
+        engine = vllm_options(settings.VLLM_MEMORY_SHARE, longest, settings.VLLM_RATIO_CAP)
+    return GRPOConfig(
+        output_dir=settings.OUTPUT_DIR,
+        seed=settings.SEED,
+        max_steps=settings.MAX_STEPS,
+        per_device_train_batch_size=settings.BATCH_SIZE,
+        gradient_accumulation_steps=settings.GRADIENT_ACCUMULATION,
+        num_generations=settings.NUM_GENERATIONS,
+        num_iterations=settings.NUM_ITERATIONS,
+        temperature=settings.TEMPERATURE,
+        top_p=settings.TOP_P,
+        top_k=settings.TOP_K,
+        max_completion_length=settings.MAX_COMPLETION_LENGTH,
+        chat_template_kwargs={"enable_thinking": settings.ENABLE_THINKING},
+        learning_rate=settings.LEARNING_RATE,
+        lr_scheduler_type=settings.LR_SCHEDULER,
+        warmup_steps=settings.WARMUP_STEPS,
+        optim=settings.OPTIMIZER,
+        adam_beta2=settings.ADAM_BETA2,
+        weight_decay=settings.WEIGHT_DECAY,
+        max_grad_norm=settings.MAX_GRAD_NORM,
+        loss_type=settings.LOSS_TYPE,
+        scale_rewards=settings.SCALE_REWARDS,
+        epsilon=settings.EPSILON,
+        epsilon_high=settings.EPSILON_HIGH,
+        beta=settings.BETA,
+        mask_truncated_completions=settings.MASK_TRUNCATED,
+        shuffle_dataset=False,  # schedule() has shuffled; after a resume TRL's sampler repeats its first pass
+        use_cpu=not gpus,
+        bf16=mixed_precision(settings, gpus) == "bf16",
+        activation_checkpointing=bool(gpus),
+        ddp_find_unused_parameters=False,  # every weight takes part in every pass
+        save_steps=settings.SAVE_STEPS,
+        save_total_limit=settings.SAVE_TOTAL_LIMIT,
+        logging_steps=1,
+        logging_nan_inf_filter=False,  # a loss that is not finite is shown, not averaged away
+        disable_tqdm=True,  # a line a step reads better in a container's log
+        report_to=settings.REPORT_TO,
+        **engine,
+        reward_weights=settings.REWARD_WEIGHTS if settings.REWARD == "both" else None,
+    )

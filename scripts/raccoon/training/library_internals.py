@@ -1,0 +1,110 @@
+"""Every private name of TRL, accelerate, transformers and torch that this project relies on, and nothing else.
+
+A new version of a library may move one of them. PRIVATE_NAMES says what each is for, and a test looks for all of them
+in the installed versions, so that what has moved is named before a run is started. The rest of the project uses the
+public names of this file.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from trl import GRPOTrainer
+
+# (module, class or "" for the module itself, name, what it is for)
+PRIVATE_NAMES = (
+    ("trl.trainer.grpo_trainer", "GRPOTrainer", "_generate_single_turn", "timing, and whole weights while it samples"),
+    ("trl.trainer.grpo_trainer", "GRPOTrainer", "_calculate_rewards", "timing of the reward"),
+    ("trl.trainer.grpo_trainer", "GRPOTrainer", "_generate_and_score_completions", "refills, and the log of rollouts"),
+    ("trl.trainer.grpo_trainer", "GRPOTrainer", "_tokenize_prompts", "completions outside of a training step"),
+    ("trl.trainer.grpo_trainer", "GRPOTrainer", "_tokenizer", "the padding of batches that are put together"),
+    ("trl.trainer.grpo_trainer", "GRPOTrainer", "_metrics", "a memory probe that leaves no trace"),
+    ("trl.trainer.grpo_trainer", "GRPOTrainer", "_last_loaded_step", "which weights vLLM has"),
+    ("trl.generation.vllm_generation", "VLLMGeneration", "_llm_weights_sleeping", "whether vLLM has no weights"),
+    ("transformers", "Trainer", "_clip_grad_norm", "skipping an update whose gradient is not finite"),
+    ("transformers", "Trainer", "_save_checkpoint", "checkpoints that count only once they are whole"),
+    ("torch.distributed.fsdp", "FSDPModule", "_get_fsdp_state", "whole weights for as long as a batch is generated"),
+    ("torch.distributed.fsdp._fully_shard._fsdp_state", "FSDPState", "_fsdp_param_groups", "the same"),
+    ("torch.distributed.fsdp._fully_shard._fsdp_param_group", "FSDPParamGroup", "post_forward_mesh_info", "the same"),
+)
+
+
+class OpenTrainer(GRPOTrainer):
+    """TRL's trainer with doors: the private steps of it that CodeTrainer extends, under public names.
+
+    A subclass overrides a door and calls super() for what TRL does.
+    """
+
+    def _generate_single_turn(self, *args: Any, **kwargs: Any) -> Any:
+        return self.sample_completions(*args, **kwargs)
+
+    def sample_completions(self, *args: Any, **kwargs: Any) -> Any:
+        """(completion ids, log-probabilities or None) of a batch of prompt ids."""
+        return super()._generate_single_turn(*args, **kwargs)
+
+    def _calculate_rewards(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        return self.score_completions(*args, **kwargs)
+
+    def score_completions(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """The rewards (B, functions) of all processes' completions."""
+        return super()._calculate_rewards(*args, **kwargs)
+
+    def _generate_and_score_completions(self, inputs: list[dict]) -> dict[str, Any]:
+        return self.make_batch(inputs)
+
+    def make_batch(self, inputs: list[dict]) -> dict[str, Any]:
+        """TRL's batch of one generation: prompts (B, P), completions (B, C), advantages (B)."""
+        return super()._generate_and_score_completions(inputs)
+
+    def _clip_grad_norm(self, model: torch.nn.Module) -> torch.Tensor:
+        return self.clip_gradients(model)
+
+    def clip_gradients(self, model: torch.nn.Module) -> torch.Tensor:
+        """Clips the gradients in place; their norm before."""
+        return super()._clip_grad_norm(model)
+
+    def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
+        self.write_checkpoint(model, trial)
+
+    def write_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
+        """Writes OUTPUT_DIR/checkpoint-STEP."""
+        super()._save_checkpoint(model, trial)
+
+    def prompt_token_ids(self, conversations: list[list[dict]]) -> list[list[int]]:
+        """The token ids of prompts in the chat template."""
+        return self._tokenize_prompts(conversations)[0]
+
+    @property
+    def pad_token_id(self) -> int:
+        return self._tokenizer.pad_token_id
+
+
+@contextmanager
+def metrics_left_alone(trainer: GRPOTrainer) -> Iterator[None]:
+    """Takes back what TRL notes for its log within the block."""
+    import copy
+
+    kept = copy.deepcopy(trainer._metrics)
+    try:
+        yield
+    finally:
+        trainer._metrics = kept
+
+
+def engine_lacks_weights(trainer: GRPOTrainer) -> bool:
+    """Whether vLLM has other weights than the policy: after an update, or after it slept."""
+    return trainer._last_loaded_step != trainer.state.global_step or trainer.vllm_generation._llm_weights_sleeping
+
+
+def note_engine_weights(trainer: GRPOTrainer) -> None:
+    """Tells TRL that vLLM has the policy's weights, so that it does not push them again."""
+    trainer._last_loaded_step = trainer.state.global_step
+
+
+def parameter_groups(units: list[torch.nn.Module]) -> set[Any]:
+    """FSDP2's groups of parameters of these sharded modules.
+
+    Their attribute post_forward_mesh_info holds what set_reshard_after_forward sets: torch has no way to ask for it.
+    """
+    return {group for unit in units for group in unit._get_fsdp_state()._fsdp_param_groups}
