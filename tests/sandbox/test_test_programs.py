@@ -119,7 +119,7 @@ def test_plain_data_will_do(test):
     ("s = Stack()\ns.items[0] = 1\nassert s.top() == 1", "changes a collection"),
     ("v = Vector(1)\nassert (v * 2 * 3).x == 6", "chains"),
     ("v = Vector(1)\nw = v + v\nassert (w * 3).x == 6", "chains"),
-    ("s = Stack(1).add(2)\nassert s.find(2) == 1", "method find"),
+    ("s = Stack(1).add(2).add(3)\nassert s.find(2) == 1", "method find"),
     ("t = Tree(1)\nassert t.find(1) == 0\nassert t.left.find(2) == 1", "method find"),
     ("match f(1):\n    case Point(x=1):\n        assert Point(1).x", "matches"),
 ])  # fmt: skip

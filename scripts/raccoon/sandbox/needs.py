@@ -138,12 +138,11 @@ class Results:
         return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in self.classes
 
     def _is_chained(self, node: ast.AST) -> bool:
-        """Whether this is `Name().add(1).add(2)`, whose methods usually give the instance back."""
+        """Whether this is `Name().add(1).add(2)`, whose methods give the instance back."""
+        methods = 0
         while isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            node = node.func.value
-            if isinstance(node, ast.Call) and self.is_made(node):
-                return True
-        return False
+            node, methods = node.func.value, methods + 1
+        return methods > 1 and isinstance(node, ast.Call) and self.is_made(node)
 
     def is_operated(self, node: ast.AST) -> bool:
         """Whether an expression is an operator's result on an instance that the test has made."""
