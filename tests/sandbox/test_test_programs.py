@@ -140,6 +140,8 @@ def test_the_code_s_own_objects_are_needed(test, reason):
     ("b = Bank(5)\nassert b.balance == 5", "Bank", ("Bank",), True),
     ("assert f(1).area() == 2", "f", (), True),
     ("shape = f(1)\nassert shape.area() == 2", "f", (), True),
+    ("assert str(f(1)) == 'Point'", "f", (), True),
+    ("assert f(1) == 2, 'not ' + str(f(1))", "f", (), False),
     ("assert [s.side for s in f(1)] == [2]", "f", (), True),
     ("def helper(s):\n    return s.side\nassert helper(f(1)) == 2", "f", (), True),
     (CHECK.format("    assert candidate(1).area() == 2"), "f", (), True),

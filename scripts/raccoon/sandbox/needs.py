@@ -47,7 +47,7 @@ def needs(nodes: list[ast.AST], free: set[str], called: set[str], entry_point: s
     classes = classes_of_the_code(nodes, free, entry_point)
     sources = {entry_point, "candidate", *classes, *(free & called)} - set(dir(builtins))
     results = Results(nodes, sources, classes)
-    objects = any(results.is_objects_attribute(node) for node in nodes)
+    objects = any(results.asks_an_object(node) for node in nodes)
     shared = why_shared(nodes, entry_point)
     if not shared and (classes or objects):
         shared = why_objects_will_not_do(nodes, classes, results)
@@ -63,7 +63,7 @@ def classes_of_the_code(nodes: list[ast.AST], free: set[str], entry_point: str) 
         classes.add(entry_point)
     elif CLASS_NAME.match(entry_point):
         results = Results(nodes, {entry_point}, set())
-        if any(results.is_objects_attribute(node) for node in nodes):
+        if any(results.asks_an_object(node) for node in nodes):
             classes.add(entry_point)
     return classes
 
@@ -153,8 +153,11 @@ class Results:
         sides = (node.left, node.right)
         return any(self.is_made(side) or self.is_operated(side) for side in sides)
 
-    def is_objects_attribute(self, node: ast.AST) -> bool:
-        """Whether this reads an attribute that no plain value has, of what the code has given."""
+    def asks_an_object(self, node: ast.AST) -> bool:
+        """Whether this reads an attribute that no plain value has of what the code has given, or compares its text."""
+        if isinstance(node, ast.Compare):
+            texts = [side for side in (node.left, *node.comparators) if calls_name(side, "str", "repr")]
+            return any(self.has(given) for text in texts for given in text.args)
         if not isinstance(node, ast.Attribute) or node.attr in CARRIED_METHODS or node.attr.startswith("__"):
             return False
         return self.has(node.value) or isinstance(node.value, ast.Name) and node.value.id in self.parameters
