@@ -71,10 +71,6 @@ class CodeCarrier(Carrier):
         self._table: list = []
         self._numbers: dict[int, int] = {}
 
-    def needed(self) -> "CodeCarrier | None":
-        """Itself, or None where plain values do."""
-        return self if self.objects or self.structures else None
-
     def encoded(self, value, kind: type) -> dict | None:
         """The wire's form of a structure or a kept object, None for other values.
 

@@ -29,9 +29,10 @@ def answer_requests(job: int) -> None:
     module.__file__ = FILENAME
     sys.modules["__main__"] = module
     namespace = module.__dict__
-    carrier = carriers.CodeCarrier(namespace, program.get("objects", False))
+    carrier, objects = None, program.get("objects", False)
+    if objects or "class " in program["context"]:
+        carrier = carriers.CodeCarrier(namespace, objects)
     reply = attempt(load, program["context"], program["code"], namespace, carrier)
-    carrier = carrier.needed()
     while True:
         try:
             data = values.dumps(reply, trusted=False, carrier=carrier)
@@ -72,11 +73,12 @@ def is_standard(kind: type) -> bool:
     return kind.__module__.partition(".")[0] in values.STANDARD_MODULES and getattr(module, kind.__name__, None) is kind
 
 
-def load(context: str, code: str, namespace: dict, carrier: carriers.CodeCarrier) -> list:
+def load(context: str, code: str, namespace: dict, carrier: carriers.CodeCarrier | None) -> list:
     """Runs the program's top level; the carrier learns the context's classes before any code of the program runs."""
     if context:
         exec(compile(context, "context.py", "exec", dont_inherit=True), namespace)
-        carrier.structures = carriers.structures(namespace)
+        if carrier is not None:
+            carrier.structures = carriers.structures(namespace)
     try:
         compiled = compile(code, FILENAME, "exec", dont_inherit=True)
     except BaseException as error:

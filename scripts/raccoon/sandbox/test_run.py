@@ -90,7 +90,7 @@ class Run:
         except Exception as error:
             raise TestFault(f"the context of {self.whose} raises {tests.describe(error)}") from None
         kinds = [name for name in self.test.classes if self.missing(namespace, name)]
-        self.carry(carriers.structures(namespace), bool(kinds) or self.test.returned_objects)
+        self.carry(namespace, bool(kinds) or self.test.returned_objects)
         namespace |= {name: importlib.import_module(name) for name in self.test.modules}
         named = [name for name in self.test.functions if self.missing(namespace, name)]
         namespace |= {name: Proxy(self.child, name) for name in named}
@@ -107,10 +107,10 @@ class Run:
         """Whether the code has to supply this name."""
         return name not in namespace or name == self.program["entry_point"]
 
-    def carry(self, structures: dict[str, type], objects: bool) -> None:
+    def carry(self, namespace: dict, objects: bool) -> None:
         """Readies the channel for what crosses beside plain values in this test."""
-        if structures or objects:
-            self.child.carrier = JudgeCarrier(self.child, structures, objects)
+        if objects or "class " in self.program["context"]:
+            self.child.carrier = JudgeCarrier(self.child, carriers.structures(namespace), objects)
 
     def variables(self) -> dict:
         """Those variables that the test reads and the code defines; the others raise NameError where they are read."""
