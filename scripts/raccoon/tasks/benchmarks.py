@@ -14,6 +14,7 @@ from raccoon.constants import InputError
 from raccoon.tasks.contests import apps_task, code_contests_task, taco_task
 from raccoon.tasks.evalplus import plus_test
 from raccoon.tasks.kodcode import kodcode_task
+from raccoon.tasks.leetcode import leetcode_task, leetcode_train_task
 from raccoon.tasks.livecodebench import livecodebench_task
 from raccoon.tasks.prompts import PREDICT, completion_prompt, description_prompt
 from raccoon.tasks.selection import selected
@@ -328,4 +329,8 @@ BENCHMARKS = {benchmark.name: benchmark for benchmark in (
               hub_files="data/train-*.parquet", large=True),
     Benchmark("kodcode", kodcode_task, "kodcode/train-*.parquet", "KodCode/KodCode-V1",
               hub_files="data/train-*.parquet", large=True),
+    Benchmark("leetcode", leetcode_task, "leetcode/LeetCodeDataset-v0.3.1-test.jsonl.gz",
+              "newfacade/LeetCodeDataset", split="test"),
+    Benchmark("leetcode_train", leetcode_train_task, "leetcode/LeetCodeDataset-v0.1.0-train.jsonl.gz",
+              "newfacade/LeetCodeDataset", split="train"),
 )}
