@@ -29,12 +29,12 @@ from raccoon.constants import InputError, override_constants, run_main
 from raccoon.judging.client import Answer, Endpoint, LlmClient, ServerLost, read_key
 from raccoon.ledger import Ledger, digest
 from raccoon.progress import progress_bar
+from raccoon.published.benchmarks import BENCHMARKS, load_benchmark
 from raccoon.sandbox.pool import Sandbox, SandboxError
 from raccoon.synthetic.answers import AnswerError, Candidate, StoredAnswer, read_candidate
 from raccoon.synthetic.duplicates import Seen, chunks, contaminated
 from raccoon.synthetic.prompts import MODES, Question, Sampling, make_question
 from raccoon.synthetic.verification import NOT_JUDGED, Check, Rules, check_tasks
-from raccoon.tasks.benchmarks import BENCHMARKS, load_benchmark
 from raccoon.tasks.prompts import messages
 from raccoon.tasks.task import Task, read_task_file, write_task_file
 from raccoon.tasks.templates import generate_tasks

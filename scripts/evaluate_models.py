@@ -54,10 +54,10 @@ from raccoon.judging.extraction import EXTRACTIONS_FILE, METHODS, LlmExtractor, 
 from raccoon.launch import is_launched, relaunch_under_accelerate
 from raccoon.ledger import AnswerCache
 from raccoon.progress import progress_bar
+from raccoon.published.benchmarks import BENCHMARKS as PUBLISHED
+from raccoon.published.benchmarks import is_benchmark
+from raccoon.published.contamination import find_badge
 from raccoon.sandbox.pool import Sandbox, SandboxError
-from raccoon.tasks.benchmarks import BENCHMARKS as PUBLISHED
-from raccoon.tasks.benchmarks import is_benchmark
-from raccoon.tasks.contamination import find_badge
 from raccoon.vllm_engine import check_vllm
 from raccoon.whole_files import write_text
 

@@ -32,8 +32,8 @@ from raccoon.judging.measurement import (
     samples_md,
 )
 from raccoon.ledger import AnswerCache
+from raccoon.published.benchmarks import is_benchmark, load_benchmark
 from raccoon.runs.log import finite
-from raccoon.tasks.benchmarks import is_benchmark, load_benchmark
 from raccoon.tasks.task import read_task_file
 
 # The judge, on any OpenAI-compatible server

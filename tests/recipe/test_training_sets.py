@@ -5,8 +5,8 @@ import types
 import pytest
 
 from raccoon.constants import InputError
+from raccoon.published.benchmarks import load_benchmark, load_training_tasks
 from raccoon.recipe.task_selection import decontaminated, load_tasks
-from raccoon.tasks.benchmarks import load_benchmark, load_training_tasks
 from raccoon.tasks.task import Task, write_task_file
 
 OWN = Task("own/1", "Give one more than a number, whatever it is.", "assert more(1) == 2\nassert more(5) == 6", "more",

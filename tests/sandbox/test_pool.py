@@ -19,8 +19,8 @@ import pytest
 
 from helpers.paths import SCRIPTS
 from raccoon.evaluation.subjects import stub_program
+from raccoon.published import benchmarks
 from raccoon.sandbox.pool import KINDS, WINDOW, Program, Sandbox, SandboxError, Verdict, WorkerPool, safe_execute
-from raccoon.tasks import benchmarks
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the sandbox needs Linux")
 

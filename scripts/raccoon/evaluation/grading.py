@@ -34,7 +34,7 @@ class StrictExtractor(RegexExtractor):
 def grading_environment(extraction: str = RegexExtractor.name) -> str:
     """A fingerprint of all that a verdict depends on beside the program: Python, libraries, sandbox, extraction."""
     rooms = Path(__file__).parents[1]
-    sources = [path for room in ("sandbox", "tasks", "judging") for path in sorted((rooms / room).glob("*.py"))]
+    sources = [path for room in ("sandbox", "verdicts", "tasks", "judging") for path in sorted((rooms / room).glob("*.py"))]
     libraries = sorted(f"{d.name}=={d.version}" for d in importlib.metadata.distributions())
     return digest(sys.version, platform.platform(), extraction, *libraries, *(path.read_bytes() for path in sources))
 

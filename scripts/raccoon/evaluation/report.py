@@ -39,6 +39,7 @@ from typing import Any
 
 from raccoon.evaluation.calibration import Calibration, counted
 from raccoon.evaluation.records import OUTCOMES, Record
+from raccoon.published.contamination import Badge
 from raccoon.statistics import (
     ALPHA,
     Difference,
@@ -50,7 +51,6 @@ from raccoon.statistics import (
     verdict_sentence,
     wilson_interval,
 )
-from raccoon.tasks.contamination import Badge
 from raccoon.tasks.task import Task
 
 DEFAULT_PASS_AT = (1, 10, 100)

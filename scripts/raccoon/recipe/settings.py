@@ -12,8 +12,8 @@ from raccoon.judging.extraction import METHODS
 from raccoon.launch import world_size
 from raccoon.planning.memory import MOMENT_BYTES, WEIGHT_BYTES, Setting
 from raccoon.planning.preflight import check_precision
+from raccoon.published.benchmarks import BENCHMARKS, is_benchmark
 from raccoon.rewards.execution import PARTIAL_CREDITS, RewardTable
-from raccoon.tasks.benchmarks import BENCHMARKS, is_benchmark
 from raccoon.training.vllm_rollouts import VLLM_MODES, vllm_options
 
 CHOICES = {

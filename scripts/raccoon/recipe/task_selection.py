@@ -8,9 +8,9 @@ import random
 from collections.abc import Sequence
 
 from raccoon.constants import InputError, Settings
+from raccoon.published.benchmarks import is_benchmark, load_benchmark, load_training_tasks
+from raccoon.published.contamination import find_overlap
 from raccoon.sandbox.pool import Program, Sandbox
-from raccoon.tasks.benchmarks import is_benchmark, load_benchmark, load_training_tasks
-from raccoon.tasks.contamination import find_overlap
 from raccoon.tasks.task import Task, read_task_file
 
 

@@ -12,10 +12,10 @@ import operator
 import sys
 import types
 
-from raccoon.sandbox import carriers, values
+from raccoon.verdicts import carriers, values
 
 FILENAME = "solution.py"  # what tracebacks call the program
-TEST_PROGRAMS = "raccoon.sandbox.test_programs"
+TEST_PROGRAMS = "raccoon.verdicts.test_programs"
 MAX_PROGRAM = 64 << 20  # bytes of a program with its context
 MAX_MESSAGE = 1000  # characters of an exception's message
 METHODS = (types.FunctionType, types.MethodType, types.BuiltinMethodType, types.MethodWrapperType, functools.partial)

@@ -23,12 +23,13 @@ import sys
 import time
 
 sys.path.insert(0, os.path.abspath(f"{__file__}/../../.."))  # started as a file: the package lies two folders up
-from raccoon.sandbox import test_programs as tests  # noqa: E402
-from raccoon.sandbox import values, walls  # noqa: E402
-from raccoon.sandbox.proxies import Child  # noqa: E402
-from raccoon.sandbox.stdin_cases import CaseRun  # noqa: E402
-from raccoon.sandbox.test_run import Run, TestFault, fields, on_alarm  # noqa: E402
+from raccoon.sandbox import walls  # noqa: E402
 from raccoon.sandbox.zygote_link import Setup, Zygote  # noqa: E402
+from raccoon.verdicts import test_programs as tests  # noqa: E402
+from raccoon.verdicts import values  # noqa: E402
+from raccoon.verdicts.proxies import Child  # noqa: E402
+from raccoon.verdicts.stdin_cases import CaseRun  # noqa: E402
+from raccoon.verdicts.test_run import Run, TestFault, fields, on_alarm  # noqa: E402
 
 MAX_PROGRAM = 256 << 20  # bytes of one program with its tests, from the caller
 MAX_OUTPUT = 2000  # characters of the program's output that a verdict keeps

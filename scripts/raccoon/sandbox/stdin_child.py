@@ -14,10 +14,9 @@ import os
 import sys
 import types
 
-from raccoon.sandbox import values
 from raccoon.sandbox.child import FILENAME, MAX_PROGRAM, failure
+from raccoon.verdicts import values
 
-COMPILED = b"c"  # how the frame with the compiled program begins
 WRITERS = (io.TextIOWrapper, io.BufferedWriter)
 
 
@@ -49,7 +48,7 @@ def compiled(job: int, context: str, code: str) -> list:
     """The code objects of context and program, sent to the judge too."""
     sources = (("context.py", context), (FILENAME, code))
     units = [compile(text, name, "exec", dont_inherit=True) for name, text in sources if text]
-    values.write_frame(job, COMPILED + marshal.dumps(((context, code), units)))
+    values.write_frame(job, values.COMPILED + marshal.dumps(((context, code), units)))
     return units
 
 

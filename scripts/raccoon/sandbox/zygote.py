@@ -28,10 +28,11 @@ import time
 
 SCRIPTS = os.path.abspath(f"{__file__}/../../..")  # started as a file: the package lies two folders up
 sys.path.insert(0, SCRIPTS)
-from raccoon.sandbox import namespaces, values, walls  # noqa: E402
+from raccoon.sandbox import namespaces, walls  # noqa: E402
 from raccoon.sandbox.child import FILENAME, TEST_PROGRAMS, answer_requests  # noqa: E402
 from raccoon.sandbox.scratch import empty_folder  # noqa: E402
 from raccoon.sandbox.stdin_child import run_program  # noqa: E402
+from raccoon.verdicts import values  # noqa: E402
 
 sys.path.remove(SCRIPTS)
 
@@ -121,7 +122,7 @@ def preload(setup: Setup) -> None:
         importlib.import_module(name)
     if setup.shared:
         importlib.import_module(TEST_PROGRAMS)
-    for package in ("raccoon", "raccoon.sandbox"):
+    for package in ("raccoon", "raccoon.sandbox", "raccoon.verdicts"):
         sys.modules[package].__path__ = []  # the program finds nothing more of the project to import
 
 

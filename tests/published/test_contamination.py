@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from raccoon.tasks.benchmarks import load_benchmark
-from raccoon.tasks.contamination import find_badge, find_overlap
+from raccoon.published.benchmarks import load_benchmark
+from raccoon.published.contamination import find_badge, find_overlap
 from raccoon.tasks.task import Task, write_task_file
 
 CODE = "def {name}({x}):\n    total = 0\n    for item in {x}:\n        total += item * item\n    return total\n"

@@ -2,11 +2,11 @@
 
 import pytest
 
-from raccoon.sandbox import carriers, values
-from raccoon.sandbox.carriers import CodeCarrier, structures
-from raccoon.sandbox.objects import Handle, JudgeCarrier
 from raccoon.sandbox.pool import Program, Sandbox
-from raccoon.sandbox.values import Foreign, ValueLimit, dumps, loads
+from raccoon.verdicts import carriers, values
+from raccoon.verdicts.carriers import CodeCarrier, structures
+from raccoon.verdicts.objects import Handle, JudgeCarrier
+from raccoon.verdicts.values import Foreign, ValueLimit, dumps, loads
 
 CONTEXT = """
 import dataclasses

@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from raccoon.constants import InputError
-from raccoon.tasks.contests import apps_task, code_contests_task, taco_task
-from raccoon.tasks.evalplus import plus_test
-from raccoon.tasks.kodcode import kodcode_task
-from raccoon.tasks.leetcode import leetcode_task, leetcode_train_task
-from raccoon.tasks.livecodebench import livecodebench_task
+from raccoon.published.contests import apps_task, code_contests_task, taco_task
+from raccoon.published.evalplus import plus_test
+from raccoon.published.kodcode import kodcode_task
+from raccoon.published.leetcode import leetcode_task, leetcode_train_task
+from raccoon.published.livecodebench import livecodebench_task
 from raccoon.tasks.prompts import PREDICT, completion_prompt, description_prompt
 from raccoon.tasks.selection import selected
 from raccoon.tasks.syntax import bound_names, parse_code, text_above

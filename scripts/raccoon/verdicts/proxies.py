@@ -8,9 +8,9 @@ import json
 import sys
 from typing import NoReturn
 
-from raccoon.sandbox import test_programs as tests
-from raccoon.sandbox import values
-from raccoon.sandbox.objects import JudgeCarrier, Method
+from raccoon.verdicts import test_programs as tests
+from raccoon.verdicts import values
+from raccoon.verdicts.objects import JudgeCarrier, Method
 
 
 class ChildGone(BaseException):

@@ -15,8 +15,8 @@ import types
 from collections.abc import Iterator
 from typing import NoReturn
 
-from raccoon.sandbox import carriers, values
-from raccoon.sandbox.needs import CARRIED_METHODS, MUTATORS
+from raccoon.verdicts import carriers, values
+from raccoon.verdicts.needs import CARRIED_METHODS, MUTATORS
 
 READS = frozenset("bool str repr format len int float index round isinstance getitem iter".split())
 LARGEST_PART = 256  # items of an endless iterator that are fetched at once

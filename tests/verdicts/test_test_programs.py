@@ -3,8 +3,8 @@
 
 import pytest
 
-from raccoon.sandbox import test_programs
-from raccoon.sandbox.test_programs import Tally, analyse
+from raccoon.verdicts import test_programs
+from raccoon.verdicts.test_programs import Tally, analyse
 
 CHECK = "def check(candidate):\n{}\n\ncheck(f)\n"
 

@@ -1,21 +1,42 @@
 """One test against one child, from the first request to the verdict's fields."""
 
 import contextlib
+import dataclasses
 import importlib
+import os
 import random
 import signal
 
-from raccoon.sandbox import carriers, values
-from raccoon.sandbox import test_programs as tests
-from raccoon.sandbox.objects import ClassProxy, JudgeCarrier
-from raccoon.sandbox.proxies import Child, ChildGone, Proxy, call_in_place
-from raccoon.sandbox.zygote_link import Ending
+from raccoon.verdicts import carriers, values
+from raccoon.verdicts import test_programs as tests
+from raccoon.verdicts.objects import ClassProxy, JudgeCarrier
+from raccoon.verdicts.proxies import Child, ChildGone, Proxy, call_in_place
 
 AFTER_FAILURE = 2.0  # seconds that the remaining assertions get once one has failed
 BUSY_SHARE = 0.2  # of its CPU limit: a child that used more when the wall clock ran out was computing, not sleeping
 TIMEOUT_SHARE = 0.5  # of its CPU limit: a child that the kernel killed beyond it was killed for its CPU time, which the
 # kernel samples for limits and measures for reports; below it somebody else has killed it
 CODE_FAULTS = ("wrong", "exception", "memory")  # kinds of failure that a test beside the code may report
+
+
+@dataclasses.dataclass(frozen=True)
+class Ending:
+    """How a child ended: its wait status, its CPU seconds, and whether it had to be killed."""
+
+    status: int
+    cpu_seconds: float
+    killed: bool
+
+    def reason(self, may_kill_itself: bool) -> str:
+        """Why a child that hung up was gone, other than for its CPU time."""
+        if self.killed:
+            return "exception: the code closed its channel to the tests"
+        code = os.waitstatus_to_exitcode(self.status)
+        if code == -signal.SIGKILL and not may_kill_itself:
+            return "infra: the code's process was killed from outside, perhaps for want of memory"
+        if code < 0:
+            return f"exception: the code's process died of {signal.Signals(-code).name}"
+        return f"exception: the code ended its process with exit code {code} before its tests were over"
 
 
 class Deadline(BaseException):

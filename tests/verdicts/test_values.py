@@ -18,8 +18,8 @@ import typing
 
 import pytest
 
-from raccoon.sandbox import values
-from raccoon.sandbox.values import Foreign, FrameReader, NotCarried, Record, ValueLimit, dumps, loads, write_frame
+from raccoon.verdicts import values
+from raccoon.verdicts.values import Foreign, FrameReader, NotCarried, Record, ValueLimit, dumps, loads, write_frame
 
 
 def crossed(value, trusted: bool = False):

@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from helpers.paths import SCRIPTS  # noqa: F401
-from raccoon.sandbox import stdin_cases
 from raccoon.sandbox.pool import Program, Sandbox, Verdict
+from raccoon.verdicts import stdin_cases
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the sandbox needs Linux")
 

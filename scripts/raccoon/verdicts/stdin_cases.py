@@ -23,13 +23,21 @@ import re
 import socket
 import time
 import types
+from typing import Any
 
-from raccoon.sandbox import test_programs as tests
-from raccoon.sandbox import values
-from raccoon.sandbox.proxies import failure_text, reason_kind, well_formed
-from raccoon.sandbox.stdin_child import COMPILED
-from raccoon.sandbox.test_run import AFTER_FAILURE, BUSY_SHARE, TIMEOUT_SHARE, Deadline, TestFault, alarm, fields
-from raccoon.sandbox.zygote_link import Ending, Zygote
+from raccoon.verdicts import test_programs as tests
+from raccoon.verdicts import values
+from raccoon.verdicts.proxies import failure_text, reason_kind, well_formed
+from raccoon.verdicts.test_run import (
+    AFTER_FAILURE,
+    BUSY_SHARE,
+    TIMEOUT_SHARE,
+    Deadline,
+    Ending,
+    TestFault,
+    alarm,
+    fields,
+)
 
 MAX_COMPILED = 16 << 20  # bytes of a compiled program
 TOLERANCE = 1e-6  # absolute, or relative where the expected number is larger than 1
@@ -154,7 +162,7 @@ RULES = {"lines": same_lines, "numbers": same_numbers, "tokens": same_tokens}
 class CaseRun:
     """One program against its cases. `streams` are two memory files: a case's input, and what the program prints."""
 
-    def __init__(self, program: dict, zygote: Zygote, streams: tuple[int, int]):
+    def __init__(self, program: dict, zygote: Any, streams: tuple[int, int]):
         self.program, self.zygote, self.streams = program, zygote, streams
         self.whose = program["task_id"] or "this task"
         self.job = marshal.dumps(((program["context"], program["code"]), None))  # compiled once the first child has
@@ -240,10 +248,10 @@ class CaseRun:
         incoming.read()  # values.WALLS_STAND: no code has run so far that could send anything else
         self.stands = True
         if not self.compiled:
-            frame = incoming.read(MAX_COMPILED + len(COMPILED))
-            if not frame.startswith(COMPILED):
+            frame = incoming.read(MAX_COMPILED + len(values.COMPILED))
+            if not frame.startswith(values.COMPILED):
                 return ["syntax", *values.loads(frame)[1:]]
-            self.job, self.compiled = frame.removeprefix(COMPILED), True
+            self.job, self.compiled = frame.removeprefix(values.COMPILED), True
         return values.loads(incoming.read())
 
     def outcome(self, reply, fault: str, late: bool, gone: bool, ending: Ending, limit: int) -> tuple[str, str]:

@@ -9,10 +9,10 @@ import zlib
 import pytest
 
 from raccoon.constants import InputError
+from raccoon.published.benchmarks import BENCHMARKS, converted, load_benchmark
+from raccoon.published.contamination import find_badge, find_overlap, published_after
 from raccoon.sandbox.pool import Program, Sandbox
-from raccoon.tasks.benchmarks import BENCHMARKS, converted, load_benchmark
 from raccoon.tasks.cases import MAX_CASES, capped, check_cases, program_test
-from raccoon.tasks.contamination import find_badge, find_overlap, published_after
 from raccoon.tasks.extraction import extract_code
 from raccoon.tasks.task import Task, read_task_file, write_task_file
 

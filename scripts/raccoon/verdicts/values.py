@@ -20,9 +20,10 @@ import os
 import sys
 import types
 
-from raccoon.sandbox.needs import CARRIED_METHODS
+from raccoon.verdicts.needs import CARRIED_METHODS
 
 WALLS_STAND = b"walls stand"  # a child's first frame, sent before any code of its program runs
+COMPILED = b"c"  # how the frame with the compiled program begins
 MAX_FRAME = 16 << 20  # bytes of one value on the wire
 MAX_DEPTH = 100  # levels of nesting
 MAX_ITEMS = 100_000  # items taken from an iterator

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from raccoon.constants import InputError
-from raccoon.tasks.benchmarks import SEED_SETS, load_training_tasks
+from raccoon.published.benchmarks import SEED_SETS, load_training_tasks
 from raccoon.tasks.cases import case_texts
 from raccoon.tasks.syntax import parse_code
 from raccoon.tasks.task import Task, read_task_file

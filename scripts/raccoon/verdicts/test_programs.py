@@ -13,7 +13,7 @@ import sys
 import types
 import unittest
 
-from raccoon.sandbox.needs import calls, is_test_case, needs
+from raccoon.verdicts.needs import calls, is_test_case, needs
 
 TALLY, IN_PLACE = "__tally__", "__in_place__"  # names that the rewritten test uses
 TEST_FILE = "<test>"  # what tracebacks call the test

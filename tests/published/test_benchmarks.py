@@ -12,15 +12,15 @@ import pytest
 
 from helpers.paths import SCRIPTS
 from raccoon.constants import InputError
-from raccoon.sandbox.pool import safe_execute
-from raccoon.tasks.benchmarks import (
+from raccoon.published.benchmarks import (
     BENCHMARKS,
     entry_point_of,
     hub_is_out_of_reach,
     load_benchmark,
     load_training_tasks,
 )
-from raccoon.tasks.evalplus import example_arguments, plus_test, restore
+from raccoon.published.evalplus import example_arguments, plus_test, restore
+from raccoon.sandbox.pool import safe_execute
 from raccoon.tasks.prompts import messages
 from raccoon.tasks.syntax import bound_names, parse_code
 from raccoon.tasks.task import Task, read_task_file, write_task_file
@@ -343,7 +343,8 @@ def test_helpers_answer_without_heavy_imports(tmp_path):
     program = textwrap.dedent(f"""
         import sys
         sys.path.insert(0, {str(SCRIPTS)!r})
-        from raccoon.tasks import benchmarks, extraction
+        from raccoon.tasks import extraction
+        from raccoon.published import benchmarks
         assert not set({heavy!r}) & set(sys.modules)
     """)
     assert run_python(program, tmp_path) == ""

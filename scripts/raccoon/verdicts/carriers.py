@@ -5,7 +5,7 @@ field by field, with its cycles: the judge rebuilds it from its own class. An *o
 the child; what crosses is its number in the child's table. The judge's side of objects is in objects.py.
 """
 
-from raccoon.sandbox import values
+from raccoon.verdicts import values
 
 MAX_OBJECTS = 100_000  # that one child keeps for its judge
 MAX_NODES = 200_000  # structures in one message
