@@ -28,11 +28,12 @@ COPY requirements.txt ./
 RUN --mount=type=cache,target=/pip pip install --cache-dir /pip --requirement requirements.txt
 
 # HOME and LOGNAME: a uid without a name has neither, and torch asks for both. The *_PYTHON: demo.sh and test.sh take
-# this environment instead of making one.
+# this environment instead of making one. TORCH_ELASTIC_*: seconds for the last checkpoint under torchrun.
 ENV HOME=/home/raccoon \
     LOGNAME=raccoon \
     HF_HOME=/hf \
     PYTHONUNBUFFERED=1 \
+    TORCH_ELASTIC_SHUTDOWN_TIMEOUT=900 \
     DEMO_PYTHON=python \
     TEST_PYTHON=python \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility

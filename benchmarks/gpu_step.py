@@ -7,22 +7,27 @@ The weights are random, in bfloat16, of the Qwen2.5 shapes: speed does not depen
     python benchmarks/gpu_step.py --models Qwen2.5-14B
     python benchmarks/gpu_step.py --tiny                   # a toy on the CPU: that it runs, not how fast
 
-Inputs: rows of scripts/model_shape.py. Outputs: OUTPUT (JSON), and the same as a Markdown table on stdout.
+Inputs: rows of scripts/raccoon/planning/model_shape.py. Outputs: OUTPUT (JSON), one file that says all that is needed
+to compare it with others (cards, driver, versions, date, figures), and the figures as a Markdown table on stdout.
 """
 
 import gc
 import json
+import os
+import platform
 import statistics
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 
 from raccoon.constants import InputError, override_constants, run_main
+from raccoon.gpus import query_gpus
 from raccoon.planning.memory import Machine, Setting, decoding_seconds, plan, training_seconds
 from raccoon.planning.model_shape import SHAPES, Shape
 
@@ -69,8 +74,19 @@ def main() -> None:
     for name in MODELS:
         results.append(measure(name, TINY_SHAPE if TINY else SHAPES[name]))
         print(f"{name}: measured", file=sys.stderr)
-    Path(OUTPUT).write_text(json.dumps([asdict(result) for result in results], indent=2) + "\n", encoding="utf-8")
+    whole = {"machine": about(), "results": [asdict(result) for result in results]}
+    Path(OUTPUT).write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
     print(f"{markdown(results)}\n\nwritten: {OUTPUT}")
+
+
+def about() -> dict[str, Any]:
+    """What the figures depend on, and nothing that names a person or a machine."""
+    import torch
+
+    cards = [asdict(card) for card in query_gpus()]
+    versions = {name: version(name) for name in ("torch", "transformers", "trl", "accelerate")}
+    return {"cards": cards, "cuda": torch.version.cuda, "versions": versions, "python": platform.python_version(),
+            "allocator": os.environ.get("PYTORCH_ALLOC_CONF", ""), "date": time.strftime("%Y-%m-%d")}
 
 
 def measure(name: str, shape: Shape) -> Result:
@@ -130,7 +146,7 @@ def generate(model: Any, sequences: int, tokens: int) -> None:
 
 
 def training_pass(model: Any) -> None:
-    """A forward and backward pass over the completions of a full batch; its gradients are kept while it runs."""
+    """A forward and backward pass over a full batch, with the gradients of earlier passes beside it, as in a step."""
     import torch
 
     model.train()
@@ -138,7 +154,6 @@ def training_pass(model: Any) -> None:
     labels = ids.clone()
     labels[:, :PROMPT] = -100
     model(input_ids=ids, labels=labels, fused_lm_head=True).loss.backward()
-    model.zero_grad(set_to_none=True)
 
 
 def median_seconds(work: Callable[[], None]) -> float:

@@ -9,12 +9,16 @@ training script prints the same plan at its start, and with --plan alone.
 Inputs: model folders, hub ids, or Qwen2.5-0.5B, -1.5B, -7B, -14B, which need no network; GPUS. Output: on stdout a
 Markdown table for each model, a row a setting. GB are 1e9 bytes.
 """
+from dataclasses import replace
+
 from raccoon.constants import override_constants, run_main
-from raccoon.planning.memory import Setting, find_machine, report
+from raccoon.planning.memory import Setting, find_machine
+from raccoon.planning.report import report
 
 # What is planned; the training script plans its own constants
 MODELS = ["Qwen2.5-14B"]  # folders, hub ids, or rows of model_shape.py
 GPUS = ""  # number x memory in GiB, as vendors print it: 2x141, 1x80; "" is those that are here
+REPLICAS = 1  # whole models, each sharded over its part of the GPUs
 BATCH_SIZE = 4  # completions that a GPU holds in one forward and backward pass
 GRADIENT_ACCUMULATION = 4  # passes a step
 MAX_PROMPT_LENGTH = 512  # tokens
@@ -26,7 +30,7 @@ LORA_RANK = 32
 
 
 def main() -> None:
-    machine = find_machine(GPUS)
+    machine = replace(find_machine(GPUS), replicas=REPLICAS)
     setting = Setting(
         batch_size=BATCH_SIZE, gradient_accumulation=GRADIENT_ACCUMULATION, prompt=MAX_PROMPT_LENGTH,
         completion=MAX_COMPLETION_LENGTH, max_steps=MAX_STEPS, save_steps=SAVE_STEPS, save_total_limit=SAVE_TOTAL_LIMIT)

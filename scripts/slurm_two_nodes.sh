@@ -4,6 +4,7 @@
 #     sbatch scripts/slurm_two_nodes.sh scripts/train_rl_poc.py --model-path /shared/sft --output-dir /shared/rl
 #     sbatch scripts/slurm_two_nodes.sh scripts/evaluate_models.py --models /shared/sft /shared/rl
 #
+# With --replicas 2 each machine holds the whole model and only gradients travel between them, where it fits so.
 # /shared stands for a folder that both machines see. The same line again goes on where a job ended.
 #SBATCH --nodes=2
 #SBATCH --ntasks-per-node=1

@@ -24,16 +24,15 @@ import shlex
 import subprocess
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from raccoon.constants import Settings, constants, override_constants, run_main
 from raccoon.gpus import use_gpus, visible_gpus
-from raccoon.launch import is_launched, relaunch_under_accelerate, world_size
-from raccoon.planning.memory import (
-    find_machine,
-    report,
-)
+from raccoon.launch import check_grace, is_launched, relaunch_under_accelerate, world_size
+from raccoon.planning.memory import find_machine
+from raccoon.planning.report import report
 from raccoon.recipe.building import build_trainer, memory_probe, worth_training_on
 from raccoon.recipe.description import describe, plan_lines
 from raccoon.recipe.preparation import Machines, prepare
@@ -56,6 +55,7 @@ CPU_THREADS = 1  # without a GPU: on a busy machine two spinning threads take lo
 
 # The machine
 PROCESSES = 0  # 0 is one for each visible GPU, or one on the CPU; fewer than GPUs leave the others alone
+REPLICAS = 1  # whole models: with several machines one for each keeps the exchange of weights within a machine (HSDP)
 PLAN = False  # print what memory, time and disk a run would take, and stop
 PLAN_GPUS = ""  # plan for these and not for those that are here: number x GiB, like 2x141
 DRY_RUN = False  # check and load everything, make one pass at full length, and stop
@@ -78,6 +78,7 @@ VLLM_SERVER_URL = "http://127.0.0.1:8000"  # of that server; SETUP_GUIDE.md says
 VLLM_MEMORY_SHARE = 0.27  # of each GPU, while vLLM is awake; a 14B model needs 29.5 GB for its weights alone
 VLLM_RATIO_CAP = 2.0  # a token weighs at most this, where the policy finds it likelier than vLLM did
 MAX_COMPLETION_LENGTH = 1024  # tokens; a completion cut at this length never counts as a PASS
+STOP_AT_FENCE = False  # a completion ends with the line that closes its code fence: a chat model's prose costs time
 MAX_PROMPT_LENGTH = 512  # tokens; longer prompts are left out whole: half a task teaches nothing
 
 # The optimizer
@@ -108,7 +109,8 @@ LORA_TARGETS = "all-linear"  # every linear layer but the output head
 
 # The tasks
 DATA_DIR = ""  # folder of the published benchmark files; "" is the hub
-BENCHMARK_TASKS = True  # train on MBPP without its prompt split (420) and HumanEval (164)
+TRAINING_SETS = ["mbpp", "humaneval"]  # MBPP without its prompt split (420), HumanEval (164); "" is none
+REPORTED_BENCHMARKS = []  # tasks that are like one of these are not trained on
 TRAIN_FILES = []  # and on these task files
 ALLOW_SHARED_TESTS = False  # tests that must run in the process of the code, where code could forge a PASS
 SKIP_FAILING_TASKS = False  # leave out tasks that fail their own solution, instead of refusing to start
@@ -126,7 +128,10 @@ HELDOUT_PATIENCE = 0  # checks without a better one that end the run; 0 never do
 REWARD_PASS = 1.0  # the code passes every test
 REWARD_PARTIAL = 0.2  # it runs and a test fails
 REWARD_FAIL = -0.5  # it does not run: no code, syntax error, exception, timeout, memory, forbidden call
-PARTIAL_CREDIT = "flat"  # of REWARD_PARTIAL: "flat" all, "fraction" by tests passed, "off" REWARD_FAIL
+# Of REWARD_PARTIAL: "flat" all; "fraction" by tests passed; "beyond_constant" by those that `return 2` does not pass,
+# up from REWARD_FAIL; "off" REWARD_FAIL
+PARTIAL_CREDIT = "flat"
+PAY_CONSTANT_ANSWERS = True  # False: an answer that ignores its arguments is worth REWARD_FAIL, whatever it passes
 QUALITY_BONUS = 0.05  # each for a docstring, short lines, a short response, type hints
 BONUS_ONLY_WITH_PASS = False  # True: style counts beside a PASS only, so that no wrong answer is paid for it
 MAX_LINE = 120  # characters; every line of the code must be shorter
@@ -174,7 +179,7 @@ DEMO = {
     "MAX_COMPLETION_LENGTH": 110,
     "LEARNING_RATE": 2e-4,
     "ADAM_BETA2": 0.98,
-    "BENCHMARK_TASKS": False,
+    "TRAINING_SETS": [],
     "TRAIN_FILES": ["./demo/train_tasks.jsonl"],
     "HELDOUT": "./demo/heldout_tasks.jsonl",  # only watched: no checkpoint is chosen by it
     "BONUS_ONLY_WITH_PASS": True,
@@ -209,12 +214,15 @@ def write_report(folder: str) -> None:
 def main() -> None:
     settings = constants(globals())
     if PLAN:
-        print(report(MODEL_PATH, planned_setting(settings), find_machine(PLAN_GPUS), LORA_RANK))
+        machine = replace(find_machine(PLAN_GPUS), replicas=REPLICAS)
+        print(report(MODEL_PATH, planned_setting(settings), machine, LORA_RANK))
         return
     gpus, stop = visible_gpus(), StopSignal()
     processes = world_size() if is_launched() else use_gpus(PROCESSES, gpus)
     if is_launched() or processes == 1:
         stop.install()  # a launcher has its own, and passes signals on
+    if gpus:
+        check_grace()
     machines = prepare(settings, processes, gpus, DEMO["MODEL_PATH"])
     relaunch_under_accelerate(processes, bool(gpus) and not USE_LORA, mixed_precision(settings, gpus))
     limits = {"timeout": SANDBOX_TIMEOUT, "memory_mb": SANDBOX_MEMORY_MB, "allow_weak": ALLOW_WEAK_SANDBOX}

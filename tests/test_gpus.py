@@ -100,3 +100,12 @@ def test_torchs_version_file_is_read_without_torch(tmp_path, monkeypatch, text, 
     spec = type("Spec", (), {"submodule_search_locations": [str(tmp_path)]})
     monkeypatch.setattr(gpus, "find_spec", lambda name: spec)
     assert torch_cuda() == found
+
+
+@pytest.mark.parametrize(("limit", "least"), [("2000000000\n", 2.0), ("max\n", None), (None, None)])
+def test_a_containers_memory_is_its_limit(tmp_path, monkeypatch, limit, least):
+    if limit:
+        (tmp_path / "memory.max").write_text(limit)
+    monkeypatch.setattr(gpus, "CGROUP_LIMIT", tmp_path / "memory.max")
+    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    assert gpus.machine_memory_gb() == pytest.approx(least or whole)

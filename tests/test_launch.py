@@ -37,7 +37,7 @@ def place(tmp_path_factory) -> Path:
 
 
 def words(script: Path, output: str, *flags: str) -> list[str]:
-    return [str(script), "--model-path", "model", "--output-dir", output, "--no-benchmark-tasks", "--train-files",
+    return [str(script), "--model-path", "model", "--output-dir", output, "--training-sets", "", "--train-files",
             "train.jsonl", "--heldout", "", "--max-completion-length", "3", "--temperature", "1", "--learning-rate",
             "0.03", "--sandbox-workers", "1", *flags]
 
@@ -177,3 +177,21 @@ def test_accelerate_understands_the_words(monkeypatch, sharded, precision):
     assert (arguments.training_script, arguments.training_script_args) == (os.path.abspath("script.py"), ["--demo"])
     assert int(arguments.fsdp_version) == 2
     assert arguments.fsdp_state_dict_type == "SHARDED_STATE_DICT"
+
+
+def test_a_launcher_that_would_kill_the_last_checkpoint_is_refused(monkeypatch):
+    """torch reads the seconds in the launcher, before any process of the run can say something."""
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
+    monkeypatch.delenv(launch.GRACE, raising=False)
+    launch.check_grace()  # no launcher of torch's
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    with pytest.raises(InputError, match="export TORCH_ELASTIC_SHUTDOWN_TIMEOUT=900, or start without a launcher"):
+        launch.check_grace()
+    monkeypatch.setenv(launch.GRACE, "800")
+    launch.check_grace()
+
+
+def test_torch_still_reads_the_grace_from_its_environment(monkeypatch):
+    api = pytest.importorskip("torch.distributed.launcher.api")
+    monkeypatch.setenv(launch.GRACE, launch.SHUTDOWN_SECONDS)
+    assert api.LaunchConfig(min_nodes=1, max_nodes=1, nproc_per_node=1).shutdown_timeout == 900

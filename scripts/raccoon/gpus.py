@@ -17,6 +17,7 @@ from raccoon.constants import InputError
 OLDEST_DRIVER = {"11": 450, "12": 525, "13": 580}
 MIB_GB = 2**20 / 1e9  # nvidia-smi counts in MiB, plans in GB of 1e9 bytes
 QUERY = ("nvidia-smi", "--query-gpu=index,uuid,name,memory.total,driver_version", "--format=csv,noheader,nounits")
+CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")  # bytes that a container may have, or max
 QUERY_SECONDS = 60  # a driver without persistence takes some ten to wake the cards
 
 
@@ -115,3 +116,13 @@ def check_driver(gpus: list[Gpu]) -> None:
     if int(driver.split(".")[0]) < oldest:
         raise InputError(f"driver {driver} is too old for torch's CUDA {cuda}, which needs {oldest} or newer: update "
                          "the driver, or install a torch built for an older CUDA")
+
+
+def machine_memory_gb() -> float:
+    """The memory of this machine, or of this container where it has less; GB of 1e9 bytes."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        limit = CGROUP_LIMIT.read_text(encoding="utf-8").strip()
+    except OSError:  # no second version of control groups here
+        limit = "max"
+    return min(total, int(limit) if limit.isdigit() else total) / 1e9

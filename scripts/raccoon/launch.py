@@ -19,6 +19,7 @@ FSDP_CONFIG = Path(__file__).resolve().parent.with_name("accelerate_fsdp2.yaml")
 LAUNCHER_VARIABLES = ("WORLD_SIZE", "RANK", "LOCAL_RANK")  # what torchrun and accelerate launch set
 # From SIGTERM to SIGKILL: a step and a checkpoint of 177 GB; torch's own default is 30
 SHUTDOWN_SECONDS = "900"
+GRACE = "TORCH_ELASTIC_SHUTDOWN_TIMEOUT"  # which torch's launcher reads at its own start, so that its processes cannot
 
 
 def is_launched() -> bool:
@@ -47,6 +48,17 @@ def check_local_gpus(gpus: int) -> None:
                          "many, or look for the missing one with nvidia-smi -L")
 
 
+def check_grace() -> None:
+    """Raises InputError under a torchrun or accelerate launch that would kill the run's last checkpoint.
+
+    30 s after SIGTERM it ends its processes; only its own environment says otherwise.
+    """
+    if "TORCHELASTIC_RUN_ID" in os.environ and GRACE not in os.environ:
+        raise InputError(f"{GRACE} was not set where the launcher was started, which would kill the run 30 s after "
+                         f"SIGTERM; a step and a checkpoint take minutes: export {GRACE}={SHUTDOWN_SECONDS}, or start "
+                         "without a launcher")
+
+
 def relaunch_under_accelerate(processes: int, sharded: bool, mixed_precision: str = "no") -> None:
     """Runs this script, with its own arguments, as `processes` processes, and ends with their exit code.
 
@@ -56,7 +68,7 @@ def relaunch_under_accelerate(processes: int, sharded: bool, mixed_precision: st
     if processes < 2 or is_launched():
         return
     os.environ[RELAUNCHED] = str(processes)
-    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", SHUTDOWN_SECONDS)
+    os.environ.setdefault(GRACE, SHUTDOWN_SECONDS)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     how = "FSDP2" if sharded else "a whole model each"
     print(f"launch   {processes} processes under accelerate, {how}", flush=True)

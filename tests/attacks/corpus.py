@@ -7,6 +7,7 @@ A program is one file. Its first line says what it tries; comment lines of the f
     entry_point  of a program with a test of its own, which follows the line `# test:`
     needs        a library without which it cannot run
     restarts     "judge" where the judge may have to be killed to be freed
+    kind         "program" where the test of its own holds cases (default: "function")
     modes        "one" where nothing hangs on the walls that stand, so that one mode says it all
 A hostile program is a wrong solution, or right only where it has got through a wall: a PASS is always a forgery.
 Names in at signs, as in "@HOME@", are replaced by what an attacker could know of the host (host.py). Every attack is
@@ -21,7 +22,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
-KEYS = ("task", "expect", "timeout", "entry_point", "needs", "restarts", "modes")
+KEYS = ("task", "expect", "timeout", "entry_point", "needs", "restarts", "modes", "kind")
 BESIDE = "beside_the_test"  # the one family of UNITTEST
 VALUES = ("hostile_replies", "hostile_sources", "lying_objects", "patched_world")  # families that no wall concerns
 TEST_LINE = "\n# test:\n"
@@ -37,6 +38,7 @@ class Task:
     solution: str
     test: str
     context: str = ""
+    kind: str = "function"  # or "program", which reads stdin: its test holds cases
 
 
 @dataclass(frozen=True)
@@ -67,9 +69,9 @@ class Attack:
         """The fields of a sandbox Program, with the host's `words` filled in."""
         task = task or self.task
         code = replaced(self.code, words)
-        test = f"# {MARK}\n{task.test}\n_ = '{MARK}'\n"
+        test = f"# {MARK}\n{task.test}\n_ = '{MARK}'\n" if task.kind == "function" else task.test
         fields = {"code": code, "test": replaced(test, words), "context": task.context, "task_id": self.name}
-        return fields | {"entry_point": task.entry_point, "timeout": self.timeout}
+        return fields | {"kind": task.kind, "entry_point": task.entry_point, "timeout": self.timeout}
 
 
 def replaced(text: str, words: dict[str, str]) -> str:
@@ -116,6 +118,12 @@ EVEN = "def is_even(number):\n    return number % 2 == 0\n"
 REVERSE = "def reverse_text(text):\n    return text[::-1]\n"
 TASKS = {
     "add": ADD,
+    "add_lines": Task(
+        "",
+        "print(sum(map(int, input().split())))\n",
+        json.dumps({"inputs": ["1 2\n", "30 4\n"], "outputs": ["3\n", "34\n"], "note": MARK}),
+        kind="program",
+    ),
     "many_sums": Task("add", ADD.solution, "for n in range(97, 300):\n    assert add(n, 1) == n + 1\n"),
     "lookup": Task("add", ADD.solution, "name = {5: 'five'}[add(2, 3)]\nassert name == 'five'\n"),
     "message": Task(
@@ -340,7 +348,7 @@ def read_program(path: Path) -> Attack:
         if key in KEYS:
             heading[key] = value
     hostile = path.parent.parent.name == "hostile"
-    own_task = Task(heading.get("entry_point", ""), "", test)
+    own_task = Task(heading.get("entry_point", ""), "", test, kind=heading.get("kind", "function"))
     return Attack(
         name=f"{path.parent.name}/{path.stem}",
         tries=tries.removeprefix("# "),

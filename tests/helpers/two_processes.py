@@ -50,6 +50,7 @@ class Probe:
         self.count = 0  # all-gathers so far
         self.gathers: list[int] = []  # of each generation, a held-out check counting as one
         self.units = self.resharding = self.micro_batches = self.whole_gradients = 0
+        self.shard = 0  # weights that this process holds
         self.dtypes: dict[str, set[str]] = {"masters": set(), "computed": set(), "reduced": set(), "logps": set()}
 
     def watching(self, trainer_class: type) -> type:
@@ -94,6 +95,7 @@ class Probe:
         self.micro_batches += 1
         self.units = len(groups)
         self.resharding = sum(group.post_forward_mesh_info is not None for group in groups)
+        self.shard = sum(parameter.to_local().numel() for parameter in trained if isinstance(parameter, DTensor))
         self.dtypes["masters"] |= {str(parameter.dtype) for parameter in trained}
         self.dtypes["reduced"] |= {str(gradient.dtype) for gradient in gradients}
         self.dtypes["computed"] |= {str(shard.param_dtype or shard.orig_dtype) for shard in shards}
@@ -102,7 +104,7 @@ class Probe:
 
     def write(self, output: str) -> None:
         seen = {"gathers": self.gathers, "units": self.units, "resharding": self.resharding,
-                "micro_batches": self.micro_batches, "whole_gradients": self.whole_gradients,
+                "micro_batches": self.micro_batches, "whole_gradients": self.whole_gradients, "shard": self.shard,
                 **{name: sorted(each) for name, each in self.dtypes.items()}}
         Path(f"{output}.probe.{os.environ['RANK']}").write_text(json.dumps(seen))
 

@@ -1,5 +1,6 @@
 """What is refused before anything is loaded, in the words that a user sees; and the start on GPUs that are not here."""
 
+import os
 import shutil
 from collections import namedtuple
 
@@ -72,7 +73,8 @@ def interrupt(*_, **__):
 def two_h200s(monkeypatch, tmp_path):
     """The script's constants as they are, on a machine that seems to have two H200s, with the hub in reach."""
     cards = [Gpu("NVIDIA H200", 150.75, "580.65.06")] * 2
-    for name in (*LAUNCHER_VARIABLES, RELAUNCHED, "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS"):
+    for name in (*LAUNCHER_VARIABLES, RELAUNCHED, "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS",
+                 "PYTORCH_ALLOC_CONF", "TORCHELASTIC_RUN_ID"):
         monkeypatch.setenv(name, "")  # so that what the script sets is taken back
         monkeypatch.delenv(name)
     monkeypatch.setattr(train_rl_poc, "visible_gpus", lambda: len(cards))
@@ -96,6 +98,19 @@ def test_two_gpus_start_two_sharding_processes(two_h200s):
     assert words[words.index("--num_processes") + 1] == "2"
     assert words[words.index("--mixed_precision") + 1] == "bf16"
     assert "--multi_gpu" not in words
+    assert os.environ["PYTORCH_ALLOC_CONF"] == "expandable_segments:True"  # before torch is imported, and inherited
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    ({"REPLICAS": 2}, "REPLICAS is 2, of 2 process"),
+    ({"REPLICAS": 3}, "REPLICAS is 3, of 2 process"),
+    ({"REPLICAS": 2, "USE_LORA": True}, "with USE_LORA each process has the whole model"),
+])
+def test_replicas_that_shard_nothing_are_refused(two_h200s, monkeypatch, change, words):
+    for name, value in change.items():
+        monkeypatch.setattr(train_rl_poc, name, value)
+    with pytest.raises(InputError, match=words):
+        train_rl_poc.main()
 
 
 @pytest.mark.parametrize(("change", "words"), [

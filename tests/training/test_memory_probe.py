@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,7 +16,7 @@ sys.path.insert(0, {scripts!r})
 import train_rl_poc
 from raccoon.training.memory_probe import MemoryProbe
 from raccoon.constants import override_constants, run_main
-train_rl_poc.memory_probe = lambda *_: [MemoryProbe(20, 3, 0.0, 0.0, False)]
+train_rl_poc.memory_probe = lambda *_: [MemoryProbe(20, 3, 0.0, {{}}, False)]
 override_constants(vars(train_rl_poc))
 run_main(train_rl_poc.main)
 """
@@ -29,7 +30,7 @@ def place(tmp_path_factory) -> Path:
 
 
 def start(folder: Path, script: str, output: str, *flags: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, script, "--model-path", "model", "--output-dir", output, "--no-benchmark-tasks",
+    command = [sys.executable, script, "--model-path", "model", "--output-dir", output, "--training-sets", "",
                "--train-files", "train.jsonl", "--heldout", "", "--max-completion-length", "3", "--temperature", "1",
                "--learning-rate", "0.03", "--sandbox-workers", "1", "--max-steps", "3", *flags]
     return subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, check=False,
@@ -42,7 +43,33 @@ def test_a_dry_run_goes_through_everything_and_trains_nothing(place):
     for words in ("plan     ", "probe    a pass of 4 x 23 tokens: peak", "dry run  every check passed"):
         assert words in done.stdout
     assert "step 1/" not in done.stdout
+    listed = {cells[1].strip(): cells[2:4] for line in done.stdout.splitlines() if line.startswith("check    |")
+              for cells in [line.split("|")]}
+    for what in ("GB a process, training", "GB a process, generating"):
+        measured, planned = map(float, listed[what])
+        assert measured > 0.2 and planned >= 0.5  # of libraries alone
+    assert float(listed["s a pass, at the least"][0]) > 0
+    assert listed["ms a token of all sequences, at the least"][1].strip() == "not planned"  # on a CPU
     assert not [path for path in (place / "dry").rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize(("accumulation", "expected"), [(1, [False]), (4, [False, True])])
+def test_a_later_pass_has_the_gradients_of_the_first_beside_it(accumulation, expected):
+    """As a step has them: 5.8 GB of a 14B model's peak, which one pass alone would not show."""
+    torch = pytest.importorskip("torch")
+    from raccoon.training.memory_probe import MemoryProbe
+
+    probe, model, seen = MemoryProbe(2, 1, 0.0, {}, False), torch.nn.Linear(2, 2), []
+
+    def run_pass():
+        seen.append(model.weight.grad is not None)
+        model(torch.ones(1, 2)).sum().backward()
+
+    probe.trainer, probe.run_pass = SimpleNamespace(model_wrapped=model), run_pass
+    probe.on_train_begin(SimpleNamespace(gradient_accumulation_steps=accumulation, per_device_train_batch_size=1,
+                                         device="cpu"), None, None)
+    assert seen == expected
+    assert model.weight.grad is None
 
 
 def test_the_probe_leaves_no_trace(place):

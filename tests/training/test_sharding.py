@@ -26,7 +26,7 @@ def write_inputs(folder: Path) -> None:
 
 
 def flags(output: str, *more: str) -> list[str]:
-    return ["--model-path", "model", "--output-dir", output, "--no-benchmark-tasks", "--train-files", "train.jsonl",
+    return ["--model-path", "model", "--output-dir", output, "--training-sets", "", "--train-files", "train.jsonl",
             "--heldout", "heldout.jsonl", "--heldout-every", "2", "--max-steps", str(STEPS), "--save-steps", "2",
             "--max-completion-length", "3", "--temperature", "1", "--learning-rate", "0.01", "--max-refills", "1",
             "--batch-size", "4", "--gradient-accumulation", "2", "--sandbox-workers", "1", *more]
@@ -192,6 +192,29 @@ def test_a_checkpoint_that_shards_cannot_write_is_one_line(tmp_path):
 
     with pytest.raises(RunError, match="checkpoint-2 could not be written"), saving("checkpoint-2", str(tmp_path)):
         raise CheckpointException("write", {0: (OSError("No space left on device"), None)})
+
+
+@pytest.fixture(scope="module")
+def four(runs) -> Path:
+    """The same training by four processes: sharded over all, and over each of two pairs that hold the same."""
+    few = ["--batch-size", "2", "--gradient-accumulation", "2"]
+    wanted = [{"argv": flags("all_four", *few), "sharded": True},
+              {"argv": flags("two_pairs", *few, "--replicas", "2"), "sharded": True}]
+    (runs / "four.json").write_text(json.dumps(wanted))
+    done = subprocess.run([sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "4",
+                           str(WORKER), "four.json"], cwd=runs, env=environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return runs
+
+
+def test_replicas_learn_what_one_group_does(four):
+    """HSDP: the same completions and weights, but for the order of sums, from shards of half the model."""
+    first, second = ((four / output / "completions.jsonl").read_text() for output in ("two_pairs", "all_four"))
+    assert first == second
+    assert largest_difference(four / "two_pairs", four / "all_four") < 1e-5
+    assert largest_difference(four / "two_pairs", four / "model") > 1e-3
+    shards = [json.loads((four / f"{output}.probe.0").read_text())["shard"] for output in ("all_four", "two_pairs")]
+    assert shards[1] == 2 * shards[0]
 
 
 # Two machines: two network namespaces, joined by a cable. Slurm's two commands are stood in for.

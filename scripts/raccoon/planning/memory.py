@@ -1,7 +1,7 @@
-"""The arithmetic of a plan: gigabytes a GPU, seconds a step, disk, and what would fit.
+"""The arithmetic of a plan: gigabytes a process, seconds a step, disk, and what would fit.
 
-It counts from the shape of a model, and measures nothing: metrics.jsonl has the measured peak of a run. GB are 1e9
-bytes.
+It counts from the shape of a model, and measures nothing: metrics.jsonl has the measured peak of a run.
+benchmarks/plan_check.py holds its gigabytes and operations to what torch counts. GB are 1e9 bytes.
 """
 
 import math
@@ -9,8 +9,8 @@ import re
 from dataclasses import dataclass, replace
 
 from raccoon.constants import InputError
-from raccoon.gpus import query_gpus
-from raccoon.planning.model_shape import Shape, model_shape
+from raccoon.gpus import machine_memory_gb, query_gpus
+from raccoon.planning.model_shape import Shape
 
 # The speed that floors are counted with: what one H200 sustains
 BANDWIDTH = 4.3e12  # bytes a second of its memory
@@ -19,11 +19,13 @@ OPERATIONS = 7.9e14  # bfloat16 operations a second
 # What does not depend on the run
 RESERVED_GB = 3.0  # of each GPU, for the CUDA context and NCCL
 FRAGMENTED = 0.05  # share of each GPU that the allocator cannot hand out
+CPU_FRAGMENTED = 0.15  # of a machine's memory: what malloc keeps between tensors, and what is not the run's
 PLAN_ERROR = 0.05  # the plan's own; what fits only without it is tight
 VLLM_WORKSPACE_GB = 3.0  # of vLLM, beside its weights and cache
 VLLM_ASLEEP_GB = 2.0  # what vLLM keeps of it all while the weights are updated
-HEAD_TILE = 4096 * 32768  # logits that TRL's fused head holds at a time: tokens x vocabulary
-LARGEST_CLUSTER = 1024  # GPUs; more are not proposed
+PROCESS_GB = 0.5  # of memory that Python and the libraries take without a model, where the model is in memory too
+TILE_TOKENS, TILE_WORDS = 4096, 32768  # logits that TRL's fused head holds at a time
+TILES_WITHOUT_TRITON = 8.25  # of them at once: each step of the arithmetic has a tile of its own
 TYPICAL_WEIGHT = 0.02  # standard deviation of a weight: initializer_range of the Qwen2.5 models
 BF16, FP32 = 2, 4  # bytes of a number
 WEIGHT_BYTES = {"float32": FP32, "bfloat16": BF16}
@@ -44,7 +46,7 @@ class Setting:
     weights: str = "float32"
     optimizer: str = "adamw_torch_fused"
     lora_rank: int = 0
-    vllm: str = ""  # "colocate": asleep while the weights are updated; "server": on cards beside these
+    vllm: str = ""  # "colocate": asleep while the weights are updated; "server": on a card beside these
     reference: bool = False  # a second, frozen model for the KL term
     max_steps: int = 500
     save_steps: int = 50
@@ -58,45 +60,70 @@ class Setting:
 
 @dataclass(frozen=True)
 class Machine:
-    """The GPUs of a run; memory_gb is that of one, 0 where it is not known."""
+    """The GPUs of a run; memory_gb is that of one, 0 where it is not known. 0 GPUs are a process on a CPU.
+
+    The weights are sharded over all GPUs, or over those of each of `replicas` groups, which hold the same.
+    """
 
     gpus: int
     memory_gb: float
+    replicas: int = 1
+
+    @property
+    def shards(self) -> int:
+        """Parts that the weights are cut into."""
+        return self.gpus // self.replicas
 
     @property
     def usable_gb(self) -> float:
-        return self.memory_gb * (1 - FRAGMENTED) - RESERVED_GB
+        return self.memory_gb * (1 - FRAGMENTED) - RESERVED_GB if self.gpus else self.memory_gb * (1 - CPU_FRAGMENTED)
 
     def __str__(self) -> str:
-        return f"{self.gpus} x {self.memory_gb:.1f} GB"
+        return f"{self.gpus} x {self.memory_gb:.1f} GB" if self.gpus else f"{self.memory_gb:.1f} GB on the CPU"
 
 
 @dataclass(frozen=True)
 class Memory:
-    """GB on each GPU. The first three last; of the rest, some is held while training, some while generating."""
+    """GB of each process. The first three last; of the rest, some is held while training, some while generating."""
 
     weights: float
     gradients: float  # given back before the next generation
     optimizer: float
-    gathered: float  # bfloat16 weights of the layers at work, and of embedding and head
-    activations: float  # layer inputs of a pass, and one layer computed anew
-    logits: float  # a tile of them, and the head's gradient before it is reduced
+    gathered: float  # at the pass's peak: weights in the precision of its computation
+    reduced: float  # gradients on their way: the head's in float32 and cast, or whole ones that are being summed
+    activations: float  # layer inputs, and what the layer or the head at work adds
+    logits: float  # tiles of them
     engine: float  # what generation needs beside the lasting parts: all weights in bfloat16, or vLLM
     cache: float  # keys and values of all sequences at full length
-    asleep: float  # what vLLM keeps while training
+    asleep: float = 0.0  # what vLLM keeps while training
+    process: float = 0.0  # of the process itself, on a CPU
 
     @property
     def training(self) -> float:
-        return (self.weights + self.gradients + self.optimizer + self.gathered + self.activations + self.logits
-                + self.asleep)
+        return (self.weights + self.gradients + self.optimizer + self.gathered + self.reduced + self.activations
+                + self.logits + self.asleep + self.process)
 
     @property
     def generating(self) -> float:
-        return self.weights + self.optimizer + self.engine + self.cache
+        return self.weights + self.optimizer + self.engine + self.cache + self.process
 
     @property
     def peak(self) -> float:
         return max(self.training, self.generating)
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A moment of a pass at which memory can peak: GB beside what lasts. The fields are Memory's."""
+
+    gathered: float = 0.0
+    reduced: float = 0.0
+    activations: float = 0.0
+    logits: float = 0.0
+
+    @property
+    def total(self) -> float:
+        return self.gathered + self.reduced + self.activations + self.logits
 
 
 @dataclass(frozen=True)
@@ -114,6 +141,14 @@ class Plan:
     @property
     def hours(self) -> float:
         return self.step_seconds * self.setting.max_steps / 3600
+
+    @property
+    def floors(self) -> dict[str, float]:
+        """The least seconds of a pass, and of a token of all sequences."""
+        setting = self.setting
+        return {"pass": training_seconds(self.shape, setting.batch_size, setting.prompt, setting.completion,
+                                         setting.lora_rank),
+                "token": decoding_seconds(self.shape, setting.sequences, setting.prompt + setting.completion / 2)}
 
     @property
     def verdict(self) -> str:
@@ -134,18 +169,22 @@ def parse_gpus(text: str) -> Machine:
 
 
 def find_machine(named: str = "") -> Machine:
-    """The named GPUs, or those that are here; of unequal ones the smallest counts. None give Machine(0, 0)."""
+    """The named GPUs, or those that are here; of unequal ones the smallest counts. Without any it is the CPU."""
     if named:
         return parse_gpus(named)
     cards = query_gpus()
-    return Machine(len(cards), min((card.memory_gb for card in cards), default=0.0))
+    return Machine(len(cards), min(card.memory_gb for card in cards)) if cards else Machine(0, machine_memory_gb())
 
 
 def plan(shape: Shape, setting: Setting, machine: Machine) -> Plan:
     """Works a setting out. Full fine-tuning is sharded over the GPUs (FSDP2); LoRA has the model on each."""
-    memory = lora_memory(shape, setting) if setting.lora_rank else full_memory(shape, setting, max(machine.gpus, 1))
+    if machine.gpus:
+        memory = lora_memory(shape, setting) if setting.lora_rank else full_memory(shape, setting, machine)
+    else:
+        memory = cpu_memory(shape, setting)
     if setting.vllm == "colocate":
-        memory = replace(memory, engine=server_gb(shape) + largest_tensor_gb(shape), asleep=VLLM_ASLEEP_GB)
+        pushed = max(largest_tensor_gb(shape) - memory.cache, 0.0)  # its cache is made once the weights are there
+        memory = replace(memory, engine=server_gb(shape) + pushed, asleep=VLLM_ASLEEP_GB)
     elif setting.vllm:
         memory = replace(memory, engine=largest_tensor_gb(shape), cache=0.0)
     trained, weight_bytes = trained_weights(shape, setting)
@@ -162,54 +201,146 @@ def trained_weights(shape: Shape, setting: Setting) -> tuple[int, int]:
     return shape.parameters, WEIGHT_BYTES[setting.weights]
 
 
-def full_memory(shape: Shape, setting: Setting, gpus: int) -> Memory:
-    """Memory of training all weights, each GPU holding 1/gpus of weights, gradients and moments."""
-    weight_bytes, share = WEIGHT_BYTES[setting.weights], shape.parameters / gpus / GB
-    whole = shape.parameters * BF16 / GB
-    if gpus > 1:  # two layers, of which one is fetched ahead, and the ends of the model, which stay
-        gathered = BF16 * (2 * shape.layer + shape.table * (1 if shape.tied else 2)) / GB
-    else:  # autocast's copies
-        gathered = whole if setting.weights == "float32" else 0.0
+def full_memory(shape: Shape, setting: Setting, machine: Machine) -> Memory:
+    """Memory of training all weights on GPUs, each holding its shard of weights, gradients and moments."""
+    gpus, weight_bytes = machine.shards, WEIGHT_BYTES[setting.weights]
+    share = shape.parameters / gpus / GB
+    autocast = gpus == 1 and setting.weights == "float32"  # which copies weights, and leaves float32 between layers
+    if gpus > 1:
+        peak = largest(sharded_moments(shape, setting, machine))
+    else:
+        peak = largest(autocast_moments(shape, setting) if autocast else whole_moments(shape, setting))
+    copies = BF16 * shape.layers * shape.layer + BF16 * shape.table if autocast else 0
+    whole = BF16 * shape.parameters if gpus > 1 else copies
+    cache = cache_gb(shape, setting) * (1.5 if autocast else 1)  # keys stay float32
     return Memory(
         weights=weight_bytes * share * (2 if setting.reference else 1),
         gradients=weight_bytes * share,
         optimizer=MOMENT_BYTES[setting.optimizer](weight_bytes) * share,
-        gathered=gathered,
-        activations=activations_gb(shape, setting),
-        logits=(BF16 * HEAD_TILE + (FP32 + BF16) * shape.table) / GB,
-        engine=(whole if gpus > 1 else gathered) + prefill_gb(shape, setting),
-        cache=cache_gb(shape, setting),
-        asleep=0.0)
+        **vars(peak),
+        engine=whole / GB + decoding_gb(shape, setting, cache, 2 if autocast else 1),
+        cache=cache)
 
 
 def lora_memory(shape: Shape, setting: Setting) -> Memory:
     """Memory of training adapters in float32 beside a frozen bfloat16 model; every GPU holds all of it."""
     adapters = shape.adapters(setting.lora_rank) / GB
+    beside = tokens(setting) * BF16 * (6 * shape.hidden + shape.intermediate) / GB  # copies of adapters' inputs
+    layer = Moment(activations=inputs_gb(shape, setting) + layer_gb(shape, setting) + beside)
+    head = Moment(activations=inputs_gb(shape, setting, 4), logits=tile_gb(shape, setting))
+    cache = cache_gb(shape, setting)
     return Memory(
         weights=shape.parameters * BF16 / GB + adapters * FP32,
         gradients=adapters * FP32,
         optimizer=MOMENT_BYTES[setting.optimizer](FP32) * adapters,
-        gathered=0.0,
-        activations=activations_gb(shape, setting),
-        logits=BF16 * HEAD_TILE / GB,
-        engine=prefill_gb(shape, setting),
-        cache=cache_gb(shape, setting),
-        asleep=0.0)
+        **vars(largest([layer, head])),
+        engine=adapters * BF16 + decoding_gb(shape, setting, cache),
+        cache=cache)
 
 
-def activations_gb(shape: Shape, setting: Setting) -> float:
-    """Every layer's input, kept, and what one layer computes anew with as much again for its gradients."""
-    tokens = setting.batch_size * (setting.prompt + setting.completion)
-    one_layer = 10 * shape.hidden + 2 * shape.key_value + 4 * shape.intermediate  # numbers a token
-    return tokens * BF16 * (shape.layers * shape.hidden + 2 * one_layer) / GB
+def cpu_memory(shape: Shape, setting: Setting) -> Memory:
+    """Memory of a process on the CPU: float32 throughout, no activation given up, and no Triton."""
+    adapters = shape.adapters(setting.lora_rank) if setting.lora_rank else 0
+    trained, weight_bytes = trained_weights(shape, setting)
+    kept = tokens(setting) * FP32 * shape.layers * (
+        10 * shape.hidden + 2 * shape.key_value + 4 * shape.intermediate) / GB
+    scored = setting.batch_size * (setting.prompt + setting.completion - 1)  # of the prompt as well
+    tiles = TILES_WITHOUT_TRITON * FP32 * min(scored, TILE_TOKENS) * min(shape.vocab, TILE_WORDS) / GB
+    head_gradient = 0.0 if adapters else FP32 * shape.table / GB
+    head = Moment(reduced=head_gradient, activations=kept, logits=tiles)
+    layer = Moment(reduced=head_gradient * shape.tied,
+                   activations=kept + 4 * FP32 * tokens(setting) * shape.intermediate / GB)
+    cache = 2 * cache_gb(shape, setting)
+    return Memory(
+        weights=(FP32 if adapters else weight_bytes) * shape.parameters * (2 if setting.reference else 1) / GB
+        + FP32 * adapters / GB,
+        gradients=weight_bytes * trained / GB,
+        optimizer=MOMENT_BYTES[setting.optimizer](weight_bytes) * trained / GB,
+        **vars(largest([head, layer])),
+        engine=decoding_gb(shape, setting, cache, 2),
+        cache=cache,
+        process=PROCESS_GB)
 
 
-def prefill_gb(shape: Shape, setting: Setting) -> float:
-    """What one layer holds while all prompts are read at once."""
-    return setting.sequences * setting.prompt * BF16 * (4 * shape.hidden + 3 * shape.intermediate) / GB
+def largest(moments: list[Moment]) -> Moment:
+    return max(moments, key=lambda moment: moment.total)
+
+
+def sharded_moments(shape: Shape, setting: Setting, machine: Machine) -> list[Moment]:
+    """When FSDP2's memory can peak in a pass, the head and the last layer being first in the backward pass.
+
+    The next layer's weights are fetched while one computes. The head's gradient is summed in float32 and cast; while
+    the last layer computes, the float32 buffer it is reduced from is still there. Of a tied model the embedding keeps
+    weights and gradient until the end. Among replicas FSDP2 holds what it has reduced to the end of each pass, beside
+    the gradients of the passes before.
+    """
+    tied, table, layer = shape.tied, shape.table / GB, shape.layer / GB
+    head = Moment(
+        gathered=BF16 * (table + layer), reduced=(FP32 + BF16) * table,
+        activations=inputs_gb(shape, setting, 4), logits=tile_gb(shape, setting))
+    last_layer = Moment(
+        gathered=BF16 * (2 * layer + tied * table),
+        reduced=BF16 * table + FP32 * layer if tied else FP32 * table,
+        activations=inputs_gb(shape, setting) + layer_gb(shape, setting))
+    if machine.replicas == 1 or setting.gradient_accumulation == 1:
+        return [head, last_layer]
+    end = Moment(reduced=FP32 * shape.parameters / machine.shards / GB + (FP32 + BF16) * table)
+    return [head, last_layer, end]
+
+
+def whole_moments(shape: Shape, setting: Setting) -> list[Moment]:
+    """When the memory of one GPU with bfloat16 weights can peak in a pass."""
+    table = shape.table / GB
+    return [Moment(reduced=(FP32 + BF16) * table, activations=inputs_gb(shape, setting, 4),
+                   logits=tile_gb(shape, setting)),
+            Moment(reduced=BF16 * table * shape.tied,
+                   activations=inputs_gb(shape, setting) + layer_gb(shape, setting))]
+
+
+def autocast_moments(shape: Shape, setting: Setting) -> list[Moment]:
+    """When the memory of one GPU with float32 weights can peak: autocast keeps its copies to the forward pass's end."""
+    inputs, tile = 2 * inputs_gb(shape, setting, 2), tile_gb(shape, setting)
+    words = BF16 * TILE_WORDS * shape.hidden / GB  # of the head, cast
+    between = 4 * tokens(setting) * BF16 * shape.hidden / GB
+    return [
+        Moment(gathered=BF16 * shape.layers * shape.layer / GB, activations=inputs, logits=tile + words),
+        Moment(reduced=FP32 * shape.table / GB, activations=inputs, logits=tile + words),
+        Moment(gathered=BF16 * shape.layer / GB, reduced=FP32 * shape.table * shape.tied / GB,
+               activations=inputs + layer_gb(shape, setting) + between)]
+
+
+def tokens(setting: Setting) -> int:
+    """Of a pass."""
+    return setting.batch_size * (setting.prompt + setting.completion)
+
+
+def inputs_gb(shape: Shape, setting: Setting, more: int = 0) -> float:
+    """Every layer's input in bfloat16, which checkpointing keeps, and `more` of that size."""
+    return tokens(setting) * BF16 * (shape.layers + more) * shape.hidden / GB
+
+
+def layer_gb(shape: Shape, setting: Setting) -> float:
+    """What one layer computes anew, with the gradients at work, and the mask of its attention."""
+    numbers = 13 * shape.hidden + 2 * shape.key_value + 6 * shape.intermediate  # a token
+    mask = setting.batch_size * (setting.prompt + setting.completion) ** 2
+    return (tokens(setting) * BF16 * numbers + mask + BF16 * shape.hidden * shape.intermediate) / GB
+
+
+def tile_gb(shape: Shape, setting: Setting) -> float:
+    """A tile of logits of the completion's tokens."""
+    return BF16 * min(setting.batch_size * setting.completion, TILE_TOKENS) * min(shape.vocab, TILE_WORDS) / GB
+
+
+def decoding_gb(shape: Shape, setting: Setting, cache: float, width: int = 1) -> float:
+    """What generation needs beside weights and the full `cache`: reading the prompts may take more, while the cache is
+    short, than the second copy of a layer's cache that each token makes. `width` 2 is float32."""
+    prefill = width * setting.sequences * setting.prompt * BF16 * (4 * shape.hidden + 3 * shape.intermediate) / GB
+    filled = setting.prompt / (setting.prompt + setting.completion)
+    return max(prefill - cache * (1 - filled), cache / shape.layers)
 
 
 def cache_gb(shape: Shape, setting: Setting) -> float:
+    """The keys and values of all sequences at full length, in bfloat16."""
     return setting.sequences * (setting.prompt + setting.completion) * shape.cache_bytes / GB
 
 
@@ -229,60 +360,28 @@ def decoding_seconds(shape: Shape, sequences: int, cached_tokens: float) -> floa
     return (read + sequences * cached_tokens * shape.cache_bytes) / BANDWIDTH
 
 
-def training_seconds(shape: Shape, sequences: int, prompt: int, completion: int, frozen: bool = False) -> float:
-    """The least seconds of a forward and a backward pass, which computes the layers a second time.
-
-    A frozen weight has no gradient of its own, which saves a third of the backward pass.
-    """
-    layers, head = shape.pass_operations(prompt, completion)
-    return sequences * ((3 if frozen else 4) * layers + (2 if frozen else 3) * head) / OPERATIONS
+def training_seconds(shape: Shape, sequences: int, prompt: int, completion: int, rank: int = 0) -> float:
+    """The least seconds of a forward and a backward pass; `rank` 0 trains all weights."""
+    return sequences * shape.training_operations(prompt, completion, rank) / OPERATIONS
 
 
 def step_seconds(shape: Shape, setting: Setting, machine: Machine) -> float:
-    """The least a step can take: decoding with half the completion cached on average, prefill, passes, update."""
-    prompt, completion, frozen = setting.prompt, setting.completion, setting.lora_rank > 0
+    """The least a step can take."""
+    return sum(step_parts(shape, setting, machine).values())
+
+
+def step_parts(shape: Shape, setting: Setting, machine: Machine) -> dict[str, float]:
+    """The least seconds of each part of a step, with half the completion cached on average while decoding."""
+    prompt, completion = setting.prompt, setting.completion
     sampled = setting.sequences * (max(machine.gpus, 1) if setting.vllm == "server" else 1)  # one card for all
-    decoding = completion * decoding_seconds(shape, sampled, prompt + completion / 2)
-    prefill = sampled * shape.pass_operations(prompt, 0)[0] / OPERATIONS
-    training = training_seconds(shape, setting.sequences, prompt, completion, frozen)
     trained, weight_bytes = trained_weights(shape, setting)
-    shards = 1 if frozen else max(machine.gpus, 1)
+    shards = 1 if setting.lora_rank else max(machine.shards, 1)
     moved = 3 * weight_bytes + 2 * MOMENT_BYTES[setting.optimizer](weight_bytes)  # all read, all but gradients written
-    return decoding + prefill + training + moved * trained / shards / BANDWIDTH
-
-
-def settings(setting: Setting, rank: int) -> dict[str, Setting]:
-    """A setting and its neighbours, from the nearest on, each by the constants that make it."""
-    half = replace(setting, batch_size=max(1, setting.batch_size // 2),
-                   gradient_accumulation=setting.gradient_accumulation * min(2, setting.batch_size))
-    eight = replace(setting, optimizer="adamw_torch_8bit")
-    lora = replace(setting, lora_rank=setting.lora_rank or rank, weights="float32", reference=False)
-    rows = {
-        "as set": setting,
-        f"BATCH_SIZE {half.batch_size}, GRADIENT_ACCUMULATION {half.gradient_accumulation}": half,
-        "OPTIMIZER adamw_torch_8bit": eight,
-        "colocated vLLM, asleep while training": replace(setting, vllm="colocate"),
-        "colocated vLLM, OPTIMIZER adamw_torch_8bit": replace(eight, vllm="colocate"),
-        "vLLM on a card beside these": replace(setting, vllm="server"),
-        f"USE_LORA, LORA_RANK {lora.lora_rank}": lora,
-        f"USE_LORA, LORA_RANK {lora.lora_rank}, BATCH_SIZE 1": replace(
-            lora, batch_size=1, gradient_accumulation=setting.sequences),
-    }
-    names = {other: name for name, other in reversed(rows.items())}  # of equal ones the first
-    return {name: other for name, other in rows.items() if names[other] == name}
-
-
-def remedy(planned: Plan, rank: int) -> str:
-    """The nearest setting that fits, else tight, and the number of such GPUs on which the present one would."""
-    shape, setting, machine = planned.shape, planned.setting, planned.machine
-    found = {name: plan(shape, other, machine).verdict for name, other in settings(setting, rank).items()
-             if other.vllm == setting.vllm}
-    names = [name for wanted in ("fits", "tight") for name, verdict in found.items() if verdict == wanted]
-    counts = (2**power for power in range(int(math.log2(LARGEST_CLUSTER)) + 1))
-    enough = next((count for count in counts if count > machine.gpus
-                   and plan(shape, setting, replace(machine, gpus=count)).verdict != "does not fit"), None)
-    ways = [*names[:1], *([f"{enough} such GPUs"] if enough else [])]
-    return " or ".join(ways) or "no setting here does; take a smaller model, or larger GPUs"
+    return {
+        "decoding": completion * decoding_seconds(shape, sampled, prompt + completion / 2),
+        "prefill": sampled * shape.pass_operations(prompt, 0)[0] / OPERATIONS,
+        "passes": training_seconds(shape, setting.sequences, prompt, completion, setting.lora_rank),
+        "update": moved * trained / shards / BANDWIDTH}
 
 
 def share_of_moving_weights(learning_rate: float, deviation: float = TYPICAL_WEIGHT) -> float:
@@ -298,48 +397,3 @@ def share_of_moving_weights(learning_rate: float, deviation: float = TYPICAL_WEI
 def needed_learning_rate(share: float, deviation: float = TYPICAL_WEIGHT) -> float:
     """The least power of two as a learning rate at which at least this share of the weights moves."""
     return next(2.0**power for power in range(-40, 1) if share_of_moving_weights(2.0**power, deviation) >= share)
-
-
-def summary(found: Plan) -> str:
-    """The short version, in one line or two; without a GPU nothing but lasting memory and disk is said."""
-    memory, machine = found.memory, found.machine
-    disk = f"{found.checkpoint_gb:.3g} GB a checkpoint, {found.disk_gb:.3g} GB of disk"
-    if not machine.gpus:
-        lasting = memory.weights + memory.gradients + memory.optimizer
-        return f"{lasting:.3g} GB a process for weights, gradients and moments; {disk}"
-    usable = f" of {machine.usable_gb:.1f} usable" if machine.memory_gb else ""
-    return (f"{memory.peak:.3g} GB a GPU{usable}: {found.verdict} (training {memory.training:.3g}, generating "
-            f"{memory.generating:.3g})\n{found.step_seconds:.2g} s a step and {found.hours:.2g} h at the least, at an "
-            f"H200's speed; {disk}")
-
-
-COLUMNS = ("setting", "weights", "gradients", "optimizer", "gathered", "activations", "logits", "generation",
-           "KV cache", "training peak", "generating peak", "s a step", "hours", "checkpoint", "disk", "verdict")
-
-
-def table(shape: Shape, setting: Setting, machine: Machine, rank: int) -> str:
-    """A Markdown table of a setting and its neighbours: GB, but for seconds and hours, which are floors."""
-    rows = [COLUMNS, tuple("---" for _ in COLUMNS)]
-    for name, other in settings(setting, rank).items():
-        found = plan(shape, other, machine)
-        memory = found.memory
-        numbers = (memory.weights, memory.gradients, memory.optimizer, memory.gathered, memory.activations,
-                   memory.logits, memory.engine, memory.cache, memory.training, memory.generating,
-                   found.step_seconds, found.hours, found.checkpoint_gb, found.disk_gb)
-        rows.append((name, *(f"{number:.1f}" for number in numbers), found.verdict))
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
-
-
-def report(name: str, setting: Setting, machine: Machine, rank: int) -> str:
-    """The whole plan of a model: what was counted, the table, and what fits where the present setting does not."""
-    shape = model_shape(name)
-    usable = f", of which {machine.usable_gb:.1f} GB usable" if machine.memory_gb else ""
-    where = f"{machine}{usable}" if machine.gpus else "no GPU, so nothing to fit into"
-    lines = [f"{name}: {shape.parameters:,} parameters; {where}",
-             f"{setting.sequences} completions a GPU and step, {setting.prompt} + {setting.completion} tokens, "
-             f"{setting.batch_size} a pass; GB of 1e9 bytes a GPU; seconds and hours are floors at an H200's speed", "",
-             table(shape, setting, machine, rank)]
-    planned = plan(shape, setting, machine)
-    if planned.verdict == "does not fit":
-        lines += ["", f"as set it does not fit; what does: {remedy(planned, rank)}"]
-    return "\n".join(lines)

@@ -82,6 +82,20 @@ class Shape:
         layers = 2 * self.layers * (self.layer * tokens + self.query * tokens**2)
         return layers, 2 * self.table * completion
 
+    def training_operations(self, prompt: int, completion: int, rank: int = 0) -> float:
+        """Floating-point operations of a GPU's forward and backward pass over one sequence.
+
+        The layers are computed twice, but for each one's last product, whose result nothing needs; the head's logits
+        as well. The backward pass of a product is two, that of attention's two is five. With adapters of `rank` the
+        frozen weights have no gradient, and each layer's last product is needed by its adapter.
+        """
+        tokens = prompt + completion
+        matrices, attention = 2 * tokens * self.layers * self.layer, 2 * self.layers * self.query * tokens**2
+        last, head = 2 * tokens * self.layers * self.hidden * self.intermediate, 2 * self.table * completion
+        if rank:
+            return 3 * matrices + 4 * 2 * tokens * self.adapters(rank) + 4.5 * attention + 3 * head
+        return 4 * matrices - last + 4.5 * attention + 4 * head
+
 
 # From the config.json of each: layers, hidden, intermediate, heads, kv_heads, head_dim, vocab, tied, biased
 SHAPES = {
@@ -89,6 +103,7 @@ SHAPES = {
     "Qwen2.5-1.5B": Shape(28, 1536, 8960, 12, 2, 128, 151936, True, True),
     "Qwen2.5-7B": Shape(28, 3584, 18944, 28, 4, 128, 152064, False, True),
     "Qwen2.5-14B": Shape(48, 5120, 13824, 40, 8, 128, 152064, False, True),
+    "Qwen2.5-32B": Shape(64, 5120, 27648, 40, 8, 128, 152064, False, True),
 }
 KNOWN = {  # hub models by the row that they have, for machines without a network
     "billxbf/Nano-Raccoon-Preview-1104": "Qwen2.5-14B",

@@ -10,8 +10,9 @@ from pathlib import Path
 from raccoon.constants import InputError, existing_part
 from raccoon.gpus import check_driver, query_gpus
 from raccoon.launch import check_local_gpus
-from raccoon.planning.memory import Plan, needed_learning_rate, remedy, share_of_moving_weights
+from raccoon.planning.memory import Plan, needed_learning_rate, share_of_moving_weights
 from raccoon.planning.model_shape import fetch_config
+from raccoon.planning.report import remedy
 
 CPU_WEIGHTS_LIMIT_GB = 2.0  # without a GPU; a step of a larger model would take hours
 ENOUGH_MOVING = 0.5  # share of the weights that an update must be able to move
@@ -54,10 +55,11 @@ def check_precision(weights: str, learning_rate: float) -> None:
 
 
 def check_memory(plan: Plan, lora_rank: int) -> None:
-    """Raises InputError for a plan that does not fit its GPUs, with the nearest that does."""
+    """Raises InputError for a plan that does not fit its GPUs, or the machine's memory, with the nearest that does."""
     if plan.verdict == "does not fit":
         raise InputError(
-            f"{plan.memory.peak:.0f} GB a GPU are planned, {plan.machine.usable_gb:.0f} of {plan.machine} usable; "
+            f"{plan.memory.peak:.0f} GB a {'GPU' if plan.machine.gpus else 'process'} are planned, "
+            f"{plan.machine.usable_gb:.0f} of {plan.machine} usable; "
             f"what fits: {remedy(plan, lora_rank)}; --allow-unfit starts all the same")
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raccoon.constants import InputError, Settings
+from raccoon.gpus import machine_memory_gb
 from raccoon.planning.memory import Machine, Plan, find_machine, plan
 from raccoon.planning.model_shape import model_shape
 from raccoon.planning.preflight import check_disk, check_gpus, check_memory, check_model
@@ -56,6 +57,8 @@ def prepare(settings: Settings, processes: int, gpus: int, demo_model: str) -> M
         check_disk(planned, settings.OUTPUT_DIR)
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # TRL would report its use
     os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(Path(settings.OUTPUT_DIR) / "tensorboard"))
+    if gpus and settings.GENERATION != "vllm":  # whose sleep has an allocator of its own
+        os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")  # passes and decoding leave fewer gaps
     if not gpus:
         os.environ.setdefault("OMP_NUM_THREADS", str(settings.CPU_THREADS))
     if os.environ.get("RANK", "0") != "0":
@@ -64,10 +67,13 @@ def prepare(settings: Settings, processes: int, gpus: int, demo_model: str) -> M
 
 
 def run_plan(settings: Settings, processes: int, gpus: int) -> Plan | None:
-    """What the run takes on the GPUs of all its processes; None for an architecture that cannot be planned."""
+    """What the run takes on its GPUs, or in the machine's memory; None for an architecture that cannot be planned."""
     try:
         shape = model_shape(settings.MODEL_PATH)
     except InputError:
         return None
-    machine = Machine(processes, find_machine(settings.PLAN_GPUS).memory_gb) if gpus else Machine(0, 0.0)
+    if gpus:
+        machine = Machine(processes, find_machine(settings.PLAN_GPUS).memory_gb, settings.REPLICAS)
+    else:
+        machine = Machine(0, machine_memory_gb() / processes)
     return plan(shape, planned_setting(settings), machine)

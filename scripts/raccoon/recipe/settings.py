@@ -9,9 +9,11 @@ from typing import Any
 
 from raccoon.constants import InputError, Settings
 from raccoon.judging.extraction import METHODS
+from raccoon.launch import world_size
 from raccoon.planning.memory import MOMENT_BYTES, WEIGHT_BYTES, Setting
 from raccoon.planning.preflight import check_precision
 from raccoon.rewards.execution import PARTIAL_CREDITS, RewardTable
+from raccoon.tasks.benchmarks import BENCHMARKS, is_benchmark
 from raccoon.training.vllm_rollouts import VLLM_MODES, vllm_options
 
 CHOICES = {
@@ -31,6 +33,7 @@ POSITIVE = frozenset({
     "MAX_PROMPT_LENGTH", "LEARNING_RATE", "MAX_GRAD_NORM", "NUM_ITERATIONS", "HELDOUT_TASKS", "HELDOUT_EVERY",
     "SANDBOX_TIMEOUT", "SANDBOX_MEMORY_MB", "SAVE_STEPS", "JUDGE_TIMEOUT", "JUDGE_BATCH_TIMEOUT", "JUDGE_CONCURRENCY",
 })
+COLLECTIVE_SECONDS = 1800  # that a process waits for the others, as torch has it; then it ends the run
 # A run may go on with other values of these; any other constant would make it another run. PROCESSES may name the
 # number that 0 has stood for; a checkpoint of another number is refused.
 FREE_TO_CHANGE = frozenset({
@@ -54,8 +57,11 @@ def check_constants(settings: Settings, processes: int) -> None:
             raise InputError(f"{name} {getattr(settings, name)} is no multiple of NUM_ITERATIONS "
                              f"{settings.NUM_ITERATIONS}; make it one: a checkpoint between two generations cannot be "
                              "resumed exactly")
-    if not settings.BENCHMARK_TASKS and not settings.TRAIN_FILES:
-        raise InputError("no task to train on: BENCHMARK_TASKS is False, TRAIN_FILES empty; set one of them")
+    if not any(settings.TRAINING_SETS) and not settings.TRAIN_FILES:
+        raise InputError("no task to train on: TRAINING_SETS and TRAIN_FILES are empty; set one of them")
+    for name in filter(None, [*settings.TRAINING_SETS, *settings.REPORTED_BENCHMARKS]):
+        if not is_benchmark(name):
+            raise InputError(f"no benchmark {name!r}; choose from {', '.join(BENCHMARKS)}")
     if Path(settings.OUTPUT_DIR).resolve() == Path(settings.MODEL_PATH).resolve():
         raise InputError(f"OUTPUT_DIR {settings.OUTPUT_DIR} is MODEL_PATH, which would be overwritten; give another")
     if settings.REPORT_TO != "none" and not find_spec(settings.REPORT_TO):
@@ -63,9 +69,13 @@ def check_constants(settings: Settings, processes: int) -> None:
                          '"none"')
     if not 0 < settings.VLLM_MEMORY_SHARE < 1:
         raise InputError(f"VLLM_MEMORY_SHARE is {settings.VLLM_MEMORY_SHARE}; give a share of the GPU between 0 and 1")
+    if settings.STOP_AT_FENCE and (settings.GENERATION == "vllm" or settings.MASK_TRUNCATED):
+        raise InputError("STOP_AT_FENCE goes with GENERATION transformers and without MASK_TRUNCATED, which would take "
+                         "what it stops for cut; leave it out")
     check_servers(settings)
     if settings.OPTIMIZER == "adamw_torch_8bit" and not find_spec("torchao"):
         raise InputError("OPTIMIZER adamw_torch_8bit needs torchao; pip install torchao, or set adamw_torch_fused")
+    check_replicas(settings, processes)
     check_precision("float32" if settings.USE_LORA else settings.MASTER_WEIGHTS, settings.LEARNING_RATE)
     check_batch(settings, processes)
 
@@ -79,6 +89,18 @@ def check_servers(settings: Settings) -> None:
             raise InputError(f"{name} is empty; give the name that the model has on its server")
     if len(settings.REWARD_WEIGHTS) != 2 or min(settings.REWARD_WEIGHTS) < 0 or not max(settings.REWARD_WEIGHTS) > 0:
         raise InputError(f"REWARD_WEIGHTS is {settings.REWARD_WEIGHTS}; give two of at least 0, like 1.0 0.5")
+
+
+def check_replicas(settings: Settings, processes: int) -> None:
+    """Refuses replicas that the processes do not divide into, or among which nothing is sharded."""
+    replicas = settings.REPLICAS
+    if replicas == 1:
+        return
+    if settings.USE_LORA:
+        raise InputError(f"REPLICAS is {replicas}, and with USE_LORA each process has the whole model: set REPLICAS 1")
+    if replicas < 1 or processes % replicas or processes // replicas < 2:
+        raise InputError(f"REPLICAS is {replicas}, of {processes} process(es): give a number that leaves each at least "
+                         "two of them, like the number of machines, or 1")
 
 
 def check_batch(settings: Settings, processes: int) -> None:
@@ -111,7 +133,8 @@ def planned_setting(settings: Settings) -> Setting:
 def reward_table(settings: Settings) -> RewardTable:
     return RewardTable(
         reward_pass=settings.REWARD_PASS, reward_partial=settings.REWARD_PARTIAL, reward_fail=settings.REWARD_FAIL,
-        partial_credit=settings.PARTIAL_CREDIT, quality_bonus=settings.QUALITY_BONUS,
+        partial_credit=settings.PARTIAL_CREDIT, pay_constant_answers=settings.PAY_CONSTANT_ANSWERS,
+        quality_bonus=settings.QUALITY_BONUS,
         bonus_only_with_pass=settings.BONUS_ONLY_WITH_PASS, reward_min=settings.REWARD_MIN,
         reward_max=settings.REWARD_MAX, max_line=settings.MAX_LINE, max_response=settings.MAX_RESPONSE)
 
@@ -119,6 +142,20 @@ def reward_table(settings: Settings) -> RewardTable:
 def mixed_precision(settings: Settings, gpus: int) -> str:
     """What accelerate is told: on GPUs, bfloat16 computes over float32 weights; weights in bfloat16 need no mix."""
     return "bf16" if gpus and (settings.USE_LORA or settings.MASTER_WEIGHTS == "float32") else "no"
+
+
+def waiting_seconds(settings: Settings) -> int:
+    """How long the processes may wait for the one whose completions a judge scores last, in all refills of a step."""
+    return 0 if settings.REWARD == "execution" else int(settings.JUDGE_BATCH_TIMEOUT * (1 + settings.MAX_REFILLS))
+
+
+def parallelism(settings: Settings) -> Any:
+    """accelerate's groups of processes for REPLICAS; None for its own choice, one group of all."""
+    if settings.REPLICAS == 1:
+        return None
+    from accelerate.parallelism_config import ParallelismConfig
+
+    return ParallelismConfig(dp_replicate_size=settings.REPLICAS, dp_shard_size=world_size() // settings.REPLICAS)
 
 
 def grpo_config(settings: Settings, gpus: int) -> Any:
@@ -147,7 +184,7 @@ def grpo_config(settings: Settings, gpus: int) -> Any:
         chat_template_kwargs={"enable_thinking": settings.ENABLE_THINKING},
         learning_rate=settings.LEARNING_RATE,
         lr_scheduler_type=settings.LR_SCHEDULER,
-        warmup_steps=settings.WARMUP_STEPS,
+        warmup_steps=settings.WARMUP_STEPS if settings.WARMUP_STEPS > 1 else 0,  # one alone is a step at a rate of 0
         optim=settings.OPTIMIZER,
         adam_beta2=settings.ADAM_BETA2,
         weight_decay=settings.WEIGHT_DECAY,
@@ -162,6 +199,7 @@ def grpo_config(settings: Settings, gpus: int) -> Any:
         use_cpu=not gpus,
         bf16=mixed_precision(settings, gpus) == "bf16",
         **recomputation(GRPOConfig, bool(gpus)),
+        ddp_timeout=COLLECTIVE_SECONDS + waiting_seconds(settings),
         ddp_find_unused_parameters=False,  # every weight takes part in every pass
         save_steps=settings.SAVE_STEPS,
         save_total_limit=settings.SAVE_TOTAL_LIMIT,
@@ -170,5 +208,6 @@ def grpo_config(settings: Settings, gpus: int) -> Any:
         disable_tqdm=True,  # a line a step reads better in a container's log
         report_to=settings.REPORT_TO,
         **engine,
+        parallelism_config=parallelism(settings),
         reward_weights=settings.REWARD_WEIGHTS if settings.REWARD == "both" else None,
     )

@@ -16,7 +16,6 @@ import fractions
 import itertools
 import json
 import os
-import struct
 import sys
 import types
 
@@ -59,8 +58,29 @@ TEXTS = {  # a value <-> the one string or number list that says everything abou
 NUMPY_KINDS = "biufc"  # bool, integers, floats, complex; other arrays travel as lists
 
 
-_to_json = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode  # values are trees by now
-_from_json = json.JSONDecoder().decode
+def _json_writer():
+    """A function from plain data to JSON text. Python's own makes a new C encoder for each value; this keeps one."""
+    encoder = json.JSONEncoder(separators=(",", ":"), check_circular=False)  # values are trees by now
+    make = json.encoder.c_make_encoder
+    if make is None:  # a Python without the C module
+        return encoder.encode
+    encode = make(None, encoder.default, json.encoder.encode_basestring_ascii, None, ":", ",", False, False, True)
+    return lambda value: "".join(encode(value, 0))
+
+
+_to_json = _json_writer()
+_scan_json = json.JSONDecoder().scan_once
+
+
+def _from_json(text: str):
+    """The value of a JSON text without white space around it; ValueError for any other text."""
+    try:
+        value, end = _scan_json(text, 0)
+    except StopIteration:
+        raise ValueError("no JSON value") from None
+    if end != len(text):
+        raise ValueError("more than a JSON value")
+    return value
 
 
 class ValueLimit(Exception):
@@ -318,9 +338,10 @@ DECODERS = {
 
 def write_frame(descriptor: int, data: bytes) -> None:
     """Writes one frame (length, then `data`) whole; OSError when the other side has gone."""
-    view = memoryview(struct.pack("=I", len(data)) + data)
-    while view:
-        view = view[os.write(descriptor, view) :]
+    frame = len(data).to_bytes(4, sys.byteorder) + data
+    written = os.write(descriptor, frame)
+    while written < len(frame):
+        written += os.write(descriptor, memoryview(frame)[written:])
 
 
 class FrameReader:
@@ -331,17 +352,19 @@ class FrameReader:
 
     def read(self, limit: int = MAX_FRAME) -> bytes:
         """The next frame; EOFError when the other side has gone, ValueLimit for a frame beyond `limit` bytes."""
-        self._fill(4)
-        (size,) = struct.unpack_from("=I", self._ahead)
+        if len(self._ahead) < 4:
+            self._fill(4)
+        ahead = self._ahead
+        size = int.from_bytes(ahead[:4], sys.byteorder)
         if size > limit:
             raise ValueLimit(f"frame of {size:,} bytes, limit {limit:,}")
-        self._fill(4 + size)
-        frame, self._ahead = self._ahead[4 : 4 + size], self._ahead[4 + size :]
-        return frame
+        if len(ahead) < 4 + size:
+            self._fill(4 + size)
+            ahead = self._ahead
+        self._ahead = ahead[4 + size :]
+        return ahead[4 : 4 + size]
 
     def _fill(self, size: int) -> None:
-        if len(self._ahead) >= size:
-            return
         parts, have = [self._ahead], len(self._ahead)
         while have < size:
             parts.append(os.read(self._descriptor, max(65536, min(size - have, 1 << 20))))

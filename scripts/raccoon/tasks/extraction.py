@@ -8,7 +8,14 @@ import re
 import textwrap
 from collections.abc import Iterable
 
-from raccoon.tasks.markup import fenced_blocks, looks_like_code, loose_blocks, without_end_tokens, without_prompts
+from raccoon.tasks.markup import (
+    fenced_blocks,
+    is_prose,
+    looks_like_code,
+    loose_blocks,
+    without_end_tokens,
+    without_prompts,
+)
 from raccoon.tasks.syntax import (
     MAX_PARSED_CHARS,
     bound_names,
@@ -29,6 +36,7 @@ MAX_BLOCKS = 32  # blocks of code looked at, the last ones
 MAX_STARTS = 16  # lines of prose from which a program is tried
 MAX_CUTS = 6  # statements cut from the end of a program
 
+READERS = frozenset({"input", "stdin", "fileinput", "open", "read", "readline"})  # names by which programs read stdin
 
 class Parser:
     """Parses the candidates of one completion until its budget of characters is spent."""
@@ -58,7 +66,8 @@ def extract_code(completion: str, task: Task) -> str:
     In this order: the whole text; the last fenced block that defines the entry point, with the blocks that
     define what it lacks; the last block, or the text, that completes the prompt's stub; the code in prose; the
     same of blocks that are quoted, indented or set in backticks. Only what compiles is a program. Where nothing
-    does, what looks like code, so that its syntax error can be seen. Never raises; the time is bounded by
+    does, what looks like code, so that its syntax error can be seen. A task of kind "program" takes the last block
+    that reads stdin in the place of one that defines something. Never raises; the time is bounded by
     PARSE_BUDGET.
     """
     parser, stub = Parser(), prompt_stub(task)
@@ -74,7 +83,7 @@ def extract_code(completion: str, task: Task) -> str:
              or program_in_prose(text, task, parser))
     loose = [] if found or blocks else loose_blocks(text)[-MAX_BLOCKS:]
     return (found or defining_block(loose, task, parser)
-            or first(completed_stub(body, stub, task, parser) for body in loose[::-1])
+            or first(completed_stub(body, stub, task, parser, moved=True) for body in loose[::-1])
             or first(part for part in [*blocks[::-1], text, *loose[::-1]] if looks_like_code(part)))
 
 
@@ -134,8 +143,8 @@ def prompt_stub(task: Task) -> str:
     whole = lines[first_line(function) - 1 : function.end_lineno]
     if whole[-1].strip() == "return ...":
         return "\n".join(whole)
-    returns = any(isinstance(node, ast.Return) for node in own_nodes(function))
-    kept = [node for node in function.body if is_import(node) or not (returns or is_placeholder(node))]
+    whole_function = returns(function)
+    kept = [node for node in function.body if is_import(node) or not (whole_function or is_placeholder(node))]
     return "\n".join([*header, *(line for node in kept for line in lines[node.lineno - 1 : node.end_lineno])])
 
 
@@ -149,7 +158,10 @@ def is_placeholder(node: ast.stmt) -> bool:
 
 
 def defines(tree: ast.Module, task: Task) -> bool:
-    """Whether a program defines the entry point, or anything where the task names none."""
+    """Whether a program defines the entry point, or anything where the task names none; reads stdin if it is to."""
+    if task.kind == "program":
+        return any(name in READERS for node in ast.walk(tree)
+                   for name in (getattr(node, "id", ""), getattr(node, "attr", ""), getattr(node, "name", "")))
     names = bound_names(tree)
     return task.entry_point in names if task.entry_point else bool(names)
 
@@ -186,21 +198,28 @@ def with_helpers(code: str, others: list[str], task: Task, parser: Parser) -> st
     return "\n\n".join(parts)
 
 
-def completed_stub(text: str, stub: str, task: Task, parser: Parser) -> str:
+def completed_stub(text: str, stub: str, task: Task, parser: Parser, moved: bool = False) -> str:
     """The stub with the text as its body: indented as it is, or its first line, or all of it.
 
-    A text that is not indented may be a program of its own, so it is a body only where it returns something.
+    A text that is not indented, or was `moved` already, may be a program of its own, so it is a body only where it
+    returns something; and where its own indentation does not show its end, only prose may stand behind it.
     """
     if not stub:
         return ""
     for body in (text, "    " + text, textwrap.indent(text, "    ")):
-        code = head_program(f"{stub}\n{body}", task, parser)
+        program = f"{stub}\n{body}"
+        code = head_program(program, task, parser)
         function = code and find_function(parse_code(code), task.entry_point)
         if not function or not grown(function, stub):
             continue
-        if body is text or any(isinstance(node, ast.Return) for node in own_nodes(function)):
+        as_it_is = body is text and not moved
+        if as_it_is or returns(function) and all(map(is_prose, program[len(code) :].split("\n"))):
             return code
     return ""
+
+
+def returns(function: ast.FunctionDef) -> bool:
+    return any(isinstance(node, ast.Return) for node in own_nodes(function))
 
 
 def grown(function: ast.FunctionDef, stub: str) -> bool:

@@ -3,6 +3,7 @@
 Knows no Python beyond the look of a line. Every pattern takes linear time on hostile text.
 """
 
+import keyword
 import re
 import textwrap
 
@@ -61,6 +62,26 @@ def fenced_blocks(text: str) -> list[str]:
     return [block for block in blocks if block.strip()]
 
 
+def ends_in_closed_fence(text: str) -> bool:
+    """Whether the last line that is not blank is a whole one, and closes a code fence that the text has opened.
+
+    The line must have its end: "```" may be the beginning of another fence's opening.
+    """
+    lines = text.rstrip().split("\n")
+    if "\n" not in text[len(text.rstrip()):] or not FENCE.match(lines[-1].rstrip()):
+        return False
+    opening = None
+    for line in map(str.rstrip, lines):
+        mark, closed = FENCE.match(line), False
+        if opening is None:
+            opening = mark
+        elif mark and mark[2].startswith(opening[2]) and len(mark[1]) < len(opening[1]) + 4:
+            opening, closed = (mark if mark[3].strip() else None), not mark[3].strip()
+        elif line.endswith(opening[2]) and not mark:
+            opening = None
+    return closed
+
+
 def loose_blocks(text: str) -> list[str]:
     """The code of a text without fences: what is quoted with `>`, or else indented, or else in backticks.
 
@@ -68,7 +89,7 @@ def loose_blocks(text: str) -> list[str]:
     """
     for find in (quoted_blocks, indented_blocks, inline_blocks):
         blocks, rest = find(text)
-        if blocks and all(map(is_prose, rest.split("\n"))):
+        if blocks and all(map(is_prose, rest.split("\n"))) and (rest.strip() or find is not indented_blocks):
             return blocks
     return []
 
@@ -102,7 +123,13 @@ def inline_blocks(text: str) -> tuple[list[str], str]:
 
 
 def is_prose(line: str) -> bool:
-    """Whether a line is words and not code, whole or broken, of any language."""
-    if CODE_LINE.match(line) or line.rstrip().endswith("):"):
-        return False
-    return not set(line) & set("{};\\" if CAPITAL.match(line) else "{};\\=(")
+    """Whether a line is blank, or words and not code, whole or broken, of any language.
+
+    In doubt it is code, so words that begin small must be several, without what code is written with.
+    """
+    words = line.split()
+    if not words or CODE_LINE.match(line) or line[0].isspace():
+        return not words
+    if CAPITAL.match(line):
+        return not (set(line) & set("{};\\") or words[-1].endswith("):"))
+    return len(words) > 1 and not (set(line) & set("{};\\=(") or words[-1].endswith(":") or keyword.iskeyword(words[0]))

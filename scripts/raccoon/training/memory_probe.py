@@ -1,10 +1,13 @@
-"""One pass at full length before the first step, so that what will not fit fails in minute one, not at night.
+"""Passes at full length before the first step, so that what will not fit fails in minute one, not at night.
 
-It trains nothing and leaves no trace: no gradient, no metric, no random number. It covers the update's memory,
-not that of generation. It imports torch at its top, so the training script imports it late.
+They train nothing and leave no trace: no gradient, no metric, no random number. A dry run generates at full length
+as well, prints what it measured beside the plan, and ends. It imports torch at its top, so the training script
+imports it late.
 """
 
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,41 +15,63 @@ import torch
 
 from raccoon.runs.log import RunError
 from raccoon.training.library_internals import metrics_left_alone
-from raccoon.training.trainer import Watch, peak_memory_gb
+from raccoon.training.trainer import Watch, own_randomness, peak_memory_gb
+
+CPU_TOKENS = 16  # that a dry run generates without a GPU, which may take a second for each
 
 
 @dataclass
 class MemoryProbe(Watch):
-    """Runs the pass when training begins; `then_end` ends the process after it.
+    """Makes the passes when training begins; `then_end` is the dry run, which ends the process after it.
 
-    `moments_gb` stands in for Adam's moments, which are made at the first update only. Raises RunError where
-    the GPU's memory does not suffice.
+    A step of several passes has the gradients of those before beside it, so two are made. `moments_gb` stands in for
+    Adam's moments, which are made at the first update only. `planned` and `floors` are the plan's: GB training and
+    generating, and the least seconds of a pass and of a token; without an entry there is no plan. Raises RunError
+    where the GPU's memory does not suffice.
     """
 
     prompt: int  # tokens
     completion: int
     moments_gb: float
-    planned_gb: float
+    planned: dict[str, float]
     then_end: bool
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        passes = min(args.gradient_accumulation_steps, 2)
         what = f"a pass of {args.per_device_train_batch_size} x {self.prompt + self.completion} tokens"
         moments = torch.empty(int(self.moments_gb * 1e9) if torch.cuda.is_available() else 0, dtype=torch.uint8,
                               device=args.device)
+        seconds = self.fitting(what, lambda: [self.timed(self.run_pass) for _ in range(passes)][-1])
+        self.trainer.model_wrapped.zero_grad(set_to_none=True)
+        training = peak_memory_gb()
+        print(f"probe    {what}: peak {training:.3g} GB{self.beside('training', ' of {:.3g} planned')}", flush=True)
+        forget_peak()
+        if self.then_end:
+            token = self.fitting("generating at full length", self.generate)
+            self.print_list({"training": training, "generating": peak_memory_gb(), "pass": seconds, "token": token})
+            sys.exit(0)
+        del moments
+        forget_peak()  # the run's own peak is measured from here
+
+    def fitting(self, what: str, work: Callable[[], Any]) -> Any:
+        """What `work` returns; a lack of the GPU's memory becomes a RunError with the remedy."""
         try:
-            self.run_pass()
+            return work()
         except torch.cuda.OutOfMemoryError as error:
             raise RunError(f"{what} does not fit the GPU ({str(error).splitlines()[0]}); --plan shows the nearest "
                            "setting that does") from error
-        del moments
-        planned = f" of {self.planned_gb:.3g} planned" if torch.cuda.is_available() else ""
-        print(f"probe    {what}: peak {peak_memory_gb():.3g} GB{planned}", flush=True)
+
+    def timed(self, work: Callable[[], Any]) -> float:
+        """Seconds of `work`."""
+        started = time.perf_counter()
+        work()
         if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-            torch.cuda.reset_peak_memory_stats()  # the run's own peak is measured from here
-        if self.then_end:
-            print("dry run  every check passed, the model has made a pass, nothing was trained", flush=True)
-            sys.exit(0)
+            torch.cuda.synchronize()
+        return time.perf_counter() - started
+
+    def beside(self, name: str, words: str) -> str:
+        """The planned figure in words, "" where there is none."""
+        return words.format(self.planned[name]) if name in self.planned else ""
 
     def run_pass(self) -> None:
         """A forward and backward pass of the largest batch, through every wrapper that training uses."""
@@ -58,7 +83,35 @@ class MemoryProbe(Watch):
             with trainer.compute_loss_context_manager():
                 loss = trainer.compute_loss(model, self.batch())
             trainer.accelerator.backward(loss)
-        model.zero_grad(set_to_none=True)
+
+    def generate(self) -> float:
+        """Seconds a token of a whole generation of the longest prompts, of which none ends early."""
+        trainer, cuda = self.trainer, torch.cuda.is_available()
+        tokens = self.completion if cuda else min(self.completion, CPU_TOKENS)
+        size = trainer.args.per_device_train_batch_size * trainer.args.steps_per_generation
+        words = trainer.model.config.vocab_size
+        prompts = [[place % words for place in range(self.prompt)] for _ in range(size)]
+        kept = trainer.generation_config
+        limits = {"min_new_tokens": tokens, "max_new_tokens": tokens}
+        if not trainer.use_vllm:
+            trainer.generation_config = type(kept)(**{**kept.to_diff_dict(), **limits})
+        try:
+            with own_randomness(), trainer.gathered():
+                return self.timed(lambda: trainer.complete(prompts, None, {}, 1)) / tokens
+        finally:
+            trainer.generation_config = kept
+
+    def print_list(self, measured: dict[str, float]) -> None:
+        """What a dry run found, beside the plan."""
+        unit = "a GPU" if torch.cuda.is_available() else "a process"
+        rows = {"training": f"GB {unit}, training", "generating": f"GB {unit}, generating",
+                "pass": "s a pass, at the least", "token": "ms a token of all sequences, at the least"}
+        print("check    | what | measured | planned |\ncheck    | --- | --- | --- |")
+        for name, text in rows.items():
+            scale = 1000 if name == "token" else 1
+            planned = f"{self.planned[name] * scale:.3g}" if name in self.planned else "not planned"
+            print(f"check    | {text} | {measured[name] * scale:.3g} | {planned} |")
+        print("dry run  every check passed, the model has made a pass, nothing was trained", flush=True)
 
     def batch(self) -> dict[str, torch.Tensor]:
         """As many sequences as a pass has, counting through the vocabulary to full length; in TRL's names."""
@@ -73,3 +126,10 @@ class MemoryProbe(Watch):
         batch["ref_per_token_logps"] = torch.zeros((size, self.completion), device=device)
         tokens = size * self.completion * args.steps_per_generation * self.trainer.accelerator.num_processes
         return batch | {"num_items_in_batch": torch.tensor(tokens, device=device)}
+
+
+def forget_peak() -> None:
+    """Measures the GPU's peak from here."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
