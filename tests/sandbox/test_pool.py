@@ -675,7 +675,7 @@ def family(mark: Path) -> dict[int, int]:
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             words = Path("/proc", name, "cmdline").read_bytes().decode()
             state, parent, *_ = Path("/proc", name, "stat").read_text().rpartition(")")[2].split()
-            if state not in "ZX" and "sandbox_" in words and str(mark) in words:
+            if state not in "ZX" and "raccoon/sandbox/" in words and str(mark) in words:
                 parents[int(name)] = int(parent)
 
     def generation(pid: int) -> int:
