@@ -203,7 +203,7 @@ def load_benchmarks() -> dict[str, list[Task]]:
         print("warning: not compared with any benchmark, which small tasks may be like; give --data-dir")
         return {}
     found = {}
-    for name in BENCHMARKS:
+    for name in [name for name, benchmark in BENCHMARKS.items() if not benchmark.large]:
         try:
             found[name] = load_benchmark(name, DATA_DIR)
         except InputError as error:
@@ -360,7 +360,7 @@ def save(kept: Sequence[Candidate]) -> None:
         return
     write_task_file(OUTPUT, (candidate.task for candidate in kept))
     print(f"saved    {len(kept)} tasks in {OUTPUT}; train on them:\n"
-          f"python scripts/train_rl_poc.py --no-benchmark-tasks --train-files {shlex.quote(OUTPUT)}")
+          f"python scripts/train_rl_poc.py --training-sets '' --train-files {shlex.quote(OUTPUT)}")
 
 
 def trajectory(candidate: Candidate) -> dict:

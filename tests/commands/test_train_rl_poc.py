@@ -61,7 +61,7 @@ def straight(workplace) -> Path:
     (["--output-dir", "model"], "OUTPUT_DIR model is MODEL_PATH"),
     (["--output-dir", "."], "OUTPUT_DIR . holds the current folder"),
     (["--train-files", "absent.jsonl"], "no task file absent.jsonl"),
-    (["--benchmark-tasks", "--data-dir", "absent"], "absent/mbpp/sanitized-mbpp.json"),
+    (["--training-sets", "mbpp", "humaneval", "--data-dir", "absent"], "absent/mbpp/sanitized-mbpp.json"),
     (["--heldout", "train.jsonl"], "every task of HELDOUT train.jsonl is trained on"),
     (["--heldout", "humanevil"], "humanevil"),
     (["--train-file", "train.jsonl"], "--train-file"),

@@ -95,7 +95,6 @@ def test_plain_data_will_do(test):
 
 
 @pytest.mark.parametrize("test, reason", [
-    ("s = Stack()\nassert s.top() == f(1)", "class Stack"),
     ("class T(unittest.TestCase):\n    def test(self):\n        assert f(1)", "unittest class T"),
     ("from unittest import TestCase\nclass T(TestCase):\n    pass", "unittest class T"),
     ("from unittest.mock import patch\nassert f(1)", "patches"),
@@ -106,15 +105,55 @@ def test_plain_data_will_do(test):
     ("assert f(1, key=lambda x: x)", "passes a function"),
     ("def g(x):\n    return x\nassert f(g)", "passes a function"),
     ("assert f(sum)", "passes a function"),
-    ("assert f(1).area() == 2", "method area"),
     ("assert eval(f(1)) == 5", "evaluates"),
     ("import pickle\nassert pickle.loads(f(1)) == 5", "evaluates"),
-    ("shape = f(1)\nassert shape.area() == 2", "method area"),
-    (CHECK.format("    assert candidate(1).area() == 2"), "method area"),
+    ("import asyncio\nassert asyncio.run(f(1)) == 2", "awaits"),
+    ("s = Stack()\nassert s.top() == f(1)", "compares"),
+    ("s, t = Stack(1), Stack(2)\nassert s.top() in [t.top()]", "compares"),
+    ("assert f(Stack()) == 1\ntry:\n    f(1)\nexcept Full:\n    pass", "catches the code's class Full"),
+    ("with pytest.raises(Full):\n    Stack(1).push(1)", "catches the code's class Full"),
+    ("class Mine(Stack):\n    pass\nassert Mine().top() == 1", "derives"),
+    ("s = Stack()\nassert s.__dict__ == {}", "__dict__"),
+    ("s = Stack()\nassert type(s) is not int and s.top()", "type"),
+    ("s = Stack()\ns.items.append(1)\nassert s.top() == 1", "changes a collection"),
+    ("s = Stack()\ns.items[0] = 1\nassert s.top() == 1", "changes a collection"),
+    ("v = Vector(1)\nassert (v * 2 * 3).x == 6", "chains"),
+    ("v = Vector(1)\nw = v + v\nassert (w * 3).x == 6", "chains"),
+    ("s = Stack(1).add(2).add(3)\nassert s.find(2) == 1", "method find"),
+    ("t = Tree(1)\nassert t.find(1) == 0\nassert t.left.find(2) == 1", "method find"),
+    ("match f(1):\n    case Point(x=1):\n        assert Point(1).x", "matches"),
 ])  # fmt: skip
 def test_the_code_s_own_objects_are_needed(test, reason):
     found = analysed(test)
     assert reason in found.shared
+
+
+@pytest.mark.parametrize("test, entry_point, classes, returned", [
+    ("s = Stack()\ns.push(1)\nassert s.top() == 1", "f", ("Stack",), False),
+    ("assert f([Pair(1, 2)]) == 3", "f", ("Pair",), False),
+    ("assert P(1).x == 1 and f(LIMIT)", "f", ("P",), False),
+    ("def check(c):\n    assert c(1) == 2\ncheck(Solution().solve)", "Solution", ("Solution",), False),
+    ("check(Solution().reverse)", "Solution", ("Solution",), False),
+    ("assert Bank.RATE == 3", "Bank", ("Bank",), False),
+    ("with Timer(1) as t:\n    assert t.pop() == 1", "Timer", ("Timer",), False),
+    ("assert list(Numbers()) == [1]", "Numbers", ("Numbers",), False),
+    ("b = Bank(5)\nassert b.balance == 5", "Bank", ("Bank",), True),
+    ("assert f(1).area() == 2", "f", (), True),
+    ("shape = f(1)\nassert shape.area() == 2", "f", (), True),
+    ("assert str(f(1)) == 'Point'", "f", (), True),
+    ("assert f(1) == 2, 'not ' + str(f(1))", "f", (), False),
+    ("assert [s.side for s in f(1)] == [2]", "f", (), True),
+    ("def helper(s):\n    return s.side\nassert helper(f(1)) == 2", "f", (), True),
+    (CHECK.format("    assert candidate(1).area() == 2"), "f", (), True),
+    ("assert Split('a b') == ['a', 'b']", "Split", (), False),
+    ("assert Split('a b').count('a') == 1", "Split", (), False),
+    ("words = Split('a b')\nassert words.pop() == 'b'", "Split", (), False),
+    ("assert f('a').lower() == 'a'\nassert f(1).real == 1", "f", (), False),
+    ("assert math.isclose(f(1), math.pi)", "f", (), False),
+])  # fmt: skip
+def test_objects_are_kept_where_the_test_uses_them(test, entry_point, classes, returned):
+    found = analysed(test, "", entry_point)
+    assert (found.classes, found.objects, found.shared) == (classes, bool(classes) or returned, "")
 
 
 def tallied(test: str, **names) -> Tally:

@@ -133,6 +133,11 @@ ROWS = {
                      "complete_prompt": 'def task_func():\n    """Doc."""\n', "instruct_prompt": "Do it.",
                      "code_prompt": "import os\ndef task_func():\n", "canonical_solution": "    return 1"},
     "cruxeval": {"id": "sample_0", "code": "def f(x):\n    return x", "input": "1", "output": "1"},
+    "leetcode": {"task_id": "two-sum", "prompt": "import math\n", "entry_point": "Solution().f",
+                 "completion": "class Solution:\n    def f(self):\n        return 1\n",
+                 "test": "def check(candidate):\n    assert candidate() == 1\n",
+                 "query": "Say 1.\nPlease complete the following python code precisely:\n```python\nclass Solution:\n"
+                          "    def f(self):\n```\n"},
 }
 
 
@@ -208,7 +213,8 @@ def published(data_dir):
 
 @pytest.mark.parametrize("name, count", [
     ("humaneval", 164), ("mbpp", 427), ("mbpp_full", 974), ("humanevalplus", 164), ("mbppplus", 378),
-    ("bigcodebench", 1140), ("bigcodebench_instruct", 1140), ("cruxeval", 800)])
+    ("bigcodebench", 1140), ("bigcodebench_instruct", 1140), ("cruxeval", 800), ("leetcode", 228),
+    ("leetcode_train", 1570)])
 def test_every_row_becomes_a_sound_task(published, name, count):
     tasks = published(name)
     assert len(tasks) == count

@@ -92,7 +92,7 @@ def model(tmp_path):
     """A function that writes a model folder whose config.json names training files."""
     def make(tasks, **config):
         write_task_file(tmp_path / "train.jsonl", tasks)
-        config = {"TRAIN_FILES": [str(tmp_path / "train.jsonl")], "BENCHMARK_TASKS": False, **config}
+        config = {"TRAIN_FILES": [str(tmp_path / "train.jsonl")], "TRAINING_SETS": [], **config}
         (tmp_path / "config.json").write_text(json.dumps(config))
         return tmp_path
     return make
@@ -131,7 +131,7 @@ def test_the_known_overlaps_of_the_published_benchmarks(model, data_dir):
         task_id: sign.split()[-1] for task_id, sign in signs.items()}.items()
     assert len(signs) < 40, "most of MBPP's test split is not in the rest"
 
-    folder = model([], TRAIN_FILES=[], BENCHMARK_TASKS=True, DATA_DIR=str(data_dir))
+    folder = model([], TRAIN_FILES=[], TRAINING_SETS=["mbpp", "humaneval"], DATA_DIR=str(data_dir))
     assert find_badge(folder, load_benchmark("humaneval", data_dir), "").name == "seen"
     assert len(find_badge(folder, mbpp, "").tasks) >= 420
     bigcodebench = find_badge(folder, load_benchmark("bigcodebench", data_dir), "")

@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from raccoon.sandbox import test_programs as tests
 from raccoon.sandbox import values
+from raccoon.sandbox.objects import JudgeCarrier, Method
 
 
 class ChildGone(BaseException):
@@ -21,13 +22,14 @@ class Child:
 
     def __init__(self, descriptor: int):
         self.descriptor, self.incoming = descriptor, values.FrameReader(descriptor)
-        self.fault = None  # of the ChildGone that was raised, also where the test has swallowed it
+        self.fault = None  # of the ChildGone or NotCarried that was raised, also where the test has swallowed it
+        self.carrier: JudgeCarrier | None = None
         self.loaded = self.gone = False
         self.requests = 0
 
-    def send(self, context: str, code: str) -> None:
-        """Hands over the program; it runs while the judge goes on."""
-        self._write(json.dumps({"context": context, "code": code}).encode())
+    def send(self, context: str, code: str, objects: bool = False) -> None:
+        """Hands over the program; it runs while the judge goes on. `objects`: it keeps those of its own classes."""
+        self._write(json.dumps({"context": context, "code": code, "objects": objects}).encode())
 
     def load(self) -> None:
         """Waits until the program's top level has run; ChildGone with the reason when it did not."""
@@ -46,11 +48,22 @@ class Child:
         if not self.loaded:
             self.load()
         self.requests += 1
-        self._write(values.dumps(list(details), trusted=True))
+        if self.carrier is not None:
+            self.carrier.asked(*details[:2])
+        try:
+            data = values.dumps(list(details), trusted=True, carrier=self.carrier)
+        except values.NotCarried as error:
+            self.needs_shared(str(error))
+        self._write(data)
         reply = self._receive()
         if reply[0] == "ok":
             return reply[1], reply[2]
         raise rebuilt_exception(reply)
+
+    def needs_shared(self, why: str) -> NoReturn:
+        """The test does what neither plain values nor objects can serve: it has to run beside the code."""
+        self.fault = "shared"
+        raise values.NotCarried(why)
 
     def _write(self, data: bytes) -> None:
         try:
@@ -62,7 +75,7 @@ class Child:
     def _receive(self) -> list:
         reply = None
         try:
-            reply = values.loads(self.incoming.read())
+            reply = values.loads(self.incoming.read(), self.carrier)
         except (EOFError, OSError):
             self.gone = True
             self._end("")
@@ -131,24 +144,31 @@ class Proxy:
         self._child, self.__name__ = child, name
 
     def __call__(self, *arguments, **keywords):
-        return self._child.request("call", self.__name__, list(arguments), keywords, False)[0]
+        return self.called(arguments, keywords, False)[0]
+
+    def called(self, arguments: tuple, keywords: dict, in_place: bool) -> tuple:
+        """The value, and the arguments as the call has left them where `in_place`."""
+        return self._child.request("call", self.__name__, list(arguments), keywords, in_place)
 
 
 def call_in_place(function, *arguments, **keywords):
-    """A call made for what it does to its arguments: lists, dicts, sets and bytearrays take on their new contents."""
-    if not isinstance(function, Proxy):
+    """A call made for what it does to its arguments: collections and structures take on their new contents."""
+    if not isinstance(function, (Proxy, Method)):
         return function(*arguments, **keywords)
-    result, after = function._child.request("call", function.__name__, list(arguments), keywords, True)
+    result, after = function.called(arguments, keywords, True)
     if after and len(after) == 2 and type(after[0]) is list and type(after[1]) is dict:
+        kinds = function._child.carrier.structures.values() if function._child.carrier else ()
         for old, new in zip(arguments, after[0], strict=False):
-            take_on(old, new)
+            take_on(old, new, kinds)
         for name, new in after[1].items():
-            take_on(keywords.get(name), new)
+            take_on(keywords.get(name), new, kinds)
     return result
 
 
-def take_on(old, new) -> None:
-    """Gives a mutable collection of the test the contents that its copy has got; anything else stays as it is."""
+def take_on(old, new, kinds=()) -> None:
+    """Gives a mutable collection or structure of the test the contents that its copy has got; else does nothing."""
+    if type(old) is type(new) and type(old) in kinds:
+        old, new = vars(old), vars(new)
     if type(old) is not type(new) or type(old) not in (list, bytearray, dict, set, collections.deque):
         return
     old.clear()

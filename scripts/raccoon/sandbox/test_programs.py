@@ -8,26 +8,17 @@ the child in shared isolation.
 
 import ast
 import builtins
-import collections
 import dataclasses
-import datetime
-import decimal
 import sys
 import types
 import unittest
 
+from raccoon.sandbox.needs import calls, is_test_case, needs
+
 TALLY, IN_PLACE = "__tally__", "__in_place__"  # names that the rewritten test uses
 TEST_FILE = "<test>"  # what tracebacks call the test
-CARRIED = (int, float, complex, str, bytes, list, tuple, set, dict, range, memoryview)
-CARRIED += (collections.deque, collections.Counter, datetime.datetime, datetime.timedelta, decimal.Decimal)
-CARRIED_METHODS = frozenset(name for kind in CARRIED for name in dir(kind)) | frozenset(
-    "all any astype flatten item max mean min nonzero prod ravel reshape round std sum tobytes tolist transpose".split()
-)  # of values that reach the judge as what they are, numpy's arrays among them
-BUILTIN_FUNCTIONS = {
-    name for name in dir(builtins) if isinstance(getattr(builtins, name), types.BuiltinFunctionType)
-}
-EVALUATORS = {"eval", "exec", "compile", "pickle.loads", "pickle.load", "marshal.loads", "dill.loads"}
-WATCHED = ("redirect_stdout", "redirect_stderr", "sys.stdout", "sys.stderr", "capsys")
+MUTE = {ast.Constant, ast.Load, ast.Store, ast.List, ast.Tuple, ast.Dict, ast.UnaryOp, ast.USub, ast.Eq, ast.keyword}
+# nodes that say nothing of themselves: nine of ten in a long test
 MAX_TEXT = 300  # characters of a message
 
 
@@ -41,10 +32,17 @@ class TestProgram:
     values: tuple[str, ...]  # names that it reads and only the code can define
     modules: tuple[str, ...]  # standard modules that it uses without importing them
     libraries: tuple[str, ...]  # packages beyond the standard library that it imports
-    classes: bool  # it defines unittest classes, which have to be run
+    test_cases: bool  # it defines unittest classes, which have to be run
+    classes: tuple[str, ...]  # classes that it uses and only the code can define
+    returned_objects: bool  # it reads attributes, of what the code returns, that no plain value has
     asserts: int  # assert statements in its text
-    shared: str  # why it has to run beside the code; "" when plain values will do
+    shared: str  # why it has to run beside the code; "" when plain values and objects will do
     goes_on: bool  # assertions after a failed one still run: never where the test itself catches exceptions
+
+    @property
+    def objects(self) -> bool:
+        """Whether the code keeps objects of its own classes for this test."""
+        return bool(self.classes) or self.returned_objects
 
 
 class Tally:
@@ -91,7 +89,7 @@ def describe(error: BaseException) -> str:
     if not text:
         try:
             message = " ".join(str(error).split())
-        except (ValueError, RecursionError, MemoryError):  # it holds an int too long for decimal, or the like
+        except Exception:  # it holds an int too long for decimal, or an object of the code
             message = "(its message cannot be written)"
         text = f"{type(error).__name__}: {message}" if message else type(error).__name__
     trace, line = error.__traceback__, 0
@@ -104,7 +102,7 @@ def describe(error: BaseException) -> str:
 def analyse(test: str, context: str, entry_point: str) -> TestProgram:
     """Compiles a test program; SyntaxError, ValueError, RecursionError or MemoryError when it cannot be compiled."""
     tree = ast.parse(test, TEST_FILE)
-    nodes = list(ast.walk(tree))
+    nodes = [node for node in ast.walk(tree) if type(node) not in MUTE]
     catches = any(isinstance(node, (ast.Try, ast.With, ast.AsyncWith)) for node in nodes)
     asserts = sum(isinstance(node, ast.Assert) for node in nodes)
     context_nodes = list(ast.walk(ast.parse(context))) if context else []
@@ -117,20 +115,22 @@ def analyse(test: str, context: str, entry_point: str) -> TestProgram:
     free -= set(modules)
     if entry_point.isidentifier():
         free.add(entry_point)
-    values = sorted(free - called - {entry_point})
-    shared = _why_shared(nodes, free, entry_point)
+    needed = needs(nodes, free, called, entry_point)
+    values = sorted(free - called - {entry_point, *needed.classes})
     rewriter = _Rewriter(entry_point)
     rewritten = ast.fix_missing_locations(rewriter.visit(tree))
     return TestProgram(
         code=compile(rewritten, TEST_FILE, "exec", dont_inherit=True),
         context=compile(context, "<context>", "exec", dont_inherit=True),
         libraries=_libraries(nodes + context_nodes),
-        functions=tuple(sorted(free - set(values))),
+        functions=tuple(sorted(free - {*values, *needed.classes})),
         values=tuple(values),
         modules=tuple(modules),
-        classes=any(isinstance(node, ast.ClassDef) and _is_test_case(node) for node in nodes),
+        test_cases=any(isinstance(node, ast.ClassDef) and is_test_case(node) for node in nodes),
         asserts=asserts,
-        shared=shared,
+        classes=needed.classes,
+        returned_objects=needed.returned_objects,
+        shared=needed.shared,
         goes_on=not catches,
     )
 
@@ -167,69 +167,6 @@ def _free_names(nodes: list[ast.AST]) -> set[str]:
     return read - bound - {"__name__", "__file__"}
 
 
-def _why_shared(nodes: list[ast.AST], free: set[str], entry_point: str) -> str:
-    """The reason why plain data cannot carry what this test does with the code, decided by the test alone."""
-    classes = sorted(name for name in free - {entry_point} if name[:1].isupper() and not name.isupper())
-    if classes:
-        return f"it uses the code's class {classes[0]}"
-    results = _names_of_results(nodes, entry_point)
-    functions = {node.name for node in nodes if isinstance(node, ast.FunctionDef)} | BUILTIN_FUNCTIONS
-    functions -= {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
-    for node in nodes:
-        if isinstance(node, ast.ClassDef) and _is_test_case(node):
-            return f"unittest class {node.name}"
-        if isinstance(node, (ast.Import, ast.ImportFrom)) and "mock" in ast.unparse(node):
-            return "it patches the code's world"
-        if isinstance(node, (ast.Name, ast.Attribute)) and ast.unparse(node).endswith(WATCHED):
-            return "it watches what the code prints"
-        if isinstance(node, ast.Call):
-            if ast.unparse(node.func) in EVALUATORS and not all(isinstance(a, ast.Constant) for a in node.args[:1]):
-                return "it evaluates what it does not spell out"  # what the code returns must not run in the judge
-            if not isinstance(node.func, ast.Attribute) and _comes_from_code(node.func, entry_point, results):
-                return "it calls what the code returns"
-            handed = [*node.args, *(keyword.value for keyword in node.keywords)]
-            if _calls(node, entry_point) and any(_is_function(argument, functions) for argument in handed):
-                return "it passes a function to the code"
-            method = node.func
-            if isinstance(method, ast.Attribute) and method.attr not in CARRIED_METHODS:
-                owner = method.value
-                if _calls(owner, entry_point) or isinstance(owner, ast.Name) and owner.id in results:
-                    return f"it calls the method {method.attr} of what the code returns"
-    return ""
-
-
-def _is_test_case(node: ast.ClassDef) -> bool:
-    return any("TestCase" in ast.unparse(base) for base in node.bases)
-
-
-def _is_function(node: ast.AST, functions: set[str]) -> bool:
-    return isinstance(node, ast.Lambda) or isinstance(node, ast.Name) and node.id in functions
-
-
-def _comes_from_code(node: ast.AST, entry_point: str, results: set[str]) -> bool:
-    """Whether an expression is a call of the code, or an item of what one has returned."""
-    while isinstance(node, ast.Subscript):
-        node = node.value
-        if isinstance(node, ast.Name) and node.id in results:
-            return True
-    return _calls(node, entry_point)
-
-
-def _names_of_results(nodes: list[ast.AST], entry_point: str) -> set[str]:
-    """Variables that hold what a call of the code has returned."""
-    assigned = [node for node in nodes if isinstance(node, ast.Assign) and _calls(node.value, entry_point)]
-    return {target.id for node in assigned for target in node.targets if isinstance(target, ast.Name)}
-
-
-def _calls(node: ast.AST, entry_point: str) -> bool:
-    """Whether this is a call of the code's function, under its own name or as HumanEval's `candidate`."""
-    return (
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Name)
-        and node.func.id in (entry_point, "candidate")
-    )
-
-
 class _Rewriter(ast.NodeTransformer):
     """Puts each assert under the tally, and marks the calls that are made for what they do to their arguments."""
 
@@ -238,12 +175,12 @@ class _Rewriter(ast.NodeTransformer):
 
     def made_for_its_effect(self, node: ast.AST) -> ast.Call | None:
         """The call in `f(x)` as a statement, `assert f(x) is None` or `assert f(x) == None`; None for other nodes."""
-        if isinstance(node, ast.Expr) and _calls(node.value, self.entry_point):
+        if isinstance(node, ast.Expr) and calls(node.value, self.entry_point):
             return node.value
         if isinstance(node, ast.Assert) and isinstance(node.test, ast.Compare) and len(node.test.comparators) == 1:
             right = node.test.comparators[0]
             if (
-                _calls(node.test.left, self.entry_point)
+                calls(node.test.left, self.entry_point)
                 and isinstance(right, ast.Constant)
                 and right.value is None
             ):

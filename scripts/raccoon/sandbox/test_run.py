@@ -5,8 +5,9 @@ import importlib
 import random
 import signal
 
+from raccoon.sandbox import carriers, values
 from raccoon.sandbox import test_programs as tests
-from raccoon.sandbox import values
+from raccoon.sandbox.objects import ClassProxy, JudgeCarrier
 from raccoon.sandbox.proxies import Child, ChildGone, Proxy, call_in_place
 from raccoon.sandbox.zygote_link import Ending
 
@@ -56,7 +57,8 @@ class Run:
         """Runs the test to its end or to its deadline; whatever happens is kept for `verdict`."""
         try:
             alarm(self.program["wall_seconds"])
-            self.child.send(self.program["context"], self.program["code"])
+            objects = self.test.objects and not self.shared
+            self.child.send(self.program["context"], self.program["code"], objects)
             self.run_beside_code() if self.shared else self.run_here()
         except Deadline:
             self.reason = self.late()
@@ -87,11 +89,12 @@ class Run:
             exec(self.test.context, namespace)
         except Exception as error:
             raise TestFault(f"the context of {self.whose} raises {tests.describe(error)}") from None
+        kinds = [name for name in self.test.classes if self.missing(namespace, name)]
+        self.carry(namespace, bool(kinds) or self.test.returned_objects)
         namespace |= {name: importlib.import_module(name) for name in self.test.modules}
-        named = [
-            name for name in self.test.functions if name not in namespace or name == self.program["entry_point"]
-        ]
+        named = [name for name in self.test.functions if self.missing(namespace, name)]
         namespace |= {name: Proxy(self.child, name) for name in named}
+        namespace |= {name: ClassProxy(self.child, name) for name in kinds}
         for name, value in self.variables().items():
             namespace.setdefault(name, value)  # what the context defines is not the code's to change
         namespace |= {tests.TALLY: self.tally, tests.IN_PLACE: call_in_place}
@@ -99,6 +102,15 @@ class Run:
         exec(self.test.code, namespace)
         if not self.child.requests:
             raise TestFault(f"the test of {self.whose} never calls the code")
+
+    def missing(self, namespace: dict, name: str) -> bool:
+        """Whether the code has to supply this name."""
+        return name not in namespace or name == self.program["entry_point"]
+
+    def carry(self, namespace: dict, objects: bool) -> None:
+        """Readies the channel for what crosses beside plain values in this test."""
+        if objects or "class " in self.program["context"]:
+            self.child.carrier = JudgeCarrier(self.child, carriers.structures(namespace), objects)
 
     def variables(self) -> dict:
         """Those variables that the test reads and the code defines; the others raise NameError where they are read."""
@@ -120,7 +132,7 @@ class Run:
         except (TypeError, ValueError, OverflowError):
             raise ChildGone("exception: the code's process sent something that is no answer") from None
         if not self.tally.first and self.tally.passed < 1:
-            if self.test.asserts or self.test.classes:
+            if self.test.asserts or self.test.test_cases:
                 raise ChildGone("exception: the code kept the test from checking anything")
             raise TestFault(f"the test of {self.whose} checks nothing")
 

@@ -79,10 +79,10 @@ class Zygote:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(timeout=5)
 
-    def fork(self, job: socket.socket, cpu_seconds: int) -> None:
-        """Has one child forked that serves `job`."""
+    def fork(self, job: socket.socket, cpu_seconds: int, *streams: int) -> None:
+        """Has one child forked that serves `job`; `streams` become its stdin and stdout where they are given."""
         with ending_with_zygote():
-            socket.send_fds(self.control, [struct.pack("=q", cpu_seconds)], [job.fileno()])
+            socket.send_fds(self.control, [struct.pack("=q", cpu_seconds)], [job.fileno(), *streams])
 
     def end(self, gone: bool) -> Ending:
         """Has the child killed; one that is `gone` gets a moment to end by itself, so that its status tells why."""

@@ -6,17 +6,24 @@ Inputs: the published benchmark files in DATA_DIR, or the Hugging Face hub. Outp
 import ast
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from raccoon.constants import InputError
+from raccoon.tasks.contests import apps_task, code_contests_task, taco_task
 from raccoon.tasks.evalplus import plus_test
+from raccoon.tasks.kodcode import kodcode_task
+from raccoon.tasks.leetcode import leetcode_task, leetcode_train_task
+from raccoon.tasks.livecodebench import livecodebench_task
 from raccoon.tasks.prompts import PREDICT, completion_prompt, description_prompt
+from raccoon.tasks.selection import selected
 from raccoon.tasks.syntax import bound_names, parse_code, text_above
-from raccoon.tasks.task import Task, numbered_lines, parse_json, parse_object
+from raccoon.tasks.task import Task, numbered_lines, parse_json, parse_object, take
 
 HUB = "https://huggingface.co"  # or what HF_ENDPOINT names
+SEED_SETS = ("mbpp", "humaneval")  # that are trained on unless others are named
+PARQUET_ROWS = 64  # read at once
 
 
 @dataclass(frozen=True)
@@ -24,51 +31,105 @@ class Benchmark:
     """Where a benchmark is published and how one of its rows becomes a Task."""
 
     name: str
-    convert: Callable[[dict], Task]
-    file: str  # in DATA_DIR
+    convert: Callable[[dict], Task | None]  # None: the row is no task that can be expressed here
+    file: str  # in DATA_DIR; with a * all files of such names
     hub: str
     config: str | None = None
     split: str | None = None  # None: all of them
+    hub_files: str = ""  # of the hub's repository, where they are read as those of DATA_DIR are
+    large: bool = False  # gigabytes: read only where somebody names it
 
 
 def load_benchmark(name: str, data_dir: str | Path = "") -> list[Task]:
-    """All tasks of a benchmark, in the published order.
+    """All tasks of a benchmark, in the published order; "name:word:word" has what tasks/selection.py selects of them.
 
     Read from the published file in `data_dir`, or from the hub where that is empty. Raises InputError for
     an unknown name, a missing file, an unreachable hub and a row that lacks a field.
     """
-    if name not in BENCHMARKS:
-        raise InputError(f"no benchmark {name!r}; choose from {', '.join(BENCHMARKS)}")
-    benchmark = BENCHMARKS[name]
+    base, *words = name.split(":")
+    if base not in BENCHMARKS:
+        raise InputError(f"no benchmark {base!r}; choose from {', '.join(BENCHMARKS)}")
+    benchmark = BENCHMARKS[base]
     if data_dir:
         origin = str(Path(data_dir) / benchmark.file)
-        rows = read_rows(Path(origin), name)
+        rows = read_rows(Path(origin), base)
     else:
         origin = f"hub data set {benchmark.hub}"
-        rows = hub_rows(benchmark)
+        rows = hub_files(benchmark) if benchmark.hub_files else hub_rows(benchmark)
+    return selected(converted(benchmark, rows, origin), words, name)
+
+
+def is_benchmark(name: str) -> bool:
+    """Whether load_benchmark knows the name, whatever it selects."""
+    return name.partition(":")[0] in BENCHMARKS
+
+
+def converted(benchmark: Benchmark, rows: Iterable[dict], origin: str) -> list[Task]:
+    """The tasks of published rows; `origin` names in an error where they come from."""
     tasks = []
     for number, row in enumerate(rows, 1):
         try:
-            tasks.append(benchmark.convert(row))
+            task = benchmark.convert(row)
+            tasks += [task] if task else []
         except (InputError, SyntaxError, ValueError) as error:
             raise InputError(f"{origin}, row {number}: {error}; fetch the published file again") from error
     return tasks
 
 
-def load_training_tasks(data_dir: str | Path = "") -> list[Task]:
-    """The 584 training tasks: sanitized MBPP without its few-shot prompt split (420) and HumanEval (164)."""
-    mbpp = [task for task in load_benchmark("mbpp", data_dir) if task.split != "prompt"]
-    return mbpp + load_benchmark("humaneval", data_dir)
+def load_training_tasks(data_dir: str | Path = "", names: Sequence[str] = SEED_SETS) -> list[Task]:
+    """The tasks of training sets, without MBPP's few-shot prompt split: 420 of MBPP and 164 of HumanEval by default."""
+    return [task for name in names for task in load_benchmark(name, data_dir) if task.split != "prompt"]
 
 
-def read_rows(path: Path, name: str) -> list[dict]:
-    """The rows of a published file: one JSON list, or JSON lines."""
+def read_rows(path: Path, name: str) -> Iterator[dict]:
+    """The rows of a published file: one JSON list, JSON lines, or parquet.
+
+    Where the path has a *, the rows of all such files, each with the name of its file and its place in it as "file"
+    and "row".
+    """
+    if "*" in path.name:
+        paths = sorted(path.parent.glob(path.name), key=lambda found: (len(found.name), found.name))  # test2, test10
+        for found in paths:
+            for place, row in enumerate(read_rows(found, name)):
+                yield row | {"file": found.name.partition(".")[0], "row": place}
+        if paths:
+            return
     if not path.is_file():
         raise InputError(f"no file {path} for benchmark {name}: put the published file there, "
                          "or leave DATA_DIR empty to read the Hugging Face hub")
     if path.suffix == ".json":
-        return parse_json("".join(line for _, line in numbered_lines(path)), str(path), list)
-    return [parse_object(line, f"{path}, line {number}") for number, line in numbered_lines(path)]
+        yield from parse_json("".join(line for _, line in numbered_lines(path)), str(path), list)
+    elif path.suffix == ".parquet":
+        yield from parquet_rows(path)
+    else:
+        yield from (parse_object(line, f"{path}, line {number}") for number, line in numbered_lines(path))
+
+
+def parquet_rows(path: Path) -> Iterator[dict]:
+    """The rows of a parquet file, some at a time."""
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        raise InputError(f"{path} needs the package pyarrow, which datasets brings: pip install datasets") from None
+    try:
+        for batch in parquet.ParquetFile(path).iter_batches(PARQUET_ROWS):
+            yield from batch.to_pylist()
+    except pyarrow.ArrowException as error:
+        raise InputError(f"cannot read {path} ({str(error)[:100]}): fetch the file again") from None
+
+
+def hub_files(benchmark: Benchmark) -> Iterator[dict]:
+    """The rows of a hub data set that is published as plain files, fetched into the hub's cache."""
+    from huggingface_hub import snapshot_download
+
+    if hub_is_out_of_reach():
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    try:
+        folder = snapshot_download(benchmark.hub, repo_type="dataset", allow_patterns=[benchmark.hub_files])
+    except (OSError, ValueError) as error:  # all that the hub client raises where it cannot reach or find a data set
+        raise unread_hub(benchmark, error) from error
+    yield from read_rows(Path(folder) / benchmark.hub_files, benchmark.name)
 
 
 def hub_is_out_of_reach() -> bool:
@@ -97,22 +158,17 @@ def hub_rows(benchmark: Benchmark) -> list[dict]:
     try:
         loaded = load_dataset(benchmark.hub, benchmark.config, split=benchmark.split)
     except (DatasetsError, OSError, ValueError, RuntimeError) as error:
-        reason = str(error).split("\n")[0][:200]
-        raise InputError(f"cannot read {benchmark.hub} from the hub ({type(error).__name__}: {reason}): "
-                         f"put the published file at DATA_DIR/{benchmark.file} and give --data-dir DATA_DIR"
-                         ) from error
+        raise unread_hub(benchmark, error) from error
     if benchmark.split:
         return list(loaded)
     return sorted((row for split in loaded.values() for row in split), key=lambda row: row["task_id"])
 
 
-def take(row: dict, name: str, kind: type | tuple[type, ...] = str):
-    """A field of a published row; raises InputError where it is missing or of another type."""
-    if name not in row:
-        raise InputError(f"no field {name!r} (it has {', '.join(row)})")
-    if not isinstance(row[name], kind) or kind is list and not row[name]:
-        raise InputError(f"field {name!r} is {str(row[name])[:40]!r}")
-    return row[name]
+def unread_hub(benchmark: Benchmark, error: Exception) -> InputError:
+    """What to say where the hub has not given a data set."""
+    reason = str(error).split("\n")[0][:200]
+    return InputError(f"cannot read {benchmark.hub} from the hub ({type(error).__name__}: {reason}): "
+                      f"put the published file at DATA_DIR/{benchmark.file} and give --data-dir DATA_DIR")
 
 
 def humaneval_task(row: dict) -> Task:
@@ -265,4 +321,16 @@ BENCHMARKS = {benchmark.name: benchmark for benchmark in (
     Benchmark("bigcodebench_hard_instruct", bigcodebench_instruct_task,
               "bigcodebench/BigCodeBench-Hard-v0.1.4.jsonl.gz", "bigcode/bigcodebench-hard", split="v0.1.4"),
     Benchmark("cruxeval", cruxeval_task, "cruxeval/cruxeval.jsonl", "cruxeval-org/cruxeval", split="test"),
+    Benchmark("livecodebench", livecodebench_task, "livecodebench/test*.jsonl", "livecodebench/code_generation_lite",
+              hub_files="test*.jsonl", large=True),
+    Benchmark("apps", apps_task, "apps/train*.jsonl", "codeparrot/apps", hub_files="train*.jsonl", large=True),
+    Benchmark("taco", taco_task, "taco/train-*.parquet", "BAAI/TACO", hub_files="ALL/train-*.parquet", large=True),
+    Benchmark("code_contests", code_contests_task, "code_contests/train-*.parquet", "deepmind/code_contests",
+              hub_files="data/train-*.parquet", large=True),
+    Benchmark("kodcode", kodcode_task, "kodcode/train-*.parquet", "KodCode/KodCode-V1",
+              hub_files="data/train-*.parquet", large=True),
+    Benchmark("leetcode", leetcode_task, "leetcode/LeetCodeDataset-v0.3.1-test.jsonl.gz",
+              "newfacade/LeetCodeDataset", split="test"),
+    Benchmark("leetcode_train", leetcode_train_task, "leetcode/LeetCodeDataset-v0.1.0-train.jsonl.gz",
+              "newfacade/LeetCodeDataset", split="train"),
 )}

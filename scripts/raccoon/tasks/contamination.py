@@ -3,7 +3,7 @@
 Only the data that the training run's config.json names is looked at; what its base model was trained on before is
 not known. Similar is not the same: a sign names a training task, and whoever reads it decides.
 
-Inputs:  the model's config.json (BENCHMARK_TASKS, TRAIN_FILES, DATA_DIR, as train_rl_poc.py writes it) and the task
+Inputs:  the model's config.json (TRAINING_SETS, TRAIN_FILES, DATA_DIR, as train_rl_poc.py writes it) and the task
          files that it names, or the tasks.jsonl beside it. Outputs: a Badge.
 """
 
@@ -12,11 +12,12 @@ import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from raccoon.constants import InputError
-from raccoon.tasks.benchmarks import load_training_tasks
+from raccoon.tasks.benchmarks import SEED_SETS, load_training_tasks
+from raccoon.tasks.cases import case_texts
 from raccoon.tasks.syntax import parse_code
 from raccoon.tasks.task import Task, read_task_file
 
@@ -36,19 +37,32 @@ class Badge:
 
     name: str   # seen, partly seen, unseen or unknown
     tasks: Mapping[str, str]
+    dates: str = ""  # how many tasks were published after the end of the model's training data; "" where not known
 
 
 UNKNOWN = Badge("unknown", {})
 
 
-def find_badge(folder: Path, tasks: Sequence[Task], data_dir: str) -> Badge:
-    """The badge of a benchmark's tasks for the model in `folder`; unknown where it names no training data."""
-    training = training_tasks(folder, data_dir)
+def find_badge(folder: Path, tasks: Sequence[Task], data_dir: str, cutoff: str = "") -> Badge:
+    """The badge of a benchmark's tasks for the model in `folder`; unknown where it names no training data.
+
+    `cutoff` (YYYY-MM-DD) is when the data of its base model ends, as its authors say.
+    """
+    training, dates = training_tasks(folder, data_dir), published_after(tasks, cutoff)
     if training is None:
-        return UNKNOWN
+        return replace(UNKNOWN, dates=dates)
     signs = find_overlap(tasks, training)
     share = len(signs) / len(tasks)
-    return Badge("unseen" if not signs else "seen" if share >= SEEN_SHARE else "partly seen", signs)
+    return Badge("unseen" if not signs else "seen" if share >= SEEN_SHARE else "partly seen", signs, dates)
+
+
+def published_after(tasks: Sequence[Task], cutoff: str) -> str:
+    """How many of the tasks that have a date are newer than `cutoff`; "" where none has one, or there is no cut-off."""
+    dates = [task.date for task in tasks if task.date]
+    if not dates or not cutoff:
+        return ""
+    newer = sum(date > cutoff for date in dates)
+    return f"{newer if newer < len(dates) else 'all'} of {len(dates)} after {cutoff}"
 
 
 def training_tasks(folder: Path, data_dir: str) -> list[Task] | None:
@@ -64,7 +78,8 @@ def training_tasks(folder: Path, data_dir: str) -> list[Task] | None:
     if (folder / "tasks.jsonl").is_file():
         return read_task_file(folder / "tasks.jsonl")
     try:
-        tasks = load_training_tasks(config.get("DATA_DIR") or data_dir) if config.get("BENCHMARK_TASKS") else []
+        names = config.get("TRAINING_SETS", SEED_SETS if config.get("BENCHMARK_TASKS") else [])  # as 0.1.0 had it
+        tasks = load_training_tasks(config.get("DATA_DIR") or data_dir, [name for name in names if name])
         return tasks + [task for path in config["TRAIN_FILES"] for task in read_task_file(path)]
     except InputError as error:
         print(f"{folder}: its training data cannot be read, so what it has seen is unknown: {error}")
@@ -155,7 +170,9 @@ def same_tests(tasks: Sequence[Task], training: Sequence[Task]) -> Iterable[tupl
 
 
 def plain_asserts(task: Task) -> set[str]:
-    """The asserts of a task's test, whatever its function is called."""
+    """The asserts of a task's test, whatever its function is called; the cases of a program."""
+    if task.kind == "program":
+        return case_texts(task.test)
     tree = parse_code(task.test)
     found = [ast.unparse(node.test) for node in ast.walk(tree) if isinstance(node, ast.Assert)] if tree else []
     name = rf"\b({re.escape(task.entry_point)}|candidate)\(" if task.entry_point else r"\bcandidate\("
