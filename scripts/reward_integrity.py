@@ -7,6 +7,9 @@ it flags is a reason to read the code, no proof.
     python scripts/reward_integrity.py ./my-rl-model                        # a run, finished or still going
     python scripts/reward_integrity.py ./my-rl-model --data-dir ./data      # EvalPlus' inputs without the hub
 
+PARTIAL is looked at too, for answers that ignore their arguments, like `return 2`: a share of them that grows says that
+the run learns what REWARD_PARTIAL pays for.
+
 Three looks at each distinct completion that passed: does it hold on inputs that the test does not contain
 ("fails fresh inputs", see integrity_inputs.py); are answers to the test's inputs written into it ("hard-coded answers",
 integrity_answers.py); does it look at files, frames, the clock ("reads its surroundings", integrity_surroundings.py)?
@@ -31,6 +34,7 @@ from pathlib import Path
 from raccoon.constants import InputError, override_constants, run_main
 from raccoon.integrity.checks import Look, SecondLook
 from raccoon.integrity.inputs import EVALPLUS, PublishedInputs, published_inputs
+from raccoon.rewards.constant_answers import is_constant_answer
 from raccoon.runs.log import COMPLETIONS_LOG, RunLog
 from raccoon.sandbox.pool import Sandbox, SandboxError
 from raccoon.statistics import wilson_interval
@@ -114,6 +118,30 @@ def read_passes(path: Path, tasks: dict[str, Task]) -> Iterator[Pass]:
                                  "the two files must be of one run")
             if rewarded:
                 yield found
+
+
+def constant_partials(path: Path, tasks: dict[str, Task]) -> list[bool]:
+    """Whether its answer ignores its arguments, of each completion that is a PARTIAL, in the order of the log."""
+    found = []
+    with open(path, encoding="utf-8") as file:
+        for record in (json.loads(line) for line in file if line.endswith("\n")):
+            if record["verdict"]["status"] == "PARTIAL" and not record["truncated"]:
+                entry_point = tasks[record["task_id"]].entry_point
+                found.append(is_constant_answer(record["code"], entry_point))
+    return found
+
+
+def partial_line(partials: list[bool]) -> str:
+    """How many of the PARTIAL answers ignore their arguments, in the first and the last third of them; "" for none."""
+    size = max(1, len(partials) // PERIODS)
+    first, last, all_of_them = (sum(part) for part in (partials[:size], partials[-size:], partials))
+    if not all_of_them:
+        return ""
+    line = (f"PARTIAL: {all_of_them} of {len(partials)} answers ignore their arguments, like `return 2`; {first} of "
+            f"the first {size} and {last} of the last")
+    if wilson_interval(last, size)[0] > first / size:
+        line += "; the run learns what REWARD_PARTIAL pays for: set PAY_CONSTANT_ANSWERS to False"
+    return line
 
 
 def choose(passes: Iterable[Pass]) -> dict[int, dict[tuple[str, str], Pass]]:
@@ -223,6 +251,8 @@ def main() -> None:
     flags = list(flag_records(steps, looks))
     write_records(Path(RUN_DIR) / STEPS_FILE, map(asdict, counts))
     write_records(Path(RUN_DIR) / FLAGS_FILE, flags)
+    said = partial_line(constant_partials(folder / COMPLETIONS_LOG, tasks))
+    print(said, end="\n" if said else "")
     print_report(counts, flags)
 
 

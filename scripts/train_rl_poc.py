@@ -78,6 +78,7 @@ VLLM_SERVER_URL = "http://127.0.0.1:8000"  # of that server; SETUP_GUIDE.md says
 VLLM_MEMORY_SHARE = 0.27  # of each GPU, while vLLM is awake; a 14B model needs 29.5 GB for its weights alone
 VLLM_RATIO_CAP = 2.0  # a token weighs at most this, where the policy finds it likelier than vLLM did
 MAX_COMPLETION_LENGTH = 1024  # tokens; a completion cut at this length never counts as a PASS
+STOP_AT_FENCE = False  # a completion ends with the line that closes its code fence: a chat model's prose costs time
 MAX_PROMPT_LENGTH = 512  # tokens; longer prompts are left out whole: half a task teaches nothing
 
 # The optimizer
@@ -85,7 +86,7 @@ MASTER_WEIGHTS = "float32"  # what updates are added to; "bfloat16" takes half o
 OPTIMIZER = "adamw_torch_fused"  # or "adamw_torch_8bit" (pip install torchao): a quarter of the moments' memory
 LEARNING_RATE = 5e-6  # for float32 master weights; in bfloat16 alone most updates of this size round away
 LR_SCHEDULER = "constant_with_warmup"  # a longer run then begins like a shorter one
-WARMUP_STEPS = 5  # while Adam's moments rest on few gradients
+WARMUP_STEPS = 5  # while Adam's moments rest on few gradients; the first is at a rate of 0, so 1 means none
 ADAM_BETA2 = 0.999  # decay of the second moment; a run of 100 steps wants 0.98
 WEIGHT_DECAY = 0.0  # would pull towards zero, while the SFT model is the prior
 MAX_GRAD_NORM = 1.0  # gradients are clipped to this norm
@@ -108,7 +109,8 @@ LORA_TARGETS = "all-linear"  # every linear layer but the output head
 
 # The tasks
 DATA_DIR = ""  # folder of the published benchmark files; "" is the hub
-BENCHMARK_TASKS = True  # train on MBPP without its prompt split (420) and HumanEval (164)
+TRAINING_SETS = ["mbpp", "humaneval"]  # MBPP without its prompt split (420), HumanEval (164); "" is none
+REPORTED_BENCHMARKS = []  # tasks that are like one of these are not trained on
 TRAIN_FILES = []  # and on these task files
 ALLOW_SHARED_TESTS = False  # tests that must run in the process of the code, where code could forge a PASS
 SKIP_FAILING_TASKS = False  # leave out tasks that fail their own solution, instead of refusing to start
@@ -126,7 +128,10 @@ HELDOUT_PATIENCE = 0  # checks without a better one that end the run; 0 never do
 REWARD_PASS = 1.0  # the code passes every test
 REWARD_PARTIAL = 0.2  # it runs and a test fails
 REWARD_FAIL = -0.5  # it does not run: no code, syntax error, exception, timeout, memory, forbidden call
-PARTIAL_CREDIT = "flat"  # of REWARD_PARTIAL: "flat" all, "fraction" by tests passed, "off" REWARD_FAIL
+# Of REWARD_PARTIAL: "flat" all; "fraction" by tests passed; "beyond_constant" by those that `return 2` does not pass,
+# up from REWARD_FAIL; "off" REWARD_FAIL
+PARTIAL_CREDIT = "flat"
+PAY_CONSTANT_ANSWERS = True  # False: an answer that ignores its arguments is worth REWARD_FAIL, whatever it passes
 QUALITY_BONUS = 0.05  # each for a docstring, short lines, a short response, type hints
 BONUS_ONLY_WITH_PASS = False  # True: style counts beside a PASS only, so that no wrong answer is paid for it
 MAX_LINE = 120  # characters; every line of the code must be shorter
@@ -174,7 +179,7 @@ DEMO = {
     "MAX_COMPLETION_LENGTH": 110,
     "LEARNING_RATE": 2e-4,
     "ADAM_BETA2": 0.98,
-    "BENCHMARK_TASKS": False,
+    "TRAINING_SETS": [],
     "TRAIN_FILES": ["./demo/train_tasks.jsonl"],
     "HELDOUT": "./demo/heldout_tasks.jsonl",  # only watched: no checkpoint is chosen by it
     "BONUS_ONLY_WITH_PASS": True,

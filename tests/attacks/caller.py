@@ -3,7 +3,9 @@
     python tests/attacks/caller.py MODE        (started by Caller; programs in, verdicts out, one JSON line each)
 Modes: "full" takes the machine as it is; "docker" first gives up what Docker's default profile withholds
 (capabilities, namespaces, mounts); "rooted" is that with a Python that only root can read, so that the children stay
-root; "user" becomes an ordinary user. The last two exist only where the tests run as root.
+root; "user" becomes an ordinary user; "one uid" enters a user namespace that has a single uid, as Apptainer and a
+rootless container without subordinate uids do; "no proc" takes /proc away. All but the first two and "one uid" exist
+only where the tests run as root.
 """
 
 import ctypes
@@ -27,8 +29,10 @@ LIBRARIES = ("numpy", "tzdata")  # that some honest programs need
 # audit_write, setfcap: https://docs.docker.com/engine/security/#linux-kernel-capabilities
 DOCKER_CAPABILITIES = {0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31}
 CAP_SYS_ADMIN = 21
+CLONE_NEWNS, CLONE_NEWUSER = 0x00020000, 0x10000000
+MS_REC, MS_PRIVATE, MNT_DETACH = 1 << 14, 1 << 18, 2
 NEW_NAMESPACES = 0x7E020080  # CLONE_NEW* flags
-PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, PR_SET_CHILD_SUBREAPER = 24, 38, 22, 36
+PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, PR_SET_CHILD_SUBREAPER = 4, 24, 38, 22, 36
 # System calls that Docker's default profile forbids without CAP_SYS_ADMIN, x86-64 and arm64; the first is clone.
 CALLS = {
     "x86_64": (56, 435, (272, 165, 166, 308, 155, 428, 429, 430, 442)),
@@ -129,23 +133,58 @@ def enter_rooted() -> None:
 
 def enter_user() -> None:
     """An ordinary user without any privilege."""
+    start_over(become_plain_user())
+
+
+def become_plain_user() -> str:
+    """Leaves root for PLAIN_UID; a Python that this user can start."""
     python = public_python()
     os.setgroups([])
     os.setresgid(PLAIN_UID, PLAIN_UID, PLAIN_UID)
     os.setresuid(PLAIN_UID, PLAIN_UID, PLAIN_UID)
+    prctl(PR_SET_DUMPABLE, 1)  # else /proc/self belongs to root
+    return python
+
+
+def enter_one_uid() -> None:
+    """Root of a user namespace that maps no other uid, as `unshare -Ur` makes it for an ordinary user."""
+    python = become_plain_user() if os.geteuid() == 0 else sys.executable
+    uid, gid = os.geteuid(), os.getegid()
+    checked(libc().unshare(CLONE_NEWUSER), "unshare")
+    for file, text in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
+        Path("/proc/self", file).write_text(text)
     start_over(python)
 
 
-MODES = {"full": enter_full, "docker": enter_docker, "rooted": enter_rooted, "user": enter_user}
+def enter_no_proc() -> None:
+    """The machine as it is, but for /proc."""
+    checked(libc().unshare(CLONE_NEWNS), "unshare")
+    checked(libc().mount(None, b"/", None, ctypes.c_ulong(MS_REC | MS_PRIVATE), None), "mount")
+    checked(libc().umount2(b"/proc", MNT_DETACH), "umount of /proc")
+    start_over(sys.executable)
+
+
+MODES = {
+    "full": enter_full,
+    "docker": enter_docker,
+    "rooted": enter_rooted,
+    "user": enter_user,
+    "one uid": enter_one_uid,
+    "no proc": enter_no_proc,
+}
 
 
 def unavailable(mode: str) -> str:
     """Why a mode cannot be had here, or an empty text."""
-    if mode in ("rooted", "user") and os.geteuid() != 0:
+    if mode in ("rooted", "user", "no proc") and os.geteuid() != 0:
         return "the tests do not run as root"
+    if mode == "no proc" and not may_administrate():
+        return "this root may not unmount /proc"
+    if mode == "one uid" and subprocess.run(["unshare", "-Ur", "true"], capture_output=True).returncode:
+        return "this machine allows no user namespaces"
     if mode == "rooted" and public_python() == sys.executable:
         return "everybody can read this Python"
-    if mode == "user" and not public_python():
+    if mode in ("user", "one uid") and os.geteuid() == 0 and not public_python():
         return f"only root can read {sys.executable}, and there is no {SYSTEM_PYTHON}"
     return ""
 
@@ -181,8 +220,18 @@ def start_over(python: str) -> None:
 
 def prctl(option: int, value: int) -> None:
     """prctl(2); OSError when it fails."""
-    if ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), f"prctl {option}")
+    checked(libc().prctl(option, value, 0, 0, 0), f"prctl {option}")
+
+
+def libc() -> ctypes.CDLL:
+    """The C library, with errno kept for `checked`."""
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def checked(result: int, what: str) -> None:
+    """OSError when a call of the C library has failed."""
+    if result != 0:
+        raise OSError(ctypes.get_errno(), what)
 
 
 def install_docker_filter() -> None:
@@ -198,9 +247,7 @@ def install_docker_filter() -> None:
     program += [(give, 0, 0, allow)]
     code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *step) for step in program))
     header = ctypes.create_string_buffer(struct.pack("HxxxxxxQ", len(program), ctypes.addressof(code)))
-    prctl_filter = ctypes.CDLL(None, use_errno=True).prctl
-    if prctl_filter(PR_SET_SECCOMP, 2, header, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "the filter that stands for Docker's profile")
+    checked(libc().prctl(PR_SET_SECCOMP, 2, header, 0, 0), "the filter that stands for Docker's profile")
 
 
 def serve() -> None:

@@ -1,5 +1,6 @@
 """Tests of the demo's SFT model (tokenizer, files, seed) and of demo.sh, which chains the stages."""
 
+import importlib
 import json
 import os
 import signal
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import demo_model
-from raccoon.constants import InputError
+from raccoon.constants import InputError, read_constants
 from raccoon.tasks.task import read_task_file
 
 SCRIPTS = Path(demo_model.__file__).parent
@@ -194,6 +195,33 @@ def test_demo_runs_the_stages_in_order_on_one_folder(demo, tmp_path):
     assert f"{folder}/eval_results/comparison.md" in summary and f"{folder}/rl_model/report.html" in summary
 
 
+def test_the_real_demo_evaluates_what_no_stage_has_seen(demo, tmp_path):
+    run = demo("--real", "--seed", "3")
+    out, err = run.communicate(timeout=60)
+    assert run.returncode == 0, err
+    calls = [line for line in out.splitlines() if line.startswith("RUN")]
+    stages = ["real_model.py", "sft_model.py", "sft_model.py", "train_rl_poc.py", "evaluate_models.py",
+              "make_report.py"]
+    assert [stage in call for stage, call in zip(stages, calls, strict=True)] == [True] * 6
+    folder = tmp_path / "real"
+    for taught in calls[1:3]:
+        assert f"--keep-unseen {folder}/heldout_tasks.jsonl humaneval" in taught and "--seed 3" in taught
+        assert f"--benchmarks {folder}/train_tasks.jsonl" in taught
+    assert f"--training-sets  --train-files {folder}/train_tasks.jsonl" in calls[3] and "--seed 3" in calls[3]
+    assert f"--benchmarks {folder}/heldout_tasks.jsonl humaneval" in calls[4] and "--num-samples 4" in calls[4]
+    assert f"--models {folder}/sft_model {folder}/rl_model {folder}/control {folder}/base_model" in calls[4]
+    assert f"{folder}/rl_model/report.html" in out
+
+
+def test_the_flags_of_the_real_demo_are_the_scripts(demo):
+    """The stand-in takes whatever it is given; the scripts would not."""
+    out, _ = demo("--real").communicate(timeout=60)
+    for call in (line.split() for line in out.splitlines() if line.startswith("RUN")):
+        table = read_constants(vars(importlib.import_module(Path(call[1]).stem)))
+        flags = {constant.flag for constant in table} | {constant.flag.replace("--", "--no-", 1) for constant in table}
+        assert {word for word in call if word.startswith("--")} <= flags
+
+
 @pytest.mark.parametrize(("script", "stage"), [("demo_model.py", "SFT"), ("train_rl_poc.py", "GRPO"),
                                                ("evaluate_models.py", "evaluation"), ("make_report.py", "report")])
 def test_demo_stops_at_the_first_failing_stage(demo, script, stage):
@@ -232,7 +260,7 @@ def wait_for(path: Path, process: subprocess.Popen) -> None:
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    (["--sed", "1"], "no flag --sed; choose from --seed N, --output-dir D"),
+    (["--sed", "1"], "no flag --sed; choose from --seed N, --output-dir D, --real"),
     (["--seed"], "--seed needs a value"),
     (["--seed", "one"], "--seed is 'one'"),
     (["--output-dir", "/proc/no/such"], "cannot make the folder /proc/no/such"),

@@ -14,8 +14,8 @@ from raccoon.integrity.checks import FAILS, HARD_CODED, NO_INPUTS, NO_VERDICT, R
 from raccoon.integrity.examples import UNKNOWN, examples
 from raccoon.integrity.inputs import FreshInputs, fresh_inputs, perturbed, published_inputs, published_row
 from raccoon.integrity.surroundings import surroundings_lines
+from raccoon.published.benchmarks import load_benchmark
 from raccoon.sandbox.pool import Program, Sandbox, Verdict
-from raccoon.tasks.benchmarks import load_benchmark
 from raccoon.tasks.syntax import parse_code
 from raccoon.tasks.task import Task, write_task_file
 from raccoon.tasks.templates import generate_tasks
@@ -325,6 +325,18 @@ def test_a_run_is_looked_at_from_end_to_end(run_dir):
     assert start(run_dir).returncode == 0
     assert lines(run_dir / "integrity.jsonl") == steps and (run_dir / "integrity_flags.jsonl").read_bytes() == before
     assert not [*run_dir.glob("*.tmp"), *run_dir.glob("*.partial")]
+
+
+def test_partials_that_ignore_their_arguments_are_counted(run_dir):
+    task = generate_tasks(4, seed=0)[0]
+    asked = f"def {task.entry_point}(x, *rest):\n    return "
+    answers = [asked + "x"] * 10 + [asked + "x"] * 4 + [asked + "2"] * 16
+    (run_dir / "completions.jsonl").write_text("".join(
+        json.dumps(record(step, task, code, "PARTIAL")) + "\n" for step, code in enumerate(answers, 1)))
+    done = start(run_dir)
+    assert done.returncode == 0, done.stderr
+    assert ("PARTIAL: 16 of 30 answers ignore their arguments, like `return 2`; 0 of the first 10 and 10 of the last; "
+            "the run learns what REWARD_PARTIAL pays for") in done.stdout
 
 
 def test_the_sample_of_a_step_is_bounded_and_a_young_run_has_nothing(run_dir):

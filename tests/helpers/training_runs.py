@@ -22,10 +22,11 @@ TEMPLATE = ("{% for message in messages %}<|im_start|> {{ message.content }} <|i
 def furnish(folder: Path, layers: int = 1, **tasks: int) -> Path:
     """Puts a random model there, and files of so many tasks that its tokens can solve."""
     make_model(folder / "model", layers)
-    for name, count in {"train": 6, **tasks}.items():
+    for place, (name, count) in enumerate({"train": 6, **tasks}.items()):
+        first, second = 10 * place + 1, 10 * place + 5  # no file holds another's asserts or words: that would be a leak
+        test = f"assert f({first}) == {first + 1}\nassert f({second}) == {second + 1}\n"
         write_task_file(folder / f"{name}.jsonl", [
-            Task(f"{name}/{i}", f"{name} {i}", "assert f(1) == 2\nassert f(5) == 6\n", "f", solution=PROGRAMS[0])
-            for i in range(count)])
+            Task(f"{name}/{i}", f"{name} {name}{i}", test, "f", solution=PROGRAMS[0]) for i in range(count)])
     return folder
 
 
@@ -50,7 +51,7 @@ def make_model(folder: Path, layers: int = 1) -> None:
 
 
 def command(output: str, *flags: str) -> list[str]:
-    return [sys.executable, str(SCRIPT), "--model-path", "model", "--output-dir", output, "--no-benchmark-tasks",
+    return [sys.executable, str(SCRIPT), "--model-path", "model", "--output-dir", output, "--training-sets", "",
             "--train-files", "train.jsonl", "--heldout", "heldout.jsonl", "--heldout-every", "4",
             "--max-steps", str(STEPS), "--save-steps", "4", "--max-completion-length", "3", "--temperature", "1",
             "--learning-rate", "0.03", "--max-refills", "1", "--sandbox-workers", "1", *flags]

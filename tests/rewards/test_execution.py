@@ -69,6 +69,31 @@ def test_partial_credit():
     assert reward("PARTIAL", BARE, LONG, partial_credit="fraction") == 0.05  # 1 of 4 tests
 
 
+@pytest.mark.parametrize(("passed", "constant", "expected"), [
+    (0, 1, -0.5), (1, 1, -0.5), (2, 1, pytest.approx(-0.5 + 0.7 / 3)), (3, 1, pytest.approx(-0.5 + 1.4 / 3)),
+    (3, 0, pytest.approx(-0.5 + 0.7 * 3 / 4)), (3, 4, -0.5)])
+def test_credit_beyond_what_a_constant_passes(passed, constant, expected):
+    table = RewardTable(**{**TABLE, "partial_credit": "beyond_constant"})
+    assert table.parts(verdict("PARTIAL", passed), BARE, LONG, constant_passes=constant).correctness == expected
+
+
+@pytest.mark.parametrize("status", ["PASS", "PARTIAL"])
+def test_constant_answers_are_paid_as_the_table_says_unless_told_otherwise(status):
+    paid, unpaid = (RewardTable(**{**TABLE, "pay_constant_answers": pay}) for pay in (True, False))
+    assert paid.parts(verdict(status), BARE, LONG, constant=True) == paid.parts(verdict(status), BARE, LONG)
+    assert unpaid.parts(verdict(status), BARE, LONG, constant=True).correctness == -0.5
+    assert unpaid.parts(verdict(status), BARE, LONG) == paid.parts(verdict(status), BARE, LONG)
+
+
+def test_the_reward_function_sees_constant_answers_and_what_they_pass():
+    table = RewardTable(**{**TABLE, "pay_constant_answers": False, "partial_credit": "beyond_constant"})
+    scorer = ExecutionReward(table, FixedSandbox([verdict("PARTIAL", 2), verdict("PARTIAL", 2)]), Tokenizer(), [0])
+    task = Task("t", "p", "assert f(1) == 2\nassert f(3) == 4\nassert f(0) == 2\nassert f(5) == 6", "f")
+    rollouts = scorer.evaluate([task, task], [ids("def f(x):\n    return 2"), ids("def f(x):\n    return x + 1")])
+    assert [rollout.constant for rollout in rollouts] == [True, False]
+    assert [rollout.reward_parts["correctness"] for rollout in rollouts] == [-0.5, -0.5]  # two of four: no better
+
+
 def test_clamp():
     assert reward("PASS", FULL, FULL, reward_pass=1.45) == 1.5
     assert reward("FAIL", BARE, LONG, reward_fail=-3.0) == -1.0
@@ -96,6 +121,15 @@ def test_execution_reward_scores_in_order_and_leaves_infra_out():
     assert (lost.status, lost.reward, lost.reward_parts) == ("INFRA", None, {})
     assert (cut.truncated, cut.status, cut.verdict.status) == (True, "FAIL", "PASS")
     assert scorer.take_rollouts() == []
+
+
+@pytest.mark.parametrize(("stop", "truncated"), [(True, [False, True, False]), (False, [True, True, False])])
+def test_what_was_stopped_at_its_fence_is_not_cut(stop, truncated):
+    scorer = ExecutionReward(RewardTable(**TABLE), FixedSandbox([verdict("PASS")] * 3), Tokenizer(), [0],
+                             stop_at_fence=stop)
+    completions = [ids(f"```python\n{FULL}```\n", ended=False), ids(f"```python\n{FULL}``", ended=False), ids("no")]
+    tasks = [Task(name, "p", "assert f(1)", "f") for name in "abc"]
+    assert [rollout.truncated for rollout in scorer.evaluate(tasks, completions)] == truncated
 
 
 def test_equal_code_of_a_task_runs_once_and_held_out_rollouts_are_not_kept():

@@ -3,7 +3,14 @@
 import pytest
 
 from helpers.run_examples import step
-from raccoon.runs.heldout import best_heldout, checks_without_gain, gap_warning, heldout_line, heldout_record
+from raccoon.runs.heldout import (
+    best_heldout,
+    checks_without_gain,
+    gap_warning,
+    heldout_line,
+    heldout_record,
+    loss_alarm,
+)
 
 
 def test_a_check_is_paired_with_the_first():
@@ -35,6 +42,17 @@ def test_a_gap_between_training_and_heldout_is_said_aloud():
     assert gap_warning(heldout(3, 2, 9), rising) == ""
     assert gap_warning(heldout(3, 9, 2), [step(n) for n in range(1, 21)]) == ""
     assert gap_warning(heldout(9, 2), rising) == ""
+
+
+def test_a_fall_below_the_start_beyond_chance_is_said_and_ends_the_run_once():
+    assert loss_alarm(heldout(9)) is None
+    assert loss_alarm(heldout(9, 5)) is None  # four of four one way: p = 0.125
+    assert loss_alarm(heldout(1, 9)) is None
+    fallen = loss_alarm(heldout(9, 1))
+    assert "worse than before training, 9 of 10 to 1 of 10 (+0 -8, p 0.0078)" in fallen.message
+    assert "keep the model of step 0" in fallen.message and not fallen.stop
+    assert [loss_alarm(heldout(*passed)).stop for passed in ((9, 2, 1), (9, 1, 2), (9, 5, 1), (9, 2, 1, 1))] \
+        == [True, False, False, False]
 
 
 def test_the_gap_is_to_what_was_drawn_and_not_to_what_refills_left():

@@ -63,6 +63,15 @@ def test_rollout_metrics():
     assert metrics["completions"] == 8
 
 
+def test_what_tells_the_members_of_a_group_apart():
+    kinds = {"PASS": 1.0, "PARTIAL": 0.2, "FAIL": -0.5, "INFRA": None}
+    groups = [("PASS", "FAIL"), ("PARTIAL", "FAIL"), ("PARTIAL", "PARTIAL"), ("PASS", "INFRA")]
+    rollouts = [rollout(status, kinds[status], constant=status == "PARTIAL") for group in groups for status in group]
+    metrics = rollout_metrics(rollouts, 2)
+    assert (metrics["mixed_groups"], metrics["partial_groups"], metrics["constant_groups"]) == (0.25, 0.25, 0.5)
+    assert metrics["constant_answers"] == 3 / 8
+
+
 def test_pass_rate_and_reward_are_of_the_groups_trained_on_and_the_rest_is_counted_by_reason():
     def unused(*statuses: str) -> list[Rollout]:
         scores = {"PASS": 1.0, "PARTIAL": 0.2, "FAIL": -0.5, "INFRA": None}

@@ -2,6 +2,7 @@
 
 import pytest
 
+from helpers.cheating_run import cheating_run
 from helpers.run_examples import step
 from raccoon.runs import sentinels
 
@@ -30,9 +31,53 @@ def test_what_cannot_go_on_warns_at_once_and_stops_at_the_third_step(sick, words
     ({"constant_groups": 0.95}, "more than 90% of the groups are constant", 3),
 ])
 def test_what_should_be_known_is_said_once(sick, words, after):
-    steps = [step(n) for n in (1, 2, 3)] + [step(n, **sick) for n in range(4, 10)]
-    said = [n for n in range(1, 10) if any(words in alarm.message for alarm in sentinels.alarms(steps[:n]))]
-    assert said == [3 + after]
+    steps = [step(n) for n in range(1, 6)] + [step(n, **sick) for n in range(6, 12)]
+    said = [n for n in range(1, 12) if any(words in alarm.message for alarm in sentinels.alarms(steps[:n]))]
+    assert said == [5 + after]
+
+
+def said_at(steps: list[dict], words: str) -> list[int]:
+    return [n for n in range(1, len(steps) + 1)
+            if any(words in alarm.message for alarm in sentinels.alarms(steps[:n]))]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_run_that_learns_to_return_literals_is_named_by_its_twentieth_step(seed):
+    steps = cheating_run(seed)
+    assert min(said_at(steps, "differ only in PARTIAL against FAIL")) <= 12
+    assert min(said_at(steps, "ignore their arguments, like `return 2`")) <= 20
+    stops = [n for n in range(1, 61) if any(alarm.stop for alarm in sentinels.alarms(steps[:n]))]
+    assert stops and 20 < stops[0] <= 45
+
+
+def test_answers_that_ignore_their_arguments_stop_a_run_once():
+    steps = [step(n) for n in range(1, 6)] + [step(n, constant_answers=0.9, pass_rate=0.1) for n in range(6, 30)]
+    found = {n: alarms for n in range(1, 30) if (alarms := sentinels.alarms(steps[:n]))}
+    assert [n for n, alarms in found.items() if alarms[0].stop] == [8]  # 3 of 5 steps: the mean is over a half
+    assert sorted(found) == [6, 8]  # a warning at over 15 %
+
+
+def test_weak_tests_are_no_reason_to_stop():
+    """Where such answers pass as often, the tests are to blame, and the run does what it is paid for."""
+    steps = [step(n) for n in range(1, 6)] + [step(n, constant_answers=0.6, pass_rate=0.7) for n in range(6, 30)]
+    assert not any(alarm.stop for n in range(1, 30) for alarm in sentinels.alarms(steps[:n]))
+
+
+@pytest.mark.parametrize(("partial", "mixed", "said"), [(0.5, 0.1, [10]), (0.5, 0.2, []), (0.0, 0.0, [])])
+def test_groups_that_teach_to_run_and_not_to_pass(partial, mixed, said):
+    steps = [step(n, partial_groups=partial, mixed_groups=mixed) for n in range(1, 25)]
+    assert said_at(steps, "differ only in PARTIAL") == said
+
+
+def test_a_reward_that_rises_without_passes():
+    def run(reward: float, rate: float) -> list[dict]:
+        noise = [0.02 * (n % 3 - 1) for n in range(1, 41)]
+        return [step(n, reward=(reward if n > 20 else 0.0) + wave, pass_rate=(rate if n > 20 else 0.1) + wave)
+                for n, wave in enumerate(noise, 1)]
+
+    assert len(said_at(run(0.3, 0.1), "the reward rose from")) == 1
+    assert said_at(run(0.3, 0.3), "the reward rose from") == []
+    assert said_at(run(0.0, 0.1), "the reward rose from") == []
 
 
 def test_a_step_without_gradient_or_learning_rate_may_leave_the_weights():

@@ -46,7 +46,7 @@ class Setting:
     weights: str = "float32"
     optimizer: str = "adamw_torch_fused"
     lora_rank: int = 0
-    vllm: str = ""  # "colocate": asleep while the weights are updated; "server": on cards beside these
+    vllm: str = ""  # "colocate": asleep while the weights are updated; "server": on a card beside these
     reference: bool = False  # a second, frozen model for the KL term
     max_steps: int = 500
     save_steps: int = 50

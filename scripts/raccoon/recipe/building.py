@@ -7,7 +7,7 @@ from raccoon.recipe.preparation import Machines
 from raccoon.recipe.reward_source import Servers, completion_reward
 from raccoon.recipe.settings import grpo_config
 from raccoon.runs.log import RunLog
-from raccoon.runs.profile import constant_share, profile_table
+from raccoon.runs.profile import constant_share, partial_warning, profile_table
 from raccoon.runs.stop import StopSignal
 from raccoon.sandbox.pool import Sandbox
 from raccoon.tasks.task import Task
@@ -19,7 +19,7 @@ def build_trainer(settings: Settings, tasks: list[Task], heldout: list[Task], to
     from peft import LoraConfig
 
     from raccoon.training.callbacks import HeldoutControl, StepClock, StopBetweenSteps, WeightWatch
-    from raccoon.training.policy import load_policy, prompt_end
+    from raccoon.training.policy import FenceStop, load_policy, prompt_end
     from raccoon.training.trainer import CodeTrainer
 
     args = grpo_config(settings, gpus)  # joins the processes: of those that shard, only the first reads the weights
@@ -42,6 +42,7 @@ def build_trainer(settings: Settings, tasks: list[Task], heldout: list[Task], to
         tasks=tasks,
         max_refills=settings.MAX_REFILLS,
         run_log=RunLog(settings.OUTPUT_DIR),
+        fence_stop=FenceStop(tokenizer) if settings.STOP_AT_FENCE else None,
     )
 
 
@@ -55,6 +56,8 @@ def worth_training_on(settings: Settings, trainer: Any, tasks: list[Task]) -> li
     print(f"profile  tasks by pass rate in {settings.PROFILE_SAMPLES} samples:\n{profile_table(profile)}")
     print(f"         {len(useful)} of {len(profile)} tasks are trained on; constant groups to expect: {share:.0%}, "
           f"with all tasks {constant_share(profile, settings.NUM_GENERATIONS):.0%}", flush=True)
+    warning = partial_warning(useful)
+    print(warning, end="\n" if warning else "", flush=True)
     if share > settings.MAX_CONSTANT_SHARE:
         raise InputError(f"{share:.0%} constant groups are over MAX_CONSTANT_SHARE {settings.MAX_CONSTANT_SHARE:.0%}; "
                          "give other tasks, or a higher TEMPERATURE or NUM_GENERATIONS")

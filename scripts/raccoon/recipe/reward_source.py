@@ -41,7 +41,8 @@ def completion_reward(settings: Settings, sandbox: Sandbox, servers: Servers, to
     extractor = RegexExtractor()
     if servers.extractor:
         extractor = LlmExtractor(servers.extractor, AnswerCache(Path(settings.OUTPUT_DIR) / EXTRACTIONS_FILE))
-    execution = ExecutionReward(reward_table(settings), sandbox, tokenizer, end_ids, prompt_end, extractor)
+    execution = ExecutionReward(reward_table(settings), sandbox, tokenizer, end_ids, prompt_end, extractor,
+                                settings.STOP_AT_FENCE)
     if not servers.judge:
         return execution
     from raccoon.judging.judge import JUDGEMENTS_FILE, Judge

@@ -12,6 +12,7 @@ from raccoon.judging.extraction import METHODS
 from raccoon.launch import world_size
 from raccoon.planning.memory import MOMENT_BYTES, WEIGHT_BYTES, Setting
 from raccoon.planning.preflight import check_precision
+from raccoon.published.benchmarks import BENCHMARKS, is_benchmark
 from raccoon.rewards.execution import PARTIAL_CREDITS, RewardTable
 from raccoon.training.vllm_rollouts import VLLM_MODES, vllm_options
 
@@ -56,8 +57,11 @@ def check_constants(settings: Settings, processes: int) -> None:
             raise InputError(f"{name} {getattr(settings, name)} is no multiple of NUM_ITERATIONS "
                              f"{settings.NUM_ITERATIONS}; make it one: a checkpoint between two generations cannot be "
                              "resumed exactly")
-    if not settings.BENCHMARK_TASKS and not settings.TRAIN_FILES:
-        raise InputError("no task to train on: BENCHMARK_TASKS is False, TRAIN_FILES empty; set one of them")
+    if not any(settings.TRAINING_SETS) and not settings.TRAIN_FILES:
+        raise InputError("no task to train on: TRAINING_SETS and TRAIN_FILES are empty; set one of them")
+    for name in filter(None, [*settings.TRAINING_SETS, *settings.REPORTED_BENCHMARKS]):
+        if not is_benchmark(name):
+            raise InputError(f"no benchmark {name!r}; choose from {', '.join(BENCHMARKS)}")
     if Path(settings.OUTPUT_DIR).resolve() == Path(settings.MODEL_PATH).resolve():
         raise InputError(f"OUTPUT_DIR {settings.OUTPUT_DIR} is MODEL_PATH, which would be overwritten; give another")
     if settings.REPORT_TO != "none" and not find_spec(settings.REPORT_TO):
@@ -65,6 +69,9 @@ def check_constants(settings: Settings, processes: int) -> None:
                          '"none"')
     if not 0 < settings.VLLM_MEMORY_SHARE < 1:
         raise InputError(f"VLLM_MEMORY_SHARE is {settings.VLLM_MEMORY_SHARE}; give a share of the GPU between 0 and 1")
+    if settings.STOP_AT_FENCE and (settings.GENERATION == "vllm" or settings.MASK_TRUNCATED):
+        raise InputError("STOP_AT_FENCE goes with GENERATION transformers and without MASK_TRUNCATED, which would take "
+                         "what it stops for cut; leave it out")
     check_servers(settings)
     if settings.OPTIMIZER == "adamw_torch_8bit" and not find_spec("torchao"):
         raise InputError("OPTIMIZER adamw_torch_8bit needs torchao; pip install torchao, or set adamw_torch_fused")
@@ -126,7 +133,8 @@ def planned_setting(settings: Settings) -> Setting:
 def reward_table(settings: Settings) -> RewardTable:
     return RewardTable(
         reward_pass=settings.REWARD_PASS, reward_partial=settings.REWARD_PARTIAL, reward_fail=settings.REWARD_FAIL,
-        partial_credit=settings.PARTIAL_CREDIT, quality_bonus=settings.QUALITY_BONUS,
+        partial_credit=settings.PARTIAL_CREDIT, pay_constant_answers=settings.PAY_CONSTANT_ANSWERS,
+        quality_bonus=settings.QUALITY_BONUS,
         bonus_only_with_pass=settings.BONUS_ONLY_WITH_PASS, reward_min=settings.REWARD_MIN,
         reward_max=settings.REWARD_MAX, max_line=settings.MAX_LINE, max_response=settings.MAX_RESPONSE)
 
@@ -176,7 +184,7 @@ def grpo_config(settings: Settings, gpus: int) -> Any:
         chat_template_kwargs={"enable_thinking": settings.ENABLE_THINKING},
         learning_rate=settings.LEARNING_RATE,
         lr_scheduler_type=settings.LR_SCHEDULER,
-        warmup_steps=settings.WARMUP_STEPS,
+        warmup_steps=settings.WARMUP_STEPS if settings.WARMUP_STEPS > 1 else 0,  # one alone is a step at a rate of 0
         optim=settings.OPTIMIZER,
         adam_beta2=settings.ADAM_BETA2,
         weight_decay=settings.WEIGHT_DECAY,

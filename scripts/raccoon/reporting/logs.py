@@ -52,6 +52,9 @@ class Step:
     unused_groups: dict[str, int] | None = None  # those, by reason
     thinking_open: float | None = None
     judge_none: float | None = None
+    partial_groups: float | None = None  # those that PARTIAL against FAIL alone tells apart
+    mixed_groups: float | None = None  # and those in which some pass and some do not
+    constant_answers: float | None = None  # completions whose answer ignores its arguments
 
 
 @dataclass(frozen=True)

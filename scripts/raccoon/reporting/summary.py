@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from raccoon.reporting.logs import Check, Run, Step
-from raccoon.runs.heldout import best_heldout, gap_warning, train_rate
+from raccoon.runs.heldout import best_heldout, gap_warning, loss_alarm, train_rate
 from raccoon.runs.rollouts import mean
 from raccoon.runs.sentinels import alarms
 from raccoon.statistics import ALPHA, Difference, compare
@@ -193,6 +193,9 @@ def warnings(run: Run) -> list[str]:
         gap = gap_warning(checks[:count], known).removeprefix("warning: ")
         if gap:
             said.setdefault(gap, []).append(checks[count - 1]["step"])
+        loss = loss_alarm(checks[:count])
+        if loss:
+            said.setdefault(loss.message, []).append(checks[count - 1]["step"])
     shown = [f"{at_steps(steps)}: {message}." for message, steps in sorted(said.items(), key=lambda item: item[1])]
     more = len(shown) - MOST_WARNINGS
     return shown[:MOST_WARNINGS] + ([f"And {more} more warnings."] if more > 0 else [])

@@ -10,13 +10,15 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from raccoon.judging.extraction import RegexExtractor, not_extracted
+from raccoon.rewards.constant_answers import constant_passes, is_constant_answer
 from raccoon.runs.rollouts import Rollout
 from raccoon.sandbox.pool import Program, Sandbox, Verdict
 from raccoon.tasks.extraction import thinking_state, with_opened_thinking
+from raccoon.tasks.markup import ends_in_closed_fence
 from raccoon.tasks.syntax import parse_code
 from raccoon.tasks.task import Task
 
-PARTIAL_CREDITS = ("flat", "fraction", "off")
+PARTIAL_CREDITS = ("flat", "fraction", "beyond_constant", "off")
 
 
 @dataclass(frozen=True)
@@ -44,10 +46,14 @@ class RewardTable:
     reward_max: float
     max_line: int  # characters
     max_response: int  # characters
+    pay_constant_answers: bool
 
-    def parts(self, verdict: Verdict, code: str, completion: str,
-              truncated: bool = False) -> RewardParts | None:
+    def parts(self, verdict: Verdict, code: str, completion: str, truncated: bool = False, constant: bool = False,
+              constant_passes: int = 0) -> RewardParts | None:
         """The reward of one completion, part by part; None for INFRA, which is never scored.
+
+        `constant` is whether the code's answer ignores its arguments, `constant_passes` how many asserts of the test
+        the best such answer passes.
 
         Docstring and type hints are looked for in the syntax tree of `code`, long lines in its text; the
         length of the response is that of `completion`. A truncated completion is a FAIL: if the code before
@@ -55,8 +61,9 @@ class RewardTable:
         """
         if verdict.status == "INFRA":
             return None
-        status = "FAIL" if truncated else verdict.status
-        correctness = self.correctness(status, verdict)
+        unpaid = constant and not self.pay_constant_answers
+        status = "FAIL" if truncated or unpaid else verdict.status
+        correctness = self.correctness(status, verdict, constant_passes)
         if self.bonus_only_with_pass and status != "PASS":
             return RewardParts(correctness)
         tree = parse_code(code) or ast.Module([], [])
@@ -68,9 +75,13 @@ class RewardTable:
             type_hints=self.quality_bonus * has_type_hints(tree),
         )
 
-    def correctness(self, status: str, verdict: Verdict) -> float:
+    def correctness(self, status: str, verdict: Verdict, constant_passes: int = 0) -> float:
+        """What a status is worth; "beyond_constant" goes from FAIL to PARTIAL with what a constant does not pass."""
         if status == "PARTIAL" and self.partial_credit == "fraction":
             return self.reward_partial * verdict.tests_passed / max(verdict.tests_total, 1)
+        if status == "PARTIAL" and self.partial_credit == "beyond_constant":
+            beyond, possible = (tests - constant_passes for tests in (verdict.tests_passed, verdict.tests_total))
+            return self.reward_fail + (self.reward_partial - self.reward_fail) * max(beyond, 0) / max(possible, 1)
         partial = self.reward_fail if self.partial_credit == "off" else self.reward_partial
         return {"PASS": self.reward_pass, "PARTIAL": partial, "FAIL": self.reward_fail}[status]
 
@@ -96,13 +107,15 @@ class ExecutionReward:
 
     `end_ids` are the tokens that end a completion; one without any of them at its end was truncated.
     `prompt_end` is what the chat template puts before each completion: it may open a think block.
+    With `stop_at_fence` one that ends with its closed code fence was stopped there, and is whole as well.
     `extractor` finds the code in completions (extract_code's rules unless given); where it fails the verdict is INFRA.
     """
 
     def __init__(self, table: RewardTable, sandbox: Sandbox, tokenizer: Any, end_ids: list[int],
-                 prompt_end: str = "", extractor: Any = None) -> None:
+                 prompt_end: str = "", extractor: Any = None, stop_at_fence: bool = False) -> None:
         self.table, self.sandbox, self.tokenizer, self.end_ids = table, sandbox, tokenizer, end_ids
         self.prompt_end, self.extractor = prompt_end, extractor or RegexExtractor()
+        self.stop_at_fence = stop_at_fence
         self.scored: list[Rollout] = []
 
     @property
@@ -128,12 +141,14 @@ class ExecutionReward:
         return list(map(self.rollout, tasks, texts, [code or "" for code in codes], judged, completion_ids))
 
     def rollout(self, task: Task, text: str, code: str, verdict: Verdict, ids: list[int]) -> Rollout:
-        truncated = ids[-1] not in self.end_ids
-        parts = self.table.parts(verdict, code, text, truncated)
+        truncated = ids[-1] not in self.end_ids and not (self.stop_at_fence and ends_in_closed_fence(text))
+        constant = is_constant_answer(code, task.entry_point)
+        parts = self.table.parts(verdict, code, text, truncated, constant,
+                                 constant_passes(task.test, task.entry_point))
         return Rollout(task_id=task.task_id, completion=text, code=code, verdict=verdict,
                        reward=self.table.total(parts) if parts else None,
                        reward_parts=asdict(parts) if parts else {}, tokens=len(ids), truncated=truncated,
-                       thinking=thinking_state(with_opened_thinking(self.prompt_end, text)))
+                       constant=constant, thinking=thinking_state(with_opened_thinking(self.prompt_end, text)))
 
     def take_rollouts(self) -> list[Rollout]:
         """What score() has scored since the last call."""

@@ -9,9 +9,11 @@ from typing import Any
 
 from raccoon.runs.log import COMPLETIONS_LOG
 from raccoon.runs.rollouts import mean
+from raccoon.runs.sentinels import Alarm
 from raccoon.statistics import mcnemar_exact, wilson_interval
 
 SIGNIFICANT = 0.05  # p value below which a fall on the held-out tasks is no chance
+CERTAIN = 0.01  # the same at a check that follows another such fall: going on is pointless
 
 
 def heldout_record(step: int, statuses: Mapping[str, str], first: Mapping[str, str]) -> dict[str, Any]:
@@ -71,6 +73,22 @@ def gap_warning(history: list[dict], metrics: list[dict]) -> str:
     return (f"warning: the training pass rate rose by {rise:.1%} while the held-out one is worse than after step "
             f"{best['step']} (+{gained} -{lost}): the run may be learning its own tasks, or a fault in their tests; "
             f"read the newest passes in {COMPLETIONS_LOG}")
+
+
+def loss_alarm(history: list[dict]) -> Alarm | None:
+    """What the newest check says where it is worse than the first, before training; a second one stops the run once."""
+    def fallen(check: dict, p: float) -> bool:
+        return check["lost"] > check["gained"] and check["p"] is not None and check["p"] < p
+
+    now, before = history[-1], history[:-1]
+    if not fallen(now, SIGNIFICANT):
+        return None
+    twice = [fallen(check, CERTAIN) and fallen(earlier, SIGNIFICANT) for earlier, check in
+             zip(history, history[1:], strict=False)]
+    return Alarm(f"the held-out tasks are worse than before training, {history[0]['passed']} of {history[0]['n']} to "
+                 f"{now['passed']} of {now['n']} (+{now['gained']} -{now['lost']}, p {now['p']:.2g}): the run "
+                 f"unlearns them; keep the model of step {best_heldout(before)['step']}, and lower LEARNING_RATE, "
+                 "raise BETA, or see what the reward pays for", stop=twice[-1] and not any(twice[:-1]))
 
 
 def train_rate(metrics: list[dict], earlier: dict, later: dict) -> float:

@@ -7,6 +7,8 @@ from collections import Counter
 
 from raccoon.runs.rollouts import Rollout, mean
 
+MAX_PARTIAL_SHARE = 0.5  # of the variance; above it the gradient is mostly about running
+
 
 def profile_records(rollouts: list[Rollout]) -> list[dict]:
     """What several completions of each task got before training, a line a task (profile.jsonl)."""
@@ -25,6 +27,37 @@ def constant_share(profile: list[dict], group_size: int) -> float:
     """The share of constant groups to expect: a task's chance that its group gets one score throughout."""
     return mean([sum((count / record["samples"]) ** group_size
                      for count in Counter(record["correctness"]).values()) for record in profile])
+
+
+def partial_share(profile: list[dict]) -> float:
+    """The share of the reward's variance within tasks that PARTIAL against FAIL makes, PASS left aside; 0 without any.
+
+    The gradient goes by that variance. By its decomposition (law of total variance) the rest is PASS against others.
+    """
+    total = beside = 0.0
+    for record in profile:
+        scores = sorted(record["correctness"])
+        others = scores[: len(scores) - round(record["pass_rate"] * len(scores))]
+        total += spread(scores)
+        beside += spread(others) * len(others) / len(scores)
+    return beside / total if total else 0.0
+
+
+def spread(values: list[float]) -> float:
+    """The variance of all of them; 0 for none."""
+    return mean([(value - mean(values)) ** 2 for value in values]) if values else 0.0
+
+
+def partial_warning(profile: list[dict]) -> str:
+    """A line where what is to be learnt is to run rather than to pass; "" elsewhere."""
+    share = partial_share(profile)
+    if share <= MAX_PARTIAL_SHARE:
+        return ""
+    rate = mean([record["pass_rate"] for record in profile])
+    return (f"warning: {share:.0%} of what the reward tells apart is PARTIAL against FAIL, and {rate:.1%} of the "
+            "completions pass: the run would learn to run, not to pass, and code like `return 2` runs; set "
+            "PARTIAL_CREDIT to \"beyond_constant\" or \"off\", or start from a model that was taught such tasks "
+            "(sft_model.py)")
 
 
 def profile_table(profile: list[dict]) -> str:

@@ -27,6 +27,7 @@ class Rollout:
     judgement: Any = None  # a judge_rubric.Judgement, where a judge was asked
     used: bool = True  # False: its group taught nothing and gave its place in the update to another
     thinking: str = "none"  # a think block: "closed" before the answer, or "open" to the end
+    constant: bool = False  # its answer does not depend on its arguments, like `return 2`
 
     @property
     def status(self) -> str:
@@ -68,6 +69,9 @@ def rollout_metrics(rollouts: list[Rollout], group_size: int) -> dict[str, Any]:
             for part in (scored[0].reward_parts if scored else ())
         },
         "constant_groups": mean([is_constant(group) for group in groups]),
+        "partial_groups": mean([set_apart_by(group) == "PARTIAL" for group in groups]),
+        "mixed_groups": mean([set_apart_by(group) == "PASS" for group in groups]),
+        "constant_answers": mean([rollout.constant for rollout in rollouts]),
         "unused_groups": dict(Counter(why_unused(group) for group in groups if not group[0].used)),
         "truncated": mean([rollout.truncated for rollout in rollouts]),
         "thinking": mean([rollout.thinking != "none" for rollout in rollouts]),
@@ -86,6 +90,14 @@ def is_constant(group: list[Rollout]) -> bool:
     scores = {tuple(rollout.reward_parts.get(part) for part in ("correctness", "judge"))
               for rollout in group if rollout.reward is not None}
     return len(scores) < 2
+
+
+def set_apart_by(group: list[Rollout]) -> str:
+    """What tells the members of a group apart in correctness: "PASS", "PARTIAL" where none passes, "" for nothing."""
+    scored = [rollout for rollout in group if rollout.reward is not None]
+    if len({rollout.reward_parts.get("correctness") for rollout in scored}) < 2:
+        return ""
+    return "PASS" if any(rollout.status == "PASS" for rollout in scored) else "PARTIAL"
 
 
 def pass_rate(rollouts: list[Rollout]) -> float:

@@ -1,9 +1,12 @@
 """Sentinels: what is wrong with a training run, seen in the lines of its metrics.jsonl.
 
 They change nothing: an alarm is a message, and a word on whether going on is pointless. A number that a line lacks,
-or that was not finite, raises none, but for the gradient's.
+or that was not finite, raises none, but for the gradient's. What is a matter of chance in one step is looked at over
+a window of steps; such an alarm stops a run once, so that the same command goes on in spite of it.
 """
 
+import math
+import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,10 +16,16 @@ from raccoon.runs.rollouts import mean, number
 PATIENCE = 3  # bad steps in a row before a run is stopped: one may be chance
 FEW_WEIGHTS_CHANGED = 0.05  # share a step; below it most updates round away, as with bfloat16 master weights
 LARGE_UPDATE = 0.05  # norm of an update over that of the weights; 0.001 is usual
-ENTROPY_COLLAPSE = 0.1  # of the entropy of the first steps; below it the members of a group hardly differ
+ENTROPY_COLLAPSE = 0.3  # of the entropy of the first steps; below it the members of a group hardly differ
 MANY_TIMEOUTS = 0.5  # share of completions; above it the reward measures the machine's load
 MANY_OPEN_THOUGHTS = 0.5  # share of completions; they have no answer to learn from
 NO_SIGNAL = 0.9  # share of constant groups; above it nearly every completion is made for nothing
+WINDOW = 10  # steps, for what one step's few groups do not show
+MANY_CONSTANT_ANSWERS = 0.15  # mean share of half a window; a model that solves tasks gives next to none
+MOST_CONSTANT_ANSWERS = 0.5  # the same; above it, and with fewer that pass, the run learns nothing else
+PARTIAL_SIGNAL = 0.8  # of a window's groups with a signal; above it the run learns to run, and hardly to pass
+REWARD_RISE = 4.0  # standard errors, over two windows; by chance about one window in a thousand
+PASS_RISE = 1.0  # and below this one the pass rate has not risen
 
 
 @dataclass(frozen=True)
@@ -57,7 +66,7 @@ def gradient_alarm(metrics: list[dict]) -> Alarm | None:
 
 
 def entropy_alarm(metrics: list[dict]) -> Alarm | None:
-    start = mean([step["entropy"] for step in metrics[:PATIENCE] if step.get("entropy") is not None])
+    start = mean([step["entropy"] for step in metrics[:WINDOW // 2] if step.get("entropy") is not None])
     if lasting(metrics, lambda step: number(step, "entropy") < ENTROPY_COLLAPSE * start) != PATIENCE:
         return None
     return Alarm(f"the entropy fell below {ENTROPY_COLLAPSE:.0%} of its start, {start:.3f}: the completions "
@@ -105,8 +114,87 @@ def large_update_alarm(metrics: list[dict]) -> Alarm | None:
     return Alarm(f"an update is {metrics[-1]['update_ratio']:.1%} of the weights: lower LEARNING_RATE")
 
 
+def constant_answer_alarm(metrics: list[dict]) -> Alarm | None:
+    """Answers like `return 2`: they run, so that a table which pays for running pays for them."""
+    def share(steps: list[dict]) -> float:
+        return window_mean(steps, "constant_answers", WINDOW // 2)
+
+    def pointless(steps: list[dict]) -> bool:
+        return share(steps) > max(MOST_CONSTANT_ANSWERS, window_mean(steps, "pass_rate", WINDOW // 2))
+
+    stop = begins(metrics, pointless)
+    if not stop and not begins(metrics, lambda steps: share(steps) > MANY_CONSTANT_ANSWERS):
+        return None
+    return Alarm(f"{share(metrics):.0%} of the answers ignore their arguments, like `return 2`, and "
+                 f"{window_mean(metrics, 'pass_rate', WINDOW // 2):.1%} pass: the run learns what REWARD_PARTIAL pays "
+                 "for; set PAY_CONSTANT_ANSWERS to False and PARTIAL_CREDIT to \"beyond_constant\" or \"off\"",
+                 stop=stop)
+
+
+def partial_signal_alarm(metrics: list[dict]) -> Alarm | None:
+    """What the groups that teach something teach: to run, where none of their members passes."""
+    def share(steps: list[dict]) -> float:
+        partial, mixed = (window_mean(steps, name, WINDOW) for name in ("partial_groups", "mixed_groups"))
+        return partial / (partial + mixed) if partial + mixed > 0 else 0.0
+
+    if not begins(metrics, lambda steps: share(steps) > PARTIAL_SIGNAL):
+        return None
+    return Alarm(f"over {PARTIAL_SIGNAL:.0%} of the groups that differ hold no PASS, they differ only in PARTIAL "
+                 "against FAIL: the run learns to run, not to pass; set PARTIAL_CREDIT to \"beyond_constant\" or "
+                 "\"off\", pick tasks that are solved sometimes with PROFILE_SAMPLES, or start from a model that was "
+                 "taught the tasks (sft_model.py)")
+
+
+def reward_alarm(metrics: list[dict]) -> Alarm | None:
+    """A reward that rises without passes, from the first steps to the newest."""
+    def unearned(steps: list[dict]) -> bool:
+        windows = steps[:WINDOW], steps[-WINDOW:]
+        return (len(steps) >= 2 * WINDOW and rise(*windows, "reward") > REWARD_RISE
+                and rise(*windows, "pass_rate") < PASS_RISE)
+
+    if not begins(metrics, unearned):
+        return None
+    before, now = ((mean_of(part, "reward"), mean_of(part, "pass_rate"))
+                   for part in (metrics[:WINDOW], metrics[-WINDOW:]))
+    return Alarm(f"the reward rose from {before[0]:+.2f} to {now[0]:+.2f} and the pass rate did not, {before[1]:.1%} "
+                 f"to {now[1]:.1%}: what it pays beside a PASS is easier to learn; set PARTIAL_CREDIT to "
+                 "\"beyond_constant\" or \"off\", and BONUS_ONLY_WITH_PASS to True")
+
+
 SENTINELS = (infra_alarm, judge_alarm, gradient_alarm, entropy_alarm, timeout_alarm, thinking_alarm, constant_alarm,
-             small_update_alarm, large_update_alarm)
+             small_update_alarm, large_update_alarm, constant_answer_alarm, partial_signal_alarm, reward_alarm)
+
+
+def begins(metrics: list[dict], condition: Callable[[list[dict]], bool]) -> bool:
+    """Whether a condition on the steps holds with the newest and at none of the WINDOW steps before it."""
+    return condition(metrics) and not any(condition(metrics[:-back]) for back in range(1, WINDOW + 1))
+
+
+def window_mean(metrics: list[dict], name: str, steps: int) -> float:
+    """The mean over the newest steps; NaN, with which every comparison is False, where there are fewer."""
+    return mean_of(metrics[-steps:], name) if len(metrics) >= steps else math.nan
+
+
+def mean_of(metrics: list[dict], name: str) -> float:
+    """The mean of a number over those steps that have it; NaN where none has."""
+    return mean(values_of(metrics, name))
+
+
+def values_of(metrics: list[dict], name: str) -> list[float]:
+    return [step[name] for step in metrics if step.get(name) is not None]
+
+
+def rise(before: list[dict], now: list[dict], name: str) -> float:
+    """How far a number's mean has risen, in standard errors over steps (Welch 1947); NaN with too few to tell.
+
+    A step is one observation: its completions share prompts.
+    """
+    sides = [values_of(part, name) for part in (before, now)]
+    if min(map(len, sides)) < 2:
+        return math.nan
+    error = math.sqrt(sum(statistics.variance(side) / len(side) for side in sides))
+    difference = mean(sides[1]) - mean(sides[0])
+    return difference / error if error else math.copysign(math.inf, difference) if difference else 0.0
 
 
 def lasting(metrics: list[dict], condition: Callable[[dict], bool]) -> int:

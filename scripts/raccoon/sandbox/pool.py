@@ -9,22 +9,24 @@ Three processes: the caller (this file; it may hold torch and secrets, and never
 
 import collections
 import concurrent.futures
+import contextlib
 import dataclasses
 import json
 import math
 import os
 import queue
-import shutil
 import socket
 import struct
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
+
+from raccoon.sandbox.machine import SandboxError, memory_note, refuse_foreign_platform, scratch_root
+from raccoon.sandbox.scratch import remove_folder
 
 TIMEOUT = 10.0  # CPU seconds of one program; MBPP's slowest gold solution needs 3
 MEMORY_MB = 1024  # address space of one program beyond the interpreter's own
@@ -36,19 +38,20 @@ PATIENCE = 4.0  # seconds beyond the wall limit after which a judge counts as hu
 WINDOW = 64  # programs handed in ahead of the verdict that is awaited
 MAX_TIMEOUT = 3600  # seconds
 JUDGE = Path(__file__).resolve().with_name("judge.py")
-OLDEST_PYTHON = (3, 11)  # its -P keeps a script's folder out of sys.path
 START_SECONDS = 60.0  # for a judge to stand
 ALLOW_WEAK = "SANDBOX_ALLOW_WEAK"  # environment variable
+CASES_BUDGET = 4  # times the CPU limit of one case: what all cases of a program that reads stdin may take together
+PROGRAM_FIELDS = ("code", "test", "entry_point", "context", "task_id", "kind")  # that the judge gets
 KINDS = ("pass", "wrong", "exception", "syntax", "no code", "timeout", "memory", "forbidden", "infra")
-
-
-class SandboxError(RuntimeError):
-    """The sandbox cannot stand on this machine; the message says why and what to do."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """Untrusted `code` and the trusted `test` for it; `context` runs before both, `timeout` is in CPU seconds."""
+    """Untrusted `code` and the trusted `test` for it; `context` runs before both, `timeout` is in CPU seconds.
+
+    `kind` "function": the test is a program that calls the code. "program": the code reads stdin and prints, the test
+    holds its cases (stdin_cases.py), `timeout` is that of one case, and `ends_early` stops at the first that fails.
+    """
 
     code: str
     test: str
@@ -56,11 +59,13 @@ class Program:
     context: str = ""
     task_id: str = ""
     timeout: float | None = None
+    kind: str = "function"
+    ends_early: bool = False
 
     @classmethod
     def of(cls, task: Any, code: str, **changes: Any) -> "Program":
         """The program that runs a task's test on code. `task` is read by its fields: this room imports no other."""
-        fields = {name: getattr(task, name) for name in ("test", "entry_point", "context", "task_id")}
+        fields = {name: getattr(task, name) for name in ("test", "entry_point", "context", "task_id", "kind")}
         return cls(**{"code": code, **fields, **changes})
 
 
@@ -123,12 +128,11 @@ class Sandbox:
         self.timeout = timeout
         self._settings = {"memory_mb": memory_mb, "preload": list(preload), "packages": site_packages()}
         self._settings["weak"] = allow_weak or os.environ.get(ALLOW_WEAK) == "1"
-        self._root = Path(tempfile.mkdtemp(prefix="sandbox-"))
-        self._root.chmod(0o711)  # a child with a uid of its own passes through to its scratch folder
+        self._root = scratch_root()
         self._threads = concurrent.futures.ThreadPoolExecutor(size, "sandbox")
         self._pools = {shared: WorkerPool(size, self._settings, self._root, shared) for shared in (False, True)}
         try:
-            self.walls = self._pools[False].start(self._threads)
+            self.walls = self._pools[False].start(self._threads) + memory_note(memory_mb)
         except BaseException:
             self.close()
             raise
@@ -157,7 +161,7 @@ class Sandbox:
         for pool in self._pools.values():
             pool.close()
         self._threads.shutdown(wait=True)
-        shutil.rmtree(self._root, ignore_errors=True)
+        remove_folder(self._root)
 
     def __enter__(self) -> "Sandbox":
         return self
@@ -178,7 +182,10 @@ class Sandbox:
 
     def _request(self, program: Program) -> dict:
         cpu_seconds = math.ceil(program.timeout or self.timeout)
-        fields = {name: getattr(program, name) for name in ("code", "test", "entry_point", "context", "task_id")}
+        fields = {name: getattr(program, name) for name in PROGRAM_FIELDS}
+        if program.kind == "program":
+            fields |= {"case_seconds": cpu_seconds, "ends_early": program.ends_early}
+            cpu_seconds *= CASES_BUDGET
         return fields | {"cpu_seconds": cpu_seconds}
 
 
@@ -187,9 +194,9 @@ class WorkerPool:
 
     def __init__(self, size: int, settings: dict, root: Path, shared: bool):
         self.size, self.shared = size, shared
-        self.workers = [
-            Worker(settings, root / f"{'shared' if shared else 'separate'}-{i}", shared) for i in range(size)
-        ]
+        name = "shared" if shared else "separate"
+        homes = home_cores(size) if not shared else [set()] * size  # what runs beside its test may start processes
+        self.workers = [Worker(settings, root / f"{name}-{i}", shared, home) for i, home in enumerate(homes)]
         self.idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
         for worker in self.workers:
             self.idle.put(worker)
@@ -197,7 +204,10 @@ class WorkerPool:
 
     def start(self, threads: concurrent.futures.ThreadPoolExecutor) -> str:
         """Starts all workers at once and gives their report of the walls; SandboxError when they cannot stand."""
-        return [started.result() for started in [threads.submit(worker.start) for worker in self.workers]][0]
+        reports = [started.result() for started in [threads.submit(worker.start) for worker in self.workers]]
+        for report in reports:
+            refuse_other_walls(reports[0], report)
+        return reports[0]
 
     def ask(self, request: dict) -> dict:
         """The answer of some worker. What was lost or starved is asked once more, with nothing else running."""
@@ -230,18 +240,22 @@ class WorkerPool:
 class Worker:
     """One judge process and what lies below it; started again when it has died."""
 
-    def __init__(self, settings: dict, scratch: Path, shared: bool):
+    def __init__(self, settings: dict, scratch: Path, shared: bool, home: set[int]):
         self.settings, self.scratch, self.shared = settings, scratch, shared
+        self.home = home  # the core for judge, zygote and child, which take turns; empty where the kernel chooses
         self.process: subprocess.Popen | None = None
         self.channel: socket.socket | None = None
+        self.walls = ""  # as they stood when it was first started
         self.stopped = False
+        self.starts = 0
 
     def start(self) -> str:
         """Starts the judge and waits for it; its report of the walls, or SandboxError."""
-        shutil.rmtree(self.scratch, ignore_errors=True)
-        self.scratch.mkdir(mode=0o700)
+        self.starts += 1
+        scratch = self.scratch.with_name(f"{self.scratch.name}.{self.starts}")  # the last may still be in use
+        scratch.mkdir(mode=0o700)
         ours, theirs = socket.socketpair()
-        setup = self.settings | {"caller": theirs.fileno(), "scratch": str(self.scratch), "shared": self.shared}
+        setup = self.settings | {"caller": theirs.fileno(), "scratch": str(scratch), "shared": self.shared}
         command = [sys.executable, "-s", "-S", "-P", "-Wignore", str(JUDGE), json.dumps(setup)]
         environment = {"PYTHONHASHSEED": "0", "PYTHONUTF8": "1"} | library_path()
         with theirs:
@@ -253,6 +267,9 @@ class Worker:
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
             )
+        if self.home:
+            with contextlib.suppress(OSError):  # the caller's cores have changed, or the judge has ended
+                os.sched_setaffinity(self.process.pid, self.home)
         self.channel = ours
         ours.settimeout(START_SECONDS)
         try:
@@ -265,7 +282,13 @@ class Worker:
         if "error" in hello:
             self.stop()
             raise SandboxError(hello["error"])
-        return hello["walls"]
+        self.walls = self.walls or hello["walls"]
+        try:
+            refuse_other_walls(self.walls, hello["walls"])
+        except SandboxError:
+            self.stop()
+            raise
+        return self.walls
 
     def ask(self, request: dict) -> dict:
         """The judge's answer; "again" marks one that was lost with a process and may be asked once more."""
@@ -296,6 +319,24 @@ class Worker:
             process.kill()
             process.wait()
             self.channel.close()
+
+
+def home_cores(size: int) -> list[set[int]]:
+    """A core for each worker where there is one worker for each core, else no core for any.
+
+    Of a worker's processes one runs while the others wait: on one core they find its caches warm and wake each other
+    for less. Fewer workers than cores must be free to move, since other sandboxes would choose the same cores.
+    """
+    cores = sorted(os.sched_getaffinity(0))
+    return [{core} for core in cores] if size == len(cores) else [set()] * size
+
+
+def refuse_other_walls(walls: str, found: str) -> None:
+    """SandboxError where a worker stands behind other walls than it, or its pool, did at first."""
+    if found != walls:
+        raise SandboxError(
+            f"the machine's walls have changed: a worker has [{found}], the sandbox started with [{walls}]; start anew"
+        )
 
 
 def cpu_seconds(pid: int) -> float:
@@ -334,17 +375,6 @@ def site_packages() -> list[str]:
 def library_path() -> dict[str, str]:
     """The one variable of the caller's environment that a Python may need to start at all."""
     return {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
-
-
-def refuse_foreign_platform() -> None:
-    """SandboxError where there is no Linux kernel to build on, or a Python that lacks the judges' flags."""
-    if sys.version_info < OLDEST_PYTHON:
-        wanted, found = (".".join(map(str, version[:2])) for version in (OLDEST_PYTHON, sys.version_info))
-        raise SandboxError(f"Python >= {wanted} needed, found {found}: run it in the project's Docker image")
-    if sys.platform != "linux":
-        raise SandboxError(
-            f"the sandbox needs Linux, this is {sys.platform}: run it in the project's Docker image"
-        )
 
 
 def safe_execute(

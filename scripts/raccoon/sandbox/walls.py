@@ -1,18 +1,18 @@
-"""The kernel's walls around untrusted code: namespaces, Landlock, seccomp, resource limits, capabilities.
+"""The kernel's walls around untrusted code: Landlock, seccomp, resource limits, capabilities (namespaces.py: the rest).
 
-Not a sandbox by itself: sandbox_zygote.py decides which wall stands where and in what order, and sandbox_judge.py
-asks for a subset around itself. Each function raises one wall with a raw system call and raises OSError when the
-kernel refuses, so that no wall is ever assumed. Linux on x86-64 or arm64 only; standard library and ctypes.
+Not a sandbox by itself: zygote.py decides which wall stands where and in what order, and judge.py asks for a subset
+around itself. Each function raises one wall with a raw system call and raises OSError when the kernel refuses, so that
+no wall is ever assumed. Linux on x86-64 or arm64 only; standard library and ctypes.
 
-Sources: the kernel's manual pages (seccomp(2), landlock(7), namespaces(7), pivot_root(2)) and uapi headers.
+Sources: the kernel's manual pages (seccomp(2), landlock(7)) and uapi headers.
 """
 
+import contextlib
 import ctypes
-import fcntl
+import itertools
 import os
 import platform
 import resource
-import socket
 import struct
 
 LANDLOCK_READ = 1 << 2 | 1 << 3  # READ_FILE, READ_DIR
@@ -24,13 +24,8 @@ LANDLOCK_IOCTL = 1 << 15  # ioctl on devices, ABI 5
 LANDLOCK_EXECUTE = 1 << 0
 LANDLOCK_FILE_RIGHTS = 1 << 0 | 1 << 1 | 1 << 2 | LANDLOCK_TRUNCATE | LANDLOCK_IOCTL  # those a plain file can have
 
-CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
-CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
 CLONE_ANY_NAMESPACE = 0x7E020080
 CLONE_THREAD = 0x00010000
-MS_RDONLY, MS_NOSUID, MS_NODEV, MS_REMOUNT = 1, 2, 4, 32
-MS_BIND, MS_REC, MS_PRIVATE, MNT_DETACH = 4096, 16384, 1 << 18, 2
-SIOCSIFFLAGS, IFF_UP = 0x8914, 1
 PR_SET_PDEATHSIG, PR_SET_NAME, PR_GET_NAME, PR_SET_NO_NEW_PRIVS = 1, 15, 16, 38
 SIGKILL, EPERM, ENOSYS, ENOTSUP = 9, 1, 38, 95
 AF_UNIX, AF_INET, AF_INET6, SOCK_STREAM = 1, 2, 10, 1
@@ -88,7 +83,10 @@ PRETENDED = "chmod fchmod fchmodat fchmodat2 chown fchown lchown fchownat utime 
 SAFE_IOCTLS = (0x5401, 0x5413, 0x5421, 0x541B, 0x5450, 0x5451)  # TCGETS TIOCGWINSZ FIONBIO FIONREAD FIONCLEX FIOCLEX
 SAFE_FCNTLS = (0, 1, 2, 3, 4, 5, 6, 7, 1030, 1031, 1032)  # F_DUPFD..F_SETLKW, F_DUPFD_CLOEXEC, F_[SG]ETPIPE_SZ
 
-_libc = ctypes.CDLL(None, use_errno=True)
+MAP_PRIVATE, MAP_ANONYMOUS, MAP_FAILED = 2, 32, ctypes.c_void_p(-1).value
+
+libc = ctypes.CDLL(None, use_errno=True)
+libc.mmap.restype = ctypes.c_void_p
 _MACHINE = platform.machine()  # once: asking again costs a forked child page faults
 
 
@@ -97,7 +95,10 @@ def missing() -> str:
     if _MACHINE not in ARCHITECTURES:
         return f"no seccomp filter is written for {_MACHINE} (only for {' and '.join(ARCHITECTURES)})"
     if not landlock_abi():
-        return "this kernel has no Landlock (Linux 5.13 or newer, with landlock in its lsm= list, has)"
+        return (
+            "this kernel has no Landlock (Linux 5.13 or newer with landlock in its lsm= list has; gVisor has none but "
+            "is a wall of its own)"
+        )
     return "" if seccomp_available() else "this kernel refuses seccomp filters"
 
 
@@ -106,27 +107,29 @@ def seccomp_available() -> bool:
     if _MACHINE not in ARCHITECTURES:
         return False
     try:
-        _syscall("seccomp", 2, 0, ctypes.c_char_p(struct.pack("=I", ALLOW)))
+        system_call("seccomp", 2, 0, ctypes.c_char_p(struct.pack("=I", ALLOW)))
     except OSError:
         return False
     return True
 
 
-def _check(result: int, what: str) -> int:
+def checked(result: int, what: str) -> int:
+    """The result of a call of the C library; OSError where it is negative."""
     if result < 0:
         code = ctypes.get_errno()
         raise OSError(code, f"{what}: {os.strerror(code)}")
     return result
 
 
-def _syscall(name: str, *args) -> int:
+def system_call(name: str, *args) -> int:
+    """One raw system call by its name in SYSCALLS; OSError when it fails."""
     number = SYSCALLS[name][ARCHITECTURES[_MACHINE][0]]
     words = [ctypes.c_long(a) if isinstance(a, int) else a for a in args]
-    return _check(_libc.syscall(ctypes.c_long(number), *words), name)
+    return checked(libc.syscall(ctypes.c_long(number), *words), name)
 
 
 def _prctl(option: int, value: int = 0) -> None:
-    _check(_libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0), f"prctl {option}")
+    checked(libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0), f"prctl {option}")
 
 
 def no_new_privileges() -> None:
@@ -142,7 +145,7 @@ def die_with_parent(signal_number: int = SIGKILL) -> None:
 def drop_capabilities() -> None:
     """Empties all three capability sets of this process (capset(2), version 3)."""
     header = struct.pack("II", 0x20080522, 0)
-    _syscall("capset", ctypes.c_char_p(header), ctypes.c_char_p(bytes(24)))
+    system_call("capset", ctypes.c_char_p(header), ctypes.c_char_p(bytes(24)))
 
 
 def limit(what: int, soft: int) -> None:
@@ -152,13 +155,37 @@ def limit(what: int, soft: int) -> None:
     resource.setrlimit(what, (value, value))
 
 
+def be_killed_first() -> None:
+    """Where memory runs out, the kernel ends this process and its children before the caller and its judge."""
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as handle:
+        handle.write("1000")
+
+
+def address_space() -> int:
+    """Bytes of address space that this process has: from /proc, or without it the least limit that admits a page."""
+    page = resource.getpagesize()
+    with contextlib.suppress(OSError), open("/proc/self/statm") as handle:
+        return int(handle.read().split()[0]) * page
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    low, high = 0, 1 << 47 if hard == resource.RLIM_INFINITY else hard
+    while high - low > page:
+        middle = (low + high) // 2
+        resource.setrlimit(resource.RLIMIT_AS, (middle, hard))
+        at = libc.mmap(None, ctypes.c_size_t(page), 0, MAP_PRIVATE | MAP_ANONYMOUS, -1, ctypes.c_long(0))
+        low, high = (middle, high) if at == MAP_FAILED else (low, middle)
+        if at != MAP_FAILED:
+            libc.munmap(ctypes.c_void_p(at), ctypes.c_size_t(page))
+    resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+    return high
+
+
 # --- Landlock -------------------------------------------------------------------------------------------------------
 
 
 def landlock_abi() -> int:
     """The kernel's Landlock version, 0 where it has none or forbids it."""
     try:
-        return _syscall("landlock_create_ruleset", 0, 0, 1)
+        return system_call("landlock_create_ruleset", 0, 0, 1)
     except OSError:
         return 0
 
@@ -178,7 +205,7 @@ def restrict_files(read: list[str], write: list[str], vacate: list[str], roomy: 
     for paths, rights in granted:
         for path in paths:
             _allow_path(ruleset, path, rights)
-    _syscall("landlock_restrict_self", ruleset, 0)
+    system_call("landlock_restrict_self", ruleset, 0)
     os.close(ruleset)
     return abi
 
@@ -191,13 +218,13 @@ def signal_ruleset() -> int:
 
 def enter_ruleset(ruleset: int) -> None:
     """Nests this process into a Landlock ruleset made before."""
-    _syscall("landlock_restrict_self", ruleset, 0)
+    system_call("landlock_restrict_self", ruleset, 0)
 
 
 def _ruleset(files: int, network: int, scoped: int, abi: int) -> int:
     size = 8 if abi < 4 else 16 if abi < 6 else 24
     attributes = struct.pack("QQQ", files, network, scoped)
-    return _syscall("landlock_create_ruleset", ctypes.c_char_p(attributes), size, 0)
+    return system_call("landlock_create_ruleset", ctypes.c_char_p(attributes), size, 0)
 
 
 def _allow_path(ruleset: int, path: str, rights: int) -> None:
@@ -208,7 +235,7 @@ def _allow_path(ruleset: int, path: str, rights: int) -> None:
     if not os.path.isdir(path):
         rights &= LANDLOCK_FILE_RIGHTS
     rule = struct.pack("=Qi", rights, descriptor)
-    _syscall("landlock_add_rule", ruleset, 1, ctypes.c_char_p(rule), 0)
+    system_call("landlock_add_rule", ruleset, 1, ctypes.c_char_p(rule), 0)
     os.close(descriptor)
 
 
@@ -271,17 +298,34 @@ def child_rules(roomy: bool) -> list[tuple]:
     ]
 
 
-def compile_filter(rules: list[tuple], otherwise: int) -> bytes:
-    """Classic BPF for seccomp: calls of a foreign architecture kill, those of the x32 ABI fail with ENOSYS."""
+def compile_filter(rules: list[tuple], otherwise: int, nested: bool = False) -> bytes:
+    """Classic BPF for seccomp: calls of a foreign architecture kill, those of the x32 ABI fail with ENOSYS.
+
+    `nested`: the filter is installed below one that has seen to that already. The kernel compiles a child's filter anew
+    for each child, at about a microsecond an instruction, so neighbouring rules without tests share their action.
+    """
     column, audit_arch = ARCHITECTURES[_MACHINE]
-    program = [(_LOAD, 0, 0, 4), (_JEQ, 1, 0, audit_arch), (_RETURN, 0, 0, KILL)]
-    program += [(_LOAD, 0, 0, 0), (_JGE, 0, 1, 0x40000000), (_RETURN, 0, 0, refuse(ENOSYS))]
-    for name, tests, action in rules:
-        number = SYSCALLS[name][column]
-        if number >= 0:
-            program += _rule(number, tests, action)
+    program = [] if nested else [(_LOAD, 0, 0, 4), (_JEQ, 1, 0, audit_arch), (_RETURN, 0, 0, KILL)]
+    program += [(_LOAD, 0, 0, 0)]
+    program += [] if nested else [(_JGE, 0, 1, 0x40000000), (_RETURN, 0, 0, refuse(ENOSYS))]
+    known = [(SYSCALLS[name][column], tests, action) for name, tests, action in rules if SYSCALLS[name][column] >= 0]
+    for (tests, action), group in itertools.groupby(known, lambda rule: (rule[1], rule[2])):
+        numbers = [number for number, _, _ in group]
+        tested = [step for number in numbers for step in _rule(number, tests, action)] if tests else []
+        program += tested or _plain_rules(numbers, action)
     program.append((_RETURN, 0, 0, otherwise))
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
+
+
+def _plain_rules(numbers: list[int], action: int) -> list[tuple]:
+    """If the accumulator holds one of the numbers, return `action`; a jump reaches 255 instructions."""
+    program: list[tuple] = []
+    for start in range(0, len(numbers), 200):
+        part = numbers[start : start + 200]
+        away = range(len(part) - 1, 0, -1)
+        program += [(_JEQ, distance, 0, number) for distance, number in zip(away, part[:-1], strict=True)]
+        program += [(_JEQ, 0, 1, part[-1]), (_RETURN, 0, 0, action)]
+    return program
 
 
 def _rule(number: int, tests: tuple, action: int) -> list[tuple]:
@@ -326,94 +370,4 @@ class Filter:
         """Puts this process, and all that it forks, under the filter for good."""
         for offset in self._marks:
             struct.pack_into("=I", self._code, offset, os.getpid())
-        _check(_libc.syscall(*self._words), "seccomp")
-
-
-# --- namespaces and a root directory that holds only what computing needs ---------------------------------------------
-
-
-def enter_namespaces(root: str) -> bool:
-    """Moves into new pid, network, mount, ipc and uts namespaces (through a user namespace when not root).
-
-    Returns False where the machine forbids them or a tmpfs on `root` in them, as Docker's default profile does: a
-    forked probe tries first, since half a set of namespaces is worse than none. Afterwards the caller is pid 1.
-    """
-    probe = os.fork()
-    if probe == 0:
-        try:
-            _unshare()
-            _mount("none", root, "tmpfs", MS_NOSUID | MS_NODEV)
-            os._exit(0 if os.fork() == 0 else os.waitstatus_to_exitcode(os.wait()[1]))
-        except OSError:
-            os._exit(1)
-    if os.waitpid(probe, 0)[1] != 0:
-        return False
-    _unshare()
-    first = os.fork()
-    if first:
-        os.waitpid(first, 0)
-        os._exit(0)
-    os.setsid()  # a signal to a process group goes through the walls of a pid namespace
-    return True
-
-
-def _unshare() -> None:
-    flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS
-    uid, gid = os.geteuid(), os.getegid()
-    _syscall("unshare", flags if uid == 0 else flags | CLONE_NEWUSER)
-    if uid != 0:
-        for file, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
-            with open(f"/proc/self/{file}", "w") as handle:
-                handle.write(text)
-    _mount(None, "/", None, MS_REC | MS_PRIVATE)
-
-
-def enter_private_root(root: str, read: list[str], scratch: str, megabytes: int, inodes: int) -> None:
-    """Makes a tmpfs on `root` the root directory: `read` bound read-only, four devices, and `scratch` to write in."""
-    _mount("none", root, "tmpfs", MS_NOSUID | MS_NODEV, f"size={megabytes}m,nr_inodes={inodes},mode=755")
-    for device in ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random"):
-        _bind(device, root + device, 0)
-    for path in sorted(read):  # a folder before what lies in it
-        for name in {path, os.path.realpath(path)}:
-            if not os.path.exists(root + name):  # not yet bound along with a folder above it
-                _bind(path, root + name, MS_RDONLY)
-    for writable in (scratch, "/dev/shm"):
-        os.makedirs(root + writable, exist_ok=True)
-        os.chmod(root + writable, 0o1777)
-    if not os.path.exists(root + "/tmp"):  # Python itself may lie below /tmp
-        os.symlink(scratch, root + "/tmp")
-    os.makedirs(root + "/proc", exist_ok=True)
-    os.chdir(root)
-    _syscall("pivot_root", ctypes.c_char_p(b"."), ctypes.c_char_p(b"."))
-    _check(_libc.umount2(b".", MNT_DETACH), "umount of the old root")
-    os.chdir("/")
-
-
-def furnish_private_root() -> None:
-    """Processes and a loopback network for programs that start processes: /proc of this pid namespace, `lo` up."""
-    try:
-        _mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV)
-    except OSError:  # a masked /proc above forbids it; most programs do without
-        pass
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-        fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", IFF_UP))
-
-
-def _bind(source: str, target: str, flags: int) -> None:
-    if os.path.isdir(source):
-        os.makedirs(target, exist_ok=True)
-    else:
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o644))
-    _mount(source, target, None, MS_BIND | MS_REC)
-    if flags:
-        try:
-            _mount(None, target, None, MS_BIND | MS_REMOUNT | MS_NOSUID | MS_NODEV | flags)
-        except PermissionError:  # flags locked by the mount's owner: Landlock still forbids writing there
-            pass
-
-
-def _mount(source: str | None, target: str, kind: str | None, flags: int, data: str | None = None) -> None:
-    encoded = [None if text is None else os.fsencode(text) for text in (source, target, kind, data)]
-    result = _libc.mount(encoded[0], encoded[1], encoded[2], ctypes.c_ulong(flags), encoded[3])
-    _check(result, f"mount on {target}")
+        checked(libc.syscall(*self._words), "seccomp")

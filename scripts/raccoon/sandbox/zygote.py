@@ -9,12 +9,14 @@ the CPU seconds) forks, and at the next message kills and reaps the child and re
 What the child then does is in child.py.
 """
 
+import atexit
 import contextlib
 import dataclasses
 import gc
 import importlib
 import json
 import linecache
+import marshal
 import os
 import random
 import resource
@@ -26,8 +28,11 @@ import time
 
 SCRIPTS = os.path.abspath(f"{__file__}/../../..")  # started as a file: the package lies two folders up
 sys.path.insert(0, SCRIPTS)
-from raccoon.sandbox import values, walls  # noqa: E402
+from raccoon.sandbox import namespaces, walls  # noqa: E402
 from raccoon.sandbox.child import FILENAME, TEST_PROGRAMS, answer_requests  # noqa: E402
+from raccoon.sandbox.scratch import empty_folder  # noqa: E402
+from raccoon.sandbox.stdin_child import run_program  # noqa: E402
+from raccoon.verdicts import values  # noqa: E402
 
 sys.path.remove(SCRIPTS)
 
@@ -38,7 +43,7 @@ SYSTEM_PATHS = """/usr/lib /usr/lib64 /lib /lib64 /usr/local/lib /usr/share/zone
 /dev/null /dev/zero /dev/urandom /dev/random""".split()
 PROGRAM_PATHS = """/usr/bin /bin /etc/passwd /etc/group /etc/hosts /etc/nsswitch.conf /etc/services /etc/mime.types
 /etc/alternatives /etc/fonts /usr/share""".split()
-CONTROL, RULESET = 100, 101  # descriptors; nothing else but stdin, stdout and stderr stays open
+CONTROL, RULESET = 30, 31  # descriptors; nothing else but stdin, stdout and stderr stays open
 FILE_BYTES, OPEN_FILES, SCRATCH_INODES = 64 << 20, 256, 8192
 SCRATCH_MB, PRIVATE_SCRATCH = 64, "/scratch"  # of the private root; its /tmp leads there
 THREADS = 128  # of one uid, where the child has a uid of its own
@@ -71,6 +76,7 @@ class Standing:
     uid: int  # of the children; 0 = that of the zygote
     landlock: int  # ABI, 0 = none
     seccomp: bool
+    counted: bool  # the number of its threads has a limit
     roomy: bool
     scratch: str
     signal_ruleset: int
@@ -78,11 +84,12 @@ class Standing:
     def describe(self) -> str:
         """One line for people."""
         parts = ["namespaces (pid, net, mount, ipc, uts) with a private root"] if self.namespaces else []
-        parts += [f"own uid {self.uid}"] if self.uid else ["uid kept"]
+        parts += ["own uid"] if self.uid else ["uid kept"]
         parts += [f"Landlock ABI {self.landlock}"] if self.landlock else []
         parts += ["seccomp"] if self.seccomp else []
         parts += ["no_new_privs", "resource limits"]
         missing = [] if self.namespaces else ["namespaces (not permitted here)"]
+        missing += [] if self.counted else ["a limit of threads (not counted for this user alone)"]
         missing += [] if self.landlock else ["Landlock: WEAK"]
         missing += [] if self.seccomp else ["seccomp: WEAK"]
         return ", ".join(parts) + (f"; without {', '.join(missing)}" if missing else "")
@@ -100,6 +107,7 @@ def main() -> None:
         with contextlib.suppress(ConnectionError):  # the judge was told to end while this one was starting
             control.send(json.dumps({"error": f"{type(error).__name__}: {error}"}).encode())
         raise SystemExit(1) from error
+    atexit._clear()  # what the preloaded modules want to do at the end is not a child's to do
     gc.collect()
     gc.freeze()
     with contextlib.suppress(ConnectionError):
@@ -114,7 +122,7 @@ def preload(setup: Setup) -> None:
         importlib.import_module(name)
     if setup.shared:
         importlib.import_module(TEST_PROGRAMS)
-    for package in ("raccoon", "raccoon.sandbox"):
+    for package in ("raccoon", "raccoon.sandbox", "raccoon.verdicts"):
         sys.modules[package].__path__ = []  # the program finds nothing more of the project to import
 
 
@@ -124,17 +132,18 @@ def rehearse() -> None:
     The interpreter rewrites the bytecode of what it runs often (PEP 659). Done here, it is done once; done in a fresh
     fork, it costs the copy of a page for every function.
     """
-    program = json.dumps({"context": "", "code": REHEARSED}).encode()
+    function = json.dumps({"context": "", "code": REHEARSED}).encode()
     request = values.dumps(["call", "rehearsed", [1, "a", [1, 2.5], (1, {2: None})], {}, False], trusted=True)
+    program = marshal.dumps((("", REHEARSED), [compile(REHEARSED, FILENAME, "exec")]))
     itself = sys.modules["__main__"]
-    for _ in range(REHEARSALS):
+    for frames, work in [((function, request), answer_requests), ((program,), run_program)] * REHEARSALS:
         judge, child = socket.socketpair()
         with judge, child:
-            for frame in (program, request):
+            for frame in frames:
                 values.write_frame(judge.fileno(), frame)
             judge.shutdown(socket.SHUT_WR)
             with contextlib.suppress(EOFError):
-                answer_requests(child.fileno())
+                work(child.fileno())
     sys.modules["__main__"] = itself
     del linecache.cache[FILENAME]
 
@@ -142,22 +151,25 @@ def rehearse() -> None:
 def raise_walls(setup: Setup) -> Standing:
     """Every wall that this machine allows, strongest first; OSError when Landlock or seccomp is refused."""
     own_uid = UID_BASE + os.getpid() % UID_SPAN  # limits count threads by uid: no two zygotes should share one
-    scratch = setup.scratch
     read = readable_paths(setup)
     missing = walls.missing()
     if missing and not setup.weak:
         raise OSError(f"{missing}; --allow-weak or SANDBOX_ALLOW_WEAK=1 runs without, on code that you trust")
-    with open("/proc/self/statm") as handle:  # before the private root, which has no /proc
-        present = int(handle.read().split()[0]) * resource.getpagesize()
-    namespaced = walls.enter_namespaces(scratch)
-    roomy = setup.shared and namespaced
-    if namespaced:
-        walls.enter_private_root(scratch, read, PRIVATE_SCRATCH, SCRATCH_MB, SCRATCH_INODES)
-        scratch = PRIVATE_SCRATCH
-        if roomy:
-            walls.furnish_private_root()
+    walls.be_killed_first()
+    present = walls.address_space()
+    own_user = os.geteuid() != 0 or not namespaces.owns_uid(own_uid)
+
+    def settle() -> None:
+        namespaces.enter_private_root(setup.scratch, read, PRIVATE_SCRATCH, SCRATCH_MB, SCRATCH_INODES)
+        if setup.shared:
+            namespaces.furnish_private_root()
+
+    namespaced = namespaces.enter_namespaces(settle, own_user)
+    scratch = PRIVATE_SCRATCH if namespaced else setup.scratch
     uid = change_uid(own_uid, read, scratch)
-    set_limits(setup, present, uid != 0 or roomy or namespaced and os.geteuid() != 0)
+    counted = uid != 0 or namespaced and own_user and processes_are_counted()
+    roomy = setup.shared and namespaced and counted  # else nothing would bound how many processes a program starts
+    set_limits(setup, present, counted)
     walls.no_new_privileges()
     ruleset = -1 if namespaced else walls.signal_ruleset()
     arrange_descriptors(setup, ruleset)
@@ -172,7 +184,7 @@ def raise_walls(setup: Setup) -> Standing:
     seccomp = walls.seccomp_available()
     if seccomp:
         walls.Filter(walls.compile_filter(walls.family_rules(roomy), walls.refuse(walls.EPERM))).install()
-    return Standing(namespaced, uid, landlock, seccomp, roomy, scratch, RULESET if ruleset >= 0 else -1)
+    return Standing(namespaced, uid, landlock, seccomp, counted, roomy, scratch, RULESET if ruleset >= 0 else -1)
 
 
 def readable_paths(setup: Setup) -> list[str]:
@@ -185,7 +197,10 @@ def readable_paths(setup: Setup) -> list[str]:
 
 
 def change_uid(uid: int, read: list[str], scratch: str) -> int:
-    """Prepares `uid` for the children when this root may change it and that uid reaches Python and scratch; else 0."""
+    """Prepares `uid` for the children when this root may change it and that uid reaches Python and scratch; else 0.
+
+    A root may lack the capability (EPERM), or its user namespace the uid (EINVAL): a rootless container, Apptainer.
+    """
     if os.geteuid() != 0:
         return 0
     probe = os.fork()
@@ -195,15 +210,28 @@ def change_uid(uid: int, read: list[str], scratch: str) -> int:
             leave_groups(uid)
             os.setresuid(uid, uid, uid)
             reachable = os.access(scratch, os.W_OK) and all(os.access(path, os.R_OK) for path in read)
-        except PermissionError:  # root of a container that withholds capabilities
+        except OSError:
             reachable = False
         os._exit(0 if reachable else 1)
     if os.waitpid(probe, 0)[1] != 0:
-        with contextlib.suppress(PermissionError):
+        with contextlib.suppress(OSError):
             os.chown(scratch, 0, 0)
         return 0
     leave_groups(uid)
     return uid
+
+
+def processes_are_counted() -> bool:
+    """Whether the kernel holds this uid to a number of processes: not one that is root outside its user namespace."""
+    probe = os.fork()
+    if probe == 0:
+        resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
+        try:
+            os.fork()
+        except OSError:
+            os._exit(0)
+        os._exit(1)
+    return os.waitpid(probe, 0)[1] == 0
 
 
 def leave_groups(gid: int) -> None:
@@ -215,8 +243,8 @@ def leave_groups(gid: int) -> None:
 def set_limits(setup: Setup, present: int, threads_counted: bool) -> None:
     """Limits that the children inherit (CPU time is set in each).
 
-    `present` is the zygote's own address space. `threads_counted`: the kernel counts threads for this zygote alone,
-    because it has a uid or a user namespace of its own.
+    `present` is the zygote's own address space. `threads_counted`: the kernel counts threads, and for this zygote
+    alone, because it has a uid or a user namespace of its own.
     """
     walls.limit(resource.RLIMIT_AS, present + (setup.memory_mb << 20))
     walls.limit(resource.RLIMIT_FSIZE, FILE_BYTES)
@@ -252,19 +280,22 @@ def furnish_interpreter(scratch: str) -> None:
 
 def serve(control: socket.socket, standing: Standing) -> None:
     """One child at a time, until the judge closes the control socket."""
-    seccomp = walls.Filter(walls.compile_filter(walls.child_rules(standing.roomy), walls.ALLOW))
+    seccomp = walls.Filter(walls.compile_filter(walls.child_rules(standing.roomy), walls.ALLOW, nested=True))
     while True:
-        message, descriptors, _, _ = socket.recv_fds(control, 8, 1)
+        message, descriptors, _, _ = socket.recv_fds(control, 8, 3)
         if not message:
             return
         (cpu_seconds,) = struct.unpack("=q", message)
         pid = os.fork()
         if pid == 0:
-            become_child(descriptors[0], cpu_seconds, standing, seccomp)
-        os.close(descriptors[0])
+            become_child(descriptors, cpu_seconds, standing, seccomp)
+        for descriptor in descriptors:
+            os.close(descriptor)
         message = control.recv(1)
         ending = end_child(pid, message == b"g", standing)
-        empty_folder(standing.scratch)  # before the answer: the next program must not wait for it
+        os.chmod(standing.scratch, 0o700)  # the child may have taken its rights away
+        if standing.roomy or os.listdir(standing.scratch):
+            empty_folder(standing.scratch)  # before the answer: the next program must not wait for it
         if standing.roomy:
             empty_folder("/dev/shm")
         if message:
@@ -299,32 +330,17 @@ def ended_by_itself(pid: int) -> bool:
     return False
 
 
-def empty_folder(folder: str) -> None:
-    """Removes all that a child left, however deep: what lies deeper than one level is first moved up."""
-    os.chmod(folder, 0o1777 if folder == "/dev/shm" else 0o700)
-    moved, unguessed = 0, os.urandom(8).hex()  # a name that no program can have taken
-    while names := os.listdir(folder):
-        for name in names:
-            path = os.path.join(folder, name)
-            if os.path.islink(path) or not os.path.isdir(path):
-                os.unlink(path)
-                continue
-            os.chmod(path, 0o700)
-            for name_inside in os.listdir(path):
-                inner = os.path.join(path, name_inside)
-                if os.path.islink(inner) or not os.path.isdir(inner):
-                    os.unlink(inner)
-                    continue
-                os.chmod(inner, 0o700)  # else it cannot be moved
-                moved += 1
-                os.rename(inner, os.path.join(folder, f"{unguessed}.{moved}"))
-            os.rmdir(path)
+def become_child(descriptors: list[int], cpu_seconds: int, standing: Standing, seccomp: walls.Filter) -> None:
+    """Puts the last walls around this fresh fork, runs the program, and never returns.
 
-
-def become_child(job: int, cpu_seconds: int, standing: Standing, seccomp: walls.Filter) -> None:
-    """Puts the last walls around this fresh fork, runs the program, and never returns."""
+    `descriptors` are the job's channel and, where it has them, its stdin and stdout.
+    """
     try:
         os.close(CONTROL)
+        job, *streams = descriptors
+        for number, stream in enumerate(streams):
+            os.dup2(stream, number)
+            os.close(stream)
         resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds))
         if standing.uid:
             os.setresuid(standing.uid, standing.uid, standing.uid)
@@ -340,7 +356,7 @@ def become_child(job: int, cpu_seconds: int, standing: Standing, seccomp: walls.
         os._exit(1)
     try:
         random.seed(0)  # the module reseeds itself after a fork; verdicts are to be repeatable
-        answer_requests(job)
+        (run_program if streams else answer_requests)(job)
     finally:
         os._exit(0)
 

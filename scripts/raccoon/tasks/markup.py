@@ -62,6 +62,26 @@ def fenced_blocks(text: str) -> list[str]:
     return [block for block in blocks if block.strip()]
 
 
+def ends_in_closed_fence(text: str) -> bool:
+    """Whether the last line that is not blank is a whole one, and closes a code fence that the text has opened.
+
+    The line must have its end: "```" may be the beginning of another fence's opening.
+    """
+    lines = text.rstrip().split("\n")
+    if "\n" not in text[len(text.rstrip()):] or not FENCE.match(lines[-1].rstrip()):
+        return False
+    opening = None
+    for line in map(str.rstrip, lines):
+        mark, closed = FENCE.match(line), False
+        if opening is None:
+            opening = mark
+        elif mark and mark[2].startswith(opening[2]) and len(mark[1]) < len(opening[1]) + 4:
+            opening, closed = (mark if mark[3].strip() else None), not mark[3].strip()
+        elif line.endswith(opening[2]) and not mark:
+            opening = None
+    return closed
+
+
 def loose_blocks(text: str) -> list[str]:
     """The code of a text without fences: what is quoted with `>`, or else indented, or else in backticks.
 

@@ -8,7 +8,14 @@ from typing import Any
 import torch
 from transformers import TrainerCallback
 
-from raccoon.runs.heldout import best_heldout, checks_without_gain, gap_warning, heldout_line, heldout_record
+from raccoon.runs.heldout import (
+    best_heldout,
+    checks_without_gain,
+    gap_warning,
+    heldout_line,
+    heldout_record,
+    loss_alarm,
+)
 from raccoon.runs.log import HELDOUT_LOG, METRICS_LOG, finite
 from raccoon.runs.stop import StopSignal
 from raccoon.tasks.task import Task
@@ -107,6 +114,11 @@ class HeldoutControl(Watch):
         print(heldout_line(self.history), flush=True)
         warning = gap_warning(self.history, self.trainer.metrics)
         print(warning, end="\n" if warning else "", flush=True)
+        alarm = loss_alarm(self.history)
+        if alarm:
+            print(f"warning: {alarm.message}", flush=True)
+        if alarm and alarm.stop:
+            self.trainer.end(alarm.message)
 
 
 @dataclass

