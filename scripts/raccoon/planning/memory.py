@@ -245,7 +245,8 @@ def cpu_memory(shape: Shape, setting: Setting) -> Memory:
     kept = tokens(setting) * FP32 * shape.layers * (
         10 * shape.hidden + 2 * shape.key_value + 4 * shape.intermediate) / GB
     scored = setting.batch_size * (setting.prompt + setting.completion - 1)  # of the prompt as well
-    tiles = TILES_WITHOUT_TRITON * FP32 * min(scored, TILE_TOKENS) * min(shape.vocab, TILE_WORDS) / GB
+    words = TILE_WORDS + (TILES_WITHOUT_TRITON - 1) * min(shape.vocab, TILE_WORDS)  # the first is never smaller
+    tiles = FP32 * min(scored, TILE_TOKENS) * words / GB
     head_gradient = 0.0 if adapters else FP32 * shape.table / GB
     head = Moment(reduced=head_gradient, activations=kept, logits=tiles)
     layer = Moment(reduced=head_gradient * shape.tied,
@@ -327,8 +328,8 @@ def layer_gb(shape: Shape, setting: Setting) -> float:
 
 
 def tile_gb(shape: Shape, setting: Setting) -> float:
-    """A tile of logits of the completion's tokens."""
-    return BF16 * min(setting.batch_size * setting.completion, TILE_TOKENS) * min(shape.vocab, TILE_WORDS) / GB
+    """A tile of logits of the completion's tokens, as wide as TRL makes it for any vocabulary."""
+    return BF16 * min(setting.batch_size * setting.completion, TILE_TOKENS) * TILE_WORDS / GB
 
 
 def decoding_gb(shape: Shape, setting: Setting, cache: float, width: int = 1) -> float:
