@@ -104,7 +104,8 @@ def test_method_is_asked_for_with_its_header(sandbox, name, row):
     assert (task.kind, task.entry_point) == ("function", "Solution")
     assert "Solution().twice(*" in task.test and METHOD.strip() in task.prompt
     right = METHOD + "        return tuple(2 * n for n in numbers)\n"
-    for code, status in ((right, "PASS"), (right.replace("2 * n", "n"), "PARTIAL"), ("class Solution:\n    pass\n", "FAIL")):
+    answers = (right, "PASS"), (right.replace("2 * n", "n"), "PARTIAL"), ("class Solution:\n    pass\n", "FAIL")
+    for code, status in answers:
         verdict, = sandbox.run([Program.of(task, code)])
         assert (verdict.status, verdict.isolation) == (status, "separate"), verdict
 
