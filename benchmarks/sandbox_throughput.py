@@ -39,9 +39,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
+from raccoon.published.benchmarks import load_benchmark  # noqa: E402
 from raccoon.sandbox.pool import Program, Sandbox  # noqa: E402
 from raccoon.sandbox.zygote import STANDARD  # noqa: E402
-from raccoon.tasks.benchmarks import load_benchmark  # noqa: E402
 from raccoon.tasks.task import Task  # noqa: E402
 
 DATA_DIR = Path(os.environ.get("DATA_DIR") or ROOT.parent / "shared" / "data")

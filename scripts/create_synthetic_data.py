@@ -29,12 +29,12 @@ from raccoon.constants import InputError, override_constants, run_main
 from raccoon.judging.client import Answer, Endpoint, LlmClient, ServerLost, read_key
 from raccoon.ledger import Ledger, digest
 from raccoon.progress import progress_bar
+from raccoon.published.benchmarks import BENCHMARKS, load_benchmark
 from raccoon.sandbox.pool import Sandbox, SandboxError
 from raccoon.synthetic.answers import AnswerError, Candidate, StoredAnswer, read_candidate
 from raccoon.synthetic.duplicates import Seen, chunks, contaminated
 from raccoon.synthetic.prompts import MODES, Question, Sampling, make_question
 from raccoon.synthetic.verification import NOT_JUDGED, Check, Rules, check_tasks
-from raccoon.tasks.benchmarks import BENCHMARKS, load_benchmark
 from raccoon.tasks.prompts import messages
 from raccoon.tasks.task import Task, read_task_file, write_task_file
 from raccoon.tasks.templates import generate_tasks
@@ -203,7 +203,7 @@ def load_benchmarks() -> dict[str, list[Task]]:
         print("warning: not compared with any benchmark, which small tasks may be like; give --data-dir")
         return {}
     found = {}
-    for name in BENCHMARKS:
+    for name in [name for name, benchmark in BENCHMARKS.items() if not benchmark.large]:
         try:
             found[name] = load_benchmark(name, DATA_DIR)
         except InputError as error:
@@ -360,7 +360,7 @@ def save(kept: Sequence[Candidate]) -> None:
         return
     write_task_file(OUTPUT, (candidate.task for candidate in kept))
     print(f"saved    {len(kept)} tasks in {OUTPUT}; train on them:\n"
-          f"python scripts/train_rl_poc.py --no-benchmark-tasks --train-files {shlex.quote(OUTPUT)}")
+          f"python scripts/train_rl_poc.py --training-sets '' --train-files {shlex.quote(OUTPUT)}")
 
 
 def trajectory(candidate: Candidate) -> dict:

@@ -126,7 +126,7 @@ run_real() {
     run_stage control "$python" "$scripts/sft_model.py" --model-path "$output_dir/sft_model" --epochs 1 \
         --output-dir "$output_dir/control" "${taught[@]}"
     run_stage GRPO "$python" "$scripts/train_rl_poc.py" --seed "$seed" --model-path "$output_dir/sft_model" \
-        --output-dir "$output_dir/rl_model" --no-benchmark-tasks --train-files "$output_dir/train_tasks.jsonl" \
+        --output-dir "$output_dir/rl_model" --training-sets '' --train-files "$output_dir/train_tasks.jsonl" \
         --heldout "$tasks" "${settings[@]}"
     run_stage evaluation "$python" "$scripts/evaluate_models.py" --benchmarks "$tasks" humaneval --modes sampled \
         --num-samples 4 --max-completion-length 192 --output-dir "$output_dir/eval_results" \

@@ -21,6 +21,7 @@ must be a folder that they share.
 """
 
 import os
+import re
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -53,9 +54,10 @@ from raccoon.judging.extraction import EXTRACTIONS_FILE, METHODS, LlmExtractor, 
 from raccoon.launch import is_launched, relaunch_under_accelerate
 from raccoon.ledger import AnswerCache
 from raccoon.progress import progress_bar
+from raccoon.published.benchmarks import BENCHMARKS as PUBLISHED
+from raccoon.published.benchmarks import is_benchmark
+from raccoon.published.contamination import find_badge
 from raccoon.sandbox.pool import Sandbox, SandboxError
-from raccoon.tasks.benchmarks import BENCHMARKS as PUBLISHED
-from raccoon.tasks.contamination import find_badge
 from raccoon.vllm_engine import check_vllm
 from raccoon.whole_files import write_text
 
@@ -63,7 +65,8 @@ from raccoon.whole_files import write_text
 MODELS = []   # folders or hub names, gold, stub; the first is the baseline; empty: DEFAULT_MODELS or only SAMPLES
 DEFAULT_MODELS = ["billxbf/Nano-Raccoon-Preview-1104", "./nano-raccoon-rl"]
 SAMPLES = []   # files of saved samples, graded like models
-BENCHMARKS = ["humaneval", "mbpp"]   # names, "demo", or paths of task files
+BENCHMARKS = ["humaneval", "mbpp"]   # names, "demo", or paths of task files; livecodebench:2024-09..2025-04 is a part
+MODEL_CUTOFF = ""   # YYYY-MM-DD, when the models' training data ends: benchmarks with dates then say what is newer
 DATA_DIR = ""   # folder of the published benchmark files; empty: the hub (env DATA_DIR)
 OUTPUT_DIR = "./eval_results"
 TASKS = []   # ids, ranges such as HumanEval/0-9, or files with one of them a line; empty: all
@@ -172,7 +175,7 @@ def check_constants() -> None:
     if sys.stdout.encoding.lower().replace("-", "") != "utf8":
         raise InputError(f"the report needs UTF-8, and standard output takes {sys.stdout.encoding}: set PYTHONUTF8=1")
     for name in BENCHMARKS:
-        if name not in PUBLISHED and name != "demo" and not is_path(name):
+        if not is_benchmark(name) and name != "demo" and not is_path(name):
             raise InputError(f"no benchmark {name!r}; choose from demo, {', '.join(PUBLISHED)}, or give the path of "
                              "a task file")
         if sum(path_stem(name) == path_stem(other) for other in BENCHMARKS) > 1:
@@ -194,6 +197,8 @@ def check_constants() -> None:
     for name in ("BATCH_SIZE", "NUM_SAMPLES", "REPEAT", "MAX_COMPLETION_LENGTH", "CONCURRENCY", "REQUEST_TIMEOUT"):
         if globals()[name] < 1:
             raise InputError(f"{name} is {globals()[name]}: give at least 1")
+    if MODEL_CUTOFF and not re.fullmatch(r"\d{4}-\d\d-\d\d", MODEL_CUTOFF):
+        raise InputError(f"MODEL_CUTOFF is {MODEL_CUTOFF!r}; give a date like 2024-09-30")
     served = any(word.startswith(SERVED) for word in MODELS)
     if served and PROMPT_STYLE != "chat":
         raise InputError(f"PROMPT_STYLE is {PROMPT_STYLE}, and servers are asked in chat: give the model's folder")
@@ -317,7 +322,7 @@ def score_subject(subject: Subject, benchmark: Benchmark, calibration: Calibrati
             say(session, describe_absence(subject, benchmark))
             return []
         say(session, describe_samples(subject, benchmark.tasks))
-    badge = find_badge(Path(subject.path), benchmark.tasks, DATA_DIR)
+    badge = find_badge(Path(subject.path), benchmark.tasks, DATA_DIR, MODEL_CUTOFF)
     limits = timeouts(subject, benchmark, calibration.slow)
     scores = []
     for mode in subject.modes(MODES):

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from raccoon.constants import InputError, override_constants, run_main
+from raccoon.published.benchmarks import BENCHMARKS
 from raccoon.reporting.logs import TASKS_FILE, Run, read_records, read_run
 from raccoon.reporting.summary import heldout_sentence, integrity_sentence, percent, points, progress
 from raccoon.reporting.tables import ComparisonRow, Evaluation, find_evaluation
-from raccoon.tasks.benchmarks import BENCHMARKS
 from raccoon.whole_files import write_page
 
 RUN_DIR = ""  # the folder of a finished training run; the one argument that needs no flag

@@ -24,10 +24,10 @@ from pathlib import Path
 from typing import Any
 
 from raccoon.constants import InputError, check_writable, existing_part, override_constants, run_main
+from raccoon.published.benchmarks import load_benchmark
+from raccoon.published.contamination import find_overlap
 from raccoon.recipe.task_selection import failing_tasks, passing_tasks, unseen_tasks
 from raccoon.sandbox.pool import Sandbox, SandboxError
-from raccoon.tasks.benchmarks import load_benchmark
-from raccoon.tasks.contamination import find_overlap
 from raccoon.tasks.task import write_task_file
 
 GGUF = ""  # the file to convert; "" is the one in the package

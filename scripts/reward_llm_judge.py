@@ -32,8 +32,8 @@ from raccoon.judging.measurement import (
     samples_md,
 )
 from raccoon.ledger import AnswerCache
+from raccoon.published.benchmarks import is_benchmark, load_benchmark
 from raccoon.runs.log import finite
-from raccoon.tasks.benchmarks import BENCHMARKS, load_benchmark
 from raccoon.tasks.task import read_task_file
 
 # The judge, on any OpenAI-compatible server
@@ -84,7 +84,7 @@ def load_samples() -> dict[str, list[Sample]]:
     """LIMIT samples of each file, by its path."""
     if not SAMPLES:
         return {}
-    tasks = load_benchmark(TASKS, DATA_DIR) if TASKS in BENCHMARKS else read_task_file(TASKS)
+    tasks = load_benchmark(TASKS, DATA_DIR) if is_benchmark(TASKS) else read_task_file(TASKS)
     known = {task.task_id: task for task in tasks}
     found = {path: read_samples(path, known) for path in SAMPLES}
     return {path: random.Random(SEED).sample(samples, min(LIMIT or len(samples), len(samples)))

@@ -7,8 +7,10 @@ and a verdict is as good as its tests.
 
 Input, one JSON object a line: {"task_id", "code", "test", "entry_point", "context", "timeout"}; only code and test are
 required, `test` raises when the code is wrong, `timeout` is in CPU seconds. Output, in the same order: {"task_id",
-"status", "reason", "tests_passed", "tests_total", "seconds", "isolation", "output"}. A malformed line is named by its
-number and costs only itself: its verdict is INFRA. Exit code 0 when every line could be judged, 1 when one could not.
+"status", "reason", "tests_passed", "tests_total", "seconds", "isolation", "output"}. With "kind": "program" the code
+reads stdin and prints, and `test` holds its cases as JSON text: {"inputs": [...], "outputs": [...]}. A malformed line
+is named by its number and costs only itself: its verdict is INFRA. Exit code 0 when every line could be judged, 1 when
+one could not.
 """
 
 import argparse
@@ -31,6 +33,7 @@ from raccoon.sandbox.pool import (
     failed,
 )
 
+TEXTS = ("code", "test", "entry_point", "context")
 MALFORMED = "infra: malformed line"
 
 
@@ -98,15 +101,18 @@ def start_line(number: int, line: bytes, sandbox: Sandbox) -> tuple[object, conc
 
 def checked_program(record: dict) -> Program:
     """The program of one input record; ValueError names the field that is wrong. Fields of other names are ignored."""
-    for name in ("code", "test", "entry_point", "context"):
+    for name in (*TEXTS, "kind"):
         value = record.get(name)
         if not isinstance(value, str) and (value is not None or name in ("code", "test")):
             raise ValueError(f"field {name!r} is {'missing' if value is None else 'not a string'}")
     timeout = record.get("timeout")
     if timeout is not None and not (type(timeout) in (int, float) and 0 < timeout <= MAX_TIMEOUT):
         raise ValueError(f"field 'timeout' is {timeout!r:.40}, not a number of seconds up to {MAX_TIMEOUT}")
-    texts = {name: record.get(name) or "" for name in ("code", "test", "entry_point", "context")}
-    return Program(**texts, task_id=str(record.get("task_id", "")), timeout=timeout)
+    kind = record.get("kind") or "function"
+    if kind not in ("function", "program"):
+        raise ValueError(f"field 'kind' is {kind!r:.40}, neither 'function' nor 'program'")
+    texts = {name: record.get(name) or "" for name in TEXTS}
+    return Program(**texts, kind=kind, task_id=str(record.get("task_id", "")), timeout=timeout)
 
 
 if __name__ == "__main__":

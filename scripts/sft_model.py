@@ -24,12 +24,12 @@ from pathlib import Path
 from typing import Any
 
 from raccoon.constants import InputError, check_writable, constants, override_constants, run_main
+from raccoon.published.benchmarks import BENCHMARKS as KNOWN
+from raccoon.published.benchmarks import load_benchmark
+from raccoon.published.contamination import find_overlap
 from raccoon.recipe.task_selection import passing_tasks
 from raccoon.runs.log import CONFIG_FILE, RunLog
 from raccoon.sandbox.pool import Sandbox, SandboxError
-from raccoon.tasks.benchmarks import BENCHMARKS as KNOWN
-from raccoon.tasks.benchmarks import load_benchmark
-from raccoon.tasks.contamination import find_overlap
 from raccoon.tasks.markup import fenced_blocks
 from raccoon.tasks.task import Task, numbered_lines, parse_object, read_task_file, write_task_file
 

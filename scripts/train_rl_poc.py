@@ -86,7 +86,7 @@ MASTER_WEIGHTS = "float32"  # what updates are added to; "bfloat16" takes half o
 OPTIMIZER = "adamw_torch_fused"  # or "adamw_torch_8bit" (pip install torchao): a quarter of the moments' memory
 LEARNING_RATE = 5e-6  # for float32 master weights; in bfloat16 alone most updates of this size round away
 LR_SCHEDULER = "constant_with_warmup"  # a longer run then begins like a shorter one
-WARMUP_STEPS = 5  # while Adam's moments rest on few gradients
+WARMUP_STEPS = 5  # while Adam's moments rest on few gradients; the first is at a rate of 0, so 1 means none
 ADAM_BETA2 = 0.999  # decay of the second moment; a run of 100 steps wants 0.98
 WEIGHT_DECAY = 0.0  # would pull towards zero, while the SFT model is the prior
 MAX_GRAD_NORM = 1.0  # gradients are clipped to this norm
@@ -109,7 +109,8 @@ LORA_TARGETS = "all-linear"  # every linear layer but the output head
 
 # The tasks
 DATA_DIR = ""  # folder of the published benchmark files; "" is the hub
-BENCHMARK_TASKS = True  # train on MBPP without its prompt split (420) and HumanEval (164)
+TRAINING_SETS = ["mbpp", "humaneval"]  # MBPP without its prompt split (420), HumanEval (164); "" is none
+REPORTED_BENCHMARKS = []  # tasks that are like one of these are not trained on
 TRAIN_FILES = []  # and on these task files
 ALLOW_SHARED_TESTS = False  # tests that must run in the process of the code, where code could forge a PASS
 SKIP_FAILING_TASKS = False  # leave out tasks that fail their own solution, instead of refusing to start
@@ -178,7 +179,7 @@ DEMO = {
     "MAX_COMPLETION_LENGTH": 110,
     "LEARNING_RATE": 2e-4,
     "ADAM_BETA2": 0.98,
-    "BENCHMARK_TASKS": False,
+    "TRAINING_SETS": [],
     "TRAIN_FILES": ["./demo/train_tasks.jsonl"],
     "HELDOUT": "./demo/heldout_tasks.jsonl",  # only watched: no checkpoint is chosen by it
     "BONUS_ONLY_WITH_PASS": True,

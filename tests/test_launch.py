@@ -37,7 +37,7 @@ def place(tmp_path_factory) -> Path:
 
 
 def words(script: Path, output: str, *flags: str) -> list[str]:
-    return [str(script), "--model-path", "model", "--output-dir", output, "--no-benchmark-tasks", "--train-files",
+    return [str(script), "--model-path", "model", "--output-dir", output, "--training-sets", "", "--train-files",
             "train.jsonl", "--heldout", "", "--max-completion-length", "3", "--temperature", "1", "--learning-rate",
             "0.03", "--sandbox-workers", "1", *flags]
 

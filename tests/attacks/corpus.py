@@ -7,6 +7,7 @@ A program is one file. Its first line says what it tries; comment lines of the f
     entry_point  of a program with a test of its own, which follows the line `# test:`
     needs        a library without which it cannot run
     restarts     "judge" where the judge may have to be killed to be freed
+    kind         "program" where the test of its own holds cases (default: "function")
     modes        "one" where nothing hangs on the walls that stand, so that one mode says it all
 A hostile program is a wrong solution, or right only where it has got through a wall: a PASS is always a forgery.
 Names in at signs, as in "@HOME@", are replaced by what an attacker could know of the host (host.py). Every attack is
@@ -21,9 +22,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
-KEYS = ("task", "expect", "timeout", "entry_point", "needs", "restarts", "modes")
+KEYS = ("task", "expect", "timeout", "entry_point", "needs", "restarts", "modes", "kind")
 BESIDE = "beside_the_test"  # the one family of UNITTEST
-VALUES = ("hostile_replies", "hostile_sources", "lying_objects", "patched_world")  # families that no wall concerns
+# Families that no wall concerns.
+VALUES = ("hostile_replies", "hostile_sources", "lying_objects", "own_objects", "patched_world")
 TEST_LINE = "\n# test:\n"
 HOSTILE_TIMEOUT = 1.0  # CPU seconds, where the file says nothing
 MARK = "@MARK@"  # stands in every test for a random word that no program may learn
@@ -37,6 +39,7 @@ class Task:
     solution: str
     test: str
     context: str = ""
+    kind: str = "function"  # or "program", which reads stdin: its test holds cases
 
 
 @dataclass(frozen=True)
@@ -67,9 +70,9 @@ class Attack:
         """The fields of a sandbox Program, with the host's `words` filled in."""
         task = task or self.task
         code = replaced(self.code, words)
-        test = f"# {MARK}\n{task.test}\n_ = '{MARK}'\n"
+        test = f"# {MARK}\n{task.test}\n_ = '{MARK}'\n" if task.kind == "function" else task.test
         fields = {"code": code, "test": replaced(test, words), "context": task.context, "task_id": self.name}
-        return fields | {"entry_point": task.entry_point, "timeout": self.timeout}
+        return fields | {"kind": task.kind, "entry_point": task.entry_point, "timeout": self.timeout}
 
 
 def replaced(text: str, words: dict[str, str]) -> str:
@@ -114,8 +117,57 @@ check(parse_age)
 SORT = "def sort_numbers(xs):\n    return sorted(xs)\n"
 EVEN = "def is_even(number):\n    return number % 2 == 0\n"
 REVERSE = "def reverse_text(text):\n    return text[::-1]\n"
+CHAIN = """
+class Node:
+    def __init__(self, val=0, next=None):
+        self.val = val
+        self.next = next
+
+    def listed(self):
+        return [self.val] + (self.next.listed() if self.next else [])
+
+
+def chain(items):
+    head = None
+    for item in reversed(items):
+        head = Node(item, head)
+    return head
+
+
+def same(one, two):
+    while one and two and one.val == two.val:
+        one, two = one.next, two.next
+    return one is None and two is None
+"""
 TASKS = {
     "add": ADD,
+    "add_lines": Task(
+        "",
+        "print(sum(map(int, input().split())))\n",
+        json.dumps({"inputs": ["1 2\n", "30 4\n"], "outputs": ["3\n", "34\n"], "note": MARK}),
+        kind="program",
+    ),
+    "reversed_chain": Task(
+        "Solver",
+        """
+class Solver:
+    def reverse(self, head):
+        before = None
+        while head:
+            head.next, before, head = before, head, head.next
+        return before
+""",
+        """
+def check(candidate):
+    assert same(candidate(head=chain([1, 2, 3])), chain([3, 2, 1]))
+    assert candidate(chain([4, 5])).listed() == [5, 4]
+    assert candidate(None) is None
+
+
+check(Solver().reverse)
+""",
+        CHAIN,
+    ),
     "many_sums": Task("add", ADD.solution, "for n in range(97, 300):\n    assert add(n, 1) == n + 1\n"),
     "lookup": Task("add", ADD.solution, "name = {5: 'five'}[add(2, 3)]\nassert name == 'five'\n"),
     "message": Task(
@@ -340,7 +392,7 @@ def read_program(path: Path) -> Attack:
         if key in KEYS:
             heading[key] = value
     hostile = path.parent.parent.name == "hostile"
-    own_task = Task(heading.get("entry_point", ""), "", test)
+    own_task = Task(heading.get("entry_point", ""), "", test, kind=heading.get("kind", "function"))
     return Attack(
         name=f"{path.parent.name}/{path.stem}",
         tries=tries.removeprefix("# "),
@@ -489,6 +541,31 @@ REPLIES = {
     "utf16": '["ok",5,null]'.encode("utf-16"),
     "byte_order_mark": b'\xef\xbb\xbf["ok",5,null]',
 }
+NUMBER = ["ok", {"object": [0, "Thing"]}, None]
+OBJECT_REPLIES = {  # the same where the test uses objects: numbers that nobody was given, structures that nobody made
+    "number_made_up": ["ok", {"object": [123_456, "Thing"]}, None],
+    "number_beyond_all": ["ok", {"object": [10**12, "Thing"]}, None],
+    "number_negative": ["ok", {"object": [-1, "Thing"]}, None],
+    "number_that_is_a_truth": ["ok", {"object": [True, "Thing"]}, None],
+    "number_that_is_a_text": ["ok", {"object": ["0", "Thing"]}, None],
+    "number_without_a_name": ["ok", {"object": [0, ["Thing"]]}, None],
+    "number_as_a_key": ["ok", {"dict": [[{"object": [0, "x"]}, 1]]}, None],
+    "many_numbers": ["ok", [{"object": [n % 7, "x"]} for n in range(300_000)], None],
+    "method_unasked": ["ok", None, ["method"]],
+    "node_without_a_graph": ["ok", {"node": 0}, None],
+    "graph_of_nothing": {"graph": [[], NUMBER]},
+    "graph_of_an_unknown_class": {"graph": [[["os", []]], ["ok", {"node": 0}, None]]},
+    "graph_of_a_function": {"graph": [[["chain", []]], ["ok", {"node": 0}, None]]},
+    "graph_with_a_method": {"graph": [[["Node", [["listed", {"type": "list"}]]]], ["ok", {"node": 0}, None]]},
+    "graph_with_dunders": {"graph": [[["Node", [["__class__", 1], ["__dict__", 2]]]], ["ok", {"node": 0}, None]]},
+    "graph_in_a_circle": {
+        "graph": [[["Node", [["val", 3], ["next", {"node": 0}]]]], ["ok", {"node": 0}, None]],
+    },
+    "graph_beyond_its_end": {"graph": [[["Node", [["next", {"node": 7}]]]], ["ok", {"node": -1}, None]]},
+    "graph_in_a_graph": {"graph": [[], {"graph": [[], NUMBER]}]},
+    "graph_of_many_nodes": {"graph": [[["Node", []]] * 400_000, ["ok", {"node": 0}, None]]},
+    "graph_of_odd_parts": {"graph": [5, NUMBER]},
+}
 SEND = """# sends one raw reply: @NAME@
 import base64
 import os
@@ -508,19 +585,25 @@ def add(a, b):
         except OSError:
             continue
     return None
+
+
+class Solver:
+    def reverse(self, head):
+        return add(self, head)
 """
 
 
 def raw_replies() -> list[Attack]:
-    """A hostile program for each of REPLIES."""
-    return [raw_reply(name, reply) for name, reply in REPLIES.items()]
+    """A hostile program for each of REPLIES and OBJECT_REPLIES."""
+    chained = [raw_reply(name, reply, TASKS["reversed_chain"]) for name, reply in OBJECT_REPLIES.items()]
+    return [raw_reply(name, reply, ADD) for name, reply in REPLIES.items()] + chained
 
 
-def raw_reply(name: str, reply) -> Attack:
+def raw_reply(name: str, reply, task: Task) -> Attack:
     """A program that answers its first request with one hand-made frame."""
     text = reply if isinstance(reply, str | bytes) else json.dumps(reply)
     data = text.encode() if isinstance(text, str) else text
     frame = base64.b64encode(zlib.compress(struct.pack("=I", len(data)) + data)).decode()
     code = replaced(SEND, {"@NAME@": name, "@FRAME@": frame})
     tries, restarts = f"sends one raw reply: {name}", "judge" if name == "colliding_set" else ""
-    return Attack(f"hostile_replies/raw_{name}", tries, code, ADD, "", HOSTILE_TIMEOUT, restarts=restarts)
+    return Attack(f"hostile_replies/raw_{name}", tries, code, task, "", HOSTILE_TIMEOUT, restarts=restarts)

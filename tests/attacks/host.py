@@ -92,7 +92,7 @@ class Host:
     @property
     def sibling_state(self) -> str:
         """The state of a sibling that nobody has touched."""
-        return f"alive, nice {os.nice(0)}, on {len(os.sched_getaffinity(0))} processors"
+        return f"alive, nice {os.getpriority(os.PRIO_PROCESS, 0)}, on {len(os.sched_getaffinity(0))} processors"
 
     def left_behind(self) -> list[str]:
         """Files that bear the attacker's tag, wherever programs could leave one."""

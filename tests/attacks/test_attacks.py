@@ -10,8 +10,8 @@ from attacks.caller import MODES, Caller, unavailable
 
 HOSTILE, BESIDE = corpus.hostile_programs(), corpus.programs_beside_their_test()
 HONEST, REFUSED = corpus.honest_programs(), corpus.refused_programs()
-FAMILIES = """early_exits forged_channels host_files hostile_replies hostile_sources lying_objects network patched_world
-reading_tests resource_bombs signals_ptrace survivors""".split()
+FAMILIES = """early_exits forged_channels host_files hostile_replies hostile_sources lying_objects network own_objects
+patched_world reading_tests resource_bombs signals_ptrace stdin_programs survivors""".split()
 HARM = ("host_files", "network", "signals_ptrace", "survivors")  # what they try needs no verdict
 SAFE = ("PARTIAL", "FAIL")
 GROWTH_MEGABYTES = 500  # that judges may keep of the largest tests and values

@@ -13,7 +13,7 @@ import pytest
 
 import real_model
 from raccoon.constants import InputError
-from raccoon.tasks.contamination import find_overlap
+from raccoon.published.contamination import find_overlap
 from raccoon.tasks.task import read_task_file
 
 TRICKY = ["x = 1234567890", "0x1F 3.14e-10", "\tif x:\n\t\treturn  y  \n\n\n",

@@ -205,7 +205,7 @@ def workplace(tmp_path_factory) -> Path:
 
 def train(folder: Path, output: str, server: ScriptedServer, *flags: str) -> subprocess.CompletedProcess:
     command = [sys.executable, str(SCRIPTS / "train_rl_poc.py"), "--model-path", "model", "--output-dir", output,
-               "--no-benchmark-tasks", "--train-files", "train.jsonl", "--heldout", "", "--save-steps", "2",
+               "--training-sets", "", "--train-files", "train.jsonl", "--heldout", "", "--save-steps", "2",
                "--max-completion-length", "3", "--temperature", "1", "--learning-rate", "0.03", "--max-refills", "1",
                "--sandbox-workers", "1", "--judge-base-url", server.url, "--judge-model", "scripted", *flags]
     return subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, check=False)

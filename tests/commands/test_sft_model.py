@@ -10,7 +10,7 @@ import pytest
 import sft_model
 from helpers.training_runs import PROGRAMS, environment, furnish, lines
 from raccoon.constants import InputError
-from raccoon.tasks.contamination import find_badge
+from raccoon.published.contamination import find_badge
 from raccoon.tasks.task import Task, read_task_file, write_task_file
 
 

@@ -129,7 +129,7 @@ def test_an_evaluation_takes_no_code_from_thoughts(place):
 
 @pytest.mark.parametrize("place", [ALWAYS], indirect=True, ids=["always"])
 def test_a_training_run_counts_thoughts(place):
-    start(place, "train_rl_poc.py", "--model-path", "model", "--output-dir", "out", "--no-benchmark-tasks",
+    start(place, "train_rl_poc.py", "--model-path", "model", "--output-dir", "out", "--training-sets", "",
           "--train-files", "tasks.jsonl", "--heldout", "", "--max-steps", "2", "--temperature", "1",
           "--sandbox-workers", "1", "--enable-thinking")
     rollouts = lines(place / "out" / "completions.jsonl")

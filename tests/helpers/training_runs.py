@@ -51,7 +51,7 @@ def make_model(folder: Path, layers: int = 1) -> None:
 
 
 def command(output: str, *flags: str) -> list[str]:
-    return [sys.executable, str(SCRIPT), "--model-path", "model", "--output-dir", output, "--no-benchmark-tasks",
+    return [sys.executable, str(SCRIPT), "--model-path", "model", "--output-dir", output, "--training-sets", "",
             "--train-files", "train.jsonl", "--heldout", "heldout.jsonl", "--heldout-every", "4",
             "--max-steps", str(STEPS), "--save-steps", "4", "--max-completion-length", "3", "--temperature", "1",
             "--learning-rate", "0.03", "--max-refills", "1", "--sandbox-workers", "1", *flags]

@@ -1,5 +1,6 @@
 """Rollouts by a real vLLM engine: pushed weights arrive, missing ones are noticed, a stop loses nothing."""
 
+import importlib
 import math
 import signal
 import subprocess
@@ -76,6 +77,13 @@ def test_adapters_are_pushed_merged(demo, tmp_path):
                           check=False)
     assert done.returncode == 0, done.stderr
     assert [step["ratio_max"] for step in lines(tmp_path / "run" / "metrics.jsonl")] == pytest.approx([1] * 3, abs=1e-3)
+
+
+def test_private_names_are_where_they_were():
+    from raccoon.training.library_internals import VLLM_NAMES
+
+    gone = [row for row in VLLM_NAMES if not hasattr(importlib.import_module(row[0]), row[2])]
+    assert gone == [], "the installed libraries have moved these"
 
 
 @pytest.fixture(scope="module")

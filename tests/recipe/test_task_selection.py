@@ -2,9 +2,9 @@
 
 import pytest
 
+from raccoon.published.benchmarks import load_benchmark, load_training_tasks
+from raccoon.published.contamination import find_overlap
 from raccoon.recipe.task_selection import unseen_tasks
-from raccoon.tasks.benchmarks import load_benchmark, load_training_tasks
-from raccoon.tasks.contamination import find_overlap
 from raccoon.tasks.task import Task
 from raccoon.tasks.templates import generate_tasks
 

@@ -18,8 +18,9 @@ from pathlib import Path
 import pytest
 
 from helpers.paths import SCRIPTS
+from raccoon.evaluation.subjects import stub_program
+from raccoon.published import benchmarks
 from raccoon.sandbox.pool import KINDS, WINDOW, Program, Sandbox, SandboxError, Verdict, WorkerPool, safe_execute
-from raccoon.tasks import benchmarks
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the sandbox needs Linux")
 
@@ -318,12 +319,28 @@ PATCHED = "with {}('os.getcwd', return_value='there'):\n    assert f() == 'there
 GETCWD = "import os\n\ndef f():\n    return os.getcwd()\n"
 APPLY = "def f(g):\n    return g(2)\n"
 
-# id: code, test: right solutions whose tests need the code's own objects
+PAIR = """class Pair:
+    def __init__(self, a):
+        self.a = a
+
+    def __eq__(self, other):
+        return self.a == other.a
+
+    def __hash__(self):
+        return self.a
+"""
+
+# id: code, test: right solutions whose tests need what neither values nor objects can serve
 SHARED_TESTS = {
     "unittest": ("def f(x): return x", UNITTEST),
-    "class_of_the_code": ("class Stack:\n    def top(self): return 3", "s = Stack()\nassert s.top() == 3"),
-    "class_beside_the_function": (
-        "class Pair:\n    def __init__(self, a): self.a = a\ndef f(p): return p.a", "assert f(Pair(3)) == 3"),
+    "objects_compared": (PAIR, "assert Pair(3) == Pair(3)"),
+    "objects_compared_by_a_helper": (PAIR, "def same(a, b):\n    return a == b\nassert same(Pair(3), Pair(3))"),
+    "object_in_a_set": (PAIR, "assert len({Pair(3), Pair(3)}) == 1"),
+    "object_copied": (PAIR, "import copy\nassert copy.copy(Pair(3)).a == 3"),
+    "exception_of_the_code": (
+        "class Full(Exception): pass\ndef f(x): raise Full", "try:\n    f(1)\nexcept Full:\n    assert True"),
+    "function_for_a_method": (
+        "class Box:\n    def apply(self, g): return g(2)", "assert Box().apply(lambda x: x + 1) == 3"),
     "patch": (GETCWD, "from unittest.mock import patch\n" + PATCHED.format("patch")),
     "mock_patch": (GETCWD, "from unittest import mock\n" + PATCHED.format("mock.patch")),
     "unittest_mock_patch": (GETCWD, "import unittest.mock\n" + PATCHED.format("unittest.mock.patch")),
@@ -332,8 +349,6 @@ SHARED_TESTS = {
     "function_of_the_test": (APPLY, "def inc(x):\n    return x + 1\n\nassert f(inc) == 3"),
     "builtin_function": (APPLY, "assert f(str) == '2'\nassert f(bin) == '0b10'"),
     "function_returned": ("def f(a): return lambda b: a + b", "assert f(1)(2) == 3"),
-    "method_of_what_is_returned": (
-        "class Node:\n    def depth(self): return 1\ndef f(): return Node()", "assert f().depth() == 1"),
 }
 
 
@@ -758,9 +773,10 @@ def program_of(task: benchmarks.Task, code: str) -> Program:
     return Program(code, task.test, task.entry_point, task.context, task.task_id)
 
 
-# Benchmark, every how many-th task, those whose test makes objects of the code's classes.
-GOLD = [("humaneval", 1, set()), ("mbpp", 1, set()), ("mbpp_full", 10, {"Mbpp/601"}), ("cruxeval", 10, set()),
-        ("humanevalplus", 10, set()), ("mbppplus", 10, set())]
+# Benchmark, every how many-th task, those that run beside the code.
+GOLD = [("humaneval", 1, set()), ("mbpp", 1, set()), ("mbpp_full", 10, set()), ("cruxeval", 10, set()),
+        ("humanevalplus", 10, set()), ("mbppplus", 10, set()), ("leetcode", 20, set()),
+        ("leetcode_train", 40, set())]
 
 
 @pytest.mark.parametrize("benchmark, every, shared", GOLD, ids=[benchmark for benchmark, _, _ in GOLD])
@@ -769,7 +785,7 @@ def test_gold_passes_and_stubs_fail(sandbox, data_dir, benchmark, every, shared)
     gold = dict(zip(tasks, sandbox.run(program_of(task, task.solution) for task in tasks), strict=True))
     assert [(task.task_id, verdict) for task, verdict in gold.items() if verdict.status != "PASS"] == []
     assert {task.task_id for task, verdict in gold.items() if verdict.isolation != "separate"} == shared
-    stubs = sandbox.run(program_of(task, f"def {task.entry_point}(*_, **__): return None") for task in tasks)
+    stubs = sandbox.run(program_of(task, stub_program(task)) for task in tasks)
     judged_wrong = [verdict.status in ("PARTIAL", "FAIL") for verdict in stubs]
     assert [task.task_id for task, wrong in zip(tasks, judged_wrong, strict=True) if not wrong] == []
 

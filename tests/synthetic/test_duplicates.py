@@ -2,8 +2,8 @@
 
 import random
 
+from raccoon.published.benchmarks import load_benchmark
 from raccoon.synthetic.duplicates import Seen, contaminated, shingles, similarity
-from raccoon.tasks.benchmarks import load_benchmark
 from raccoon.tasks.task import Task
 
 WORDS = "count reverse join split delete merge rotate hash pad trim letters digits rows columns of the every in".split()

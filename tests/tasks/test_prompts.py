@@ -2,7 +2,7 @@
 
 import pytest
 
-from raccoon.tasks.benchmarks import load_benchmark
+from raccoon.published.benchmarks import load_benchmark
 from raccoon.tasks.prompts import completion_prompt, description_prompt, direct_prompt, stop_words, until_stop_word
 from raccoon.tasks.task import Task
 

@@ -30,7 +30,7 @@ def place(tmp_path_factory) -> Path:
 
 
 def start(folder: Path, script: str, output: str, *flags: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, script, "--model-path", "model", "--output-dir", output, "--no-benchmark-tasks",
+    command = [sys.executable, script, "--model-path", "model", "--output-dir", output, "--training-sets", "",
                "--train-files", "train.jsonl", "--heldout", "", "--max-completion-length", "3", "--temperature", "1",
                "--learning-rate", "0.03", "--sandbox-workers", "1", "--max-steps", "3", *flags]
     return subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, check=False,

@@ -26,7 +26,7 @@ def write_inputs(folder: Path) -> None:
 
 
 def flags(output: str, *more: str) -> list[str]:
-    return ["--model-path", "model", "--output-dir", output, "--no-benchmark-tasks", "--train-files", "train.jsonl",
+    return ["--model-path", "model", "--output-dir", output, "--training-sets", "", "--train-files", "train.jsonl",
             "--heldout", "heldout.jsonl", "--heldout-every", "2", "--max-steps", str(STEPS), "--save-steps", "2",
             "--max-completion-length", "3", "--temperature", "1", "--learning-rate", "0.01", "--max-refills", "1",
             "--batch-size", "4", "--gradient-accumulation", "2", "--sandbox-workers", "1", *more]

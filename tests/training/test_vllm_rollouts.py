@@ -161,7 +161,7 @@ def installed(monkeypatch, *packages: str) -> None:
 
 def test_vllm_is_refused_where_it_cannot_run(tmp_path, monkeypatch):
     if not find_spec("vllm"):
-        done = run(tmp_path, "refused", "--generation", "vllm", "--model-path", ".", "--benchmark-tasks")
+        done = run(tmp_path, "refused", "--generation", "vllm", "--model-path", ".", "--training-sets", "mbpp")
         assert done.returncode == 2 and done.stderr.count("\n") == 1
     for packages, gpus, words in (
             ((), 0, "vllm_environment.sh"), (("vllm",), 0, "was not built for CPUs"),

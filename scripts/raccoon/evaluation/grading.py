@@ -30,11 +30,13 @@ class StrictExtractor(RegexExtractor):
     def extract(self, texts: Sequence[str], tasks: Sequence[Task]) -> list[str | None]:
         return [whole_program(text, task) for text, task in zip(texts, tasks, strict=True)]
 
+VERDICT_ROOMS = ("sandbox", "verdicts", "tasks", "judging")  # what a verdict depends on
+
 
 def grading_environment(extraction: str = RegexExtractor.name) -> str:
     """A fingerprint of all that a verdict depends on beside the program: Python, libraries, sandbox, extraction."""
     rooms = Path(__file__).parents[1]
-    sources = [path for room in ("sandbox", "tasks", "judging") for path in sorted((rooms / room).glob("*.py"))]
+    sources = [path for room in VERDICT_ROOMS for path in sorted((rooms / room).glob("*.py"))]
     libraries = sorted(f"{d.name}=={d.version}" for d in importlib.metadata.distributions())
     return digest(sys.version, platform.platform(), extraction, *libraries, *(path.read_bytes() for path in sources))
 

@@ -39,6 +39,7 @@ from typing import Any
 
 from raccoon.evaluation.calibration import Calibration, counted
 from raccoon.evaluation.records import OUTCOMES, Record
+from raccoon.published.contamination import Badge
 from raccoon.statistics import (
     ALPHA,
     Difference,
@@ -50,7 +51,6 @@ from raccoon.statistics import (
     verdict_sentence,
     wilson_interval,
 )
-from raccoon.tasks.contamination import Badge
 from raccoon.tasks.task import Task
 
 DEFAULT_PASS_AT = (1, 10, 100)
@@ -116,7 +116,8 @@ class Score:
             "with_excluded": {"n": len(every), "passed": sum(map(sum, every.values())), "pass@1": pass_at_1(every)},
             "tasks": self.tasks, "of": self.of, "missing": self.missing, "infra": self.counts["infra"],
             "outcomes": {name: self.counts[name] for name in OUTCOMES}, "truncated": self.truncated,
-            "training_data": {"badge": self.badge.name, "tasks": dict(self.badge.tasks)}}
+            "training_data": {"badge": self.badge.name, "tasks": dict(self.badge.tasks)}
+            | ({"dates": self.badge.dates} if self.badge.dates else {})}
 
 
 def pass_at_1(outcomes: Mapping[str, list[bool]]) -> float | None:
@@ -294,7 +295,8 @@ def benchmark_label(score: Score) -> str:
 
 
 def badge_label(score: Score) -> str:
-    return score.badge.name + (f" ({len(score.badge.tasks)})" if score.badge.tasks else "")
+    label = score.badge.name + (f" ({len(score.badge.tasks)})" if score.badge.tasks else "")
+    return f"{label}; {score.badge.dates}" if score.badge.dates else label
 
 
 def percent(rate: float | None) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raccoon.constants import InputError
-from raccoon.tasks.benchmarks import load_benchmark
+from raccoon.published.benchmarks import load_benchmark
 from raccoon.tasks.task import Task, numbered_lines, read_task_file
 
 DEMO_TASKS = 300   # held-out tasks of benchmark "demo"

@@ -119,7 +119,11 @@ class Control(Subject):
 
 
 def stub_program(task: Task) -> str:
-    """A program that compiles and does nothing: no test may let it pass."""
+    """A program that compiles and does nothing, a class where the test calls methods: no test may let it pass."""
+    if task.kind == "program":
+        return 'print(end="")\n'
+    if f"{task.entry_point}()." in task.test:
+        return f"class {task.entry_point}:\n    def __getattr__(self, name):\n        return lambda *a, **k: None\n"
     return f"def {task.entry_point}(*args, **kwargs):\n    return None\n" if task.entry_point else "None\n"
 
 

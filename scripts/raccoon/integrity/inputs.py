@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raccoon.integrity.examples import examples, literal
+from raccoon.published.benchmarks import BENCHMARKS, hub_rows, read_rows
+from raccoon.published.evalplus import oracle_test, typed_inputs
 from raccoon.sandbox.pool import Program
 from raccoon.tasks import templates
-from raccoon.tasks.benchmarks import BENCHMARKS, hub_rows, read_rows
-from raccoon.tasks.evalplus import oracle_test, typed_inputs
 from raccoon.tasks.syntax import parse_code
 from raccoon.tasks.task import Task
 

@@ -12,6 +12,7 @@ from raccoon.judging.extraction import METHODS
 from raccoon.launch import world_size
 from raccoon.planning.memory import MOMENT_BYTES, WEIGHT_BYTES, Setting
 from raccoon.planning.preflight import check_precision
+from raccoon.published.benchmarks import BENCHMARKS, is_benchmark
 from raccoon.rewards.execution import PARTIAL_CREDITS, RewardTable
 from raccoon.training.vllm_rollouts import VLLM_MODES, vllm_options
 
@@ -56,8 +57,11 @@ def check_constants(settings: Settings, processes: int) -> None:
             raise InputError(f"{name} {getattr(settings, name)} is no multiple of NUM_ITERATIONS "
                              f"{settings.NUM_ITERATIONS}; make it one: a checkpoint between two generations cannot be "
                              "resumed exactly")
-    if not settings.BENCHMARK_TASKS and not settings.TRAIN_FILES:
-        raise InputError("no task to train on: BENCHMARK_TASKS is False, TRAIN_FILES empty; set one of them")
+    if not any(settings.TRAINING_SETS) and not settings.TRAIN_FILES:
+        raise InputError("no task to train on: TRAINING_SETS and TRAIN_FILES are empty; set one of them")
+    for name in filter(None, [*settings.TRAINING_SETS, *settings.REPORTED_BENCHMARKS]):
+        if not is_benchmark(name):
+            raise InputError(f"no benchmark {name!r}; choose from {', '.join(BENCHMARKS)}")
     if Path(settings.OUTPUT_DIR).resolve() == Path(settings.MODEL_PATH).resolve():
         raise InputError(f"OUTPUT_DIR {settings.OUTPUT_DIR} is MODEL_PATH, which would be overwritten; give another")
     if settings.REPORT_TO != "none" and not find_spec(settings.REPORT_TO):

@@ -8,25 +8,40 @@ import random
 from collections.abc import Sequence
 
 from raccoon.constants import InputError, Settings
+from raccoon.published.benchmarks import is_benchmark, load_benchmark, load_training_tasks
+from raccoon.published.contamination import find_overlap
 from raccoon.sandbox.pool import Program, Sandbox
-from raccoon.tasks.benchmarks import BENCHMARKS, load_benchmark, load_training_tasks
-from raccoon.tasks.contamination import find_overlap
 from raccoon.tasks.task import Task, read_task_file
 
 
 def load_tasks(settings: Settings, sandbox: Sandbox) -> tuple[list[Task], list[Task]]:
     """The tasks to train on and those of the held-out control, all checked."""
-    tasks = load_training_tasks(settings.DATA_DIR) if settings.BENCHMARK_TASKS else []
+    tasks = load_training_tasks(settings.DATA_DIR, [name for name in settings.TRAINING_SETS if name])
     for path in settings.TRAIN_FILES:
         tasks += read_task_file(path)
+    tasks = decontaminated(tasks, settings.REPORTED_BENCHMARKS, settings.DATA_DIR)
     tasks = passing_tasks(tasks, sandbox, settings.ALLOW_SHARED_TESTS, settings.SKIP_FAILING_TASKS)
     return tasks, heldout_tasks(settings, tasks, sandbox) if settings.HELDOUT else []
+
+
+def decontaminated(tasks: list[Task], reported: Sequence[str], data_dir: str) -> list[Task]:
+    """The tasks without a sign that they are in a benchmark that is to be reported; says how many are left out."""
+    for name in filter(None, reported):
+        signs = find_overlap(tasks, load_benchmark(name, data_dir))
+        if len(signs) == len(tasks):
+            raise InputError(f"every task is in {name}, by REPORTED_BENCHMARKS: train on others, or do not report it")
+        if signs:
+            shown = [f"{task_id} ({sign})" for task_id, sign in list(signs.items())[:3]]
+            print(f"left out {len(signs)} of {len(tasks)} tasks that are like one of {name}: {', '.join(shown)}"
+                  f"{', ...' if len(signs) > 3 else ''}")
+        tasks = [task for task in tasks if task.task_id not in signs]
+    return tasks
 
 
 def heldout_tasks(settings: Settings, trained: list[Task], sandbox: Sandbox) -> list[Task]:
     """HELDOUT_TASKS tasks of HELDOUT that are not trained on and pass their own solution."""
     name = settings.HELDOUT
-    watched = load_benchmark(name, settings.DATA_DIR) if name in BENCHMARKS else read_task_file(name)
+    watched = load_benchmark(name, settings.DATA_DIR) if is_benchmark(name) else read_task_file(name)
     chosen = unseen_tasks(watched, trained, settings.HELDOUT_TASKS)
     if not chosen:
         raise InputError(f"every task of HELDOUT {name} is trained on; give others, or \"\" for none")

@@ -1,1 +1,4 @@
-"""Runs untrusted programs against tests and gives verdicts. Standard library alone; knows no other room."""
+"""The processes that run untrusted programs and the walls around them: caller, judge, zygote, child.
+
+Standard library alone; knows verdicts.
+"""

@@ -4,17 +4,21 @@ From here on, code of the program runs in this process: nothing that it holds is
 than data (values.py).
 """
 
+import functools
+import itertools
 import json
 import linecache
+import operator
 import sys
 import types
 
-from raccoon.sandbox import values
+from raccoon.verdicts import carriers, values
 
 FILENAME = "solution.py"  # what tracebacks call the program
-TEST_PROGRAMS = "raccoon.sandbox.test_programs"
+TEST_PROGRAMS = "raccoon.verdicts.test_programs"
 MAX_PROGRAM = 64 << 20  # bytes of a program with its context
 MAX_MESSAGE = 1000  # characters of an exception's message
+METHODS = (types.FunctionType, types.MethodType, types.BuiltinMethodType, types.MethodWrapperType, functools.partial)
 
 
 def answer_requests(job: int) -> None:
@@ -25,16 +29,19 @@ def answer_requests(job: int) -> None:
     module.__file__ = FILENAME
     sys.modules["__main__"] = module
     namespace = module.__dict__
-    reply = attempt(load, program["context"], program["code"], namespace)
+    carrier, objects = None, program.get("objects", False)
+    if objects or "class " in program["context"]:
+        carrier = carriers.CodeCarrier(namespace, objects)
+    reply = attempt(load, program["context"], program["code"], namespace, carrier)
     while True:
         try:
-            data = values.dumps(reply, trusted=False)
+            data = values.dumps(reply, trusted=False, carrier=carrier)
         except (values.ValueLimit, MemoryError):
             data = b""  # no answer at all: an error would look like one that the code has raised
         except BaseException as error:
             data = values.dumps(failure(error), trusted=False)
         values.write_frame(job, data)
-        kind, *details = values.loads(incoming.read())
+        kind, *details = values.loads(incoming.read(), carrier)
         reply = attempt(REQUESTS[kind], namespace, *details)
 
 
@@ -66,10 +73,12 @@ def is_standard(kind: type) -> bool:
     return kind.__module__.partition(".")[0] in values.STANDARD_MODULES and getattr(module, kind.__name__, None) is kind
 
 
-def load(context: str, code: str, namespace: dict) -> list:
-    """Runs the program's top level."""
+def load(context: str, code: str, namespace: dict, carrier: carriers.CodeCarrier | None) -> list:
+    """Runs the program's top level; the carrier learns the context's classes before any code of the program runs."""
     if context:
         exec(compile(context, "context.py", "exec", dont_inherit=True), namespace)
+        if carrier is not None:
+            carrier.structures = carriers.structures(namespace)
     try:
         compiled = compile(code, FILENAME, "exec", dont_inherit=True)
     except BaseException as error:
@@ -81,12 +90,77 @@ def load(context: str, code: str, namespace: dict) -> list:
 
 def call(namespace: dict, name: str, arguments: list, keywords: dict, in_place: bool) -> list:
     """Calls one of the program's functions; with `in_place` the arguments come back as the call has left them."""
+    result = defined(namespace, name)(*arguments, **keywords)
+    return ["ok", result, [arguments, keywords] if in_place else None]
+
+
+def defined(namespace: dict, name: str):
+    """One of the program's functions or classes."""
     if name not in namespace:
         raise NameError(f"the code does not define {name!r}")
     if not callable(namespace[name]):
         raise TypeError(f"{name!r} is no function but of type {type(namespace[name]).__name__}")
-    result = namespace[name](*arguments, **keywords)
+    return namespace[name]
+
+
+def make(namespace: dict, name: str, arguments: list, keywords: dict) -> list:
+    """An instance of one of the program's classes, which stays here whatever it is."""
+    kind = defined(namespace, name)
+    result = kind(*arguments, **keywords)
+    return ["ok", carriers.Kept(result) if isinstance(kind, type) else result, None]
+
+
+def method(namespace: dict, owner, name: str, arguments: list, keywords: dict, in_place: bool) -> list:
+    """Calls a method of one of the program's objects."""
+    result = getattr(owner, name)(*arguments, **keywords)
     return ["ok", result, [arguments, keywords] if in_place else None]
+
+
+def attribute(namespace: dict, owner, name: str) -> list:
+    """An attribute of one of the program's objects: its value, or that it is a method."""
+    found = getattr(owner, name)
+    return ["ok", None, ["method"]] if isinstance(found, METHODS) else ["ok", found, None]
+
+
+def operate(namespace: dict, name: str, operands: list) -> list:
+    """What one of Python's operators or protocols gives for the program's objects."""
+    return ["ok", OPERATIONS[name](*operands), None]
+
+
+def in_parts(owner) -> carriers.Kept:
+    """An iterator over one of the program's objects, to be asked for its items in parts."""
+    return carriers.Kept(iter(owner))
+
+
+def leave(owner) -> None:
+    """The regular end of a with statement."""
+    type(owner).__exit__(owner, None, None, None)
+
+
+OPERATIONS = {
+    name: getattr(operator, name)
+    for name in """add sub mul truediv floordiv mod pow matmul and_ or_ xor lshift rshift neg pos abs invert
+    iadd isub imul itruediv iand ior ixor lt le gt ge contains getitem setitem delitem""".split()
+} | {
+    "bool": bool,
+    "str": str,
+    "repr": repr,
+    "format": format,
+    "len": len,
+    "int": int,
+    "float": float,
+    "index": operator.index,
+    "round": round,
+    "call": lambda owner, arguments, keywords: owner(*arguments, **keywords),
+    "setattr": setattr,
+    "delattr": delattr,
+    "isinstance": isinstance,
+    "iter": iter,  # by value
+    "in_parts": in_parts,
+    "part": lambda iterator, number: list(itertools.islice(iterator, number)),
+    "enter": lambda owner: type(owner).__enter__(owner),
+    "leave": leave,
+}
 
 
 def value(namespace: dict, name: str) -> list:
@@ -110,4 +184,12 @@ def run_test(namespace: dict, test: str, entry_point: str) -> list:
     return ["ok", [tally.passed, tally.failed, tally.first], None]
 
 
-REQUESTS = {"call": call, "value": value, "test": run_test}
+REQUESTS = {
+    "call": call,
+    "value": value,
+    "test": run_test,
+    "make": make,
+    "method": method,
+    "attribute": attribute,
+    "operate": operate,
+}

@@ -23,11 +23,13 @@ import sys
 import time
 
 sys.path.insert(0, os.path.abspath(f"{__file__}/../../.."))  # started as a file: the package lies two folders up
-from raccoon.sandbox import test_programs as tests  # noqa: E402
-from raccoon.sandbox import values, walls  # noqa: E402
-from raccoon.sandbox.proxies import Child  # noqa: E402
-from raccoon.sandbox.test_run import Run, TestFault, fields, on_alarm  # noqa: E402
+from raccoon.sandbox import walls  # noqa: E402
 from raccoon.sandbox.zygote_link import Setup, Zygote  # noqa: E402
+from raccoon.verdicts import test_programs as tests  # noqa: E402
+from raccoon.verdicts import values  # noqa: E402
+from raccoon.verdicts.proxies import Child  # noqa: E402
+from raccoon.verdicts.stdin_cases import CaseRun  # noqa: E402
+from raccoon.verdicts.test_run import Run, TestFault, fields, on_alarm  # noqa: E402
 
 MAX_PROGRAM = 256 << 20  # bytes of one program with its tests, from the caller
 MAX_OUTPUT = 2000  # characters of the program's output that a verdict keeps
@@ -57,18 +59,18 @@ def main() -> None:
 def stand_and_serve(setup: Setup, zygotes: list["Zygote"]) -> None:
     """Starts the zygote, which joins `zygotes`, and judges until the caller has gone."""
     try:
-        output = output_file(setup.scratch)
+        output, *streams = (output_file(setup.scratch) for _ in range(3))
         zygotes.append(Zygote(setup, output))
         confine(setup)
     except (OSError, EOFError) as error:
         values.write_frame(setup.caller, json.dumps({"error": str(error)}).encode())
         raise SystemExit(1) from None  # the caller stays, and with it the folders of its other judges
     values.write_frame(setup.caller, json.dumps({"walls": zygotes[0].walls}).encode())
-    serve(setup.caller, Judge(setup, zygotes[0], output))
+    serve(setup.caller, Judge(setup, zygotes[0], output, streams))
 
 
 def output_file(scratch: str) -> int:
-    """A descriptor of an empty file without a name that takes what programs print, in memory where that is possible."""
+    """A descriptor of an empty file without a name for what programs print or read, in memory where possible."""
     with contextlib.suppress(OSError, AttributeError):  # a kernel or a Python without memfd_create
         return os.memfd_create("output")
     path = os.path.join(scratch, "output")
@@ -127,22 +129,28 @@ def confine(setup: Setup) -> None:
 class Judge:
     """Turns programs into verdicts, one at a time."""
 
-    def __init__(self, setup: Setup, zygote: Zygote, output: int):
-        self.shared, self.zygote, self.output = setup.shared, zygote, output
+    def __init__(self, setup: Setup, zygote: Zygote, output: int, streams: list[int]):
+        self.shared, self.zygote, self.output, self.streams = setup.shared, zygote, output, streams
         self.analysed: collections.OrderedDict[tuple, tests.TestProgram] = collections.OrderedDict()
 
     def verify(self, program: dict) -> dict:
         """The verdict's fields for one program; {"needs": "shared"} when its test cannot do with plain values."""
         started = time.monotonic()
+        if program["kind"] == "program":
+            verdict = CaseRun(program, self.zygote, self.streams).judge()
+            verdict["output"] = (verdict["output"] + self.take_output())[-MAX_OUTPUT:]
+        else:
+            verdict = self.verify_function(program)
+        verdict["seconds"] = round(time.monotonic() - started, 4)
+        return verdict
+
+    def verify_function(self, program: dict) -> dict:
+        """The same for a program that is a function, and a test that calls it."""
         try:
             test = self.analyse(program)
         except TestFault as fault:
             return fields("infra", str(fault))
-        if test.shared and not self.shared:
-            return {"needs": "shared"}
-        verdict = self.run(program, test)
-        verdict["seconds"] = round(time.monotonic() - started, 4)
-        return verdict
+        return {"needs": "shared"} if test.shared and not self.shared else self.run(program, test)
 
     def run(self, program: dict, test: tests.TestProgram) -> dict:
         """One child for one program, from fork to burial."""

@@ -40,12 +40,18 @@ MAX_TIMEOUT = 3600  # seconds
 JUDGE = Path(__file__).resolve().with_name("judge.py")
 START_SECONDS = 60.0  # for a judge to stand
 ALLOW_WEAK = "SANDBOX_ALLOW_WEAK"  # environment variable
+CASES_BUDGET = 4  # times the CPU limit of one case: what all cases of a program that reads stdin may take together
+PROGRAM_FIELDS = ("code", "test", "entry_point", "context", "task_id", "kind")  # that the judge gets
 KINDS = ("pass", "wrong", "exception", "syntax", "no code", "timeout", "memory", "forbidden", "infra")
 
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """Untrusted `code` and the trusted `test` for it; `context` runs before both, `timeout` is in CPU seconds."""
+    """Untrusted `code` and the trusted `test` for it; `context` runs before both, `timeout` is in CPU seconds.
+
+    `kind` "function": the test is a program that calls the code. "program": the code reads stdin and prints, the test
+    holds its cases (stdin_cases.py), `timeout` is that of one case, and `ends_early` stops at the first that fails.
+    """
 
     code: str
     test: str
@@ -53,11 +59,13 @@ class Program:
     context: str = ""
     task_id: str = ""
     timeout: float | None = None
+    kind: str = "function"
+    ends_early: bool = False
 
     @classmethod
     def of(cls, task: Any, code: str, **changes: Any) -> "Program":
         """The program that runs a task's test on code. `task` is read by its fields: this room imports no other."""
-        fields = {name: getattr(task, name) for name in ("test", "entry_point", "context", "task_id")}
+        fields = {name: getattr(task, name) for name in ("test", "entry_point", "context", "task_id", "kind")}
         return cls(**{"code": code, **fields, **changes})
 
 
@@ -174,7 +182,10 @@ class Sandbox:
 
     def _request(self, program: Program) -> dict:
         cpu_seconds = math.ceil(program.timeout or self.timeout)
-        fields = {name: getattr(program, name) for name in ("code", "test", "entry_point", "context", "task_id")}
+        fields = {name: getattr(program, name) for name in PROGRAM_FIELDS}
+        if program.kind == "program":
+            fields |= {"case_seconds": cpu_seconds, "ends_early": program.ends_early}
+            cpu_seconds *= CASES_BUDGET
         return fields | {"cpu_seconds": cpu_seconds}
 
 

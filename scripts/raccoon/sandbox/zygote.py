@@ -9,12 +9,14 @@ the CPU seconds) forks, and at the next message kills and reaps the child and re
 What the child then does is in child.py.
 """
 
+import atexit
 import contextlib
 import dataclasses
 import gc
 import importlib
 import json
 import linecache
+import marshal
 import os
 import random
 import resource
@@ -26,9 +28,11 @@ import time
 
 SCRIPTS = os.path.abspath(f"{__file__}/../../..")  # started as a file: the package lies two folders up
 sys.path.insert(0, SCRIPTS)
-from raccoon.sandbox import namespaces, values, walls  # noqa: E402
+from raccoon.sandbox import namespaces, walls  # noqa: E402
 from raccoon.sandbox.child import FILENAME, TEST_PROGRAMS, answer_requests  # noqa: E402
 from raccoon.sandbox.scratch import empty_folder  # noqa: E402
+from raccoon.sandbox.stdin_child import run_program  # noqa: E402
+from raccoon.verdicts import values  # noqa: E402
 
 sys.path.remove(SCRIPTS)
 
@@ -103,6 +107,7 @@ def main() -> None:
         with contextlib.suppress(ConnectionError):  # the judge was told to end while this one was starting
             control.send(json.dumps({"error": f"{type(error).__name__}: {error}"}).encode())
         raise SystemExit(1) from error
+    atexit._clear()  # what the preloaded modules want to do at the end is not a child's to do
     gc.collect()
     gc.freeze()
     with contextlib.suppress(ConnectionError):
@@ -117,7 +122,7 @@ def preload(setup: Setup) -> None:
         importlib.import_module(name)
     if setup.shared:
         importlib.import_module(TEST_PROGRAMS)
-    for package in ("raccoon", "raccoon.sandbox"):
+    for package in ("raccoon", "raccoon.sandbox", "raccoon.verdicts"):
         sys.modules[package].__path__ = []  # the program finds nothing more of the project to import
 
 
@@ -127,17 +132,18 @@ def rehearse() -> None:
     The interpreter rewrites the bytecode of what it runs often (PEP 659). Done here, it is done once; done in a fresh
     fork, it costs the copy of a page for every function.
     """
-    program = json.dumps({"context": "", "code": REHEARSED}).encode()
+    function = json.dumps({"context": "", "code": REHEARSED}).encode()
     request = values.dumps(["call", "rehearsed", [1, "a", [1, 2.5], (1, {2: None})], {}, False], trusted=True)
+    program = marshal.dumps((("", REHEARSED), [compile(REHEARSED, FILENAME, "exec")]))
     itself = sys.modules["__main__"]
-    for _ in range(REHEARSALS):
+    for frames, work in [((function, request), answer_requests), ((program,), run_program)] * REHEARSALS:
         judge, child = socket.socketpair()
         with judge, child:
-            for frame in (program, request):
+            for frame in frames:
                 values.write_frame(judge.fileno(), frame)
             judge.shutdown(socket.SHUT_WR)
             with contextlib.suppress(EOFError):
-                answer_requests(child.fileno())
+                work(child.fileno())
     sys.modules["__main__"] = itself
     del linecache.cache[FILENAME]
 
@@ -276,16 +282,18 @@ def serve(control: socket.socket, standing: Standing) -> None:
     """One child at a time, until the judge closes the control socket."""
     seccomp = walls.Filter(walls.compile_filter(walls.child_rules(standing.roomy), walls.ALLOW, nested=True))
     while True:
-        message, descriptors, _, _ = socket.recv_fds(control, 8, 1)
+        message, descriptors, _, _ = socket.recv_fds(control, 8, 3)
         if not message:
             return
         (cpu_seconds,) = struct.unpack("=q", message)
         pid = os.fork()
         if pid == 0:
-            become_child(descriptors[0], cpu_seconds, standing, seccomp)
-        os.close(descriptors[0])
+            become_child(descriptors, cpu_seconds, standing, seccomp)
+        for descriptor in descriptors:
+            os.close(descriptor)
         message = control.recv(1)
         ending = end_child(pid, message == b"g", standing)
+        os.chmod(standing.scratch, 0o700)  # the child may have taken its rights away
         if standing.roomy or os.listdir(standing.scratch):
             empty_folder(standing.scratch)  # before the answer: the next program must not wait for it
         if standing.roomy:
@@ -322,10 +330,17 @@ def ended_by_itself(pid: int) -> bool:
     return False
 
 
-def become_child(job: int, cpu_seconds: int, standing: Standing, seccomp: walls.Filter) -> None:
-    """Puts the last walls around this fresh fork, runs the program, and never returns."""
+def become_child(descriptors: list[int], cpu_seconds: int, standing: Standing, seccomp: walls.Filter) -> None:
+    """Puts the last walls around this fresh fork, runs the program, and never returns.
+
+    `descriptors` are the job's channel and, where it has them, its stdin and stdout.
+    """
     try:
         os.close(CONTROL)
+        job, *streams = descriptors
+        for number, stream in enumerate(streams):
+            os.dup2(stream, number)
+            os.close(stream)
         resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds))
         if standing.uid:
             os.setresuid(standing.uid, standing.uid, standing.uid)
@@ -341,7 +356,7 @@ def become_child(job: int, cpu_seconds: int, standing: Standing, seccomp: walls.
         os._exit(1)
     try:
         random.seed(0)  # the module reseeds itself after a fork; verdicts are to be repeatable
-        answer_requests(job)
+        (run_program if streams else answer_requests)(job)
     finally:
         os._exit(0)
 

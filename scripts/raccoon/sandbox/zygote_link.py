@@ -4,11 +4,12 @@ import contextlib
 import dataclasses
 import json
 import os
-import signal
 import socket
 import struct
 import subprocess
 import sys
+
+from raccoon.verdicts.test_run import Ending
 
 STATUS = "=id?"  # how the zygote reports the end of a child: wait status, CPU seconds, whether it had to be killed
 ZYGOTE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "zygote.py")
@@ -26,26 +27,6 @@ class Setup:
     preload: tuple[str, ...]
     shared: bool  # run tests beside the code
     weak: bool  # go on where Landlock or seccomp is missing
-
-
-@dataclasses.dataclass(frozen=True)
-class Ending:
-    """How a child ended: its wait status, its CPU seconds, and whether it had to be killed."""
-
-    status: int
-    cpu_seconds: float
-    killed: bool
-
-    def reason(self, may_kill_itself: bool) -> str:
-        """Why a child that hung up was gone, other than for its CPU time."""
-        if self.killed:
-            return "exception: the code closed its channel to the tests"
-        code = os.waitstatus_to_exitcode(self.status)
-        if code == -signal.SIGKILL and not may_kill_itself:
-            return "infra: the code's process was killed from outside, perhaps for want of memory"
-        if code < 0:
-            return f"exception: the code's process died of {signal.Signals(-code).name}"
-        return f"exception: the code ended its process with exit code {code} before its tests were over"
 
 
 class Zygote:
@@ -79,10 +60,10 @@ class Zygote:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(timeout=5)
 
-    def fork(self, job: socket.socket, cpu_seconds: int) -> None:
-        """Has one child forked that serves `job`."""
+    def fork(self, job: socket.socket, cpu_seconds: int, *streams: int) -> None:
+        """Has one child forked that serves `job`; `streams` become its stdin and stdout where they are given."""
         with ending_with_zygote():
-            socket.send_fds(self.control, [struct.pack("=q", cpu_seconds)], [job.fileno()])
+            socket.send_fds(self.control, [struct.pack("=q", cpu_seconds)], [job.fileno(), *streams])
 
     def end(self, gone: bool) -> Ending:
         """Has the child killed; one that is `gone` gets a moment to end by itself, so that its status tells why."""

@@ -13,8 +13,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 
+from raccoon.published.contamination import find_overlap, normal_form
 from raccoon.synthetic.mutants import parse_shallow
-from raccoon.tasks.contamination import find_overlap, normal_form
 from raccoon.tasks.task import Task
 
 SHINGLE = 3    # words in a row

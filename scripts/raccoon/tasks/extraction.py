@@ -36,6 +36,7 @@ MAX_BLOCKS = 32  # blocks of code looked at, the last ones
 MAX_STARTS = 16  # lines of prose from which a program is tried
 MAX_CUTS = 6  # statements cut from the end of a program
 
+READERS = frozenset({"input", "stdin", "fileinput", "open", "read", "readline"})  # names by which programs read stdin
 
 class Parser:
     """Parses the candidates of one completion until its budget of characters is spent."""
@@ -65,7 +66,8 @@ def extract_code(completion: str, task: Task) -> str:
     In this order: the whole text; the last fenced block that defines the entry point, with the blocks that
     define what it lacks; the last block, or the text, that completes the prompt's stub; the code in prose; the
     same of blocks that are quoted, indented or set in backticks. Only what compiles is a program. Where nothing
-    does, what looks like code, so that its syntax error can be seen. Never raises; the time is bounded by
+    does, what looks like code, so that its syntax error can be seen. A task of kind "program" takes the last block
+    that reads stdin in the place of one that defines something. Never raises; the time is bounded by
     PARSE_BUDGET.
     """
     parser, stub = Parser(), prompt_stub(task)
@@ -156,7 +158,10 @@ def is_placeholder(node: ast.stmt) -> bool:
 
 
 def defines(tree: ast.Module, task: Task) -> bool:
-    """Whether a program defines the entry point, or anything where the task names none."""
+    """Whether a program defines the entry point, or anything where the task names none; reads stdin if it is to."""
+    if task.kind == "program":
+        return any(name in READERS for node in ast.walk(tree)
+                   for name in (getattr(node, "id", ""), getattr(node, "attr", ""), getattr(node, "name", "")))
     names = bound_names(tree)
     return task.entry_point in names if task.entry_point else bool(names)
 

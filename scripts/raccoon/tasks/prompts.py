@@ -29,6 +29,18 @@ def description_prompt(text: str, entry_point: str, example: str) -> str:
             f"```python\n{example.strip()}\n```\n\nAnswer with the whole program in one ```python block.\n")
 
 
+def program_prompt(text: str) -> str:
+    """Asks for a whole program that reads stdin, for a problem described in words."""
+    return (f"{text.strip()}\n\nWrite a program that reads the input from standard input and prints the answer to "
+            "standard output. Answer with the whole program in one ```python block.\n")
+
+
+def method_prompt(text: str, starter: str) -> str:
+    """Asks for a function or a class whose header is `starter`, for a problem described in words."""
+    return (f"{text.strip()}\n\nComplete this code. Answer with the whole of it in one ```python block.\n\n"
+            f"```python\n{starter.strip()}\n```\n")
+
+
 def direct_prompt(task: Task) -> str:
     """The beginning of a program that a base model goes on with, and that no chat template wraps.
 

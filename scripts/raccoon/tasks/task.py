@@ -14,6 +14,7 @@ from pathlib import Path
 from raccoon.constants import (
     InputError,
 )  # noqa: F401
+from raccoon.tasks.cases import check_cases
 from raccoon.whole_files import write_records
 
 
@@ -24,6 +25,9 @@ class Task:
     `context` holds the trusted imports and helper functions that the prompt gives; it does not define the
     entry point. `test` raises when the solution is wrong and calls everything itself. `solution` is a
     complete program beside `context`. `origin` says what made a synthetic task, as JSON text.
+
+    `kind` is "function", or "program" for one that reads stdin and prints: its `test` holds cases (cases.py). `date`
+    (YYYY-MM-DD) is when the problem was published and `difficulty` what its set says of it; "" where neither is known.
     """
 
     task_id: str
@@ -35,8 +39,12 @@ class Task:
     source: str = ""
     split: str = ""
     origin: str = ""
+    kind: str = "function"
+    difficulty: str = ""
+    date: str = ""
 
 
+KINDS = ("function", "program")
 TASK_FIELDS = tuple(field.name for field in fields(Task))
 
 
@@ -70,6 +78,13 @@ def parse_task(line: str, where: str, default_id: str) -> Task:
     for name in ("prompt", "test"):
         if not row.get(name, "").strip():
             raise InputError(f"{where}: no {name}; every task needs a non-empty prompt and test")
+    if row.get("kind", "function") not in KINDS:
+        raise InputError(f"{where}: no kind {row['kind']!r}; choose from {', '.join(KINDS)}")
+    if row.get("kind") == "program":
+        try:
+            check_cases(row["test"])
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from None
     return Task(**{**row, "task_id": row.get("task_id") or default_id})
 
 
@@ -118,3 +133,12 @@ def parse_json(text: str, where: str, kind: type):
     if not isinstance(value, kind):
         raise InputError(f"{where}: a JSON {type(value).__name__} instead of a {kind.__name__}")
     return value
+
+
+def take(row: dict, name: str, kind: type | tuple[type, ...] = str):
+    """A field of a published row; raises InputError where it is missing or of another type."""
+    if name not in row:
+        raise InputError(f"no field {name!r} (it has {', '.join(row)})")
+    if not isinstance(row[name], kind) or kind is list and not row[name]:
+        raise InputError(f"field {name!r} is {str(row[name])[:40]!r}")
+    return row[name]

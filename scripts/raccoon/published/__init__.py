@@ -1,0 +1,4 @@
+"""The published sets of tasks: one table, one converter for each family of formats, and who was trained on them.
+
+Knows tasks.
+"""

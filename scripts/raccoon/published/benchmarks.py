@@ -1,0 +1,336 @@
+"""The benchmarks: where each is published, and how a row of it becomes a Task.
+
+Inputs: the published benchmark files in DATA_DIR, or the Hugging Face hub. Output: Tasks. Nothing is run.
+"""
+
+import ast
+import os
+import socket
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from raccoon.constants import InputError
+from raccoon.published.contests import apps_task, code_contests_task, taco_task
+from raccoon.published.evalplus import plus_test
+from raccoon.published.kodcode import kodcode_task
+from raccoon.published.leetcode import leetcode_task, leetcode_train_task
+from raccoon.published.livecodebench import livecodebench_task
+from raccoon.tasks.prompts import PREDICT, completion_prompt, description_prompt
+from raccoon.tasks.selection import selected
+from raccoon.tasks.syntax import bound_names, parse_code, text_above
+from raccoon.tasks.task import Task, numbered_lines, parse_json, parse_object, take
+
+HUB = "https://huggingface.co"  # or what HF_ENDPOINT names
+SEED_SETS = ("mbpp", "humaneval")  # that are trained on unless others are named
+PARQUET_ROWS = 64  # read at once
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Where a benchmark is published and how one of its rows becomes a Task."""
+
+    name: str
+    convert: Callable[[dict], Task | None]  # None: the row is no task that can be expressed here
+    file: str  # in DATA_DIR; with a * all files of such names
+    hub: str
+    config: str | None = None
+    split: str | None = None  # None: all of them
+    hub_files: str = ""  # of the hub's repository, where they are read as those of DATA_DIR are
+    large: bool = False  # gigabytes: read only where somebody names it
+
+
+def load_benchmark(name: str, data_dir: str | Path = "") -> list[Task]:
+    """All tasks of a benchmark, in the published order; "name:word:word" has what tasks/selection.py selects of them.
+
+    Read from the published file in `data_dir`, or from the hub where that is empty. Raises InputError for
+    an unknown name, a missing file, an unreachable hub and a row that lacks a field.
+    """
+    base, *words = name.split(":")
+    if base not in BENCHMARKS:
+        raise InputError(f"no benchmark {base!r}; choose from {', '.join(BENCHMARKS)}")
+    benchmark = BENCHMARKS[base]
+    if data_dir:
+        origin = str(Path(data_dir) / benchmark.file)
+        rows = read_rows(Path(origin), base)
+    else:
+        origin = f"hub data set {benchmark.hub}"
+        rows = hub_files(benchmark) if benchmark.hub_files else hub_rows(benchmark)
+    return selected(converted(benchmark, rows, origin), words, name)
+
+
+def is_benchmark(name: str) -> bool:
+    """Whether load_benchmark knows the name, whatever it selects."""
+    return name.partition(":")[0] in BENCHMARKS
+
+
+def converted(benchmark: Benchmark, rows: Iterable[dict], origin: str) -> list[Task]:
+    """The tasks of published rows; `origin` names in an error where they come from."""
+    tasks = []
+    for number, row in enumerate(rows, 1):
+        try:
+            task = benchmark.convert(row)
+            tasks += [task] if task else []
+        except (InputError, SyntaxError, ValueError) as error:
+            raise InputError(f"{origin}, row {number}: {error}; fetch the published file again") from error
+    return tasks
+
+
+def load_training_tasks(data_dir: str | Path = "", names: Sequence[str] = SEED_SETS) -> list[Task]:
+    """The tasks of training sets, without MBPP's few-shot prompt split: 420 of MBPP and 164 of HumanEval by default."""
+    return [task for name in names for task in load_benchmark(name, data_dir) if task.split != "prompt"]
+
+
+def read_rows(path: Path, name: str) -> Iterator[dict]:
+    """The rows of a published file: one JSON list, JSON lines, or parquet.
+
+    Where the path has a *, the rows of all such files, each with the name of its file and its place in it as "file"
+    and "row".
+    """
+    if "*" in path.name:
+        paths = sorted(path.parent.glob(path.name), key=lambda found: (len(found.name), found.name))  # test2, test10
+        for found in paths:
+            for place, row in enumerate(read_rows(found, name)):
+                yield row | {"file": found.name.partition(".")[0], "row": place}
+        if paths:
+            return
+    if not path.is_file():
+        raise InputError(f"no file {path} for benchmark {name}: put the published file there, "
+                         "or leave DATA_DIR empty to read the Hugging Face hub")
+    if path.suffix == ".json":
+        yield from parse_json("".join(line for _, line in numbered_lines(path)), str(path), list)
+    elif path.suffix == ".parquet":
+        yield from parquet_rows(path)
+    else:
+        yield from (parse_object(line, f"{path}, line {number}") for number, line in numbered_lines(path))
+
+
+def parquet_rows(path: Path) -> Iterator[dict]:
+    """The rows of a parquet file, some at a time."""
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        raise InputError(f"{path} needs the package pyarrow, which datasets brings: pip install datasets") from None
+    try:
+        for batch in parquet.ParquetFile(path).iter_batches(PARQUET_ROWS):
+            yield from batch.to_pylist()
+    except pyarrow.ArrowException as error:
+        raise InputError(f"cannot read {path} ({str(error)[:100]}): fetch the file again") from None
+
+
+def hub_files(benchmark: Benchmark) -> Iterator[dict]:
+    """The rows of a hub data set that is published as plain files, fetched into the hub's cache."""
+    from huggingface_hub import snapshot_download
+
+    if hub_is_out_of_reach():
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    try:
+        folder = snapshot_download(benchmark.hub, repo_type="dataset", allow_patterns=[benchmark.hub_files])
+    except (OSError, ValueError) as error:  # all that the hub client raises where it cannot reach or find a data set
+        raise unread_hub(benchmark, error) from error
+    yield from read_rows(Path(folder) / benchmark.hub_files, benchmark.name)
+
+
+def hub_is_out_of_reach() -> bool:
+    """Whether nobody here knows the hub's address; behind a proxy it is the proxy that has to."""
+    from urllib.parse import urlsplit
+    from urllib.request import getproxies
+
+    if getproxies():
+        return False
+    try:
+        socket.getaddrinfo(urlsplit(os.environ.get("HF_ENDPOINT") or HUB).hostname, None)
+    except OSError:
+        return True
+    return False
+
+
+def hub_rows(benchmark: Benchmark) -> list[dict]:
+    """The rows of a hub data set, all splits in the order of their task_id where none is named."""
+    if hub_is_out_of_reach():
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")  # the hub's library then takes its cache, without 30 s of retries
+    try:
+        from datasets import load_dataset
+        from datasets.exceptions import DatasetsError
+    except ImportError:
+        raise InputError("the package datasets is missing: pip install datasets, or set DATA_DIR") from None
+    try:
+        loaded = load_dataset(benchmark.hub, benchmark.config, split=benchmark.split)
+    except (DatasetsError, OSError, ValueError, RuntimeError) as error:
+        raise unread_hub(benchmark, error) from error
+    if benchmark.split:
+        return list(loaded)
+    return sorted((row for split in loaded.values() for row in split), key=lambda row: row["task_id"])
+
+
+def unread_hub(benchmark: Benchmark, error: Exception) -> InputError:
+    """What to say where the hub has not given a data set."""
+    reason = str(error).split("\n")[0][:200]
+    return InputError(f"cannot read {benchmark.hub} from the hub ({type(error).__name__}: {reason}): "
+                      f"put the published file at DATA_DIR/{benchmark.file} and give --data-dir DATA_DIR")
+
+
+def humaneval_task(row: dict) -> Task:
+    """A row of HumanEval (Chen et al. 2021). Its test only defines check(), so the call is added."""
+    prompt, entry_point = take(row, "prompt"), take(row, "entry_point")
+    return Task(
+        task_id=take(row, "task_id"),
+        prompt=completion_prompt(prompt),
+        test=f"{take(row, 'test')}\ncheck({entry_point})\n",
+        entry_point=entry_point,
+        context=text_above(prompt, entry_point),
+        solution=prompt + take(row, "canonical_solution"),
+        source="humaneval",
+        split="test",
+    )
+
+
+def mbpp_task(row: dict) -> Task:
+    """A row of sanitized or full MBPP (Austin et al. 2021), told apart by the name of the text's field.
+
+    The setup code of full MBPP builds objects of the solution's classes, so it runs after the solution.
+    """
+    text = take(row, "text" if "text" in row else "prompt")
+    code, number = take(row, "code"), take(row, "task_id", int)
+    tests = take(row, "test_list", list)
+    setup = [take(row, "test_setup_code")] if "text" in row else take(row, "test_imports", (list, tuple))
+    entry_point = entry_point_of(tests[0], code)
+    return Task(
+        task_id=f"Mbpp/{number}",
+        prompt=description_prompt(text, entry_point, tests[0]),
+        test="\n".join([*setup, *tests]).replace("\r\n", "\n").strip() + "\n",
+        entry_point=entry_point,
+        solution=code,
+        source="mbpp_full" if "text" in row else "mbpp",
+        split=mbpp_split(number),
+    )
+
+
+def mbpp_split(number: int) -> str:
+    """The split of an MBPP task, which its number decides."""
+    for split, last in (("prompt", 10), ("test", 510), ("validation", 600)):
+        if number <= last:
+            return split
+    return "train"
+
+
+def entry_point_of(test: str, solution: str) -> str:
+    """The function that an assert is about: the first name it calls that the solution defines.
+
+    A pattern on the text is wrong where the call stands inside set(...) or math.isclose(...), and a list of
+    builtins where the function is called sum.
+    """
+    program, reference = parse_code(test), parse_code(solution)
+    if program is None or reference is None:
+        raise InputError("its code or first test is not Python")
+    defined = bound_names(reference)
+    for node in ast.walk(program):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in defined:
+            return node.func.id
+    raise InputError(f"its first test calls nothing that its code defines: {test[:80]!r}")
+
+
+def humanevalplus_task(row: dict) -> Task:
+    """A row of HumanEval+ (Liu et al. 2023): the published file has inputs, the hub a finished test."""
+    task = replace(humaneval_task(row), source="humanevalplus")
+    return replace(task, test=row_plus_test(row, task.solution)) if "base_input" in row else task
+
+
+def mbppplus_task(row: dict) -> Task:
+    """A row of MBPP+ (Liu et al. 2023): the published file has inputs, the hub a finished test."""
+    if "base_input" not in row:
+        return replace(mbpp_task(row), test=take(row, "test"), source="mbppplus")
+    task_id, entry_point = take(row, "task_id"), take(row, "entry_point")
+    solution = take(row, "canonical_solution")
+    text, _, example = take(row, "prompt").strip('"\n').partition("\nassert ")
+    return Task(
+        task_id=task_id,
+        prompt=description_prompt(text, entry_point, f"assert {example}"),
+        test=row_plus_test(row, solution),
+        entry_point=entry_point,
+        solution=solution,
+        source="mbppplus",
+        split=mbpp_split(int(task_id.removeprefix("Mbpp/"))),
+    )
+
+
+def row_plus_test(row: dict, reference: str) -> str:
+    """The test program of an EvalPlus row. A row without additional inputs holds {} in their place."""
+    return plus_test(take(row, "task_id"), take(row, "entry_point"), reference,
+                     [*take(row, "base_input", list), *take(row, "plus_input", (list, dict))],
+                     take(row, "atol", (int, float)), row.get("assertion", ""))
+
+
+def bigcodebench_task(row: dict) -> Task:
+    """A row of BigCodeBench (Zhuo et al. 2024), complete prompts. Its test only defines a TestCase."""
+    stub, entry_point = take(row, "code_prompt"), take(row, "entry_point")
+    return Task(
+        task_id=take(row, "task_id"),
+        prompt=completion_prompt(take(row, "complete_prompt")),
+        test=take(row, "test"),
+        entry_point=entry_point,
+        context=text_above(stub, entry_point),
+        solution=stub + take(row, "canonical_solution"),
+        source="bigcodebench",
+        split="test",
+    )
+
+
+def bigcodebench_instruct_task(row: dict) -> Task:
+    """A row of BigCodeBench with the prompt that describes the function in words."""
+    text = take(row, "instruct_prompt").strip()
+    return replace(bigcodebench_task(row), source="bigcodebench_instruct",
+                   prompt=f"{text}\n\nAnswer with the whole program in one ```python block.\n")
+
+
+def cruxeval_task(row: dict) -> Task:
+    """A row of CRUXEval (Gu et al. 2024), output prediction: `predict` returns what `f` would.
+
+    `f` stands in the test alone, and only a literal completes the stub (see literal_answer), so that the
+    answer cannot be computed by the program that is to be predicted.
+    """
+    code, call = take(row, "code"), f"f({take(row, 'input')})"
+    return Task(
+        task_id=f"CRUXEval/{take(row, 'id').removeprefix('sample_')}",
+        prompt=f"What does `{call}` return, given this program?\n\n```python\n{code}\n```\n\n"
+               "Work it out without running it. Answer with this function in one ```python block, the value "
+               f"written as a literal in place of the dots:\n\n```python\n{PREDICT}...\n```\n",
+        test=f"{code}\n\nassert {call} == predict()\n",
+        entry_point="predict",
+        solution=PREDICT + take(row, "output") + "\n",
+        source="cruxeval",
+        split="test",
+    )
+
+
+BENCHMARKS = {benchmark.name: benchmark for benchmark in (
+    Benchmark("humaneval", humaneval_task, "humaneval/HumanEval.jsonl.gz", "openai/openai_humaneval",
+              split="test"),
+    Benchmark("mbpp", mbpp_task, "mbpp/sanitized-mbpp.json", "google-research-datasets/mbpp", "sanitized"),
+    Benchmark("mbpp_full", mbpp_task, "mbpp/mbpp.jsonl", "google-research-datasets/mbpp", "full"),
+    Benchmark("humanevalplus", humanevalplus_task, "evalplus/HumanEvalPlus.jsonl.gz",
+              "evalplus/humanevalplus", split="test"),
+    Benchmark("mbppplus", mbppplus_task, "evalplus/MbppPlus.jsonl.gz", "evalplus/mbppplus", split="test"),
+    Benchmark("bigcodebench", bigcodebench_task, "bigcodebench/BigCodeBench-v0.1.4.jsonl.gz",
+              "bigcode/bigcodebench", split="v0.1.4"),
+    Benchmark("bigcodebench_instruct", bigcodebench_instruct_task,
+              "bigcodebench/BigCodeBench-v0.1.4.jsonl.gz", "bigcode/bigcodebench", split="v0.1.4"),
+    Benchmark("bigcodebench_hard", bigcodebench_task, "bigcodebench/BigCodeBench-Hard-v0.1.4.jsonl.gz",
+              "bigcode/bigcodebench-hard", split="v0.1.4"),
+    Benchmark("bigcodebench_hard_instruct", bigcodebench_instruct_task,
+              "bigcodebench/BigCodeBench-Hard-v0.1.4.jsonl.gz", "bigcode/bigcodebench-hard", split="v0.1.4"),
+    Benchmark("cruxeval", cruxeval_task, "cruxeval/cruxeval.jsonl", "cruxeval-org/cruxeval", split="test"),
+    Benchmark("livecodebench", livecodebench_task, "livecodebench/test*.jsonl", "livecodebench/code_generation_lite",
+              hub_files="test*.jsonl", large=True),
+    Benchmark("apps", apps_task, "apps/train*.jsonl", "codeparrot/apps", hub_files="train*.jsonl", large=True),
+    Benchmark("taco", taco_task, "taco/train-*.parquet", "BAAI/TACO", hub_files="ALL/train-*.parquet", large=True),
+    Benchmark("code_contests", code_contests_task, "code_contests/train-*.parquet", "deepmind/code_contests",
+              hub_files="data/train-*.parquet", large=True),
+    Benchmark("kodcode", kodcode_task, "kodcode/train-*.parquet", "KodCode/KodCode-V1",
+              hub_files="data/train-*.parquet", large=True),
+    Benchmark("leetcode", leetcode_task, "leetcode/LeetCodeDataset-v0.3.1-test.jsonl.gz",
+              "newfacade/LeetCodeDataset", split="test"),
+    Benchmark("leetcode_train", leetcode_train_task, "leetcode/LeetCodeDataset-v0.1.0-train.jsonl.gz",
+              "newfacade/LeetCodeDataset", split="train"),
+)}

@@ -1,0 +1,82 @@
+"""The cases of tasks whose solution is a whole program: what it reads on stdin, and what it has to print.
+
+They are the `test` of a Task of kind "program", as JSON text: {"inputs": [...], "outputs": [...], "compare": ...}.
+What counts as equal is one of COMPARISONS; the sandbox's stdin_cases.py says how each compares. Nothing is run here.
+"""
+
+import json
+from collections.abc import Sequence
+
+from raccoon.constants import InputError
+
+COMPARISONS = ("lines", "numbers", "tokens", "checker")
+MAX_CASES = 20  # of a task that is trained on: all of them cost time at each completion
+MAX_CASE_CHARS = 100_000  # of input and output together; larger cases are left out where there are others
+
+
+def program_test(inputs: Sequence, outputs: Sequence, compare: str = "lines", checker: str = "") -> str:
+    """The test of a program task. Inputs and outputs are texts, or lists of lines; raises InputError for bad ones.
+
+    `checker` is a trusted program that defines check(input, output, expected), for `compare` "checker" alone.
+    """
+    record = {"inputs": [as_text(each) for each in inputs], "outputs": [as_text(each) for each in outputs],
+              "compare": compare}
+    text = json.dumps(record | ({"checker": checker} if checker else {}))
+    check_cases(text)
+    return text
+
+
+def as_text(value) -> str:
+    """A case's text; some sets publish lists of lines."""
+    if isinstance(value, list) and all(isinstance(line, str) for line in value):
+        return "\n".join(value)
+    if not isinstance(value, str):
+        raise InputError(f"a case is {str(value)[:40]!r} and no text")
+    return value
+
+
+def check_cases(test: str) -> dict:
+    """The record of a program task's test; raises InputError that says what is wrong with it."""
+    try:
+        record = json.loads(test)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"the test of a program task is no JSON ({error}); give inputs and outputs") from None
+    if not isinstance(record, dict):
+        raise InputError("the test of a program task is no JSON object; give inputs and outputs")
+    for name in ("inputs", "outputs"):
+        texts = record.get(name)
+        if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
+            raise InputError(f"the test of a program task has no list of texts {name!r}; give one for each case")
+    if len(record["inputs"]) != len(record["outputs"]):
+        raise InputError(f"{len(record['inputs'])} inputs and {len(record['outputs'])} outputs; give one for one")
+    if record.get("compare", "lines") not in COMPARISONS:
+        raise InputError(f"no comparison {record['compare']!r}; choose from {', '.join(COMPARISONS)}")
+    if (record.get("compare") == "checker") != bool(record.get("checker")):
+        raise InputError('a checker goes with "compare": "checker", and each needs the other')
+    return record
+
+
+def capped(inputs: Sequence, outputs: Sequence, most: int = MAX_CASES, chars: int = MAX_CASE_CHARS) -> tuple:
+    """(inputs, outputs) of at most `most` cases, always the same: evenly spread over those that are not too large.
+
+    Where all are too large, the smallest alone. Raises InputError where there are not as many inputs as outputs.
+    """
+    if len(inputs) != len(outputs):
+        raise InputError(f"{len(inputs)} inputs and {len(outputs)} outputs; give one for one")
+    sizes = [len(str(given)) + len(str(wanted)) for given, wanted in zip(inputs, outputs, strict=True)]
+    fitting = [place for place, size in enumerate(sizes) if size <= chars]
+    if not fitting and sizes:
+        fitting = [sizes.index(min(sizes))]
+    if len(fitting) > most:
+        fitting = [fitting[place * len(fitting) // most] for place in range(most)]
+    return [inputs[place] for place in fitting], [outputs[place] for place in fitting]
+
+
+def case_texts(test: str) -> set[str]:
+    """Each case of a program task as one text, to tell whether two tasks share them; empty for what is no such test."""
+    try:
+        record = check_cases(test)
+    except InputError:
+        return set()
+    return {json.dumps([given.split(), wanted.split()])
+            for given, wanted in zip(record["inputs"], record["outputs"], strict=True)}

@@ -1,0 +1,336 @@
+"""What a test needs of the code: plain values, objects of the code's own classes, or to run beside it.
+
+Decided by the test's text alone: what the code returns must not choose how it is tested.
+"""
+
+import ast
+import builtins
+import collections
+import dataclasses
+import datetime
+import decimal
+import re
+import types
+
+CARRIED = (int, float, complex, str, bytes, list, tuple, set, dict, range, memoryview)
+CARRIED += (collections.deque, collections.Counter, datetime.datetime, datetime.timedelta, decimal.Decimal)
+CARRIED_METHODS = frozenset(name for kind in CARRIED for name in dir(kind)) | frozenset(
+    """all any astype dtype flatten item max mean min nonzero prod ravel reshape round size std sum tobytes tolist
+    transpose T""".split()
+)  # of values that reach the judge as what they are, numpy's arrays among them
+BUILTIN_FUNCTIONS = {
+    name for name in dir(builtins) if isinstance(getattr(builtins, name), types.BuiltinFunctionType)
+}
+EVALUATORS = {"eval", "exec", "compile", "pickle.loads", "pickle.load", "marshal.loads", "dill.loads"}
+WATCHED = {"redirect_stdout", "redirect_stderr", "stdout", "stderr", "capsys"}
+INSPECTORS = {"type", "issubclass", "vars", "dir", "id", "callable", "super", "inspect"}
+CATCHERS = {"raises", "suppress", "assertRaises", "assertRaisesRegex"}
+MUTATORS = frozenset(
+    "append appendleft add clear discard extend insert pop popitem remove reverse setdefault sort update".split()
+)
+PASSING_ON = {"list", "tuple", "set", "sorted", "reversed", "iter", "next", "zip", "enumerate", "max", "min"}
+CLASS_NAME = re.compile(r"[A-Z][A-Za-z0-9]*$")
+
+
+@dataclasses.dataclass(frozen=True)
+class Needs:
+    """`classes`: names that the code is to define and that the test uses as classes; `returned_objects`: it reads
+    attributes that no plain value has; `shared`: why it has to run beside the code, "" when it need not."""
+
+    classes: tuple[str, ...]
+    returned_objects: bool
+    shared: str
+
+
+def needs(nodes: list[ast.AST], free: set[str], called: set[str], entry_point: str) -> Needs:
+    """`nodes` of a test, the names in it that only the code can supply (`free`), those that are called."""
+    classes = classes_of_the_code(nodes, free, entry_point)
+    sources = {entry_point, "candidate", *classes, *(free & called)} - set(dir(builtins))
+    results = Results(nodes, sources, classes)
+    objects = any(results.asks_an_object(node) for node in nodes)
+    shared = why_shared(nodes, entry_point)
+    if not shared and (classes or objects):
+        shared = why_objects_will_not_do(nodes, classes, results)
+    return Needs(tuple(sorted(classes)), objects, shared)
+
+
+def classes_of_the_code(nodes: list[ast.AST], free: set[str], entry_point: str) -> set[str]:
+    """Names that look like classes; the entry point only where the test uses it as one, as in `Solution().solve`."""
+    used = {id_ for node in nodes if isinstance(node, (ast.Call, ast.Attribute)) for id_ in _names(_owner(node))}
+    capitals = {name for name in free - {entry_point} if name[:1].isupper()}
+    classes = {name for name in capitals if name in used or not name.isupper()}  # LIMIT is none, P(1) is one
+    if CLASS_NAME.match(entry_point) and any(_shows_a_class(node, entry_point) for node in nodes):
+        classes.add(entry_point)
+    elif CLASS_NAME.match(entry_point):
+        results = Results(nodes, {entry_point}, set())
+        if any(results.asks_an_object(node) for node in nodes):
+            classes.add(entry_point)
+    return classes
+
+
+def _shows_a_class(node: ast.AST, name: str) -> bool:
+    """Whether a node uses this name as no function's: `Name.x`, `Name()`, a method of `Name(1)` that is handed on."""
+    if isinstance(node, ast.Attribute):
+        return name in _names(node.value)
+    if isinstance(node, ast.withitem):
+        return calls_name(node.context_expr, name)
+    if not isinstance(node, ast.Call):
+        return False
+    if calls_name(node, name) and not node.args and not node.keywords:
+        return True
+    return any(isinstance(argument, ast.Attribute) and calls_name(argument.value, name) for argument in node.args)
+
+
+class Results:
+    """Which expressions of a test hold what the code has given: calls of it, and what is taken out of their results."""
+
+    def __init__(self, nodes: list[ast.AST], sources: set[str], classes: set[str]):
+        self.sources, self.classes = sources, classes
+        self.names: set[str] = set()
+        self.made: set[str] = set()  # variables that hold an instance which the test has made
+        self.chained: set[str] = set()  # variables that hold what methods of an instance, called in a row, have given
+        self.operated: set[str] = set()  # variables that hold the result of an operator on such instances
+        self.parameters: set[str] = set()
+        bindings = [pair for node in nodes for pair in _bindings(node)]
+        for _ in range(3):  # what is taken out of what was taken out
+            for target, value in bindings:
+                self._bind(target, value)
+        for node in nodes:
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+                self.parameters |= {argument.arg for argument in node.args.args} - {"self", "cls"}
+
+    def _bind(self, target: ast.AST, value: ast.AST) -> None:
+        if not self.has(value):
+            return
+        names = {node.id for node in ast.walk(target) if isinstance(node, ast.Name)}
+        self.names |= names
+        if self.is_made(value):
+            self.made |= names
+        if self._is_chained(value):
+            self.chained |= names
+        if isinstance(value, ast.BinOp) and self.is_operated(value):
+            self.operated |= names
+
+    def has(self, node: ast.AST | None) -> bool:
+        """Whether an expression holds what the code has given."""
+        if isinstance(node, ast.Name):
+            return node.id in self.names or node.id in self.classes
+        if isinstance(node, ast.Call):
+            function = node.func
+            if isinstance(function, ast.Name):
+                passed = function.id in PASSING_ON and any(map(self.has, node.args))
+                return passed or function.id in self.sources or function.id in self.names
+            return self.has(function)
+        if isinstance(node, (ast.Attribute, ast.Subscript, ast.Starred, ast.Await, ast.NamedExpr)):
+            return self.has(node.value)
+        if isinstance(node, (ast.Tuple, ast.List, ast.Set)):
+            return any(map(self.has, node.elts))
+        if isinstance(node, (ast.ListComp, ast.SetComp, ast.GeneratorExp)):
+            return self.has(node.elt)
+        if isinstance(node, ast.BinOp):
+            return self.has(node.left) or self.has(node.right)
+        return isinstance(node, ast.UnaryOp) and self.has(node.operand)
+
+    def is_made(self, node: ast.AST) -> bool:
+        """Whether an expression is an instance that the test makes by calling a class of the code."""
+        if isinstance(node, ast.Name):
+            return node.id in self.made
+        return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in self.classes
+
+    def _is_chained(self, node: ast.AST) -> bool:
+        """Whether this is `Name().add(1).add(2)`, whose methods give the instance back."""
+        methods = 0
+        while isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            node, methods = node.func.value, methods + 1
+        return methods > 1 and isinstance(node, ast.Call) and self.is_made(node)
+
+    def is_operated(self, node: ast.AST) -> bool:
+        """Whether an expression is an operator's result on an instance that the test has made."""
+        if isinstance(node, ast.Name):
+            return node.id in self.operated
+        if not isinstance(node, ast.BinOp):
+            return False
+        sides = (node.left, node.right)
+        return any(self.is_made(side) or self.is_operated(side) for side in sides)
+
+    def asks_an_object(self, node: ast.AST) -> bool:
+        """Whether this reads an attribute that no plain value has of what the code has given, or compares its text."""
+        if isinstance(node, ast.Compare):
+            texts = [side for side in (node.left, *node.comparators) if calls_name(side, "str", "repr")]
+            return any(self.has(given) for text in texts for given in text.args)
+        if not isinstance(node, ast.Attribute) or node.attr in CARRIED_METHODS or node.attr.startswith("__"):
+            return False
+        return self.has(node.value) or isinstance(node.value, ast.Name) and node.value.id in self.parameters
+
+
+def _bindings(node: ast.AST) -> list[tuple[ast.AST, ast.AST]]:
+    """(target, value) of a node that binds names."""
+    if isinstance(node, ast.Assign):
+        plain = [target for target in node.targets if not isinstance(target, (ast.Attribute, ast.Subscript))]
+        return [(target, node.value) for target in plain]
+    if isinstance(node, (ast.AnnAssign, ast.AugAssign, ast.NamedExpr)):
+        return [(node.target, node.value)] if node.value and isinstance(node.target, ast.Name) else []
+    if isinstance(node, (ast.For, ast.comprehension)):
+        return [(node.target, node.iter)]
+    if isinstance(node, ast.withitem) and node.optional_vars:
+        return [(node.optional_vars, node.context_expr)]
+    return []
+
+
+def why_shared(nodes: list[ast.AST], entry_point: str) -> str:
+    """The reason why neither plain values nor objects can serve what this test does with the code."""
+    results = _names_of_results(nodes, entry_point)
+    functions = {node.name for node in nodes if isinstance(node, ast.FunctionDef)} | BUILTIN_FUNCTIONS
+    functions -= {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    for node in nodes:
+        if isinstance(node, ast.ClassDef) and is_test_case(node):
+            return f"unittest class {node.name}"
+        if isinstance(node, (ast.Import, ast.ImportFrom)) and "mock" in ast.unparse(node):
+            return "it patches the code's world"
+        if isinstance(node, (ast.Await, ast.AsyncFor, ast.AsyncWith)) or _names(node) & {"asyncio"}:
+            return "it awaits what the code does"
+        if _last_name(node) in WATCHED:
+            return "it watches what the code prints"
+        if isinstance(node, ast.Call):
+            if _dotted(node.func) in EVALUATORS and not all(isinstance(a, ast.Constant) for a in node.args[:1]):
+                return "it evaluates what it does not spell out"  # what the code returns must not run in the judge
+            if not isinstance(node.func, ast.Attribute) and _comes_from_code(node.func, entry_point, results):
+                return "it calls what the code returns"
+            handed = [*node.args, *(keyword.value for keyword in node.keywords)]
+            if calls(node, entry_point) and any(_is_function(argument, functions) for argument in handed):
+                return "it passes a function to the code"
+    return ""
+
+
+def why_objects_will_not_do(nodes: list[ast.AST], classes: set[str], results: Results) -> str:
+    """The reason why a test that uses the code's own classes has to run beside them."""
+    of_instances, of_results = _methods_called(nodes, results)
+    if both := sorted(of_instances & of_results):
+        return f"it calls the method {both[0]} of what the code returns"
+    for node in nodes:
+        if isinstance(node, ast.Compare) and _compares_results(node, results):
+            return "it compares what the code returns by the code's own =="
+        if isinstance(node, ast.Attribute) and node.attr.startswith("__") and node.attr != "__init__":
+            return f"it looks at {node.attr}"
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in INSPECTORS:
+            if any(map(results.has, node.args)):
+                return f"it looks into the code's objects with {node.func.id}"
+        if isinstance(node, ast.ClassDef) and any(_names(inner) & classes for b in node.bases for inner in ast.walk(b)):
+            return "it derives from a class of the code"
+        if isinstance(node, ast.MatchClass):
+            return "it matches classes"
+        if caught := sorted(_caught(node) & classes):
+            return f"it catches the code's class {caught[0]}"
+        if _changes_a_copy(node, results):
+            return "it changes a collection that an object of the code holds"
+        if isinstance(node, ast.BinOp) and _chains_operators(node, results):
+            return "it chains operators on the code's objects"
+    return ""
+
+
+def _methods_called(nodes: list[ast.AST], results: Results) -> tuple[set[str], set[str]]:
+    """Methods named like those of plain values: those of instances that the test has made, and of other results.
+
+    A result is asked nothing by such a method, unless the test shows that it is one of the code's own.
+    """
+    of_instances, of_results = set(), set()
+    for node in nodes:
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in CARRIED_METHODS:
+            owner = node.func.value
+            if results.is_made(owner):
+                of_instances.add(node.func.attr)
+            elif node.args and results.has(owner) and node.func.attr not in MUTATORS:
+                of_results.add(node.func.attr)
+                if isinstance(owner, ast.Name) and owner.id in results.chained:
+                    of_instances.add(node.func.attr)
+    return of_instances, of_results
+
+
+def _compares_results(node: ast.Compare, results: Results) -> bool:
+    sides = [node.left, *node.comparators]
+    return any(
+        isinstance(operator, (ast.Eq, ast.NotEq, ast.In, ast.NotIn)) and results.has(left) and results.has(right)
+        for operator, left, right in zip(node.ops, sides, sides[1:], strict=False)
+    )
+
+
+def _caught(node: ast.AST) -> set[str]:
+    """Names in what a handler or a context manager catches."""
+    if isinstance(node, ast.ExceptHandler) and node.type:
+        return {name for inner in ast.walk(node.type) for name in _names(inner)}
+    if isinstance(node, ast.Call):
+        if _last_name(node.func) in CATCHERS:
+            return {name for argument in node.args for inner in ast.walk(argument) for name in _names(inner)}
+    return set()
+
+
+def _chains_operators(node: ast.BinOp, results: Results) -> bool:
+    for one, other in ((node.left, node.right), (node.right, node.left)):
+        if results.is_operated(one) and not results.has(other):
+            return True
+    return False
+
+
+def _last_name(node: ast.AST) -> str:
+    """`c` of `a.b.c`, "" for what is no name."""
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+
+
+def _dotted(node: ast.AST) -> str:
+    """`a.b` as text, "" for other expressions."""
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+        return f"{node.value.id}.{node.attr}"
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def _owner(node: ast.Call | ast.Attribute) -> ast.AST:
+    return node.func if isinstance(node, ast.Call) else node.value
+
+
+def _changes_a_copy(node: ast.AST, results: Results) -> bool:
+    """Whether this changes, in place, what was read off an object: `stack.items.append(1)`, `grid.cells[0] = 1`."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in MUTATORS:
+        owner = node.func.value
+    elif isinstance(node, ast.Subscript) and not isinstance(node.ctx, ast.Load):
+        owner = node.value
+    else:
+        return False
+    return isinstance(owner, (ast.Attribute, ast.Subscript)) and results.has(owner)
+
+
+def _names(node: ast.AST) -> set[str]:
+    return {node.id} if isinstance(node, ast.Name) else set()
+
+
+def is_test_case(node: ast.ClassDef) -> bool:
+    """Whether a class is one of unittest's."""
+    return any("TestCase" in ast.unparse(base) for base in node.bases)
+
+
+def _is_function(node: ast.AST, functions: set[str]) -> bool:
+    return isinstance(node, ast.Lambda) or isinstance(node, ast.Name) and node.id in functions
+
+
+def _comes_from_code(node: ast.AST, entry_point: str, results: set[str]) -> bool:
+    """Whether an expression is a call of the code, or an item of what one has returned."""
+    while isinstance(node, ast.Subscript):
+        node = node.value
+        if isinstance(node, ast.Name) and node.id in results:
+            return True
+    return calls(node, entry_point)
+
+
+def _names_of_results(nodes: list[ast.AST], entry_point: str) -> set[str]:
+    """Variables that hold what a call of the code has returned."""
+    assigned = [node for node in nodes if isinstance(node, ast.Assign) and calls(node.value, entry_point)]
+    return {target.id for node in assigned for target in node.targets if isinstance(target, ast.Name)}
+
+
+def calls(node: ast.AST, entry_point: str) -> bool:
+    """Whether this is a call of the code's function, under its own name or as HumanEval's `candidate`."""
+    return calls_name(node, entry_point, "candidate")
+
+
+def calls_name(node: ast.AST, *names: str) -> bool:
+    """Whether this is a call of one of these names."""
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in names

@@ -1,0 +1,324 @@
+"""Programs that read stdin: one fresh child for each case, and what it printed compared here, in the judge.
+
+The cases are the JSON text of a task's test: {"inputs": [...], "outputs": [...], "compare": ..., "checker": ...}.
+A child gets the program and one input; it never holds an expected output, and its exit or its messages cannot make a
+PASS: only the bytes in the file behind its stdout count, and the judge reads them when the child is dead.
+
+What counts as right is one of RULES: "lines" (equal, but for white space at the ends of lines and blank lines at the
+end), "numbers" (LiveCodeBench: lines without white space around them, where numbers may be written differently),
+"tokens" (words, numbers with a fraction within TOLERANCE), or "checker": a trusted program that defines
+check(input, output, expected) for tasks with more than one right answer. It returns a truth value or raises
+AssertionError; anything else that it raises is our own fault.
+"""
+
+import dataclasses
+import decimal
+import functools
+import json
+import marshal
+import math
+import os
+import random
+import re
+import socket
+import time
+import types
+from typing import Any
+
+from raccoon.verdicts import test_programs as tests
+from raccoon.verdicts import values
+from raccoon.verdicts.proxies import failure_text, reason_kind, well_formed
+from raccoon.verdicts.test_run import (
+    AFTER_FAILURE,
+    BUSY_SHARE,
+    TIMEOUT_SHARE,
+    Deadline,
+    Ending,
+    TestFault,
+    alarm,
+    fields,
+)
+
+MAX_COMPILED = 16 << 20  # bytes of a compiled program
+TOLERANCE = 1e-6  # absolute, or relative where the expected number is larger than 1
+ROOM = 1 << 20  # bytes that a program may print beyond twice what is expected
+CHECKED_OUTPUT = 16 << 20  # bytes that a checker reads at most
+MAX_NUMBER = 400  # characters of what is compared as a number
+WALL_FACTOR, WALL_EXTRA = 2.0, 2.0  # wall limit of a case over its CPU limit, for programs that sleep
+TAIL = 2000  # characters of what a program printed that a verdict keeps
+NUMBER = re.compile(rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,4})?")
+INTEGER = re.compile(rb"[+-]?\d+")
+CHECK = "check"  # the function that a checker defines
+
+
+@dataclasses.dataclass(frozen=True)
+class Cases:
+    """What a program is run on, and what is right."""
+
+    inputs: tuple[bytes, ...]
+    outputs: tuple[bytes, ...]
+    compare: str
+    checker: types.CodeType | None
+
+
+@functools.lru_cache(maxsize=8)  # the completions of a group share their cases
+def parse_cases(text: str) -> Cases:
+    """The cases of a task; ValueError says what is wrong with them."""
+    try:
+        record = json.loads(text)
+    except (ValueError, RecursionError):
+        raise ValueError("are no JSON") from None
+    if not isinstance(record, dict):
+        raise ValueError("are no JSON object")
+    inputs, outputs = (record.get(name) for name in ("inputs", "outputs"))
+    for name, texts in (("inputs", inputs), ("outputs", outputs)):
+        if not isinstance(texts, list) or not texts or not all(isinstance(each, str) for each in texts):
+            raise ValueError(f"have no list of texts {name!r}")
+    if len(inputs) != len(outputs):
+        raise ValueError(f"are {len(inputs)} inputs and {len(outputs)} outputs")
+    compare, source = record.get("compare", "lines"), record.get("checker", "")
+    if compare not in RULES and compare != "checker":
+        raise ValueError(f"are compared by {compare!r}: choose from {', '.join(RULES)}, checker")
+    if compare == "checker" and (not isinstance(source, str) or not source.strip()):
+        raise ValueError("are compared by a checker, and there is none")
+    try:
+        checker = compile(source, "<checker>", "exec", dont_inherit=True) if compare == "checker" else None
+        texts = [tuple(each.encode() for each in texts) for texts in (inputs, outputs)]
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise ValueError(f"cannot be used: {tests.describe(error)}") from None
+    return Cases(*texts, compare, checker)
+
+
+# --- what is right ----------------------------------------------------------------------------------------------------
+
+
+def same_lines(printed: bytes, expected: bytes) -> str:
+    """Lines equal but for trailing white space; blank lines at the end do not count. "" or what differs."""
+    return difference(trimmed(printed), trimmed(expected), bytes.__eq__)
+
+
+def same_numbers(printed: bytes, expected: bytes) -> str:
+    """Lines equal but for white space around them, or lines of numbers with the same values ("1.0" is "1")."""
+    lines = [[line.strip() for line in text.strip().split(b"\n")] for text in (printed, expected)]
+    return difference(*lines, equal_line)
+
+
+def same_tokens(printed: bytes, expected: bytes) -> str:
+    """The same words, however they are spaced; numbers with a fraction within TOLERANCE."""
+    return difference(printed.split(), expected.split(), equal_token, "word")
+
+
+def trimmed(text: bytes) -> list[bytes]:
+    """The lines without white space at their ends, up to the last that is not blank."""
+    lines = [line.rstrip() for line in text.rstrip().split(b"\n")]
+    return [] if lines == [b""] else lines
+
+
+def difference(printed: list[bytes], expected: list[bytes], equal, unit: str = "line") -> str:
+    """What the first difference is, "" where there is none."""
+    for number, (ours, theirs) in enumerate(zip(printed, expected, strict=False), 1):
+        if not equal(ours, theirs):
+            return f"{unit} {number} differs"
+    return "" if len(printed) == len(expected) else f"{len(printed)} {unit}s instead of {len(expected)}"
+
+
+def equal_line(ours: bytes, theirs: bytes) -> bool:
+    """Whether two lines are equal, or hold the same numbers."""
+    if ours == theirs:
+        return True
+    pairs = ours.split(), theirs.split()
+    return len(pairs[0]) == len(pairs[1]) and all(map(equal_number, *pairs))
+
+
+def equal_number(ours: bytes, theirs: bytes) -> bool:
+    """Whether both are decimal numbers, of the same value."""
+    if not (is_number(ours) and is_number(theirs)):
+        return False
+    return decimal.Decimal(ours.decode()) == decimal.Decimal(theirs.decode())
+
+
+def equal_token(ours: bytes, theirs: bytes) -> bool:
+    """Whether two words are equal; an expected integer has to be exact, another number only close."""
+    if ours == theirs:
+        return True
+    if not (is_number(ours) and is_number(theirs)):
+        return False
+    if INTEGER.fullmatch(theirs):
+        return equal_number(ours, theirs)
+    got, wanted = float(ours), float(theirs)
+    return math.isfinite(got) and abs(got - wanted) <= TOLERANCE * max(1.0, abs(wanted))
+
+
+def is_number(word: bytes) -> bool:
+    return len(word) <= MAX_NUMBER and NUMBER.fullmatch(word) is not None
+
+
+RULES = {"lines": same_lines, "numbers": same_numbers, "tokens": same_tokens}
+
+
+# --- the run ----------------------------------------------------------------------------------------------------------
+
+
+class CaseRun:
+    """One program against its cases. `streams` are two memory files: a case's input, and what the program prints."""
+
+    def __init__(self, program: dict, zygote: Any, streams: tuple[int, int]):
+        self.program, self.zygote, self.streams = program, zygote, streams
+        self.whose = program["task_id"] or "this task"
+        self.job = marshal.dumps(((program["context"], program["code"]), None))  # compiled once the first child has
+        self.compiled = False
+        self.cpu_left = float(program["cpu_seconds"])
+        self.until = time.monotonic() + program["wall_seconds"]
+        self.first: tuple[str, str] | None = None  # kind and text of the first failure
+        self.passed = 0
+        self.starved = self.stands = False
+        self.tail = b""  # of what was printed in the first case that failed, or in the last
+
+    def judge(self) -> dict:
+        """The verdict's fields: the first case that fails decides, and the rest is run only to be counted."""
+        try:
+            cases = parse_cases(self.program["test"])
+        except ValueError as error:
+            return fields("infra", f"the cases of {self.whose} {error}")
+        for number, case in enumerate(zip(cases.inputs, cases.outputs, strict=True), 1):
+            if self.first and time.monotonic() > self.until:
+                break
+            kind, text = self.run_case(cases, *case)
+            if kind == "pass":
+                self.passed += 1
+                continue
+            if not self.first:
+                self.tail = self.last_printed()
+                self.first = kind, text if kind in ("syntax", "infra") else f"{text} (case {number})"
+                self.until = min(self.until, time.monotonic() + AFTER_FAILURE)
+            if kind not in ("wrong", "exception") or self.program.get("ends_early"):
+                break
+        if not self.first:
+            self.tail = self.last_printed()
+        kind, text = self.first or ("pass", "")
+        verdict = fields(kind, text, self.passed, len(cases.inputs))
+        return verdict | {"starved": self.starved, "output": self.tail.decode("utf-8", "replace")[-TAIL:]}
+
+    def run_case(self, cases: Cases, given: bytes, expected: bytes) -> tuple[str, str]:
+        """(kind, text) of one case: what came of one child, from its fork to the comparison."""
+        limit = min(self.program["case_seconds"], math.ceil(self.cpu_left))
+        wall = min(WALL_FACTOR * limit + WALL_EXTRA, self.until - time.monotonic())
+        if limit <= 0 or wall <= 0:
+            return "timeout", "the time for all cases together is over"
+        self.stage(given)
+        reply, fault, late, gone = None, "", False, False
+        ours, theirs = socket.socketpair()
+        with ours:
+            with theirs:
+                self.zygote.fork(theirs, limit, *self.streams)
+            try:
+                alarm(wall)
+                reply = self.exchange(ours.fileno())
+            except Deadline:
+                late = True
+            except (EOFError, OSError):
+                gone = True
+            except (values.ValueLimit, MemoryError):
+                fault = "the code's process sent something that is no answer"
+            finally:
+                late |= alarm(0) and reply is None
+            ending = self.zygote.end(gone)
+        self.cpu_left -= ending.cpu_seconds
+        kind, text = self.outcome(reply, fault, late, gone, ending, limit)
+        if kind == "pass":
+            kind, text = self.compared(cases, given, expected)
+        return kind, text
+
+    def stage(self, given: bytes) -> None:
+        """Puts the input and an empty file behind the streams, for the next child to find at its start."""
+        for stream in self.streams:
+            os.ftruncate(stream, 0)
+            os.lseek(stream, 0, os.SEEK_SET)
+        view, place = memoryview(given), 0
+        while place < len(view):
+            place += os.pwrite(self.streams[0], view[place:], place)
+
+    def exchange(self, descriptor: int) -> list:
+        """Hands the program to the child and gives what it reports, with "syntax" where it could not be compiled.
+
+        EOFError where it ends without a report, as it does when all went well.
+        """
+        incoming, self.stands = values.FrameReader(descriptor), False
+        values.write_frame(descriptor, self.job)
+        incoming.read()  # values.WALLS_STAND: no code has run so far that could send anything else
+        self.stands = True
+        if not self.compiled:
+            frame = incoming.read(MAX_COMPILED + len(values.COMPILED))
+            if not frame.startswith(values.COMPILED):
+                return ["syntax", *values.loads(frame)[1:]]
+            self.job, self.compiled = frame.removeprefix(values.COMPILED), True
+        return values.loads(incoming.read())
+
+    def outcome(self, reply, fault: str, late: bool, gone: bool, ending: Ending, limit: int) -> tuple[str, str]:
+        """(kind, text) of how the program ended; "pass" where it ended by itself with code 0, whatever it printed."""
+        if gone:
+            return self.gone(ending, limit)
+        if late:
+            self.starved = BUSY_SHARE * limit < ending.cpu_seconds < limit
+            return "timeout", f"no end in {WALL_FACTOR * limit + WALL_EXTRA:g} s"
+        if fault or not well_formed(reply) or reply[0] == "ok":
+            return "exception", fault or "the code's process sent something that is no answer"
+        return "syntax" if reply[0] == "syntax" else reason_kind(reply[1]), failure_text(reply)
+
+    def gone(self, ending: Ending, limit: int) -> tuple[str, str]:
+        """The same for a child that has ended, or was ended, without a report."""
+        code = os.waitstatus_to_exitcode(ending.status)
+        if not self.stands:
+            return "infra", "a wall could not be raised around the code"
+        if code == 0 and not ending.killed:
+            return "pass", ""
+        if code > 0 and not ending.killed:
+            return "exception", f"the code ended its process with exit code {code}"
+        if ending.cpu_seconds >= TIMEOUT_SHARE * limit:
+            return "timeout", f"{limit} s of CPU"
+        kind, _, text = ending.reason(False).partition(": ")
+        return kind, text
+
+    def compared(self, cases: Cases, given: bytes, expected: bytes) -> tuple[str, str]:
+        """(kind, text) of what the dead child has left in its stdout."""
+        most = CHECKED_OUTPUT if cases.checker else 2 * len(expected) + ROOM
+        size = os.fstat(self.streams[1]).st_size
+        if size > most:
+            return "wrong", f"it printed {size:,} bytes, and {most:,} are read"
+        printed = self.printed(size)
+        try:
+            text = self.checked(cases, given, printed, expected) if cases.checker else RULES[cases.compare](
+                printed, expected)
+        except TestFault as fault:
+            return "infra", str(fault)
+        return ("wrong", text) if text else ("pass", "")
+
+    def checked(self, cases: Cases, given: bytes, printed: bytes, expected: bytes) -> str:
+        """What the task's checker says, in words; TestFault where it breaks."""
+        texts = [text.decode("utf-8", "replace") for text in (given, printed, expected)]
+        namespace = {"__name__": "checker", "__builtins__": __builtins__}
+        random.seed(0)
+        try:
+            alarm(max(0.1, self.until - time.monotonic()))
+            exec(cases.checker, namespace)
+            return "" if namespace[CHECK](*texts) else "the checker rejects what it printed"
+        except Deadline:
+            return "the checker did not end on what it printed"
+        except AssertionError as error:
+            return tests.describe(error)
+        except (Exception, SystemExit) as error:
+            raise TestFault(f"the checker of {self.whose} raises {tests.describe(error)}") from None
+        finally:
+            alarm(0)
+
+    def printed(self, size: int) -> bytes:
+        """The first `size` bytes in the file behind stdout."""
+        parts, place = [], 0
+        while place < size and (part := os.pread(self.streams[1], size - place, place)):
+            parts.append(part)
+            place += len(part)
+        return b"".join(parts)
+
+    def last_printed(self) -> bytes:
+        """The last bytes in that file, for people."""
+        return os.pread(self.streams[1], 4 * TAIL, max(0, os.fstat(self.streams[1]).st_size - 4 * TAIL))

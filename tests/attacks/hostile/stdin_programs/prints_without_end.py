@@ -1,0 +1,5 @@
+# prints without end
+# task: add_lines
+# expect: FAIL
+while True:
+    print('3')

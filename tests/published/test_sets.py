@@ -1,0 +1,263 @@
+"""The sets people train on and LiveCodeBench, on rows written by hand in their published format; parts of a set."""
+
+import base64
+import json
+import os
+import pickle
+import zlib
+
+import pytest
+
+from raccoon.constants import InputError
+from raccoon.published.benchmarks import BENCHMARKS, converted, load_benchmark
+from raccoon.published.contamination import find_badge, find_overlap, published_after
+from raccoon.sandbox.pool import Program, Sandbox
+from raccoon.tasks.cases import MAX_CASES, capped, check_cases, program_test
+from raccoon.tasks.extraction import extract_code
+from raccoon.tasks.task import Task, read_task_file, write_task_file
+
+SUM = "a, b = map(int, input().split())\nprint(a + b)\n"
+STDIN = {"inputs": ["1 2\n", "3 4\n"], "outputs": ["3\n", "7\n"]}
+APPS = {"problem_id": 7, "question": "Add two numbers.", "solutions": json.dumps(["print 3", SUM]),
+        "input_output": json.dumps(STDIN), "difficulty": "interview", "url": "https://x", "starter_code": ""}
+METHOD = "class Solution:\n    def twice(self, numbers: List[int]) -> List[int]:\n"
+APPS_METHOD = APPS | {"problem_id": 8, "starter_code": METHOD,
+                      "solutions": json.dumps([METHOD + "        return [2 * n for n in numbers]\n"]),
+                      "input_output": json.dumps({"fn_name": "twice", "inputs": [[[1, 2]]], "outputs": [[[2, 4]]]})}
+APPS_FUNCTION = APPS | {"problem_id": 9, "starter_code": "def half(n):\n\t", "solutions": json.dumps(
+    ["def half(n):\n    return n / 2\n"]), "input_output": json.dumps(
+    {"fn_name": "half", "inputs": [[4], [5]], "outputs": [[2.0], [2.5]]})}
+TACO = {name: value for name, value in APPS.items() if name != "problem_id"} | {
+    "difficulty": "MEDIUM_HARD", "name": None, "source": "codeforces", "date": "2019-12-31",
+    "time_limit": "2.0 seconds",
+    "skill_types": "[]", "file": "train-00000-of-00009", "row": 4}
+CONTESTS = {"name": "1_A. Sum", "description": "Add two numbers.",
+            "public_tests": {"input": ["1 2\n"], "output": ["3\n"]},
+            "private_tests": {"input": ["3 4\n"], "output": ["7\n"]}, "generated_tests": {"input": [], "output": []},
+            "solutions": {"language": [2, 1, 3], "solution": ["int main(){}", "print 3", SUM]}, "cf_rating": 900,
+            "input_file": "", "output_file": "", "time_limit": {"seconds": 2, "nanos": 0}}
+PRIVATE = [{"input": "3 4\n", "output": "7\n", "testtype": "stdin"}]
+
+
+def packed(value) -> str:
+    return base64.b64encode(zlib.compress(pickle.dumps(value))).decode()
+
+
+LIVE = {"question_title": "A", "question_content": "Add two numbers.", "platform": "atcoder", "question_id": "abc1_a",
+        "contest_id": "abc1", "contest_date": "2024-10-05T00:00:00", "starter_code": "", "difficulty": "easy",
+        "public_test_cases": json.dumps([{"input": "1 2\n", "output": "3\n", "testtype": "stdin"}]),
+        "private_test_cases": packed(json.dumps(PRIVATE)), "metadata": "{}"}
+LIVE_METHOD = LIVE | {"question_id": "3", "platform": "leetcode", "contest_date": "2023-05-06", "starter_code": METHOD,
+                      "public_test_cases": json.dumps(
+                          [{"input": "[1, 2]", "output": "[2, 4]", "testtype": "functional"}]),
+                      "private_test_cases": "[]", "metadata": json.dumps({"func_name": "twice"})}
+KODCODE = {"version": "v1", "style": "instruct", "subset": "Leetcode", "question_id": "Leetcode_1_I",
+           "question": "Add two numbers.", "solution": "def add(a, b):\n    return a + b\n",
+           "test": "from solution import add\n\ndef test_small():\n    assert add(1, 2) == 3\n\ndef test_negative():\n"
+                   "    assert add(-1, 1) == 0\n    assert add(0, 0) == 0\n",
+           "test_info": [{"docstring": "", "function_declaration": "def add(a, b):", "function_name": "add",
+                          "parameter_list": "(a, b)"}], "gpt_difficulty": "easy", "gpt_pass_percentage": 1.0}
+
+
+def task_of(name: str, row: dict) -> Task | None:
+    found = converted(BENCHMARKS[name], [row], "here")
+    return found[0] if found else None
+
+
+@pytest.fixture(scope="module")
+def sandbox():
+    with Sandbox(workers=1) as one:
+        yield one
+
+
+SOUND = {
+    "apps": ("apps", APPS, ("APPS/train/7", "program", "interview", "")),
+    "taco": ("taco", TACO, ("TACO/train/4", "program", "medium_hard", "2019-12-31")),
+    "code_contests": ("code_contests", CONTESTS, ("CodeContests/train/1_A. Sum", "program", "900", "")),
+    "kodcode": ("kodcode", KODCODE, ("KodCode/Leetcode_1_I", "function", "easy", "")),
+    "apps function": ("apps", APPS_FUNCTION, ("APPS/train/9", "function", "interview", "")),
+}
+
+
+@pytest.mark.parametrize("name", SOUND)
+def test_gold_of_a_row_passes_and_a_stub_does_not(sandbox, name):
+    benchmark, row, described = SOUND[name]
+    task = task_of(benchmark, row)
+    assert (task.task_id, task.kind, task.difficulty, task.date) == described
+    gold, stub = sandbox.run([Program.of(task, task.solution), Program.of(task, "def add(*_):\n    return None")])
+    assert gold.status == "PASS" and gold.tests_total >= 2, gold
+    assert stub.status in ("FAIL", "PARTIAL"), stub
+
+
+def test_livecodebench_program_is_judged_and_dated(sandbox):
+    task = task_of("livecodebench", LIVE | {"file": "test4", "row": 0})
+    assert (task.task_id, task.split, task.date) == ("LiveCodeBench/abc1_a", "release_v4", "2024-10-05")
+    assert task.solution == "" and check_cases(task.test)["outputs"] == ["3\n", "7\n"]
+    right, wrong = sandbox.run([Program.of(task, SUM), Program.of(task, "print(3)")])
+    assert (right.status, wrong.status) == ("PASS", "PARTIAL")
+    assert sandbox.run([Program.of(task, "print(reduce(add, map(int, input().split())))")])[0].status == "PASS"
+
+
+@pytest.mark.parametrize("name, row", [("apps", APPS_METHOD), ("livecodebench", LIVE_METHOD)])
+def test_method_is_asked_for_with_its_header(name, row):
+    task = task_of(name, row)
+    assert (task.kind, task.entry_point) == ("function", "Solution")
+    assert "Solution().twice(*" in task.test and METHOD.strip() in task.prompt
+
+
+@pytest.mark.parametrize("name, row, words", [
+    ("apps", APPS | {"input_output": "{"}, "input_output"),
+    ("apps", APPS | {"problem_id": None}, "problem_id"),
+    ("apps", {name: value for name, value in APPS.items() if name != "question"}, "question"),
+    ("apps", APPS | {"input_output": json.dumps({"inputs": [1], "outputs": [2]})}, "no text"),
+    ("livecodebench", LIVE | {"private_test_cases": "%%%"}, "cannot be unpacked"),
+    ("livecodebench", LIVE | {"private_test_cases": packed(7)}, "no list"),
+    ("livecodebench", LIVE | {"private_test_cases": packed(json.dumps([[1]]))}, "no list of inputs and outputs"),
+    ("livecodebench", LIVE | {"public_test_cases": "x"}, "public_test_cases"),
+    ("livecodebench", {name: value for name, value in LIVE.items() if name != "contest_date"}, "contest_date"),
+    ("kodcode", {name: value for name, value in KODCODE.items() if name != "test"}, "test"),
+])
+def test_bad_row_is_named(name, row, words):
+    with pytest.raises(InputError, match="here, row 1") as caught:
+        task_of(name, row)
+    assert words in str(caught.value)
+
+
+class Hostile:
+    def __reduce__(self):
+        return os.mkdir, ("reached",)
+
+
+def test_private_tests_run_no_code(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="mkdir"):
+        task_of("livecodebench", LIVE | {"private_test_cases": packed(Hostile())})
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("name, row", [
+    ("apps", APPS | {"input_output": ""}),
+    ("taco", TACO | {"input_output": json.dumps({"inputs": ["1"], "outputs": []})}),
+    ("code_contests", CONTESTS | {"input_file": "in.txt"}),
+    ("kodcode", KODCODE | {"test": "from solution import add\n\ndef test_x(tmp_path):\n    assert add(1, 2) == 3\n"}),
+    ("kodcode", KODCODE | {"test": "import solution\n\ndef test_x():\n    assert solution.add(1, 2) == 3\n"}),
+])
+def test_row_that_is_no_task_is_left_out(name, row):
+    assert task_of(name, row) is None
+
+
+def test_number_and_size_of_cases_are_capped_always_the_same():
+    inputs, outputs = [str(n) for n in range(100)], ["x"] * 100
+    inputs[50] = "9" * 200_000
+    first = capped(inputs, outputs)
+    assert first == capped(inputs, outputs) and len(first[0]) == len(first[1]) == MAX_CASES
+    assert first[0][0] == "0" and inputs[50] not in first[0]
+    assert capped(["a" * 300_000, "b" * 200_000], ["", ""])[0] == ["b" * 200_000]
+    with pytest.raises(InputError, match="2 inputs and 1 outputs"):
+        capped(["1", "2"], ["1"])
+
+
+@pytest.mark.parametrize("test, words", [
+    ("{", "no JSON"), ("[]", "no JSON object"), ('{"inputs": ["1"]}', "'outputs'"),
+    ('{"inputs": ["1"], "outputs": ["1", "2"]}', "1 inputs and 2 outputs"),
+    ('{"inputs": ["1"], "outputs": ["1"], "compare": "fuzzy"}', "'fuzzy'"),
+    ('{"inputs": ["1"], "outputs": ["1"], "compare": "checker"}', "checker"),
+])
+def test_bad_cases_are_named_with_their_line(tmp_path, test, words):
+    path = tmp_path / "tasks.jsonl"
+    path.write_text(json.dumps({"prompt": "p", "test": test, "kind": "program"}) + "\n")
+    with pytest.raises(InputError, match="line 1") as caught:
+        read_task_file(path)
+    assert words in str(caught.value)
+
+
+def test_kind_is_checked_and_old_files_stay_readable(tmp_path):
+    path = tmp_path / "tasks.jsonl"
+    path.write_text('{"prompt": "p", "test": "assert f() == 1"}\n')
+    assert read_task_file(path)[0].kind == "function"
+    path.write_text('{"prompt": "p", "test": "t", "kind": "script"}\n')
+    with pytest.raises(InputError, match="no kind 'script'; choose from function, program"):
+        read_task_file(path)
+    tasks = [task_of("apps", APPS), task_of("livecodebench", LIVE)]
+    write_task_file(path, tasks)
+    assert read_task_file(path) == tasks
+
+
+def published(folder, name: str, rows: list[dict], file: str) -> str:
+    path = folder / name / file
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(folder)
+
+
+def test_part_of_a_benchmark(tmp_path):
+    late = LIVE | {"question_id": "late", "contest_date": "2025-02-01", "difficulty": "hard"}
+    published(tmp_path, "livecodebench", [LIVE_METHOD], "test.jsonl")
+    published(tmp_path, "livecodebench", [LIVE], "test2.jsonl")
+    folder = published(tmp_path, "livecodebench", [late], "test10.jsonl")
+
+    def ids(name: str) -> list[str]:
+        return [task.task_id.rpartition("/")[2] for task in load_benchmark(name, folder)]
+
+    assert ids("livecodebench") == ["3", "abc1_a", "late"]
+    assert ids("livecodebench:release_v2") == ["3", "abc1_a"]
+    assert ids("livecodebench:2024-10..2025-01") == ["abc1_a"]
+    assert ids("livecodebench:..2024") == ["3", "abc1_a"]
+    assert ids("livecodebench:2024..:hard") == ["late"]
+    assert ids("livecodebench:easy+hard:release_v2") == ["3", "abc1_a"]
+    with pytest.raises(InputError, match="'medium'; difficulty: easy, hard; split: .*dates: 2023-05-06..2025-02-01"):
+        load_benchmark("livecodebench:medium", folder)
+
+
+def test_ratings_of_code_contests(tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    import pyarrow
+
+    (tmp_path / "code_contests").mkdir()
+    rows = [CONTESTS, CONTESTS | {"name": "2_B. Hard", "cf_rating": 2400}]
+    parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "code_contests" / "train-00000-of-00001.parquet")
+    assert len(load_benchmark("code_contests", tmp_path)) == 2
+    assert [task.difficulty for task in load_benchmark("code_contests:800-1200", tmp_path)] == ["900"]
+
+
+def test_hub_files_are_fetched_and_read_as_those_of_a_folder(tmp_path, monkeypatch):
+    hub = pytest.importorskip("huggingface_hub")
+    (tmp_path / "train.jsonl").write_text(json.dumps(APPS) + "\n")
+    asked = {}
+    monkeypatch.setattr(hub, "snapshot_download", lambda name, **more: asked.update(name=name, **more) or str(tmp_path))
+    assert [task.task_id for task in load_benchmark("apps")] == ["APPS/train/7"]
+    assert asked["name"] == "codeparrot/apps" and asked["allow_patterns"] == ["train*.jsonl"]
+
+
+def test_dates_on_a_badge(tmp_path):
+    tasks = [task_of("livecodebench", LIVE), task_of("livecodebench", LIVE_METHOD)]
+    assert published_after(tasks, "2024-01-31") == "1 of 2 after 2024-01-31"
+    assert published_after(tasks, "2022-12-31") == "all of 2 after 2022-12-31"
+    assert published_after([task_of("apps", APPS)], "2022-12-31") == published_after(tasks, "") == ""
+    assert find_badge(tmp_path, tasks, "", "2024-01-31").dates == "1 of 2 after 2024-01-31"
+
+
+def test_programs_with_the_same_cases_overlap():
+    one = task_of("apps", APPS)
+    other = task_of("livecodebench", LIVE | {"question_content": "What do both of them come to? Say it at once."})
+    assert "2 of 2 asserts" in find_overlap([one], [other])[one.task_id]
+
+
+PROGRAM_ANSWERS = {
+    "one block": (f"Here it is:\n```python\n{SUM}```\nIt adds.", SUM),
+    "sample after it": (f"```python\n{SUM}```\nFor example\n```\n1 2\n```\nprints\n```python\nprint(3)\n```", SUM),
+    "draft before it": (f"```python\nprint(int(input()) + 1)\n```\nNo:\n```python\n{SUM}```", SUM),
+    "bare": (SUM, SUM),
+    "main guard": ("```python\nimport sys\n\n\ndef main():\n    print(sys.stdin.read())\n\n\n"
+                   "if __name__ == '__main__':\n    main()\n```", None),
+    "prints only": ("```python\nprint(3)\n```", "print(3)\n"),
+    "prose": ("It cannot be done.", ""),
+}
+
+
+@pytest.mark.parametrize("name", PROGRAM_ANSWERS)
+def test_program_is_found_in_an_answer(name):
+    answer, code = PROGRAM_ANSWERS[name]
+    task = Task("t/1", "Add.", program_test(["1 2"], ["3"]), kind="program")
+    found = extract_code(answer, task)
+    assert found.strip() == (code if code is not None else answer.split("```python\n")[1].split("\n```")[0]).strip()

@@ -1,0 +1,241 @@
+"""Programs that read stdin: what they print is compared with what nobody told them, whatever else they do."""
+
+import json
+import sys
+
+import pytest
+
+from helpers.paths import SCRIPTS  # noqa: F401
+from raccoon.sandbox.pool import Program, Sandbox, Verdict
+from raccoon.verdicts import stdin_cases
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the sandbox needs Linux")
+
+INPUTS, OUTPUTS = ["1 2\n", "30 4\n", "-5 6\n"], ["3\n", "34\n", "1\n"]
+ADD = "a, b = map(int, input().split())\n"
+HALF = "a, b = 1, 1\n"
+PATH_CHECKER = """
+def check(input, output, expected):
+    n = int(input)
+    words = output.split()
+    if len(words) != 2 or not all(word.isdecimal() for word in words):
+        return False
+    a, b = map(int, words)
+    assert a + b == n, f"{a} + {b} is not {n}"
+    return True
+"""
+
+
+@pytest.fixture(scope="module")
+def sandbox():
+    with Sandbox(workers=1, timeout=2) as one:
+        yield one
+
+
+def cases(inputs=INPUTS, outputs=OUTPUTS, **more) -> str:
+    return json.dumps({"inputs": inputs, "outputs": outputs, **more})
+
+
+def judged(sandbox: Sandbox, code: str, test: str = cases(), **fields) -> Verdict:
+    return sandbox.submit(Program(code, test, kind="program", task_id="t/1", **fields)).result()
+
+
+HONEST = {
+    "input": ADD + "print(a + b)",
+    "read all": "import sys\nprint(sum(map(int, sys.stdin.read().split())))",
+    "bytes": "import sys\nsys.stdout.buffer.write(b'%d\\n' % sum(map(int, sys.stdin.buffer.readline().split())))",
+    "open 0": "print(sum(map(int, open(0).read().split())))",
+    "main guard": "def main():\n    print(sum(map(int, input().split())))\n\n\nif __name__ == '__main__':\n    main()",
+    "exit": ADD + "print(a + b)\nexit()",
+    "sys.exit 0": ADD + "print(a + b)\nimport sys\nsys.exit(0)",
+    "os._exit": ADD + "import os, sys\nprint(a + b)\nsys.stdout.flush()\nos._exit(0)",
+    "thread": "import threading\nthreading.stack_size(64 << 20)\n\n\ndef main():\n"
+              "    a, b = map(int, input().split())\n    print(a + b)\n\n\nthreading.Thread(target=main).start()",
+    "executor left open": "from concurrent.futures import ThreadPoolExecutor\n"
+                          "ThreadPoolExecutor().submit(lambda: print(sum(map(int, input().split()))))",
+    "at exit": "import atexit\natexit.register(lambda: print(sum(map(int, input().split()))))",
+    "own stdout": "import io, os, sys\nout = io.StringIO()\nsys.stdout, old = out, sys.stdout\n"
+                  + ADD + "print(a + b)\nos.write(1, out.getvalue().encode())",
+    "unflushed file": ADD + "out = open(1, 'w')\nout.write(str(a + b))",
+    "unflushed write": ADD + "write = open(1, 'w', closefd=False).write\nwrite(str(a + b))",
+    "reads until EOF": "numbers = []\nwhile True:\n    try:\n        numbers += map(int, input().split())\n"
+                       "    except EOFError:\n        break\nprint(sum(numbers))",
+    "deep recursion": "import sys\nsys.setrecursionlimit(10**6)\n\n\ndef down(n):\n    return n and down(n - 1)\n\n\n"
+                      "down(20000)\n" + ADD + "print(a + b)",
+    "source of itself": "import inspect\n\n\ndef f(a, b):\n    return a + b\n\n\n"
+                        "assert 'a + b' in inspect.getsource(f)\nprint(f(*map(int, input().split())))",
+    "file and pickle": "import pickle\n\n\nclass P:\n    pass\n\n\nwith open('x', 'wb') as file:\n"
+                       "    pickle.dump(P(), file)\n" + ADD + "print(a + b)",
+    "trailing white space": ADD + "print(a + b, '  ')\nprint()",
+    "stderr": ADD + "import sys\nprint('working', file=sys.stderr)\nprint(a + b)",
+}
+
+
+@pytest.mark.parametrize("name", HONEST)
+def test_honest_program_passes(sandbox, name):
+    verdict = judged(sandbox, HONEST[name])
+    assert (verdict.status, verdict.tests_passed, verdict.tests_total) == ("PASS", 3, 3), verdict
+    assert verdict.isolation == "separate"
+
+
+SAY = """
+import os
+for n in range(3, 120):
+    try:
+        os.write(n, {})
+    except OSError:
+        pass
+"""  # into every descriptor
+# What each tries, and how its verdict has to begin. None of them computes the sum of the second case.
+HOSTILE = {
+    "wrong": ("print(3)", "wrong: line 1 differs (case 2)"),
+    "prints nothing": ("pass", "wrong: 0 lines instead of 1 (case 1)"),
+    "prints more": (ADD + "print(a + b)\nprint(a + b)", "wrong: 2 lines instead of 1"),
+    "exit 0 before": ("import os\nos._exit(0)", "wrong"),
+    "exit 1 after": (ADD + "print(a + b)\nraise SystemExit(1)", "exception: SystemExit: 1"),
+    "os._exit 3 after": (ADD + "import os\nos.write(1, b'%d' % (a + b))\nos._exit(3)", "exception"),
+    "raises after": (ADD + "print(a + b)\n1 / 0", "exception: ZeroDivisionError"),
+    "dies after": (ADD + "print(a + b, flush=True)\nimport ctypes\nctypes.string_at(0)", "exception"),
+    "syntax": ("print(", "syntax: SyntaxError"),
+    "null byte": ("print(1)\0", "syntax"),
+    "endless": ("while True:\n    pass", "timeout"),
+    "sleeps": ("import time\ntime.sleep(60)", "timeout"),
+    "reads beyond its input": ("input()\ninput()", "exception: EOFError"),
+    "memory": ("x = bytearray(4 << 30)", "memory"),
+    "fork": ("import os\nos.fork()", "forbidden"),
+    "closes stdout": (ADD + "import sys\nprint(a + b)\nsys.stdout.close()\nimport os\nos.closerange(0, 200)\n"
+                      "raise SystemExit(4)", "exception"),
+    "closes descriptor 1": ("import os\nos.close(1)\nprint(3)", "exception: OSError"),
+    "closes its channel": (
+        "import os\nprint(3, flush=True)\nos.closerange(3, 200)\nwhile True:\n    pass", "exception"),
+    "claims success": (SAY.format(b'\x10\0\0\0["ok",null,null]'), "exception"),
+    "claims infra": (SAY.format(b'\x1e\0\0\0["infra","x",[],"x",[]]         '), "exception"),
+    "asks for shared isolation": (SAY.format(b'\x12\0\0\0{"needs":"shared"}'), "exception"),
+    "floods its channel": (f"while True:\n    exec({SAY.format(bytes(4096))!r})", "exception"),
+    "leaves answers behind": ("import os\nopen('answer', 'a').write(input())\n"
+                              "print(3 if len(open('answer').read()) < 5 else 34)", "wrong: line 1 differs (case 2)"),
+    "writes to its input": ("import os\nos.write(0, b'9' * 100)\nprint(3)", "wrong: line 1 differs (case 2)"),
+    "sparse output": ("import os\nos.ftruncate(1, 60 << 20)", "wrong: it printed 62,914,560 bytes"),
+    "kills itself": ("import os\nos.kill(os.getpid(), 9)", "forbidden"),
+    "looks for the answers": ("import gc, os\nfound = [o for o in gc.get_objects() if '34' in str(o)[:200]]\n"
+                              "for n in range(3, 120):\n    try:\n        found.append(os.pread(n, 100, 0))\n"
+                              "    except OSError:\n        pass\nprint(3)", "wrong: line 1 differs (case 2)"),
+    "daemon thread": ("import threading, time\nthreading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n"
+                      "print(3)", "wrong: line 1 differs (case 2)"),
+    "closed exit functions": ("import atexit\natexit.register(lambda: 1 / 0)\nprint(3)", "wrong: line 1 differs"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_program_gets_no_pass(sandbox, name):
+    code, reason = HOSTILE[name]
+    verdict = judged(sandbox, code)
+    assert verdict.status in ("FAIL", "PARTIAL") and verdict.reason.startswith(reason), verdict
+    assert judged(sandbox, HONEST["input"]).status == "PASS", "the next program suffers"
+
+
+def test_endless_printing_ends_and_is_bounded(sandbox):
+    verdict = judged(sandbox, "while True:\n    print('x' * 1000)")
+    assert verdict.status in ("FAIL", "PARTIAL") and verdict.kind in ("timeout", "exception", "wrong"), verdict
+    assert len(verdict.output) <= 2000
+
+
+def test_cases_are_counted_and_the_first_failure_decides(sandbox):
+    verdict = judged(sandbox, ADD + "print(a + b if a > 0 else 1 / 0)")
+    assert (verdict.status, verdict.tests_passed, verdict.tests_total) == ("FAIL", 2, 3)
+    verdict = judged(sandbox, ADD + "print(3 if a < 9 else 34)")
+    assert (verdict.status, verdict.tests_passed, verdict.tests_total) == ("PARTIAL", 2, 3)
+
+
+def test_early_end_stops_at_the_first_failure(sandbox):
+    code = ADD + "print(a + b if a != 1 else 0)"
+    assert judged(sandbox, code).tests_passed == 2
+    early = judged(sandbox, code, ends_early=True)
+    assert (early.status, early.tests_passed, early.tests_total) == ("PARTIAL", 0, 3)
+
+
+def test_cases_together_have_a_budget(sandbox):
+    busy = "import time\nuntil = time.process_time() + 0.8\nwhile time.process_time() < until:\n    pass\nprint(1)"
+    verdict = judged(sandbox, busy, cases(["x"] * 30, ["1"] * 30), timeout=1)
+    assert verdict.kind == "timeout" and verdict.tests_passed < 30, verdict
+
+
+def test_checker_decides_where_several_answers_are_right(sandbox):
+    test = cases(["7\n", "9\n"], ["", ""], compare="checker", checker=PATH_CHECKER)
+    assert judged(sandbox, "n = int(input())\nprint(n - 2, 2)", test).status == "PASS"
+    wrong = judged(sandbox, "n = int(input())\nprint(5, 2)", test)
+    assert (wrong.status, wrong.tests_passed) == ("PARTIAL", 1) and "5 + 2 is not 9" in wrong.reason
+    assert "rejects" in judged(sandbox, "print('x')", test).reason
+
+
+@pytest.mark.parametrize("checker, words", [
+    ("def check(input, output, expected):\n    return 1 / 0", "the checker of t/1 raises ZeroDivisionError"),
+    ("def check(input, output, expected):\n    raise SystemExit", "raises SystemExit"),
+    ("x = 1", "raises KeyError"),
+    ("def check(", "cannot be used: SyntaxError"),
+])
+def test_checker_that_breaks_is_our_own_fault(sandbox, checker, words):
+    verdict = judged(sandbox, "print(1)", cases(["1"], ["1"], compare="checker", checker=checker))
+    assert verdict.status == "INFRA" and words in verdict.reason, verdict
+
+
+def test_checker_that_does_not_end_is_no_pass(sandbox):
+    checker = "def check(input, output, expected):\n    while True:\n        pass"
+    verdict = judged(sandbox, "print(1)", cases(["1"], ["1"], compare="checker", checker=checker), timeout=1)
+    assert verdict.status == "PARTIAL" and "did not end" in verdict.reason
+
+
+@pytest.mark.parametrize("test, words", [
+    ("[", "are no JSON"),
+    ("[]", "are no JSON object"),
+    ('{"inputs": ["1"]}', "no list of texts 'outputs'"),
+    ('{"inputs": [], "outputs": []}', "no list of texts 'inputs'"),
+    ('{"inputs": ["1", "2"], "outputs": ["1"]}', "are 2 inputs and 1 outputs"),
+    ('{"inputs": [1], "outputs": ["1"]}', "no list of texts 'inputs'"),
+    ('{"inputs": ["1"], "outputs": ["1"], "compare": "fuzzy"}', "by 'fuzzy': choose from lines"),
+    ('{"inputs": ["1"], "outputs": ["1"], "compare": "checker"}', "there is none"),
+    ('{"inputs": ["\\ud800"], "outputs": ["1"]}', "cannot be used: UnicodeEncodeError"),
+])
+def test_bad_cases_are_our_own_fault(sandbox, test, words):
+    verdict = judged(sandbox, "print(1)", test)
+    assert verdict.status == "INFRA" and words in verdict.reason and "t/1" in verdict.reason, verdict
+
+
+def test_ten_megabytes_in_and_out(sandbox):
+    text = "".join(f"{n}\n" for n in range(1_500_000))
+    assert len(text) > 10_000_000
+    code = "import sys\nsys.stdout.write(sys.stdin.read())"
+    assert judged(sandbox, code, cases([text], [text]), timeout=5).status == "PASS"
+    assert judged(sandbox, code + "\nprint(1)", cases([text], [text]), timeout=5).reason.startswith("wrong: ")
+
+
+def test_output_keeps_what_the_first_wrong_case_printed(sandbox):
+    verdict = judged(sandbox, "import sys\nprint('three', file=sys.stderr)\nprint(3)")
+    assert verdict.output.startswith("3\n") and "three" in verdict.output
+
+
+@pytest.mark.parametrize("rule, printed, expected, right", [
+    ("lines", b"1 2 \r\n3\n\n", b"1 2\n3", True),
+    ("lines", b" 1", b"1", False),
+    ("lines", b"1\n\n2", b"1\n2", False),
+    ("lines", b"1.0", b"1", False),
+    ("lines", b"", b"\n \n", True),
+    ("numbers", b" 1.0 2\n", b"1 2.00\n", True),
+    ("numbers", b"1  x", b"1 x", False),
+    ("numbers", b"50000000000000001", b"50000000000000000", False),
+    ("numbers", b"nan", b"nan", True),
+    ("numbers", b"NaN", b"nan", False),
+    ("numbers", b"1_0", b"10", False),
+    ("numbers", b"1e3", b"1000", True),
+    ("tokens", b"1\n2\n", b"1 2", True),
+    ("tokens", b"0.3333333", b"0.33333333333", True),
+    ("tokens", b"0.334", b"0.333", False),
+    ("tokens", b"1000000006.9", b"1000000007", False),
+    ("tokens", b"3.0", b"3", True),
+    ("tokens", b"inf", b"0.5", False),
+    ("tokens", b"1e9999", b"0.5", False),
+    ("tokens", b"YES", b"Yes", False),
+    ("tokens", b"1 2 3", b"1 2", False),
+])
+def test_rule(rule, printed, expected, right):
+    assert (stdin_cases.RULES[rule](printed, expected) == "") is right
