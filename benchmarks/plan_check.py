@@ -166,8 +166,8 @@ def difference(planned: float, counted: float) -> str:
 
 
 def gpu_table(results: list[Result]) -> str:
-    header = ["row", "GPUs", "training, planned", "counted", "", "generating, planned", "counted", "",
-              "PFLOP a pass, planned", "counted", ""]
+    header = ["row", "GPUs", "training, planned", "training, counted", "differ", "generating, planned",
+              "generating, counted", "differ by", "PFLOP planned", "PFLOP counted", "apart"]  # names that differ
     rows = []
     for one in results:
         cells = [one.name, str(one.gpus)]
@@ -231,7 +231,7 @@ def main() -> None:
         whole = [asdict(one) for one in results + measured]  # after each row: a stopped check has what it did
         Path(OUTPUT).write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
     if results:
-        print(f"GB of 1e9 bytes a GPU; the differences are the plan's to the count\n\n{gpu_table(results)}\n\n"
+        print(f"GB of 1e9 bytes a GPU, PFLOP a pass; differences of the plan to the count\n\n{gpu_table(results)}\n\n"
               f"the training peak of {results[0].name!r}, by its parts\n\n{parts_table(results[0], rows[0])}\n\n"
               f"the least seconds of a step, 14B as set on two H200s\n\n{seconds_table()}\n")
     if measured:

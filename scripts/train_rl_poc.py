@@ -110,8 +110,9 @@ LORA_TARGETS = "all-linear"  # every linear layer but the output head
 # The tasks
 DATA_DIR = ""  # folder of the published benchmark files; "" is the hub
 TRAINING_SETS = ["mbpp", "humaneval"]  # MBPP without its prompt split (420), HumanEval (164); "" is none
+BENCHMARK_TASKS = True  # False trains on none of TRAINING_SETS
+TRAIN_FILES = []  # task files to train on as well
 REPORTED_BENCHMARKS = []  # tasks that are like one of these are not trained on
-TRAIN_FILES = []  # and on these task files
 ALLOW_SHARED_TESTS = False  # tests that must run in the process of the code, where code could forge a PASS
 SKIP_FAILING_TASKS = False  # leave out tasks that fail their own solution, instead of refusing to start
 PROFILE_SAMPLES = 0  # completions of each task before training, which leaves out those on which they agree

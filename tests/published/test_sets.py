@@ -99,10 +99,15 @@ def test_livecodebench_program_is_judged_and_dated(sandbox):
 
 
 @pytest.mark.parametrize("name, row", [("apps", APPS_METHOD), ("livecodebench", LIVE_METHOD)])
-def test_method_is_asked_for_with_its_header(name, row):
+def test_method_is_asked_for_with_its_header(sandbox, name, row):
     task = task_of(name, row)
     assert (task.kind, task.entry_point) == ("function", "Solution")
     assert "Solution().twice(*" in task.test and METHOD.strip() in task.prompt
+    right = METHOD + "        return tuple(2 * n for n in numbers)\n"
+    answers = (right, "PASS"), (right.replace("2 * n", "n"), "PARTIAL"), ("class Solution:\n    pass\n", "FAIL")
+    for code, status in answers:
+        verdict, = sandbox.run([Program.of(task, code)])
+        assert (verdict.status, verdict.isolation) == (status, "separate"), verdict
 
 
 @pytest.mark.parametrize("name, row, words", [

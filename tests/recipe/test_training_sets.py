@@ -31,7 +31,10 @@ def test_no_set_is_an_empty_name(tmp_path):
     from raccoon.sandbox.pool import Sandbox
 
     write_task_file(tmp_path / "own.jsonl", [OWN])
-    settings = types.SimpleNamespace(TRAINING_SETS=[""], REPORTED_BENCHMARKS=[], TRAIN_FILES=[tmp_path / "own.jsonl"],
-                                     DATA_DIR="", ALLOW_SHARED_TESTS=False, SKIP_FAILING_TASKS=False, HELDOUT="")
+    settings = types.SimpleNamespace(TRAINING_SETS=[""], BENCHMARK_TASKS=True, REPORTED_BENCHMARKS=[], HELDOUT="",
+                                     TRAIN_FILES=[tmp_path / "own.jsonl"], DATA_DIR="", ALLOW_SHARED_TESTS=False,
+                                     SKIP_FAILING_TASKS=False)
     with Sandbox(workers=1) as sandbox:
+        assert load_tasks(settings, sandbox) == ([OWN], [])
+        settings.TRAINING_SETS, settings.BENCHMARK_TASKS = ["mbpp"], False
         assert load_tasks(settings, sandbox) == ([OWN], [])

@@ -78,7 +78,7 @@ def training_tasks(folder: Path, data_dir: str) -> list[Task] | None:
     if (folder / "tasks.jsonl").is_file():
         return read_task_file(folder / "tasks.jsonl")
     try:
-        names = config.get("TRAINING_SETS", SEED_SETS if config.get("BENCHMARK_TASKS") else [])  # as 0.1.0 had it
+        names = config.get("TRAINING_SETS", SEED_SETS) if config.get("BENCHMARK_TASKS", True) else []
         tasks = load_training_tasks(config.get("DATA_DIR") or data_dir, [name for name in names if name])
         return tasks + [task for path in config["TRAIN_FILES"] for task in read_task_file(path)]
     except InputError as error:

@@ -57,9 +57,10 @@ def check_constants(settings: Settings, processes: int) -> None:
             raise InputError(f"{name} {getattr(settings, name)} is no multiple of NUM_ITERATIONS "
                              f"{settings.NUM_ITERATIONS}; make it one: a checkpoint between two generations cannot be "
                              "resumed exactly")
-    if not any(settings.TRAINING_SETS) and not settings.TRAIN_FILES:
-        raise InputError("no task to train on: TRAINING_SETS and TRAIN_FILES are empty; set one of them")
-    for name in filter(None, [*settings.TRAINING_SETS, *settings.REPORTED_BENCHMARKS]):
+    if not training_sets(settings) and not settings.TRAIN_FILES:
+        raise InputError("no task to train on: TRAINING_SETS (with BENCHMARK_TASKS) and TRAIN_FILES are empty; set one "
+                         "of them")
+    for name in [*training_sets(settings), *filter(None, settings.REPORTED_BENCHMARKS)]:
         if not is_benchmark(name):
             raise InputError(f"no benchmark {name!r}; choose from {', '.join(BENCHMARKS)}")
     if Path(settings.OUTPUT_DIR).resolve() == Path(settings.MODEL_PATH).resolve():
@@ -78,6 +79,11 @@ def check_constants(settings: Settings, processes: int) -> None:
     check_replicas(settings, processes)
     check_precision("float32" if settings.USE_LORA else settings.MASTER_WEIGHTS, settings.LEARNING_RATE)
     check_batch(settings, processes)
+
+
+def training_sets(settings: Settings) -> list[str]:
+    """The names of the published sets that the run trains on."""
+    return [name for name in settings.TRAINING_SETS if name] if settings.BENCHMARK_TASKS else []
 
 
 def check_servers(settings: Settings) -> None:

@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from raccoon.constants import InputError, Settings
 from raccoon.published.benchmarks import is_benchmark, load_benchmark, load_training_tasks
 from raccoon.published.contamination import find_overlap
+from raccoon.recipe.settings import training_sets
 from raccoon.sandbox.pool import Program, Sandbox
 from raccoon.tasks.task import Task, read_task_file
 
 
 def load_tasks(settings: Settings, sandbox: Sandbox) -> tuple[list[Task], list[Task]]:
     """The tasks to train on and those of the held-out control, all checked."""
-    tasks = load_training_tasks(settings.DATA_DIR, [name for name in settings.TRAINING_SETS if name])
+    tasks = load_training_tasks(settings.DATA_DIR, training_sets(settings))
     for path in settings.TRAIN_FILES:
         tasks += read_task_file(path)
     tasks = decontaminated(tasks, settings.REPORTED_BENCHMARKS, settings.DATA_DIR)
