@@ -16,7 +16,6 @@ import os
 import re
 import shlex
 import sys
-import tempfile
 import textwrap
 import tokenize
 from collections.abc import Callable
@@ -103,6 +102,8 @@ def require_python() -> None:
 
 def check_writable(name: str, folder: str) -> None:
     """Raises InputError where the folder that a constant names, which need not exist yet, cannot be written."""
+    import tempfile  # which --help has no time for
+
     existing = existing_part(folder)
     try:
         tempfile.TemporaryFile(dir=existing).close()  # os.access() tells root that even /proc is writable

@@ -260,7 +260,7 @@ def wait_for(path: Path, process: subprocess.Popen) -> None:
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    (["--sed", "1"], "no flag --sed; choose from --seed N, --output-dir D, --real"),
+    (["--sed", "1"], "no flag --sed; choose from --seed N, --output-dir D, --generation vllm, --real"),
     (["--seed"], "--seed needs a value"),
     (["--seed", "one"], "--seed is 'one'"),
     (["--output-dir", "/proc/no/such"], "cannot make the folder /proc/no/such"),

@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -91,7 +92,7 @@ def test_folder_behind_a_closed_one_is_refused(tmp_path, monkeypatch):
         real = os.stat
         monkeypatch.setattr(os, "stat", lambda path, **more: stat(path) if Path(path).parent == closed
                             else real(path, **more))
-        monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != closed)
+        monkeypatch.setattr(tempfile, "TemporaryFile", lambda dir: stat(dir))
     with pytest.raises(InputError, match="closed is no writable folder"):
         check_writable("OUTPUT_DIR", str(closed / "run"))
 

@@ -118,7 +118,8 @@ def run(argv: list[str], sharded: bool, bf16: bool = False) -> None:
         os.environ.pop(name, None)
         if sharded:
             os.environ[name] = value
-    trl.GRPOConfig = lambda **kwargs: Config(**{**kwargs, "bf16": bf16, "activation_checkpointing": bf16})
+    trl.GRPOConfig = type("Config", (Config,), {"__new__": lambda _, **kwargs: Config(
+        **{**kwargs, "bf16": bf16, "activation_checkpointing": bf16})})  # a class still: its fields are asked for
     probe, trainer_class, stdout = Probe(), trainer.CodeTrainer, sys.stdout
     if sharded:
         trainer.CodeTrainer = probe.watching(trainer_class)
