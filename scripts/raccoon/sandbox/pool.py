@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from raccoon.sandbox.machine import SandboxError, memory_note, refuse_foreign_platform, scratch_root
-from raccoon.sandbox.scratch import remove_folder
+from raccoon.sandbox.scratch import STILL_CLEARING, remove_folder
 
 TIMEOUT = 10.0  # CPU seconds of one program; MBPP's slowest gold solution needs 3
 MEMORY_MB = 1024  # address space of one program beyond the interpreter's own
@@ -34,7 +34,7 @@ MAX_SOURCE = 1 << 20  # characters of code; longer is refused unread
 WALL_FACTOR = {False: 2.0, True: 6.0}  # wall limit over CPU limit, the backstop for programs that sleep; in shared
 # isolation (True) it is the tests that wait: servers to come up, processes to time out
 WALL_EXTRA = 2.0  # seconds on top
-PATIENCE = 4.0  # seconds beyond the wall limit after which a judge counts as hung
+PATIENCE = 4.0  # seconds of silence beyond the wall limit after which a judge counts as hung
 WINDOW = 64  # programs handed in ahead of the verdict that is awaited
 MAX_TIMEOUT = 3600  # seconds
 JUDGE = Path(__file__).resolve().with_name("judge.py")
@@ -301,7 +301,10 @@ class Worker:
             began = cpu_seconds(self.process.pid)
             self.channel.settimeout(request["wall_seconds"] + PATIENCE)
             send(self.channel, json.dumps(request).encode())
-            return json.loads(receive(self.channel))
+            answer = receive(self.channel)
+            while answer == STILL_CLEARING:
+                answer = receive(self.channel)
+            return json.loads(answer)
         except TimeoutError:
             busy = cpu_seconds(self.process.pid) - began > request["wall_seconds"] / 2
             self.stop()

@@ -4,6 +4,7 @@ import contextlib
 import os
 import time
 
+STILL_CLEARING = b""  # a judge's frame to its caller: the verdict is known, and the scratch folder not yet empty
 ATTEMPTS = 20  # at removing a folder whose processes are still ending
 PAUSE = 0.05  # seconds between them
 

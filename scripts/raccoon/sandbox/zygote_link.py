@@ -9,11 +9,14 @@ import struct
 import subprocess
 import sys
 
+from raccoon.sandbox.scratch import STILL_CLEARING
+from raccoon.verdicts import values
 from raccoon.verdicts.test_run import Ending
 
 STATUS = "=id?"  # how the zygote reports the end of a child: wait status, CPU seconds, whether it had to be killed
 ZYGOTE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "zygote.py")
 ZYGOTE_GONE = 3  # exit code
+LONGEST_CLEARING = 60  # seconds that a scratch folder may take to be emptied
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +55,8 @@ class Zygote:
         report = json.loads(hello)
         if "error" in report:
             raise OSError(report["error"])
-        self.walls = report["walls"]
+        self.walls, self.caller = report["walls"], setup.caller
+        self.control.settimeout(1.0)
 
     def close(self) -> None:
         """Hangs up: the zygote kills its child, empties its scratch folder and ends."""
@@ -69,10 +73,22 @@ class Zygote:
         """Has the child killed; one that is `gone` gets a moment to end by itself, so that its status tells why."""
         with ending_with_zygote():
             self.control.send(b"g" if gone else b"k")
-            report = self.control.recv(64)
+            report = self.cleared()
             if not report:
                 raise ConnectionError
         return Ending(*struct.unpack(STATUS, report))
+
+    def cleared(self) -> bytes:
+        """The zygote's report, which it sends once the scratch folder is empty; b"" when that takes too long.
+
+        The caller is told of every second of it, lest it takes the judge for hung.
+        """
+        for _ in range(LONGEST_CLEARING):
+            try:
+                return self.control.recv(64)
+            except TimeoutError:
+                values.write_frame(self.caller, STILL_CLEARING)
+        return b""
 
 
 @contextlib.contextmanager
