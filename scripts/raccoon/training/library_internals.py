@@ -5,6 +5,7 @@ in the installed versions, so that what has moved is named before a run is start
 public names of this file.
 """
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -90,8 +91,6 @@ class OpenTrainer(GRPOTrainer):
 @contextmanager
 def metrics_left_alone(trainer: GRPOTrainer) -> Iterator[None]:
     """Takes back what TRL notes for its log within the block."""
-    import copy
-
     kept = copy.deepcopy(trainer._metrics)
     try:
         yield
