@@ -132,7 +132,7 @@ def test_a_made_model_is_kept_and_never_replaced_by_another(tiny, capsys):
     weights = (folder := tiny("demo")) / "sft_model" / "model.safetensors"
     before = weights.stat().st_mtime_ns
     tiny("demo")
-    assert "is there already" in capsys.readouterr().out
+    assert "exists already" in capsys.readouterr().out
     with pytest.raises(InputError, match="made with other values of SEED"):
         tiny("demo", SEED=9)
     assert weights.stat().st_mtime_ns == before and (folder / "config.json").is_file()

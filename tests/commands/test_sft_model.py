@@ -96,6 +96,6 @@ def test_a_tiny_model_is_taught_from_end_to_end(tmp_path):
         == "unseen"
 
     again = run(folder, *flags, "--cpu-threads", "2")
-    assert (again.returncode, "is there already" in again.stdout) == (0, True)
+    assert (again.returncode, "exists already" in again.stdout) == (0, True)
     other = run(folder, *flags, "--learning-rate", "0.5")
     assert other.returncode == 2 and "made with other values of LEARNING_RATE" in other.stderr
