@@ -63,7 +63,7 @@ def run_main(main: Callable[[], None]) -> None:
                              "requirements.txt installed, or pip install -r requirements.txt"))
     except BrokenPipeError:
         give_up_output()
-        sys.exit("error: nobody reads standard output any more, so it ended here")
+        sys.exit("error: the reader of standard output closed the pipe, so the script stopped")
     except OSError as error:
         if error.errno not in DISK_FULL:
             raise

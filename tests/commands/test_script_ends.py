@@ -68,7 +68,7 @@ def test_work_into_a_closed_pipe_ends_with_one_line():
                "constants.run_main(lambda: print('step 1'))")
     done = closed_output(["-c", program])
     assert done.returncode == 1
-    assert done.stderr == "error: nobody reads standard output any more, so it ended here\n"
+    assert done.stderr == "error: the reader of standard output closed the pipe, so the script stopped\n"
 
 
 def test_what_was_changed_stands_above_the_error():
@@ -105,4 +105,4 @@ def test_sandbox_whose_verdicts_nobody_reads_ends_with_one_line():
                           stdout=writer, stderr=subprocess.PIPE, timeout=60)
     os.close(writer)
     assert done.returncode == 1
-    assert done.stderr.splitlines()[1:] == [b"sandbox.py: nobody reads the verdicts any more, so it ended here"]
+    assert done.stderr.splitlines()[1:] == [b"sandbox.py: the reader of the verdicts closed the pipe, so the script stopped"]
