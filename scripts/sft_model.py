@@ -127,8 +127,8 @@ def load_taught() -> list[Task]:
     unseen = [task for name in KEEP_UNSEEN for task in load(name)]
     like = find_overlap(taught, unseen) if taught and unseen else {}
     if len(taught) - len(like) < 2:
-        raise InputError(f"only {len(taught)} tasks to teach, and {len(like)} of them are like one of KEEP_UNSEEN: give "
-                         "more with --benchmarks")
+        raise InputError(f"only {len(taught)} tasks to teach, and {len(like)} of them are like one of KEEP_UNSEEN: "
+                         "give more with --benchmarks")
     if like:
         print(f"left out {len(like)} of {len(taught)} tasks that are like one of {', '.join(KEEP_UNSEEN)}")
     return [task for task in taught if task.task_id not in like]

@@ -142,7 +142,7 @@ def test_a_made_model_is_kept_and_never_replaced_by_another(tiny, capsys):
     (["--init-from", "/nowhere"], "no saved model at /nowhere"),
     (["--max-steps", "0"], "MAX_STEPS is 0"),
     (["--seeed", "1"], "--seed"),
-    (["--output-dir", "/dev/null/no"], "OUTPUT_DIR /dev/null/no: /dev/null is no writable folder"),
+    (["--output-dir", "/dev/null/no"], "OUTPUT_DIR /dev/null/no: /dev/null is not a writable folder"),
 ])
 def test_bad_input_is_one_line_before_torch(flags, message, tmp_path):
     command = [sys.executable, "-X", "importtime", SCRIPTS / "demo_model.py", *flags]

@@ -40,7 +40,7 @@ def test_missing_file_of_ours_is_a_fault_and_not_the_users(capsys):
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 def test_full_disk_is_one_line(number, capsys):
     code, _ = ended(raises(OSError(number, os.strerror(number), "out/results.json")), capsys)
-    assert code == f"error: out/results.json: {os.strerror(number)}: free some, and start the same command again"
+    assert code == f"error: out/results.json: {os.strerror(number)}: free some space, and give the same command again"
 
 
 def test_other_faults_of_the_system_keep_their_traceback():
@@ -93,7 +93,7 @@ def test_folder_behind_a_closed_one_is_refused(tmp_path, monkeypatch):
         monkeypatch.setattr(os, "stat", lambda path, **more: stat(path) if Path(path).parent == closed
                             else real(path, **more))
         monkeypatch.setattr(tempfile, "TemporaryFile", lambda dir: stat(dir))
-    with pytest.raises(InputError, match="closed is no writable folder"):
+    with pytest.raises(InputError, match="closed is not a writable folder"):
         check_writable("OUTPUT_DIR", str(closed / "run"))
 
 
