@@ -59,7 +59,7 @@ def straight(workplace) -> Path:
     (["--stop-at-fence", "--mask-truncated"], "STOP_AT_FENCE works only with GENERATION transformers and without"),
     (["--partial-credit", "some"], "no PARTIAL_CREDIT 'some'; choose from flat, fraction, beyond_constant, off"),
     (["--output-dir", "model"], "OUTPUT_DIR model is MODEL_PATH"),
-    (["--output-dir", "."], "OUTPUT_DIR . holds the current folder"),
+    (["--output-dir", "."], "OUTPUT_DIR . is or contains the current folder"),
     (["--train-files", "absent.jsonl"], "no task file absent.jsonl"),
     (["--training-sets", "mbpp", "humaneval", "--data-dir", "absent"], "absent/mbpp/sanitized-mbpp.json"),
     (["--heldout", "train.jsonl"], "every task of HELDOUT train.jsonl is trained on"),
@@ -219,12 +219,12 @@ def test_what_cannot_go_on_is_refused_and_keeps_its_logs(workplace, straight):
     shutil.copytree(straight, copy)
     done = run(workplace, "broken", "--processes", "2")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "a run of 1 process(es), and this start has 2; go on with --processes 1" in done.stderr
+    assert "a run of 1 process(es), and this command starts 2; give --processes 1" in done.stderr
     for checkpoint in copy.glob("checkpoint-*"):
         (checkpoint / "optimizer.pt").unlink()
     done = run(workplace, "broken")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert f"{STEPS} logged steps and no whole checkpoint" in done.stderr
+    assert f"{STEPS} logged steps but no whole checkpoint" in done.stderr
     assert (copy / "metrics.jsonl").read_bytes() == kept
 
 
