@@ -130,8 +130,8 @@ REWARD_PASS = 1.0  # the code passes every test
 REWARD_PARTIAL = 0.2  # the code runs, and a test fails
 REWARD_FAIL = -0.5  # the code does not run: no code, syntax error, exception, timeout, memory, forbidden call
 # What a PARTIAL earns. "flat": REWARD_PARTIAL. "fraction": REWARD_PARTIAL times the share of tests passed.
-# "beyond_constant": from REWARD_FAIL up to REWARD_PARTIAL, by the tests passed that a constant answer like `return 2`
-# does not pass. "off": REWARD_FAIL.
+# "beyond_constant": from REWARD_FAIL up to REWARD_PARTIAL, by the number of tests passed beyond those that the best
+# constant answer (like `return 2`) passes. "off": REWARD_FAIL.
 PARTIAL_CREDIT = "flat"
 PAY_CONSTANT_ANSWERS = True  # False: an answer that ignores its arguments earns REWARD_FAIL, whatever it passes
 QUALITY_BONUS = 0.05  # for each of: a docstring, short lines, a short response, type hints
