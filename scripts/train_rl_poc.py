@@ -52,6 +52,7 @@ SEED = 42  # decides the order of tasks and the sampling
 RESUME = True  # continue from the newest whole checkpoint in OUTPUT_DIR; False refuses a folder that holds a run
 ENABLE_THINKING = False  # passed to the chat template; False makes models like Qwen3 answer without reasoning first
 CPU_THREADS = 1  # used without a GPU; on a busy machine two threads are slower than one
+CPU_BFLOAT16 = False  # without a GPU, compute in bfloat16 over float32 weights, as on a GPU; not every CPU can
 
 # The machine
 PROCESSES = 0  # 0: one for each visible GPU, or one on the CPU; a smaller number leaves the other GPUs unused
@@ -72,7 +73,9 @@ MAX_STEPS = 500  # optimizer steps
 TEMPERATURE = 0.8  # of sampling; a higher value explores more
 TOP_P = 1.0  # share of the probability mass to sample from; a value below 1 biases the importance ratios
 TOP_K = 0  # number of likeliest tokens to sample from; 0: all tokens, because fewer bias the ratios too
-GENERATION = "transformers"  # engine that samples completions; "vllm" (requirements-vllm.txt) is faster, mostly on GPUs
+# The engine that samples completions: "transformers"; "lean", in one process, which reads the prompt of a group only
+# once and drops completions from the batch when they end; "vllm" (requirements-vllm.txt), faster, mostly on GPUs
+GENERATION = "transformers"
 VLLM_MODE = "colocate"  # vLLM runs in this process; or "server": it runs elsewhere and leaves this GPU to training
 VLLM_SERVER_URL = "http://127.0.0.1:8000"  # of that server; SETUP_GUIDE.md says how to start it
 VLLM_MEMORY_SHARE = 0.27  # share of each GPU while vLLM generates; the weights of a 14B model alone need 29.5 GB
@@ -99,6 +102,7 @@ EPSILON_HIGH = 0.28  # clip range above 1 (arXiv 2503.14476); both matter only i
 BETA = 0.0  # weight of the KL term; 0 needs no reference model in memory
 NUM_ITERATIONS = 1  # steps on one set of completions
 MASK_TRUNCATED = False  # completions that were cut: False scores them as FAIL, True leaves them out of the loss
+SKIP_ROWS_WITHOUT_SIGNAL = False  # leave completions with advantage 0 out of the update: same gradient, less time
 MAX_REFILLS = 0  # how often a step may replace groups whose members all score the same (arXiv 2503.14476)
 
 # LoRA instead of full fine-tuning

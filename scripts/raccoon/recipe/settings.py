@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from raccoon.constants import InputError, Settings
+from raccoon.cpu import check_bfloat16
 from raccoon.judging.extraction import METHODS
 from raccoon.launch import world_size
 from raccoon.planning.memory import MOMENT_BYTES, WEIGHT_BYTES, Setting
@@ -17,7 +18,7 @@ from raccoon.rewards.execution import PARTIAL_CREDITS, RewardTable
 from raccoon.training.vllm_rollouts import VLLM_MODES, vllm_options
 
 CHOICES = {
-    "GENERATION": ("transformers", "vllm"),
+    "GENERATION": ("transformers", "lean", "vllm"),
     "VLLM_MODE": VLLM_MODES,
     "MASTER_WEIGHTS": tuple(WEIGHT_BYTES),
     "OPTIMIZER": tuple(MOMENT_BYTES),
@@ -33,6 +34,7 @@ POSITIVE = frozenset({
     "MAX_PROMPT_LENGTH", "LEARNING_RATE", "MAX_GRAD_NORM", "NUM_ITERATIONS", "HELDOUT_TASKS", "HELDOUT_EVERY",
     "SANDBOX_TIMEOUT", "SANDBOX_MEMORY_MB", "SAVE_STEPS", "JUDGE_TIMEOUT", "JUDGE_BATCH_TIMEOUT", "JUDGE_CONCURRENCY",
 })
+WHOLE_BATCH_LOSSES = ("dapo", "cispo", "vespo")  # divided by the tokens of the whole batch, not of one pass
 COLLECTIVE_SECONDS = 1800  # how long a process waits for the others (torch's default); then it ends the run
 # A resumed run may change these; a change of any other constant would make it another run. PROCESSES may change from 0
 # to the number that 0 stood for; a checkpoint of another number of processes is refused.
@@ -71,8 +73,16 @@ def check_constants(settings: Settings, processes: int) -> None:
     if not 0 < settings.VLLM_MEMORY_SHARE < 1:
         raise InputError(f"VLLM_MEMORY_SHARE is {settings.VLLM_MEMORY_SHARE}; give a share of the GPU between 0 and 1")
     if settings.STOP_AT_FENCE and (settings.GENERATION == "vllm" or settings.MASK_TRUNCATED):
-        raise InputError("STOP_AT_FENCE works only with GENERATION transformers and without MASK_TRUNCATED, which "
-                         "would treat a stopped completion as a cut one; leave STOP_AT_FENCE out")
+        raise InputError("STOP_AT_FENCE does not work with GENERATION vllm, nor with MASK_TRUNCATED, which would treat "
+                         "a stopped completion as a cut one; leave STOP_AT_FENCE out")
+    if settings.SKIP_ROWS_WITHOUT_SIGNAL and (settings.LOSS_TYPE not in WHOLE_BATCH_LOSSES or settings.BETA):
+        raise InputError(f"SKIP_ROWS_WITHOUT_SIGNAL changes the gradient of LOSS_TYPE {settings.LOSS_TYPE} with BETA "
+                         f"{settings.BETA}; choose a LOSS_TYPE from {', '.join(WHOLE_BATCH_LOSSES)} and BETA 0")
+    if settings.GENERATION == "lean" and processes > 1:
+        raise InputError(f"GENERATION lean works in one process, and the run has {processes}; set it to transformers "
+                         "or vllm")
+    if settings.CPU_BFLOAT16:
+        check_bfloat16()
     check_servers(settings)
     if settings.OPTIMIZER == "adamw_torch_8bit" and not find_spec("torchao"):
         raise InputError("OPTIMIZER adamw_torch_8bit needs torchao; pip install torchao, or set adamw_torch_fused")
@@ -147,8 +157,9 @@ def reward_table(settings: Settings) -> RewardTable:
 
 
 def mixed_precision(settings: Settings, gpus: int) -> str:
-    """accelerate's mixed precision: "bf16" on GPUs with float32 weights; bfloat16 weights need none."""
-    return "bf16" if gpus and (settings.USE_LORA or settings.MASTER_WEIGHTS == "float32") else "no"
+    """accelerate's mixed precision: "bf16" to compute in bfloat16 over float32 weights; bfloat16 weights need none."""
+    mixed = settings.USE_LORA or settings.MASTER_WEIGHTS == "float32"
+    return "bf16" if mixed and (gpus or settings.CPU_BFLOAT16) else "no"
 
 
 def waiting_seconds(settings: Settings) -> int:
