@@ -186,8 +186,8 @@ def check_engine(gpus, lora=False, mode="colocate", url=""):
 
 @pytest.mark.parametrize(("status", "body", "words"), [
     (404, "{}", "answers HTTP 404"), (200, "no JSON", "no vLLM server"),
-    (200, '{"vllm_config": {}}', "takes no weights"),
-    (200, '{"vllm_config": {"weight_transfer_config": null}}', "takes no weights"), (0, "", "no vLLM server"),
+    (200, '{"vllm_config": {}}', "does not accept weights"),
+    (200, '{"vllm_config": {"weight_transfer_config": null}}', "does not accept weights"), (0, "", "no vLLM server"),
     (200, '{"vllm_config": {"weight_transfer_config": {"backend": "nccl"}}}', "")])
 def test_a_server_is_asked_before_anything_is_loaded(monkeypatch, status, body, words):
     installed(monkeypatch, "vllm")
