@@ -303,7 +303,7 @@ BAD_INPUT = [
     (["--base-url", "http://localhost:1/v1"], "--backend"),
     (["--backend", "vllm", "--model", "m", "--mode", "harder"], "--input-tasks"),
     (["--backend", "vllm", "--model", "m", "--mode", "solutions", "--input-tasks", "README.md"], "not JSON"),
-    (["--output", "README.md"], "none of this script's"),
+    (["--output", "README.md"], "this script did not write it"),
     (["--output", "README.md/o.jsonl"], "cannot write"),
     (["--data-dir", "nowhere"], "nowhere"),
 ]

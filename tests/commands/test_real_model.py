@@ -170,7 +170,7 @@ def test_the_header_counts_the_weights(tmp_path):
 def test_too_little_memory_or_disk_is_named_before_anything_is_loaded(monkeypatch):
     header = {"parameters": 10**9}
     monkeypatch.setattr(real_model, "available_memory", lambda: 1e9)
-    with pytest.raises(InputError, match="take 12.0 GB of memory, and 1.0 GB are free"):
+    with pytest.raises(InputError, match="take 12.0 GB of memory, but only 1.0 GB are free"):
         real_model.check_room(Path("m.gguf"), header)
     monkeypatch.setattr(real_model, "available_memory", lambda: 1e12)
     monkeypatch.setattr(real_model.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1e9}))

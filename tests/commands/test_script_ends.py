@@ -105,4 +105,5 @@ def test_sandbox_whose_verdicts_nobody_reads_ends_with_one_line():
                           stdout=writer, stderr=subprocess.PIPE, timeout=60)
     os.close(writer)
     assert done.returncode == 1
-    assert done.stderr.splitlines()[1:] == [b"sandbox.py: the reader of the verdicts closed the pipe, so the script stopped"]
+    said = b"sandbox.py: the reader of the verdicts closed the pipe, so the script stopped"
+    assert done.stderr.splitlines()[1:] == [said]

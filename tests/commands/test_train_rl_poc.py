@@ -56,7 +56,7 @@ def straight(workplace) -> Path:
     (["--model-path", "./absent"], "no model folder ./absent; run with --demo"),
     (["--model-path", "some/model"], "no GPU is visible for some/model of the hub; run with --demo"),
     (["--model-path", "."], "holds no model (no config.json)"),
-    (["--stop-at-fence", "--mask-truncated"], "STOP_AT_FENCE does not work with GENERATION vllm, nor with MASK_TRUNCATED"),
+    (["--stop-at-fence", "--mask-truncated"], "STOP_AT_FENCE does not work with GENERATION vllm, nor with"),
     (["--partial-credit", "some"], "no PARTIAL_CREDIT 'some'; choose from flat, fraction, beyond_constant, off"),
     (["--output-dir", "model"], "OUTPUT_DIR model is MODEL_PATH"),
     (["--output-dir", "."], "OUTPUT_DIR . is or contains the current folder"),

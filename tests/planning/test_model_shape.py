@@ -72,7 +72,7 @@ def test_a_folder_without_a_known_shape_is_named(tmp_path, config, words):
 
 
 @pytest.mark.parametrize(("error", "words"), [
-    ("GatedRepoError", "the licence of some/one must be accepted: accept it on the model's page of the hub, and set HF_TOKEN"),
+    ("GatedRepoError", "the licence of some/one must be accepted: accept it on the model's page .*, and set HF_TOKEN"),
     ("RepositoryNotFoundError", "no model some/one on the hub; if it is private, set HF_TOKEN"),
     ("LocalEntryNotFoundError", "cannot fetch config.json of some/one"),
 ])
