@@ -1,12 +1,13 @@
-"""Draws a demo run: both models' pass rates with their intervals, and how the held-out tasks went during training.
+"""Draws the result of a demo run: pass rates before and after GRPO with 95 % intervals, and during training.
 
-It measures nothing: every number is read from the run's logs and its evaluation. The README's picture is
+It measures nothing. It reads every number from the run's logs and its evaluation. These commands make the README's
+picture:
 
     bash scripts/demo.sh
     python benchmarks/demo_picture.py ./demo/rl_model --eval-results ./demo/eval_results --output docs/demo.svg
 
 Inputs:  RUN_DIR, the OUTPUT_DIR of a training run; EVAL_RESULTS, the folder of an evaluation's results.json.
-Output:  OUTPUT, an SVG; the same input gives the same bytes.
+Output:  OUTPUT, an SVG. The same input gives the same bytes.
 """
 
 import sys
@@ -24,8 +25,9 @@ RUN_DIR = "./demo/rl_model"  # the folder of a training run; the one argument th
 EVAL_RESULTS = "./demo/eval_results"  # folder of the evaluation's results.json
 OUTPUT = "docs/demo.svg"
 
-SIZE = (6.6, 3.6)  # inches; small beside the text, so that the text stays readable on a phone
+SIZE = (6.6, 3.6)  # inches; small for its font size, so that the text is readable on a phone
 BEFORE, AFTER, TRAINING = "#9aa3ad", "#1a7f5a", "#c9b37a"  # colours
+LABELS = ("before GRPO", "after GRPO")  # of the evaluation's two models, in its order
 BAR = 0.42  # of the distance between two groups of bars
 SMOOTHED = 9  # steps in each mean of the training curve
 STYLE = {
@@ -46,8 +48,8 @@ def draw_bars(axes: Any, scores: list[ScoreRow]) -> None:
     """A pair of bars for each mode of the evaluation."""
     models, modes = list(dict.fromkeys(row.model for row in scores)), list(dict.fromkeys(row.mode for row in scores))
     if len(models) != 2:
-        raise InputError(f"{EVAL_RESULTS} compares {len(models)} models; give the evaluation of one pair")
-    for place, (model, colour, label) in enumerate(zip(models, (BEFORE, AFTER), ("before GRPO", "after GRPO"), strict=True)):
+        raise InputError(f"{EVAL_RESULTS} compares {len(models)} models: give an evaluation of exactly two")
+    for place, (model, colour, label) in enumerate(zip(models, (BEFORE, AFTER), LABELS, strict=True)):
         rows = [next(row for row in scores if (row.model, row.mode) == (model, mode)) for mode in modes]
         values = [100 * row.pass_at_1 for row in rows]
         lefts = [number + (place - 0.5) * BAR for number in range(len(modes))]
@@ -86,7 +88,8 @@ def main() -> None:
     from matplotlib import pyplot
 
     with pyplot.rc_context(STYLE):
-        figure, (left, right) = pyplot.subplots(1, 2, figsize=SIZE, width_ratios=(4, 5), sharey=True, layout="constrained")
+        figure, (left, right) = pyplot.subplots(1, 2, figsize=SIZE, width_ratios=(4, 5), sharey=True,
+                                                layout="constrained")
         draw_bars(left, evaluation.scores)
         draw_curve(right, run.steps, run.checks)
         left.set(ylim=(0, 100), ylabel="pass rate, %")

@@ -230,9 +230,10 @@ def test_reward_table_is_the_constants():
     shown = {row["verdict"]: row["reward"] for row in table.rows}
     assert {name: float(shown[name]) for name in ("PASS", "PARTIAL", "FAIL")} == {
         name: TRAIN[f"REWARD_{name}"] for name in ("PASS", "PARTIAL", "FAIL")}
-    bonuses = [float(number) for number in re.findall(r"bonuses of \+(\S+):", read(README))]
+    text = " ".join(read(README).split())  # a sentence may go over the end of a line
+    bonuses = [float(number) for number in re.findall(r"bonuses of \+(\S+):", text)]
     assert bonuses == [TRAIN["QUALITY_BONUS"]]
-    limits = [int(number) for number in re.findall(r"under (\d+) characters", read(README))]
+    limits = [int(number) for number in re.findall(r"under (\d+) characters", text)]
     assert limits == [TRAIN["MAX_LINE"], TRAIN["MAX_RESPONSE"]]
 
 
@@ -327,6 +328,48 @@ def test_figures_say_where_they_come_from(table):
     if kind in MEASURED:
         assert SCRIPT.search(table.section), "no command"
         assert DATE.search(table.section) and MACHINE.search(table.section), "no date, or no machine"
+
+
+def headline_rows() -> list[dict[str, str]]:
+    """The rows of README's table of results."""
+    return next(table for table in tables(README) if "Result" in table.rows[0]).rows
+
+
+def rounds_to(value: float, number: str) -> bool:
+    """Whether a value, rounded to the decimals of a number in a text, is that number."""
+    decimals = len(number.partition(".")[2])
+    return f"{value:.{decimals}f}" == f"{float(number):.{decimals}f}"
+
+
+@pytest.mark.parametrize("row", headline_rows(), ids=lambda row: row["What"])
+def test_headline_is_in_the_section_that_it_links_to(row):
+    """README repeats no figure by hand: each one, rounded, is among those of the linked section."""
+    numbers = re.findall(r"[+-]?\d+\.\d+", row["Result"])
+    link = re.search(r"\]\((\w+\.md)#([\w-]+)\)", row["What"])
+    assert link or not numbers, "figures without a link to where they come from"
+    if link:
+        section, = (part for part in sections(read(ROOT / link[1])) if anchor(headings(part)[0]) == link[2])
+        known = [float(number) for number in re.findall(r"[+-]?\d+\.\d+", section)]
+        assert [number for number in numbers if not any(rounds_to(value, number) for value in known)] == []
+
+
+def test_headlines_say_where_and_when():
+    table = next(table for table in tables(README) if "Result" in table.rows[0])
+    assert table.marker == "measured"
+    assert SCRIPT.search(table.section) and DATE.search(table.section) and MACHINE.search(table.section)
+
+
+def test_mean_gains_are_those_of_the_seeds():
+    """The last rows of the seeds' table are worked out from the rows above them, as counts of tasks."""
+    table, = (table for table in every_table() if table.marker == "seeds")
+    number = int(re.search(r"(\d+) held-out tasks", table.section)[1])
+    for mode in ("greedy", "sampled"):
+        seeds, (mean,) = ([row for row in table.rows if row["mode"] == mode and row["seed"].isdigit() == is_seed]
+                          for is_seed in (True, False))
+        for column in [name for name in mean if mean[name] and name not in ("seed", "mode")]:
+            before, after = ([round(float(row[name]) * number / 100) for row in seeds] for name in ("SFT", column))
+            gains = [100 * (late - early) / number for early, late in zip(before, after, strict=True)]
+            assert mean[column] == f"{statistics.mean(gains):+.1f}, {statistics.stdev(gains):.1f}", (mode, column)
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
