@@ -22,7 +22,7 @@ SOURCES = sorted([*SCRIPTS.rglob("*.py"), *SCRIPTS.glob("*.sh"), *(ROOT / "bench
 LONGEST = 35  # words of a sentence in a document, and of a part between semicolons in a docstring
 CODE = "CODE"  # stands for whatever is between backticks
 LEAST_WORDS = 4  # of a message; shorter texts are names
-SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"'(]|vLLM\b|\w+\.py\b)")
+SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z0-9\"'(]|vLLM\b|\w+\.py\b)")
 LIST_ITEM = re.compile(r"^\s*(?:[-*]|\d+\.) ", re.M)
 HEADER_LINE = re.compile(r"(Inputs?|Outputs?|Exit):")  # of a docstring: what follows is a list
 
