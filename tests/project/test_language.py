@@ -79,7 +79,7 @@ RULES = [
     Rule(r"(, which|\band it|; it) is said\b", "nobody says it", "name the speaker: `the script prints`",
          "They are left out, and it is said how many.", "The script prints how many."),
     Rule(r"\b(an?|one) (\w+ )?(line|row|record|sample|task|file|id|column|completion|bar|program|assert) an? "
-         r"(line|row|record|sample|task|file|id|column|completion|prompt|step|setting|call|run|check|setting|model)s?\b",
+         r"(line|row|record|sample|task|file|id|column|completion|prompt|step|setting|call|run|check|model)s?\b",
          "two nouns with `a`, and none says `for each`", "write `one line for each step`",
          "metrics.jsonl, a line a step.", "One line for each step."),
     Rule(r"\b(faster road|doors?|the house)\b", "a metaphor where a term exists", "use the term",
