@@ -301,7 +301,7 @@ def printed() -> list[str]:
 
 
 def quoted_messages() -> list[str]:
-    return [row["Message"].strip("`") for table in tables(GUIDE) for row in table.rows if "Message" in row]
+    return [row["Message"].strip("`") for table in every_table() for row in table.rows if "Message" in row]
 
 
 @pytest.mark.parametrize("message", quoted_messages())
