@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from raccoon.constants import InputError, check_writable, constants, override_constants, run_main
+from raccoon.cpu import check_bfloat16
 from raccoon.published.benchmarks import BENCHMARKS as KNOWN
 from raccoon.published.benchmarks import load_benchmark
 from raccoon.published.contamination import find_overlap
@@ -37,6 +38,7 @@ MODEL_PATH = "./real/base_model"  # a folder or a hub id
 OUTPUT_DIR = "./real/sft_model"
 SEED = 0  # of the order, and of what is held out
 CPU_THREADS = 1  # without a GPU: on a busy machine two spinning threads take longer than one
+CPU_BFLOAT16 = False  # without a GPU: compute in bfloat16 over float32 weights, as on a GPU; not every CPU can
 
 # What is taught
 DATA_DIR = ""  # folder of the published benchmark files; "" is the hub (env DATA_DIR)
@@ -99,6 +101,8 @@ def check_constants() -> None:
         raise InputError("nothing to teach: BENCHMARKS and TRAJECTORIES are empty; set one of them")
     if Path(OUTPUT_DIR).resolve() == Path(MODEL_PATH).resolve():
         raise InputError(f"OUTPUT_DIR {OUTPUT_DIR} is MODEL_PATH, which would be overwritten; give another")
+    if CPU_BFLOAT16:
+        check_bfloat16()
     check_writable("OUTPUT_DIR", OUTPUT_DIR)
 
 
@@ -230,7 +234,8 @@ def sft_config(steps: int, gpu: bool) -> Any:
         output_dir=OUTPUT_DIR, seed=SEED, num_train_epochs=EPOCHS, per_device_train_batch_size=BATCH_SIZE,
         per_device_eval_batch_size=BATCH_SIZE, gradient_accumulation_steps=GRADIENT_ACCUMULATION,
         learning_rate=LEARNING_RATE, lr_scheduler_type="cosine", warmup_steps=round(steps * WARMUP_SHARE),
-        max_length=None, completion_only_loss=True, use_cpu=not gpu, bf16=gpu, activation_checkpointing=gpu,
+        max_length=None, completion_only_loss=True, use_cpu=not gpu, bf16=gpu or CPU_BFLOAT16,
+        activation_checkpointing=gpu, train_sampling_strategy="group_by_length",  # or half of a pass is padding
         eval_strategy="epoch", save_strategy="epoch", save_only_model=True, save_total_limit=1,
         load_best_model_at_end=True, metric_for_best_model="eval_loss", greater_is_better=False,
         logging_steps=1, disable_tqdm=True, report_to="none")

@@ -52,6 +52,7 @@ SEED = 42  # of the order of tasks and of sampling
 RESUME = True  # go on from OUTPUT_DIR's newest whole checkpoint; False refuses a folder that holds a run
 ENABLE_THINKING = False  # for the chat template: a base like Qwen3 answers without reasoning first
 CPU_THREADS = 1  # without a GPU: on a busy machine two spinning threads take longer than one
+CPU_BFLOAT16 = False  # without a GPU: compute in bfloat16 over float32 weights, as on a GPU; not every CPU can
 
 # The machine
 PROCESSES = 0  # 0 is one for each visible GPU, or one on the CPU; fewer than GPUs leave the others alone
@@ -72,7 +73,9 @@ MAX_STEPS = 500  # optimizer steps
 TEMPERATURE = 0.8  # of the softmax; higher explores more
 TOP_P = 1.0  # share of the probability mass sampled from; less than all biases the importance ratios
 TOP_K = 0  # tokens sampled from; 0 is all, for the same reason
-GENERATION = "transformers"  # the engine of rollouts, or "vllm" (requirements-vllm.txt): faster, on GPUs above all
+# The engine of rollouts; "lean", in one process: a group's prompt is read once and completions that ended leave the
+# batch; "vllm" (requirements-vllm.txt): faster, on GPUs above all
+GENERATION = "transformers"
 VLLM_MODE = "colocate"  # vLLM in this process, or a "server" that leaves this GPU's memory to training
 VLLM_SERVER_URL = "http://127.0.0.1:8000"  # of that server; SETUP_GUIDE.md says how it is started
 VLLM_MEMORY_SHARE = 0.27  # of each GPU, while vLLM is awake; a 14B model needs 29.5 GB for its weights alone
@@ -99,6 +102,7 @@ EPSILON_HIGH = 0.28  # and above (arXiv 2503.14476); both act only where NUM_ITE
 BETA = 0.0  # weight of the KL term; 0 needs no reference model in memory
 NUM_ITERATIONS = 1  # steps on one set of completions
 MASK_TRUNCATED = False  # cut completions: False scores them as FAIL, True keeps them out of the loss
+SKIP_ROWS_WITHOUT_SIGNAL = False  # leave completions of advantage 0 out of the update: the same gradient in less time
 MAX_REFILLS = 0  # times a step that groups without a signal are replaced (arXiv 2503.14476)
 
 # LoRA in the place of full fine-tuning

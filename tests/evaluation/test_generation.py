@@ -23,6 +23,7 @@ from raccoon.tasks.prompts import messages
 
 MAX_TOKENS = 12
 HEADER = "def f(x):"
+ENGINE = ""  # engine_name sets it
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +36,14 @@ def tasks(tmp_path_factory):
     return write_tasks(tmp_path_factory.mktemp("tasks") / "tasks.jsonl", 24)
 
 
+@pytest.fixture(params=["transformers", "lean"], autouse=True)
+def engine_name(request, monkeypatch):
+    """Every test of an engine is one of both that need no other environment."""
+    monkeypatch.setitem(globals(), "ENGINE", request.param)
+
+
 def engine_of(folder, mode="greedy", **changed):
-    return load_engine(folder, Decoding(mode, max_tokens=MAX_TOKENS, **changed))
+    return load_engine(folder, Decoding(mode, max_tokens=MAX_TOKENS, **{"engine": ENGINE, **changed}))
 
 
 def greedy_by_hand(folder, text, ends):
@@ -130,13 +137,19 @@ def test_a_base_model_goes_on_with_the_stub_up_to_a_stop_word(model, tasks, monk
     word = text[1:3]
     monkeypatch.setattr("raccoon.tasks.prompts.STUB_STOP_WORDS", (word,))
     engine = engine_of(model, prompt_style="completion")
-    lengths, forward = [], engine.model.generate
-    monkeypatch.setattr(engine.model, "generate", lambda **o: lengths.append(forward(**o)) or lengths[-1])
-    answer = engine.generate(requests[:1])[0]
+    answer, passes = counted(engine, requests[0])
     assert (answer.text, answer.truncated) == (text[: text.find(word)], False)
-    start = len(engine.tokenizer(HEADER + "\n")["input_ids"])
-    written = engine.tokenizer.decode(lengths[0][0][start:])
-    assert word in written and len(written) < len(text)
+    monkeypatch.setattr("raccoon.tasks.prompts.STUB_STOP_WORDS", ("no such word",))
+    assert passes < counted(engine, requests[0])[1], "a token a pass: the rest was not generated"
+
+
+def counted(engine, request):
+    """(the completion of a request, the model's passes for it)"""
+    passes = []
+    hook = engine.model.register_forward_hook(lambda *_: passes.append(1))
+    answer, = engine.generate([request])
+    hook.remove()
+    return answer, len(passes)
 
 
 def test_an_adapter_is_merged_into_its_base(model, tasks, tmp_path):

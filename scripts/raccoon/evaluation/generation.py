@@ -1,7 +1,7 @@
 """Generates completions in batches: the model's plain greedy answer, or samples that no batch can change.
 
-It grades nothing and writes nothing. Engines: "transformers" (CPU or GPU, LoRA adapters merged on load) and
-"vllm" (CPU or GPU, where it is installed). Greedy decoding is the argmax at every step, whatever the
+It grades nothing and writes nothing. Engines: "transformers" (CPU or GPU, LoRA adapters merged on load), "lean"
+(the same model, decoded by decoding.py) and "vllm" (CPU or GPU, where it is installed). Greedy decoding is the argmax at every step, whatever the
 model's generation_config asks for: penalties and sampling defaults are switched off, its EOS ids are kept.
 
 Inputs:  a model folder with tokenizer, or a LoRA adapter folder (adapter_config.json).
@@ -201,6 +201,36 @@ class TransformersEngine:
         return Completion(kept, prompt, truncated=stop is None and kept == text)
 
 
+class LeanEngine(TransformersEngine):
+    """The same by decoding.py's loop: a prompt is read once for all its samples, and ended rows leave the batch."""
+
+    def generate(self, requests: Sequence[Request], ended: Ended = ignore) -> list[Completion]:
+        """One completion for each request; `ended` is told of each as its text ends."""
+        from raccoon.decoding import decode
+
+        prompts = self._prompts(requests)
+        prompt_ids = tokenize(self.tokenizer, prompts, self.decoding.direct)["input_ids"]
+        words = [stop_words(request.task) if self.decoding.direct else () for request in requests]
+        *warpers, noise = self._sampler(requests) or [None]
+
+        def draw(logits_R_V: Any, rows: list[int]) -> Any:
+            scores_R_V = logits_R_V.float()
+            for processor in [*warpers, *([noise.of(rows)] if noise else [])]:
+                scores_R_V = processor(None, scores_R_V)
+            return scores_R_V.argmax(dim=-1)
+
+        def closes(row: int, ids: list[int]) -> bool:
+            if ids[-1] in self.ends:
+                ended(requests[row], self._completion(ids, prompts[row], requests[row].task))
+                return True
+            tail = self.tokenizer.decode(ids[-StopWords.TAIL:]) if words[row] else ""
+            return any(word in tail for word in words[row])
+
+        rows = decode(self.model, prompt_ids, self.decoding.max_tokens, draw, closes)
+        return [self._completion(row, prompt, request.task)
+                for row, prompt, request in zip(rows, prompts, requests, strict=True)]
+
+
 class EndWatch:
     """A stopping criterion that stops nothing: it tells of each row when its end token is written."""
 
@@ -244,6 +274,12 @@ class GumbelNoise:
         import torch
 
         self.generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
+
+    def of(self, rows: Sequence[int]) -> "GumbelNoise":
+        """The noise of some of the rows, which goes on from where it was."""
+        chosen = GumbelNoise((), "cpu")
+        chosen.generators = [self.generators[row] for row in rows]
+        return chosen
 
     def __call__(self, input_ids: Any, scores_B_V: Any) -> Any:
         import torch
@@ -370,4 +406,4 @@ def first_line(error: Exception) -> str:
     return (str(error).splitlines() or [""])[0][:300]
 
 
-ENGINES = {"transformers": TransformersEngine, "vllm": VllmEngine}
+ENGINES = {"transformers": TransformersEngine, "lean": LeanEngine, "vllm": VllmEngine}

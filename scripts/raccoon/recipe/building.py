@@ -43,6 +43,8 @@ def build_trainer(settings: Settings, tasks: list[Task], heldout: list[Task], to
         max_refills=settings.MAX_REFILLS,
         run_log=RunLog(settings.OUTPUT_DIR),
         fence_stop=FenceStop(tokenizer) if settings.STOP_AT_FENCE else None,
+        lean=settings.GENERATION == "lean",
+        skip_rows=settings.SKIP_ROWS_WITHOUT_SIGNAL,
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from raccoon.constants import InputError, Settings
+from raccoon.cpu import check_bfloat16
 from raccoon.judging.extraction import METHODS
 from raccoon.launch import world_size
 from raccoon.planning.memory import MOMENT_BYTES, WEIGHT_BYTES, Setting
@@ -17,7 +18,7 @@ from raccoon.rewards.execution import PARTIAL_CREDITS, RewardTable
 from raccoon.training.vllm_rollouts import VLLM_MODES, vllm_options
 
 CHOICES = {
-    "GENERATION": ("transformers", "vllm"),
+    "GENERATION": ("transformers", "lean", "vllm"),
     "VLLM_MODE": VLLM_MODES,
     "MASTER_WEIGHTS": tuple(WEIGHT_BYTES),
     "OPTIMIZER": tuple(MOMENT_BYTES),
@@ -33,6 +34,7 @@ POSITIVE = frozenset({
     "MAX_PROMPT_LENGTH", "LEARNING_RATE", "MAX_GRAD_NORM", "NUM_ITERATIONS", "HELDOUT_TASKS", "HELDOUT_EVERY",
     "SANDBOX_TIMEOUT", "SANDBOX_MEMORY_MB", "SAVE_STEPS", "JUDGE_TIMEOUT", "JUDGE_BATCH_TIMEOUT", "JUDGE_CONCURRENCY",
 })
+WHOLE_BATCH_LOSSES = ("dapo", "cispo", "vespo")  # divided by the tokens of the whole batch, whatever a pass holds
 COLLECTIVE_SECONDS = 1800  # that a process waits for the others, as torch has it; then it ends the run
 # A run may go on with other values of these; any other constant would make it another run. PROCESSES may name the
 # number that 0 has stood for; a checkpoint of another number is refused.
@@ -73,6 +75,14 @@ def check_constants(settings: Settings, processes: int) -> None:
     if settings.STOP_AT_FENCE and (settings.GENERATION == "vllm" or settings.MASK_TRUNCATED):
         raise InputError("STOP_AT_FENCE goes with GENERATION transformers and without MASK_TRUNCATED, which would take "
                          "what it stops for cut; leave it out")
+    if settings.SKIP_ROWS_WITHOUT_SIGNAL and (settings.LOSS_TYPE not in WHOLE_BATCH_LOSSES or settings.BETA):
+        raise InputError(f"SKIP_ROWS_WITHOUT_SIGNAL changes the gradient of LOSS_TYPE {settings.LOSS_TYPE} with BETA "
+                         f"{settings.BETA}; choose a LOSS_TYPE from {', '.join(WHOLE_BATCH_LOSSES)} and BETA 0")
+    if settings.GENERATION == "lean" and processes > 1:
+        raise InputError(f"GENERATION lean generates in one process, and the run has {processes}; set transformers or "
+                         "vllm")
+    if settings.CPU_BFLOAT16:
+        check_bfloat16()
     check_servers(settings)
     if settings.OPTIMIZER == "adamw_torch_8bit" and not find_spec("torchao"):
         raise InputError("OPTIMIZER adamw_torch_8bit needs torchao; pip install torchao, or set adamw_torch_fused")
@@ -146,8 +156,9 @@ def reward_table(settings: Settings) -> RewardTable:
 
 
 def mixed_precision(settings: Settings, gpus: int) -> str:
-    """What accelerate is told: on GPUs, bfloat16 computes over float32 weights; weights in bfloat16 need no mix."""
-    return "bf16" if gpus and (settings.USE_LORA or settings.MASTER_WEIGHTS == "float32") else "no"
+    """What accelerate is told: bfloat16 computes over float32 weights; weights in bfloat16 need no mix."""
+    mixed = settings.USE_LORA or settings.MASTER_WEIGHTS == "float32"
+    return "bf16" if mixed and (gpus or settings.CPU_BFLOAT16) else "no"
 
 
 def waiting_seconds(settings: Settings) -> int:

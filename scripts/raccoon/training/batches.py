@@ -44,6 +44,20 @@ def copy_rows(output: dict, spare: dict, pairs: list[tuple[int, int]], pad_id: i
         output[name] = tensor
 
 
+def rows_with_signal(batch: dict) -> dict:
+    """One of TRL's batches without the rows whose advantage is 0, and without the columns that are padding then.
+
+    At least one row stays: each process of a sharded run makes the same number of passes.
+    """
+    kept = batch["advantages"].nonzero()[:, 0]
+    if not len(kept):
+        kept = torch.zeros(1, dtype=torch.long, device=batch["advantages"].device)
+    chosen = {name: value[kept] if value.dim() else value for name, value in batch.items()}
+    prompt, completion = (max(1, int(chosen[f"{part}_mask"].sum(dim=1).max())) for part in ("prompt", "completion"))
+    return {name: value if value.dim() < 2 else value[:, -prompt:] if name.startswith("prompt") else
+            value[:, :completion] for name, value in chosen.items()}
+
+
 def padded(tensor: torch.Tensor, width: int, left: bool, value: int) -> torch.Tensor:
     """A (B, W) tensor widened to (B, width)."""
     missing = width - tensor.size(1)

@@ -18,6 +18,8 @@ from transformers import GenerationConfig, PrinterCallback
 from transformers.trainer_utils import rotate_checkpoints
 from trl.trainer.utils import nanstd
 
+from raccoon import decoding
+from raccoon.decoding import WorkingCopy
 from raccoon.runs.checkpoints import remove_sizes, write_sizes
 from raccoon.runs.log import COMPLETIONS_LOG, METRICS_LOG, PROFILE_LOG, RunLog, finite
 from raccoon.runs.profile import profile_records
@@ -26,7 +28,7 @@ from raccoon.runs.sentinels import alarms
 from raccoon.tasks.prompts import messages
 from raccoon.tasks.task import Task
 from raccoon.training import sharding
-from raccoon.training.batches import constant_groups, copy_rows, rows, task_row
+from raccoon.training.batches import constant_groups, copy_rows, rows, rows_with_signal, task_row
 from raccoon.training.callbacks import Watch, peak_memory_gb
 from raccoon.training.export import saving
 from raccoon.training.library_internals import OpenTrainer, engine_settings
@@ -45,7 +47,7 @@ class CodeTrainer(OpenTrainer):
     """
 
     def __init__(self, *, reward: Any, tasks: list[Task], max_refills: int, run_log: RunLog, fence_stop: Any = None,
-                 **kwargs: Any) -> None:
+                 lean: bool = False, skip_rows: bool = False, **kwargs: Any) -> None:
         with engine_settings(kwargs["model"], kwargs["args"]):
             super().__init__(reward_funcs=reward.functions, train_dataset=rows(tasks), **kwargs)
         self.remove_callback(PrinterCallback)
@@ -53,6 +55,8 @@ class CodeTrainer(OpenTrainer):
             sharding.configure(self.accelerator)
         self.reward, self.tasks, self.max_refills = reward, tasks, max_refills
         self.run_log, self.fence_stop = run_log, fence_stop
+        self.lean, self.skip_rows = lean, skip_rows
+        self.working_copy = WorkingCopy(torch.bfloat16) if lean and self.args.bf16 else None
         self.metrics: list[dict] = []  # the lines of metrics.jsonl
         self.stop_reason, self.ended = "", "the last step was made"
         self.seconds = {"generate": 0.0, "reward": 0.0, "update": 0.0}
@@ -80,11 +84,36 @@ class CodeTrainer(OpenTrainer):
         """TRL's completions, sampled with the newest weights."""
         if self.use_vllm:
             push_weights(self, self.prompt_token_ids([messages(self.tasks[0])])[0])
+        if self.lean:
+            return self.decode(*args), None
         if not self.fence_stop:
             return super().sample_completions(*args, **kwargs)
         with self.fence_stop.stopping(self.accelerator.unwrap_model(self.model)):
             completion_ids, logprobs = super().sample_completions(*args, **kwargs)
         return self.fence_stop.cut(completion_ids), logprobs
+
+    def decode(self, prompt_ids: list[list[int]], *_: Any) -> list[list[int]]:
+        """Completions of the prompts by this project's own loop, ROWS at a time."""
+        policy, config = self.accelerator.unwrap_model(self.model), self.generation_config
+        ends, shortest = set(self.eos_token_ids), config.min_new_tokens or 0
+        stop = self.fence_stop.closes if self.fence_stop else lambda ids: False
+
+        def closes(row: int, ids: list[int]) -> bool:
+            return len(ids) >= shortest and (ids[-1] in ends or stop(ids))
+
+        model = self.working_copy.of(policy) if self.working_copy and policy.dtype == torch.float32 else policy
+        training, completions = model.training, []
+        model.eval()
+        for start in range(0, len(prompt_ids), decoding.ROWS):
+            completions += decoding.decode(model, prompt_ids[start : start + decoding.ROWS], self.max_completion_length,
+                                           decoding.sampler(config), closes)
+        model.train(training)
+        return completions
+
+    def compute_loss(self, model: Any, inputs: dict, *args: Any, **kwargs: Any) -> Any:
+        if self.skip_rows:
+            inputs = rows_with_signal(inputs)
+        return super().compute_loss(model, inputs, *args, **kwargs)
 
     def score_completions(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         started = time.perf_counter()

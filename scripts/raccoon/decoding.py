@@ -1,0 +1,108 @@
+"""Decoding in this process: a prompt that several completions share is read once, and rows that ended leave the batch.
+
+transformers' generate() reads the prompt for each completion, and goes on with every row until the longest one ends:
+in a group of eight, more than half of its work is for nothing. It imports torch at its top.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
+
+ROWS = 64  # decoded together by those who have more: a wider batch is no faster on a CPU
+LEAVE_SHARE = 8  # ended rows leave together, once they are one in so many: each time the cache is copied
+
+# (logits (R, V), rows (R)) -> tokens (R): the next token of each row that is still open
+Draw = Callable[[torch.Tensor, list[int]], torch.Tensor]
+# (row, its token ids so far) -> whether the newest one ends it
+Closes = Callable[[int, list[int]], bool]
+
+
+@torch.inference_mode()
+def decode(model: Any, prompts: Sequence[list[int]], longest: int, draw: Draw, closes: Closes) -> list[list[int]]:
+    """The token ids of a completion of each prompt, at most `longest`, with the token that ended it.
+
+    `model` is a causal language model of transformers, in evaluation mode. Prompts are token ids, none of them empty.
+    """
+    device = model.device
+    distinct = {tuple(ids): number for number, ids in enumerate(dict.fromkeys(map(tuple, prompts)))}
+    mask_U_P, ids_U_P = left_padded(list(distinct), device)
+    output = model(input_ids=ids_U_P, attention_mask=mask_U_P, position_ids=positions(mask_U_P), use_cache=True,
+                   logits_to_keep=1)
+    cache = output.past_key_values
+    sources = torch.tensor([distinct[tuple(ids)] for ids in prompts], device=device)
+    cache.batch_select_indices(sources)
+    mask_R_T, logits_R_V = mask_U_P[sources], output.logits[sources, -1]
+
+    rows = list(range(len(prompts)))  # those in the batch, of which some may have ended
+    completions: list[list[int]] = [[] for _ in prompts]
+    ended: set[int] = set()
+    for length in range(1, longest + 1):
+        tokens_R = draw(logits_R_V, rows)
+        for row, token in zip(rows, tokens_R.tolist(), strict=True):
+            if row not in ended:
+                completions[row].append(token)
+                if closes(row, completions[row]):
+                    ended.add(row)
+        still = [place for place, row in enumerate(rows) if row not in ended]
+        if not still or length == longest:
+            break
+        if len(rows) - len(still) >= max(1, len(rows) // LEAVE_SHARE):
+            kept = torch.tensor(still, device=device)
+            cache.batch_select_indices(kept)
+            rows, mask_R_T, tokens_R = [rows[place] for place in still], mask_R_T[kept], tokens_R[kept]
+        mask_R_T = torch.cat([mask_R_T, mask_R_T.new_ones(len(rows), 1)], dim=1)
+        output = model(input_ids=tokens_R[:, None], attention_mask=mask_R_T,
+                       position_ids=positions(mask_R_T)[:, -1:], past_key_values=cache, use_cache=True)
+        logits_R_V = output.logits[:, -1]
+    return completions
+
+
+def left_padded(prompts: Sequence[Sequence[int]], device: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """(attention mask, token ids) of prompts, both (U, P); a pad is token 0, which the mask hides."""
+    width = max(map(len, prompts))
+    pads = [width - len(ids) for ids in prompts]
+    return (torch.tensor([[0] * pad + [1] * len(ids) for pad, ids in zip(pads, prompts, strict=True)], device=device),
+            torch.tensor([[0] * pad + list(ids) for pad, ids in zip(pads, prompts, strict=True)], device=device))
+
+
+def positions(mask_R_T: torch.Tensor) -> torch.Tensor:
+    """The place of each token in its own row, (R, T); pads have place 0."""
+    return (mask_R_T.cumsum(dim=1) - 1).clamp(min=0)
+
+
+def sampler(config: Any) -> Draw:
+    """How a GenerationConfig of transformers draws the next token: the most likely one, or a sample."""
+    if not config.do_sample:
+        return lambda logits_R_V, rows: logits_R_V.argmax(dim=-1)
+    warpers = [TemperatureLogitsWarper(float(config.temperature))]
+    if config.top_k:
+        warpers.append(TopKLogitsWarper(config.top_k))
+    if config.top_p is not None and config.top_p < 1:
+        warpers.append(TopPLogitsWarper(config.top_p))
+
+    def draw(logits_R_V: torch.Tensor, rows: list[int]) -> torch.Tensor:
+        scores_R_V = logits_R_V.float()
+        for warper in warpers:
+            scores_R_V = warper(None, scores_R_V)
+        return torch.multinomial(scores_R_V.softmax(dim=-1), 1)[:, 0]
+
+    return draw
+
+
+class WorkingCopy:
+    """A policy's weights in another type of number, for decoding alone: to cast them for each token takes longer."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        self.dtype, self.model = dtype, None
+
+    @torch.no_grad()
+    def of(self, policy: Any) -> Any:
+        """The copy, with the policy's newest weights."""
+        if self.model is None:
+            self.model = AutoModelForCausalLM.from_config(policy.config, dtype=self.dtype).to(policy.device).eval()
+        newest = dict(policy.named_parameters())
+        for name, weight in self.model.named_parameters():
+            weight.copy_(newest[name])
+        return self.model

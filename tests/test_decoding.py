@@ -1,0 +1,71 @@
+"""The own decoding loop writes what transformers' generate() writes, each row as if it were alone."""
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, GenerationConfig
+
+from helpers.random_model import write_model
+from raccoon.decoding import WorkingCopy, decode, sampler
+
+PROMPTS = [[5, 6, 7], [5, 6, 7], [9], [8, 7, 6, 5, 4, 3], [5, 6, 7], [11, 12]]
+LONGEST = 24
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    model = AutoModelForCausalLM.from_pretrained(write_model(tmp_path_factory.mktemp("model"))).eval()
+    model.generation_config = GenerationConfig()  # without the penalty that the model's own asks for
+    return model
+
+
+def greedy(logits_R_V, rows):
+    return logits_R_V.argmax(dim=-1)
+
+
+def test_each_row_is_what_generate_writes_for_it_alone(model):
+    """Also where rows end at different lengths and leave, and where some share their prompt."""
+    alone = {"max_new_tokens": LONGEST, "do_sample": False, "eos_token_id": None}
+    whole = [model.generate(torch.tensor([ids]), **alone)[0, len(ids):] for ids in PROMPTS]
+    lengths = [3, 24, 1, 7, 12, 5]
+    found = decode(model, PROMPTS, LONGEST, greedy, lambda row, ids: len(ids) == lengths[row])
+    assert found == [row[:length].tolist() for row, length in zip(whole, lengths, strict=True)]
+
+
+def test_what_never_ends_is_cut_and_what_ended_is_asked_nothing_more(model):
+    asked = []
+
+    def draw(logits_R_V, rows):
+        asked.append(list(rows))
+        return greedy(logits_R_V, rows)
+
+    found = decode(model, PROMPTS[:2], 4, draw, lambda row, ids: row == 0)
+    assert [len(ids) for ids in found] == [1, 4]
+    assert asked == [[0, 1], [1], [1], [1]]
+
+
+def test_samples_follow_the_softmax_at_the_temperature(model):
+    """Within 5 standard deviations for the likeliest token, and top-k leaves k tokens."""
+    logits_V, size = torch.tensor([2.0, 1.0, 0.0, -1.0]), 4000
+    torch.manual_seed(0)
+    drawn = sampler(GenerationConfig(do_sample=True, temperature=0.5, top_k=0))(logits_V.expand(size, 4), [])
+    expected = (logits_V / 0.5).softmax(dim=0)[0].item()
+    share = (drawn == 0).float().mean().item()
+    assert abs(share - expected) < 5 * (expected * (1 - expected) / size) ** 0.5
+    two = sampler(GenerationConfig(do_sample=True, temperature=5.0, top_k=2))(logits_V.expand(size, 4), [])
+    assert set(two.tolist()) == {0, 1}
+    config = GenerationConfig(do_sample=True, temperature=1.0, top_k=0, top_p=0.5)
+    nucleus = sampler(config)(logits_V.expand(size, 4), [])
+    assert set(nucleus.tolist()) == {0}
+
+
+def test_a_working_copy_has_the_newest_weights(model):
+    copy = WorkingCopy(torch.bfloat16)
+    copy.of(model)
+    with torch.no_grad():
+        kept = model.get_output_embeddings().weight[3].clone()
+        model.get_output_embeddings().weight[3] = 0.5
+    assert (copy.of(model).get_output_embeddings().weight[3] == 0.5).all()
+    assert copy.model.dtype == torch.bfloat16
+    assert model.dtype == torch.float32
+    with torch.no_grad():
+        model.get_output_embeddings().weight[3] = kept
