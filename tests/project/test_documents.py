@@ -27,7 +27,8 @@ from raccoon.sandbox.pool import Verdict, safe_execute
 from raccoon.tasks.task import read_task_file
 
 DOCUMENTS = sorted(ROOT.glob("*.md"))
-README, GUIDE, TECHNICAL = (ROOT / name for name in ("README.md", "SETUP_GUIDE.md", "POC_README.md"))
+README, GUIDE, TECHNICAL, SYMPTOMS = (ROOT / name for name in ("README.md", "SETUP_GUIDE.md", "POC_README.md",
+                                                               "WHAT_GOES_WRONG.md"))
 TRAIN = script_defaults()  # the training script's constants
 MEASURED = ("measured", "throughput", "soak", "seeds", "gpu")
 PASSAGE = 12  # words
@@ -294,27 +295,50 @@ def printed() -> list[str]:
         docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
         for node in ast.walk(tree):
             if isinstance(node, ast.JoinedStr):
-                found.append("".join(getattr(part, "value", "") if isinstance(part, ast.Constant) else "\0"
-                                     for part in node.values))
+                found.append(literal(node))
             elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
                 found.append(node.value)
     return found
 
 
+def literal(text: ast.JoinedStr | ast.Constant) -> str:
+    """A text of a program; a control character stands for what varies in it."""
+    parts = text.values if isinstance(text, ast.JoinedStr) else [text]
+    return "".join(part.value if isinstance(part, ast.Constant) else "\0" for part in parts)
+
+
+def alarm_texts() -> list[str]:
+    """The messages of the sentinels and of the held-out control."""
+    calls = [node for name in ("sentinels", "heldout")
+             for node in ast.walk(ast.parse(read(SCRIPTS / "raccoon" / "runs" / f"{name}.py")))
+             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Alarm"]
+    return [literal(call.args[0]) for call in calls]
+
+
+def pattern(message: str) -> re.Pattern:
+    """What a quoted message, in which `...` stands for anything, matches."""
+    parts = [part for part in message.split("...") if part.strip()]
+    assert sum(map(len, parts)) > 8, "too little of it is constant"
+    return re.compile(".*".join(re.escape(part.strip()) for part in parts), re.S)
+
+
 def quoted_messages() -> list[str]:
-    return [row["Message"].strip("`") for table in tables(GUIDE) for row in table.rows if "Message" in row]
+    return [row["Message"].strip("`") for table in every_table() for row in table.rows if "Message" in row]
 
 
 @pytest.mark.parametrize("message", quoted_messages())
 def test_quoted_message_is_the_scripts(message):
-    parts = [part for part in message.split("...") if part.strip()]
-    assert sum(map(len, parts)) > 8, "too little of it is constant"
-    pattern = re.compile(".*".join(re.escape(part.strip()) for part in parts), re.S)
-    assert any(pattern.search(text) for text in printed()), "no script prints this"
+    assert any(pattern(message).search(text) for text in printed()), "no script prints this"
 
 
 def test_messages_are_quoted():
-    assert len(quoted_messages()) > 30
+    assert len(quoted_messages()) > 70
+
+
+@pytest.mark.parametrize("text", alarm_texts())
+def test_every_alarm_is_among_the_symptoms(text):
+    quoted = [row["Message"].strip("`") for table in tables(SYMPTOMS) for row in table.rows if "Message" in row]
+    assert any(pattern(message).search(text) for message in quoted), f"{SYMPTOMS.name} does not have it"
 
 
 # --- figures ----------------------------------------------------------------------------------------------------------
