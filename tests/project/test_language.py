@@ -66,7 +66,7 @@ RULES = [
     Rule(r"\bin the place of\b", "five words for two", "write `instead of`, or `as`",
          "More SFT in the place of GRPO.", "It takes place in Python."),
     Rule(r"(?<![Tt]here )(?<!where )\b(is|are|was|were) no (?!longer|more|less|fewer|such|need)\w",
-         "`is no X` is rare in English", "write `is not a X`, or `has no X`",
+         "`is no X` is rare in English", "write `is not a X`, `is not faster`, or `has no X`",
          "A line that is no record is dropped.", "There is no network."),
     Rule(r"\b[Tt]he (former|latter)\b", "the reader has to look back", "repeat the noun",
          "The latter comes last.", "A later step."),
