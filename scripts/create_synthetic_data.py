@@ -10,8 +10,8 @@ stopped run, give the same command again; it does not ask a server twice.
         --input-tasks data/synthetic.jsonl --profile my-rl-model/profile.jsonl --output data/harder.jsonl
 
 Inputs:  a backend; INPUT_TASKS (task file) and PROFILE for the modes that start from tasks; DATA_DIR or the hub.
-Outputs: OUTPUT, a task file for train_rl_poc.py --train-files (mode trajectories: {"task_id", "messages", "origin"} a
-         line, for SFT); OUTPUT.answers.jsonl and OUTPUT.checks.jsonl, the work that a continued run does not repeat.
+Outputs: OUTPUT, a task file for train_rl_poc.py --train-files (mode trajectories: {"task_id", "messages", "origin"} on
+         each line, for SFT); OUTPUT.answers.jsonl and OUTPUT.checks.jsonl, the work that a continued run does not repeat.
 Exit:    0 written; 1 nothing was kept, or the server was lost; 2 bad input.
 """
 
@@ -62,7 +62,7 @@ MAX_TOKENS = 2048  # of an answer; an answer that is cut off is dropped
 PRICE_INPUT = 0.0  # for a million tokens sent, in any currency; 0: no cost is counted
 PRICE_OUTPUT = 0.0  # for a million tokens received
 
-# The tasks that all modes but `tasks` start from
+# The tasks from which the modes harder, solutions and trajectories start
 INPUT_TASKS = ""  # a task file
 PROFILE = ""  # profile.jsonl of a training run; mode `harder` takes its tasks with a pass rate of MIN_PASS_RATE or more
 MIN_PASS_RATE = 1.0  # share of a task's samples that pass; 1: all of them
@@ -187,7 +187,7 @@ def load_parents() -> list[Task]:
 
 
 def read_profile(path: str) -> dict[str, float]:
-    """task_id -> pass rate, from the lines that run_profile.profile_records makes."""
+    """task_id -> pass rate, from the lines that runs/profile.py makes."""
     try:
         rows = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
         return {str(row["task_id"]): float(row["pass_rate"]) for row in rows}

@@ -12,7 +12,7 @@ use it.
 
 Inputs:  model folders (LoRA adapters are merged) or hub names, the first is the baseline; sample files; benchmarks
          by name, "demo", or the path of a task file, whose stem becomes the benchmark's name.
-Outputs: OUTPUT_DIR/<model>/<benchmark>.jsonl and <benchmark>.sampled.jsonl, a line a completion
+Outputs: OUTPUT_DIR/<model>/<benchmark>.jsonl and <benchmark>.sampled.jsonl, a line for each completion
          (raccoon/evaluation/records.py); OUTPUT_DIR/results.json (raccoon/evaluation/report.py has its schema) and
          OUTPUT_DIR/comparison.md.
 
@@ -64,13 +64,13 @@ from raccoon.whole_files import write_text
 
 # What is evaluated.
 MODELS = []   # folders, hub names, gold, stub; the first is the baseline; empty: SAMPLES alone, or else DEFAULT_MODELS
-DEFAULT_MODELS = ["billxbf/Nano-Raccoon-Preview-1104", "./nano-raccoon-rl"]
+DEFAULT_MODELS = ["billxbf/Nano-Raccoon-Preview-1104", "./nano-raccoon-rl"]   # used if MODELS and SAMPLES are empty
 SAMPLES = []   # files of saved samples, graded like models
 # Names, "demo", or paths of task files; livecodebench:2024-09..2025-04 is the part of these months
 BENCHMARKS = ["humaneval", "mbpp"]
 MODEL_CUTOFF = ""   # YYYY-MM-DD, when the models' training data ends; used to mark tasks that are newer
 DATA_DIR = ""   # folder of the published benchmark files; empty: download from the hub (env DATA_DIR)
-OUTPUT_DIR = "./eval_results"
+OUTPUT_DIR = "./eval_results"   # folder of the results
 TASKS = []   # ids, ranges such as HumanEval/0-9, or files with one id or range a line; empty: all tasks
 LIMIT = 0   # number of tasks of each benchmark, the same choice every time; 0: all
 REPEAT = 1   # 2 evaluates each model twice, which shows the flip rate of the evaluation itself
@@ -87,7 +87,7 @@ ENABLE_THINKING = False   # passed to the chat template
 SEED = 0   # of sampling, and of the tasks that LIMIT chooses
 ENGINE = "transformers"   # or "lean", which drops completions from the batch when they end; or "vllm", if installed
 DTYPE = "auto"   # type of the weights, "auto": that of the checkpoint; or "float32", "bfloat16"
-BATCH_SIZE = 64   # completions generated together; vllm schedules them itself: give it some hundred
+BATCH_SIZE = 64   # completions generated together; vllm schedules them itself: give it a few hundred
 PROCESSES = 0   # number of processes that share the work; 0: one for each visible GPU, or one on the CPU
 CPU_THREADS = 1   # used without a GPU; on a busy machine two threads took twice as long as one
 

@@ -13,8 +13,8 @@ in. By arithmetic, not by measurement, 80 GB are enough for a 14B model and 24 G
 
 Inputs:  MODEL_PATH; MBPP and HumanEval from the hub or DATA_DIR; task files (TRAIN_FILES, HELDOUT).
 Outputs: OUTPUT_DIR with the model and tokenizer, config.json (every constant, beside the model's own keys),
-         tasks.jsonl, metrics.jsonl (a line a step), completions.jsonl (a line a completion),
-         heldout.jsonl (a line a check), checkpoint-*, STOPPED.json (only while a run is unfinished),
+         tasks.jsonl, metrics.jsonl (one line for each step), completions.jsonl (one for each completion),
+         heldout.jsonl (one for each check), checkpoint-*, STOPPED.json (only while a run is unfinished),
          report.html (make_report.py can also write it during the run), README.md (from model_card.py).
 Exit:    0 trained; 1 stopped by a fault; 2 bad input; 128 + n stopped by signal n, with a checkpoint.
 """

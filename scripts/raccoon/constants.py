@@ -166,7 +166,7 @@ def override_constants(namespace: dict, argv: list[str] | None = None, positiona
     shown = [f"{name} = {'***' if name in secrets else repr(value)} ({origin})"
              for name, (value, origin) in changed.items()]
     if shown and os.environ.get("RANK", "0") == "0" and RELAUNCHED not in os.environ:  # once for all processes
-        print("changed:", ", ".join(shown), flush=True)  # flushed, to stand above any error about them
+        print("changed:", ", ".join(shown), flush=True)  # flushed, so that it comes before any error
 
 
 class Settings(SimpleNamespace):

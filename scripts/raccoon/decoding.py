@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
-ROWS = 64  # completions that callers decode together; a wider batch is no faster on a CPU
+ROWS = 64  # completions that callers decode together; a wider batch is not faster on a CPU
 LEAVE_SHARE = 8  # ended rows are dropped when they are one in so many, because each drop copies the cache
 
 # (logits (R, V), rows (R)) -> tokens (R): the next token of each row that is still open

@@ -68,7 +68,7 @@ def mcnemar_exact(gained: int, lost: int) -> float:
 
 
 def sign_flip_exact(steps: Sequence[int]) -> float:
-    """The p value of the paired sign-flip permutation test on integer differences, one a task.
+    """The p value of the paired sign-flip permutation test on integer differences, one for each task.
 
     Under no difference each task's sign is a fair coin flip. The exact distribution of the sum over all 2^n flips is
     computed by convolution (Fisher 1935; Pagano and Tritchler 1983). With differences of -1, 0 and 1 it is the exact
@@ -89,7 +89,7 @@ def sign_flip_exact(steps: Sequence[int]) -> float:
 def paired_p(baseline: Mapping[str, Sequence[bool]], candidate: Mapping[str, Sequence[bool]]) -> float:
     """The p value for equal pass rates on the same tasks, each with its samples' outcomes.
 
-    With one sample a task it is the exact McNemar test. Several samples of a task are not independent, so their mean
+    With one sample for each task it is the exact McNemar test. Several samples of a task are not independent, so their mean
     is one observation, and the sign-flip test compares the means.
     """
     counts = {len(samples) for side in (baseline, candidate) for samples in side.values()}

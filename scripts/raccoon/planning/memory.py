@@ -383,7 +383,7 @@ def step_parts(shape: Shape, setting: Setting, machine: Machine) -> dict[str, fl
     sampled = setting.sequences * (max(machine.gpus, 1) if setting.vllm == "server" else 1)  # a server samples for all
     trained, weight_bytes = trained_weights(shape, setting)
     shards = 1 if setting.lora_rank else max(machine.shards, 1)
-    moved = 3 * weight_bytes + 2 * MOMENT_BYTES[setting.optimizer](weight_bytes)  # reads all, writes all but gradients
+    moved = 3 * weight_bytes + 2 * MOMENT_BYTES[setting.optimizer](weight_bytes)  # reads all, does not write gradients
     return {
         "decoding": completion * decoding_seconds(shape, sampled, prompt + completion / 2),
         "prefill": sampled * shape.pass_operations(prompt, 0)[0] / OPERATIONS,

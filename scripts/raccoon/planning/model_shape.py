@@ -69,7 +69,7 @@ class Shape:
         return 2 * self.layers * self.key_value * BF16_BYTES
 
     def adapters(self, rank: int) -> int:
-        """Parameters of LoRA adapters of a rank on every linear layer but the head."""
+        """Parameters of LoRA adapters of a rank on every linear layer except the head."""
         attention = 2 * (self.hidden + self.query) + 2 * (self.hidden + self.key_value)
         return rank * self.layers * (attention + 3 * (self.hidden + self.intermediate))
 

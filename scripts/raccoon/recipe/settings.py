@@ -223,7 +223,7 @@ def grpo_config(settings: Settings, gpus: int) -> Any:
         save_total_limit=settings.SAVE_TOTAL_LIMIT,
         logging_steps=1,
         logging_nan_inf_filter=False,  # a loss that is not finite is shown, not averaged away
-        disable_tqdm=True,  # a line a step reads better in a container's log
+        disable_tqdm=True,  # lines read better in a container's log
         report_to=settings.REPORT_TO,
         **engine,
         parallelism_config=parallelism(settings),

@@ -1,4 +1,4 @@
-"""An LLM judge as a reward, alone or beside execution: TRL's reward functions for it.
+"""An LLM judge as a reward, alone or together with execution: TRL's reward functions for it.
 
 A completion that cannot be judged has no score: it is counted as None and never gets a middle score.
 """

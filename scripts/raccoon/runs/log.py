@@ -4,10 +4,10 @@ It is not the trainer (training/trainer.py). It works on files and plain numbers
 tested without a model.
 
 Files, all in the run's OUTPUT_DIR:
-    metrics.jsonl      a line a step
-    completions.jsonl  a line a completion, with its verdict, reward parts and advantage
-    profile.jsonl      a line a task: its pass rate before training (only with PROFILE_SAMPLES)
-    heldout.jsonl      a line a check on tasks that are not trained on
+    metrics.jsonl      a line for each step
+    completions.jsonl  a line for each completion, with its verdict, reward parts and advantage
+    profile.jsonl      a line for each task: its results before training (only with PROFILE_SAMPLES)
+    heldout.jsonl      a line for each check on tasks that are not trained on
     STOPPED.json       why and at which step a run stopped early; deleted when the run continues
     config.json        every constant, and under "ended" what ended a finished run: the last step or an early stop
 """

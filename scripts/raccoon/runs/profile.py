@@ -11,7 +11,7 @@ MAX_PARTIAL_SHARE = 0.5  # of the variance; above it the gradient mostly teaches
 
 
 def profile_records(rollouts: list[Rollout]) -> list[dict]:
-    """The lines of profile.jsonl, one a task: the scores of several completions before training."""
+    """The lines of profile.jsonl, one for each task: the scores of several completions before training."""
     scores: dict[str, list[float]] = {}
     passes: Counter = Counter()
     for rollout in rollouts:
