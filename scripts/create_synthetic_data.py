@@ -11,7 +11,7 @@ stopped run, give the same command again; it does not ask a server twice.
 
 Inputs:  a backend; INPUT_TASKS (task file) and PROFILE for the modes that start from tasks; DATA_DIR or the hub.
 Outputs: OUTPUT, a task file for train_rl_poc.py --train-files (mode trajectories: {"task_id", "messages", "origin"} on
-         each line, for SFT); OUTPUT.answers.jsonl and OUTPUT.checks.jsonl, the work that a continued run does not repeat.
+         each line, for SFT); OUTPUT.answers.jsonl and OUTPUT.checks.jsonl, work that a continued run does not repeat.
 Exit:    0 written; 1 nothing was kept, or the server was lost; 2 bad input.
 """
 

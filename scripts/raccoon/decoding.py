@@ -92,9 +92,9 @@ def sampler(config: Any) -> Draw:
 
 
 def drawn(scores_R_V: torch.Tensor) -> torch.Tensor:
-    """A token of each row, (R), from the softmax of its scores: a point on the line of its probabilities.
+    """A token for each row, (R), drawn from the softmax of its scores by the inverse of the cumulative probability.
 
-    On a CPU torch.multinomial() takes a fifth of a step with 50,000 tokens.
+    On a CPU torch.multinomial() would take a fifth of a step with 50,000 tokens.
     """
     sums_R_V = scores_R_V.softmax(dim=-1).cumsum(dim=-1)
     points_R_1 = torch.rand(len(sums_R_V), 1, device=sums_R_V.device) * sums_R_V[:, -1:]

@@ -89,8 +89,8 @@ def sign_flip_exact(steps: Sequence[int]) -> float:
 def paired_p(baseline: Mapping[str, Sequence[bool]], candidate: Mapping[str, Sequence[bool]]) -> float:
     """The p value for equal pass rates on the same tasks, each with its samples' outcomes.
 
-    With one sample for each task it is the exact McNemar test. Several samples of a task are not independent, so their mean
-    is one observation, and the sign-flip test compares the means.
+    With one sample for each task it is the exact McNemar test. Several samples of a task are not independent, so their
+    mean is one observation, and the sign-flip test compares the means.
     """
     counts = {len(samples) for side in (baseline, candidate) for samples in side.values()}
     if counts == {1}:

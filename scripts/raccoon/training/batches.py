@@ -45,9 +45,9 @@ def copy_rows(output: dict, spare: dict, pairs: list[tuple[int, int]], pad_id: i
 
 
 def signal_first(passes: list[dict]) -> list[dict]:
-    """The rows of one step's passes, those of advantage 0 last and the others by length, in as many passes as before.
+    """The rows of one step, sorted by length, with those of advantage 0 last, in as many passes as before.
 
-    Rows of like length need little padding, and a pass of rows without a signal costs next to nothing.
+    Rows of similar length need little padding, and a pass of rows without a signal costs almost nothing.
     """
     whole = {name: torch.cat([batch[name] for batch in passes]) if value.dim() else value
              for name, value in passes[0].items()}

@@ -75,7 +75,7 @@ class OpenTrainer(GRPOTrainer):
         return self._buffered_inputs[self._step % self.args.steps_per_generation]
 
     def plan_passes(self, passes: list[dict]) -> list[dict]:
-        """The batches of the passes that one generation is divided into, which TRL has shuffled."""
+        """The passes into which TRL divides one generation, after it has shuffled the rows."""
         return passes
 
     def _clip_grad_norm(self, model: torch.nn.Module) -> torch.Tensor:

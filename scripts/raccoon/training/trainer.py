@@ -112,7 +112,7 @@ class CodeTrainer(OpenTrainer):
         return completions
 
     def plan_passes(self, passes: list[dict]) -> list[dict]:
-        """One generation's passes; where all of them make one step, their rows may change places."""
+        """One generation's passes. If they all belong to one step, their rows may be sorted."""
         one_step = self.args.steps_per_generation == self.args.gradient_accumulation_steps
         return signal_first(passes) if self.skip_rows and one_step else passes
 
