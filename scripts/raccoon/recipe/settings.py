@@ -79,8 +79,8 @@ def check_constants(settings: Settings, processes: int) -> None:
         raise InputError(f"SKIP_ROWS_WITHOUT_SIGNAL changes the gradient of LOSS_TYPE {settings.LOSS_TYPE} with BETA "
                          f"{settings.BETA}; choose a LOSS_TYPE from {', '.join(WHOLE_BATCH_LOSSES)} and BETA 0")
     if settings.GENERATION == "lean" and processes > 1:
-        raise InputError(f"GENERATION lean generates in one process, and the run has {processes}; set it to transformers "
-                         "or vllm")
+        raise InputError(f"GENERATION lean generates in one process, and the run has {processes}; set it to "
+                         "transformers or vllm")
     if settings.CPU_BFLOAT16:
         check_bfloat16()
     check_servers(settings)
