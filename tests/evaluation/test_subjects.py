@@ -118,7 +118,7 @@ def test_an_adapters_digest_follows_its_base(tmp_path):
 
 @pytest.mark.parametrize("word", ["./nowhere", "/no/such/folder", "one/two/three", "nowhere", "org/na me"])
 def test_a_missing_model_is_named(word):
-    with pytest.raises(InputError, match="no such folder"):
+    with pytest.raises(InputError, match="it is not a folder"):
         find(word)
 
 
