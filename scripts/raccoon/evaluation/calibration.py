@@ -87,7 +87,7 @@ def calibrate(benchmark: str, tasks: Sequence[Task], gold: Mapping[str, Record],
               slow_after: float, limit: float) -> Calibration:
     """The calibration of a benchmark from the records of its controls, task id -> record.
 
-    Left out are tasks that the sandbox cannot grade, and tasks whose gold fails or whose stub passes. Each counts under
+    It leaves out tasks that the sandbox cannot grade, and tasks whose gold fails or whose stub passes. Each counts under
     one reason. A task whose gold took more than `slow_after` seconds is slow. Raises InputError if a stub passes that
     WEAK_TESTS does not list, or if no gold solution passes.
     """

@@ -65,8 +65,8 @@ class SecondLook:
     def reliable_inputs(self, tasks: list[Task]) -> dict[str, FreshInputs]:
         """task_id -> the fresh inputs on which the gold solution, run like a model's code, agrees with the reference.
 
-        Left out are inputs on which gold raises, takes long, varies from run to run or differs from EvalPlus's
-        reference, and all inputs of a task that needs shared isolation.
+        It leaves out inputs on which gold raises, takes long, varies from run to run or differs from EvalPlus's
+        reference. It leaves out all inputs of a task that needs shared isolation.
         """
         found = [fresh_inputs(task, self.published, self.num, self.seed) for task in tasks]
         trials = [(task, task.solution + OTHER_CHANCE, inputs) for task, inputs in zip(tasks, found, strict=True)]

@@ -125,7 +125,7 @@ def read_samples(path: str, tasks: dict[str, Task]) -> list[Sample]:
             raise InputError(f"{path}, line {number} is not a sample with a known verdict: it needs task_id, code or "
                              "completion, and passed or verdict") from None
     if not samples:
-        raise InputError(f"none of the samples in {path} is of a task of TASKS; give their tasks' file with --tasks")
+        raise InputError(f"no sample in {path} belongs to a task of TASKS; give the file of its tasks with --tasks")
     return samples
 
 

@@ -102,7 +102,7 @@ def same_ids(tasks: Sequence[Task], training: Sequence[Task]) -> Iterable[tuple[
 
 
 def same_texts(tasks: Sequence[Task], training: Sequence[Task]) -> Iterable[tuple[str, str]]:
-    """Pairs with equal prompts, ignoring the function's name, or equal solutions, ignoring names and docstrings."""
+    """Tasks with a prompt equal to a training task's, ignoring the function's name, or with an equal plain_solution."""
     for name, theirs, ours in (("prompt", *statements(training, tasks)),
                                ("solution", *[list(map(plain_solution, side)) for side in (training, tasks)])):
         known = {text: task.task_id for task, text in zip(training, theirs, strict=True) if text}

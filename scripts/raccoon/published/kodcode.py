@@ -1,6 +1,6 @@
 """KodCode (Xu et al. 2025), each row as a Task: synthetic questions with solutions and pytest tests.
 
-A test file imports from `solution` and defines test functions. As a test program it calls them. The result is None for
+A test file imports from `solution` and defines test functions. The test program also calls them. The result is None for
 a row whose tests need pytest's fixtures or parameters. Nothing is run here.
 """
 

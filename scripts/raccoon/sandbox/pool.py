@@ -277,7 +277,7 @@ class Worker:
         except OSError as error:
             self.stop()
             raise SandboxError(
-                f"the sandbox did not start: {error}; to see why, run {' '.join(command[:5])}"
+                f"the sandbox did not start: {error}; check that this starts a Python: {' '.join(command[:5])}"
             ) from None
         if "error" in hello:
             self.stop()

@@ -10,7 +10,7 @@ PAUSE = 0.05  # seconds between them
 
 
 def empty_folder(folder: str) -> None:
-    """Removes everything that a child left, however deep. Deeper folders are first moved up, to bound the path."""
+    """Removes everything that a child left, however deep. Folders below the first level are moved up before."""
     os.chmod(folder, 0o1777 if folder == "/dev/shm" else 0o700)
     moved, unguessed = 0, os.urandom(8).hex()  # no program can have used this name
     while found := entries(folder):

@@ -150,7 +150,7 @@ def rehearse() -> None:
 
 def raise_walls(setup: Setup) -> Standing:
     """Sets up every wall that the machine allows, strongest first. Raises OSError without Landlock or seccomp."""
-    own_uid = UID_BASE + os.getpid() % UID_SPAN  # the kernel counts threads for each uid: a uid for each zygote
+    own_uid = UID_BASE + os.getpid() % UID_SPAN  # the kernel counts threads by uid: zygotes should not share one
     read = readable_paths(setup)
     missing = walls.missing()
     if missing and not setup.weak:
