@@ -87,8 +87,8 @@ def calibrate(benchmark: str, tasks: Sequence[Task], gold: Mapping[str, Record],
               slow_after: float, limit: float) -> Calibration:
     """The calibration of a benchmark from the records of its controls, task id -> record.
 
-    It leaves out tasks that the sandbox cannot grade, and tasks whose gold fails or whose stub passes. Each counts under
-    one reason. A task whose gold took more than `slow_after` seconds is slow. Raises InputError if a stub passes that
+    It leaves out tasks that the sandbox cannot grade, whose gold fails or whose stub passes. Each counts under one
+    reason. A task whose gold took more than `slow_after` seconds is slow. Raises InputError if a stub passes that
     WEAK_TESTS does not list, or if no gold solution passes.
     """
     passing = tuple(task_id for task_id, record in stub.items() if record.passed)
