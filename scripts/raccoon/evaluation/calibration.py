@@ -101,7 +101,7 @@ def calibrate(benchmark: str, tasks: Sequence[Task], gold: Mapping[str, Record],
     ungraded = {task_id: cause_of(record, limit) for task_id, record in stub.items()
                 if record.infra and task_id not in failed}
     if gold and len(failed) == len(gold):
-        raise InputError(f"{benchmark}: no gold solution passes here (first cause: {next(iter(failed.values()))}); "
+        raise InputError(f"{benchmark}: no gold solution passes here (the first: {next(iter(failed.values()))}); "
                          "correct that, because a score would mean nothing")
     return Calibration(
         benchmark, tasks=len(tasks), with_gold=len(gold), gold_passed=len(gold) - len(failed),

@@ -363,7 +363,7 @@ def check_message(endpoint: Endpoint, failure: Failure, models: list[str]) -> st
     if failure.unanswered:
         return f"{server}; start the server, or correct the base URL"
     if failure.status in (401, 403):
-        wanted = f"the key in {endpoint.api_key_env}" if endpoint.api_key_env else "which variable holds the key, and name it"
+        wanted = f"the key in {endpoint.api_key_env}" if endpoint.api_key_env else "the variable that holds the key"
         return f"{server}; check {wanted}"
     if models and endpoint.model not in models:
         named = one_line(", ".join(sorted(models)))
