@@ -210,7 +210,8 @@ def test_part_of_a_benchmark(tmp_path):
     assert ids("livecodebench:..2024") == ["3", "abc1_a"]
     assert ids("livecodebench:2024..:hard") == ["late"]
     assert ids("livecodebench:easy+hard:release_v2") == ["3", "abc1_a"]
-    with pytest.raises(InputError, match="'medium'; choose from difficulty: easy, hard; split: .*dates: 2023-05-06..2025-02-01"):
+    words = "'medium'; choose from difficulty: easy, hard; split: .*dates: 2023-05-06..2025-02-01"
+    with pytest.raises(InputError, match=words):
         load_benchmark("livecodebench:medium", folder)
 
 

@@ -111,7 +111,7 @@ def parquet_rows(path: Path) -> Iterator[dict]:
         import pyarrow
         from pyarrow import parquet
     except ImportError:
-        raise InputError(f"{path} needs the package pyarrow, a part of datasets: pip install datasets") from None
+        raise InputError(f"{path} needs the package pyarrow, a dependency of datasets: pip install datasets") from None
     try:
         for batch in parquet.ParquetFile(path).iter_batches(PARQUET_ROWS):
             yield from batch.to_pylist()
