@@ -29,7 +29,7 @@ def refuse_foreign_platform() -> None:
     """Raises SandboxError if the system is not Linux, or if this Python lacks something that the judges need."""
     if sys.version_info < OLDEST_PYTHON:
         wanted, found = (".".join(map(str, version[:2])) for version in (OLDEST_PYTHON, sys.version_info))
-        raise SandboxError(f"the sandbox needs Python >= {wanted}, not {found}: run it in the project's Docker image")
+        raise SandboxError(f"Python >= {wanted} needed, found {found}: run it in the project's Docker image")
     if sys.platform != "linux":
         raise SandboxError(f"the sandbox needs Linux, this is {sys.platform}: run it in the project's Docker image")
     for name, source in NEEDED_MODULES.items():
