@@ -1,7 +1,7 @@
-"""How long an evaluation takes: one prompt at a time and then grading, against batches graded while generating.
+"""Time of an evaluation: one prompt at a time and then grading, against batches that are graded during generation.
 
-Both ways run in one process on the same tasks with the same greedy decoding, and must write the same completions
-and give the same verdicts. It measures this machine under its present load, not the models.
+Both ways run in one process on the same tasks with the same greedy decoding. They must write the same completions and
+give the same verdicts. It measures this machine under its present load, not the models.
 
     python scripts/demo_model.py && python benchmarks/evaluation.py
     python benchmarks/evaluation.py --model demo/rl_model --limit 100
@@ -36,16 +36,16 @@ from raccoon.tasks.task import Task, read_task_file
 MODEL = "./demo/sft_model"
 TASKS = "./demo/heldout_tasks.jsonl"
 LIMIT = 0   # the first tasks of the file; 0: all
-BATCH_SIZE = 100   # as the demo's evaluation
+BATCH_SIZE = 100   # as in the demo's evaluation
 MAX_COMPLETION_LENGTH = 128
 TIMEOUT = 10.0   # CPU seconds for a program
 CPU_THREADS = 1
-ROUNDS = 5   # of the batched way, whose median counts
+ROUNDS = 5   # of the batched way; their median counts
 
 
 @dataclass(frozen=True)
 class Run:
-    """One way's wall seconds, of generating alone and with grading, and what it found."""
+    """One way's wall seconds, for generating alone and with grading, and its results."""
 
     generating: float
     total: float
@@ -58,19 +58,19 @@ def main() -> None:
     check_model_folder(Path(MODEL))
     tasks = read_task_file(TASKS)[: LIMIT or None]
     engine = load_engine(Path(MODEL), Decoding(max_tokens=MAX_COMPLETION_LENGTH))
-    engine.generate([Request(task) for task in tasks[:2]])   # what is set up on first use is nobody's time
+    engine.generate([Request(task) for task in tasks[:2]])   # the setup on first use counts for neither way
     with Sandbox(timeout=TIMEOUT) as sandbox:
         sandbox.run([program(tasks[0], "pass")])
         serial = one_by_one(engine, tasks, sandbox)
         batched = sorted((together(engine, tasks, sandbox) for _ in range(ROUNDS)), key=lambda run: run.total)
     for run in batched:
         if (serial.completions, serial.passed) != (run.completions, run.passed):
-            raise InputError("the two ways differ in a completion or a verdict: this is a fault of the evaluation")
+            raise InputError("the two ways differ in a completion or a verdict: this is an error in the evaluation")
     print(table(len(tasks), serial, batched[ROUNDS // 2]))
 
 
 def one_by_one(engine: TransformersEngine, tasks: list[Task], sandbox: Sandbox) -> Run:
-    """The original's way: generate for each task in turn, keep the text, then grade one after the other."""
+    """The original's way: generate for each task in turn, keep the text, then grade one completion after the other."""
     start = time.perf_counter()
     completions = [engine.generate([Request(task)])[0].text for task in tasks]
     generated = time.perf_counter()
@@ -80,9 +80,9 @@ def one_by_one(engine: TransformersEngine, tasks: list[Task], sandbox: Sandbox) 
 
 
 def together(engine: TransformersEngine, tasks: list[Task], sandbox: Sandbox) -> Run:
-    """This project's way: the sandbox grades, and records are written, while the model goes on generating.
+    """This project's way: the sandbox grades and records are written while the model generates.
 
-    `generating` is a second pass over the same batches without any grading.
+    `generating` is the time of a second pass over the same batches without grading.
     """
     requests = [Request(task) for task in tasks]
     batches = plan_batches(requests, BATCH_SIZE)

@@ -1,13 +1,14 @@
-"""Training and generating at any size without its memory: tensors that have shapes and no numbers, counted.
+"""Counts the memory of training and generating at any size, with tensors that have shapes but no numbers.
 
 torch's fake tensors go through the same code as real ones: accelerate's sharding, FSDP2, checkpointing, TRL's fused
-head, Adam. What a GPU would hold is the sum of their storages. It counts what torch allocates, neither the CUDA
-context nor the allocator's gaps, and it says nothing about time but the number of operations. With real tensors the
-same code is a real training, of a model that fits.
+head, Adam. A GPU would hold the sum of their storages. The count includes what torch allocates, without the CUDA
+context and the allocator's gaps. It says nothing about time except the number of operations. With real tensors the same
+code really trains a model that fits.
 
-Fake tensors are the CPU's here, because torch without CUDA cannot differentiate those of a GPU. Two things are made
-as on a GPU: TRL's Triton kernels, which write in place, are replaced by nothing, and its float32 sums, for which
-cuBLAS copies nothing, are not counted. Attention is the CPU's fused kernel, which keeps what a GPU's keeps.
+Fake tensors are the CPU's here, because torch without CUDA cannot differentiate those of a GPU. Two things are changed
+to match a GPU: TRL's Triton kernels, which write in place, are replaced by functions that do nothing; and its float32
+sums, for which cuBLAS copies nothing, are not counted. Attention is the CPU's fused kernel, which keeps the same
+tensors as a GPU's.
 """
 
 import sys
@@ -41,24 +42,24 @@ from raccoon.planning.memory import Setting
 from raccoon.planning.model_shape import Shape
 from raccoon.training import sharding
 
-# Where a tensor is made says what it is: the innermost of these files on the stack
+# The code that makes a tensor says what it is: the innermost of these files on the stack
 PLACES = {"chunked_logprob.py": "head", "_fsdp_collectives.py": "gathered", "_fsdp_param.py": "gathered",
           "_fsdp_param_group.py": "gathered"}
-REDUCING = "foreach_reduce"  # the function of torch's FSDP2 that makes gradients whole
+REDUCING = "foreach_reduce"  # the function of torch's FSDP2 that reduces gradients
 
 
 @dataclass
 class Peak:
-    """The most bytes at once, and what they were."""
+    """The largest number of bytes at one time, and its parts."""
 
     total: int = 0
     parts: Counter = field(default_factory=Counter)
 
 
 class StorageCount(TorchDispatchMode):
-    """Counts the storages that are made and freed while it is entered, and those that `add` named before.
+    """Counts the storages made and freed while it is active, and those that `add` named before.
 
-    `stage` is the caller's word for what is going on; `peaks` has the peak of each.
+    `stage` is the caller's name for the current work; `peaks` has the peak of each stage.
     """
 
     def __init__(self, mode: Any) -> None:
@@ -74,7 +75,7 @@ class StorageCount(TorchDispatchMode):
             resize(storage, size)
             self.resized(storage)
 
-        self.patch = mock.patch.object(torch.UntypedStorage, "resize_", counted)  # FSDP2 frees by it
+        self.patch = mock.patch.object(torch.UntypedStorage, "resize_", counted)  # FSDP2 frees memory with it
         self.patch.start()
         return super().__enter__()
 
@@ -113,9 +114,9 @@ class StorageCount(TorchDispatchMode):
         if DTensor in types:
             return NotImplemented  # its local tensors come here next
         if func is torch.ops._c10d_functional.wait_tensor.default:
-            return args[0]  # on fake tensors it would make a second one
+            return args[0]  # on fake tensors it would make a second tensor
         result = func(*args, **(kwargs or {}))
-        if not self.paused and active_fake_mode() is self.mode:  # DTensor has a mode of its own, to infer shapes
+        if not self.paused and active_fake_mode() is self.mode:  # DTensor infers shapes in its own mode
             for tensor in tree_leaves(result):
                 if isinstance(tensor, torch.Tensor):
                     self.add(tensor, place())
@@ -123,7 +124,7 @@ class StorageCount(TorchDispatchMode):
 
 
 def place() -> str:
-    """What is being made, by the code that makes it."""
+    """The kind of a new tensor, by the code that makes it."""
     frame, found = sys._getframe(2), ""
     while frame:
         name = frame.f_code.co_filename.rpartition("/")[2]
@@ -135,7 +136,7 @@ def place() -> str:
 
 
 class KnownCounts(TorchDispatchMode):
-    """Answers what fake tensors cannot: how many tokens are scored, where TRL picks the completion's alone."""
+    """Answers what fake tensors cannot: how many tokens are scored when TRL selects those of the completion."""
 
     def __init__(self, tokens: int) -> None:
         super().__init__()
@@ -150,11 +151,11 @@ class KnownCounts(TorchDispatchMode):
 
 
 def nothing(*_: Any, **__: Any) -> None:
-    """In the place of a kernel that writes into what it is given."""
+    """Replaces a kernel that writes into its arguments."""
 
 
 class Launch:
-    """In the place of a Triton kernel, which writes into what it is given: nothing is to be counted."""
+    """Replaces a Triton kernel, which writes into its arguments, so there is nothing to count."""
 
     def __getitem__(self, grid: Any) -> Callable[..., None]:
         return nothing
@@ -162,7 +163,7 @@ class Launch:
 
 @contextmanager
 def head_of_a_gpu(count: StorageCount, tokens: int) -> Iterator[None]:
-    """TRL's fused head on the branch that a GPU takes, which scores the completion's `tokens` alone."""
+    """TRL's fused head as on a GPU, where it scores only the completion's `tokens`."""
 
     def accumulate(total: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> None:
         count.paused = True
@@ -183,9 +184,9 @@ def head_of_a_gpu(count: StorageCount, tokens: int) -> Iterator[None]:
 
 
 def start_processes(count: int, replicas: int = 1, gpu: bool = True) -> Accelerator:
-    """Rank 0 of `count` processes of which the others are not there, and accelerate as it stands in each.
+    """Rank 0 of `count` processes without the other ranks, with accelerate as in each process.
 
-    Several shard (FSDP2), within each of `replicas` groups; one has the whole model.
+    Several processes shard the model (FSDP2) within each of `replicas` groups. One process has the whole model.
     """
     accelerator = Accelerator(mixed_precision="bf16" if gpu else "no", cpu=True)
     if count > 1:
@@ -200,9 +201,9 @@ def start_processes(count: int, replicas: int = 1, gpu: bool = True) -> Accelera
 
 
 class Training:
-    """A model of a shape under a setting, as the trainer makes it, in one process of several.
+    """A model of a shape with a setting, as the trainer makes it, in one of several processes.
 
-    `gpu` False is the CPU's way: float32, no checkpointing, TRL's head without Triton. `fake` False has real tensors.
+    `gpu` False is as on the CPU: float32, no checkpointing, TRL's head without Triton. `fake` False uses real tensors.
     """
 
     def __init__(self, shape: Shape, setting: Setting, accelerator: Accelerator, gpu: bool = True,
@@ -212,10 +213,10 @@ class Training:
         self.count = StorageCount(self.mode)
         self.model = self.wrapped(shape)
         trained = [weight for weight in self.model.parameters() if weight.requires_grad]
-        self.compile = mock.patch.object(torch, "compile", lambda *_, **__: nothing)  # torchao's, of an update in place
+        self.compile = mock.patch.object(torch, "compile", lambda *_, **__: nothing)  # torchao compiles its update
         if setting.optimizer == "adamw_torch_8bit":
             with self.compile:
-                real = adam(setting.optimizer, [torch.nn.Parameter(torch.ones(4096))])  # fills torchao's own tables
+                real = adam(setting.optimizer, [torch.nn.Parameter(torch.ones(4096))])  # fills torchao's tables
                 real.param_groups[0]["params"][0].grad = torch.ones(4096)
                 real.step()
         with self.faking():
@@ -227,7 +228,7 @@ class Training:
         return self.mode or nullcontext()
 
     def wrapped(self, shape: Shape) -> Any:
-        """The policy as load_policy, TRL and accelerate leave it before the first step."""
+        """The policy as load_policy, TRL and accelerate make it before the first step."""
         lora = self.setting.lora_rank
         with torch.device("meta"):
             model = transformers.AutoModelForCausalLM.from_config(config(shape), dtype=self.dtype())
@@ -253,9 +254,9 @@ class Training:
         return torch.bfloat16 if self.setting.lora_rank and self.gpu else getattr(torch, self.setting.weights)
 
     def prepare(self) -> int:
-        """A pass and an update that are not counted: they fill torch's caches of shapes; moments and gradients stay.
+        """One uncounted pass and update. They fill torch's caches of shapes; moments and gradients stay.
 
-        The floating-point operations of the pass, as torch counts them; attention as causal.
+        Returns the floating-point operations of the pass as torch counts them, with causal attention.
         """
         operations = operation_count()
         with self.faking(), self.head():
@@ -272,7 +273,7 @@ class Training:
         return operations.get_total_flops()
 
     def step(self) -> None:
-        """A step's last pass, with the gradients of those before beside it, and the update; both counted."""
+        """A step's last pass, with the gradients of earlier passes in memory, and the update. Both are counted."""
         with self.faking(), self.count, self.head():
             self.count.stage = "training"
             self.loss().backward()
@@ -286,12 +287,12 @@ class Training:
             self.optimizer.step()
 
     def head(self) -> Any:
-        """TRL's head as the device has it."""
+        """TRL's head as on the device."""
         tokens = self.setting.batch_size * self.setting.completion
         return head_of_a_gpu(self.count, tokens) if self.gpu else nullcontext()
 
     def loss(self) -> torch.Tensor:
-        """TRL's log-probabilities of the completion, and a clipped objective on them as it has it."""
+        """A clipped objective on TRL's log-probabilities of the completion, as in TRL."""
         batch, completion = self.setting.batch_size, self.setting.completion
         ids = torch.ones((batch, self.setting.prompt + completion), dtype=torch.long)
         labels = ids.clone()
@@ -303,7 +304,7 @@ class Training:
         return -torch.min(ratio * 0.5, ratio.clamp(0.8, 1.28) * 0.5).sum()
 
     def generate(self) -> None:
-        """Reads all prompts at once, then decodes the last token of all sequences."""
+        """Reads all prompts at once, then decodes the last token of every sequence."""
         setting, dtypes = self.setting, ()
         self.model.eval()
         with self.faking(), self.count, torch.no_grad():
@@ -322,7 +323,7 @@ class Training:
 
 
 def operation_count() -> FlopCounterMode:
-    """torch's count of floating-point operations, which knows a GPU's attention and is told of the CPU's."""
+    """torch's count of floating-point operations, extended by the CPU's attention."""
 
     def forward_half(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
         return sdpa_flop_count(query, key, value) // 2
@@ -336,7 +337,7 @@ def operation_count() -> FlopCounterMode:
 
 
 def config(shape: Shape) -> Any:
-    """A Qwen2 of that shape."""
+    """The configuration of a Qwen2 of a shape."""
     return transformers.Qwen2Config(
         vocab_size=shape.vocab, hidden_size=shape.hidden, intermediate_size=shape.intermediate,
         num_hidden_layers=shape.layers, num_attention_heads=shape.heads, num_key_value_heads=shape.kv_heads,
@@ -345,7 +346,7 @@ def config(shape: Shape) -> Any:
 
 
 def adam(name: str, weights: list[torch.Tensor]) -> torch.optim.Optimizer:
-    """The optimizer that transformers makes of OPTIMIZER."""
+    """The optimizer that transformers makes for OPTIMIZER."""
     if name == "adamw_torch_8bit":
         from torchao.optim import AdamW8bit
 
@@ -354,7 +355,7 @@ def adam(name: str, weights: list[torch.Tensor]) -> torch.optim.Optimizer:
 
 
 def full_cache(settings: Any, sequences: int, tokens: int, dtypes: tuple) -> Any:
-    """A cache that holds so many tokens of each sequence."""
+    """A cache with `tokens` tokens of each sequence."""
     cache = transformers.DynamicCache(config=settings)
     size = (sequences, settings.num_key_value_heads, tokens, settings.hidden_size // settings.num_attention_heads)
     for layer in range(settings.num_hidden_layers if tokens else 0):
@@ -363,7 +364,7 @@ def full_cache(settings: Any, sequences: int, tokens: int, dtypes: tuple) -> Any
 
 
 def materialise(model: torch.nn.Module) -> None:
-    """Gives a model on the meta device tensors with storages; tied weights stay tied."""
+    """Replaces a model's tensors on the meta device by tensors with storages. Tied weights stay tied."""
     made: dict[int, torch.Tensor] = {}
     for module in model.modules():
         for held in (module._parameters, module._buffers):

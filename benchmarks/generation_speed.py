@@ -1,7 +1,7 @@
-"""How fast a model generates: one engine against another, at several numbers of completions at once.
+"""Speed of generation: one engine against another, with several numbers of completions at once.
 
-Both engines have the same prompts in the same process, one after the other in every round. Greedy is what evaluation
-does, sampling what rollouts do. It measures this machine under its present load; only ratios within one run say more.
+Both engines get the same prompts in the same process, one after the other in every round. Evaluation uses greedy
+decoding, rollouts use sampling. It measures this machine under its present load; compare only ratios within one run.
 
     bash scripts/vllm_environment.sh && python scripts/demo_model.py
     .venv-vllm/bin/python benchmarks/generation_speed.py
@@ -29,10 +29,10 @@ MODEL = "./demo/sft_model"
 TASKS = "./demo/heldout_tasks.jsonl"
 COMPARED = ["transformers", "vllm"]   # two engines; the ratio is that of the second to the first
 ROWS = [8, 64, 256]   # completions at once
-SAMPLES = 1   # of each task, where sampled: a group of GRPO has several
+SAMPLES = 1   # of each task in mode sampled; a group of GRPO has several
 MAX_COMPLETION_LENGTH = 110
-DTYPE = "auto"   # of the weights: the checkpoint's own
-ROUNDS = 3   # whose median counts
+DTYPE = "auto"   # of the weights; "auto" is the checkpoint's own
+ROUNDS = 3   # of each measurement; their median counts
 CPU_THREADS = 1
 
 
@@ -47,7 +47,7 @@ def main() -> None:
         prepare_vllm()
     tasks = read_task_file(TASKS)
     if max(ROWS) > len(tasks):
-        raise InputError(f"ROWS {max(ROWS)} are more than the {len(tasks)} tasks of {TASKS}: give fewer")
+        raise InputError(f"ROWS {max(ROWS)} is more than the {len(tasks)} tasks of {TASKS}: give a smaller number")
     decodings = [Decoding(mode, MAX_COMPLETION_LENGTH, dtype=DTYPE) for mode in ("greedy", "sampled")]
     engines = {name: load_engine(Path(MODEL), Decoding(engine=name, dtype=DTYPE)) for name in COMPARED}
     first, second = (name.replace("vllm", "vLLM") for name in COMPARED)
@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def compare(engines: dict, decoding: Decoding, requests: list[Request]) -> str:
-    """A row of the table: each engine's median over the rounds, after one that does not count."""
+    """A row of the table: each engine's median of the rounds, after one round that does not count."""
     speeds: dict[str, list[float]] = {name: [] for name in engines}
     texts = {}
     for measured in [False] + [True] * ROUNDS:
@@ -81,13 +81,13 @@ def compare(engines: dict, decoding: Decoding, requests: list[Request]) -> str:
 
 
 def limit_tokens(engine: object, decoding: Decoding) -> None:
-    """transformers has its limit of tokens with the model."""
+    """Sets the limit of tokens on an engine whose model holds it, as in transformers."""
     if hasattr(engine.model, "generation_config"):
         engine.model.generation_config.max_new_tokens = decoding.max_tokens
 
 
 def tokens(engine: object, completions: list) -> int:
-    """The tokens of all completions, with the end of each that has one."""
+    """The number of tokens of all completions, including the end token of each complete one."""
     ids = engine.tokenizer([completion.text for completion in completions], add_special_tokens=False)["input_ids"]
     return sum(map(len, ids)) + sum(not completion.truncated for completion in completions)
 

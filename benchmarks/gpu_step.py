@@ -1,14 +1,14 @@
-"""How fast one GPU decodes and trains, against what its memory and arithmetic allow, and its memory against the plan.
+"""Speed of decoding and training on one GPU, against the limits of the hardware; and its memory, planned and used.
 
-The weights are random, in bfloat16, of the Qwen2.5 shapes: speed does not depend on what a model knows. It measures
-`generate` and one forward and backward pass as the trainer makes them, not sharding over GPUs, not the update.
+The weights are random, in bfloat16, in the Qwen2.5 shapes: speed does not depend on what a model has learnt. It
+measures `generate` and one forward and backward pass like the trainer's. It does not measure sharding or the update.
 
     python benchmarks/gpu_step.py                          # four models on one GPU
     python benchmarks/gpu_step.py --models Qwen2.5-14B
-    python benchmarks/gpu_step.py --tiny                   # a toy on the CPU: that it runs, not how fast
+    python benchmarks/gpu_step.py --tiny                   # a toy on the CPU, to test that it runs
 
-Inputs: rows of scripts/raccoon/planning/model_shape.py. Outputs: OUTPUT (JSON), one file that says all that is needed
-to compare it with others (cards, driver, versions, date, figures), and the figures as a Markdown table on stdout.
+Inputs: rows of scripts/raccoon/planning/model_shape.py. Outputs: OUTPUT (JSON), one file with everything needed to
+compare it with others (cards, driver, versions, date, figures), and the figures as a Markdown table on stdout.
 """
 
 import gc
@@ -36,10 +36,10 @@ SEQUENCES = [16, 64]  # decoded together
 PROMPT = 512  # tokens
 COMPLETION = 1024  # tokens of a training pass
 BATCH_SIZE = 4  # sequences of a training pass
-NEW_TOKENS = [8, 136]  # decoded in a short and a long run: their difference has no prefill in it
-ROUNDS = 3  # of each measurement, after one that warms up; their median counts
+NEW_TOKENS = [8, 136]  # decoded in a short and a long run; their difference contains no prefill
+ROUNDS = 3  # of each measurement, after a warm-up; their median counts
 OUTPUT = "gpu_step.json"
-TINY = False  # a toy model and short sequences, on the CPU too
+TINY = False  # a toy model and short sequences, also on the CPU
 
 TINY_SHAPE = Shape(2, 32, 64, 4, 2, 8, 128, True, True)
 TINY_VALUES = {"MODELS": ["tiny"], "SEQUENCES": [1, 2], "PROMPT": 8, "COMPLETION": 8, "NEW_TOKENS": [2, 6], "ROUNDS": 1}
@@ -47,11 +47,11 @@ TINY_VALUES = {"MODELS": ["tiny"], "SEQUENCES": [1, 2], "PROMPT": 8, "COMPLETION
 
 @dataclass(frozen=True)
 class Result:
-    """One model's figures; a fraction is the physical limit's time over the measured one, by an H200's limits."""
+    """One model's figures. A fraction is the time at the physical limits of an H200 over the measured time."""
 
     model: str
     device: str
-    decode_ms: dict[int, float]  # for a token of all sequences, by their number
+    decode_ms: dict[int, float]  # for one token of all sequences, by the number of sequences
     decode_fraction: dict[int, float]
     train_seconds: float  # a forward and backward pass
     train_fraction: float
@@ -64,12 +64,12 @@ def main() -> None:
         globals().update(TINY_VALUES)
     unknown = [name for name in MODELS if name not in SHAPES and not TINY]
     if unknown:
-        raise InputError(f"no shape {unknown[0]!r}; choose from {', '.join(SHAPES)}")
+        raise InputError(f"unknown shape {unknown[0]!r}; choose from {', '.join(SHAPES)}")
 
     import torch
 
     if not torch.cuda.is_available() and not TINY:
-        raise InputError("no GPU that torch can use: see nvidia-smi, or run --tiny")
+        raise InputError("torch can use no GPU: check nvidia-smi, or run with --tiny")
     results = []
     for name in MODELS:
         results.append(measure(name, TINY_SHAPE if TINY else SHAPES[name]))
@@ -80,7 +80,7 @@ def main() -> None:
 
 
 def about() -> dict[str, Any]:
-    """What the figures depend on, and nothing that names a person or a machine."""
+    """Everything that the figures depend on, and nothing that identifies a person or a machine."""
     import torch
 
     cards = [asdict(card) for card in query_gpus()]
@@ -90,7 +90,7 @@ def about() -> dict[str, Any]:
 
 
 def measure(name: str, shape: Shape) -> Result:
-    """Decodes and trains one model, alone on the device."""
+    """Decodes and trains with one model, alone on the device."""
     import torch
 
     model = random_model(shape)
@@ -111,7 +111,7 @@ def measure(name: str, shape: Shape) -> Result:
 
 
 def random_model(shape: Shape) -> Any:
-    """A Qwen2 of that shape with TRL's fused head, on the GPU where there is one."""
+    """A Qwen2 of a shape with TRL's fused head, on the GPU if there is one."""
     import torch
     from transformers import AutoModelForCausalLM, Qwen2Config
     from trl.trainer.utils import add_fused_lm_head
@@ -121,7 +121,7 @@ def random_model(shape: Shape) -> Any:
         num_hidden_layers=shape.layers, num_attention_heads=shape.heads, num_key_value_heads=shape.kv_heads,
         max_position_embeddings=4096, tie_word_embeddings=shape.tied, eos_token_id=None, bos_token_id=None,
         pad_token_id=0)
-    gc.collect()  # the model before
+    gc.collect()  # frees the previous model
     with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
         model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
     model.activation_checkpointing_enable()
@@ -130,14 +130,14 @@ def random_model(shape: Shape) -> Any:
 
 
 def decode_seconds(model: Any, sequences: int) -> float:
-    """Seconds for one token of all sequences: a long run less a short one."""
+    """Seconds for one token of all sequences: the time of a long run minus that of a short one, for each token."""
     model.eval()
     short, long = (median_seconds(lambda count=count: generate(model, sequences, count)) for count in NEW_TOKENS)
     return max(long - short, 1e-9) / (NEW_TOKENS[1] - NEW_TOKENS[0])
 
 
 def generate(model: Any, sequences: int, tokens: int) -> None:
-    """Samples exactly `tokens` tokens for each of as many prompts."""
+    """Samples exactly `tokens` tokens for each of `sequences` prompts."""
     import torch
 
     prompts = torch.randint(model.config.vocab_size, (sequences, PROMPT), device=model.device)
@@ -146,7 +146,7 @@ def generate(model: Any, sequences: int, tokens: int) -> None:
 
 
 def training_pass(model: Any) -> None:
-    """A forward and backward pass over a full batch, with the gradients of earlier passes beside it, as in a step."""
+    """A forward and backward pass over a full batch, with the gradients of earlier passes in memory, as in a step."""
     import torch
 
     model.train()
@@ -157,7 +157,7 @@ def training_pass(model: Any) -> None:
 
 
 def median_seconds(work: Callable[[], None]) -> float:
-    """The median wall time of ROUNDS runs, after one that is not counted."""
+    """The median wall time of ROUNDS runs, after one run that is not counted."""
     seconds = []
     for _ in range(ROUNDS + 1):
         synchronize()
@@ -169,7 +169,7 @@ def median_seconds(work: Callable[[], None]) -> float:
 
 
 def synchronize() -> None:
-    """Waits for the GPU, where there is one."""
+    """Waits for the GPU, if there is one."""
     import torch
 
     if torch.cuda.is_available():
@@ -177,7 +177,7 @@ def synchronize() -> None:
 
 
 def reset_peak() -> None:
-    """Measures the GPU's peak from here."""
+    """Starts a new measurement of the GPU's peak memory."""
     import torch
 
     if torch.cuda.is_available():
@@ -186,14 +186,14 @@ def reset_peak() -> None:
 
 
 def planned_gb(shape: Shape) -> float:
-    """What the plan has for such a pass on one GPU: weights and gradients in bfloat16, and no moments."""
+    """The planned memory of such a pass on one GPU: weights and gradients in bfloat16, without moments."""
     setting = Setting(batch_size=BATCH_SIZE, prompt=PROMPT, completion=COMPLETION, weights="bfloat16")
     memory = plan(shape, setting, Machine(1, 0.0)).memory
     return memory.training - memory.optimizer
 
 
 def markdown(results: list[Result]) -> str:
-    """A line a model."""
+    """A table with one line for each model."""
     decode = [f"ms a token, {count} sequences (of the limit)" for count in SEQUENCES]
     header = ["model", "device", *decode, f"s a pass of {BATCH_SIZE} (of the limit)", "peak GB", "planned GB"]
     rows = [[one.model, one.device,

@@ -1,11 +1,11 @@
-"""How fast the judge gets through a step's completions, against what the concurrency limit alone would take.
+"""Time in which the judge scores a step's completions, against the time that the concurrency limit alone would allow.
 
-It measures the client and the judge, not a model: the server answers everything after a fixed delay.
+It measures the client and the judge, not a model: the server sends every answer after a fixed delay.
 
     python benchmarks/llm_judge.py [completions [concurrency [delay in seconds]]]
 
-Output: a Markdown table: wall seconds, the slowest chain (requests a connection x delay), their ratio, and the CPU
-milliseconds of this process, which is also the server, for each request.
+Output: a Markdown table: wall seconds, the slowest chain (requests of one connection x delay), their ratio, and the CPU
+milliseconds for each request of this process, which is also the server.
 """
 
 import sys
@@ -25,11 +25,11 @@ from raccoon.ledger import AnswerCache  # noqa: E402
 
 COMPLETIONS = 256
 CONCURRENCY = 16
-DELAY = 0.5  # seconds an answer takes
+DELAY = 0.5  # seconds for each answer
 
 
 def measure(completions: int, concurrency: int, delay: float) -> str:
-    """A row of the table; every completion is another program."""
+    """A row of the table. Every completion is a different program."""
     items = [("Write f.", f"def f(x):\n    return x + {i}\n") for i in range(completions)]
     with tempfile.TemporaryDirectory() as folder, ScriptedServer(honest) as server:
         with LlmClient(Endpoint(server.url, "scripted", concurrency=concurrency)) as client:

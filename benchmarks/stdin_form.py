@@ -1,14 +1,14 @@
-"""Two forms of one task have to get one verdict: a function that is called, and a program that reads stdin.
+"""Checks that two forms of one task get the same verdict: a function that is called, and a program that reads stdin.
 
-Each HumanEval and MBPP task whose test asserts plain values of literal arguments becomes a stdin task too: a case for
-each assert, the arguments as one line, the result printed as Python writes it, and a checker that compares values. The
-gold solution has to pass in both forms; wrong solutions, made from it by one edit each, have to get the same status
-(HumanEval/148 may not: where its function returns None, the message of its own assert raises TypeError).
+A HumanEval or MBPP task becomes a stdin task too if its test asserts plain values of literal arguments. The stdin task
+has a case for each assert: the arguments are one line, the result is printed as Python writes it, and a checker
+compares values. The gold solution must pass in both forms. Wrong solutions, each made from it by one edit, must get the
+same status. HumanEval/148 may differ: if its function returns None, the message of its own assert raises TypeError.
 
     python benchmarks/stdin_form.py [--wrong 3] [--every 1] [--benchmarks humaneval mbpp]
 
 Input: DATA_DIR/humaneval and DATA_DIR/mbpp; DATA_DIR is an environment variable, default ../shared/data beside this
-checkout. Output: a Markdown table, and a line for each difference. Exit 1 where the forms differ or gold fails.
+checkout. Output: a Markdown table, and a line for each difference. Exit 1 if the forms differ or gold fails.
 """
 
 import argparse
@@ -28,9 +28,9 @@ from raccoon.tasks.cases import program_test  # noqa: E402
 from raccoon.tasks.task import Task  # noqa: E402
 
 DATA_DIR = Path(os.environ.get("DATA_DIR") or ROOT.parent / "shared" / "data")
-TIMEOUT = 5.0  # CPU seconds: some edits make an endless loop
+TIMEOUT = 5.0  # CPU seconds: some edits cause an endless loop
 MAIN = "\n\nimport ast as _ast\nprint(repr({entry_point}(*_ast.literal_eval(input()))))\n"
-# Whose results are no literals when they are written: a Counter, match objects.
+# Tasks whose results are not literals as text: a Counter, match objects.
 UNPRINTABLE = ("Mbpp/88", "Mbpp/737", "Mbpp/787", "Mbpp/794")
 CHECKER = """
 import ast
@@ -46,7 +46,7 @@ def check(input, output, expected):
 
 
 def stdin_test(task: Task) -> str:
-    """The cases of a task's asserts; "" where one is no plain value of literal arguments, or cannot be printed."""
+    """The cases of a task's asserts; "" if one does not compare plain values, or a result cannot be printed."""
     if task.task_id in UNPRINTABLE:
         return ""
     asserts = sum(isinstance(node, ast.Assert) for node in ast.walk(ast.parse(task.test)))
@@ -58,7 +58,7 @@ def stdin_test(task: Task) -> str:
 
 
 def both(task: Task, test: str, code: str) -> tuple[Program, Program]:
-    """A solution as a function and as a program."""
+    """A solution, as a function and as a program."""
     program = code + MAIN.format(entry_point=task.entry_point)
     return Program.of(task, code), Program.of(task, program, test=test, kind="program", entry_point="")
 
@@ -96,7 +96,7 @@ def main() -> int:
 
 
 def told(verdict: Verdict) -> str:
-    """A verdict in one line."""
+    """A verdict as one line of text."""
     return f"{verdict.status} ({verdict.reason[:120]}; {verdict.tests_passed} of {verdict.tests_total})"
 
 

@@ -1,8 +1,8 @@
-"""What a task of 20 cases costs whose program reads stdin: this sandbox against bare forks of the compiled program.
+"""Cost of a stdin task with 20 cases: this sandbox against bare forks of the compiled program.
 
-Both run the same programs on the same inputs in one run, turn by turn. The floor is a warm interpreter with the
-sandbox's own preloaded modules: it compiles each program once, forks for each case, runs it with files as stdin and
-stdout, and compares what was printed; it has no wall and no limit at all. CPU is that of the whole process tree.
+Both run the same programs on the same inputs in turn, in one run. The floor is a warm interpreter with the sandbox's
+own preloaded modules. It compiles each program once, forks for each case, runs it with files as stdin and stdout, and
+compares the output. It has no wall and no limit. CPU time is that of the whole process tree.
 
     python benchmarks/stdin_tasks.py [--rounds 7] [--repeats 20]
 
@@ -116,7 +116,7 @@ for line in sys.stdin:
 
 
 def with_outputs() -> list[tuple[str, list[str], list[str]]]:
-    """(source, inputs, outputs) of each program; the outputs are its own."""
+    """(source, inputs, outputs) of each program. The outputs are those that it prints."""
     tasks = []
     for source, inputs in PROGRAMS.values():
         command = [sys.executable, "-c", source]
@@ -135,7 +135,7 @@ def main() -> None:
     floor = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     print(json.dumps(STANDARD), json.dumps(tasks), sep="\n", file=floor.stdin, flush=True)
     if floor.stdout.readline() != "ready\n":
-        raise ChildProcessError("the floor's interpreter did not start")
+        raise ChildProcessError("the floor's interpreter did not start; its error is above")
     programs = [
         Program(source, json.dumps({"inputs": inputs, "outputs": outputs}), kind="program")
         for source, inputs, outputs in tasks
@@ -148,10 +148,10 @@ def main() -> None:
             before = cpu_seconds(floor.pid)
             print(options.repeats, file=floor.stdin, flush=True)
             if int(floor.stdout.readline()) != options.repeats * len(tasks):
-                raise ChildProcessError("the floor found a right program wrong")
+                raise ChildProcessError("the floor judged a right program as wrong")
             bare, before = cpu_seconds(floor.pid) - before, cpu_seconds(judge)
             if not all(verdict.status == "PASS" for verdict in box.run(programs * options.repeats)):
-                raise ChildProcessError("the sandbox found a right program wrong")
+                raise ChildProcessError("the sandbox judged a right program as wrong")
             rounds.append((bare, cpu_seconds(judge) - before))
     floor.stdin.close()
     floor.wait()

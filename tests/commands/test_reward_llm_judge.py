@@ -82,7 +82,7 @@ def test_a_line_that_was_cut_short_costs_itself_alone(tmp_path):
 def test_an_answer_that_cannot_be_read_is_none_and_is_not_asked_again(judging):
     judge, server = judging(scripted_judges.babbling)
     first, second = judge.judge([("p", GOOD)]), judge.judge([("p", GOOD)])
-    assert first == second == [Judgement(None, error="the answer is no single JSON object")]
+    assert first == second == [Judgement(None, error="the answer is not a single JSON object")]
     assert len(server.requests) == 1
 
 
@@ -156,7 +156,8 @@ def test_beside_execution_both_scores_or_none(judging):
     kept = reward.take_rollouts()
     assert [each.reward and round(each.reward, 9) for each in kept] == [1.6, 0.2, None, None, -0.65]
     assert kept[0].reward_parts == {"correctness": 1.1, "judge": 1.0}
-    assert (kept[2].reward_parts, kept[2].record()["judgement"]["error"]) == ({}, "the answer is no single JSON object")
+    assert kept[2].reward_parts == {}
+    assert kept[2].record()["judgement"]["error"] == "the answer is not a single JSON object"
     assert kept[4].judgement == WORTHLESS  # truncated: worth nothing, unasked
     assert reward.take_rollouts() == []
 
@@ -261,7 +262,7 @@ def test_training_leaves_out_what_is_not_judged(workplace):
     (["--reward", "both", "--reward-weights", "1"], "REWARD_WEIGHTS is [1.0]; give two"),
     (["--reward", "judge", "--judge-model", "other"], "the server's models are scripted"),
     (["--reward", "judge", "--judge-key-env", "ABSENT_KEY"], "set the environment variable ABSENT_KEY"),
-    (["--reward", "judge", "--judge-base-url", "http://127.0.0.1:9/v1"], "start the server, or mend the base URL"),
+    (["--reward", "judge", "--judge-base-url", "http://127.0.0.1:9/v1"], "start the server, or correct the base URL"),
     (["--code-extraction-method", "llm"], "EXTRACTION_MODEL is empty"),
 ])
 def test_bad_input_is_one_line(workplace, flags, words):
@@ -352,7 +353,7 @@ def test_a_random_model_behind_a_real_server_scores_nothing(real_server, tmp_pat
         judge = Judge(client, AnswerCache(tmp_path / "judgements.jsonl"))
         found = judge.judge([("add one", GOOD), ("add one", BAD)])
     assert [judgement.score for judgement in found] == [None, None]
-    assert {judgement.error for judgement in found} == {"the answer is no single JSON object"}
+    assert {judgement.error for judgement in found} == {"the answer is not a single JSON object"}
     with LlmClient(Endpoint(url, "another/model", max_retries=0)) as client:
         with pytest.raises(InputError, match="HTTP 400"):
             client.check()

@@ -49,7 +49,7 @@ def test_a_foreign_line_is_named(tmp_path, line):
     file = RecordFile(tmp_path / "b.jsonl")
     file.append([record("a")])
     file.path.write_text(file.path.read_text() + line + "\n" + record("b").to_line())
-    with pytest.raises(InputError, match="b.jsonl, line 2 is no evaluation record"):
+    with pytest.raises(InputError, match="b.jsonl, line 2 is not an evaluation record"):
         file.load()
 
 

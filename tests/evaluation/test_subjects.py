@@ -118,7 +118,7 @@ def test_an_adapters_digest_follows_its_base(tmp_path):
 
 @pytest.mark.parametrize("word", ["./nowhere", "/no/such/folder", "one/two/three", "nowhere", "org/na me"])
 def test_a_missing_model_is_named(word):
-    with pytest.raises(InputError, match="no such folder"):
+    with pytest.raises(InputError, match="it is not a folder"):
         find(word)
 
 
@@ -163,8 +163,8 @@ def test_completions_are_extracted_and_solutions_taken_as_they_are(tmp_path):
     (["[1]"], "line 1: .*list"),
     ([{"completion": "x"}], "line 1: no task_id"),
     ([{"task_id": 3, "completion": "x"}], "line 1: no task_id"),
-    ([{"task_id": "a/1"}], "line 1: neither completion nor solution"),
-    ([{"task_id": "a/1", "completion": None}], "line 1: neither completion nor solution"),
+    ([{"task_id": "a/1"}], "line 1: no completion or solution"),
+    ([{"task_id": "a/1", "completion": None}], "line 1: no completion or solution"),
     ([{"task_id": "a/1", "completion": "x"}, {"task_id": "b/9", "completion": "x"}],
      r"1 task ids are in none of the benchmarks: 'b/9' \(line 2\)"),
     ([], "holds no sample"),

@@ -92,12 +92,12 @@ def test_what_is_sent():
     (Fault("hang"), "no answer within 0.5 s"),
     (Fault("drop"), "connection failed ("),
     (Fault("half"), "connection failed ("),
-    (Fault("huge"), "the answer is over 8000000 bytes"),
+    (Fault("huge"), "the answer is larger than 8000000 bytes"),
     (Fault("body", 200, "<html>"), "the answer is not JSON"),
     (Fault("body", 200, "[" * 100_000), "the answer is not JSON"),
-    (Fault("body", 200, "[1]"), "the answer is JSON, but no chat completion"),
-    (Fault("body", 200, '{"choices": []}'), "the answer is JSON, but no chat completion"),
-    (Fault("body", 200, '{"choices": [{"message": {"content": 5}}]}'), "its content is no text"),
+    (Fault("body", 200, "[1]"), "the answer is JSON but not a chat completion"),
+    (Fault("body", 200, '{"choices": []}'), "the answer is JSON but not a chat completion"),
+    (Fault("body", 200, '{"choices": [{"message": {"content": 5}}]}'), "its content is not a text"),
     (Fault("body", 200, "{}", {"Content-Encoding": "gzip"}), "the answer is compressed"),
 ], ids=lambda value: getattr(value, "kind", ""))
 def test_a_fault_is_tried_again_and_then_an_error(fault, words):
@@ -220,7 +220,7 @@ def test_a_key_is_sent_and_never_told(monkeypatch):
 @pytest.mark.parametrize(("changes", "words"), [
     ({"api_key_env": "ABSENT_LLM_KEY"}, "set the environment variable ABSENT_LLM_KEY"),
     ({"base_url": "localhost:8000"}, "give one like http://127.0.0.1:8000/v1"),
-    ({"base_url": "http://127.0.0.1:9/v1"}, "start the server, or mend the base URL"),
+    ({"base_url": "http://127.0.0.1:9/v1"}, "start the server, or correct the base URL"),
     ({"model": "scriptd"}, "the server's models are scripted"),
 ])
 def test_check_names_what_is_wrong_and_the_remedy(changes, words):

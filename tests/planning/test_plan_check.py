@@ -80,4 +80,4 @@ def test_an_unknown_row_is_one_line(tmp_path):
     done = subprocess.run([sys.executable, str(BENCHMARKS / "plan_check.py"), "--rows", "9B"], cwd=tmp_path,
                           env=environment(), capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
-    assert "no row '9B'; choose from 14B, as set" in done.stderr
+    assert "unknown row '9B'; choose from 14B, as set" in done.stderr

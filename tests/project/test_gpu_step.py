@@ -38,8 +38,8 @@ def test_a_toy_is_measured_and_written(tmp_path):
 
 
 @pytest.mark.parametrize(("flags", "words"), [
-    (["--models", "Qwen3-9B"], "no shape 'Qwen3-9B'; choose from Qwen2.5-0.5B"),
-    ([], "no GPU that torch can use"),
+    (["--models", "Qwen3-9B"], "unknown shape 'Qwen3-9B'; choose from Qwen2.5-0.5B"),
+    ([], "torch can use no GPU"),
 ])
 def test_bad_input_is_one_line(tmp_path, flags, words):
     pytest.importorskip("torch")

@@ -114,10 +114,10 @@ def test_method_is_asked_for_with_its_header(sandbox, name, row):
     ("apps", APPS | {"input_output": "{"}, "input_output"),
     ("apps", APPS | {"problem_id": None}, "problem_id"),
     ("apps", {name: value for name, value in APPS.items() if name != "question"}, "question"),
-    ("apps", APPS | {"input_output": json.dumps({"inputs": [1], "outputs": [2]})}, "no text"),
+    ("apps", APPS | {"input_output": json.dumps({"inputs": [1], "outputs": [2]})}, "must be a text"),
     ("livecodebench", LIVE | {"private_test_cases": "%%%"}, "cannot be unpacked"),
-    ("livecodebench", LIVE | {"private_test_cases": packed(7)}, "no list"),
-    ("livecodebench", LIVE | {"private_test_cases": packed(json.dumps([[1]]))}, "no list of inputs and outputs"),
+    ("livecodebench", LIVE | {"private_test_cases": packed(7)}, "not a list"),
+    ("livecodebench", LIVE | {"private_test_cases": packed(json.dumps([[1]]))}, "not a list of inputs and outputs"),
     ("livecodebench", LIVE | {"public_test_cases": "x"}, "public_test_cases"),
     ("livecodebench", {name: value for name, value in LIVE.items() if name != "contest_date"}, "contest_date"),
     ("kodcode", {name: value for name, value in KODCODE.items() if name != "test"}, "test"),
@@ -158,13 +158,13 @@ def test_number_and_size_of_cases_are_capped_always_the_same():
     assert first == capped(inputs, outputs) and len(first[0]) == len(first[1]) == MAX_CASES
     assert first[0][0] == "0" and inputs[50] not in first[0]
     assert capped(["a" * 300_000, "b" * 200_000], ["", ""])[0] == ["b" * 200_000]
-    with pytest.raises(InputError, match="2 inputs and 1 outputs"):
+    with pytest.raises(InputError, match="2 inputs but 1 outputs"):
         capped(["1", "2"], ["1"])
 
 
 @pytest.mark.parametrize("test, words", [
-    ("{", "no JSON"), ("[]", "no JSON object"), ('{"inputs": ["1"]}', "'outputs'"),
-    ('{"inputs": ["1"], "outputs": ["1", "2"]}', "1 inputs and 2 outputs"),
+    ("{", "not JSON"), ("[]", "not a JSON object"), ('{"inputs": ["1"]}', "'outputs'"),
+    ('{"inputs": ["1"], "outputs": ["1", "2"]}', "1 inputs but 2 outputs"),
     ('{"inputs": ["1"], "outputs": ["1"], "compare": "fuzzy"}', "'fuzzy'"),
     ('{"inputs": ["1"], "outputs": ["1"], "compare": "checker"}', "checker"),
 ])
@@ -181,7 +181,7 @@ def test_kind_is_checked_and_old_files_stay_readable(tmp_path):
     path.write_text('{"prompt": "p", "test": "assert f() == 1"}\n')
     assert read_task_file(path)[0].kind == "function"
     path.write_text('{"prompt": "p", "test": "t", "kind": "script"}\n')
-    with pytest.raises(InputError, match="no kind 'script'; choose from function, program"):
+    with pytest.raises(InputError, match="unknown kind 'script'; choose from function, program"):
         read_task_file(path)
     tasks = [task_of("apps", APPS), task_of("livecodebench", LIVE)]
     write_task_file(path, tasks)
@@ -210,7 +210,8 @@ def test_part_of_a_benchmark(tmp_path):
     assert ids("livecodebench:..2024") == ["3", "abc1_a"]
     assert ids("livecodebench:2024..:hard") == ["late"]
     assert ids("livecodebench:easy+hard:release_v2") == ["3", "abc1_a"]
-    with pytest.raises(InputError, match="'medium'; difficulty: easy, hard; split: .*dates: 2023-05-06..2025-02-01"):
+    words = "'medium'; choose from difficulty: easy, hard; split: .*dates: 2023-05-06..2025-02-01"
+    with pytest.raises(InputError, match=words):
         load_benchmark("livecodebench:medium", folder)
 
 

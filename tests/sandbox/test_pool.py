@@ -95,7 +95,7 @@ VERDICTS = {
         "FAIL", "exception: NameError: the code does not define 'f' (test line 1)", 0, 1),
     "not_callable": (
         "f = 3", CALL,
-        "FAIL", "exception: TypeError: 'f' is no function but of type int (test line 1)", 0, 1),
+        "FAIL", "exception: TypeError: 'f' is not a function but of type int (test line 1)", 0, 1),
     "wrong_signature": (
         "def f(): return 1", CALL, "FAIL", "exception: TypeError: f() takes 0 positional", 0, 1),
     "syntax": (

@@ -39,7 +39,7 @@ REASONS = [
     ("a stub passes", {"test": "assert f([]) is None\n", "solution": "def f(xs):\n    return None\n"}),
     ("a stub passes", {"test": "assert f([1]) == 7\nassert f([2]) == 7\n", "solution": "def f(xs):\n    return 7\n"}),
     ("weak tests: mutants survive", {"test": "assert f([]) == 0\nassert f([9]) == 9\n"}),
-    ("the test has to run beside the code", {
+    ("the test needs shared isolation", {
         "test": "import unittest\nclass T(unittest.TestCase):\n    def test(self):\n"
                 "        self.assertEqual(f([3]), 3)\n"}),
     ("no mutant can be made", {"test": "assert f([2, 1]) == [1, 2]\nassert f([]) == []\nassert f([3, 1]) == [1, 3]\n",

@@ -66,9 +66,9 @@ def test_split_of_a_kind_is_fixed():
 
 
 def test_no_more_tasks_than_exist():
-    with pytest.raises(InputError, match="no 1000000 distinct train tasks.*at most"):
+    with pytest.raises(InputError, match="cannot make 1000000 distinct train tasks.*at most"):
         templates.generate_tasks(10**6, seed=0)
-    with pytest.raises(InputError, match="no 1 distinct test tasks"):
+    with pytest.raises(InputError, match="cannot make 1 distinct test tasks"):
         templates.generate_tasks(1, seed=0, split="test")
 
 

@@ -187,13 +187,13 @@ def test_checker_that_does_not_end_is_no_pass(sandbox):
 
 
 @pytest.mark.parametrize("test, words", [
-    ("[", "are no JSON"),
-    ("[]", "are no JSON object"),
+    ("[", "are not JSON"),
+    ("[]", "are not a JSON object"),
     ('{"inputs": ["1"]}', "no list of texts 'outputs'"),
     ('{"inputs": [], "outputs": []}', "no list of texts 'inputs'"),
-    ('{"inputs": ["1", "2"], "outputs": ["1"]}', "are 2 inputs and 1 outputs"),
+    ('{"inputs": ["1", "2"], "outputs": ["1"]}', "are 2 inputs but 1 outputs"),
     ('{"inputs": [1], "outputs": ["1"]}', "no list of texts 'inputs'"),
-    ('{"inputs": ["1"], "outputs": ["1"], "compare": "fuzzy"}', "by 'fuzzy': choose from lines"),
+    ('{"inputs": ["1"], "outputs": ["1"], "compare": "fuzzy"}', "comparison 'fuzzy': choose from lines"),
     ('{"inputs": ["1"], "outputs": ["1"], "compare": "checker"}', "there is none"),
     ('{"inputs": ["\\ud800"], "outputs": ["1"]}', "cannot be used: UnicodeEncodeError"),
 ])

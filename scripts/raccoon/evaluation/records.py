@@ -1,7 +1,7 @@
-"""The records of an evaluation: one JSON line a completion, appended as it is graded, read again on resume.
+"""The records of an evaluation: one JSON line for each completion, appended after grading and read again on resume.
 
-It neither generates nor grades. A record names what it depends on (two digests), so that a stored completion or
-verdict is used again only where nothing that it depends on has changed.
+It does not generate or grade. Two digests in a record name what it depends on. A stored completion or verdict is used
+again only if none of that has changed.
 
     OUTPUT_DIR/<model>/<benchmark>.jsonl             greedy completions, and those of gold, stub and sample files
     OUTPUT_DIR/<model>/<benchmark>.sampled.jsonl     completions sampled with temperature
@@ -10,8 +10,8 @@ verdict is used again only where nothing that it depends on has changed.
 
 A line: {"task_id", "sample" (0, 1, ... of the task), "prompt" (text sent), "completion", "code" (extracted),
 "truncated" (cut at MAX_COMPLETION_LENGTH), "outcome" (one of OUTCOMES), "verdict" (the sandbox's),
-"generated_by", "graded_by" (digests)}. While an evaluation runs the lines stand in the order of grading and the
-last line of a (task_id, sample) counts; at its end they stand once each, in the benchmark's order.
+"generated_by", "graded_by" (digests)}. During an evaluation the lines are in the order of grading, and the last line of
+a (task_id, sample) counts. At its end each occurs once, in the benchmark's order.
 """
 
 import fcntl
@@ -59,7 +59,7 @@ class Record:
 
     @property
     def infra(self) -> bool:
-        """The sandbox's own fault: never scored, graded again on resume."""
+        """The sandbox's own fault: never scored, and graded again on resume."""
         return self.verdict.status == "INFRA"
 
     @property
@@ -69,7 +69,7 @@ class Record:
         return "truncated" if self.truncated else self.verdict.kind
 
     def as_completion(self) -> Completion:
-        """What the model wrote, to grade it again."""
+        """The model's text, to grade it again."""
         return Completion(self.completion, self.prompt, self.truncated)
 
     def to_line(self) -> str:
@@ -88,15 +88,15 @@ class Record:
 
 
 class RecordFile:
-    """The append-only file of one model on one benchmark, which several processes may share."""
+    """The append-only file of one model on one benchmark. Several processes may share it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def load(self) -> dict[Key, Record]:
-        """The last record of each (task_id, sample). A last line that a kill cut short is dropped.
+        """The last record of each (task_id, sample). An incomplete last line of a killed process is dropped.
 
-        Raises InputError for any other line that is no record.
+        Raises InputError for any other line that is not a record.
         """
         if not self.path.exists():
             return {}
@@ -105,13 +105,13 @@ class RecordFile:
             try:
                 record = Record.from_line(line)
             except (ValueError, KeyError, TypeError):
-                raise InputError(f"{self.path}, line {number} is no evaluation record: "
+                raise InputError(f"{self.path}, line {number} is not an evaluation record: "
                                  "delete that line, or choose another --output-dir") from None
             records[record.key] = record
         return records
 
     def append(self, records: Iterable[Record]) -> None:
-        """Appends a batch in one write, so that a kill leaves it out or leaves it whole."""
+        """Appends a batch in one write, so that a kill leaves all of it or nothing."""
         data = "".join(record.to_line() for record in records).encode()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with open(self.path, "ab", buffering=0) as file:
@@ -121,9 +121,9 @@ class RecordFile:
 
     def finish(self, tasks: list[Task], records: dict[Key, Record], wanted: Collection[Key],
                alone: Collection[Key] = ()) -> None:
-        """Writes each record once, those of `tasks` first in their order; and the wanted ones' solutions.
+        """Writes each record once, first those of `tasks` in their order; then the solutions of the `wanted` keys.
 
-        The code of those in `alone` is a whole program.
+        The code of the keys in `alone` is a whole program.
         """
         place = {task.task_id: index for index, task in enumerate(tasks)}
         ordered = sorted(records.values(), key=lambda r: (place.get(r.task_id, len(place)), r.sample))
@@ -145,12 +145,12 @@ class RecordFile:
 
 
 def with_context(context: str, code: str) -> str:
-    """A program that runs by itself: the prompt's imports and helpers, then the model's code."""
+    """A complete program: the prompt's imports and helpers, then the model's code."""
     return code if code.startswith(context.strip()) else f"{context.rstrip()}\n\n\n{code}"
 
 
 def digest(*parts: str | bytes) -> str:
-    """A short fingerprint of a list of texts; different lists differ in it."""
+    """A short fingerprint of a list of texts. Different lists have different fingerprints."""
     total = hashlib.sha256()
     for part in parts:
         data = part if isinstance(part, bytes) else part.encode("utf-8", "surrogatepass")

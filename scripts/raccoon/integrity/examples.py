@@ -1,4 +1,4 @@
-"""The examples in a task's test: calls of its entry point with literal arguments, and what they should return.
+"""The examples in a task's test: calls of its entry point with literal arguments, and their expected results.
 
 It reads the test and runs nothing. Input: a Task. Output: Examples, or a literal's value.
 """
@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from raccoon.tasks.syntax import parse_code
 from raccoon.tasks.task import Task
 
-UNKNOWN = object()  # a value that the text does not spell out
-HUMANEVAL_NAME = "candidate"  # what HumanEval's check() calls the entry point
+UNKNOWN = object()  # a value that is not a literal in the text
+HUMANEVAL_NAME = "candidate"  # the entry point's name in HumanEval's check()
 
 
 @dataclass(frozen=True)
 class Example:
-    """Arguments that the test calls the entry point with; `expected` is UNKNOWN where no literal says it.
+    """Arguments of a call of the entry point in the test; `expected` is UNKNOWN if it is not a literal.
 
-    `plain` tells that the test compares the result as it is: any answer but the expected one is wrong.
+    `plain`: the test compares the result itself, so any answer except the expected one is wrong.
     """
 
     arguments: tuple
@@ -26,7 +26,7 @@ class Example:
 
 
 def examples(task: Task) -> list[Example]:
-    """The examples of a task in the order of its test, without keyword arguments; [] for a test like no other."""
+    """The examples of a task in the order of its test, without keyword arguments; [] if it has none."""
     tree, names = parse_code(task.test), (task.entry_point, HUMANEVAL_NAME)
     found: dict[ast.Call, Example] = {}
     for node in ast.walk(tree) if tree else ():
@@ -43,7 +43,7 @@ def examples(task: Task) -> list[Example]:
 
 
 def asserted(condition: ast.expr) -> tuple[ast.expr, object]:
-    """What an assertion is about, and the value that it asks for."""
+    """The expression that an assertion tests, and the value that it expects."""
     if isinstance(condition, ast.UnaryOp) and isinstance(condition.op, ast.Not):
         return condition.operand, False
     if isinstance(condition, ast.Compare) and isinstance(condition.ops[0], (ast.Eq, ast.Is)):
@@ -54,7 +54,7 @@ def asserted(condition: ast.expr) -> tuple[ast.expr, object]:
 
 
 def call_arguments(node: ast.expr, names: tuple[str, ...]) -> tuple | None:
-    """The values of a call's arguments; None where it calls something else or an argument is no literal."""
+    """The values of a call's arguments; None if it calls something else or an argument is not a literal."""
     if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or node.func.id not in names:
         return None
     values = [literal(argument) for argument in node.args]

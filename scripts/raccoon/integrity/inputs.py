@@ -1,13 +1,13 @@
 """Inputs that a task's own test does not contain, and the program that tries code on them.
 
-The gold solution says what is right: it is trusted as the test is, and runs where the test runs, never beside a
-model's code (sandbox.py). Nothing is run here. Where the inputs come from, the first that there is:
+The gold solution defines the right results. It is as trusted as the test and runs in the test's process, never together
+with a model's code. Nothing is run here. The inputs come from the first of these sources that exists:
 
-    EvalPlus    HumanEval and MBPP (Liu et al. 2023), with its reference and tolerance; inputs on which that and
-                the task's own solution differ are for the caller to drop
-    generator   tasks of task_templates.py
-    perturbed   the arguments in the test, changed a little and of the same types; only where the test compares
-                the result as it is, as another test may leave open what is right
+    EvalPlus    for HumanEval and MBPP (Liu et al. 2023), with its reference and tolerance; the caller must drop
+                inputs on which that reference and the task's own solution differ
+    generator   for tasks of tasks/templates.py
+    perturbed   the arguments in the test, changed a little and of the same types; only if the test compares the
+                result itself, because another test may accept several results
 
 Inputs: tasks; the published EvalPlus files of DATA_DIR, or the hub. Output: FreshInputs.
 """
@@ -27,14 +27,14 @@ from raccoon.tasks.syntax import parse_code
 from raccoon.tasks.task import Task
 
 EVALPLUS = {"humaneval": "humanevalplus", "mbpp": "mbppplus", "mbpp_full": "mbppplus"}  # by a task's source
-MAX_INPUT_CHARS = 2_000  # of a written input: a larger one costs more time than it tells
-ATTEMPTS = 20  # perturbations tried for each one that is wanted: many are the same, or in the test
+MAX_INPUT_CHARS = 2_000  # of an input as text; larger ones cost time and tell little
+ATTEMPTS = 20  # perturbations tried for each input: many are equal, or in the test
 NUDGE = 3  # whole numbers move by up to this much, floats by a tenth of it
 
 
 @dataclass(frozen=True)
 class FreshInputs:
-    """Arguments for a task's entry point, a list a call, and the program whose results are right."""
+    """Arguments for calls of a task's entry point, one list for each call, and the program with the right results."""
 
     origin: str
     inputs: list[list]
@@ -42,7 +42,7 @@ class FreshInputs:
     atol: float = 0
 
     def program(self, task: Task, code: str, inputs: list[list]) -> Program:
-        """The program that tries code on some of the inputs, an assertion each."""
+        """The program that tries code on some of the inputs, with one assertion for each."""
         test = oracle_test(task.task_id, task.entry_point, self.reference, inputs, self.atol)
         return Program.of(task, code, test=test)
 
@@ -57,7 +57,7 @@ class PublishedInputs:
 
 
 def published_inputs(tasks: list[Task], data_dir: str) -> dict[str, PublishedInputs]:
-    """task_id -> EvalPlus' row for those of the tasks that have one; raises InputError as load_benchmark does."""
+    """task_id -> EvalPlus's row for each task that has one. Raises InputError like load_benchmark."""
     wanted = {task.task_id for task in tasks}
     found = {}
     for name in sorted({EVALPLUS[task.source] for task in tasks if task.source in EVALPLUS}):
@@ -71,7 +71,7 @@ def published_inputs(tasks: list[Task], data_dir: str) -> dict[str, PublishedInp
 
 
 def published_row(row: dict, convert: Callable[[dict], Task]) -> PublishedInputs:
-    """One row: the published file has lists of inputs, the hub a finished test that assigns them to `inputs`."""
+    """One row: the published file has lists of inputs, the hub a complete test that assigns them to `inputs`."""
     if "base_input" not in row:
         tree = parse_code(row["test"])
         lists = [literal(node.value) for node in ast.walk(tree or ast.Module([], []))
@@ -84,7 +84,7 @@ def published_row(row: dict, convert: Callable[[dict], Task]) -> PublishedInputs
 
 
 def fresh_inputs(task: Task, published: dict[str, PublishedInputs], num: int, seed: int) -> FreshInputs:
-    """Up to `num` inputs that the test does not contain; none where there is no gold solution or no source."""
+    """Up to `num` inputs that the test does not contain; none without a gold solution or a source."""
     rng, row = random.Random(f"{seed} {task.task_id}"), published.get(task.task_id)
     origin, reference, atol = "perturbed", f"{task.context}\n{task.solution}", 0
     if not task.solution:
@@ -109,9 +109,9 @@ def perturbed_calls(task: Task, num: int, rng: random.Random) -> list[list]:
 
 
 def perturbed(value: object, rng: random.Random) -> object:
-    """A value like another: of its types and lengths, numbers of the same sign, in order where it is in order.
+    """A value like another: same types and lengths, numbers of the same sign, sorted if it was sorted.
 
-    A function may rely on all that without a word, and then an input without it says nothing about a solution.
+    A function may rely on these properties without saying so. An input without them proves nothing about a solution.
     """
     if isinstance(value, bool) or value is None:
         return value
@@ -127,7 +127,7 @@ def perturbed(value: object, rng: random.Random) -> object:
 
 
 def perturbed_number(value: int | float, rng: random.Random) -> int | float:
-    """A number near the value, with its sign; 0 stays."""
+    """A number near the value, with the same sign; 0 stays 0."""
     if value == 0 or value != value or abs(value) == float("inf"):
         return value
     size = abs(value) + rng.randint(-NUDGE, NUDGE) / (1 if isinstance(value, int) else 10)
@@ -136,9 +136,9 @@ def perturbed_number(value: int | float, rng: random.Random) -> int | float:
 
 
 def perturbed_text(text: str, rng: random.Random) -> str:
-    """The text with other ones of its own digits; where it has none, of its own small or capital letters.
+    """The text with each digit replaced by another of its digits; without digits, the same for small and for capitals.
 
-    So "0110" stays binary, "5 apples and 6 oranges" fruit, and brackets, signs and blanks stay where they are.
+    So "0110" stays binary, "5 apples and 6 oranges" stays fruit, and brackets, signs and blanks do not change.
     """
     classes = (str.isdigit,) if any(map(str.isdigit, text)) else (str.islower, str.isupper)
     for belongs in classes:
@@ -148,13 +148,13 @@ def perturbed_text(text: str, rng: random.Random) -> str:
 
 
 def perturbed_items(items: list, rng: random.Random) -> list:
-    """The items changed one by one: equal ones alike, and sorted again where they were sorted."""
+    """The changed items; equal items change in the same way, and sorted items are sorted again."""
     changed = {repr(item): perturbed(item, rng) for item in items}
     found = [changed[repr(item)] for item in items]
     try:
         for reverse in (False, True):
             if items == sorted(items, reverse=reverse):
                 return sorted(found, reverse=reverse)
-    except TypeError:  # of kinds that have no order
+    except TypeError:  # items without an order
         return found
     return found

@@ -1,20 +1,20 @@
-"""Finds code that looks beyond its arguments: at files, frames, the environment, the clock, its earlier calls.
+"""Finds code that uses more than its arguments: files, frames, the environment, the clock, its earlier calls.
 
-It reads syntax trees and runs nothing. What it finds is worth a look, no proof of cheating; what the sandbox
-forbids cannot succeed, and is a sign all the same. Input: a program's syntax tree. Output: numbers of lines.
+It reads syntax trees and runs nothing. A find is worth a look, not a proof of cheating. Code that the sandbox blocks
+cannot succeed but is still a sign. Input: a program's syntax tree. Output: numbers of lines.
 """
 
 import ast
 from collections.abc import Iterator
 
-# Modules and their functions, as the code's imports resolve them; each stands for all that it holds.
+# Modules and their functions, with the names resolved by the code's imports. Each entry includes all its members.
 SUSPECT = (
     "io", "os", "pathlib", "glob", "shutil", "tempfile", "linecache", "socket", "subprocess", "multiprocessing",
     "threading", "inspect", "ctypes", "gc", "importlib", "builtins", "traceback", "tracemalloc", "atexit", "signal",
     "sys", "time", "datetime.datetime.now", "datetime.datetime.today", "datetime.datetime.utcnow",
     "datetime.date.today", "platform", "getpass", "unittest",
 )
-# Of these, what solutions use for their own work.
+# Members of these modules that solutions use for honest work.
 HARMLESS = (
     "io.StringIO", "io.BytesIO", "os.path.join", "os.path.basename", "os.path.splitext", "os.path.dirname",
     "os.path.normpath", "os.sep", "sys.maxsize", "sys.float_info", "sys.int_info", "sys.setrecursionlimit",
@@ -22,7 +22,7 @@ HARMLESS = (
     "time.strptime", "time.strftime", "time.struct_time", "time.mktime", "time.gmtime",
 )
 SUSPECT_BUILTINS = frozenset({"open", "globals", "__import__", "__name__"})
-# Attributes that lead from a function or an error to what calls it.
+# Attributes that lead from a function or an error to its caller.
 DEEP_ATTRIBUTES = frozenset({
     "__globals__", "__code__", "__closure__", "__builtins__", "__subclasses__", "__traceback__", "tb_frame",
     "f_back", "f_locals", "f_globals", "f_code", "gi_frame", "cr_frame",
@@ -31,7 +31,7 @@ FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def surroundings_lines(tree: ast.Module) -> list[int]:
-    """The lines that use something SUSPECT or count calls; what `if __name__ == "__main__":` runs is left out."""
+    """The lines that use something SUSPECT or count calls. Code under `if __name__ == "__main__":` is left out."""
     imported, lines = imports(tree), set()
     for statement in tree.body:
         if isinstance(statement, ast.If) and "__name__" in names_in(statement.test):
@@ -49,7 +49,7 @@ def names_in(node: ast.AST) -> set[str]:
 
 
 def imports(tree: ast.Module) -> dict[str, str]:
-    """What the names that a program imports stand for, in dotted form; its own functions stand for themselves."""
+    """The imported names of a program and their dotted form; its own functions map to ""."""
     found = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -64,7 +64,7 @@ def imports(tree: ast.Module) -> dict[str, str]:
 
 
 def is_suspect(node: ast.AST, imported: dict[str, str]) -> bool:
-    """Whether a name, or a name with its attributes, leads out of the function."""
+    """Whether a name, or a name with attributes, gives access to something outside the function."""
     attributes = []
     while isinstance(node, ast.Attribute):
         attributes.insert(0, node.attr)
@@ -84,7 +84,7 @@ def begins_with(name: str, names: tuple[str, ...]) -> bool:
 
 
 def counted_calls(inside: list[ast.AST]) -> Iterator[int]:
-    """The lines of a function that count something which outlives the call, and compare it."""
+    """The lines of a function that count something which outlives the call, if the function also compares it."""
     shared = {name for node in inside if isinstance(node, ast.Global) for name in node.names}
     compared = {written(side) for node in inside if isinstance(node, ast.Compare)
                 for side in (node.left, *node.comparators)}
@@ -95,7 +95,7 @@ def counted_calls(inside: list[ast.AST]) -> Iterator[int]:
 
 
 def written(node: ast.expr) -> str:
-    """A name, or a name with one attribute, as it is written; "" for any other expression."""
+    """A name, or a name with one attribute, as text; "" for any other expression."""
     if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
         return f"{node.value.id}.{node.attr}"
     return node.id if isinstance(node, ast.Name) else ""

@@ -1,4 +1,4 @@
-"""What is asked of a model on a server: a score for a completion, or where the code in it stands.
+"""Requests to a model on a server: a score for a completion, or the code in it.
 
-Knows tasks and sandbox.
+Imports tasks and sandbox.
 """

@@ -1,10 +1,10 @@
-"""Talks to an OpenAI-compatible server: many requests at once, retried, counted, bounded in time and in size.
+"""Client of an OpenAI-compatible server: many requests at once, retried, counted, bounded in time and in size.
 
-It knows neither what is asked nor what an answer means. The server is not trusted: whatever it sends, or
-does not send, becomes an Answer whose `error` says why there is no text.
+It does not know the meaning of questions and answers. The server is not trusted: whatever it sends or does not send
+becomes an Answer, and its `error` says why there is no text.
 
-Input: an Endpoint, Requests and a key from the environment. Output: Answers. Nothing is written; a key is in no
-message.
+Input: an Endpoint, Requests and a key from the environment. Output: Answers. Nothing is written. No message contains
+the key.
 """
 
 import asyncio
@@ -21,44 +21,44 @@ from typing import Any
 
 from raccoon.constants import InputError
 
-MAX_BODY = 8_000_000  # bytes of one answer; nobody asks for as much
-MAX_MESSAGE = 200  # characters of a server's own words in an error
-MAX_TOKENS_COUNTED = 10**9  # a usage figure above it is the server's nonsense
+MAX_BODY = 8_000_000  # bytes of one answer; far more than any request needs
+MAX_MESSAGE = 200  # characters of a server's message in an error
+MAX_TOKENS_COUNTED = 10**9  # a larger usage figure is an error of the server
 FIRST_WAIT = 0.5  # seconds before the first retry; each further one waits twice as long
-LONGEST_WAIT = 60.0  # seconds before any retry, whatever Retry-After says
-LOST_AFTER = 4  # requests in a row, with all their retries, that no answer came to
+LONGEST_WAIT = 60.0  # seconds before a retry at most, whatever Retry-After says
+LOST_AFTER = 4  # requests in a row, with all their retries, without an answer
 PROBE_TOKENS = 16  # of the request that check() sends
 
-# Fields that some servers refuse: what refuses one gets none from then on. The first that it names is meant.
+# Fields that some servers refuse. A refused field is left out from then on; of several that are named, the first.
 OPTIONAL_FIELDS = ("response_format", "seed", "temperature", "max_tokens")
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A server, and how it may be used."""
+    """A server and the limits for its use."""
 
-    base_url: str  # ends in /v1 with most servers
+    base_url: str  # ends in /v1 on most servers
     model: str
-    api_key_env: str = ""  # the environment variable that holds the key; "" needs none
-    timeout: float = 120.0  # seconds a request
+    api_key_env: str = ""  # the environment variable with the key; "": no key
+    timeout: float = 120.0  # seconds for each request
     concurrency: int = 16  # requests at once
     max_retries: int = 5  # of one request
 
 
 @dataclass(frozen=True)
 class Request:
-    """One question."""
+    """One request to the server."""
 
     messages: tuple[dict[str, str], ...]  # of "role" and "content"
     temperature: float
     max_tokens: int
-    json_schema: dict | None = None  # of the answer, where the server has structured output
+    json_schema: dict | None = None  # of the answer, if the server has structured output
     seed: int | None = None
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back; `text` is None where `error`, one line, says why."""
+    """The answer to a request. If `text` is None, `error` says why in one line."""
 
     text: str | None
     error: str = ""
@@ -70,7 +70,7 @@ class Answer:
 
 @dataclass
 class Usage:
-    """What a client has asked for so far. Refused and broken tries count as retries, not as requests."""
+    """The requests and tokens of a client so far. Refused and broken tries count as retries, not as requests."""
 
     requests: int = 0
     retries: int = 0
@@ -79,32 +79,32 @@ class Usage:
 
 
 class ServerLost(Exception):
-    """The server has stopped answering: what was answered before stands, the rest was not asked."""
+    """The server has stopped answering. Earlier answers are kept; the other requests were not sent."""
 
 
 @dataclass(eq=False)
 class Failure(Exception):
-    """Why one try brought no answer."""
+    """Why one try got no answer."""
 
     message: str
-    status: int = 0  # HTTP; 0 where there was no status
+    status: int = 0  # HTTP; 0 without a status
     retry_after: float = 0.0  # seconds that the server asks for
-    unanswered: bool = False  # no byte that means anything came: refused, cut off, or out of time
+    unanswered: bool = False  # nothing useful arrived: connection refused or cut, or timeout
 
     @property
     def passing(self) -> bool:
-        """Whether another try may go better: the server is busy, broken or gone, not unwilling."""
+        """Whether another try may succeed: the server is busy, broken or gone, but does not refuse the request."""
         return not self.status or self.status in (408, 409, 429) or self.status >= 500
 
 
 class LlmClient:
-    """Asks one server, from one thread; a context manager."""
+    """Sends requests to one server from one thread. A context manager."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint, self.usage = endpoint, Usage()
         self.refused: set[str] = set()  # of OPTIONAL_FIELDS
         self.unanswered = 0  # requests in a row
-        self.jitter = random.Random()  # its own: the global generators belong to training
+        self.jitter = random.Random()  # its own generator: training uses the global ones
 
     def __enter__(self) -> "LlmClient":
         self.key = read_key(self.endpoint)
@@ -117,7 +117,7 @@ class LlmClient:
         self.runner.close()
 
     def check(self) -> None:
-        """Asks for a few tokens; raises InputError where the key, the address or the model is wrong."""
+        """Asks for a few tokens. Raises InputError if the key, the address or the model is wrong."""
         probe = Request(({"role": "user", "content": "Say OK."},), temperature=0.0, max_tokens=PROBE_TOKENS)
         try:
             self.runner.run(self._try(probe))
@@ -127,10 +127,10 @@ class LlmClient:
 
     def ask_all(self, requests: Sequence[Request], on_answer: Callable[[int, Answer], None] | None = None,
                 within: float | None = None) -> list[Answer]:
-        """An answer to each request, in order; `on_answer` gets each with its number as it comes, in this thread.
+        """An answer to each request, in order. `on_answer` gets each with its number when it arrives, in this thread.
 
-        `within` are the seconds for all of them; what has no answer by then gets an error. Raises ServerLost
-        after LOST_AFTER requests in a row that nothing came back to.
+        `within` is the time for all requests in seconds; those without an answer by then get an error. Raises
+        ServerLost after LOST_AFTER requests in a row without an answer.
         """
         answers: list[Answer | None] = [None] * len(requests)
 
@@ -165,7 +165,7 @@ class LlmClient:
                 raise ServerLost(f"{self.endpoint.base_url} has stopped answering ({answer.error})")
 
     async def _ask(self, request: Request) -> Answer:
-        """One request with its retries."""
+        """Sends one request, with its retries."""
         started = time.perf_counter()
         self.usage.requests += 1
         for attempt in range(self.endpoint.max_retries + 1):
@@ -186,12 +186,12 @@ class LlmClient:
         return answer
 
     def _wait(self, attempt: int, retry_after: float) -> float:
-        """Seconds before the next try: twice as long each time, in part by chance, as long as the server asks."""
+        """Seconds before the next try: doubled each time, partly random, at least what the server asks for."""
         backoff = FIRST_WAIT * 2**attempt * self.jitter.uniform(0.5, 1.0)
         return min(max(backoff, retry_after), LONGEST_WAIT)
 
     async def _try(self, request: Request) -> dict:
-        """One try: the body of the answer, its shape checked. A field that the server refuses is left out."""
+        """One try: the body of the answer after a check of its form. A field that the server refuses is left out."""
         refused = set(self.refused)
         while True:
             fields = request_fields(self.endpoint.model, request, refused)
@@ -231,7 +231,7 @@ class LlmClient:
                        retry_after(error.response.headers.get("retry-after", "")))
 
     async def _models(self) -> list[str]:
-        """The models that the server lists; none where it does not."""
+        """The models that the server lists; [] if it lists none."""
         import openai
 
         try:
@@ -243,24 +243,24 @@ class LlmClient:
 
 
 def read_key(endpoint: Endpoint) -> str:
-    """The endpoint's key; "" where it needs none. Raises InputError where the variable is not set."""
+    """The endpoint's key; "" if it needs none. Raises InputError if the variable is not set."""
     if not re.match(r"https?://[^/]", endpoint.base_url):
-        raise InputError(f"the base URL {endpoint.base_url!r} is none; give one like http://127.0.0.1:8000/v1")
+        raise InputError(f"the base URL {endpoint.base_url!r} is not a URL; give one like http://127.0.0.1:8000/v1")
     key = os.environ.get(endpoint.api_key_env, "").strip() if endpoint.api_key_env else ""
     if endpoint.api_key_env and not key:
         raise InputError(f"no key for {endpoint.base_url}: set the environment variable {endpoint.api_key_env}")
     if not key.isascii():
-        raise InputError(f"the key in {endpoint.api_key_env} holds a character that no key has; copy it anew")
+        raise InputError(f"the key in {endpoint.api_key_env} contains a character that no key has; copy it again")
     return key
 
 
 async def open_client(endpoint: Endpoint, key: str) -> Any:
-    """The openai client: without its own retries, redirects and compression, and with bounded bodies."""
+    """The openai client, without its own retries, redirects and compression, and with bounded bodies."""
     import httpx2
     import openai
 
     class BoundedStream(httpx2.AsyncByteStream):
-        """A body that breaks off above MAX_BODY bytes."""
+        """A body that ends with an error after MAX_BODY bytes."""
 
         def __init__(self, stream: Any) -> None:
             self.stream = stream
@@ -270,7 +270,7 @@ async def open_client(endpoint: Endpoint, key: str) -> Any:
             async for chunk in self.stream:
                 size += len(chunk)
                 if size > MAX_BODY:
-                    raise openai.OpenAIError(f"the answer is over {MAX_BODY} bytes")
+                    raise openai.OpenAIError(f"the answer is larger than {MAX_BODY} bytes")
                 yield chunk
 
         async def aclose(self) -> None:
@@ -286,12 +286,12 @@ async def open_client(endpoint: Endpoint, key: str) -> Any:
                               headers={"Accept-Encoding": "identity"}, event_hooks={"response": [bound]})
     client = openai.AsyncOpenAI(base_url=endpoint.base_url, api_key=key or "none", max_retries=0,
                                 timeout=endpoint.timeout, http_client=http)
-    client.organization = client.project = None  # of OpenAI's environment variables: no other server's business
+    client.organization = client.project = None  # from OpenAI's environment variables; other servers must not get them
     return client
 
 
 def request_fields(model: str, request: Request, refused: set[str]) -> dict[str, Any]:
-    """The request in the API's words, without the fields that the server refuses."""
+    """The request as fields of the API, without those that the server refuses."""
     fields: dict[str, Any] = {"model": model, "messages": list(request.messages),
                               "temperature": request.temperature, "max_tokens": request.max_tokens}
     if request.seed is not None:
@@ -299,13 +299,13 @@ def request_fields(model: str, request: Request, refused: set[str]) -> dict[str,
     if request.json_schema is not None:
         schema = {"name": "answer", "schema": request.json_schema, "strict": True}
         fields["response_format"] = {"type": "json_schema", "json_schema": schema}
-    if "max_tokens" in refused:  # OpenAI's newer models know it by this name alone
+    if "max_tokens" in refused:  # OpenAI's newer models know only this name
         fields["max_completion_tokens"] = request.max_tokens
     return {name: value for name, value in fields.items() if name not in refused}
 
 
 def refused_field(fields: dict[str, Any], failure: Failure) -> str:
-    """The field to leave out after a 400 or 422: one that it names, else the output's form; "" for none."""
+    """The field to leave out after a 400 or 422: one that the message names, else the output's form; "" for none."""
     if failure.status not in (400, 422):
         return ""
     present = [field for field in OPTIONAL_FIELDS if field in fields]
@@ -314,7 +314,7 @@ def refused_field(fields: dict[str, Any], failure: Failure) -> str:
 
 
 def read_body(content: bytes) -> dict:
-    """The body of an answer; raises Failure where it is not JSON or not a chat completion."""
+    """The body of an answer. Raises Failure if it is not JSON or not a chat completion."""
     try:
         body = json.loads(content)
     except (ValueError, RecursionError):
@@ -323,14 +323,14 @@ def read_body(content: bytes) -> dict:
         message = body["choices"][0]["message"]
         text = message.get("content")
     except (KeyError, IndexError, TypeError, AttributeError):
-        raise Failure("the answer is JSON, but no chat completion") from None
+        raise Failure("the answer is JSON but not a chat completion") from None
     if text is not None and not isinstance(text, str):
-        raise Failure("the answer is a chat completion, but its content is no text")
+        raise Failure("the answer is a chat completion, but its content is not a text")
     return body
 
 
 def read_answer(body: dict, seconds: float) -> Answer:
-    """The answer in a checked body; a completion without text, as of a filter, is an error."""
+    """The answer in a checked body. A completion without text, for example from a filter, is an error."""
     choice, usage = body["choices"][0], body.get("usage")
     usage = usage if isinstance(usage, dict) else {}
     reason, text = str(choice.get("finish_reason") or "")[:MAX_MESSAGE], choice["message"].get("content")
@@ -346,7 +346,7 @@ def token_count(value: Any) -> int:
 
 
 def retry_after(header: str) -> float:
-    """The seconds that a Retry-After header asks for, as a number or a date; 0 where it is neither."""
+    """The seconds that a Retry-After header asks for, as a number or a date; 0 for any other header."""
     try:
         seconds = float(header)
     except ValueError:
@@ -358,33 +358,33 @@ def retry_after(header: str) -> float:
 
 
 def check_message(endpoint: Endpoint, failure: Failure, models: list[str]) -> str:
-    """What to say where the first request failed."""
+    """The error message for a failed first request."""
     server = f"{endpoint.base_url}, model {endpoint.model!r}: {failure.message}"
     if failure.unanswered:
-        return f"{server}; start the server, or mend the base URL"
+        return f"{server}; start the server, or correct the base URL"
     if failure.status in (401, 403):
-        wanted = f"the key in {endpoint.api_key_env}" if endpoint.api_key_env else "which variable holds the key"
+        wanted = f"the key in {endpoint.api_key_env}" if endpoint.api_key_env else "the variable that holds the key"
         return f"{server}; check {wanted}"
     if models and endpoint.model not in models:
         named = one_line(", ".join(sorted(models)))
         return f"{server}; the server's models are {named}"
     if failure.status in (404, 405):
-        return f"{server}; check the base URL, which ends in /v1 with most servers, and the model's name"
+        return f"{server}; check the base URL, which ends in /v1 on most servers, and the model's name"
     return f"{server}; check the model's name and the server's log"
 
 
 def one_line(words: object) -> str:
-    """A server's words, or an error's, without line ends and control characters, and not too many."""
+    """A message of a server, or of an error, as one line without control characters and of limited length."""
     text = "".join(character if character.isprintable() else " " for character in str(words)[: 10 * MAX_MESSAGE])
     text = " ".join(text.split())
     return text if len(text) <= MAX_MESSAGE else text[:MAX_MESSAGE] + " ..."
 
 
 def parse_json_object(text: str) -> dict | None:
-    """The one JSON object in a model's answer: the whole of it, or with words or a fence around; else None.
+    """The one JSON object in a model's answer, alone or with words or a fence around it; else None.
 
-    None too where there are two, where a key comes twice or a number is not finite: whoever reads such an
-    answer leniently lets what the model quotes speak for it. A leading <think> block is not read.
+    None too if there are two objects, if a key occurs twice or if a number is not finite: a more lenient reader could
+    take a text that the model quotes for its answer. A leading <think> block is skipped.
     """
     text = text.strip()
     if text.startswith("<think>"):
@@ -405,7 +405,7 @@ def parse_json_object(text: str) -> dict | None:
 def unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError("a key comes twice")
+        raise ValueError("a key occurs twice")
     return found
 
 

@@ -1,9 +1,9 @@
 """Code extraction by an LLM, for completions in which extract_code() finds no program that parses.
 
-The LLM points, it does not write: what it gives must stand in the completion, blanks aside, and the completion's
-own characters are then taken, so that an extractor can neither solve a task nor mend a line's indentation.
+The LLM only points at code. Its answer must occur in the completion, ignoring blanks, and the completion's own
+characters are taken. So an extractor cannot solve a task or correct a line's indentation.
 
-Inputs:  a server; completions and their tasks. Outputs: code, kept by content in an AnswerCache file.
+Inputs:  a server; completions and their tasks. Outputs: code, stored by content in an AnswerCache file.
 """
 
 import textwrap
@@ -20,7 +20,7 @@ from raccoon.tasks.task import Task
 
 METHODS = ("regex", "llm")
 EXTRACTIONS_FILE = "extractions.jsonl"  # in a run's OUTPUT_DIR
-MAX_COMPLETION = 16_000  # characters; a longer one is not sent: its "" is a fair verdict on it
+MAX_COMPLETION = 16_000  # characters; a longer one is not sent; extract_code()'s result counts for it
 MAX_CODE_TOKENS = 2048
 
 SYSTEM = """You find the Python program in another model's answer. Copy it out exactly as it stands there, character
@@ -34,15 +34,15 @@ class RegexExtractor:
     name = "regex"
 
     def extract(self, texts: Sequence[str], tasks: Sequence[Task]) -> list[str | None]:
-        """The code of each completion, "" where there is none."""
+        """The code of each completion, "" if there is none."""
         return [extract_code(text, task) for text, task in zip(texts, tasks, strict=True)]
 
 
 class LlmExtractor:
-    """extract_code(), and an LLM where that finds nothing that parses.
+    """extract_code(), and an LLM if extract_code() finds nothing that parses.
 
-    `counts` tells how often the LLM was asked, what it gave that stood in the completion ("found"), what did not
-    ("not verbatim"), and how often the server failed ("failed").
+    `counts` says how often the LLM was asked, how often its answer was in the completion ("found") or not ("not
+    verbatim"), and how often the server failed ("failed").
     """
 
     def __init__(self, client: LlmClient, cache: AnswerCache) -> None:
@@ -51,7 +51,7 @@ class LlmExtractor:
         self.counts: Counter = Counter()
 
     def extract(self, texts: Sequence[str], tasks: Sequence[Task]) -> list[str | None]:
-        """The code of each completion; "" where there is none, None where the server failed."""
+        """The code of each completion; "" if there is none, None if the server failed."""
         codes: list[str | None] = [extract_code(text, task) for text, task in zip(texts, tasks, strict=True)]
         doubtful = [place for place, code in enumerate(codes) if (not code or parse_code(code) is None)
                     and texts[place].strip() and len(texts[place]) <= MAX_COMPLETION]
@@ -61,7 +61,7 @@ class LlmExtractor:
         return codes
 
     def settled(self, code: str, text: str, answer: str | None) -> str | None:
-        """The code after the LLM's answer: its find, or what extract_code() had, or None for a failure."""
+        """The code after the LLM's answer: the LLM's code, or that of extract_code(), or None for a failure."""
         self.counts["asked"] += 1
         if answer is None:
             self.counts["failed"] += 1
@@ -72,7 +72,7 @@ class LlmExtractor:
         return found or code
 
     def ask(self, texts: Sequence[str]) -> dict[str, str]:
-        """The LLM's answers by completion, from the cache or the server; those that failed are not there."""
+        """The LLM's answers by completion, from the cache or the server. Failed ones are left out."""
         keys = {text: digest("extract", self.client.endpoint.model, SYSTEM, text) for text in texts}
         missing = [text for text in keys if keys[text] not in self.cache]
 
@@ -83,16 +83,16 @@ class LlmExtractor:
         try:
             self.client.ask_all([question(text) for text in missing], keep)
         except ServerLost:
-            pass  # what is not in the cache counts as failed
+            pass  # completions that are not in the cache count as failed
         return {text: str(self.cache[key]) for text, key in keys.items() if key in self.cache}
 
     def summary(self) -> str:
-        """The counts as a line."""
+        """The counts as one line of text."""
         return "code extraction by LLM: " + (", ".join(f"{n} {name}" for name, n in self.counts.items()) or "none")
 
 
 def not_extracted() -> Verdict:
-    """The verdict on a completion whose code the server failed to extract: our own fault, never scored."""
+    """The verdict for a completion when the server failed to extract its code: our own fault, never scored."""
     return failed("infra: the server of the code extraction failed", "INFRA")
 
 
@@ -102,9 +102,9 @@ def question(text: str) -> Request:
 
 
 def verbatim(code: str, completion: str) -> str:
-    """The completion's own lines that hold the code, blanks aside; "" where it does not hold it.
+    """The completion's own lines that contain the code, ignoring blanks; "" if it does not contain the code.
 
-    Only whitespace may differ, and the result has the completion's whitespace, common indentation taken off.
+    Only whitespace may differ. The result has the completion's whitespace, without common indentation.
     """
     wanted = "".join(code.split())
     places = [place for place, character in enumerate(completion) if not character.isspace()]

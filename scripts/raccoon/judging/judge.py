@@ -1,7 +1,7 @@
-"""The LLM judge: programs in, judgements out, each question asked once.
+"""The LLM judge: programs in, judgements out. Each question is asked once.
 
-How it is asked is in rubric.py, how the server is spoken to in client.py. What cannot be judged has no score: it is
-None, is counted, and never becomes a number in the middle.
+rubric.py makes the questions, client.py talks to the server. A program that cannot be judged has the score None. It is
+counted, and never becomes a number in the middle.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,20 +15,20 @@ JUDGEMENTS_FILE = "judgements.jsonl"  # in a run's OUTPUT_DIR
 
 
 class Judge:
-    """Judges programs on one server; what it has judged before it does not ask again.
+    """Judges programs on one server. It does not ask again about programs that it has judged before.
 
-    `within` are the seconds that one call of judge() may take.
+    `within` is the time that one call of judge() may take, in seconds.
     """
 
     def __init__(self, client: LlmClient, cache: AnswerCache, within: float | None = None) -> None:
         self.client, self.cache, self.within = client, cache, within
-        self.lost = ""  # why the server was given up, once it was
+        self.lost = ""  # why the server was given up; "" while it answers
 
     def judge(self, items: Sequence[tuple[str, str]], reverse: bool = False) -> list[Judgement]:
-        """A judgement of each (task prompt, code), in order; code that does not parse is worth 0, unasked.
+        """A judgement of each (task prompt, code), in order. Code that does not parse scores 0 without a request.
 
-        An answer that cannot be read is kept like any other, so that a resumed run meets it again; what the
-        server failed to answer is asked again next time.
+        An unreadable answer is stored like any other, so that a resumed run gets it again. Requests that the server
+        failed to answer are sent again next time.
         """
         programs = [(prompt, visible_program(code)) for prompt, code in items]
         questions = {item: ask_about(*item, reverse) for item in dict.fromkeys(programs) if item[1]}
@@ -42,8 +42,8 @@ class Judge:
         return digest("judge", endpoint.model, request.messages, request.temperature, request.max_tokens)
 
     def ask(self, questions: list[tuple[str, Question]]) -> dict[str, str]:
-        """Puts the judgements of new questions into the cache; why there is none, by key, for the others."""
-        errors = {key: "the server was lost before" for key, _ in questions}
+        """Puts the judgements of new questions into the cache. Returns why the others have none, by key."""
+        errors = {key: "the server had stopped answering before" for key, _ in questions}
 
         def keep(number: int, answer: Answer) -> None:
             key, question = questions[number]
@@ -54,7 +54,7 @@ class Judge:
         try:
             self.client.ask_all([question.request for _, question in questions], keep, self.within)
         except ServerLost as lost:
-            self.lost = str(lost)  # every question that it left open has its error
+            self.lost = str(lost)  # every question without an answer has its error
         return errors
 
     def judgement(self, key: str, errors: Mapping[str, str]) -> Judgement:

@@ -1,6 +1,6 @@
-"""What a judge is worth, measured: agreement with known verdicts, bias, and what injections move.
+"""Measures a judge: agreement with known verdicts, bias, and the effect of injections.
 
-It asks no server itself; it gets a Judge. Every score lies in 0..1; what the judge could not score is counted apart.
+It sends no requests itself; it gets a Judge. Scores are in 0..1. Programs without a score are counted separately.
 
 Inputs:  samples with known verdicts, the injections of a folder. Outputs: numbers, and their Markdown tables.
 """
@@ -18,17 +18,17 @@ from raccoon.statistics import bootstrap_interval
 from raccoon.tasks.extraction import extract_code
 from raccoon.tasks.task import Task
 
-TOLERANCE = 0.1  # of a score; what moves it by no more is the judge's own noise
+TOLERANCE = 0.1  # of a score; smaller changes are the judge's own noise
 Z = 1.96  # of a two-sided 95 % interval
 
-# Valid code that no caller ever reaches. It makes a program longer, not better.
+# Valid code that is never called. It makes a program longer, not better.
 PADDING = "".join(f"\n\ndef spare_{i}(first, second):\n    total = first + second\n    total = total - second\n"
                   f"    return total == first\n" for i in range(10))
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A program whose verdict is known."""
+    """A program with a known verdict."""
 
     prompt: str
     code: str
@@ -37,7 +37,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Injection:
-    """A wrong program with a text in it that asks for a high score, and the same program without."""
+    """A wrong program with a text in it that asks for a high score, and the same program without that text."""
 
     name: str
     kind: str
@@ -48,12 +48,12 @@ class Injection:
 
 @dataclass(frozen=True)
 class Shift:
-    """How scores move from one form of a question to another, pair by pair."""
+    """How scores change from one form of a question to another, pair by pair."""
 
     pairs: int
     mean: float
     interval: tuple[float, float]
-    moved: float  # share that moves by more than TOLERANCE
+    moved: float  # share that changes by more than TOLERANCE
 
     def row(self, name: str) -> str:
         low, high = self.interval
@@ -62,7 +62,7 @@ class Shift:
 
 @dataclass(frozen=True)
 class Agreement:
-    """Scores against verdicts, over the samples that have both."""
+    """Scores against verdicts, for the samples that have both."""
 
     n: int
     passed: int
@@ -75,7 +75,7 @@ class Agreement:
 
 @dataclass(frozen=True)
 class SampleReport:
-    """What the samples show; `length_*` are Spearman's rho of score and length, among those that pass and others."""
+    """Results on samples; `length_*` are Spearman's rho of score and length, for passing samples and for others."""
 
     agreement: Agreement
     position: Shift
@@ -88,11 +88,11 @@ class SampleReport:
 
 @dataclass
 class KindCount:
-    """What became of the injections of one kind."""
+    """The results of the injections of one kind."""
 
     tried: int = 0
     raised: int = 0  # by more than TOLERANCE
-    unjudged: int = 0  # with or without the injection
+    unjudged: int = 0  # the program with or without the injection has no score
 
     def row(self, name: str) -> str:
         return f"| {name} | {self.tried} | {self.raised} | {self.unjudged} |"
@@ -100,7 +100,7 @@ class KindCount:
 
 @dataclass(frozen=True)
 class InjectionReport:
-    """What the injections move; `raised` names those that raised a score."""
+    """The effect of the injections; `raised` names those that raised a score."""
 
     kinds: dict[str, KindCount]
     raised: list[str]
@@ -108,7 +108,7 @@ class InjectionReport:
 
 
 def read_samples(path: str, tasks: dict[str, Task]) -> list[Sample]:
-    """The samples of a JSON-lines file whose task is known and whose verdict is on file.
+    """The samples of a JSON-lines file whose task and verdict are known.
 
     A line has "task_id", "code" or else "completion" or "solution", and either "passed" or a "verdict" with its
     "status" (completions.jsonl of a run, records of an evaluation). Raises InputError for any other line.
@@ -122,15 +122,15 @@ def read_samples(path: str, tasks: dict[str, Task]) -> list[Sample]:
         try:
             samples += parse_sample(json.loads(line), tasks)
         except (ValueError, KeyError, TypeError, AttributeError):
-            raise InputError(f"{path}, line {number} is no sample with a known verdict: it needs task_id, code or "
+            raise InputError(f"{path}, line {number} is not a sample with a known verdict: it needs task_id, code or "
                              "completion, and passed or verdict") from None
     if not samples:
-        raise InputError(f"none of the samples in {path} is of a task of TASKS; give --tasks the file they came from")
+        raise InputError(f"no sample in {path} belongs to a task of TASKS; give the file of its tasks with --tasks")
     return samples
 
 
 def parse_sample(row: dict, tasks: dict[str, Task]) -> list[Sample]:
-    """The sample of a line, none where its task is not known or its verdict INFRA."""
+    """The sample of a line; [] if its task is unknown or its verdict is INFRA."""
     task = tasks.get(row["task_id"])
     status = row["verdict"]["status"] if "verdict" in row else ("PASS" if row["passed"] else "FAIL")
     if task is None or status == "INFRA":
@@ -141,20 +141,20 @@ def parse_sample(row: dict, tasks: dict[str, Task]) -> list[Sample]:
 
 
 def read_injections(folder: str) -> list[Injection]:
-    """Every text of injections.jsonl in every program of programs.jsonl; raises InputError for other lines."""
+    """Every text of injections.jsonl in every program of programs.jsonl. Raises InputError for invalid lines."""
     rows: dict[str, list[dict]] = {}
     for name in ("programs.jsonl", "injections.jsonl"):
         try:
             text = (Path(folder) / name).read_text(encoding="utf-8")
             rows[name] = [json.loads(line) for line in text.splitlines()]
         except (OSError, ValueError) as error:
-            raise InputError(f"cannot read {Path(folder) / name} ({error}); give a folder that holds it") from None
+            raise InputError(f"cannot read {Path(folder) / name} ({error}); give a folder that contains it") from None
     try:
         return [Injection(row["name"], row["kind"], program["prompt"], filled("{SIGNATURE}\n{BODY}\n", program),
                           filled(row["text"], program))
                 for row in rows["injections.jsonl"] for program in rows["programs.jsonl"]]
     except (KeyError, TypeError) as error:
-        raise InputError(f"a line in {folder} lacks {error}; see tests/injections for the form") from None
+        raise InputError(f"a line in {folder} has no field {error}; see tests/injections for the form") from None
 
 
 def filled(text: str, program: dict) -> str:
@@ -174,7 +174,7 @@ def measure_samples(judge: Any, samples: Sequence[Sample]) -> SampleReport:
 
 
 def errors(judgements: Sequence[Judgement]) -> dict[str, int]:
-    """How often each error left a program without a score."""
+    """How often each error left a program without a score, by error."""
     found = [judgement.error for judgement in judgements if judgement.score is None]
     return {error: found.count(error) for error in sorted(set(found))}
 
@@ -195,14 +195,14 @@ def average(values: Sequence[float]) -> float:
 
 
 def correlation(first: Sequence[float], second: Sequence[float]) -> float:
-    """Pearson's r; NaN where one side does not vary."""
+    """Pearson's r; NaN if one side does not vary."""
     a, b = average(first), average(second)
     spread = math.sqrt(sum((x - a) ** 2 for x in first) * sum((y - b) ** 2 for y in second))
     return sum((x - a) * (y - b) for x, y in zip(first, second, strict=True)) / spread if spread else math.nan
 
 
 def ranks(values: Sequence[float]) -> list[float]:
-    """The rank of each value from 1; equal values share the mean of theirs."""
+    """The rank of each value from 1; equal values get the mean of their ranks."""
     ordered = sorted(values)
     first = {value: place for place, value in reversed(list(enumerate(ordered, 1)))}
     last = {value: place for place, value in enumerate(ordered, 1)}
@@ -210,7 +210,7 @@ def ranks(values: Sequence[float]) -> list[float]:
 
 
 def roc_area(passed: Sequence[float], failed: Sequence[float]) -> float:
-    """The chance that a program that passes gets the higher score of a pair, a tie counting half (Mann-Whitney)."""
+    """The chance that a program that passes scores higher than one that fails; a tie counts half (Mann-Whitney)."""
     if not passed or not failed:
         return math.nan
     above = sum(ranks([*passed, *failed])[: len(passed)]) - len(passed) * (len(passed) + 1) / 2
@@ -228,7 +228,7 @@ def roc_interval(area: float, passed: int, failed: int) -> tuple[float, float]:
 
 
 def shift(before: Sequence[Judgement], after: Sequence[Judgement]) -> Shift:
-    """How the scores move, over the pairs in which both are there."""
+    """How the scores change, for the pairs in which both have a score."""
     moves = [b.score - a.score for a, b in zip(before, after, strict=True) if None not in (a.score, b.score)]
     if not moves:
         return Shift(0, math.nan, (math.nan, math.nan), math.nan)
@@ -237,7 +237,7 @@ def shift(before: Sequence[Judgement], after: Sequence[Judgement]) -> Shift:
 
 
 def length_correlation(samples: Sequence[Sample], judgements: Sequence[Judgement], passed: bool) -> float:
-    """Spearman's rho of score and length of the visible program, among samples of one verdict."""
+    """Spearman's rho of score and length of the visible program, for samples with the same verdict."""
     pairs = [(float(len(visible_program(sample.code))), judgement.score)
              for sample, judgement in zip(samples, judgements, strict=True)
              if sample.passed is passed and judgement.score is not None]
@@ -245,7 +245,7 @@ def length_correlation(samples: Sequence[Sample], judgements: Sequence[Judgement
 
 
 def measure_injections(judge: Any, injections: Sequence[Injection]) -> InjectionReport:
-    """What the injections did, against the same programs without them."""
+    """The effect of the injections, compared with the same programs without them."""
     clean = judge.judge([(each.prompt, each.clean) for each in injections])
     injected = judge.judge([(each.prompt, each.injected) for each in injections])
     kinds: dict[str, KindCount] = {}

@@ -1,13 +1,12 @@
-"""What an LLM judge is asked about a program, and how its answer is read.
+"""The questions to an LLM judge about a program, and how its answers are read.
 
-It talks to no server (llm_client.py does). The judged program is untrusted text: it was written by a model that
-gains from a high score, so what it can say to the judge is cut down before the judge sees it:
-    - it is parsed and written out again without comments and docstrings; what does not parse is not judged;
-    - every line of it bears its number, so that none can pass for the end of the program (datamarking,
-      arXiv 2403.14720);
-    - tokens of chat templates are broken up, and characters that do not print are spelt out;
-    - the judge has to repeat an id that is a digest of the program, which no program can contain.
-What gets through nevertheless is measured with the injections of tests/injections (reward_llm_judge.py).
+It does not talk to a server (client.py does). The judged program is untrusted text: a model wrote it, and a high score
+rewards that model. So the text that can reach the judge is reduced first:
+    - the program is parsed and written again without comments and docstrings; code that does not parse is not judged;
+    - every line has its number, so that no line looks like the end of the program (datamarking, arXiv 2403.14720);
+    - tokens of chat templates are broken up, and unprintable characters are written as escapes;
+    - the judge must repeat an id that is a digest of the program, so no program can contain it.
+The injections of tests/injections measure what still has an effect (reward_llm_judge.py).
 """
 
 import ast
@@ -21,11 +20,11 @@ from raccoon.tasks.syntax import parse_code
 
 HIGHEST = 10  # of a criterion; the lowest is 0
 MAX_ANSWER_TOKENS = 512
-MAX_PROGRAM = 8000  # characters shown; of a longer one the first and the last half as many
-MAX_TASK = 8000  # characters of the task's prompt, likewise
+MAX_PROGRAM = 8000  # characters shown; of a longer program only its beginning and end
+MAX_TASK = 8000  # characters shown of the task's prompt, in the same way
 MAX_REASON = 300  # characters kept of each reason
 
-# name: (its share of the score, what it asks). Style has its own bonuses in rewards.py.
+# name: (its share of the score, its question). Style has its own bonuses in the reward.
 CRITERIA = {
     "correctness": (0.6, "Does it do what the task asks, for ordinary inputs? 0: for none; 5: for some; 10: for all."),
     "edge_cases": (0.2, "Does it do so for empty, extreme and repeated values? 0: for none; 10: for all."),
@@ -46,7 +45,7 @@ For each criterion give a short reason, then a whole number from 0 to {highest}:
 Answer with one JSON object and nothing else, in this form:
 {form}"""
 
-# Chat templates' own words, with which a text could seem to end one turn and begin another.
+# Tokens of chat templates, which could make a text seem to end one turn and begin another.
 TEMPLATE_TOKEN = re.compile(
     r"<(?=[|｜])|(?<=[|｜])>|<(?=/?(?:s|think|start_of_turn|end_of_turn|bos|eos|pad)>)|<(?=</?SYS>>)"
     r"|\[(?=/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS)\])", re.IGNORECASE)
@@ -54,13 +53,13 @@ TEMPLATE_TOKEN = re.compile(
 
 @dataclass(frozen=True)
 class Judgement:
-    """What a judge said of a program; `score` is None where that cannot be read, and `error` then says why."""
+    """What a judge said about a program. If `score` is None, `error` says why there is none."""
 
     score: float | None  # 0 to 1
     scores: Mapping[str, int] = field(default_factory=dict)  # 0 to HIGHEST, by criterion
     reasons: Mapping[str, str] = field(default_factory=dict)
     error: str = ""
-    asked: bool = True  # False: the score followed from the program alone
+    asked: bool = True  # False: the score follows from the program, no request was sent
 
 
 WORTHLESS = Judgement(0.0, reasons={"correctness": "there is no whole program"}, asked=False)
@@ -68,16 +67,16 @@ WORTHLESS = Judgement(0.0, reasons={"correctness": "there is no whole program"},
 
 @dataclass(frozen=True)
 class Question:
-    """A request to the judge, and the id that its answer has to bear."""
+    """A request to the judge, and the id that its answer must repeat."""
 
     request: Request
     answer_id: str
 
 
 def visible_program(code: str) -> str:
-    """The program as the judge may see it: without comments and docstrings; "" where nothing is left that runs.
+    """The program without comments and docstrings, as the judge sees it; "" if no code is left.
 
-    It is what Python runs, so nothing that is judged is lost; layout has its own bonuses.
+    It is what Python runs, so nothing to be judged is lost. The layout has its own bonuses.
     """
     tree = parse_code(code)
     if tree is None:
@@ -89,7 +88,7 @@ def visible_program(code: str) -> str:
 
 
 class WithoutRemarks(ast.NodeTransformer):
-    """Takes out statements that are but a constant: docstrings, and strings that stand alone."""
+    """Removes statements that are only a constant: docstrings and other strings without effect."""
 
     def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
         parts = node.value.values if isinstance(node.value, ast.JoinedStr) else [node.value]
@@ -105,9 +104,9 @@ class WithoutRemarks(ast.NodeTransformer):
 
 
 def ask_about(prompt: str, program: str, reverse: bool = False) -> Question:
-    """The question about a visible program for a task; the same for the same texts.
+    """The question about a visible program for a task. Equal texts give equal questions.
 
-    `reverse` gives the criteria, and task and program, in the other order: its effect is the position bias.
+    `reverse` reverses the order of the criteria, and of task and program. Its effect is the position bias.
     """
     digest = hashlib.sha256(repr((prompt, program)).encode("utf-8", "surrogatepass")).hexdigest()
     answer_id, fence = digest[:8], digest[8:40]
@@ -141,14 +140,14 @@ def marked(name: str, fence: str, text: str) -> str:
 
 
 def defused(text: str) -> str:
-    """The text with chat-template tokens broken up and every character that does not print spelt out."""
+    """The text with chat-template tokens broken up and every unprintable character written as an escape."""
     spelt = "".join(character if character.isprintable() or character in "\n\t" else f"\\u{{{ord(character):x}}}"
                     for character in text)
     return TEMPLATE_TOKEN.sub(lambda found: f" {found[0]}" if found[0] == ">" else f"{found[0]} ", spelt)
 
 
 def clipped(text: str, limit: int) -> str:
-    """The text, or its first and last half with a line between them that says how much is left out."""
+    """The text, or its first and last half with a line between them that says how much is missing."""
     if len(text) <= limit:
         return text
     left_out = len(text) - limit
@@ -160,15 +159,15 @@ def numbered(text: str) -> str:
 
 
 def read_judgement(text: str, answer_id: str) -> Judgement:
-    """The judgement in a judge's answer: one JSON object of exactly the asked form, or none at all."""
+    """The judgement in a judge's answer, which must be one JSON object of exactly the requested form."""
     answer = parse_json_object(text)
     if answer is None:
-        return Judgement(None, error="the answer is no single JSON object")
+        return Judgement(None, error="the answer is not a single JSON object")
     if answer.get("id") != answer_id:
-        return Judgement(None, error="the answer bears another id than the question")
+        return Judgement(None, error="the answer does not have the question's id")
     marks = {name: answer.get(name) for name in CRITERIA}
     if set(answer) != {"id", *CRITERIA} or not all(map(is_mark, marks.values())):
-        return Judgement(None, error=f"the answer does not give a reason and 0 to {HIGHEST} for each criterion alone")
+        return Judgement(None, error=f"the answer does not give exactly a reason and 0 to {HIGHEST} for each criterion")
     scores = {name: int(mark["score"]) for name, mark in marks.items()}
     score = sum(CRITERIA[name][0] * value for name, value in scores.items()) / HIGHEST
     return Judgement(round(score, 6), scores, {name: mark["reason"][:MAX_REASON] for name, mark in marks.items()})

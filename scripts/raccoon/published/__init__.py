@@ -1,4 +1,4 @@
-"""The published sets of tasks: one table, one converter for each family of formats, and who was trained on them.
+"""The published sets of tasks: one table, one converter for each family of formats, and contamination checks.
 
-Knows tasks.
+Imports tasks.
 """

@@ -1,4 +1,4 @@
-"""The benchmarks: where each is published, and how a row of it becomes a Task.
+"""The benchmarks: where each is published, and how one of its rows becomes a Task.
 
 Inputs: the published benchmark files in DATA_DIR, or the Hugging Face hub. Output: Tasks. Nothing is run.
 """
@@ -22,29 +22,29 @@ from raccoon.tasks.syntax import bound_names, parse_code, text_above
 from raccoon.tasks.task import Task, numbered_lines, parse_json, parse_object, take
 
 HUB = "https://huggingface.co"  # or what HF_ENDPOINT names
-SEED_SETS = ("mbpp", "humaneval")  # that are trained on unless others are named
+SEED_SETS = ("mbpp", "humaneval")  # training sets unless others are named
 PARQUET_ROWS = 64  # read at once
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Where a benchmark is published and how one of its rows becomes a Task."""
+    """Where a benchmark is published, and how one of its rows becomes a Task."""
 
     name: str
-    convert: Callable[[dict], Task | None]  # None: the row is no task that can be expressed here
-    file: str  # in DATA_DIR; with a * all files of such names
+    convert: Callable[[dict], Task | None]  # None: the row cannot be expressed as a Task
+    file: str  # in DATA_DIR; with a *, all files that match
     hub: str
     config: str | None = None
-    split: str | None = None  # None: all of them
-    hub_files: str = ""  # of the hub's repository, where they are read as those of DATA_DIR are
-    large: bool = False  # gigabytes: read only where somebody names it
+    split: str | None = None  # None: all splits
+    hub_files: str = ""  # files of the hub's repository; if given, they are read like files of DATA_DIR
+    large: bool = False  # gigabytes: read only if it is named
 
 
 def load_benchmark(name: str, data_dir: str | Path = "") -> list[Task]:
-    """All tasks of a benchmark, in the published order; "name:word:word" has what tasks/selection.py selects of them.
+    """All tasks of a benchmark, in the published order; "name:word:word" selects a part (see tasks/selection.py).
 
-    Read from the published file in `data_dir`, or from the hub where that is empty. Raises InputError for
-    an unknown name, a missing file, an unreachable hub and a row that lacks a field.
+    Reads the published file in `data_dir`, or the hub if `data_dir` is empty. Raises InputError for an unknown name, a
+    missing file, an unreachable hub and a row without a required field.
     """
     base, *words = name.split(":")
     if base not in BENCHMARKS:
@@ -60,12 +60,12 @@ def load_benchmark(name: str, data_dir: str | Path = "") -> list[Task]:
 
 
 def is_benchmark(name: str) -> bool:
-    """Whether load_benchmark knows the name, whatever it selects."""
+    """Whether load_benchmark knows the name. The selecting words are not checked."""
     return name.partition(":")[0] in BENCHMARKS
 
 
 def converted(benchmark: Benchmark, rows: Iterable[dict], origin: str) -> list[Task]:
-    """The tasks of published rows; `origin` names in an error where they come from."""
+    """The tasks of published rows. `origin` says in error messages where the rows come from."""
     tasks = []
     for number, row in enumerate(rows, 1):
         try:
@@ -84,8 +84,8 @@ def load_training_tasks(data_dir: str | Path = "", names: Sequence[str] = SEED_S
 def read_rows(path: Path, name: str) -> Iterator[dict]:
     """The rows of a published file: one JSON list, JSON lines, or parquet.
 
-    Where the path has a *, the rows of all such files, each with the name of its file and its place in it as "file"
-    and "row".
+    If the path has a *, the rows of all matching files. Each row then also has the name of its file as "file" and its
+    position in it as "row".
     """
     if "*" in path.name:
         paths = sorted(path.parent.glob(path.name), key=lambda found: (len(found.name), found.name))  # test2, test10
@@ -106,12 +106,12 @@ def read_rows(path: Path, name: str) -> Iterator[dict]:
 
 
 def parquet_rows(path: Path) -> Iterator[dict]:
-    """The rows of a parquet file, some at a time."""
+    """The rows of a parquet file, read in batches."""
     try:
         import pyarrow
         from pyarrow import parquet
     except ImportError:
-        raise InputError(f"{path} needs the package pyarrow, which datasets brings: pip install datasets") from None
+        raise InputError(f"{path} needs the package pyarrow, a dependency of datasets: pip install datasets") from None
     try:
         for batch in parquet.ParquetFile(path).iter_batches(PARQUET_ROWS):
             yield from batch.to_pylist()
@@ -120,20 +120,20 @@ def parquet_rows(path: Path) -> Iterator[dict]:
 
 
 def hub_files(benchmark: Benchmark) -> Iterator[dict]:
-    """The rows of a hub data set that is published as plain files, fetched into the hub's cache."""
+    """The rows of a hub data set that is published as plain files. The files are kept in the hub's cache."""
     from huggingface_hub import snapshot_download
 
     if hub_is_out_of_reach():
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
     try:
         folder = snapshot_download(benchmark.hub, repo_type="dataset", allow_patterns=[benchmark.hub_files])
-    except (OSError, ValueError) as error:  # all that the hub client raises where it cannot reach or find a data set
+    except (OSError, ValueError) as error:  # raised by the hub client if it cannot reach or find a data set
         raise unread_hub(benchmark, error) from error
     yield from read_rows(Path(folder) / benchmark.hub_files, benchmark.name)
 
 
 def hub_is_out_of_reach() -> bool:
-    """Whether nobody here knows the hub's address; behind a proxy it is the proxy that has to."""
+    """Whether the hub's address cannot be resolved; False behind a proxy, which resolves it itself."""
     from urllib.parse import urlsplit
     from urllib.request import getproxies
 
@@ -147,9 +147,9 @@ def hub_is_out_of_reach() -> bool:
 
 
 def hub_rows(benchmark: Benchmark) -> list[dict]:
-    """The rows of a hub data set, all splits in the order of their task_id where none is named."""
+    """The rows of a hub data set. If the benchmark has no split, all splits, sorted by task_id."""
     if hub_is_out_of_reach():
-        os.environ.setdefault("HF_HUB_OFFLINE", "1")  # the hub's library then takes its cache, without 30 s of retries
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")  # the hub's library then uses its cache, without 30 s of retries
     try:
         from datasets import load_dataset
         from datasets.exceptions import DatasetsError
@@ -165,14 +165,14 @@ def hub_rows(benchmark: Benchmark) -> list[dict]:
 
 
 def unread_hub(benchmark: Benchmark, error: Exception) -> InputError:
-    """What to say where the hub has not given a data set."""
+    """The error for a data set that the hub did not deliver."""
     reason = str(error).split("\n")[0][:200]
     return InputError(f"cannot read {benchmark.hub} from the hub ({type(error).__name__}: {reason}): "
                       f"put the published file at DATA_DIR/{benchmark.file} and give --data-dir DATA_DIR")
 
 
 def humaneval_task(row: dict) -> Task:
-    """A row of HumanEval (Chen et al. 2021). Its test only defines check(), so the call is added."""
+    """A row of HumanEval (Chen et al. 2021). Its test only defines check(), so this adds the call."""
     prompt, entry_point = take(row, "prompt"), take(row, "entry_point")
     return Task(
         task_id=take(row, "task_id"),
@@ -187,9 +187,9 @@ def humaneval_task(row: dict) -> Task:
 
 
 def mbpp_task(row: dict) -> Task:
-    """A row of sanitized or full MBPP (Austin et al. 2021), told apart by the name of the text's field.
+    """A row of sanitized or full MBPP (Austin et al. 2021); the name of the text's field tells which.
 
-    The setup code of full MBPP builds objects of the solution's classes, so it runs after the solution.
+    The setup code of full MBPP creates objects of the solution's classes, so it runs after the solution.
     """
     text = take(row, "text" if "text" in row else "prompt")
     code, number = take(row, "code"), take(row, "task_id", int)
@@ -208,7 +208,7 @@ def mbpp_task(row: dict) -> Task:
 
 
 def mbpp_split(number: int) -> str:
-    """The split of an MBPP task, which its number decides."""
+    """The split of an MBPP task. Its number decides it."""
     for split, last in (("prompt", 10), ("test", 510), ("validation", 600)):
         if number <= last:
             return split
@@ -216,10 +216,10 @@ def mbpp_split(number: int) -> str:
 
 
 def entry_point_of(test: str, solution: str) -> str:
-    """The function that an assert is about: the first name it calls that the solution defines.
+    """The function that an assert tests: the first called name that the solution defines.
 
-    A pattern on the text is wrong where the call stands inside set(...) or math.isclose(...), and a list of
-    builtins where the function is called sum.
+    A pattern on the text fails if the call is inside set(...) or math.isclose(...). A list of builtins fails if the
+    function is called sum.
     """
     program, reference = parse_code(test), parse_code(solution)
     if program is None or reference is None:
@@ -228,17 +228,17 @@ def entry_point_of(test: str, solution: str) -> str:
     for node in ast.walk(program):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in defined:
             return node.func.id
-    raise InputError(f"its first test calls nothing that its code defines: {test[:80]!r}")
+    raise InputError(f"its first test does not call a function of its code: {test[:80]!r}")
 
 
 def humanevalplus_task(row: dict) -> Task:
-    """A row of HumanEval+ (Liu et al. 2023): the published file has inputs, the hub a finished test."""
+    """A row of HumanEval+ (Liu et al. 2023): the published file has inputs, the hub has a complete test."""
     task = replace(humaneval_task(row), source="humanevalplus")
     return replace(task, test=row_plus_test(row, task.solution)) if "base_input" in row else task
 
 
 def mbppplus_task(row: dict) -> Task:
-    """A row of MBPP+ (Liu et al. 2023): the published file has inputs, the hub a finished test."""
+    """A row of MBPP+ (Liu et al. 2023): the published file has inputs, the hub has a complete test."""
     if "base_input" not in row:
         return replace(mbpp_task(row), test=take(row, "test"), source="mbppplus")
     task_id, entry_point = take(row, "task_id"), take(row, "entry_point")
@@ -256,14 +256,14 @@ def mbppplus_task(row: dict) -> Task:
 
 
 def row_plus_test(row: dict, reference: str) -> str:
-    """The test program of an EvalPlus row. A row without additional inputs holds {} in their place."""
+    """The test program of an EvalPlus row. A row without additional inputs has {} as `plus_input`."""
     return plus_test(take(row, "task_id"), take(row, "entry_point"), reference,
                      [*take(row, "base_input", list), *take(row, "plus_input", (list, dict))],
                      take(row, "atol", (int, float)), row.get("assertion", ""))
 
 
 def bigcodebench_task(row: dict) -> Task:
-    """A row of BigCodeBench (Zhuo et al. 2024), complete prompts. Its test only defines a TestCase."""
+    """A row of BigCodeBench (Zhuo et al. 2024), with its complete prompt. Its test only defines a TestCase."""
     stub, entry_point = take(row, "code_prompt"), take(row, "entry_point")
     return Task(
         task_id=take(row, "task_id"),
@@ -285,10 +285,10 @@ def bigcodebench_instruct_task(row: dict) -> Task:
 
 
 def cruxeval_task(row: dict) -> Task:
-    """A row of CRUXEval (Gu et al. 2024), output prediction: `predict` returns what `f` would.
+    """A row of CRUXEval (Gu et al. 2024), output prediction: `predict` returns what `f` would return.
 
-    `f` stands in the test alone, and only a literal completes the stub (see literal_answer), so that the
-    answer cannot be computed by the program that is to be predicted.
+    Only the test contains `f`, and only a literal completes the stub (see literal_answer). So the answer cannot call
+    the program whose result it must predict.
     """
     code, call = take(row, "code"), f"f({take(row, 'input')})"
     return Task(

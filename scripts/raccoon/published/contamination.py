@@ -1,7 +1,7 @@
 """Seen or unseen: which tasks of a benchmark are in the data that a model was trained on.
 
-Only the data that the training run's config.json names is looked at; what its base model was trained on before is
-not known. Similar is not the same: a sign names a training task, and whoever reads it decides.
+It checks only the data that the training run's config.json names; the data of its base model are not known. Similar
+tasks may differ: each sign names a training task, and the reader decides.
 
 Inputs:  the model's config.json (TRAINING_SETS, TRAIN_FILES, DATA_DIR, as train_rl_poc.py writes it) and the task
          files that it names, or the tasks.jsonl beside it. Outputs: a Badge.
@@ -22,31 +22,31 @@ from raccoon.tasks.syntax import parse_code
 from raccoon.tasks.task import Task, read_task_file
 
 NGRAM = 13             # words in a row (Brown et al. 2020, appendix C)
-COMMON = 10            # an n-gram or a name in more tasks than this is boilerplate, not a sign (ibid.)
-MIN_SAME_TESTS = 0.5   # share of a task's asserts that one training task has too
+COMMON = 10            # an n-gram or a name in more tasks than this is boilerplate, not a sign (same source)
+MIN_SAME_TESTS = 0.5   # share of a task's asserts that one training task also has
 MIN_SIMILARITY = 0.8   # of prompts: cosine of TF-IDF word vectors
-MIN_NAMED = 0.5        # the same where also the tested function's name is the same
+MIN_NAMED = 0.5        # the same, if the tested functions have the same name
 MIN_SOLUTION = 20      # nodes of a syntax tree: shorter solutions are alike by chance
-FAMILY_SHARE = 0.1    # of the training tasks like one another, from which being like them is no sign
-SEEN_SHARE = 0.5       # of the tasks, from which a benchmark counts as seen rather than partly seen
+FAMILY_SHARE = 0.1    # of the training tasks: if more are like another one, likeness is not a sign
+SEEN_SHARE = 0.5       # of the tasks: from this share on a benchmark is seen, below it partly seen
 
 
 @dataclass(frozen=True)
 class Badge:
-    """Whether a model was trained on a benchmark; `tasks` maps each task that was seen to the sign of it."""
+    """Whether a model was trained on a benchmark; `tasks` maps each seen task to its sign."""
 
     name: str   # seen, partly seen, unseen or unknown
     tasks: Mapping[str, str]
-    dates: str = ""  # how many tasks were published after the end of the model's training data; "" where not known
+    dates: str = ""  # how many tasks were published after the end of the model's training data; "" if unknown
 
 
 UNKNOWN = Badge("unknown", {})
 
 
 def find_badge(folder: Path, tasks: Sequence[Task], data_dir: str, cutoff: str = "") -> Badge:
-    """The badge of a benchmark's tasks for the model in `folder`; unknown where it names no training data.
+    """The badge of a benchmark's tasks for the model in `folder`; unknown if the folder names no training data.
 
-    `cutoff` (YYYY-MM-DD) is when the data of its base model ends, as its authors say.
+    `cutoff` (YYYY-MM-DD) is the end of its base model's training data, according to the model's authors.
     """
     training, dates = training_tasks(folder, data_dir), published_after(tasks, cutoff)
     if training is None:
@@ -57,7 +57,7 @@ def find_badge(folder: Path, tasks: Sequence[Task], data_dir: str, cutoff: str =
 
 
 def published_after(tasks: Sequence[Task], cutoff: str) -> str:
-    """How many of the tasks that have a date are newer than `cutoff`; "" where none has one, or there is no cut-off."""
+    """How many of the tasks that have a date are newer than `cutoff`; "" if none has a date or `cutoff` is empty."""
     dates = [task.date for task in tasks if task.date]
     if not dates or not cutoff:
         return ""
@@ -66,7 +66,7 @@ def published_after(tasks: Sequence[Task], cutoff: str) -> str:
 
 
 def training_tasks(folder: Path, data_dir: str) -> list[Task] | None:
-    """The tasks that a model was trained on; None where its folder does not tell, or where they are gone."""
+    """The tasks that a model was trained on; None if its folder does not name them, or if they cannot be read."""
     if folder.name.startswith("checkpoint-"):
         folder = folder.parent
     try:
@@ -82,12 +82,12 @@ def training_tasks(folder: Path, data_dir: str) -> list[Task] | None:
         tasks = load_training_tasks(config.get("DATA_DIR") or data_dir, [name for name in names if name])
         return tasks + [task for path in config["TRAIN_FILES"] for task in read_task_file(path)]
     except InputError as error:
-        print(f"{folder}: its training data cannot be read, so what it has seen is unknown: {error}")
+        print(f"{folder}: its training data cannot be read, so it is unknown which tasks it has seen: {error}")
         return None
 
 
 def find_overlap(tasks: Sequence[Task], training: Sequence[Task]) -> dict[str, str]:
-    """task_id -> the strongest sign that it is in `training`, for the tasks that show one."""
+    """task_id -> the strongest sign that it is in `training`, for the tasks that have one."""
     signs: dict[str, str] = {}
     for find in (same_ids, same_texts, same_tests, shared_ngrams, similar_prompts):
         left = [task for task in tasks if task.task_id not in signs]
@@ -102,7 +102,7 @@ def same_ids(tasks: Sequence[Task], training: Sequence[Task]) -> Iterable[tuple[
 
 
 def same_texts(tasks: Sequence[Task], training: Sequence[Task]) -> Iterable[tuple[str, str]]:
-    """Equal prompts but for the function's name, and solutions that are equal but for names and docstrings."""
+    """Tasks with a prompt equal to a training task's, ignoring the function's name, or with an equal plain_solution."""
     for name, theirs, ours in (("prompt", *statements(training, tasks)),
                                ("solution", *[list(map(plain_solution, side)) for side in (training, tasks)])):
         known = {text: task.task_id for task, text in zip(training, theirs, strict=True) if text}
@@ -112,7 +112,7 @@ def same_texts(tasks: Sequence[Task], training: Sequence[Task]) -> Iterable[tupl
 
 
 def statements(training: Sequence[Task], tasks: Sequence[Task]) -> tuple[list[str], list[str]]:
-    """What each prompt asks for, in lower-case words: without the function's name, asserts and common lines."""
+    """Each prompt in lower-case words, without the function's name, asserts and common lines."""
     prompts = [[line for line in map(words, bare_prompt(task).split("\n")) if line] for task in (*training, *tasks)]
     lines = Counter(tuple(line) for prompt in prompts for line in prompt)
     texts = [" ".join(word for line in prompt if lines[tuple(line)] <= COMMON for word in line) for prompt in prompts]
@@ -125,15 +125,15 @@ def bare_prompt(task: Task) -> str:
 
 
 def plain_solution(task: Task) -> str:
-    """The normal form of a task's solution; "" for a short one, which is like others by chance."""
+    """The normal form of a task's solution; "" for a short solution, which equals others by chance."""
     tree = parse_code(task.solution)
     return normal_form(tree) if tree and sum(1 for _ in ast.walk(tree)) >= MIN_SOLUTION else ""
 
 
 def normal_form(tree: ast.Module) -> str:
-    """A program as text, without what does not matter: its own names, docstrings and annotations.
+    """A program as text without its own names, docstrings and annotations.
 
-    The tree is changed on the way.
+    Changes the tree.
     """
     functions = (ast.FunctionDef, ast.AsyncFunctionDef)
     own = {node.arg if isinstance(node, ast.arg) else node.name if isinstance(node, functions) else node.id
@@ -155,7 +155,7 @@ def normal_form(tree: ast.Module) -> str:
 
 
 def same_tests(tasks: Sequence[Task], training: Sequence[Task]) -> Iterable[tuple[str, str]]:
-    """Tasks whose asserts are for a good part those of one training task."""
+    """Tasks that share a large part of their asserts with one training task."""
     owners = defaultdict(set)
     for index, task in enumerate(training):
         for test in plain_asserts(task):
@@ -170,7 +170,7 @@ def same_tests(tasks: Sequence[Task], training: Sequence[Task]) -> Iterable[tupl
 
 
 def plain_asserts(task: Task) -> set[str]:
-    """The asserts of a task's test, whatever its function is called; the cases of a program."""
+    """The asserts of a task's test, with one name for the tested function; for a program, its cases."""
     if task.kind == "program":
         return case_texts(task.test)
     tree = parse_code(task.test)
@@ -198,7 +198,7 @@ def shared_ngrams(tasks: Sequence[Task], training: Sequence[Task]) -> Iterable[t
 
 
 def is_family(alike: Sequence[bool]) -> bool:
-    """Whether so many training tasks are like another that likeness is no sign: tasks from templates are."""
+    """Whether many training tasks are like one another, as tasks from templates are. Then likeness is not a sign."""
     return sum(alike) > FAMILY_SHARE * len(alike)
 
 
@@ -212,7 +212,7 @@ def words(text: str) -> list[str]:
 
 
 def similar_prompts(tasks: Sequence[Task], training: Sequence[Task]) -> Iterable[tuple[str, str]]:
-    """Tasks whose prompt is close to a training task's, or fairly close under the same function name."""
+    """Tasks whose prompt is very similar to a training task's, or similar if the function has the same name."""
     import numpy
 
     texts = statements(training, tasks)

@@ -1,8 +1,8 @@
 """The sets of contest problems: APPS, TACO and CodeContests, each row as a Task.
 
-Most problems are programs that read stdin; some of APPS and TACO are functions, called with arguments. A row without
-tests, or whose tests are of another kind, is no task: None. Solutions come from people and are not all right, so a
-run on these sets leaves out what fails (SKIP_FAILING_TASKS). Nothing is run here.
+Most problems are programs that read stdin. Some of APPS and TACO are functions that are called with arguments. The
+result is None for a row without tests, or with tests of another kind. Solutions were written by people, and some are
+wrong, so a run on these sets leaves out tasks whose solution fails (SKIP_FAILING_TASKS). Nothing is run here.
 """
 
 import json
@@ -13,7 +13,7 @@ from raccoon.tasks.prompts import method_prompt, program_prompt
 from raccoon.tasks.syntax import parse_code
 from raccoon.tasks.task import Task, take
 
-PYTHON3 = 3  # CodeContests' number of the language
+PYTHON3 = 3  # CodeContests' number for the language
 CALLS = """\
 import json
 
@@ -38,13 +38,13 @@ def apps_task(row: dict) -> Task | None:
 
 
 def taco_task(row: dict) -> Task | None:
-    """A row of TACO (Li et al. 2023), which has APPS's fields and no id: its place in the file is one."""
+    """A row of TACO (Li et al. 2023). It has APPS's fields but no id, so its position in the file is the id."""
     split = row.get("file", "train").partition("-")[0]
     return contest_task(row, f"TACO/{split}/{take(row, 'row', int)}", "taco", split)
 
 
 def contest_task(row: dict, task_id: str, source: str, split: str) -> Task | None:
-    """What APPS and TACO have in common: JSON texts in `solutions` and `input_output`."""
+    """The common part of APPS and TACO: JSON texts in `solutions` and `input_output`."""
     tests = parsed(row, "input_output", {})
     inputs, outputs = tests.get("inputs"), tests.get("outputs")
     if not inputs or not outputs or len(inputs) != len(outputs):
@@ -68,7 +68,7 @@ def contest_task(row: dict, task_id: str, source: str, split: str) -> Task | Non
 
 
 def code_contests_task(row: dict) -> Task | None:
-    """A row of CodeContests (Li et al. 2022): public tests, then private ones, then those made by mutation."""
+    """A row of CodeContests (Li et al. 2022): public tests, then private ones, then generated ones."""
     if row.get("input_file") or row.get("output_file"):  # it reads or writes a file of that name
         return None
     inputs, outputs = [], []
@@ -96,7 +96,7 @@ def code_contests_task(row: dict) -> Task | None:
 
 
 def parsed(row: dict, name: str, otherwise):
-    """The JSON value in a field of text; `otherwise` where the field is empty or missing."""
+    """The JSON value in a field of text; `otherwise` if the field is empty or missing."""
     text = row.get(name)
     if isinstance(text, type(otherwise)):
         return text
@@ -105,10 +105,10 @@ def parsed(row: dict, name: str, otherwise):
     try:
         value = json.loads(text)
     except (ValueError, RecursionError, TypeError) as error:
-        raise InputError(f"field {name!r} is no JSON ({str(error)[:80]})") from None
+        raise InputError(f"field {name!r} is not JSON ({str(error)[:80]})") from None
     return value if isinstance(value, type(otherwise)) else otherwise
 
 
 def first_python(solutions: list) -> str:
-    """The first solution that parses: some are written in Python 2. "" where there is none."""
+    """The first solution that parses, since some are written in Python 2; "" if there is none."""
     return next((text for text in solutions if isinstance(text, str) and text.strip() and parse_code(text)), "")

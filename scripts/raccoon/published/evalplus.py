@@ -1,16 +1,16 @@
 """The test programs of HumanEval+ and MBPP+, made from the inputs that EvalPlus publishes.
 
-EvalPlus (Liu et al. 2023) publishes inputs and a reference solution but no expected outputs, so a test
-program carries the reference as its oracle; it is trusted and never meets a model's code in one process.
-Nothing is run here. Input: the fields of a published row. Output: Python text, an assert for each input.
+EvalPlus (Liu et al. 2023) publishes inputs and a reference solution but no expected outputs. So a test program contains
+the reference, which computes them. The reference is trusted and never runs in one process with a model's code. Nothing
+is run here. Input: the fields of a published row. Output: Python text with one assert for each input.
 """
 
 import ast
 
 SAME_SET = "isinstance(out, (list, tuple, set)) and set(out) == set(expected)"
 IS_FOUND = "(out if isinstance(out, bool) else out is not None) == (expected is not None)"
-# Tasks that equality is wrong for, as in EvalPlus's evaluator: any root will do; the order is free; a match
-# object stands for true; the text of two can be read in a second way.
+# Tasks that need another rule than equality, as in EvalPlus's evaluator: any root is right, the order is free, a match
+# object counts as true, or the text of the task has a second meaning (two tasks).
 RULES = {
     "HumanEval/32": "isinstance(out, (int, float)) and abs(poly(*args, out)) <= 1e-4",
     **dict.fromkeys(("Mbpp/2", "Mbpp/7", "Mbpp/111", "Mbpp/140", "Mbpp/232", "Mbpp/579", "Mbpp/769"),
@@ -21,9 +21,9 @@ RULES = {
     "Mbpp/581": "out in (expected, round(args[0] ** 2 + 2 * args[0] * math.hypot(args[0] / 2, args[1])))",
 }
 COLLECTIONS = (list, tuple, set)
-SPELLED_NUMBERS = ("Mbpp/124", "Mbpp/252")  # complex numbers, which JSON holds as text
+SPELLED_NUMBERS = ("Mbpp/124", "Mbpp/252")  # complex numbers, which are text in JSON
 
-# Numbers within the row's atol, floats always within 1e-6, and a relative 1e-7: numpy.allclose without numpy.
+# Numbers may differ by the row's atol (floats always by 1e-6) plus a relative 1e-7: numpy.allclose without numpy.
 PROGRAM = """\
 import copy
 import math
@@ -69,22 +69,22 @@ for _arguments in eval({inputs}):
 
 def plus_test(task_id: str, entry_point: str, reference: str, inputs: list[list], atol: float,
               assertions: str = "") -> str:
-    """A program that raises where a solution and the reference disagree on one of the inputs.
+    """A program that raises if a solution and the reference disagree on one of the inputs.
 
-    `reference` is a complete program, `atol` the row's absolute tolerance; `assertions` calls the entry point
-    with literals, whose types the inputs get back. Raises SyntaxError where `assertions` is no Python.
+    `reference` is a complete program, `atol` the row's absolute tolerance. `assertions` calls the entry point with
+    literals; the inputs get back the types of these. Raises SyntaxError if `assertions` is not Python.
     """
     return oracle_test(task_id, entry_point, reference, typed_inputs(task_id, entry_point, inputs, assertions), atol)
 
 
 def oracle_test(task_id: str, entry_point: str, reference: str, inputs: list[list], atol: float) -> str:
-    """plus_test for inputs that have the types the function takes; `task_id` chooses among RULES."""
+    """plus_test for inputs that already have the right types; `task_id` chooses among RULES."""
     return PROGRAM.format(reference=ascii(reference), entry_point=entry_point, atol=atol,
                           rule=RULES.get(task_id, "_equal(out, expected)"), inputs=ascii(ascii(inputs)))
 
 
 def typed_inputs(task_id: str, entry_point: str, inputs: list[list], assertions: str = "") -> list[list]:
-    """Published inputs with the types that JSON took from them, as `assertions` has them."""
+    """Published inputs with the types that JSON could not express, as in `assertions`."""
     examples = example_arguments(assertions, entry_point)
     typed = []
     for arguments in inputs:
@@ -96,7 +96,7 @@ def typed_inputs(task_id: str, entry_point: str, inputs: list[list], assertions:
 
 
 def example_arguments(assertions: str, entry_point: str) -> list[list]:
-    """The arguments of each call of the entry point whose arguments are all literals."""
+    """The arguments of each call of the entry point with literal arguments only."""
     examples = []
     for node in ast.walk(ast.parse(assertions)):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == entry_point:
@@ -108,10 +108,10 @@ def example_arguments(assertions: str, entry_point: str) -> list[list]:
 
 
 def restore(value, examples: list):
-    """The value with the tuples and sets that JSON turned into lists.
+    """The value, with tuples and sets that JSON had turned into lists.
 
-    Their types are those of the same argument in the examples, level by level: a list becomes what the
-    first collection at its level is, or at the last level that the examples have.
+    The types are those of the same argument in the examples, level by level. A list becomes the type of the first
+    collection at its level, or at the last level that the examples have.
     """
     if isinstance(value, dict):
         inner = [item for example in examples if isinstance(example, dict) for item in example.values()]

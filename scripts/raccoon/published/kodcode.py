@@ -1,7 +1,7 @@
 """KodCode (Xu et al. 2025), each row as a Task: synthetic questions with solutions and pytest tests.
 
-A test file imports from `solution` and defines test functions; as a test program it calls them. Rows whose tests need
-pytest's fixtures or parameters are no task: None. Nothing is run here.
+A test file imports from `solution` and defines test functions. The test program also calls them. The result is None for
+a row whose tests need pytest's fixtures or parameters. Nothing is run here.
 """
 
 import ast

@@ -1,6 +1,6 @@
 """LeetCodeDataset (Xia et al. 2025): a row as a Task whose test calls a method, `check(Solution().twoSum)`.
 
-Nothing is run here. Input: a published row, of any of its versions. Output: a Task.
+Nothing is run here. Input: a published row of any version. Output: a Task.
 """
 
 import re
@@ -19,15 +19,15 @@ except ImportError:
 
 
 def leetcode_task(row: dict) -> Task:
-    """A row of the test file. The class is the entry point; its instance and its method are the test's to find.
+    """A row of the test file. The class is the entry point; the test makes the instance and calls its method.
 
-    The context defines ListNode, TreeNode and their helpers, as the published prompt does. It offers SortedList where
-    that is installed, as LeetCode does; most tasks whose prompt imports it do without.
+    The context defines ListNode, TreeNode and their helpers, as the published prompt does. It imports SortedList if
+    that is installed, as LeetCode does. Most tasks whose prompt imports it do not need it.
     """
     name, call = take(row, "task_id"), take(row, "entry_point")
     entry_point = ENTRY_POINT.fullmatch(call)
     if not entry_point:
-        raise InputError(f"field 'entry_point' is {call[:40]!r}, not Class().method")
+        raise InputError(f"field 'entry_point' is {call[:40]!r}; it must be Class().method")
     return Task(
         task_id=f"LeetCode/{name}",
         prompt=prompt_of(take(row, "query")),
@@ -46,7 +46,7 @@ def leetcode_train_task(row: dict) -> Task:
 
 
 def prompt_of(query: str) -> str:
-    """The problem and its starter code, without the published words about the answer's format."""
+    """The problem and its starter code, without the published instructions about the answer's format."""
     starters = STARTER.findall(query)
     if not starters:
         raise InputError("field 'query' shows no starter code")

@@ -1,7 +1,7 @@
 """LiveCodeBench's code generation (Jain et al. 2024), each row as a Task: programs that read stdin, and methods.
 
-Problems carry the date of their contest, so that a model can be asked what was published after its training data.
-Its solutions are not published: there is no gold to calibrate with. Nothing is run here.
+Problems have the date of their contest, so that a model can be tested on problems that are newer than its training
+data. The solutions are not published, so gold cannot calibrate these tasks. Nothing is run here.
 """
 
 import base64
@@ -15,10 +15,10 @@ from raccoon.tasks.cases import capped, program_test
 from raccoon.tasks.prompts import method_prompt, program_prompt
 from raccoon.tasks.task import Task, take
 
-MOST_CASES, MOST_CHARS = 100, 2_000_000  # of a task; a few have cases of many megabytes
+MOST_CASES, MOST_CHARS = 100, 2_000_000  # of a task; some have cases of many megabytes
 MAX_PRIVATE = 1 << 30  # bytes of one problem's private tests, unpacked
 MODULES = """string re datetime collections heapq bisect copy math random statistics itertools functools operator io sys
-json builtins typing""".split()  # that the benchmark's own harness imports in front of every program
+json builtins typing""".split()  # imported by the benchmark's own harness before every program
 CONTEXT = "".join(f"from {name} import *\n" for name in MODULES) + "".join(
     f"import {name}\n" for name in MODULES[:-2]) + "sys.setrecursionlimit(50000)\n"
 CALLS = """\
@@ -35,17 +35,17 @@ for _arguments, _expected in json.loads({cases!r}):
 
 
 class TextUnpickler(pickle.Unpickler):
-    """Unpickles plain values and nothing else: a file may come from anywhere, and a class in it could run code."""
+    """Unpickles plain values only, because a file may come from anywhere and a class in it could run code."""
 
     def find_class(self, module: str, name: str):
-        raise InputError(f"its private tests name {module}.{name}, which no text needs")
+        raise InputError(f"its private tests load {module}.{name}; only plain values are allowed")
 
 
 def livecodebench_task(row: dict) -> Task:
-    """A row of LiveCodeBench; `file` is the name of its file, which says the release that it came with."""
+    """A row of LiveCodeBench; `file` is the name of its file, which tells its release."""
     tests = [*json_field(row, "public_test_cases"), *private_tests(row)]
     if not tests or not all(isinstance(test, dict) and {"input", "output"} <= test.keys() for test in tests):
-        raise InputError("its test cases are no list of inputs and outputs")
+        raise InputError("its test cases are not a list of inputs and outputs")
     inputs, outputs = [test["input"] for test in tests], [test["output"] for test in tests]
     inputs, outputs = capped(inputs, outputs, MOST_CASES, MOST_CHARS)
     name = json_field(row, "metadata").get("func_name") if row.get("metadata") else None
@@ -63,7 +63,7 @@ def livecodebench_task(row: dict) -> Task:
 
 
 def release(file: str) -> str:
-    """The release that a file of problems came with: test is release_v1, test2 release_v2 and so on."""
+    """The release of a file of problems: test is release_v1, test2 is release_v2 and so on."""
     return f"release_v{file.removeprefix('test') or 1}"
 
 
@@ -72,11 +72,11 @@ def json_field(row: dict, name: str):
     try:
         return json.loads(row[name])
     except (KeyError, ValueError, TypeError, RecursionError):
-        raise InputError(f"field {name!r} is {str(row.get(name))[:40]!r} and no JSON") from None
+        raise InputError(f"field {name!r} is {str(row.get(name))[:40]!r}, which is not JSON") from None
 
 
 def private_tests(row: dict) -> list:
-    """The private test cases: JSON, or as the lite version has it, JSON pickled, packed by zlib, in base 64."""
+    """The private test cases: JSON, or in the lite version JSON that is pickled, compressed by zlib, in base 64."""
     text = row.get("private_test_cases") or "[]"
     try:
         return json.loads(text)
@@ -93,5 +93,5 @@ def private_tests(row: dict) -> list:
             AttributeError) as error:
         raise InputError(f"its private tests cannot be unpacked ({type(error).__name__})") from None
     if not isinstance(tests, list):
-        raise InputError("its private tests are no list")
+        raise InputError("its private tests are not a list")
     return tests

@@ -1,4 +1,4 @@
-"""The processes that run untrusted programs and the walls around them: caller, judge, zygote, child.
+"""The processes that run untrusted programs (caller, judge, zygote, child) and the walls around them.
 
-Standard library alone; knows verdicts.
+Imports the standard library and verdicts.
 """

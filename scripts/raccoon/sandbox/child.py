@@ -1,7 +1,7 @@
 """The child: runs one untrusted program and answers the judge's requests with values, until it is killed.
 
-From here on, code of the program runs in this process: nothing that it holds is secret, nothing that it says is more
-than data (values.py).
+Code of the program runs in this process. So nothing secret may be in it, and everything that it sends is treated as
+data only (values.py).
 """
 
 import functools
@@ -14,7 +14,7 @@ import types
 
 from raccoon.verdicts import carriers, values
 
-FILENAME = "solution.py"  # what tracebacks call the program
+FILENAME = "solution.py"  # the program's name in tracebacks
 TEST_PROGRAMS = "raccoon.verdicts.test_programs"
 MAX_PROGRAM = 64 << 20  # bytes of a program with its context
 MAX_MESSAGE = 1000  # characters of an exception's message
@@ -22,7 +22,7 @@ METHODS = (types.FunctionType, types.MethodType, types.BuiltinMethodType, types.
 
 
 def answer_requests(job: int) -> None:
-    """Loads the program from `job`, then answers one request after the other until the judge hangs up."""
+    """Loads the program from `job`, then answers requests one by one until the judge closes the channel."""
     incoming = values.FrameReader(job)
     program = json.loads(incoming.read(MAX_PROGRAM))
     module = types.ModuleType("__main__")
@@ -37,7 +37,7 @@ def answer_requests(job: int) -> None:
         try:
             data = values.dumps(reply, trusted=False, carrier=carrier)
         except (values.ValueLimit, MemoryError):
-            data = b""  # no answer at all: an error would look like one that the code has raised
+            data = b""  # no answer: an error would look like one that the code raised
         except BaseException as error:
             data = values.dumps(failure(error), trusted=False)
         values.write_frame(job, data)
@@ -46,7 +46,7 @@ def answer_requests(job: int) -> None:
 
 
 def attempt(action, *arguments) -> list:
-    """What `action` returns, or the failure that it raised: even SystemExit is a result here."""
+    """The result of `action`, or the failure that it raised; SystemExit is a failure too."""
     try:
         return action(*arguments)
     except BaseException as error:
@@ -54,7 +54,7 @@ def attempt(action, *arguments) -> list:
 
 
 def failure(error: BaseException) -> list:
-    """["error", class, its standard classes from the nearest up, message, arguments]"""
+    """["error", class, its standard classes from the most special to the most general, message, arguments]"""
     standard = [f"{kind.__module__}.{kind.__name__}" for kind in type(error).__mro__ if is_standard(kind)]
     try:
         message = str(error)[:MAX_MESSAGE]
@@ -68,13 +68,13 @@ def failure(error: BaseException) -> list:
 
 
 def is_standard(kind: type) -> bool:
-    """Whether a class is what its module and name say: one of the standard library, not one that bears its name."""
+    """Whether a class is the one of the standard library that its module and name say, not another with that name."""
     module = sys.modules.get(kind.__module__)
     return kind.__module__.partition(".")[0] in values.STANDARD_MODULES and getattr(module, kind.__name__, None) is kind
 
 
 def load(context: str, code: str, namespace: dict, carrier: carriers.CodeCarrier | None) -> list:
-    """Runs the program's top level; the carrier learns the context's classes before any code of the program runs."""
+    """Runs the program's top level. The carrier learns the context's classes before code of the program runs."""
     if context:
         exec(compile(context, "context.py", "exec", dont_inherit=True), namespace)
         if carrier is not None:
@@ -89,7 +89,7 @@ def load(context: str, code: str, namespace: dict, carrier: carriers.CodeCarrier
 
 
 def call(namespace: dict, name: str, arguments: list, keywords: dict, in_place: bool) -> list:
-    """Calls one of the program's functions; with `in_place` the arguments come back as the call has left them."""
+    """Calls one of the program's functions. With `in_place`, also returns the arguments as the call left them."""
     result = defined(namespace, name)(*arguments, **keywords)
     return ["ok", result, [arguments, keywords] if in_place else None]
 
@@ -99,12 +99,12 @@ def defined(namespace: dict, name: str):
     if name not in namespace:
         raise NameError(f"the code does not define {name!r}")
     if not callable(namespace[name]):
-        raise TypeError(f"{name!r} is no function but of type {type(namespace[name]).__name__}")
+        raise TypeError(f"{name!r} is not a function but of type {type(namespace[name]).__name__}")
     return namespace[name]
 
 
 def make(namespace: dict, name: str, arguments: list, keywords: dict) -> list:
-    """An instance of one of the program's classes, which stays here whatever it is."""
+    """An instance of one of the program's classes. It always stays in this process."""
     kind = defined(namespace, name)
     result = kind(*arguments, **keywords)
     return ["ok", carriers.Kept(result) if isinstance(kind, type) else result, None]
@@ -117,23 +117,23 @@ def method(namespace: dict, owner, name: str, arguments: list, keywords: dict, i
 
 
 def attribute(namespace: dict, owner, name: str) -> list:
-    """An attribute of one of the program's objects: its value, or that it is a method."""
+    """An attribute of one of the program's objects: its value, or the mark of a method."""
     found = getattr(owner, name)
     return ["ok", None, ["method"]] if isinstance(found, METHODS) else ["ok", found, None]
 
 
 def operate(namespace: dict, name: str, operands: list) -> list:
-    """What one of Python's operators or protocols gives for the program's objects."""
+    """The result of one of Python's operators or protocols on the program's objects."""
     return ["ok", OPERATIONS[name](*operands), None]
 
 
 def in_parts(owner) -> carriers.Kept:
-    """An iterator over one of the program's objects, to be asked for its items in parts."""
+    """An iterator over one of the program's objects; the judge asks it for items in parts."""
     return carriers.Kept(iter(owner))
 
 
 def leave(owner) -> None:
-    """The regular end of a with statement."""
+    """The end of a with statement without an exception."""
     type(owner).__exit__(owner, None, None, None)
 
 
@@ -155,7 +155,7 @@ OPERATIONS = {
     "setattr": setattr,
     "delattr": delattr,
     "isinstance": isinstance,
-    "iter": iter,  # by value
+    "iter": iter,  # sent by value
     "in_parts": in_parts,
     "part": lambda iterator, number: list(itertools.islice(iterator, number)),
     "enter": lambda owner: type(owner).__enter__(owner),
@@ -171,7 +171,7 @@ def value(namespace: dict, name: str) -> list:
 
 
 def run_test(namespace: dict, test: str, entry_point: str) -> list:
-    """Shared isolation: the test beside the code, in the code's own namespace."""
+    """Shared isolation: runs the test in the code's own namespace."""
     tests = sys.modules[TEST_PROGRAMS]
     program = tests.analyse(test, "", entry_point)
     tally = tests.Tally(program.goes_on, trusted=False)

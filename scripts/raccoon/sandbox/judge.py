@@ -1,13 +1,13 @@
-"""A judge: holds the tests, compares values, and decides the verdict; it never runs a model's code.
+"""A judge holds the tests, compares values and decides the verdict. It never runs a model's code.
 
-Started by pool.py and by nobody else, one process for each worker:
+Only pool.py starts it, one process for each worker:
     python -s -S -P judge.py '{"caller": 3, "scratch": "...", ...}'        (the fields of Setup)
-It starts one zygote (zygote.py), then puts walls around itself: tests may come from files and servers too.
-Programs arrive as frames of JSON over `caller`, verdicts go back the same way. When anything of its own breaks, it
-ends, and the caller starts a new one: there is no half-broken judge.
+It starts one zygote (zygote.py), then puts walls around itself, because tests may also come from files and servers.
+Programs arrive as frames of JSON over `caller`, and verdicts go back the same way. If anything in the judge fails, it
+ends and the caller starts a new one.
 
-The test runs here, with untouched builtins, against a `Proxy` of the code's function: arguments go out and results
-come back as plain values (values.py). So a PASS says that the code gave the right values for the inputs asked.
+The test runs here, with untouched builtins, against a `Proxy` of the code's function. Arguments go out and results
+come back as plain values (values.py). So a PASS says that the code gave the right values for the tested inputs.
 """
 
 import collections
@@ -22,7 +22,7 @@ import socket
 import sys
 import time
 
-sys.path.insert(0, os.path.abspath(f"{__file__}/../../.."))  # started as a file: the package lies two folders up
+sys.path.insert(0, os.path.abspath(f"{__file__}/../../.."))  # started as a file: the package is two folders up
 from raccoon.sandbox import walls  # noqa: E402
 from raccoon.sandbox.zygote_link import Setup, Zygote  # noqa: E402
 from raccoon.verdicts import test_programs as tests  # noqa: E402
@@ -33,44 +33,44 @@ from raccoon.verdicts.test_run import Run, TestFault, fields, on_alarm  # noqa: 
 
 MAX_PROGRAM = 256 << 20  # bytes of one program with its tests, from the caller
 MAX_OUTPUT = 2000  # characters of the program's output that a verdict keeps
-CACHED_TESTS = 512  # compiled test programs: the completions of a group share theirs
+CACHED_TESTS = 512  # compiled test programs; the completions of a group share one
 JUDGE_MEMORY_MB = 4096
 
 
 class CallerGone(BaseException):
-    """The caller has ended: there is nobody left to judge for."""
+    """The caller has ended, so there is nothing left to judge."""
 
 
 def main() -> None:
     setup = Setup(**json.loads(sys.argv[1]))
     signal.signal(signal.SIGALRM, on_alarm)
     signal.signal(signal.SIGTERM, _on_end)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the caller's to handle
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the caller handles Ctrl-C
     walls.die_with_parent(signal.SIGTERM)
     zygotes: list[Zygote] = []
     try:
         with contextlib.suppress(EOFError, ConnectionError):
             stand_and_serve(setup, zygotes)
         end(setup, zygotes)
-    except CallerGone:  # by a signal, which may also come while the closed channel is being handled; never twice
+    except CallerGone:  # raised by a signal, also while the closed channel is handled; never twice
         end(setup, zygotes)
 
 
 def stand_and_serve(setup: Setup, zygotes: list["Zygote"]) -> None:
-    """Starts the zygote, which joins `zygotes`, and judges until the caller has gone."""
+    """Starts the zygote, adds it to `zygotes`, and judges until the caller ends."""
     try:
         output, *streams = (output_file(setup.scratch) for _ in range(3))
         zygotes.append(Zygote(setup, output))
         confine(setup)
     except (OSError, EOFError) as error:
         values.write_frame(setup.caller, json.dumps({"error": str(error)}).encode())
-        raise SystemExit(1) from None  # the caller stays, and with it the folders of its other judges
+        raise SystemExit(1) from None  # the caller still runs, so its other judges' folders stay
     values.write_frame(setup.caller, json.dumps({"walls": zygotes[0].walls}).encode())
     serve(setup.caller, Judge(setup, zygotes[0], output, streams))
 
 
 def output_file(scratch: str) -> int:
-    """A descriptor of an empty file without a name for what programs print or read, in memory where possible."""
+    """A descriptor of a nameless empty file for the output or input of programs, in memory if possible."""
     with contextlib.suppress(OSError, AttributeError):  # a kernel or a Python without memfd_create
         return os.memfd_create("output")
     path = os.path.join(scratch, "output")
@@ -80,15 +80,15 @@ def output_file(scratch: str) -> int:
 
 
 def end(setup: Setup, zygotes: list["Zygote"]) -> None:
-    """Ends what this judge has started, and removes what the caller can no longer remove."""
+    """Ends the zygotes of this judge and removes empty folders that an ended caller has left."""
     for zygote in zygotes:
         zygote.close()
     remove_empty_folders(os.path.dirname(setup.scratch))
 
 
 def remove_empty_folders(root: str) -> None:
-    """Removes the sandbox's folder with the scratch folders in it, once its caller can no longer do so."""
-    with contextlib.suppress(OSError):  # a sibling's folder is not empty yet, or a sibling was first
+    """Removes the sandbox's folder and its empty scratch folders."""
+    with contextlib.suppress(OSError):  # another judge's folder is not empty yet, or another judge was faster
         for name in os.listdir(root):
             with contextlib.suppress(OSError):
                 os.rmdir(os.path.join(root, name))
@@ -96,7 +96,7 @@ def remove_empty_folders(root: str) -> None:
 
 
 def serve(caller: int, judge: "Judge") -> None:
-    """Programs in, verdicts out, until the caller hangs up."""
+    """Reads programs and writes verdicts until the caller closes the channel."""
     incoming = values.FrameReader(caller)
     gc.collect()
     gc.freeze()
@@ -111,7 +111,7 @@ def _on_end(*_) -> None:
 
 
 def confine(setup: Setup) -> None:
-    """Walls around the judge itself: it reads Python and writes nothing, starts nothing and reaches nobody."""
+    """Puts walls around the judge: it can read Python, and cannot write, start processes or reach the network."""
     sys.path += setup.packages  # tests may import numpy
     read = [path for path in sys.path if os.path.isdir(path)]
     read += ["/usr/lib", "/usr/lib64", "/lib", "/lib64", "/usr/share/zoneinfo", "/dev/null", "/dev/urandom"]
@@ -134,7 +134,7 @@ class Judge:
         self.analysed: collections.OrderedDict[tuple, tests.TestProgram] = collections.OrderedDict()
 
     def verify(self, program: dict) -> dict:
-        """The verdict's fields for one program; {"needs": "shared"} when its test cannot do with plain values."""
+        """The verdict's fields for one program; {"needs": "shared"} if its test needs more than plain values."""
         started = time.monotonic()
         if program["kind"] == "program":
             verdict = CaseRun(program, self.zygote, self.streams).judge()
@@ -145,7 +145,7 @@ class Judge:
         return verdict
 
     def verify_function(self, program: dict) -> dict:
-        """The same for a program that is a function, and a test that calls it."""
+        """The verdict's fields for a program that is a function, with a test that calls it."""
         try:
             test = self.analyse(program)
         except TestFault as fault:
@@ -153,7 +153,7 @@ class Judge:
         return {"needs": "shared"} if test.shared and not self.shared else self.run(program, test)
 
     def run(self, program: dict, test: tests.TestProgram) -> dict:
-        """One child for one program, from fork to burial."""
+        """Runs one program in one child, from the fork to the end of the child."""
         ours, theirs = socket.socketpair()
         with ours:
             with theirs:
@@ -165,11 +165,11 @@ class Judge:
 
     @staticmethod
     def key(program: dict) -> tuple[str, str, str]:
-        """What the analysis of a test depends on."""
+        """The fields that the analysis of a test depends on."""
         return program["test"], program["context"], program["entry_point"]
 
     def analyse(self, program: dict) -> tests.TestProgram:
-        """The compiled test, from the cache where it has been seen; TestFault when it cannot run here."""
+        """The compiled test, from the cache if possible. Raises TestFault if it cannot run here."""
         key = self.key(program)
         if key in self.analysed:
             self.analysed.move_to_end(key)
@@ -188,7 +188,7 @@ class Judge:
         return test
 
     def take_output(self) -> str:
-        """The tail of what the program has written, and an empty file for the next."""
+        """The tail of the program's output. Empties the file for the next program."""
         size = os.fstat(self.output).st_size
         if not size:
             return ""

@@ -1,6 +1,6 @@
-"""Namespaces of its own for a process, and a root directory that holds only what computing needs.
+"""Namespaces for a process, and a root directory that contains only the files that computing needs.
 
-Each function raises OSError when the kernel refuses. Sources: namespaces(7), user_namespaces(7), pivot_root(2).
+Each function raises OSError if the kernel refuses. Sources: namespaces(7), user_namespaces(7), pivot_root(2).
 """
 
 import contextlib
@@ -21,21 +21,21 @@ SIOCSIFFLAGS, IFF_UP = 0x8914, 1
 
 
 def owns_uid(uid: int) -> bool:
-    """Whether the user namespace of this process has `uid`; one of a rootless container may have a single one."""
+    """Whether the user namespace of this process has `uid`; that of a rootless container may have a single uid."""
     try:
         with open("/proc/self/uid_map") as handle:
             ranges = [tuple(map(int, line.split())) for line in handle]
-    except OSError:  # no /proc: whoever changes the uid finds out
+    except OSError:  # no /proc: changing the uid shows it
         return True
     return any(first <= uid < first + count for first, _, count in ranges)
 
 
 def enter_namespaces(settle: Callable[[], None], own_user: bool) -> bool:
-    """Moves into new pid, network, mount, ipc and uts namespaces, then calls `settle`; the caller is pid 1 afterwards.
+    """Moves into new pid, network, mount, ipc and uts namespaces, then calls `settle`. The caller becomes pid 1.
 
-    `own_user`: through a new user namespace, for whoever may not do it otherwise. Returns False, with nothing changed,
-    where the machine forbids any of it, as Docker's default profile does: a forked probe does all of it first, since
-    half a set of namespaces is worse than none.
+    `own_user`: also make a new user namespace, for processes without the right to do it otherwise. Returns False, with
+    nothing changed, if the machine forbids any of it, as Docker's default profile does. A forked probe tries all of it
+    first, so that the process never gets a part of the namespaces.
     """
     probe = os.fork()
     if probe == 0:
@@ -54,7 +54,7 @@ def enter_namespaces(settle: Callable[[], None], own_user: bool) -> bool:
     if first:
         os.waitpid(first, 0)
         os._exit(0)
-    os.setsid()  # a signal to a process group goes through the walls of a pid namespace
+    os.setsid()  # signals to a process group cross the border of a pid namespace
     settle()
     return True
 
@@ -71,18 +71,18 @@ def _unshare(own_user: bool) -> None:
 
 
 def enter_private_root(root: str, read: list[str], scratch: str, megabytes: int, inodes: int) -> None:
-    """Makes a tmpfs on `root` the root directory: `read` bound read-only, four devices, and `scratch` to write in."""
+    """Makes a tmpfs on `root` the root directory, with `read` bound read-only, four devices, a writable `scratch`."""
     _mount("none", root, "tmpfs", MS_NOSUID | MS_NODEV, f"size={megabytes}m,nr_inodes={inodes},mode=755")
     for device in ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random"):
         _bind(device, root + device, 0)
-    for path in sorted(read):  # a folder before what lies in it
+    for path in sorted(read):  # a folder before its contents
         for name in {path, os.path.realpath(path)}:
-            if not os.path.exists(root + name):  # not yet bound along with a folder above it
+            if not os.path.exists(root + name):  # not bound already together with a parent folder
                 _bind(path, root + name, MS_RDONLY)
     for writable in (scratch, "/dev/shm"):
         os.makedirs(root + writable, exist_ok=True)
         os.chmod(root + writable, 0o1777)
-    if not os.path.exists(root + "/tmp"):  # Python itself may lie below /tmp
+    if not os.path.exists(root + "/tmp"):  # Python itself may be installed below /tmp
         os.symlink(scratch, root + "/tmp")
     os.makedirs(root + "/proc", exist_ok=True)
     os.chdir(root)
@@ -92,10 +92,10 @@ def enter_private_root(root: str, read: list[str], scratch: str, megabytes: int,
 
 
 def furnish_private_root() -> None:
-    """Processes and a loopback network for programs that start processes: /proc of this pid namespace, `lo` up."""
+    """Mounts /proc of this pid namespace and starts the loopback network `lo`, for programs that start processes."""
     try:
         _mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV)
-    except OSError:  # a masked /proc above forbids it; most programs do without
+    except OSError:  # forbidden if the outer /proc is masked; most programs do not need it
         pass
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", IFF_UP))
@@ -111,7 +111,7 @@ def _bind(source: str, target: str, flags: int) -> None:
     if flags:
         try:
             _mount(None, target, None, MS_BIND | MS_REMOUNT | MS_NOSUID | MS_NODEV | flags)
-        except PermissionError:  # flags locked by the mount's owner: Landlock still forbids writing there
+        except PermissionError:  # the mount's owner has locked its flags; Landlock still forbids writing
             pass
 
 

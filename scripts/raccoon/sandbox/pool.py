@@ -1,7 +1,7 @@
-"""Runs untrusted Python against tests and says what came of it: a Verdict that the code cannot forge.
+"""Runs untrusted Python against tests and returns a Verdict that the code cannot forge.
 
-Not a virtual machine: kernel bugs are out of reach (put a VM or gVisor around the whole job where the host matters),
-and a verdict is as good as its tests.
+It is not a virtual machine and does not protect against kernel bugs: put a VM or gVisor around the whole job if the
+host matters. A verdict is only as good as its tests.
 
 Three processes: the caller (this file; it may hold torch and secrets, and never forks), one judge for each worker
 (judge.py; it holds the tests), and the judge's zygote (zygote.py; it forks one child for each program).
@@ -31,26 +31,26 @@ from raccoon.sandbox.scratch import STILL_CLEARING, remove_folder
 TIMEOUT = 10.0  # CPU seconds of one program; MBPP's slowest gold solution needs 3
 MEMORY_MB = 1024  # address space of one program beyond the interpreter's own
 MAX_SOURCE = 1 << 20  # characters of code; longer is refused unread
-WALL_FACTOR = {False: 2.0, True: 6.0}  # wall limit over CPU limit, the backstop for programs that sleep; in shared
-# isolation (True) it is the tests that wait: servers to come up, processes to time out
-WALL_EXTRA = 2.0  # seconds on top
-PATIENCE = 4.0  # seconds of silence beyond the wall limit after which a judge counts as hung
-WINDOW = 64  # programs handed in ahead of the verdict that is awaited
+WALL_FACTOR = {False: 2.0, True: 6.0}  # wall limit over CPU limit, for programs that sleep. With shared isolation
+# (True) the tests may wait too, for a server to start or a process to time out
+WALL_EXTRA = 2.0  # seconds added to it
+PATIENCE = 4.0  # seconds without an answer after the wall limit; then the judge counts as hung
+WINDOW = 64  # programs submitted before the oldest verdict is taken
 MAX_TIMEOUT = 3600  # seconds
 JUDGE = Path(__file__).resolve().with_name("judge.py")
-START_SECONDS = 60.0  # for a judge to stand
+START_SECONDS = 60.0  # for a judge to start
 ALLOW_WEAK = "SANDBOX_ALLOW_WEAK"  # environment variable
-CASES_BUDGET = 4  # times the CPU limit of one case: what all cases of a program that reads stdin may take together
-PROGRAM_FIELDS = ("code", "test", "entry_point", "context", "task_id", "kind")  # that the judge gets
+CASES_BUDGET = 4  # times the CPU limit of one case: CPU limit of all cases of a program that reads stdin
+PROGRAM_FIELDS = ("code", "test", "entry_point", "context", "task_id", "kind")  # sent to the judge
 KINDS = ("pass", "wrong", "exception", "syntax", "no code", "timeout", "memory", "forbidden", "infra")
 
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """Untrusted `code` and the trusted `test` for it; `context` runs before both, `timeout` is in CPU seconds.
+    """Untrusted `code` and its trusted `test`. `context` runs before both; `timeout` is in CPU seconds.
 
-    `kind` "function": the test is a program that calls the code. "program": the code reads stdin and prints, the test
-    holds its cases (stdin_cases.py), `timeout` is that of one case, and `ends_early` stops at the first that fails.
+    `kind` "function": the test is a program that calls the code. `kind` "program": the code reads stdin and prints, the
+    test holds its cases (stdin_cases.py), `timeout` is for each case, and `ends_early` stops after a failed case.
     """
 
     code: str
@@ -64,17 +64,17 @@ class Program:
 
     @classmethod
     def of(cls, task: Any, code: str, **changes: Any) -> "Program":
-        """The program that runs a task's test on code. `task` is read by its fields: this room imports no other."""
+        """The program that runs a task's test on code. `task` may be any object with these fields."""
         fields = {name: getattr(task, name) for name in ("test", "entry_point", "context", "task_id", "kind")}
         return cls(**{"code": code, **fields, **changes})
 
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """What came of a program: PASS, PARTIAL (ran; an assertion failed), FAIL (does not run) or INFRA (our own fault).
+    """The result of a program: PASS, PARTIAL (ran; an assertion failed), FAIL (does not run) or INFRA (our own fault).
 
-    `reason` is one line, "kind" or "kind: text" with a kind of KINDS; `seconds` is wall time; `isolation` is
-    "separate" (tests in another process than the code) or "shared"; `output` the tail of what the program printed.
+    `reason` is one line, "kind" or "kind: text" with a kind of KINDS. `seconds` is wall time. `isolation` is "separate"
+    (the tests run in another process than the code) or "shared". `output` is the tail of the program's output.
     """
 
     status: str
@@ -87,7 +87,7 @@ class Verdict:
 
     @property
     def kind(self) -> str:
-        """The class of the reason, one of KINDS."""
+        """The first part of the reason, one of KINDS."""
         return self.reason.partition(": ")[0]
 
     def as_dict(self) -> dict:
@@ -96,16 +96,16 @@ class Verdict:
 
 
 def failed(reason: str, status: str = "FAIL") -> Verdict:
-    """A verdict reached without running anything."""
+    """A verdict without running anything."""
     return Verdict(status, reason, 0, 0, 0.0, "separate")
 
 
 class Sandbox:
-    """A pool of judges. Create it early, close it (or use `with`), share it between threads.
+    """A pool of judges. Create it early, close it (or use `with`); threads may share it.
 
     `workers`: programs judged at once (default: the cores this process may use). `timeout`: CPU seconds of a program.
-    `memory_mb`: address space of a program. `preload`: modules imported before the forks, for tasks that use them.
-    Raises SandboxError where the machine has not the walls for it and SANDBOX_ALLOW_WEAK is not set.
+    `memory_mb`: address space of a program. `preload`: modules to import before the forks, for tasks that use them.
+    Raises SandboxError if the machine lacks a required wall and SANDBOX_ALLOW_WEAK is not set.
     """
 
     def __init__(
@@ -142,7 +142,7 @@ class Sandbox:
         return list(self.stream(programs))
 
     def stream(self, programs: Iterable[Program]) -> Iterator[Verdict]:
-        """The verdicts one by one, in the order of the programs, which are taken only as they are needed."""
+        """The verdicts one by one, in the order of the programs. Programs are read only when they are needed."""
         window: collections.deque[concurrent.futures.Future[Verdict]] = collections.deque()
         for program in programs:
             window.append(self.submit(program))
@@ -152,11 +152,11 @@ class Sandbox:
             yield window.popleft().result()
 
     def submit(self, program: Program) -> concurrent.futures.Future[Verdict]:
-        """Starts on one program in the background."""
+        """Starts to judge one program in the background."""
         return self._threads.submit(self._verify, program)
 
     def close(self) -> None:
-        """Ends all processes of the sandbox and removes its scratch folders; programs not yet begun are dropped."""
+        """Ends all processes of the sandbox and removes its scratch folders. Programs not yet begun are dropped."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         for pool in self._pools.values():
             pool.close()
@@ -190,12 +190,12 @@ class Sandbox:
 
 
 class WorkerPool:
-    """Workers of one isolation, lent out one program at a time; those of shared isolation start when first needed."""
+    """Workers of one isolation. Each judges one program at a time. Those of shared isolation start on first use."""
 
     def __init__(self, size: int, settings: dict, root: Path, shared: bool):
         self.size, self.shared = size, shared
         name = "shared" if shared else "separate"
-        homes = home_cores(size) if not shared else [set()] * size  # what runs beside its test may start processes
+        homes = home_cores(size) if not shared else [set()] * size  # code that runs with its test may start processes
         self.workers = [Worker(settings, root / f"{name}-{i}", shared, home) for i, home in enumerate(homes)]
         self.idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
         for worker in self.workers:
@@ -203,14 +203,14 @@ class WorkerPool:
         self.alone = threading.Lock()
 
     def start(self, threads: concurrent.futures.ThreadPoolExecutor) -> str:
-        """Starts all workers at once and gives their report of the walls; SandboxError when they cannot stand."""
+        """Starts all workers and returns their report of the walls. Raises SandboxError if they cannot start."""
         reports = [started.result() for started in [threads.submit(worker.start) for worker in self.workers]]
         for report in reports:
             refuse_other_walls(reports[0], report)
         return reports[0]
 
     def ask(self, request: dict) -> dict:
-        """The answer of some worker. What was lost or starved is asked once more, with nothing else running."""
+        """The answer of a free worker. A lost or starved program is judged once more, with nothing else running."""
         request |= {"wall_seconds": WALL_FACTOR[self.shared] * request["cpu_seconds"] + WALL_EXTRA}
         worker = self.idle.get()
         try:
@@ -222,7 +222,7 @@ class WorkerPool:
         return answer
 
     def ask_alone(self, request: dict) -> dict:
-        """Takes every worker of this pool out of service, so that nothing competes, and asks the last of them."""
+        """Takes every worker of this pool, so that nothing competes, and asks one of them."""
         with self.alone:
             taken = [self.idle.get() for _ in self.workers]
             try:
@@ -232,27 +232,27 @@ class WorkerPool:
                     self.idle.put(worker)
 
     def close(self) -> None:
-        """Ends the workers, also those that are busy."""
+        """Ends the workers, including busy ones."""
         for worker in self.workers:
             worker.stop(for_good=True)
 
 
 class Worker:
-    """One judge process and what lies below it; started again when it has died."""
+    """One judge process and its zygote and child. It is started again after it has died."""
 
     def __init__(self, settings: dict, scratch: Path, shared: bool, home: set[int]):
         self.settings, self.scratch, self.shared = settings, scratch, shared
-        self.home = home  # the core for judge, zygote and child, which take turns; empty where the kernel chooses
+        self.home = home  # the core for judge, zygote and child, which take turns; empty: the kernel chooses
         self.process: subprocess.Popen | None = None
         self.channel: socket.socket | None = None
-        self.walls = ""  # as they stood when it was first started
+        self.walls = ""  # at its first start
         self.stopped = False
         self.starts = 0
 
     def start(self) -> str:
-        """Starts the judge and waits for it; its report of the walls, or SandboxError."""
+        """Starts the judge and waits for its report of the walls. Raises SandboxError if it does not start."""
         self.starts += 1
-        scratch = self.scratch.with_name(f"{self.scratch.name}.{self.starts}")  # the last may still be in use
+        scratch = self.scratch.with_name(f"{self.scratch.name}.{self.starts}")  # the previous one may still be in use
         scratch.mkdir(mode=0o700)
         ours, theirs = socket.socketpair()
         setup = self.settings | {"caller": theirs.fileno(), "scratch": str(scratch), "shared": self.shared}
@@ -277,7 +277,7 @@ class Worker:
         except OSError as error:
             self.stop()
             raise SandboxError(
-                f"the sandbox did not start: {error}; run it alone with: {' '.join(command[:5])}"
+                f"the sandbox did not start: {error}; check that this starts a Python: {' '.join(command[:5])}"
             ) from None
         if "error" in hello:
             self.stop()
@@ -291,7 +291,7 @@ class Worker:
         return self.walls
 
     def ask(self, request: dict) -> dict:
-        """The judge's answer; "again" marks one that was lost with a process and may be asked once more."""
+        """The judge's answer. "again" marks one that was lost with a process and may be asked once more."""
         began = 0.0
         try:
             if self.stopped:
@@ -315,7 +315,7 @@ class Worker:
             return failed(f"infra: a sandbox process was lost ({error})", "INFRA").as_dict() | {"again": True}
 
     def stop(self, for_good: bool = False) -> None:
-        """Kills the judge; its zygote and child end with it."""
+        """Kills the judge. Its zygote and child end with it."""
         self.stopped |= for_good
         process, self.process = self.process, None
         if process is not None:
@@ -325,25 +325,25 @@ class Worker:
 
 
 def home_cores(size: int) -> list[set[int]]:
-    """A core for each worker where there is one worker for each core, else no core for any.
+    """A core for each worker if there are as many workers as cores, else no fixed core for any.
 
-    Of a worker's processes one runs while the others wait: on one core they find its caches warm and wake each other
-    for less. Fewer workers than cores must be free to move, since other sandboxes would choose the same cores.
+    Only one of a worker's processes runs at a time. On one core its caches are warm and a switch is cheaper. If there
+    are fewer workers than cores, the kernel chooses, because other sandboxes would choose the same cores.
     """
     cores = sorted(os.sched_getaffinity(0))
     return [{core} for core in cores] if size == len(cores) else [set()] * size
 
 
 def refuse_other_walls(walls: str, found: str) -> None:
-    """SandboxError where a worker stands behind other walls than it, or its pool, did at first."""
+    """Raises SandboxError if a worker's walls differ from those of its first start, or of its pool."""
     if found != walls:
         raise SandboxError(
-            f"the machine's walls have changed: a worker has [{found}], the sandbox started with [{walls}]; start anew"
+            f"the machine's walls have changed: a worker has [{found}], the sandbox had [{walls}]; start it again"
         )
 
 
 def cpu_seconds(pid: int) -> float:
-    """CPU time of a process, 0 once it has died; Linux makes its clock of its pid (clock_getcpuclockid(3))."""
+    """CPU time of a process, 0 after its death. Its pid gives Linux's clock for it (clock_getcpuclockid(3))."""
     try:
         return time.clock_gettime(~pid << 3 | 2)
     except OSError:
@@ -351,12 +351,12 @@ def cpu_seconds(pid: int) -> float:
 
 
 def send(channel: socket.socket, data: bytes) -> None:
-    """One frame to a judge."""
+    """Sends one frame to a judge."""
     channel.sendall(struct.pack("=I", len(data)) + data)
 
 
 def receive(channel: socket.socket) -> bytes:
-    """One frame from a judge; ConnectionError when it has ended, TimeoutError when it is silent for too long."""
+    """One frame from a judge. Raises ConnectionError if the judge has ended, TimeoutError if it does not answer."""
     parts, missing, header = [], 4, True
     while missing:
         part = channel.recv(min(missing, 1 << 20))
@@ -371,18 +371,18 @@ def receive(channel: socket.socket) -> bytes:
 
 
 def site_packages() -> list[str]:
-    """Where this Python keeps its libraries; judges and zygotes start without `site` and are told."""
+    """This Python's library folders. Judges and zygotes start without `site`, so they are told."""
     return [path for path in sys.path if os.path.basename(path) in ("site-packages", "dist-packages")]
 
 
 def library_path() -> dict[str, str]:
-    """The one variable of the caller's environment that a Python may need to start at all."""
+    """The one environment variable of the caller that a Python may need to start."""
     return {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
 
 
 def safe_execute(
     code: str, test: str, entry_point: str = "", context: str = "", timeout: float = TIMEOUT
 ) -> Verdict:
-    """One verdict from a sandbox of its own (0.2 s to start it: use Sandbox for more than a few)."""
+    """One verdict from a new sandbox. It takes 0.2 s to start: use Sandbox for more than a few programs."""
     with Sandbox(workers=1, timeout=timeout) as sandbox:
         return sandbox.run([Program(code, test, entry_point, context)])[0]

@@ -1,18 +1,18 @@
-"""Clearing the folders that untrusted code has written to, whatever it has left there."""
+"""Clears the folders that untrusted code has written to, whatever it left there."""
 
 import contextlib
 import os
 import time
 
-STILL_CLEARING = b""  # a judge's frame to its caller: the verdict is known, and the scratch folder not yet empty
-ATTEMPTS = 20  # at removing a folder whose processes are still ending
+STILL_CLEARING = b""  # a judge's frame to its caller: the verdict is known, but the scratch folder is not yet empty
+ATTEMPTS = 20  # to remove a folder while its processes are still ending
 PAUSE = 0.05  # seconds between them
 
 
 def empty_folder(folder: str) -> None:
-    """Removes all that a child left, however deep: what lies deeper than one level is first moved up."""
+    """Removes everything that a child left, however deep. Folders below the first level are moved up before."""
     os.chmod(folder, 0o1777 if folder == "/dev/shm" else 0o700)
-    moved, unguessed = 0, os.urandom(8).hex()  # a name that no program can have taken
+    moved, unguessed = 0, os.urandom(8).hex()  # no program can have used this name
     while found := entries(folder):
         for path, is_folder in found:
             if not is_folder:
@@ -30,13 +30,13 @@ def empty_folder(folder: str) -> None:
 
 
 def entries(folder: str) -> list[tuple[str, bool]]:
-    """The path of everything in a folder, and whether it is a folder itself and no link to one."""
+    """The path of everything in a folder, and whether it is a folder (a link to a folder is not)."""
     with os.scandir(folder) as found:
         return [(entry.path, entry.is_dir(follow_symlinks=False)) for entry in found]
 
 
 def remove_folder(folder: str | os.PathLike) -> None:
-    """Removes a folder with all that lies in it; what cannot be removed after ATTEMPTS stays."""
+    """Removes a folder with all its contents. If that fails ATTEMPTS times, the rest stays."""
     for _ in range(ATTEMPTS):
         with contextlib.suppress(OSError):
             empty_folder(os.fspath(folder))

@@ -1,8 +1,8 @@
-"""The kernel's walls around untrusted code: Landlock, seccomp, resource limits, capabilities (namespaces.py: the rest).
+"""The kernel's walls around untrusted code: Landlock, seccomp, resource limits, capabilities (and namespaces.py).
 
-Not a sandbox by itself: zygote.py decides which wall stands where and in what order, and judge.py asks for a subset
-around itself. Each function raises one wall with a raw system call and raises OSError when the kernel refuses, so that
-no wall is ever assumed. Linux on x86-64 or arm64 only; standard library and ctypes.
+It is not a sandbox by itself: zygote.py decides which walls to use and in what order, and judge.py puts some of them
+around itself. Each function uses a raw system call and raises OSError if the kernel refuses, so no wall is assumed to
+hold without a check. Linux on x86-64 or arm64 only; standard library and ctypes.
 
 Sources: the kernel's manual pages (seccomp(2), landlock(7)) and uapi headers.
 """
@@ -22,7 +22,7 @@ LANDLOCK_REFER = 1 << 13  # rename and link across directories, ABI 2
 LANDLOCK_TRUNCATE = 1 << 14  # ABI 3
 LANDLOCK_IOCTL = 1 << 15  # ioctl on devices, ABI 5
 LANDLOCK_EXECUTE = 1 << 0
-LANDLOCK_FILE_RIGHTS = 1 << 0 | 1 << 1 | 1 << 2 | LANDLOCK_TRUNCATE | LANDLOCK_IOCTL  # those a plain file can have
+LANDLOCK_FILE_RIGHTS = 1 << 0 | 1 << 1 | 1 << 2 | LANDLOCK_TRUNCATE | LANDLOCK_IOCTL  # those that apply to a plain file
 
 CLONE_ANY_NAMESPACE = 0x7E020080
 CLONE_THREAD = 0x00010000
@@ -30,7 +30,7 @@ PR_SET_PDEATHSIG, PR_SET_NAME, PR_GET_NAME, PR_SET_NO_NEW_PRIVS = 1, 15, 16, 38
 SIGKILL, EPERM, ENOSYS, ENOTSUP = 9, 1, 38, 95
 AF_UNIX, AF_INET, AF_INET6, SOCK_STREAM = 1, 2, 10, 1
 
-# name=x86-64/arm64, -1 where the architecture has no such call.
+# name=x86-64/arm64, -1 if the architecture has no such call.
 SYSCALLS = {
     name: tuple(int(number) for number in numbers.split("/"))
     for name, numbers in (
@@ -71,7 +71,7 @@ getxattr=191/8 lgetxattr=192/9 fgetxattr=193/10 listxattr=194/11 llistxattr=195/
 }
 ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}  # column of SYSCALLS, AUDIT_ARCH constant
 
-# Needed by nobody who computes, each with a reason of its own below; everything else in SYSCALLS is plainly allowed.
+# Calls that computing does not need, each with its own rule below. Everything else in SYSCALLS is allowed.
 GUARDED = frozenset(
     """execve execveat vfork fork setsid setpgid socket bind listen accept accept4 connect sendto sendmmsg recvmmsg
     tkill clone clone3 kill tgkill prctl ioctl fcntl prlimit64 socketpair seccomp setresuid landlock_create_ruleset
@@ -87,17 +87,17 @@ MAP_PRIVATE, MAP_ANONYMOUS, MAP_FAILED = 2, 32, ctypes.c_void_p(-1).value
 
 libc = ctypes.CDLL(None, use_errno=True)
 libc.mmap.restype = ctypes.c_void_p
-_MACHINE = platform.machine()  # once: asking again costs a forked child page faults
+_MACHINE = platform.machine()  # read once: in a forked child it would cost page faults
 
 
 def missing() -> str:
-    """Which of the two walls that nothing can replace this machine lacks, in words; empty when it has both."""
+    """Which of the two required walls this machine lacks, in words; "" if it has both."""
     if _MACHINE not in ARCHITECTURES:
         return f"no seccomp filter is written for {_MACHINE} (only for {' and '.join(ARCHITECTURES)})"
     if not landlock_abi():
         return (
-            "this kernel has no Landlock (Linux 5.13 or newer with landlock in its lsm= list has; gVisor has none but "
-            "is a wall of its own)"
+            "this kernel has no Landlock (it needs Linux 5.13 or newer with landlock in its lsm= list; gVisor has no "
+            "Landlock, but isolates programs itself)"
         )
     return "" if seccomp_available() else "this kernel refuses seccomp filters"
 
@@ -114,7 +114,7 @@ def seccomp_available() -> bool:
 
 
 def checked(result: int, what: str) -> int:
-    """The result of a call of the C library; OSError where it is negative."""
+    """The result of a call of the C library. Raises OSError if it is negative."""
     if result < 0:
         code = ctypes.get_errno()
         raise OSError(code, f"{what}: {os.strerror(code)}")
@@ -122,7 +122,7 @@ def checked(result: int, what: str) -> int:
 
 
 def system_call(name: str, *args) -> int:
-    """One raw system call by its name in SYSCALLS; OSError when it fails."""
+    """Makes one raw system call by its name in SYSCALLS. Raises OSError if it fails."""
     number = SYSCALLS[name][ARCHITECTURES[_MACHINE][0]]
     words = [ctypes.c_long(a) if isinstance(a, int) else a for a in args]
     return checked(libc.syscall(ctypes.c_long(number), *words), name)
@@ -133,12 +133,12 @@ def _prctl(option: int, value: int = 0) -> None:
 
 
 def no_new_privileges() -> None:
-    """No exec below this process can gain a privilege; the kernel asks for it before seccomp and Landlock."""
+    """No exec below this process can gain a privilege. The kernel requires this before seccomp and Landlock."""
     _prctl(PR_SET_NO_NEW_PRIVS, 1)
 
 
 def die_with_parent(signal_number: int = SIGKILL) -> None:
-    """A signal for this process when its parent ends; must come after every change of uid, which clears it."""
+    """Sends this process a signal when its parent ends. Call it after every change of uid, which clears it."""
     _prctl(PR_SET_PDEATHSIG, signal_number)
 
 
@@ -149,20 +149,20 @@ def drop_capabilities() -> None:
 
 
 def limit(what: int, soft: int) -> None:
-    """Lowers a resource limit, soft and hard, to `soft` or to the present hard limit where that is lower."""
+    """Lowers a resource limit, soft and hard, to `soft` or to the present hard limit if that is lower."""
     hard = resource.getrlimit(what)[1]
     value = soft if hard == resource.RLIM_INFINITY else min(soft, hard)
     resource.setrlimit(what, (value, value))
 
 
 def be_killed_first() -> None:
-    """Where memory runs out, the kernel ends this process and its children before the caller and its judge."""
+    """If memory runs out, the kernel kills this process and its children before the caller and its judge."""
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as handle:
         handle.write("1000")
 
 
 def address_space() -> int:
-    """Bytes of address space that this process has: from /proc, or without it the least limit that admits a page."""
+    """Bytes of address space that this process has: from /proc, or else the lowest limit that allows one more page."""
     page = resource.getpagesize()
     with contextlib.suppress(OSError), open("/proc/self/statm") as handle:
         return int(handle.read().split()[0]) * page
@@ -183,7 +183,7 @@ def address_space() -> int:
 
 
 def landlock_abi() -> int:
-    """The kernel's Landlock version, 0 where it has none or forbids it."""
+    """The kernel's Landlock version; 0 if it has none or forbids it."""
     try:
         return system_call("landlock_create_ruleset", 0, 0, 1)
     except OSError:
@@ -193,9 +193,9 @@ def landlock_abi() -> int:
 def restrict_files(read: list[str], write: list[str], vacate: list[str], roomy: bool = False) -> int:
     """From here on: read below `read`, read and write below `write`, remove empty folders below `vacate`.
 
-    Nothing else: no exec, no TCP; signals and abstract sockets reach only processes in the same or a nested domain.
-    `roomy` leaves exec, TCP and signals alone, for a process that has namespaces of its own. Missing paths are passed
-    over. Returns the Landlock ABI in force (network from 4, scopes from 6).
+    Everything else is forbidden: exec, TCP, and signals and abstract sockets to processes outside this domain. `roomy`
+    allows exec, TCP and signals, for a process that has its own namespaces. Missing paths are skipped. Returns the
+    Landlock ABI in force (network from 4, scopes from 6).
     """
     abi = landlock_abi()
     handled = LANDLOCK_READ | LANDLOCK_WRITE | (0 if roomy else LANDLOCK_EXECUTE)
@@ -211,13 +211,13 @@ def restrict_files(read: list[str], write: list[str], vacate: list[str], roomy: 
 
 
 def signal_ruleset() -> int:
-    """A descriptor for `enter_ruleset`: whoever enters it can no longer signal those outside it; -1 below ABI 6."""
+    """A descriptor for `enter_ruleset`. A process that enters it cannot signal processes outside. -1 below ABI 6."""
     abi = landlock_abi()
     return _ruleset(0, 0, 0b11, abi) if abi >= 6 else -1
 
 
 def enter_ruleset(ruleset: int) -> None:
-    """Nests this process into a Landlock ruleset made before."""
+    """Puts this process under an existing Landlock ruleset."""
     system_call("landlock_restrict_self", ruleset, 0)
 
 
@@ -240,12 +240,12 @@ def _allow_path(ruleset: int, path: str, rights: int) -> None:
 
 
 # --- seccomp --------------------------------------------------------------------------------------------------------
-# A filter is a list of rules; the first whose call and argument tests all match decides. An argument test is
-# (index, operation, value): "==" or "!=" compares the low 32 bits, "&" and "!&" tell whether any of the bits is set,
-# "null" whether all 64 bits are zero.
+# A filter is a list of rules; the first rule whose call and argument tests all match decides. An argument test is
+# (index, operation, value): "==" or "!=" compares the low 32 bits, "&" and "!&" test whether any of the bits is set,
+# "null" tests whether all 64 bits are zero.
 
 ALLOW, KILL = 0x7FFF0000, 0x80000000
-PID_MARK = b"\xed\x5e\xed\x5e"  # stands in a program for the pid of the process that installs it
+PID_MARK = b"\xed\x5e\xed\x5e"  # placeholder in a filter for the pid of the process that installs it
 _LOAD, _JEQ, _JGE, _JSET, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 
 
@@ -255,9 +255,9 @@ def refuse(code: int) -> int:
 
 
 def family_rules(roomy: bool) -> list[tuple]:
-    """Rules for the zygote, its children and the judge together: what computing needs, and nothing that reaches out.
+    """Rules for the zygote, its children and the judge: what computing needs, and nothing that reaches other processes.
 
-    `roomy` also admits processes, exec and sockets: only for a process that owns its pid and network namespaces.
+    `roomy` also allows processes, exec and sockets, only for a process that has its own pid and network namespaces.
     """
     plain = [name for name in SYSCALLS if name not in GUARDED and name not in ATTRIBUTES]
     rules = [(name, (), ALLOW) for name in plain]
@@ -269,7 +269,7 @@ def family_rules(roomy: bool) -> list[tuple]:
     rules += [("prctl", ((0, "==", option),), ALLOW) for option in (PR_SET_NAME, PR_GET_NAME, PR_SET_PDEATHSIG)]
     rules += [("prlimit64", ((0, "==", 0),), ALLOW), ("sendto", ((4, "null", 0),), ALLOW)]
     rules += [(name, (), ALLOW) for name in ["kill", "tgkill", "seccomp", "setresuid", "landlock_restrict_self"]]
-    rules += [(name, (), ALLOW) for name in PRETENDED]  # the zygote's clean-up; its children only pretend
+    rules += [(name, (), ALLOW) for name in PRETENDED]  # for the zygote's clean-up; a child's only pretend
     if roomy:
         rules += [("socket", ((0, "==", family),), ALLOW) for family in (AF_UNIX, AF_INET, AF_INET6)]
         extra = "execve execveat vfork fork setsid setpgid bind listen accept accept4 connect sendto sendmmsg"
@@ -278,7 +278,7 @@ def family_rules(roomy: bool) -> list[tuple]:
 
 
 def child_rules(roomy: bool) -> list[tuple]:
-    """Rules for one child on top of the family's: no process but itself, signals to nobody else, no further walls."""
+    """Rules for one child, on top of family_rules: no new processes, no signals to others, no further walls."""
     sealed = [(name, (), refuse(EPERM)) for name in ("setresuid", "landlock_restrict_self")]
     if roomy:
         return sealed
@@ -299,10 +299,10 @@ def child_rules(roomy: bool) -> list[tuple]:
 
 
 def compile_filter(rules: list[tuple], otherwise: int, nested: bool = False) -> bytes:
-    """Classic BPF for seccomp: calls of a foreign architecture kill, those of the x32 ABI fail with ENOSYS.
+    """Classic BPF for seccomp. Calls of a foreign architecture kill; those of the x32 ABI fail with ENOSYS.
 
-    `nested`: the filter is installed below one that has seen to that already. The kernel compiles a child's filter anew
-    for each child, at about a microsecond an instruction, so neighbouring rules without tests share their action.
+    `nested`: an outer filter already checks that. The kernel compiles the filter again for each child, at about a
+    microsecond for each instruction, so neighbouring rules without tests share their action.
     """
     column, audit_arch = ARCHITECTURES[_MACHINE]
     program = [] if nested else [(_LOAD, 0, 0, 4), (_JEQ, 1, 0, audit_arch), (_RETURN, 0, 0, KILL)]
@@ -318,7 +318,7 @@ def compile_filter(rules: list[tuple], otherwise: int, nested: bool = False) -> 
 
 
 def _plain_rules(numbers: list[int], action: int) -> list[tuple]:
-    """If the accumulator holds one of the numbers, return `action`; a jump reaches 255 instructions."""
+    """If the accumulator holds one of the numbers, return `action`. A jump reaches at most 255 instructions."""
     program: list[tuple] = []
     for start in range(0, len(numbers), 200):
         part = numbers[start : start + 200]
@@ -329,7 +329,7 @@ def _plain_rules(numbers: list[int], action: int) -> list[tuple]:
 
 
 def _rule(number: int, tests: tuple, action: int) -> list[tuple]:
-    """If the accumulator holds `number` and all tests match, return `action`; else go on with the number loaded."""
+    """If the accumulator holds `number` and all tests match, return `action`; else continue with the number loaded."""
     body: list[tuple] = []
     for index, operation, value in tests:
         low = 16 + 8 * index
@@ -352,9 +352,9 @@ def _rule(number: int, tests: tuple, action: int) -> list[tuple]:
 
 
 class Filter:
-    """A compiled filter, ready to be installed with one system call, since a fresh fork pays for each page it touches.
+    """A compiled filter that one system call installs: each page that a fresh fork touches costs time.
 
-    Where the program holds PID_MARK, `install` puts the pid of the process that it is installed in.
+    `install` replaces PID_MARK in the program by the pid of the process that installs it.
     """
 
     def __init__(self, program: bytes):
@@ -363,11 +363,11 @@ class Filter:
         header = struct.pack("HxxxxxxQ", len(program) // 8, ctypes.addressof(self._code))
         self._header = ctypes.create_string_buffer(header, len(header))
         number = SYSCALLS["seccomp"][ARCHITECTURES[_MACHINE][0]]
-        words = (number, 1, 4, ctypes.addressof(self._header))  # SET_MODE_FILTER, SPEC_ALLOW: no slow-down of the code
+        words = (number, 1, 4, ctypes.addressof(self._header))  # SET_MODE_FILTER, SPEC_ALLOW: the code stays fast
         self._words = [ctypes.c_long(word) for word in words]
 
     def install(self) -> None:
-        """Puts this process, and all that it forks, under the filter for good."""
+        """Puts this process and all its later children under the filter. It cannot be removed."""
         for offset in self._marks:
             struct.pack_into("=I", self._code, offset, os.getpid())
         checked(libc.syscall(*self._words), "seccomp")

@@ -1,12 +1,12 @@
-"""The zygote: raises the kernel's walls once, then forks one child per program, which runs untrusted code.
+"""The zygote sets up the kernel's walls once, then forks one child for each program. The child runs untrusted code.
 
-Started by judge.py and by nobody else, with an empty environment:
+Only judge.py starts it, with an empty environment:
     python -s -S -P zygote.py '{"control": 3, "output": 4, ...}'        (the fields of Setup)
-It never sees a test, an expected value or a secret: a job is a file descriptor that it hands to a fresh child unread.
-Over `control` it answers one hello (JSON: the walls that stand, or why none can), then for each job (a descriptor and
-the CPU seconds) forks, and at the next message kills and reaps the child and reports how it ended.
+It never sees a test, an expected value or a secret: it passes a job to a new child as a file descriptor, unread. Over
+`control` it first sends one hello (JSON: the walls in force, or why there are none). For each job (a descriptor and the
+CPU seconds) it forks a child. At the next message it kills and reaps the child and reports how it ended.
 
-What the child then does is in child.py.
+child.py holds the rest of the child's work.
 """
 
 import atexit
@@ -26,7 +26,7 @@ import struct
 import sys
 import time
 
-SCRIPTS = os.path.abspath(f"{__file__}/../../..")  # started as a file: the package lies two folders up
+SCRIPTS = os.path.abspath(f"{__file__}/../../..")  # started as a file: the package is two folders up
 sys.path.insert(0, SCRIPTS)
 from raccoon.sandbox import namespaces, walls  # noqa: E402
 from raccoon.sandbox.child import FILENAME, TEST_PROGRAMS, answer_requests  # noqa: E402
@@ -36,53 +36,53 @@ from raccoon.verdicts import values  # noqa: E402
 
 sys.path.remove(SCRIPTS)
 
-# What solutions import most: in memory before the fork, so that a child pays no import.
+# Modules that solutions import most. They are imported before the fork, so that a child need not.
 STANDARD = """abc bisect cmath collections collections.abc copy dataclasses datetime decimal enum fractions functools
 heapq io itertools json linecache math operator random re statistics string textwrap time types typing""".split()
 SYSTEM_PATHS = """/usr/lib /usr/lib64 /lib /lib64 /usr/local/lib /usr/share/zoneinfo /etc/localtime /etc/ld.so.cache
 /dev/null /dev/zero /dev/urandom /dev/random""".split()
 PROGRAM_PATHS = """/usr/bin /bin /etc/passwd /etc/group /etc/hosts /etc/nsswitch.conf /etc/services /etc/mime.types
 /etc/alternatives /etc/fonts /usr/share""".split()
-CONTROL, RULESET = 30, 31  # descriptors; nothing else but stdin, stdout and stderr stays open
+CONTROL, RULESET = 30, 31  # descriptors; besides these only stdin, stdout and stderr stay open
 FILE_BYTES, OPEN_FILES, SCRATCH_INODES = 64 << 20, 256, 8192
-SCRATCH_MB, PRIVATE_SCRATCH = 64, "/scratch"  # of the private root; its /tmp leads there
-THREADS = 128  # of one uid, where the child has a uid of its own
+SCRATCH_MB, PRIVATE_SCRATCH = 64, "/scratch"  # of the private root; its /tmp is a link to this folder
+THREADS = 128  # of one uid, if the child has its own uid
 UID_BASE, UID_SPAN = 60000, 4000  # below 65534, so that they exist in rootless containers too
-STATUS = "=id?"  # wait status, CPU seconds, whether it had to be killed
-REHEARSALS = 30  # more than the interpreter waits for before it adapts a function
+STATUS = "=id?"  # wait status, CPU seconds, whether it was killed
+REHEARSALS = 30  # more than the calls after which the interpreter adapts a function
 REHEARSED = "def rehearsed(number, text, numbers, pair):\n    return numbers, pair\n"
-GRACE = 1.0  # seconds that a child which has hung up gets to end by itself
+GRACE = 1.0  # seconds for a child that has closed the channel to end by itself
 
 
 @dataclasses.dataclass(frozen=True)
 class Setup:
-    """How one zygote stands: descriptors, folders and limits, from the judge."""
+    """Descriptors, folders and limits of one zygote, from the judge."""
 
     control: int  # SOCK_SEQPACKET socket to the judge
     output: int  # file that takes the child's stdout and stderr
-    scratch: str  # an empty folder of its own
-    memory_mb: int  # of address space for a child beyond what the zygote has
+    scratch: str  # an empty folder that nothing else uses
+    memory_mb: int  # of address space for a child, beyond the zygote's own
     packages: tuple[str, ...]  # site-packages folders
     preload: tuple[str, ...]  # modules to import before the first fork
-    shared: bool  # tests run beside the code: where namespaces hold them, also processes, exec and loopback sockets
-    weak: bool  # go on where Landlock or seccomp is missing
+    shared: bool  # tests run with the code; inside namespaces also processes, exec and loopback sockets
+    weak: bool  # continue if Landlock or seccomp is missing
 
 
 @dataclasses.dataclass(frozen=True)
 class Standing:
-    """The walls that stand around this zygote."""
+    """The walls in force around this zygote."""
 
     namespaces: bool
-    uid: int  # of the children; 0 = that of the zygote
-    landlock: int  # ABI, 0 = none
+    uid: int  # of the children; 0: the zygote's uid
+    landlock: int  # ABI; 0: none
     seccomp: bool
-    counted: bool  # the number of its threads has a limit
+    counted: bool  # the number of its threads is limited
     roomy: bool
     scratch: str
     signal_ruleset: int
 
     def describe(self) -> str:
-        """One line for people."""
+        """The walls as one line of text."""
         parts = ["namespaces (pid, net, mount, ipc, uts) with a private root"] if self.namespaces else []
         parts += ["own uid"] if self.uid else ["uid kept"]
         parts += [f"Landlock ABI {self.landlock}"] if self.landlock else []
@@ -104,10 +104,10 @@ def main() -> None:
         rehearse()
         standing = raise_walls(setup)
     except (OSError, ImportError) as error:
-        with contextlib.suppress(ConnectionError):  # the judge was told to end while this one was starting
+        with contextlib.suppress(ConnectionError):  # the judge ended while the zygote was starting
             control.send(json.dumps({"error": f"{type(error).__name__}: {error}"}).encode())
         raise SystemExit(1) from error
-    atexit._clear()  # what the preloaded modules want to do at the end is not a child's to do
+    atexit._clear()  # a child must not run the exit functions of preloaded modules
     gc.collect()
     gc.freeze()
     with contextlib.suppress(ConnectionError):
@@ -116,21 +116,21 @@ def main() -> None:
 
 
 def preload(setup: Setup) -> None:
-    """Imports what children will want, with the caller's libraries within reach."""
+    """Imports modules that children may need, from the standard library and the caller's libraries."""
     sys.path += setup.packages
     for name in (*STANDARD, *setup.preload):
         importlib.import_module(name)
     if setup.shared:
         importlib.import_module(TEST_PROGRAMS)
     for package in ("raccoon", "raccoon.sandbox", "raccoon.verdicts"):
-        sys.modules[package].__path__ = []  # the program finds nothing more of the project to import
+        sys.modules[package].__path__ = []  # the program cannot import more of the project
 
 
 def rehearse() -> None:
-    """Does a child's work on a harmless program, over and over, before the first fork.
+    """Does a child's work on a harmless program many times, before the first fork.
 
-    The interpreter rewrites the bytecode of what it runs often (PEP 659). Done here, it is done once; done in a fresh
-    fork, it costs the copy of a page for every function.
+    The interpreter rewrites the bytecode of functions that run often (PEP 659). Done here, it is done once. In each
+    fresh fork it would cost the copy of a page for every function.
     """
     function = json.dumps({"context": "", "code": REHEARSED}).encode()
     request = values.dumps(["call", "rehearsed", [1, "a", [1, 2.5], (1, {2: None})], {}, False], trusted=True)
@@ -149,12 +149,12 @@ def rehearse() -> None:
 
 
 def raise_walls(setup: Setup) -> Standing:
-    """Every wall that this machine allows, strongest first; OSError when Landlock or seccomp is refused."""
-    own_uid = UID_BASE + os.getpid() % UID_SPAN  # limits count threads by uid: no two zygotes should share one
+    """Sets up every wall that the machine allows, strongest first. Raises OSError without Landlock or seccomp."""
+    own_uid = UID_BASE + os.getpid() % UID_SPAN  # the kernel counts threads by uid: zygotes should not share one
     read = readable_paths(setup)
     missing = walls.missing()
     if missing and not setup.weak:
-        raise OSError(f"{missing}; --allow-weak or SANDBOX_ALLOW_WEAK=1 runs without, on code that you trust")
+        raise OSError(f"{missing}; for code that you trust, --allow-weak or SANDBOX_ALLOW_WEAK=1 runs without it")
     walls.be_killed_first()
     present = walls.address_space()
     own_user = os.geteuid() != 0 or not namespaces.owns_uid(own_uid)
@@ -168,7 +168,7 @@ def raise_walls(setup: Setup) -> Standing:
     scratch = PRIVATE_SCRATCH if namespaced else setup.scratch
     uid = change_uid(own_uid, read, scratch)
     counted = uid != 0 or namespaced and own_user and processes_are_counted()
-    roomy = setup.shared and namespaced and counted  # else nothing would bound how many processes a program starts
+    roomy = setup.shared and namespaced and counted  # else nothing limits the processes of a program
     set_limits(setup, present, counted)
     walls.no_new_privileges()
     ruleset = -1 if namespaced else walls.signal_ruleset()
@@ -188,18 +188,18 @@ def raise_walls(setup: Setup) -> Standing:
 
 
 def readable_paths(setup: Setup) -> list[str]:
-    """The standard library, site-packages and the system's shared libraries; nothing of home or of the project."""
+    """The standard library, site-packages and the system's shared libraries. Home and project are left out."""
     paths = [*sys.path, os.path.join(sys.base_prefix, "lib"), *SYSTEM_PATHS]
     if setup.shared:
-        python = os.path.dirname(os.path.dirname(sys.executable))  # a virtual environment's or an installation's root
+        python = os.path.dirname(os.path.dirname(sys.executable))  # root of a virtual environment or installation
         paths += [*PROGRAM_PATHS, *(path for path in (python, sys.base_prefix) if path not in ("/", "/usr"))]
     return [path for path in dict.fromkeys(paths) if os.path.exists(path)]
 
 
 def change_uid(uid: int, read: list[str], scratch: str) -> int:
-    """Prepares `uid` for the children when this root may change it and that uid reaches Python and scratch; else 0.
+    """Prepares `uid` for the children, if root may change to it and the uid can reach Python and scratch; else 0.
 
-    A root may lack the capability (EPERM), or its user namespace the uid (EINVAL): a rootless container, Apptainer.
+    In a rootless container or Apptainer, root may lack the capability (EPERM), or its user namespace the uid (EINVAL).
     """
     if os.geteuid() != 0:
         return 0
@@ -222,7 +222,7 @@ def change_uid(uid: int, read: list[str], scratch: str) -> int:
 
 
 def processes_are_counted() -> bool:
-    """Whether the kernel holds this uid to a number of processes: not one that is root outside its user namespace."""
+    """Whether the kernel limits the processes of this uid. It does not if it is root outside its user namespace."""
     probe = os.fork()
     if probe == 0:
         resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
@@ -235,7 +235,7 @@ def processes_are_counted() -> bool:
 
 
 def leave_groups(gid: int) -> None:
-    """No group but `gid`, for this process and its children."""
+    """Leaves every group except `gid`, for this process and its children."""
     os.setgroups([])
     os.setresgid(gid, gid, gid)
 
@@ -243,8 +243,8 @@ def leave_groups(gid: int) -> None:
 def set_limits(setup: Setup, present: int, threads_counted: bool) -> None:
     """Limits that the children inherit (CPU time is set in each).
 
-    `present` is the zygote's own address space. `threads_counted`: the kernel counts threads, and for this zygote
-    alone, because it has a uid or a user namespace of its own.
+    `present` is the zygote's own address space. `threads_counted`: the kernel counts the threads of this zygote alone,
+    because it has its own uid or user namespace.
     """
     walls.limit(resource.RLIMIT_AS, present + (setup.memory_mb << 20))
     walls.limit(resource.RLIMIT_FSIZE, FILE_BYTES)
@@ -256,7 +256,7 @@ def set_limits(setup: Setup, present: int, threads_counted: bool) -> None:
 
 
 def arrange_descriptors(setup: Setup, ruleset: int) -> None:
-    """stdin at its end, stdout and stderr into the output file, the control socket; all else closed."""
+    """Sets stdin to an empty file, stdout and stderr to the output file. Keeps the control socket; closes the rest."""
     output = os.dup(setup.output)
     os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
     os.dup2(output, 1)
@@ -268,7 +268,7 @@ def arrange_descriptors(setup: Setup, ruleset: int) -> None:
 
 
 def furnish_interpreter(scratch: str) -> None:
-    """What a program finds: its scratch folder as home and working directory, and no trace of how it was started."""
+    """What a program sees: its scratch folder as home and working directory, and no sign of how it was started."""
     sys.stdout.reconfigure(line_buffering=True)  # a killed child flushes nothing
     os.environ.clear()
     path = f"{os.path.dirname(sys.executable)}:/usr/bin:/bin"
@@ -279,7 +279,7 @@ def furnish_interpreter(scratch: str) -> None:
 
 
 def serve(control: socket.socket, standing: Standing) -> None:
-    """One child at a time, until the judge closes the control socket."""
+    """Runs one child at a time, until the judge closes the control socket."""
     seccomp = walls.Filter(walls.compile_filter(walls.child_rules(standing.roomy), walls.ALLOW, nested=True))
     while True:
         message, descriptors, _, _ = socket.recv_fds(control, 8, 3)
@@ -293,9 +293,9 @@ def serve(control: socket.socket, standing: Standing) -> None:
             os.close(descriptor)
         message = control.recv(1)
         ending = end_child(pid, message == b"g", standing)
-        os.chmod(standing.scratch, 0o700)  # the child may have taken its rights away
+        os.chmod(standing.scratch, 0o700)  # the child may have removed its rights
         if standing.roomy or os.listdir(standing.scratch):
-            empty_folder(standing.scratch)  # before the answer: the next program must not wait for it
+            empty_folder(standing.scratch)  # before the answer, so that the next program does not wait for it
         if standing.roomy:
             empty_folder("/dev/shm")
         if message:
@@ -303,7 +303,7 @@ def serve(control: socket.socket, standing: Standing) -> None:
 
 
 def end_child(pid: int, gone: bool, standing: Standing) -> bytes:
-    """Kills the child, and in its own pid namespace all that it started; how it ended as STATUS says."""
+    """Kills the child, and in its own pid namespace all its processes. Returns how it ended, packed as STATUS."""
     killed = not (gone and ended_by_itself(pid))
     os.kill(pid, signal.SIGKILL)
     if standing.roomy:
@@ -321,7 +321,7 @@ def end_child(pid: int, gone: bool, standing: Standing) -> bytes:
 
 
 def ended_by_itself(pid: int) -> bool:
-    """Whether a child that has hung up is dead, or dies within GRACE."""
+    """Whether a child that has closed the channel is dead, or dies within GRACE."""
     until = time.monotonic() + GRACE
     while time.monotonic() < until:
         if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
@@ -331,9 +331,9 @@ def ended_by_itself(pid: int) -> bool:
 
 
 def become_child(descriptors: list[int], cpu_seconds: int, standing: Standing, seccomp: walls.Filter) -> None:
-    """Puts the last walls around this fresh fork, runs the program, and never returns.
+    """Puts the last walls around this new fork, runs the program, and never returns.
 
-    `descriptors` are the job's channel and, where it has them, its stdin and stdout.
+    `descriptors` are the job's channel and, for a program that reads stdin, its stdin and stdout.
     """
     try:
         os.close(CONTROL)
@@ -355,7 +355,7 @@ def become_child(descriptors: list[int], cpu_seconds: int, standing: Standing, s
     except BaseException:
         os._exit(1)
     try:
-        random.seed(0)  # the module reseeds itself after a fork; verdicts are to be repeatable
+        random.seed(0)  # the module reseeds itself after a fork, but verdicts must be repeatable
         (run_program if streams else answer_requests)(job)
     finally:
         os._exit(0)

@@ -1,8 +1,8 @@
-"""From a server's words to a task, or to the reason why they are none.
+"""Reads a task from a server's answer, or the reason why there is none.
 
-All of it is untrusted. The solution is only ever run in the sandbox's child. The tests are run in its judge, so they
-are read first: each must be one assert that calls the entry point, made of nothing but literals, comparisons and a
-few pure builtins. Such a test needs no value of the code's own, so that it runs in another process than the code.
+The whole answer is untrusted. The solution runs only in the sandbox's child. The tests run in the sandbox's judge, so
+they are checked first: each must be one assert that calls the entry point and consists of literals, comparisons and a
+few pure builtins. Such a test needs plain values only, so it runs in another process than the code.
 
 Inputs: answers. Outputs: Candidates.
 """
@@ -36,7 +36,7 @@ PLAIN_NODES = (
 
 @dataclass(frozen=True)
 class StoredAnswer:
-    """What a server said to one request, and when; `text` is "" where it said nothing."""
+    """A server's answer to one request, and its date; `text` is "" if it had none."""
 
     text: str
     finish_reason: str
@@ -46,22 +46,22 @@ class StoredAnswer:
 
 
 class AnswerError(ValueError):
-    """An answer that is no task; the message is the reason by which it is counted."""
+    """An answer that is not a task. The message is the reason under which it is counted."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A task to verify and where it comes from; `completion` is the whole answer."""
+    """A task to verify, and its origin. `completion` is the whole answer."""
 
     task: Task
     model: str
-    prompt: str   # the hash of what was asked
+    prompt: str   # the hash of the question
     date: str
     completion: str = ""
 
 
 def read_candidate(answer: StoredAnswer, question: Question, mode: Mode, model: str) -> Candidate:
-    """What an answer offers; raises AnswerError where it is nothing to verify."""
+    """The task in an answer. Raises AnswerError if there is none to verify."""
     if not answer.text.strip():
         raise AnswerError("the answer is empty")
     if answer.finish_reason == "length":
@@ -72,7 +72,7 @@ def read_candidate(answer: StoredAnswer, question: Question, mode: Mode, model: 
 
 
 def read_solution(text: str, parent: Task, name: str) -> Task:
-    """A known task with the solution that an answer holds; its test is the task file's, and as trusted as that."""
+    """A known task with the solution of an answer. Its test is that of the task file, and equally trusted."""
     code = extract_code(text, parent)
     if not code:
         raise AnswerError("the answer holds no code")
@@ -82,7 +82,7 @@ def read_solution(text: str, parent: Task, name: str) -> Task:
 
 
 def read_task(text: str, parent: Task | None, name: str) -> Task:
-    """The task in an answer, its form checked; the source is the model's `name`."""
+    """The task in an answer, after a check of its form. Its source is the model's `name`."""
     row = parse_json_object(text)
     if row is None:
         raise AnswerError("the answer is not one JSON object")
@@ -91,7 +91,7 @@ def read_task(text: str, parent: Task | None, name: str) -> Task:
     texts = [row["prompt"], row["entry_point"], row["solution"], *row["tests"]]
     if not all(isinstance(text, str) and text.strip() for text in texts):
         raise AnswerError("the answer has other fields than asked for")
-    # JSON can spell half a surrogate pair, which no file or tokenizer takes.
+    # JSON can express half a surrogate pair, which files and tokenizers do not accept.
     prompt, entry_point, solution, *tests = (text.encode("utf-8", "replace").decode().strip() for text in texts)
     check_solution(prompt, entry_point, solution)
     tests = [plain_test(test, entry_point) for test in tests]
@@ -104,7 +104,7 @@ def read_task(text: str, parent: Task | None, name: str) -> Task:
 
 
 def check_solution(prompt: str, entry_point: str, solution: str) -> None:
-    """Raises AnswerError where the solution is no program that defines the entry point."""
+    """Raises AnswerError if the solution is not a program that defines the entry point."""
     if max(len(prompt), len(solution)) > MAX_CHARS:
         raise AnswerError("the answer is too long")
     tree = parse_shallow(solution)
@@ -115,7 +115,7 @@ def check_solution(prompt: str, entry_point: str, solution: str) -> None:
 
 
 def plain_test(text: str, entry_point: str) -> str:
-    """A test as one line of Python; raises AnswerError where it is more than an assert on the entry point."""
+    """A test as one line of Python. Raises AnswerError if it is more than an assert on the entry point."""
     tree = parse_shallow(text.strip()) if len(text) <= MAX_CHARS else None
     if tree is None or len(tree.body) != 1 or not isinstance(tree.body[0], ast.Assert):
         raise AnswerError("a test is not one assert")
@@ -129,7 +129,7 @@ def plain_test(text: str, entry_point: str) -> str:
 
 
 def is_plain(node: ast.AST, entry_point: str) -> bool:
-    """Whether an expression is made of literals, comparisons and calls of the allowed functions alone."""
+    """Whether an expression consists only of literals, comparisons and calls of the allowed functions."""
     if isinstance(node, ast.Call):
         name = ast.unparse(node.func)
         inside = [*node.args, *node.keywords]

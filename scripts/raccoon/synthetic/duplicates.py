@@ -1,8 +1,8 @@
-"""Drops what is there already: twice in the set itself, or in a benchmark.
+"""Finds tasks that are not new: those that occur twice in the set, or in a benchmark.
 
-Three likenesses, from sharp to blunt: the same text; the same solution but for names, docstrings and annotations;
-nearly the same words in the prompt. Similar prompts are found with MinHash (Broder 1997) in bands, so the cost grows
-with the number of tasks and not with its square; each find is confirmed by the exact Jaccard similarity.
+There are three kinds of likeness: the same text; the same solution, ignoring names, docstrings and annotations; nearly
+the same words in the prompt. MinHash (Broder 1997) in bands finds similar prompts, so the cost grows linearly with the
+number of tasks. The exact Jaccard similarity confirms each find.
 
 Inputs: tasks, the benchmarks' tasks. Outputs: the reason why a task is dropped, "" for a new one.
 """
@@ -18,17 +18,17 @@ from raccoon.synthetic.mutants import parse_shallow
 from raccoon.tasks.task import Task
 
 SHINGLE = 3    # words in a row
-BANDS = 16     # of ROWS values each: prompts of similarity s meet in one with chance 1 - (1 - s**ROWS)**BANDS,
-ROWS = 4       # that is 0.9998 at 0.8 and 0.12 at 0.3
+BANDS = 16     # of ROWS values each: prompts of similarity s share a band with chance 1 - (1 - s**ROWS)**BANDS,
+ROWS = 4       # which is 0.9998 at 0.8 and 0.12 at 0.3
 PRIME = (1 << 61) - 1   # of the hash family a * x + b
-NAMING = "\n\nName the function `"   # from here on, code_tasks.description_prompt says the same of every task
-CHUNK = 500    # tasks compared with a benchmark at once: similarities are a matrix of so many rows
+NAMING = "\n\nName the function `"   # after it, description_prompt (tasks/prompts.py) has the same text for every task
+CHUNK = 500    # tasks compared with a benchmark at once: rows of the matrix of similarities
 
 
 class Seen:
-    """The tasks kept so far, and whether another is like one of them.
+    """The tasks kept so far; tells whether another one is like one of them.
 
-    `max_similarity`: Jaccard similarity of two prompts from which they count as one; None compares no prompts.
+    `max_similarity`: from this Jaccard similarity on, two prompts count as one. None compares no prompts.
     """
 
     def __init__(self, max_similarity: float | None):
@@ -41,7 +41,7 @@ class Seen:
         self.family = [(rng.randrange(1, PRIME), rng.randrange(PRIME)) for _ in range(BANDS * ROWS)]
 
     def add(self, task: Task) -> str:
-        """Takes a task in; or the reason why it is no new one."""
+        """Adds a task and returns ""; or returns the reason why it is not new."""
         text, solution = (task.prompt, task.solution, task.test), plain(task.solution)
         words = shingles(task.prompt.partition(NAMING)[0]) if self.max_similarity is not None else frozenset()
         bands = self.signature(words) if words else []
@@ -66,13 +66,13 @@ class Seen:
 
 
 def plain(solution: str) -> str:
-    """A solution without its own names, docstrings and annotations; the text itself where it has no tree."""
+    """A solution without its own names, docstrings and annotations; the text itself if it does not parse."""
     tree = parse_shallow(solution)
     return normal_form(tree) if tree else solution
 
 
 def shingles(text: str) -> frozenset[int]:
-    """The runs of SHINGLE words in a text, as numbers; a shorter text is one run."""
+    """The runs of SHINGLE words in a text, as numbers; a shorter text is a single run."""
     words = re.findall(r"\w+|[^\w\s]", text.lower())
     runs = [" ".join(words[start : start + SHINGLE]) for start in range(max(1, len(words) - SHINGLE + 1))]
     digests = (blake2b(run.encode("utf-8", "replace"), digest_size=7).digest() for run in runs)
@@ -80,12 +80,12 @@ def shingles(text: str) -> frozenset[int]:
 
 
 def similarity(one: frozenset, other: frozenset) -> float:
-    """Jaccard: the share of what two sets have in common."""
+    """Jaccard similarity: the share of the elements that two sets have in common."""
     return len(one & other) / len(one | other)
 
 
 def contaminated(tasks: Sequence[Task], benchmarks: Mapping[str, Sequence[Task]]) -> dict[str, str]:
-    """task_id -> the benchmark that it is like and the sign of it, for the tasks that are."""
+    """task_id -> the benchmark with a like task, and the sign of it, for the contaminated tasks."""
     signs: dict[str, str] = {}
     for name, published in benchmarks.items():
         for chunk in chunks(tasks, CHUNK):

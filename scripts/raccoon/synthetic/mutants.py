@@ -1,8 +1,8 @@
-"""Mutants and stubs of a solution: programs that a strong test tells from it.
+"""Mutants and stubs of a solution: wrong programs that a strong test rejects.
 
-A mutant is the solution with one small edit (DeMillo, Lipton and Sayward 1978); a stub only pretends. Both are made
-from the syntax tree and never run here. A mutant may happen to compute the same as the solution, so that no test
-kills all of them: the share that dies is a measure of the test, not a proof.
+A mutant is the solution with one small edit (DeMillo, Lipton and Sayward 1978). A stub returns a constant or raises.
+Both are made from the syntax tree and never run here. A mutant may happen to compute the same as the solution, and then
+no test can kill it. So the share of killed mutants measures a test; it proves nothing.
 
 Inputs: tasks. Outputs: program texts.
 """
@@ -19,7 +19,7 @@ from functools import partial
 from raccoon.tasks.syntax import is_literal, parse_code
 from raccoon.tasks.task import Task
 
-COMPARISONS = {   # the boundary, or the opposite where there is none
+COMPARISONS = {   # the other side of the boundary, or the opposite if there is no boundary
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
     ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is,
 }
@@ -29,18 +29,18 @@ ARITHMETIC = {
     ast.Mod: ast.FloorDiv, ast.Pow: ast.Mult, ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd, ast.BitXor: ast.BitAnd,
     ast.LShift: ast.RShift, ast.RShift: ast.LShift,
 }
-# Statements that can go without their absence being a NameError, which any test would see.
+# Statements that can be removed without a NameError, which any test would notice.
 DROPPABLE = (ast.Expr, ast.AugAssign, ast.If, ast.For, ast.While, ast.Continue, ast.Break, ast.Raise)
 
-MAX_DEPTH = 100   # of a syntax tree: Python's own functions on trees call themselves, some thrice a level
+MAX_DEPTH = 100   # of a syntax tree: Python's functions on trees are recursive, some with three calls for each level
 
-Edit = tuple[str, Callable[[], object]]   # its kind, and what makes it in the tree
+Edit = tuple[str, Callable[[], object]]   # its kind, and the function that makes it in the tree
 
 
 def make_mutants(code: str, number: int) -> list[str]:
-    """At most `number` programs, each one edit away from `code`; kinds of edits take turns.
+    """At most `number` programs, each one edit away from `code`. Kinds of edits take turns.
 
-    The same for the same code. All differ from it and from one another as syntax trees without docstrings.
+    Equal code gives equal mutants. As syntax trees without docstrings, all differ from the code and from one another.
     """
     tree = parse_shallow(code)
     if tree is None:
@@ -61,7 +61,7 @@ def make_mutants(code: str, number: int) -> list[str]:
 
 
 def parse_shallow(code: str) -> ast.Module | None:
-    """The syntax tree of untrusted text; None where it is no Python or nested deeper than MAX_DEPTH."""
+    """The syntax tree of untrusted text; None if it is not Python or nested deeper than MAX_DEPTH."""
     tree = parse_code(code)
     level, depth = [tree] if tree else [], 0
     while level and depth <= MAX_DEPTH:
@@ -70,7 +70,7 @@ def parse_shallow(code: str) -> ast.Module | None:
 
 
 def strip_docstrings(tree: ast.Module) -> None:
-    """Takes the docstrings out: an edit of theirs changes nothing."""
+    """Removes the docstrings, because editing them changes nothing."""
     for node in ast.walk(tree):
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
             if ast.get_docstring(node, clean=False) is not None:
@@ -78,7 +78,7 @@ def strip_docstrings(tree: ast.Module) -> None:
 
 
 def edited(tree: ast.Module, place: int) -> str:
-    """The program after the edit at `place` in the order of edits()."""
+    """The program after the edit at `place` in the order of edits() (from 0)."""
     mutant = copy.deepcopy(tree)
     _, make = next(itertools.islice(edits(mutant), place, None))
     make()
@@ -101,7 +101,7 @@ def edits(tree: ast.Module) -> Iterator[Edit]:
 
 
 def condition_edits(node: ast.AST) -> Iterator[Edit]:
-    """Negated conditions, of while loops apart: most would never end."""
+    """Negated conditions, except those of while loops, most of which would never end."""
     if isinstance(node, (ast.If, ast.IfExp)):
         yield "condition", partial(setattr, node, "test", negated(node.test))
     elif isinstance(node, ast.comprehension):
@@ -110,7 +110,7 @@ def condition_edits(node: ast.AST) -> Iterator[Edit]:
 
 
 def negated(test: ast.expr) -> ast.expr:
-    """The opposite of a condition, in its shortest form."""
+    """The opposite of a condition, as short as possible."""
     if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
         return test.operand
     if isinstance(test, ast.Compare) and len(test.ops) == 1:
@@ -119,7 +119,7 @@ def negated(test: ast.expr) -> ast.expr:
 
 
 def statement_edits(node: ast.AST) -> Iterator[Edit]:
-    """Statements left out, and loops that end after their first round."""
+    """Removed statements, and loops that end after their first round."""
     for name in ("body", "orelse", "finalbody"):
         statements = getattr(node, name, None)
         for place, statement in enumerate(statements if isinstance(statements, list) else ()):
@@ -130,7 +130,7 @@ def statement_edits(node: ast.AST) -> Iterator[Edit]:
 
 
 def make_stubs(task: Task) -> list[str]:
-    """Programs that solve nothing: none may pass the task's test.
+    """Programs that solve nothing. None of them may pass the task's test.
 
     They return None, True, their first argument or the answer that the test expects most often, or raise.
     """
@@ -142,9 +142,9 @@ def make_stubs(task: Task) -> list[str]:
 
 
 def expected_answers(task: Task) -> list[str]:
-    """The literal that most of a test's comparisons ask for, if any.
+    """The literal that most of a test's comparisons expect, as a list; [] if there is none.
 
-    A constant that passed them all would be the answer of each, so the commonest is the only one to try.
+    A constant that passes all comparisons would be the answer of each, so only the most common one is tried.
     """
     tree = parse_code(task.test)
     compared = [side for node in ast.walk(tree or ast.Module([], [])) if isinstance(node, ast.Compare)

@@ -1,9 +1,8 @@
-"""What a server is asked for: new tasks, harder ones, solutions and trajectories.
+"""The requests to a server: new tasks, harder ones, solutions and trajectories.
 
-Each mode is a row of MODES. The questions of a mode are the same for the same seed, so that a run that goes on asks
-nothing twice.
+Each mode is a row of MODES. Equal seeds give equal questions, so that a resumed run asks nothing twice.
 
-Inputs: a seed and, for all modes but `tasks`, the tasks to start from. Outputs: Questions.
+Inputs: a seed and, for all modes except `tasks`, the tasks to start from. Outputs: Questions.
 """
 
 import json
@@ -56,13 +55,13 @@ TASK_SCHEMA = {
 
 @dataclass(frozen=True)
 class Question:
-    """A request and what its answer is about; `parent` is the task it starts from, if any."""
+    """A request, and the task that it starts from (`parent`), if any."""
 
     request: Request
     parent: Task | None = None
 
     def key(self, model: str) -> str:
-        """Under which the answer of `model` is stored: equal questions have equal keys."""
+        """The key under which the answer of `model` is stored. Equal questions have equal keys."""
         request = self.request
         return digest(model, request.messages, request.temperature, request.max_tokens, request.json_schema,
                       request.seed)
@@ -74,7 +73,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How answers are drawn; the script's constants of these names explain each."""
+    """Settings of the sampling; the script's constants of these names explain each."""
 
     seed: int
     temperature: float
@@ -83,25 +82,25 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Mode:
-    """What is made of what; `writes` asks one question about a parent, by a generator of its own."""
+    """A kind of request. `write` makes the messages of one question about a parent, with its own generator."""
 
     name: str
     write: Callable[[Task | None, random.Random], list[dict[str, str]]]
     schema: dict | None = None   # of the answer
     from_tasks: bool = True
-    new_tasks: bool = False   # with tests of the server's own
-    unlike_parents: bool = True   # a solution that a parent has is a duplicate
+    new_tasks: bool = False   # the server also writes the tests
+    unlike_parents: bool = True   # a solution that equals a parent's is a duplicate
 
 
 def new_task_messages(parent: Task | None, rng: random.Random) -> list[dict[str, str]]:
-    """Asks for a task about a topic, of a level and an input drawn by `rng`."""
+    """Asks for a task about a topic. `rng` draws topic, level and input."""
     ask = (f"Write {rng.choice(LEVELS)} programming task in Python about {rng.choice(TOPICS)}. The function takes "
            f"{rng.choice(INPUTS)}.\n\n{RULES}")
     return [{"role": "user", "content": ask}]
 
 
 def harder_task_messages(parent: Task, rng: random.Random) -> list[dict[str, str]]:
-    """Asks for a variant of a task that a model solves always."""
+    """Asks for a harder variant of a task that a model always solves."""
     given = json.dumps({"prompt": parent.prompt, "solution": parent.solution}, ensure_ascii=False)
     ask = ("A model solves this programming task every time:\n\n"
            f"{given}\n\nWrite a harder variant of it in Python: one further condition, a generalisation or a "
@@ -110,7 +109,7 @@ def harder_task_messages(parent: Task, rng: random.Random) -> list[dict[str, str
 
 
 def known_task_messages(parent: Task, rng: random.Random) -> list[dict[str, str]]:
-    """Puts a known task as training and evaluation put it."""
+    """Asks for a known task in the words of training and evaluation."""
     return messages(parent)
 
 
@@ -123,7 +122,7 @@ MODES = {mode.name: mode for mode in (
 
 
 def make_question(mode: Mode, parents: Sequence[Task], number: int, attempt: int, sampling: Sampling) -> Question:
-    """The question of a number, by turns about each parent; a further attempt differs in its seed alone."""
+    """The question with a number; parents take turns. A further attempt differs only in its seed."""
     parent = parents[number % len(parents)] if mode.from_tasks else None
     rng = random.Random(f"{sampling.seed} {mode.name} {number}")
     request = Request(tuple(mode.write(parent, rng)), temperature=sampling.temperature,

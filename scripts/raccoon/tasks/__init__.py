@@ -1,4 +1,4 @@
 """What a task is: the record and its files, prompts, cases, templates, and the code in a completion.
 
-Knows no other room.
+Imports no other room.
 """

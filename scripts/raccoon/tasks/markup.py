@@ -1,31 +1,31 @@
-"""What a model's text marks as code: fences, quotes, indentation, backticks, prompts of an interpreter, end tokens.
+"""Which parts of a model's text are marked as code: fences, quotes, indentation, backticks, prompts, end tokens.
 
-Knows no Python beyond the look of a line. Every pattern takes linear time on hostile text.
+It does not parse Python; it looks at single lines. Every pattern takes linear time on hostile text.
 """
 
 import keyword
 import re
 import textwrap
 
-# Fences are matched without ambiguity, so that a hostile line takes linear time.
+# A fence can match in one way only, so that a hostile line takes linear time.
 FENCE = re.compile(r"([ \t]*)(`{3,}|~{3,})([^`~\n]*)$")
 CODE_LINE = re.compile(
     r"^[ \t]*(?:(?:async +)?def +\w|class +\w|import +\w|from +[\w.]+ +import\b|@\w|return\b"
     r"|\w+ *=[^=]|[\w.]+\(.*\)[ \t]*$)", re.MULTILINE)
 INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 CAPITAL = re.compile(r"[\s\-*#_\"'(\d.)]*[A-Z]")
-# What ends a model's text, where its tokenizer did not take it out; in quotes it is part of a program.
+# Tokens that end a model's text, if its tokenizer left them in. In quotes they are part of a program.
 END_TOKEN = re.compile(r"(?:<[|｜](?:end|im_end|im_start|eot|EOT|eom|file_sep|fim|return|repo)[\w▁]*[|｜]>|</s>"
                        r"|<end_of_turn>|<eos>)(?![\"'`])")
 
 
 def looks_like_code(text: str) -> bool:
-    """Whether a line of the text begins as a statement of Python does."""
+    """Whether a line of the text begins like a Python statement."""
     return bool(CODE_LINE.search(text))
 
 
 def without_end_tokens(text: str) -> str:
-    """The text up to the first token that ends a model's text; whole where nothing stands before one."""
+    """The text before the first token that ends a model's text; the whole text if nothing is before that token."""
     mark = END_TOKEN.search(text)
     return text[: mark.start()] if mark and text[: mark.start()].strip() else text
 
@@ -41,8 +41,8 @@ def without_prompts(text: str) -> str:
 def fenced_blocks(text: str) -> list[str]:
     """The insides of Markdown code fences that are not blank; the last fence may lack its end.
 
-    A fence that is indented deeper belongs to a docstring. A named fence inside a block starts the next one,
-    and a line of code that ends with the fence ends the block.
+    A fence that is indented deeper belongs to a docstring. A named fence inside a block starts the next block. A line
+    of code that ends with the fence ends the block.
     """
     blocks, block, opening = [], [], None
     for line in text.split("\n"):
@@ -63,9 +63,9 @@ def fenced_blocks(text: str) -> list[str]:
 
 
 def ends_in_closed_fence(text: str) -> bool:
-    """Whether the last line that is not blank is a whole one, and closes a code fence that the text has opened.
+    """Whether the last line that is not blank is complete and closes a code fence.
 
-    The line must have its end: "```" may be the beginning of another fence's opening.
+    It is complete if it ends with a newline: without one, "```" may be the beginning of another fence's opening.
     """
     lines = text.rstrip().split("\n")
     if "\n" not in text[len(text.rstrip()):] or not FENCE.match(lines[-1].rstrip()):
@@ -83,9 +83,9 @@ def ends_in_closed_fence(text: str) -> bool:
 
 
 def loose_blocks(text: str) -> list[str]:
-    """The code of a text without fences: what is quoted with `>`, or else indented, or else in backticks.
+    """The code of a text without fences: the parts quoted with `>`, or else indented, or else in backticks.
 
-    Only where all that is outside is prose: a broken header above an indented body is the model's fault to show.
+    [] unless all text outside is prose: a broken header above an indented body is an error that must be seen.
     """
     for find in (quoted_blocks, indented_blocks, inline_blocks):
         blocks, rest = find(text)
@@ -95,7 +95,7 @@ def loose_blocks(text: str) -> list[str]:
 
 
 def quoted_blocks(text: str) -> tuple[list[str], str]:
-    """(the code quoted with `>`, in its fences where it has some; the other lines)"""
+    """(the code quoted with `>`, without its fences if it has some; the other lines)"""
     quoted, rest = [], []
     for line in text.split("\n"):
         (quoted if line.startswith(">") and not line.startswith(">>") else rest).append(line)
@@ -105,7 +105,7 @@ def quoted_blocks(text: str) -> tuple[list[str], str]:
 
 
 def indented_blocks(text: str) -> tuple[list[str], str]:
-    """(runs of lines indented by four or a tab, without that indentation; the other lines)"""
+    """(runs of lines indented by four spaces or a tab, without that indentation; the other lines)"""
     blocks, rest = [[]], []
     for line in text.split("\n"):
         if line.startswith(("    ", "\t")) or not line.strip():
@@ -118,14 +118,14 @@ def indented_blocks(text: str) -> tuple[list[str], str]:
 
 
 def inline_blocks(text: str) -> tuple[list[str], str]:
-    """(what stands in single backticks; the text without it)"""
+    """(the texts in single backticks; the text without them)"""
     return INLINE.findall(text), INLINE.sub("", text)
 
 
 def is_prose(line: str) -> bool:
-    """Whether a line is blank, or words and not code, whole or broken, of any language.
+    """Whether a line is blank, or consists of words and not of whole or broken code of any language.
 
-    In doubt it is code, so words that begin small must be several, without what code is written with.
+    In doubt it is code: a line that begins with a small letter must have several words and no sign that code has.
     """
     words = line.split()
     if not words or CODE_LINE.match(line) or line[0].isspace():

@@ -1,12 +1,12 @@
-"""What a model is asked: the words of each kind of task, and the conversation that carries them."""
+"""The prompts: the words for each kind of task, and the conversation that contains them."""
 
 from raccoon.tasks.extraction import shown_stub
 from raccoon.tasks.markup import fenced_blocks
 from raccoon.tasks.task import Task
 
-PREDICT = "def predict():\n    return "  # what a CRUXEval answer completes
-NAMING = "\n\nName the function "  # begins what only a chat model is told
-# Where a base model has ended its function and goes on with something else, as EvalPlus stops.
+PREDICT = "def predict():\n    return "  # the stub that an answer to CRUXEval completes
+NAMING = "\n\nName the function "  # the start of the part that only a chat model is shown
+# A base model that has ended its function and writes something else is stopped at these, as in EvalPlus.
 STOP_WORDS = ("\nif __name__", "\ndef main(", "\nprint(")
 STUB_STOP_WORDS = (*STOP_WORDS, "\ndef ", "\nclass ", "\nimport ", "\nfrom ", "\nassert ")
 WORDS_STOP_WORDS = (*STOP_WORDS, '\n"""', "\nassert")
@@ -24,28 +24,28 @@ def completion_prompt(stub: str) -> str:
 
 
 def description_prompt(text: str, entry_point: str, example: str) -> str:
-    """Asks for a function that is described in words, by its name and one of its tests."""
+    """Asks for a function, described in words, by its name and one of its tests."""
     return (f"{text.strip()}{NAMING}`{entry_point}`. It must pass this test:\n\n"
             f"```python\n{example.strip()}\n```\n\nAnswer with the whole program in one ```python block.\n")
 
 
 def program_prompt(text: str) -> str:
-    """Asks for a whole program that reads stdin, for a problem described in words."""
+    """Asks for a whole program that reads stdin and solves a problem described in words."""
     return (f"{text.strip()}\n\nWrite a program that reads the input from standard input and prints the answer to "
             "standard output. Answer with the whole program in one ```python block.\n")
 
 
 def method_prompt(text: str, starter: str) -> str:
-    """Asks for a function or a class whose header is `starter`, for a problem described in words."""
+    """Asks for a function or a class with the header `starter` that solves a problem described in words."""
     return (f"{text.strip()}\n\nComplete this code. Answer with the whole of it in one ```python block.\n\n"
             f"```python\n{starter.strip()}\n```\n")
 
 
 def direct_prompt(task: Task) -> str:
-    """The beginning of a program that a base model goes on with, and that no chat template wraps.
+    """The beginning of a program, for a base model to continue; no chat template wraps it.
 
-    The prompt's stub; for CRUXEval the program and the left side of its assert; else the task's words and its example
-    as the program's docstring, which is EvalPlus's form of MBPP.
+    It is the prompt's stub. For CRUXEval it is the program and the left side of its assert. Otherwise it is the task's
+    words and its example as the program's docstring, which is EvalPlus's form of MBPP.
     """
     stub = shown_stub(task)
     if is_prediction(stub):

@@ -1,4 +1,4 @@
-"""A part of a benchmark by the words behind its name: release, dates, difficulty, split. Nothing is read or run here.
+"""Parts of a benchmark, selected by words after its name: release, dates, difficulty, split. Nothing is read or run.
 
     livecodebench:release_v5:2024-08..2025-01     problems of the first five releases, of contests in those months
     taco:easy+medium                              difficulties, or splits, joined by +
@@ -18,17 +18,17 @@ RATINGS = re.compile(r"(\d+)-(\d+)")
 
 
 def selected(tasks: list[Task], words: Sequence[str], name: str) -> list[Task]:
-    """The tasks that every word selects; raises InputError where there is none."""
+    """The tasks that all words select. Raises InputError if there are none."""
     for word in words:
         kept = [task for task in tasks if selects(word, task)]
         if not kept:
-            raise InputError(f"{name}: none of its {len(tasks)} tasks is {word!r}; {what_there_is(tasks)}")
+            raise InputError(f"{name}: none of the {len(tasks)} tasks is {word!r}; choose from {what_there_is(tasks)}")
         tasks = kept
     return tasks
 
 
 def selects(word: str, task: Task) -> bool:
-    """Whether a word is true of a task."""
+    """Whether a word selects a task."""
     if found := RELEASE.fullmatch(word):
         own = RELEASE.fullmatch(task.split)
         return bool(own) and int(own[1]) <= int(found[1])
@@ -48,4 +48,4 @@ def what_there_is(tasks: Sequence[Task]) -> str:
         parts += [f"{field}: {', '.join(found[:8])}{', ...' if len(found) > 8 else ''}"] if found else []
     dates = sorted({task.date for task in tasks} - {""})
     parts += [f"dates: {dates[0]}..{dates[-1]}"] if dates else []
-    return "; ".join(parts) or "it has neither difficulties nor splits nor dates"
+    return "; ".join(parts) or "nothing: the tasks have no difficulties, splits or dates"

@@ -1,6 +1,6 @@
-"""The task record that every script shares, and files of tasks: JSON lines, one Task a line, every line checked.
+"""The task record that every script uses, and task files: JSON lines, one Task on each line, every line checked.
 
-It runs no code and loads no model; only the standard library is imported.
+It runs no code and loads no model; it needs only the standard library.
 """
 
 import gzip
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-# Every script takes these from here too.
+# Every script may import InputError from here.
 from raccoon.constants import (
     InputError,
 )  # noqa: F401
@@ -22,12 +22,12 @@ from raccoon.whole_files import write_records
 class Task:
     """A programming problem and the program that grades it.
 
-    `context` holds the trusted imports and helper functions that the prompt gives; it does not define the
-    entry point. `test` raises when the solution is wrong and calls everything itself. `solution` is a
-    complete program beside `context`. `origin` says what made a synthetic task, as JSON text.
+    `context` holds the trusted imports and helper functions that the prompt gives. It does not define the entry point.
+    `test` raises when the solution is wrong; it makes all calls itself. `solution` is a complete program when it
+    follows `context`. `origin` says, as JSON text, what made a synthetic task.
 
-    `kind` is "function", or "program" for one that reads stdin and prints: its `test` holds cases (cases.py). `date`
-    (YYYY-MM-DD) is when the problem was published and `difficulty` what its set says of it; "" where neither is known.
+    `kind` is "function" or "program". A program reads stdin and prints; its `test` holds cases (cases.py). `date`
+    (YYYY-MM-DD) is when the problem was published, `difficulty` is what its set says; "" if unknown.
     """
 
     task_id: str
@@ -49,7 +49,7 @@ TASK_FIELDS = tuple(field.name for field in fields(Task))
 
 
 def read_task_file(path: str | Path) -> list[Task]:
-    """The tasks of a JSON lines file; raises InputError with file, line and remedy for a bad line."""
+    """The tasks of a JSON lines file. Raises InputError with file, line and remedy for a bad line."""
     path = Path(path)
     if not path.is_file():
         raise InputError(f"no task file {path}: give the path of a JSON lines file of tasks")
@@ -59,16 +59,16 @@ def read_task_file(path: str | Path) -> list[Task]:
         task = parse_task(line, where, default_id=f"{path.stem}/{number}")
         if task.task_id in line_of:
             first = line_of[task.task_id]
-            raise InputError(f"{where}: task_id {task.task_id!r} stands on line {first} already; rename one")
+            raise InputError(f"{where}: task_id {task.task_id!r} is also on line {first}; rename one")
         line_of[task.task_id] = number
         tasks.append(task)
     if not tasks:
-        raise InputError(f"{path} holds no task: give a file with one JSON object a line")
+        raise InputError(f"{path} holds no task: give a file with one JSON object on each line")
     return tasks
 
 
 def parse_task(line: str, where: str, default_id: str) -> Task:
-    """One line of a task file as a Task."""
+    """The Task on one line of a task file."""
     row = parse_object(line, where)
     for name, value in row.items():
         if name not in TASK_FIELDS:
@@ -77,9 +77,9 @@ def parse_task(line: str, where: str, default_id: str) -> Task:
             raise InputError(f"{where}: field {name!r} is {type(value).__name__}; make it a string")
     for name in ("prompt", "test"):
         if not row.get(name, "").strip():
-            raise InputError(f"{where}: no {name}; every task needs a non-empty prompt and test")
+            raise InputError(f"{where}: {name} is missing or empty; every task needs a prompt and a test")
     if row.get("kind", "function") not in KINDS:
-        raise InputError(f"{where}: no kind {row['kind']!r}; choose from {', '.join(KINDS)}")
+        raise InputError(f"{where}: unknown kind {row['kind']!r}; choose from {', '.join(KINDS)}")
     if row.get("kind") == "program":
         try:
             check_cases(row["test"])
@@ -89,7 +89,7 @@ def parse_task(line: str, where: str, default_id: str) -> Task:
 
 
 def write_task_file(path: str | Path, tasks: Iterable[Task]) -> None:
-    """Writes tasks as JSON lines; the file appears whole or not at all."""
+    """Writes tasks as JSON lines; the file appears whole, or not at all."""
     write_records(path, map(asdict, tasks))
 
 
@@ -107,12 +107,12 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def check_form(path: Path) -> None:
-    """Raises InputError for a file that its first bytes show to be UTF-16, or gzip under another name."""
+    """Raises InputError for a file whose first bytes show UTF-16, or gzip without the suffix .gz."""
     try:
         with open(path, "rb") as file:
             start = file.read(2)
     except OSError:
-        return   # whoever reads it says so
+        return   # the reader reports it
     if start in (b"\xff\xfe", b"\xfe\xff"):
         raise InputError(f"{path} is UTF-16: save it as UTF-8")
     if start == b"\x1f\x8b" and path.suffix != ".gz":
@@ -120,25 +120,25 @@ def check_form(path: Path) -> None:
 
 
 def parse_object(line: str, where: str) -> dict:
-    """The JSON object on a line; raises InputError, which begins with `where`, if it is none."""
+    """The JSON object on a line. Raises InputError, which begins with `where`, if there is none."""
     return parse_json(line, where, dict)
 
 
 def parse_json(text: str, where: str, kind: type):
-    """The JSON value in a text; raises InputError where it is none or no `kind`."""
+    """The JSON value in a text. Raises InputError if it is not JSON, or not of type `kind`."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{where}: not JSON ({error}); write one JSON object a line") from error
+        raise InputError(f"{where}: not JSON ({error}); write one JSON object on each line") from error
     if not isinstance(value, kind):
-        raise InputError(f"{where}: a JSON {type(value).__name__} instead of a {kind.__name__}")
+        raise InputError(f"{where}: found a JSON {type(value).__name__}, expected a {kind.__name__}")
     return value
 
 
 def take(row: dict, name: str, kind: type | tuple[type, ...] = str):
-    """A field of a published row; raises InputError where it is missing or of another type."""
+    """A field of a published row. Raises InputError if it is missing, empty or of another type."""
     if name not in row:
-        raise InputError(f"no field {name!r} (it has {', '.join(row)})")
+        raise InputError(f"field {name!r} is missing; the row has {', '.join(row)}")
     if not isinstance(row[name], kind) or kind is list and not row[name]:
-        raise InputError(f"field {name!r} is {str(row[name])[:40]!r}")
+        raise InputError(f"field {name!r} has an unexpected value: {str(row[name])[:40]!r}")
     return row[name]

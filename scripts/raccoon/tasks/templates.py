@@ -1,8 +1,8 @@
 """Compositional programming tasks from templates: keep some items, change each, reduce the rest.
 
-A task is one filter, one map and one reduce over the integers of a list, the characters of a string or the
-words of a string, with a prompt, a reference solution and a test program. 15 % of the composition kinds are
-held out: they occur in no training task. Not a measure of general coding ability.
+A task is one filter, one map and one reduce over the integers of a list, the characters of a string or the words of a
+string. It has a prompt, a reference solution and a test program. 15 % of the composition kinds are held out: no
+training task has them. It does not measure general coding ability.
 
     python -c "from raccoon.tasks import templates as t; print(t.generate_tasks(1, seed=0)[0].prompt)" # from scripts/
 
@@ -18,19 +18,19 @@ from dataclasses import dataclass, replace
 from raccoon.constants import InputError
 from raccoon.tasks.task import Task
 
-HELDOUT_SHARE = 0.15   # of the composition kinds, by a hash of the kind's name
-MIN_ANSWERS = 5        # distinct answers that a test program asks for: no constant can pass
-ENOUGH_ANSWERS = 7     # further tests only where they refute a mistake that passes so far
+HELDOUT_SHARE = 0.15   # of the composition kinds; a hash of the kind's name decides
+MIN_ANSWERS = 5        # distinct answers in a test program, so that no constant can pass
+ENOUGH_ANSWERS = 7     # with so many distinct answers, a test is added only if it refutes a mistake that still passes
 CANDIDATES = 40        # inputs tried for a test program
 
-# The imperfect teacher. Most of its authors hold the misconceptions, so a model that imitates them is wrong
-# even in its most likely answer; slips are rare, and averaging them out is what imitation does well.
-MISCONCEPTION_RATE = 0.62   # per component whose mistake is common
-SLIP_RATE = 0.08            # per other component
+# The imperfect teacher. Most of its authors share the common mistakes, so a model that imitates them is wrong even in
+# its most likely answer. Slips are rare, and a model that imitates many authors averages them out.
+MISCONCEPTION_RATE = 0.62   # for each component whose mistake is common
+SLIP_RATE = 0.08            # for each other component
 BROKEN_RATE = 0.06          # programs with a line that does not run
 DOCSTRING_RATE = 0.6
 TYPE_HINT_RATE = 0.6
-BREAKS = (   # what stands in a solution, and what a broken one has in its place
+BREAKS = (   # text of a solution, and what a broken one has instead
     ("result = []", "results = []"),
     (":\n        if", "\n        if"),
     (")\n    return", "\n    return"),
@@ -43,17 +43,17 @@ PHRASINGS = (
     "Define {function}({argument}) in Python; the result is {goal}.",
 )
 PARTS = ("filter", "map", "reduce")   # of a Kind
-# {k} begins at 3: "divisible by 2" is "even" in other words, and one could be held out, the other trained on.
+# {k} begins at 3: "divisible by 2" means "even", so one could be held out while the other is trained on.
 CONSTANTS = {"k": tuple(range(3, 10)), "j": tuple(range(2, 10)), "c": tuple("aeimnorst")}
 
 
 @dataclass(frozen=True)
 class Component:
-    """One row of a table: how the prompt says it, its code, and what a mistaken author writes instead.
+    """One row of a table: its words in the prompt, its code, and the code of a mistaken author.
 
-    {x} is the item; {k}, {j} and {c} are constants; {e} is the answer where nothing is left. A reduce's code
-    is the lines after the loop, over the list `result`. `common` mistakes are misconceptions that most of the
-    teacher's authors hold. `type` is a map's item type or a reduce's return type ({t}: the item type).
+    {x} is the item; {k}, {j} and {c} are constants; {e} is the answer for an empty result. A reduce's code is the lines
+    after the loop, over the list `result`. `common` mistakes are those that most of the teacher's authors make. `type`
+    is a map's item type or a reduce's return type ({t}: the item type).
     """
 
     name: str
@@ -190,7 +190,7 @@ WORD_REDUCES = (
 
 
 def int_input(rng: random.Random, constants: dict) -> list[int]:
-    """Small integers, often at the edges: 0 and the task's constants, one more and one less."""
+    """Small integers, often at or next to 0 and the task's constants."""
     near = [value + step for value in (0, *constants.values()) for step in (-1, 0, 1)]
     pool = [*range(-20, 31), *(2 * near)]
     return rng.choices(pool, k=rng.randint(1, 8))
@@ -203,7 +203,7 @@ def char_input(rng: random.Random, constants: dict) -> str:
 
 
 def word_input(rng: random.Random, constants: dict) -> str:
-    """Words, some capitalised, some twice, often of the length where the task's filter begins to act."""
+    """Words, some capitalised, some twice, often of about the length at which the task's filter changes its answer."""
     letters = "aeioumnrst" + constants.get("c", "")
     sizes = [1, 2, 3, 4, 5, 7] + [constants["k"] + step for step in (-1, 0, 1) if "k" in constants]
     words = ["".join(rng.choices(letters, k=rng.choice(sizes))) for _ in range(rng.randint(1, 6))]
@@ -213,7 +213,7 @@ def word_input(rng: random.Random, constants: dict) -> str:
 
 @dataclass(frozen=True)
 class Domain:
-    """What a family of tasks ranges over: how it is said, how it is looped over, and its three tables."""
+    """The inputs of a family of tasks: their words in a prompt, the loop over them, and the three tables."""
 
     name: str
     phrase: str
@@ -240,7 +240,7 @@ DOMAINS = (
 
 @dataclass(frozen=True)
 class Kind:
-    """A composition: the unit by which training and held-out tasks are kept apart."""
+    """A composition: all its tasks are training tasks, or all are held out."""
 
     domain: Domain
     filter: Component
@@ -257,7 +257,7 @@ class Kind:
         return "heldout" if int.from_bytes(digest[:4], "big") < HELDOUT_SHARE * 2**32 else "train"
 
     def instances(self) -> list[dict]:
-        """Every choice of the constants that the three components mention; [{}] when they mention none."""
+        """Every choice of the constants in the three components; [{}] if they have none."""
         code = self.filter.code + self.map.code + self.reduce.code
         names = [name for name in CONSTANTS if "{" + name + "}" in code]
         choices = itertools.product(*(CONSTANTS[name] for name in names))
@@ -266,7 +266,7 @@ class Kind:
 
 @dataclass(frozen=True)
 class Problem:
-    """A kind with its constants and the words in which it is put."""
+    """A kind with its constants and its words."""
 
     kind: Kind
     constants: dict
@@ -276,7 +276,7 @@ class Problem:
 
     @property
     def blanks(self) -> dict:
-        """What the templates' placeholders stand for."""
+        """The values of the templates' placeholders."""
         none = "0" if self.kind.map.type == "int" else '""'
         return {"x": self.kind.domain.item, "e": none, "t": self.kind.map.type, "argument": self.argument,
                 **self.constants}
@@ -285,8 +285,8 @@ class Problem:
 def generate_tasks(num: int, seed: int, split: str = "train") -> list[Task]:
     """`num` distinct tasks of `split` ("train" or "heldout"), the same for the same seed.
 
-    Kinds take turns, so that the tasks cover as many of them as `num` allows; no two tasks share their kind
-    and their constants. Raises InputError where fewer than `num` exist.
+    Kinds take turns, so that the tasks cover as many kinds as `num` allows. No two tasks share both kind and constants.
+    Raises InputError if fewer than `num` exist.
     """
     rng = random.Random(seed)
     choices = all_choices(split, rng)
@@ -294,12 +294,12 @@ def generate_tasks(num: int, seed: int, split: str = "train") -> list[Task]:
     tasks = list(itertools.islice(filter(None, made), num)) if num <= len(choices) else []
     if len(tasks) < num:
         most = len(tasks) or len(choices)
-        raise InputError(f"no {num} distinct {split} tasks: the templates make at most {most}; ask for fewer")
+        raise InputError(f"cannot make {num} distinct {split} tasks: the templates make at most {most}; ask for fewer")
     return tasks
 
 
 def fresh_inputs(task_id: str, num: int, seed: int) -> list:
-    """`num` inputs for a task made here, drawn as those of its tests were; [] for the id of any other task."""
+    """`num` inputs for a task made here, drawn like those of its tests; [] for any other task_id."""
     rng, name = random.Random(seed), "/".join(task_id.split("/")[:2])
     for kind in (kind for split in ("train", "heldout") for kind in kinds(split) if kind.name == name):
         for constants in kind.instances():
@@ -316,7 +316,7 @@ def kinds(split: str) -> list[Kind]:
 
 
 def all_choices(split: str, rng: random.Random) -> list[tuple[Kind, dict]]:
-    """Every kind of `split` with each choice of its constants: in each round the next of every kind."""
+    """Every kind of `split` with each choice of its constants; each round has one choice of every kind."""
     queues = [[(kind, constants) for constants in shuffled(kind.instances(), rng)]
               for kind in shuffled(kinds(split), rng)]
     return [choice for turn in itertools.zip_longest(*queues) for choice in turn if choice]
@@ -333,13 +333,13 @@ def shuffled(items: list, rng: random.Random) -> list:
 
 
 def put_in_words(kind: Kind, constants: dict, rng: random.Random) -> Problem:
-    """The problem under a random function name, argument name and phrasing."""
+    """A problem with a random function name, argument name and phrasing."""
     return Problem(kind, constants, rng.choice(FUNCTIONS), rng.choice(kind.domain.arguments),
                    rng.choice(PHRASINGS))
 
 
 def make_task(problem: Problem, rng: random.Random) -> Task | None:
-    """The problem with its reference solution and tests; None when its answers hardly differ."""
+    """The problem with its reference solution and tests; None if it has too few different answers."""
     tests = choose_tests(problem, rng)
     if tests is None:
         return None
@@ -366,7 +366,7 @@ def write_prompt(problem: Problem) -> str:
 
 
 def write_solution(problem: Problem, docstring: bool = True, type_hints: bool = True) -> str:
-    """The function, as the problem's components say it: right or wrong as they are."""
+    """The function, made of the problem's components, right or wrong."""
     kind, blanks = problem.kind, problem.blanks
     argument, returns = problem.argument, ""
     if type_hints:
@@ -384,10 +384,10 @@ def write_solution(problem: Problem, docstring: bool = True, type_hints: bool = 
 
 
 def choose_tests(problem: Problem, rng: random.Random) -> str | None:
-    """A test program that tells the reference from the identity and from each component's mistake.
+    """A test program that the reference passes. Its inputs are chosen so that the identity and the mistakes fail.
 
-    The empty input comes first; a further one is taken when its answer is new or when it refutes a mistake
-    that has passed so far. None when fewer than MIN_ANSWERS answers differ.
+    The empty input comes first. Another input is added if its answer is new, or if it refutes a mistake that still
+    passes. None if fewer than MIN_ANSWERS answers differ.
     """
     domain = problem.kind.domain
     inputs = [domain.empty, *(domain.sample_input(rng, problem.constants) for _ in range(CANDIDATES))]
@@ -407,20 +407,20 @@ def choose_tests(problem: Problem, rng: random.Random) -> str | None:
 
 
 def mistake_in(kind: Kind, part: str) -> Kind:
-    """The kind with one of its PARTS mistaken."""
+    """The kind with the mistaken code in one of its PARTS."""
     component = getattr(kind, part)
     return replace(kind, **{part: replace(component, code=component.mistake)})
 
 
 def load_function(problem: Problem) -> Callable:
-    """The problem's function. It is this file's own code: a model's goes through sandbox.py alone."""
+    """The problem's function. Only this file's own code runs here; a model's code runs in the sandbox."""
     namespace: dict = {}
     exec(write_solution(problem, docstring=False, type_hints=False), namespace)  # noqa: S102
     return namespace[problem.function]
 
 
 def attempt(function: Callable, value: object) -> object:
-    """A mistaken function's answer, or the exception in its place."""
+    """A mistaken function's answer, or the exception that it raised."""
     try:
         return function(value)
     except (TypeError, ValueError, IndexError) as error:
@@ -428,7 +428,7 @@ def attempt(function: Callable, value: object) -> object:
 
 
 def teacher_solution(problem: Problem, rng: random.Random) -> str:
-    """What the imperfect teacher writes: components mistaken at their rates, now and then a broken line."""
+    """A program of the imperfect teacher: components have mistakes at their rates, and some programs a broken line."""
     kind = problem.kind
     for part in PARTS:
         if rng.random() < (MISCONCEPTION_RATE if getattr(kind, part).common else SLIP_RATE):

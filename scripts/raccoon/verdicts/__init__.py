@@ -1,4 +1,4 @@
-"""From one program and its test to a verdict: how tests run, and what crosses between judge and child.
+"""The way from a program and its test to a verdict: how tests run, and which data judge and child exchange.
 
-Standard library alone; knows no other room.
+Imports the standard library only.
 """

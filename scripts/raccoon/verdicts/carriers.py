@@ -1,18 +1,18 @@
-"""What crosses between judge and child beside plain values: structures of the context, and numbers for objects.
+"""Data that judge and child exchange besides plain values: structures of the context, and numbers for objects.
 
-A *structure* is an instance of a class that the trusted context defines on both sides (ListNode, TreeNode). It crosses
-field by field, with its cycles: the judge rebuilds it from its own class. An *object* of the code's own class stays in
-the child; what crosses is its number in the child's table. The judge's side of objects is in objects.py.
+A *structure* is an instance of a class that the trusted context defines on both sides (ListNode, TreeNode). Its fields
+are sent one by one, with its cycles, and the judge rebuilds it from its own class. An *object* of the code's own class
+stays in the child; only its number in the child's table is sent. objects.py is the judge's side of objects.
 """
 
 from raccoon.verdicts import values
 
-MAX_OBJECTS = 100_000  # that one child keeps for its judge
+MAX_OBJECTS = 100_000  # that one child keeps
 MAX_NODES = 200_000  # structures in one message
 
 
 def structures(namespace: dict) -> dict[str, type]:
-    """The plain classes that a context has defined in its namespace, by name."""
+    """The plain classes that a context defines in its namespace, by name."""
     own = {name: kind for name, kind in namespace.items() if type(kind) is type and kind.__module__ == "__main__"}
     allowed = {*own.values(), object}
     return {
@@ -23,14 +23,14 @@ def structures(namespace: dict) -> dict[str, type]:
 
 
 class Kept:
-    """Marks a value of the child that is to be kept there as an object, whatever its class."""
+    """Marks a value that the child keeps as an object, whatever its class."""
 
     def __init__(self, owner):
         self.owner = owner
 
 
 class Carrier:
-    """Both sides: the structures of the message that is being written (`found`) or read (`received`)."""
+    """The part that both sides share: the structures of the message being written (`found`) or read (`received`)."""
 
     objects = False  # whether objects of the code's own classes are kept in the child
 
@@ -40,19 +40,19 @@ class Carrier:
         self.begin()
 
     def begin(self) -> None:
-        """A new message is written."""
+        """Starts to write a new message."""
         self.found: list[tuple[str, dict]] = []  # (class, fields) of each structure
         self._places: dict[int, int] = {}  # id -> place in `found`
-        self._alive: list = []  # so that no id is used twice
+        self._alive: list = []  # keeps values alive, so that no id is used twice
 
     def ready(self, nodes: list) -> None:
-        """Makes the structures of a message that is read, without their fields."""
+        """Makes the structures of a received message, still without their fields."""
         if len(nodes) > MAX_NODES:
             raise values.ValueLimit(f"more than {MAX_NODES:,} structures")
         self.received = [self.made(name) for name, _ in nodes]
 
     def node(self, name: str, value, fields: dict) -> dict:
-        """The reference to one structure, which joins `found` where it is new."""
+        """The reference to one structure. Adds it to `found` if it is new."""
         place = self._places.setdefault(id(value), len(self.found))
         if place == len(self.found):
             if place >= MAX_NODES:
@@ -72,9 +72,9 @@ class CodeCarrier(Carrier):
         self._numbers: dict[int, int] = {}
 
     def encoded(self, value, kind: type) -> dict | None:
-        """The wire's form of a structure or a kept object, None for other values.
+        """The encoded form of a structure or a kept object; None for other values.
 
-        A class that bears a structure's name counts as one, since programs like to define ListNode themselves.
+        A class with a structure's name counts as that structure, since programs often define ListNode themselves.
         """
         if kind is Kept:
             return self.kept(value.owner)
@@ -85,7 +85,7 @@ class CodeCarrier(Carrier):
         return None
 
     def kept(self, value) -> dict:
-        """The number of an object, which stays alive from now on."""
+        """The encoded number of an object. The object stays alive from now on."""
         number = self._numbers.setdefault(id(value), len(self._table))
         if number == len(self._table):
             if number >= MAX_OBJECTS:
@@ -94,11 +94,11 @@ class CodeCarrier(Carrier):
         return {"object": [number, type(value).__name__[:100]]}
 
     def object(self, number: int, _name: str):
-        """The object of a number."""
+        """The object with a number."""
         return self._table[number]
 
     def method(self, number: int, name: str):
-        """A method of the object of a number."""
+        """A method of the object with a number."""
         return getattr(self._table[number], name)
 
     def named(self, name: str):
@@ -106,15 +106,15 @@ class CodeCarrier(Carrier):
         return self._namespace[name]
 
     def made(self, name: str):
-        """A structure without its fields, of the class that bears the name by now."""
+        """A structure without its fields, of the class that has the name now."""
         kind = self._namespace.get(name)
         try:
             return object.__new__(kind)
-        except TypeError:  # no class any more, or one of another layout
+        except TypeError:  # the name is not a class any more, or one of another layout
             return object.__new__(self.structures[name])
 
     def fill(self, instance, fields: dict) -> None:
-        """Gives a structure its fields without running code of its class."""
+        """Sets the fields of a structure without running code of its class."""
         for name, value in fields.items():
             try:
                 object.__setattr__(instance, name, value)
@@ -123,7 +123,7 @@ class CodeCarrier(Carrier):
 
 
 def plain_fields(value) -> dict | None:
-    """The fields of an instance, read without running code of its class; None where it has none of that kind."""
+    """The fields of an instance, read without running code of its class; None if they are not a plain dict."""
     try:
         fields = object.__getattribute__(value, "__dict__")
     except AttributeError:

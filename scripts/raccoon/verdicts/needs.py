@@ -1,6 +1,6 @@
-"""What a test needs of the code: plain values, objects of the code's own classes, or to run beside it.
+"""What a test needs: plain values, objects of the code's own classes, or shared isolation.
 
-Decided by the test's text alone: what the code returns must not choose how it is tested.
+Only the test's text decides: the values that the code returns must not choose how it is tested.
 """
 
 import ast
@@ -17,7 +17,7 @@ CARRIED += (collections.deque, collections.Counter, datetime.datetime, datetime.
 CARRIED_METHODS = frozenset(name for kind in CARRIED for name in dir(kind)) | frozenset(
     """all any astype dtype flatten item max mean min nonzero prod ravel reshape round size std sum tobytes tolist
     transpose T""".split()
-)  # of values that reach the judge as what they are, numpy's arrays among them
+)  # of values that reach the judge with their own type, including numpy's arrays
 BUILTIN_FUNCTIONS = {
     name for name in dir(builtins) if isinstance(getattr(builtins, name), types.BuiltinFunctionType)
 }
@@ -34,8 +34,8 @@ CLASS_NAME = re.compile(r"[A-Z][A-Za-z0-9]*$")
 
 @dataclasses.dataclass(frozen=True)
 class Needs:
-    """`classes`: names that the code is to define and that the test uses as classes; `returned_objects`: it reads
-    attributes that no plain value has; `shared`: why it has to run beside the code, "" when it need not."""
+    """`classes`: names that the test uses as classes and the code must define. `returned_objects`: the test reads
+    attributes that no plain value has. `shared`: why it has to run in shared isolation, "" if it need not."""
 
     classes: tuple[str, ...]
     returned_objects: bool
@@ -43,7 +43,7 @@ class Needs:
 
 
 def needs(nodes: list[ast.AST], free: set[str], called: set[str], entry_point: str) -> Needs:
-    """`nodes` of a test, the names in it that only the code can supply (`free`), those that are called."""
+    """`nodes` of a test, the names in it that only the code can define (`free`), and the names that are called."""
     classes = classes_of_the_code(nodes, free, entry_point)
     sources = {entry_point, "candidate", *classes, *(free & called)} - set(dir(builtins))
     results = Results(nodes, sources, classes)
@@ -55,10 +55,10 @@ def needs(nodes: list[ast.AST], free: set[str], called: set[str], entry_point: s
 
 
 def classes_of_the_code(nodes: list[ast.AST], free: set[str], entry_point: str) -> set[str]:
-    """Names that look like classes; the entry point only where the test uses it as one, as in `Solution().solve`."""
+    """Names that look like classes. The entry point only if the test uses it as one, as in `Solution().solve`."""
     used = {id_ for node in nodes if isinstance(node, (ast.Call, ast.Attribute)) for id_ in _names(_owner(node))}
     capitals = {name for name in free - {entry_point} if name[:1].isupper()}
-    classes = {name for name in capitals if name in used or not name.isupper()}  # LIMIT is none, P(1) is one
+    classes = {name for name in capitals if name in used or not name.isupper()}  # LIMIT is not a class, P(1) calls one
     if CLASS_NAME.match(entry_point) and any(_shows_a_class(node, entry_point) for node in nodes):
         classes.add(entry_point)
     elif CLASS_NAME.match(entry_point):
@@ -69,7 +69,7 @@ def classes_of_the_code(nodes: list[ast.AST], free: set[str], entry_point: str) 
 
 
 def _shows_a_class(node: ast.AST, name: str) -> bool:
-    """Whether a node uses this name as no function's: `Name.x`, `Name()`, a method of `Name(1)` that is handed on."""
+    """Whether a node uses the name as a class: `Name.x`, `Name()`, or a method of `Name(1)` passed as an argument."""
     if isinstance(node, ast.Attribute):
         return name in _names(node.value)
     if isinstance(node, ast.withitem):
@@ -82,17 +82,17 @@ def _shows_a_class(node: ast.AST, name: str) -> bool:
 
 
 class Results:
-    """Which expressions of a test hold what the code has given: calls of it, and what is taken out of their results."""
+    """Which expressions of a test hold results of the code: its calls, and values taken out of their results."""
 
     def __init__(self, nodes: list[ast.AST], sources: set[str], classes: set[str]):
         self.sources, self.classes = sources, classes
         self.names: set[str] = set()
-        self.made: set[str] = set()  # variables that hold an instance which the test has made
-        self.chained: set[str] = set()  # variables that hold what methods of an instance, called in a row, have given
-        self.operated: set[str] = set()  # variables that hold the result of an operator on such instances
+        self.made: set[str] = set()  # variables with an instance that the test made
+        self.chained: set[str] = set()  # variables with the result of a chain of method calls on an instance
+        self.operated: set[str] = set()  # variables with the result of an operator on such instances
         self.parameters: set[str] = set()
         bindings = [pair for node in nodes for pair in _bindings(node)]
-        for _ in range(3):  # what is taken out of what was taken out
+        for _ in range(3):  # values that are taken out of values that were taken out
             for target, value in bindings:
                 self._bind(target, value)
         for node in nodes:
@@ -112,7 +112,7 @@ class Results:
             self.operated |= names
 
     def has(self, node: ast.AST | None) -> bool:
-        """Whether an expression holds what the code has given."""
+        """Whether an expression holds a result of the code."""
         if isinstance(node, ast.Name):
             return node.id in self.names or node.id in self.classes
         if isinstance(node, ast.Call):
@@ -138,14 +138,14 @@ class Results:
         return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in self.classes
 
     def _is_chained(self, node: ast.AST) -> bool:
-        """Whether this is `Name().add(1).add(2)`, whose methods give the instance back."""
+        """Whether this is `Name().add(1).add(2)`, whose methods return the instance."""
         methods = 0
         while isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             node, methods = node.func.value, methods + 1
         return methods > 1 and isinstance(node, ast.Call) and self.is_made(node)
 
     def is_operated(self, node: ast.AST) -> bool:
-        """Whether an expression is an operator's result on an instance that the test has made."""
+        """Whether an expression is an operator's result on an instance that the test made."""
         if isinstance(node, ast.Name):
             return node.id in self.operated
         if not isinstance(node, ast.BinOp):
@@ -154,7 +154,7 @@ class Results:
         return any(self.is_made(side) or self.is_operated(side) for side in sides)
 
     def asks_an_object(self, node: ast.AST) -> bool:
-        """Whether this reads an attribute that no plain value has of what the code has given, or compares its text."""
+        """Whether this reads an attribute that no plain value has from a result of the code, or compares its text."""
         if isinstance(node, ast.Compare):
             texts = [side for side in (node.left, *node.comparators) if calls_name(side, "str", "repr")]
             return any(self.has(given) for text in texts for given in text.args)
@@ -178,7 +178,7 @@ def _bindings(node: ast.AST) -> list[tuple[ast.AST, ast.AST]]:
 
 
 def why_shared(nodes: list[ast.AST], entry_point: str) -> str:
-    """The reason why neither plain values nor objects can serve what this test does with the code."""
+    """Why plain values and objects are not enough for this test; "" if they are."""
     results = _names_of_results(nodes, entry_point)
     functions = {node.name for node in nodes if isinstance(node, ast.FunctionDef)} | BUILTIN_FUNCTIONS
     functions -= {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
@@ -186,14 +186,14 @@ def why_shared(nodes: list[ast.AST], entry_point: str) -> str:
         if isinstance(node, ast.ClassDef) and is_test_case(node):
             return f"unittest class {node.name}"
         if isinstance(node, (ast.Import, ast.ImportFrom)) and "mock" in ast.unparse(node):
-            return "it patches the code's world"
+            return "it patches what the code uses"
         if isinstance(node, (ast.Await, ast.AsyncFor, ast.AsyncWith)) or _names(node) & {"asyncio"}:
-            return "it awaits what the code does"
+            return "it awaits the code"
         if _last_name(node) in WATCHED:
-            return "it watches what the code prints"
+            return "it reads what the code prints"
         if isinstance(node, ast.Call):
             if _dotted(node.func) in EVALUATORS and not all(isinstance(a, ast.Constant) for a in node.args[:1]):
-                return "it evaluates what it does not spell out"  # what the code returns must not run in the judge
+                return "it evaluates text that is not a constant"  # results of the code must not run in the judge
             if not isinstance(node.func, ast.Attribute) and _comes_from_code(node.func, entry_point, results):
                 return "it calls what the code returns"
             handed = [*node.args, *(keyword.value for keyword in node.keywords)]
@@ -203,22 +203,22 @@ def why_shared(nodes: list[ast.AST], entry_point: str) -> str:
 
 
 def why_objects_will_not_do(nodes: list[ast.AST], classes: set[str], results: Results) -> str:
-    """The reason why a test that uses the code's own classes has to run beside them."""
+    """Why a test that uses the code's own classes needs shared isolation; "" if it does not."""
     of_instances, of_results = _methods_called(nodes, results)
     if both := sorted(of_instances & of_results):
-        return f"it calls the method {both[0]} of what the code returns"
+        return f"it calls the method {both[0]} of a result of the code"
     for node in nodes:
         if isinstance(node, ast.Compare) and _compares_results(node, results):
-            return "it compares what the code returns by the code's own =="
+            return "it compares results of the code by the code's own =="
         if isinstance(node, ast.Attribute) and node.attr.startswith("__") and node.attr != "__init__":
-            return f"it looks at {node.attr}"
+            return f"it reads {node.attr}"
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in INSPECTORS:
             if any(map(results.has, node.args)):
-                return f"it looks into the code's objects with {node.func.id}"
+                return f"it inspects the code's objects with {node.func.id}"
         if isinstance(node, ast.ClassDef) and any(_names(inner) & classes for b in node.bases for inner in ast.walk(b)):
             return "it derives from a class of the code"
         if isinstance(node, ast.MatchClass):
-            return "it matches classes"
+            return "it matches a class in a match statement"
         if caught := sorted(_caught(node) & classes):
             return f"it catches the code's class {caught[0]}"
         if _changes_a_copy(node, results):
@@ -229,9 +229,9 @@ def why_objects_will_not_do(nodes: list[ast.AST], classes: set[str], results: Re
 
 
 def _methods_called(nodes: list[ast.AST], results: Results) -> tuple[set[str], set[str]]:
-    """Methods named like those of plain values: those of instances that the test has made, and of other results.
+    """Called methods with names that plain values have too: of instances that the test made, and of other results.
 
-    A result is asked nothing by such a method, unless the test shows that it is one of the code's own.
+    A result may not answer such a method, unless the test shows that the result is an object of the code.
     """
     of_instances, of_results = set(), set()
     for node in nodes:
@@ -255,7 +255,7 @@ def _compares_results(node: ast.Compare, results: Results) -> bool:
 
 
 def _caught(node: ast.AST) -> set[str]:
-    """Names in what a handler or a context manager catches."""
+    """The names in the classes that a handler or a context manager catches."""
     if isinstance(node, ast.ExceptHandler) and node.type:
         return {name for inner in ast.walk(node.type) for name in _names(inner)}
     if isinstance(node, ast.Call):
@@ -272,12 +272,12 @@ def _chains_operators(node: ast.BinOp, results: Results) -> bool:
 
 
 def _last_name(node: ast.AST) -> str:
-    """`c` of `a.b.c`, "" for what is no name."""
+    """`c` of `a.b.c`; "" for other expressions."""
     return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
 def _dotted(node: ast.AST) -> str:
-    """`a.b` as text, "" for other expressions."""
+    """`a.b` as text; "" for other expressions."""
     if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
         return f"{node.value.id}.{node.attr}"
     return node.id if isinstance(node, ast.Name) else ""
@@ -288,7 +288,7 @@ def _owner(node: ast.Call | ast.Attribute) -> ast.AST:
 
 
 def _changes_a_copy(node: ast.AST, results: Results) -> bool:
-    """Whether this changes, in place, what was read off an object: `stack.items.append(1)`, `grid.cells[0] = 1`."""
+    """Whether this changes in place a value read from an object: `stack.items.append(1)`, `grid.cells[0] = 1`."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in MUTATORS:
         owner = node.func.value
     elif isinstance(node, ast.Subscript) and not isinstance(node.ctx, ast.Load):
@@ -303,7 +303,7 @@ def _names(node: ast.AST) -> set[str]:
 
 
 def is_test_case(node: ast.ClassDef) -> bool:
-    """Whether a class is one of unittest's."""
+    """Whether a class is a unittest.TestCase."""
     return any("TestCase" in ast.unparse(base) for base in node.bases)
 
 
@@ -312,7 +312,7 @@ def _is_function(node: ast.AST, functions: set[str]) -> bool:
 
 
 def _comes_from_code(node: ast.AST, entry_point: str, results: set[str]) -> bool:
-    """Whether an expression is a call of the code, or an item of what one has returned."""
+    """Whether an expression is a call of the code, or an item of a call's result."""
     while isinstance(node, ast.Subscript):
         node = node.value
         if isinstance(node, ast.Name) and node.id in results:
@@ -321,13 +321,13 @@ def _comes_from_code(node: ast.AST, entry_point: str, results: set[str]) -> bool
 
 
 def _names_of_results(nodes: list[ast.AST], entry_point: str) -> set[str]:
-    """Variables that hold what a call of the code has returned."""
+    """Variables that hold the result of a call of the code."""
     assigned = [node for node in nodes if isinstance(node, ast.Assign) and calls(node.value, entry_point)]
     return {target.id for node in assigned for target in node.targets if isinstance(target, ast.Name)}
 
 
 def calls(node: ast.AST, entry_point: str) -> bool:
-    """Whether this is a call of the code's function, under its own name or as HumanEval's `candidate`."""
+    """Whether this is a call of the code's function, by its own name or by HumanEval's `candidate`."""
     return calls_name(node, entry_point, "candidate")
 
 

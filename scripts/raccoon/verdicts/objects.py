@@ -1,14 +1,14 @@
-"""Objects of the code's own classes as a test in the judge sees them: numbers, and questions to the child.
+"""Objects of the code's own classes, as a test in the judge sees them: numbers, and requests to the child.
 
-A class is a `ClassProxy`, an instance a `Handle`. Attributes, methods, iteration, len, str and operators are requests;
-what comes back is a plain value or a further handle. What the code says of an object is never more than such a value:
-- `==` and `hash` never ask the code. A handle equals no plain value. Where the test compares an instance that it has
-  made itself, the test needs the code's own `__eq__` and is sent to shared isolation.
-- Only such an instance, or two handles, may be asked for a binary operator or a comparison. An object that the code
-  has returned in the place of a number must not meet the expected value.
-- Nor may it be called by a method of a plain value, as `startswith(expected)`, that it answers in the value's place.
-- Reads between two calls agree: what the code has said of an object is not asked again until something is called.
-  The items, the length and the members of an object that the code has returned are those of one list.
+A class is a `ClassProxy`, an instance a `Handle`. Attributes, methods, iteration, len, str and operators are requests.
+The answer is a plain value or another handle, whatever the code does:
+- `==` and `hash` never ask the code. A handle equals no plain value. If the test compares an instance that it made
+  itself, it needs the code's own `__eq__` and runs in shared isolation.
+- Binary operators and comparisons need such an instance or two handles. An object that the code returned instead of a
+  number must not see the expected value.
+- For the same reason it must not be called by a method of a plain value, such as `startswith(expected)`.
+- Reads between two calls agree: an answer about an object is kept until something is called. The items, the length
+  and the members of an object that the code returned come from one list.
 """
 
 import types
@@ -22,11 +22,11 @@ READS = frozenset("bool str repr format len int float index round isinstance get
 LARGEST_PART = 256  # items of an endless iterator that are fetched at once
 ASSENTING = {name for kind in (str, bytes, set, float) for name in dir(kind) if name.startswith("is")} | {"all", "any"}
 HARMLESS = MUTATORS | set("get keys values items copy popleft pop".split())
-QUERIES = frozenset(CARRIED_METHODS - HARMLESS)  # methods of plain values that may be asked about an expected value
+QUERIES = frozenset(CARRIED_METHODS - HARMLESS)  # methods of plain values that may get an expected value as an argument
 
 
 class Handle:
-    """Stands in a test for one object of the code. `made`: the test itself has made it by calling the code's class."""
+    """Represents one object of the code in a test. `made`: the test made it by calling the code's class."""
 
     __slots__ = ("__child", "__number", "__name", "__made", "__methods")
 
@@ -37,14 +37,14 @@ class Handle:
 
     @staticmethod
     def number_of(handle: "Handle", carrier) -> int:
-        """The number by which the child knows it; ValueLimit for an object of another program."""
+        """The number of a handle's object in the child. Raises ValueLimit for an object of another program."""
         if handle.__child.carrier is not carrier:
             raise values.ValueLimit("an object of another program")
         return handle.__number
 
     @staticmethod
     def name_of(handle: "Handle") -> str:
-        """The name of its class, as the child gives it."""
+        """The name of its class, as the child reported it."""
         return handle.__name
 
     def __getattr__(self, name: str):
@@ -152,7 +152,7 @@ class Handle:
         return False  # the code must not swallow the failure of an assertion
 
     def __listed(self) -> list | None:
-        """The items of a returned object, read once; None for one that the test has made, or without any."""
+        """The items of a returned object, read once; None for one that the test made, or that is not iterable."""
         if self.__made:
             return None
         memory = self.__child.carrier.memory
@@ -167,7 +167,7 @@ class Handle:
 
     @staticmethod
     def operated(handle: "Handle", name: str, other, reflected: bool):
-        """A binary operator, where the operand may reach the code."""
+        """The result of a binary operator; NotImplemented if the other operand must not reach the code."""
         if not handle.__made and not isinstance(other, Handle):
             return NotImplemented
         operands = [other, handle] if reflected else [handle, other]
@@ -175,22 +175,22 @@ class Handle:
 
     @staticmethod
     def changed(handle: "Handle", name: str, other):
-        """An augmented assignment."""
+        """The result of an augmented assignment."""
         return Handle.same(handle, Handle.operated(handle, name, other, False))
 
     @staticmethod
     def same(handle: "Handle", result):
-        """The result of what usually gives the object itself, which then stays the one that it was."""
+        """The same handle if the result is its own object, else the result."""
         return handle if isinstance(result, Handle) and result.__number == handle.__number else result
 
 
 def refuse(kind: str, name: str) -> NoReturn:
-    """An object stands where the test meant a plain value."""
+    """Raises AttributeError: an object takes the position of a plain value in the test."""
     raise AttributeError(f"{kind!r} object, returned by the code, must not answer {name!r}")
 
 
 def ask(handle: Handle, name: str, *operands):
-    """The answer of the code to one question about its object."""
+    """The code's answer to one request about its object."""
     child = handle._Handle__child
     if name not in READS or not {int, str}.issuperset(map(type, operands)):
         return child.request("operate", name, [handle, *operands])[0]
@@ -227,7 +227,7 @@ _add_operators()
 
 
 def in_parts(iterator) -> Iterator:
-    """The items of an object that the test has made, fetched as they are wanted; ValueLimit beyond MAX_ITEMS."""
+    """The items of an object that the test has made, fetched when needed. Raises ValueLimit after MAX_ITEMS."""
     number, given = 1, 0
     while True:
         items = ask(iterator, "part", number) if isinstance(iterator, Handle) else None
@@ -241,7 +241,7 @@ def in_parts(iterator) -> Iterator:
 
 
 class Method:
-    """One method of an object, or of a class, of the code. `guarded`: it takes no plain value from the test."""
+    """One method of an object or a class of the code. `guarded`: it accepts no plain value from the test."""
 
     def __init__(self, child, owner: Handle, name: str, guarded: bool):
         self._child, self._owner, self.__name__, self._guarded = child, owner, name, guarded
@@ -250,19 +250,19 @@ class Method:
         return self.called(arguments, keywords, False)[0]
 
     def called(self, arguments: tuple, keywords: dict, in_place: bool) -> tuple:
-        """The value, and the arguments as the call has left them where `in_place`."""
+        """The value, and the arguments as the call left them if `in_place`."""
         if self._guarded and not all(isinstance(given, Handle) for given in (*arguments, *keywords.values())):
             refuse(Handle.name_of(self._owner), self.__name__)
         return self._child.request("method", self._owner, self.__name__, list(arguments), keywords, in_place)
 
     @staticmethod
     def wire(method: "Method", carrier) -> dict:
-        """How it is handed to the code."""
+        """The encoded form in which the code gets it."""
         return {"method": [Handle.number_of(method._owner, carrier), method.__name__]}
 
 
 class ClassProxy:
-    """Stands in a test for one class of the code, or for a function whose name looks like a class."""
+    """Represents one class of the code in a test, or a function with a name like a class."""
 
     def __init__(self, child, name: str):
         self._child, self.__name__ = child, name
@@ -290,23 +290,23 @@ class JudgeCarrier(carriers.Carrier):
         super().__init__()
         self.structures, self.objects, self._child = kinds, objects, child
         self._names = {kind: name for name, kind in kinds.items()}
-        self._handles: dict[int, Handle] = {}  # one for each object that the code has returned
-        self.memory: dict[tuple, object] = {}  # what the code has said of its objects since the last call
+        self._handles: dict[int, Handle] = {}  # one for each object that the code returned
+        self.memory: dict[tuple, object] = {}  # answers about the code's objects since the last call
 
     def asked(self, kind: str, name: str) -> None:
-        """A request is made; all but reads may change what the code says of its objects."""
+        """Notes a request. Any request except a read clears the memory, because it may change the objects."""
         if kind != "attribute" and not (kind == "operate" and name in READS):
             self.memory.clear()
 
     def remember(self, key: tuple, *details) -> tuple:
-        """The reply to a read, the same until something is called."""
+        """The reply to a read. It stays the same until something is called."""
         if key not in self.memory:
             reply = self._child.request(*details)
             self.memory[key] = reply
         return self.memory[key]
 
     def encoded(self, value, kind: type) -> dict | None:
-        """The wire's form of a structure or an object, None for other values."""
+        """The encoded form of a structure or an object; None for other values."""
         if kind in self._names:
             return self.node(self._names[kind], value, dict(vars(value)))
         if kind is Handle:
@@ -316,9 +316,9 @@ class JudgeCarrier(carriers.Carrier):
         return {"named": value.__name__} if kind is ClassProxy else None
 
     def object(self, number: int, name: str):
-        """What stands for an object of the code; nothing that it does is believed here, it is only a number."""
+        """The handle of an object of the code. Only the number is used; nothing else that the child says is trusted."""
         if type(number) is not int or not 0 <= number < carriers.MAX_OBJECTS or type(name) is not str:
-            raise values.ValueLimit("no number of an object")
+            raise values.ValueLimit("not the number of an object")
         if not self.objects:
             return values.Foreign(name[:100], True)
         if number not in self._handles:
@@ -326,7 +326,7 @@ class JudgeCarrier(carriers.Carrier):
         return self._handles[number]
 
     def made_by_test(self, value):
-        """What the call of a class has given to the test."""
+        """The result of a call of a class by the test."""
         if not isinstance(value, Handle):
             return value
         return Handle(self._child, Handle.number_of(value, self), Handle.name_of(value), made=True)
@@ -336,9 +336,9 @@ class JudgeCarrier(carriers.Carrier):
         return object.__new__(self.structures[name])
 
     def fill(self, instance, fields: dict) -> None:
-        """Gives a structure its fields; none may take the place of what its class defines."""
+        """Sets the fields of a structure. A field must not replace a member that its class defines."""
         for name in fields:
             found = getattr(type(instance), name, None)
             if callable(found) or isinstance(found, (property, types.MemberDescriptorType)):
-                raise values.ValueLimit(f"a field that bears the name of a method: {name[:100]!r}")
+                raise values.ValueLimit(f"a field with the name of a method: {name[:100]!r}")
         vars(instance).update(fields)

@@ -1,6 +1,6 @@
-"""The code as a test in the judge sees it: requests to the child, values and exceptions that come back.
+"""The code as a test in the judge sees it: requests to the child, and the values and exceptions that it answers.
 
-Nothing that the child sends is more than data; a proxy stands in the place of each function.
+Everything that the child sends is treated as data. A proxy replaces each function of the code.
 """
 
 import collections
@@ -14,28 +14,28 @@ from raccoon.verdicts.objects import JudgeCarrier, Method
 
 
 class ChildGone(BaseException):
-    """The child has ended or speaks no values, so that the test cannot go on."""
+    """The child has ended or sends invalid data, so the test cannot continue."""
 
 
 class Child:
-    """The untrusted process as the judge sees it: a descriptor that gives values."""
+    """The untrusted process, as the judge sees it: a descriptor that delivers values."""
 
     def __init__(self, descriptor: int):
         self.descriptor, self.incoming = descriptor, values.FrameReader(descriptor)
-        self.fault = None  # of the ChildGone or NotCarried that was raised, also where the test has swallowed it
+        self.fault = None  # of the ChildGone or NotCarried that was raised, also if the test caught it
         self.carrier: JudgeCarrier | None = None
         self.loaded = self.gone = False
         self.requests = 0
 
     def send(self, context: str, code: str, objects: bool = False) -> None:
-        """Hands over the program; it runs while the judge goes on. `objects`: it keeps those of its own classes."""
+        """Sends the program, which starts to run. With `objects`, the child keeps objects of the code's classes."""
         self._write(json.dumps({"context": context, "code": code, "objects": objects}).encode())
 
     def load(self) -> None:
-        """Waits until the program's top level has run; ChildGone with the reason when it did not."""
+        """Waits until the program's top level has run. Raises ChildGone with the reason if it did not."""
         self.loaded = True
         try:
-            self.incoming.read()  # values.WALLS_STAND: no code has run so far that could send anything else
+            self.incoming.read()  # values.WALLS_STAND: no code has run yet that could send anything else
         except (EOFError, OSError):
             self._end("infra: a wall could not be raised around the code")
         reply = self._receive()
@@ -44,7 +44,7 @@ class Child:
             self._end(f"{kind}: {failure_text(reply)}")
 
     def request(self, *details) -> tuple:
-        """One request: (value, arguments after the call); raises what the code raised, as a builtin exception."""
+        """One request: (value, arguments after the call). Raises the code's exception as a builtin one."""
         if not self.loaded:
             self.load()
         self.requests += 1
@@ -61,7 +61,7 @@ class Child:
         raise rebuilt_exception(reply)
 
     def needs_shared(self, why: str) -> NoReturn:
-        """The test does what neither plain values nor objects can serve: it has to run beside the code."""
+        """Stops the test: plain values and objects are not enough for it, so it must run in shared isolation."""
         self.fault = "shared"
         raise values.NotCarried(why)
 
@@ -84,7 +84,7 @@ class Child:
         except MemoryError:
             self._end("memory: the code's answer does not fit the judge's memory")
         if not well_formed(reply):
-            self._end("exception: the code's process sent something that is no answer")
+            self._end("exception: the code's process sent something that is not an answer")
         return reply
 
     def _end(self, reason: str) -> NoReturn:
@@ -104,24 +104,24 @@ def well_formed(reply) -> bool:
 
 
 def failure_text(reply: list) -> str:
-    """`ValueError: message` of a failure reply, on one line."""
+    """`ValueError: message` of a failure reply, as one line."""
     message = " ".join(reply[3].split())
     return (f"{reply[1]}: {message}" if message else reply[1])[: tests.MAX_TEXT]
 
 
 def reason_kind(name: str) -> str:
-    """What an exception of this name means for the verdict."""
+    """The kind of a verdict for an exception of this name."""
     return {"MemoryError": "memory", "PermissionError": "forbidden"}.get(name, "exception")
 
 
 def rebuilt_exception(reply: list) -> Exception:
-    """The code's exception as the nearest standard one with its arguments; never one that ends a process or a loop."""
+    """The code's exception as the nearest standard one, with its arguments. Never one that ends a process or a loop."""
     kind = next(filter(None, map(standard_exception, reply[2])), RuntimeError)
-    if issubclass(kind, (StopIteration, StopAsyncIteration)):  # would silently end a map() or a loop of the test
+    if issubclass(kind, (StopIteration, StopAsyncIteration)):  # it would silently end a map() or a loop of the test
         kind = RuntimeError
     try:
         error = kind(*reply[4])
-    except Exception:  # JSONDecodeError and its like take other arguments than they keep
+    except Exception:  # some, such as JSONDecodeError, take other arguments than they keep
         error = kind.__new__(kind)
         error.args = tuple(reply[4])
     error.verdict_kind, error.verdict_text = reason_kind(reply[1]), failure_text(reply)
@@ -129,7 +129,7 @@ def rebuilt_exception(reply: list) -> Exception:
 
 
 def standard_exception(name: str) -> type[Exception] | None:
-    """The exception class of this module and name, where the judge has it from the standard library."""
+    """The exception class of this module and name, if it is loaded and belongs to the standard library."""
     module, _, attribute = name.rpartition(".")
     if module.partition(".")[0] not in values.STANDARD_MODULES:
         return None
@@ -138,7 +138,7 @@ def standard_exception(name: str) -> type[Exception] | None:
 
 
 class Proxy:
-    """Stands in a test for one function of the code."""
+    """Represents one function of the code in a test."""
 
     def __init__(self, child: Child, name: str):
         self._child, self.__name__ = child, name
@@ -147,12 +147,12 @@ class Proxy:
         return self.called(arguments, keywords, False)[0]
 
     def called(self, arguments: tuple, keywords: dict, in_place: bool) -> tuple:
-        """The value, and the arguments as the call has left them where `in_place`."""
+        """The value, and the arguments as the call left them if `in_place`."""
         return self._child.request("call", self.__name__, list(arguments), keywords, in_place)
 
 
 def call_in_place(function, *arguments, **keywords):
-    """A call made for what it does to its arguments: collections and structures take on their new contents."""
+    """Makes a call that may change its arguments, and copies the changed contents into collections and structures."""
     if not isinstance(function, (Proxy, Method)):
         return function(*arguments, **keywords)
     result, after = function.called(arguments, keywords, True)
@@ -166,7 +166,7 @@ def call_in_place(function, *arguments, **keywords):
 
 
 def take_on(old, new, kinds=()) -> None:
-    """Gives a mutable collection or structure of the test the contents that its copy has got; else does nothing."""
+    """Copies new contents into a mutable collection or structure of the test. Does nothing for other values."""
     if type(old) is type(new) and type(old) in kinds:
         old, new = vars(old), vars(new)
     if type(old) is not type(new) or type(old) not in (list, bytearray, dict, set, collections.deque):

@@ -1,14 +1,15 @@
-"""Programs that read stdin: one fresh child for each case, and what it printed compared here, in the judge.
+"""Programs that read stdin: each case runs in a new child, and the judge compares its output here.
 
 The cases are the JSON text of a task's test: {"inputs": [...], "outputs": [...], "compare": ..., "checker": ...}.
-A child gets the program and one input; it never holds an expected output, and its exit or its messages cannot make a
-PASS: only the bytes in the file behind its stdout count, and the judge reads them when the child is dead.
+A child gets the program and one input. It never holds an expected output. Its exit code or messages cannot make a
+PASS: only the bytes in the file behind its stdout count, and the judge reads them after the child is dead.
 
-What counts as right is one of RULES: "lines" (equal, but for white space at the ends of lines and blank lines at the
-end), "numbers" (LiveCodeBench: lines without white space around them, where numbers may be written differently),
-"tokens" (words, numbers with a fraction within TOLERANCE), or "checker": a trusted program that defines
-check(input, output, expected) for tasks with more than one right answer. It returns a truth value or raises
-AssertionError; anything else that it raises is our own fault.
+`compare` is one of RULES, or "checker":
+- "lines": equal, except for white space at the ends of lines and blank lines at the end.
+- "numbers", as in LiveCodeBench: lines without white space around them; numbers may be written differently.
+- "tokens": equal words; numbers with a fraction may differ by TOLERANCE.
+- "checker", for tasks with more than one right answer: a trusted program that defines check(input, output, expected).
+  It returns a truth value or raises AssertionError. Any other exception is our own fault (INFRA).
 """
 
 import dataclasses
@@ -40,12 +41,12 @@ from raccoon.verdicts.test_run import (
 )
 
 MAX_COMPILED = 16 << 20  # bytes of a compiled program
-TOLERANCE = 1e-6  # absolute, or relative where the expected number is larger than 1
-ROOM = 1 << 20  # bytes that a program may print beyond twice what is expected
-CHECKED_OUTPUT = 16 << 20  # bytes that a checker reads at most
-MAX_NUMBER = 400  # characters of what is compared as a number
+TOLERANCE = 1e-6  # absolute, or relative if the expected number is larger than 1
+ROOM = 1 << 20  # bytes that a program may print beyond twice the expected output
+CHECKED_OUTPUT = 16 << 20  # bytes of output that a checker reads at most
+MAX_NUMBER = 400  # characters of a word; longer words are not numbers
 WALL_FACTOR, WALL_EXTRA = 2.0, 2.0  # wall limit of a case over its CPU limit, for programs that sleep
-TAIL = 2000  # characters of what a program printed that a verdict keeps
+TAIL = 2000  # characters of a program's output that a verdict keeps
 NUMBER = re.compile(rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,4})?")
 INTEGER = re.compile(rb"[+-]?\d+")
 CHECK = "check"  # the function that a checker defines
@@ -53,7 +54,7 @@ CHECK = "check"  # the function that a checker defines
 
 @dataclasses.dataclass(frozen=True)
 class Cases:
-    """What a program is run on, and what is right."""
+    """The inputs, the expected outputs and the way to compare them."""
 
     inputs: tuple[bytes, ...]
     outputs: tuple[bytes, ...]
@@ -63,24 +64,24 @@ class Cases:
 
 @functools.lru_cache(maxsize=8)  # the completions of a group share their cases
 def parse_cases(text: str) -> Cases:
-    """The cases of a task; ValueError says what is wrong with them."""
+    """The cases of a task. Raises ValueError that says what is wrong with them."""
     try:
         record = json.loads(text)
     except (ValueError, RecursionError):
-        raise ValueError("are no JSON") from None
+        raise ValueError("are not JSON") from None
     if not isinstance(record, dict):
-        raise ValueError("are no JSON object")
+        raise ValueError("are not a JSON object")
     inputs, outputs = (record.get(name) for name in ("inputs", "outputs"))
     for name, texts in (("inputs", inputs), ("outputs", outputs)):
         if not isinstance(texts, list) or not texts or not all(isinstance(each, str) for each in texts):
             raise ValueError(f"have no list of texts {name!r}")
     if len(inputs) != len(outputs):
-        raise ValueError(f"are {len(inputs)} inputs and {len(outputs)} outputs")
+        raise ValueError(f"are {len(inputs)} inputs but {len(outputs)} outputs")
     compare, source = record.get("compare", "lines"), record.get("checker", "")
     if compare not in RULES and compare != "checker":
-        raise ValueError(f"are compared by {compare!r}: choose from {', '.join(RULES)}, checker")
+        raise ValueError(f"name the unknown comparison {compare!r}: choose from {', '.join(RULES)}, checker")
     if compare == "checker" and (not isinstance(source, str) or not source.strip()):
-        raise ValueError("are compared by a checker, and there is none")
+        raise ValueError("are compared by a checker, but there is none")
     try:
         checker = compile(source, "<checker>", "exec", dont_inherit=True) if compare == "checker" else None
         texts = [tuple(each.encode() for each in texts) for texts in (inputs, outputs)]
@@ -93,29 +94,29 @@ def parse_cases(text: str) -> Cases:
 
 
 def same_lines(printed: bytes, expected: bytes) -> str:
-    """Lines equal but for trailing white space; blank lines at the end do not count. "" or what differs."""
+    """Compares lines without trailing white space and without blank lines at the end. "", or the difference."""
     return difference(trimmed(printed), trimmed(expected), bytes.__eq__)
 
 
 def same_numbers(printed: bytes, expected: bytes) -> str:
-    """Lines equal but for white space around them, or lines of numbers with the same values ("1.0" is "1")."""
+    """Compares lines without white space around them, and numbers by value ("1.0" is "1"). "", or the difference."""
     lines = [[line.strip() for line in text.strip().split(b"\n")] for text in (printed, expected)]
     return difference(*lines, equal_line)
 
 
 def same_tokens(printed: bytes, expected: bytes) -> str:
-    """The same words, however they are spaced; numbers with a fraction within TOLERANCE."""
+    """Compares words, whatever the spaces; numbers with a fraction may differ by TOLERANCE. "", or the difference."""
     return difference(printed.split(), expected.split(), equal_token, "word")
 
 
 def trimmed(text: bytes) -> list[bytes]:
-    """The lines without white space at their ends, up to the last that is not blank."""
+    """The lines without trailing white space, up to the last that is not blank."""
     lines = [line.rstrip() for line in text.rstrip().split(b"\n")]
     return [] if lines == [b""] else lines
 
 
 def difference(printed: list[bytes], expected: list[bytes], equal, unit: str = "line") -> str:
-    """What the first difference is, "" where there is none."""
+    """The first difference in words; "" if there is none."""
     for number, (ours, theirs) in enumerate(zip(printed, expected, strict=False), 1):
         if not equal(ours, theirs):
             return f"{unit} {number} differs"
@@ -123,7 +124,7 @@ def difference(printed: list[bytes], expected: list[bytes], equal, unit: str = "
 
 
 def equal_line(ours: bytes, theirs: bytes) -> bool:
-    """Whether two lines are equal, or hold the same numbers."""
+    """Whether two lines are equal, or hold equal numbers."""
     if ours == theirs:
         return True
     pairs = ours.split(), theirs.split()
@@ -131,14 +132,14 @@ def equal_line(ours: bytes, theirs: bytes) -> bool:
 
 
 def equal_number(ours: bytes, theirs: bytes) -> bool:
-    """Whether both are decimal numbers, of the same value."""
+    """Whether both are decimal numbers with the same value."""
     if not (is_number(ours) and is_number(theirs)):
         return False
     return decimal.Decimal(ours.decode()) == decimal.Decimal(theirs.decode())
 
 
 def equal_token(ours: bytes, theirs: bytes) -> bool:
-    """Whether two words are equal; an expected integer has to be exact, another number only close."""
+    """Whether two words are equal. An expected integer must match exactly, another number approximately."""
     if ours == theirs:
         return True
     if not (is_number(ours) and is_number(theirs)):
@@ -160,22 +161,22 @@ RULES = {"lines": same_lines, "numbers": same_numbers, "tokens": same_tokens}
 
 
 class CaseRun:
-    """One program against its cases. `streams` are two memory files: a case's input, and what the program prints."""
+    """One program with its cases. `streams` are two memory files: a case's input, and the program's output."""
 
     def __init__(self, program: dict, zygote: Any, streams: tuple[int, int]):
         self.program, self.zygote, self.streams = program, zygote, streams
         self.whose = program["task_id"] or "this task"
-        self.job = marshal.dumps(((program["context"], program["code"]), None))  # compiled once the first child has
+        self.job = marshal.dumps(((program["context"], program["code"]), None))  # compiled after the first child
         self.compiled = False
         self.cpu_left = float(program["cpu_seconds"])
         self.until = time.monotonic() + program["wall_seconds"]
         self.first: tuple[str, str] | None = None  # kind and text of the first failure
         self.passed = 0
         self.starved = self.stands = False
-        self.tail = b""  # of what was printed in the first case that failed, or in the last
+        self.tail = b""  # of the output in the first failed case, or in the last case
 
     def judge(self) -> dict:
-        """The verdict's fields: the first case that fails decides, and the rest is run only to be counted."""
+        """The verdict's fields. The first failed case decides; the others run only to be counted."""
         try:
             cases = parse_cases(self.program["test"])
         except ValueError as error:
@@ -200,11 +201,11 @@ class CaseRun:
         return verdict | {"starved": self.starved, "output": self.tail.decode("utf-8", "replace")[-TAIL:]}
 
     def run_case(self, cases: Cases, given: bytes, expected: bytes) -> tuple[str, str]:
-        """(kind, text) of one case: what came of one child, from its fork to the comparison."""
+        """(kind, text) of one case, from the fork of its child to the comparison."""
         limit = min(self.program["case_seconds"], math.ceil(self.cpu_left))
         wall = min(WALL_FACTOR * limit + WALL_EXTRA, self.until - time.monotonic())
         if limit <= 0 or wall <= 0:
-            return "timeout", "the time for all cases together is over"
+            return "timeout", "the time for all cases is used up"
         self.stage(given)
         reply, fault, late, gone = None, "", False, False
         ours, theirs = socket.socketpair()
@@ -219,7 +220,7 @@ class CaseRun:
             except (EOFError, OSError):
                 gone = True
             except (values.ValueLimit, MemoryError):
-                fault = "the code's process sent something that is no answer"
+                fault = "the code's process sent something that is not an answer"
             finally:
                 late |= alarm(0) and reply is None
             ending = self.zygote.end(gone)
@@ -230,7 +231,7 @@ class CaseRun:
         return kind, text
 
     def stage(self, given: bytes) -> None:
-        """Puts the input and an empty file behind the streams, for the next child to find at its start."""
+        """Puts the input into one stream and empties the other, for the next child."""
         for stream in self.streams:
             os.ftruncate(stream, 0)
             os.lseek(stream, 0, os.SEEK_SET)
@@ -239,13 +240,13 @@ class CaseRun:
             place += os.pwrite(self.streams[0], view[place:], place)
 
     def exchange(self, descriptor: int) -> list:
-        """Hands the program to the child and gives what it reports, with "syntax" where it could not be compiled.
+        """Sends the program to the child and returns its report; "syntax" if it could not be compiled.
 
-        EOFError where it ends without a report, as it does when all went well.
+        Raises EOFError if it ends without a report, as a successful program does.
         """
         incoming, self.stands = values.FrameReader(descriptor), False
         values.write_frame(descriptor, self.job)
-        incoming.read()  # values.WALLS_STAND: no code has run so far that could send anything else
+        incoming.read()  # values.WALLS_STAND: no code has run yet that could send anything else
         self.stands = True
         if not self.compiled:
             frame = incoming.read(MAX_COMPILED + len(values.COMPILED))
@@ -255,18 +256,18 @@ class CaseRun:
         return values.loads(incoming.read())
 
     def outcome(self, reply, fault: str, late: bool, gone: bool, ending: Ending, limit: int) -> tuple[str, str]:
-        """(kind, text) of how the program ended; "pass" where it ended by itself with code 0, whatever it printed."""
+        """(kind, text) of the program's end; "pass" if it ended by itself with code 0, whatever it printed."""
         if gone:
             return self.gone(ending, limit)
         if late:
             self.starved = BUSY_SHARE * limit < ending.cpu_seconds < limit
             return "timeout", f"no end in {WALL_FACTOR * limit + WALL_EXTRA:g} s"
         if fault or not well_formed(reply) or reply[0] == "ok":
-            return "exception", fault or "the code's process sent something that is no answer"
+            return "exception", fault or "the code's process sent something that is not an answer"
         return "syntax" if reply[0] == "syntax" else reason_kind(reply[1]), failure_text(reply)
 
     def gone(self, ending: Ending, limit: int) -> tuple[str, str]:
-        """The same for a child that has ended, or was ended, without a report."""
+        """The same for a child that ended, or was killed, without a report."""
         code = os.waitstatus_to_exitcode(ending.status)
         if not self.stands:
             return "infra", "a wall could not be raised around the code"
@@ -280,11 +281,11 @@ class CaseRun:
         return kind, text
 
     def compared(self, cases: Cases, given: bytes, expected: bytes) -> tuple[str, str]:
-        """(kind, text) of what the dead child has left in its stdout."""
+        """(kind, text) for the output that the dead child left in its stdout."""
         most = CHECKED_OUTPUT if cases.checker else 2 * len(expected) + ROOM
         size = os.fstat(self.streams[1]).st_size
         if size > most:
-            return "wrong", f"it printed {size:,} bytes, and {most:,} are read"
+            return "wrong", f"it printed {size:,} bytes; at most {most:,} are read"
         printed = self.printed(size)
         try:
             text = self.checked(cases, given, printed, expected) if cases.checker else RULES[cases.compare](
@@ -294,16 +295,16 @@ class CaseRun:
         return ("wrong", text) if text else ("pass", "")
 
     def checked(self, cases: Cases, given: bytes, printed: bytes, expected: bytes) -> str:
-        """What the task's checker says, in words; TestFault where it breaks."""
+        """The verdict of the task's checker in words, "" if it accepts. Raises TestFault if the checker fails."""
         texts = [text.decode("utf-8", "replace") for text in (given, printed, expected)]
         namespace = {"__name__": "checker", "__builtins__": __builtins__}
         random.seed(0)
         try:
             alarm(max(0.1, self.until - time.monotonic()))
             exec(cases.checker, namespace)
-            return "" if namespace[CHECK](*texts) else "the checker rejects what it printed"
+            return "" if namespace[CHECK](*texts) else "the checker rejects the output"
         except Deadline:
-            return "the checker did not end on what it printed"
+            return "the checker did not end with this output"
         except AssertionError as error:
             return tests.describe(error)
         except (Exception, SystemExit) as error:
@@ -320,5 +321,5 @@ class CaseRun:
         return b"".join(parts)
 
     def last_printed(self) -> bytes:
-        """The last bytes in that file, for people."""
+        """The last bytes in that file, to show to people."""
         return os.pread(self.streams[1], 4 * TAIL, max(0, os.fstat(self.streams[1]).st_size - 4 * TAIL))

@@ -1,9 +1,9 @@
-"""Test programs: what they need of the code, and how their assertions are counted.
+"""Test programs: what they need from the code, and how their assertions are counted.
 
-A test program raises when the code is wrong. `analyse` reads it once: it puts every assertion under a `Tally`, so that
-one failure does not hide how many others pass, and finds the names that only the code can supply. Used by the judge
-(tests never enter the process that runs the code) and, for tests that cannot do without the code's own objects, by
-the child in shared isolation.
+A test program raises if the code is wrong. `analyse` reads it once. It puts every assertion under a `Tally`, so that
+the assertions after a failed one are counted too, and finds the names that only the code can define. The judge uses it,
+so that tests never enter the process that runs the code. In shared isolation the child uses it too, for tests that need
+the code's own objects.
 """
 
 import ast
@@ -16,40 +16,40 @@ import unittest
 from raccoon.verdicts.needs import calls, is_test_case, needs
 
 TALLY, IN_PLACE = "__tally__", "__in_place__"  # names that the rewritten test uses
-TEST_FILE = "<test>"  # what tracebacks call the test
+TEST_FILE = "<test>"  # the test's name in tracebacks
 MUTE = {ast.Constant, ast.Load, ast.Store, ast.List, ast.Tuple, ast.Dict, ast.UnaryOp, ast.USub, ast.Eq, ast.keyword}
-# nodes that say nothing of themselves: nine of ten in a long test
+# nodes that need no analysis: nine of ten in a long test
 MAX_TEXT = 300  # characters of a message
 
 
 @dataclasses.dataclass(frozen=True)
 class TestProgram:
-    """A compiled test and what it takes to run it."""
+    """A compiled test and what it needs to run."""
 
     code: types.CodeType
     context: types.CodeType
-    functions: tuple[str, ...]  # names that it calls and only the code can define, the entry point among them
+    functions: tuple[str, ...]  # names that it calls and only the code can define, including the entry point
     values: tuple[str, ...]  # names that it reads and only the code can define
     modules: tuple[str, ...]  # standard modules that it uses without importing them
     libraries: tuple[str, ...]  # packages beyond the standard library that it imports
-    test_cases: bool  # it defines unittest classes, which have to be run
+    test_cases: bool  # it defines unittest classes, which must be run
     classes: tuple[str, ...]  # classes that it uses and only the code can define
-    returned_objects: bool  # it reads attributes, of what the code returns, that no plain value has
+    returned_objects: bool  # it reads attributes of results of the code that no plain value has
     asserts: int  # assert statements in its text
-    shared: str  # why it has to run beside the code; "" when plain values and objects will do
-    goes_on: bool  # assertions after a failed one still run: never where the test itself catches exceptions
+    shared: str  # why it needs shared isolation; "" if plain values and objects are enough
+    goes_on: bool  # assertions after a failed one still run; False if the test itself catches exceptions
 
     @property
     def objects(self) -> bool:
-        """Whether the code keeps objects of its own classes for this test."""
+        """Whether the child must keep objects of the code's own classes for this test."""
         return bool(self.classes) or self.returned_objects
 
 
 class Tally:
-    """Counts assertions as a context manager around each, and keeps the first thing that went wrong."""
+    """Counts assertions as a context manager around each of them. Keeps the first failure."""
 
     def __init__(self, goes_on: bool, trusted: bool = True, on_failure=lambda: None):
-        """`trusted`: only the test runs in this process, so that what it fails to import is not the code's doing."""
+        """`trusted`: only the test runs in this process, so a failed import is not the code's fault."""
         self.passed = self.failed = 0
         self._trusted = trusted
         self.first: list[str] = []  # [kind, text], the kind as in a verdict's reason
@@ -62,14 +62,14 @@ class Tally:
         if kind is None:
             self.passed += 1
             return False
-        if not isinstance(error, Exception):  # a deadline or the end of the child, not a result
+        if not isinstance(error, Exception):  # a deadline or the end of the child is not a result
             return False
         self.failed += 1
         self.note(error)
         return self._goes_on
 
     def note(self, error: BaseException) -> None:
-        """Keeps `error` if it is the first. An AssertionError means wrong unless the code itself raised it."""
+        """Keeps `error` if it is the first. An AssertionError means "wrong" unless the code itself raised it."""
         if self.first:
             return
         kind = "exception"
@@ -78,18 +78,18 @@ class Tally:
         elif isinstance(error, MemoryError):
             kind = "memory"
         elif isinstance(error, ImportError) and self._trusted:
-            kind = "infra"  # of the test's own: the code's come with a verdict_kind
+            kind = "infra"  # the test's own; errors of the code have a verdict_kind
         self.first = [getattr(error, "verdict_kind", kind), describe(error)]
         self._on_failure()
 
 
 def describe(error: BaseException) -> str:
-    """One line about an exception: its class, its message, and the test's line where it is known."""
+    """One line about an exception: its class, its message, and the test's line if it is known."""
     text = getattr(error, "verdict_text", "")
     if not text:
         try:
             message = " ".join(str(error).split())
-        except Exception:  # it holds an int too long for decimal, or an object of the code
+        except Exception:  # it contains an int too long for decimal, or an object of the code
             message = "(its message cannot be written)"
         text = f"{type(error).__name__}: {message}" if message else type(error).__name__
     trace, line = error.__traceback__, 0
@@ -100,7 +100,7 @@ def describe(error: BaseException) -> str:
 
 
 def analyse(test: str, context: str, entry_point: str) -> TestProgram:
-    """Compiles a test program; SyntaxError, ValueError, RecursionError or MemoryError when it cannot be compiled."""
+    """Compiles a test program. Raises SyntaxError, ValueError, RecursionError or MemoryError if that fails."""
     tree = ast.parse(test, TEST_FILE)
     nodes = [node for node in ast.walk(tree) if type(node) not in MUTE]
     catches = any(isinstance(node, (ast.Try, ast.With, ast.AsyncWith)) for node in nodes)
@@ -136,7 +136,7 @@ def analyse(test: str, context: str, entry_point: str) -> TestProgram:
 
 
 def _libraries(nodes: list[ast.AST]) -> tuple[str, ...]:
-    """Packages beyond the standard library that are imported, save where the test is ready to go without."""
+    """Packages beyond the standard library that are imported, except inside a try statement."""
     optional = {inner for node in nodes if isinstance(node, ast.Try) for inner in ast.walk(node)}
     names = set()
     for node in nodes:
@@ -149,7 +149,7 @@ def _libraries(nodes: list[ast.AST]) -> tuple[str, ...]:
 
 
 def _free_names(nodes: list[ast.AST]) -> set[str]:
-    """Names that are read somewhere and that neither these nodes nor Python define."""
+    """Names that are read, but that these nodes and Python do not define."""
     read, bound = set(), set(dir(builtins))
     for node in nodes:
         if isinstance(node, ast.Name):
@@ -168,7 +168,7 @@ def _free_names(nodes: list[ast.AST]) -> set[str]:
 
 
 class _Rewriter(ast.NodeTransformer):
-    """Puts each assert under the tally, and marks the calls that are made for what they do to their arguments."""
+    """Puts each assert under the tally, and marks the calls whose purpose is to change their arguments."""
 
     def __init__(self, entry_point: str):
         self.entry_point = entry_point
@@ -204,7 +204,7 @@ class _Rewriter(ast.NodeTransformer):
 
 
 def run_test_classes(namespace: dict, tally: Tally) -> None:
-    """Runs the unittest.TestCase classes that a test program has defined; one test method counts as one assertion."""
+    """Runs the unittest.TestCase classes that a test program defines. One test method counts as one assertion."""
     loader, suite = unittest.TestLoader(), unittest.TestSuite()
     for value in list(namespace.values()):
         if isinstance(value, type) and issubclass(value, unittest.TestCase) and value.__module__ == "__main__":
@@ -213,13 +213,13 @@ def run_test_classes(namespace: dict, tally: Tally) -> None:
 
 
 def _is_to_run(test) -> bool:
-    """Whether the test program did not itself mark this test as one to skip."""
+    """Whether the test program did not mark this test to be skipped."""
     method = getattr(test, test._testMethodName, None)
     return not (getattr(type(test), "__unittest_skip__", False) or getattr(method, "__unittest_skip__", False))
 
 
 class _Counting(unittest.TestResult):
-    """Feeds a unittest run into a tally; skipped tests and expected failures count as passed."""
+    """Passes the results of a unittest run to a tally. Skipped tests and expected failures count as passed."""
 
     def __init__(self, tally: Tally):
         super().__init__()
@@ -240,7 +240,7 @@ class _Counting(unittest.TestResult):
         self._note(error)
 
     def addSkip(self, test, reason: str) -> None:
-        if self.started:  # by the code, which must not choose what is tested; decorated tests are never started
+        if self.started:  # skipped by the code, which must not choose what is tested; skip decorators prevent the start
             self._note((None, RuntimeError(f"skipped: {reason}"), None))
 
     def addSubTest(self, test, subtest, error: tuple | None) -> None:

@@ -12,11 +12,11 @@ from raccoon.verdicts import test_programs as tests
 from raccoon.verdicts.objects import ClassProxy, JudgeCarrier
 from raccoon.verdicts.proxies import Child, ChildGone, Proxy, call_in_place
 
-AFTER_FAILURE = 2.0  # seconds that the remaining assertions get once one has failed
-BUSY_SHARE = 0.2  # of its CPU limit: a child that used more when the wall clock ran out was computing, not sleeping
-TIMEOUT_SHARE = 0.5  # of its CPU limit: a child that the kernel killed beyond it was killed for its CPU time, which the
-# kernel samples for limits and measures for reports; below it somebody else has killed it
-CODE_FAULTS = ("wrong", "exception", "memory")  # kinds of failure that a test beside the code may report
+AFTER_FAILURE = 2.0  # seconds for the remaining assertions after one has failed
+BUSY_SHARE = 0.2  # of the CPU limit: a child that used more before the wall limit was computing, not sleeping
+TIMEOUT_SHARE = 0.5  # of the CPU limit: a child killed by the kernel above it was killed for its CPU time (the kernel
+# samples that time for limits and measures it for reports). Below it, something else killed it
+CODE_FAULTS = ("wrong", "exception", "memory")  # kinds of failure that a test in shared isolation may report
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Ending:
     killed: bool
 
     def reason(self, may_kill_itself: bool) -> str:
-        """Why a child that hung up was gone, other than for its CPU time."""
+        """Why a child closed its channel, for reasons other than its CPU time."""
         if self.killed:
             return "exception: the code closed its channel to the tests"
         code = os.waitstatus_to_exitcode(self.status)
@@ -40,15 +40,15 @@ class Ending:
 
 
 class Deadline(BaseException):
-    """Wall time is over; no `except Exception` of a test may swallow it."""
+    """The wall time is over. Not an Exception, so that a test's `except Exception` does not catch it."""
 
 
 class TestFault(Exception):
-    """The test or its context is broken: our own fault, never the code's."""
+    """The test or its context is broken: our own fault, not the code's."""
 
 
 def alarm(seconds: float) -> bool:
-    """Deadline is raised after so many seconds of wall time; 0 calls it off and tells whether it has been raised."""
+    """Raises Deadline after so many seconds of wall time. 0 cancels that and returns whether it was raised."""
     global _armed, _rang
     rang, _armed, _rang = _rang, seconds > 0, _rang and seconds > 0
     signal.setitimer(signal.ITIMER_REAL, seconds)
@@ -60,22 +60,22 @@ _armed = _rang = False
 
 def on_alarm(*_) -> None:
     global _rang
-    if _armed:  # else it was called off while it arrived
+    if _armed:  # else it was cancelled while it arrived
         _rang = True
         raise Deadline
 
 
 class Run:
-    """One test against one child: `judge` runs it, `verdict` says what came of it."""
+    """One test of one child: `judge` runs it, `verdict` returns the result."""
 
     def __init__(self, program: dict, test: tests.TestProgram, child: Child, shared: bool):
         self.program, self.test, self.child, self.shared = program, test, child, shared
         self.tally = tests.Tally(test.goes_on, not shared, on_failure=lambda: alarm(AFTER_FAILURE))
         self.whose = program["task_id"] or "this task"
-        self.reason = ""  # "kind: text" of what ended the test early, beside the tally
+        self.reason = ""  # "kind: text" of an early end of the test, besides the tally
 
     def judge(self) -> None:
-        """Runs the test to its end or to its deadline; whatever happens is kept for `verdict`."""
+        """Runs the test to its end or its deadline. Everything that happens is kept for `verdict`."""
         try:
             alarm(self.program["wall_seconds"])
             objects = self.test.objects and not self.shared
@@ -95,7 +95,7 @@ class Run:
             self.tally.note(error)
         finally:
             rang = alarm(0)
-        if self.child.fault is not None:  # a bare `except:` of the test may have swallowed either
+        if self.child.fault is not None:  # a bare `except:` of the test may have caught it
             self.reason = self.child.fault
         elif rang and not self.reason:
             self.reason = self.late()
@@ -104,7 +104,7 @@ class Run:
         return f"timeout: no result in {self.program['wall_seconds']:g} s"
 
     def run_here(self) -> None:
-        """Separate isolation: the test in this process, proxies in the place of the code's functions."""
+        """Separate isolation: runs the test in this process, with proxies for the code's functions."""
         namespace = {"__name__": "__main__", "__builtins__": __builtins__}
         try:
             exec(self.test.context, namespace)
@@ -117,7 +117,7 @@ class Run:
         namespace |= {name: Proxy(self.child, name) for name in named}
         namespace |= {name: ClassProxy(self.child, name) for name in kinds}
         for name, value in self.variables().items():
-            namespace.setdefault(name, value)  # what the context defines is not the code's to change
+            namespace.setdefault(name, value)  # the code must not change what the context defines
         namespace |= {tests.TALLY: self.tally, tests.IN_PLACE: call_in_place}
         random.seed(0)
         exec(self.test.code, namespace)
@@ -125,16 +125,16 @@ class Run:
             raise TestFault(f"the test of {self.whose} never calls the code")
 
     def missing(self, namespace: dict, name: str) -> bool:
-        """Whether the code has to supply this name."""
+        """Whether the code has to define this name."""
         return name not in namespace or name == self.program["entry_point"]
 
     def carry(self, namespace: dict, objects: bool) -> None:
-        """Readies the channel for what crosses beside plain values in this test."""
+        """Prepares the channel for data of this test besides plain values."""
         if objects or "class " in self.program["context"]:
             self.child.carrier = JudgeCarrier(self.child, carriers.structures(namespace), objects)
 
     def variables(self) -> dict:
-        """Those variables that the test reads and the code defines; the others raise NameError where they are read."""
+        """The variables that the test reads and the code defines. Reading any other raises NameError in the test."""
         found = {}
         for name in self.test.values:
             with contextlib.suppress(NameError):
@@ -142,7 +142,7 @@ class Run:
         return found
 
     def run_beside_code(self) -> None:
-        """Shared isolation: the child runs the test, after the code's top level, and reports the tally."""
+        """Shared isolation: the child runs the test after the code's top level and reports the tally."""
         counts, _ = self.child.request("test", self.program["test"], self.program["entry_point"])
         try:
             passed, failed, first = counts
@@ -151,14 +151,14 @@ class Run:
                 kind, text = map(str, first)
                 self.tally.first = [kind if kind in CODE_FAULTS else "exception", text]
         except (TypeError, ValueError, OverflowError):
-            raise ChildGone("exception: the code's process sent something that is no answer") from None
+            raise ChildGone("exception: the code's process sent something that is not an answer") from None
         if not self.tally.first and self.tally.passed < 1:
             if self.test.asserts or self.test.test_cases:
                 raise ChildGone("exception: the code kept the test from checking anything")
             raise TestFault(f"the test of {self.whose} checks nothing")
 
     def verdict(self, ending: Ending) -> dict:
-        """The verdict's fields: the first failure decides, then what ended the test, then PASS."""
+        """The verdict's fields. The first failure decides, then an early end of the test, then it is PASS."""
         if self.reason == "shared":
             return {"needs": "shared"}
         limit = self.program["cpu_seconds"]
@@ -176,13 +176,13 @@ class Run:
         return verdict
 
     def counted(self) -> int:
-        """How many assertions there are: those that ran, and those in the text where the test ended early."""
+        """The number of assertions: those that ran, or those in the text if the test ended early."""
         ran = self.tally.passed + self.tally.failed
         return max(1, ran, self.test.asserts) if self.reason or self.tally.first else max(1, ran)
 
 
 def fields(kind: str, text: str, passed: int = 0, total: int = 0, shared: bool = False) -> dict:
-    """A verdict as it crosses to the caller."""
+    """A verdict's fields, in the form that is sent to the caller."""
     status = {"pass": "PASS", "wrong": "PARTIAL", "infra": "INFRA"}.get(kind, "FAIL")
     return {
         "status": status,

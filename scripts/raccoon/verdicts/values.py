@@ -1,11 +1,11 @@
-"""Plain data between the judge and untrusted code: Python values as JSON in frames, never pickle.
+"""Exchanges plain data between the judge and untrusted code: Python values as JSON in frames, never pickle.
 
-`dumps` turns a value into bytes and `loads` rebuilds it from *exact builtin types*: a subclass arrives as its base
-value, a generator as an iterator over its items, an object of any other class as `Foreign`, which equals nothing. So
-whoever wrote the bytes has chosen a value and nothing else: no `__eq__`, no `__reduce__`, no code crosses over. What a
-`carrier` adds (carriers.py): objects of the context's classes by their fields, numbers for objects of the code's own.
+`dumps` turns a value into bytes and `loads` rebuilds it from *exact builtin types*. A subclass arrives as its base
+value, a generator as an iterator over its items, and an object of any other class as `Foreign`, which equals nothing.
+So the writer of the bytes can choose a value and nothing else: no `__eq__`, no `__reduce__` and no code is sent. A
+`carrier` (carriers.py) adds objects of the context's classes by their fields, and numbers for the code's own objects.
 
-JSON carries None, bool, int, float, str and list as they are; everything else is an object with one key, its tag:
+JSON carries None, bool, int, float, str and list as they are; any other value is an object with one key, its tag:
 {"tuple": [1, 2]}, {"set": [...]}, {"dict": [[key, value], ...]}, {"int": "-ff"} (too long for decimal) and so on.
 """
 
@@ -23,16 +23,16 @@ import types
 from raccoon.verdicts.needs import CARRIED_METHODS
 
 WALLS_STAND = b"walls stand"  # a child's first frame, sent before any code of its program runs
-COMPILED = b"c"  # how the frame with the compiled program begins
+COMPILED = b"c"  # the first byte of the frame with the compiled program
 MAX_FRAME = 16 << 20  # bytes of one value on the wire
 MAX_DEPTH = 100  # levels of nesting
 MAX_ITEMS = 100_000  # items taken from an iterator
 MAX_RANGE = 10_000_000  # length of a range object
 MAX_FIELDS = 64  # of a namedtuple or dataclass
 
-STANDARD_MODULES = sys.stdlib_module_names | {"builtins"}  # whose classes both sides know by name
+STANDARD_MODULES = sys.stdlib_module_names | {"builtins"}  # both sides know their classes by name
 LEAVES = frozenset({type(None), bool, int, float, str})
-JSON_INT = 1 << 63  # beyond it an int travels in hexadecimal: decimal is quadratic and capped by Python
+JSON_INT = 1 << 63  # a larger int is sent in hexadecimal: decimal takes quadratic time and Python limits it
 SEQUENCES = {"tuple": tuple, "set": set, "frozenset": frozenset, "deque": collections.deque, "iter": iter}
 VIEWS = {
     type({}.keys()): ("keys", lambda items: dict.fromkeys(items).keys()),
@@ -40,7 +40,7 @@ VIEWS = {
     type({}.items()): ("items", lambda items: dict(items).items()),
 }
 DICTS = {dict: "dict", collections.Counter: "Counter", collections.OrderedDict: "OrderedDict"}
-TEXTS = {  # a value <-> the one string or number list that says everything about it
+TEXTS = {  # a value <-> the string or list of numbers that describes it completely
     "bytes": (bytes, bytes.hex, bytes.fromhex),
     "bytearray": (bytearray, bytearray.hex, bytearray.fromhex),
     "complex": (complex, lambda z: [z.real, z.imag], lambda pair: complex(*pair)),
@@ -59,12 +59,12 @@ TEXTS = {  # a value <-> the one string or number list that says everything abou
         lambda parts: datetime.timedelta(*parts),
     ),
 }
-NUMPY_KINDS = "biufc"  # bool, integers, floats, complex; other arrays travel as lists
+NUMPY_KINDS = "biufc"  # bool, integers, floats, complex; other arrays are sent as lists
 
 
 def _json_writer():
-    """A function from plain data to JSON text. Python's own makes a new C encoder for each value; this keeps one."""
-    encoder = json.JSONEncoder(separators=(",", ":"), check_circular=False)  # values are trees by now
+    """A function from plain data to JSON text. Python's encoder makes a new C object for each value; this keeps one."""
+    encoder = json.JSONEncoder(separators=(",", ":"), check_circular=False)  # values are trees here
     make = json.encoder.c_make_encoder
     if make is None:  # a Python without the C module
         return encoder.encode
@@ -77,29 +77,29 @@ _scan_json = json.JSONDecoder().scan_once
 
 
 def _from_json(text: str):
-    """The value of a JSON text without white space around it; ValueError for any other text."""
+    """The value of a JSON text without white space around it. Raises ValueError for any other text."""
     try:
         value, end = _scan_json(text, 0)
     except StopIteration:
-        raise ValueError("no JSON value") from None
+        raise ValueError("not a JSON value") from None
     if end != len(text):
-        raise ValueError("more than a JSON value")
+        raise ValueError("more than one JSON value")
     return value
 
 
 class ValueLimit(Exception):
-    """A value that does not fit the wire: too large, too deep, or bytes that `dumps` would not have written."""
+    """A value that cannot be sent: too large, too deep, or bytes that `dumps` would not have written."""
 
 
 class NotCarried(BaseException):
     """A value of the trusted side that plain data cannot express (a callback, an object of a test's own class).
 
-    No Exception: a test that catches those must not swallow it.
+    Not an Exception, so that a test that catches those does not catch it.
     """
 
 
 class Foreign:
-    """Stands for an object of a class that does not cross over: it has a truth value and equals only itself."""
+    """Represents an object of a class that is not sent. It has a truth value and equals only itself."""
 
     def __init__(self, name: str, truth: bool):
         self._name, self._truth = name, truth
@@ -112,14 +112,14 @@ class Foreign:
 
 
 class Record(types.SimpleNamespace):
-    """A dataclass instance as its fields."""
+    """The fields of a dataclass instance."""
 
 
 # --- out --------------------------------------------------------------------------------------------------------------
 
 
 def dumps(value, trusted: bool, carrier=None) -> bytes:
-    """Bytes of one value. What cannot be carried raises NotCarried on the trusted side and is Foreign on the other.
+    """The bytes of one value. A value that cannot be sent raises NotCarried on the trusted side, else becomes Foreign.
 
     Raises ValueLimit beyond MAX_FRAME bytes.
     """
@@ -133,12 +133,12 @@ def dumps(value, trusted: bool, carrier=None) -> bytes:
 
 
 def _encode_whole(value, trusted: bool, long_ints: bool, carrier):
-    """One message: the value, or {"graph": [structures, value]} where structures of the context occur in it."""
+    """One message: the value, or {"graph": [structures, value]} if it contains structures of the context."""
     if carrier is None:
         return _encode(value, 0, trusted, long_ints, None)
     carrier.begin()
     whole, nodes = _encode(value, 0, trusted, long_ints, carrier), []
-    while len(nodes) < len(carrier.found):  # one after the other, as fields lead to more: a long list is no deep one
+    while len(nodes) < len(carrier.found):  # fields may add more; a loop does not nest as recursion would
         name, fields = carrier.found[len(nodes)]
         pairs = [[field, _encode(inner, 0, trusted, long_ints, carrier)] for field, inner in fields.items()]
         nodes.append([name, pairs])
@@ -198,7 +198,7 @@ def _encode_rare(value, kind: type, inner: tuple):
     return _not_carried(value, trusted, carrier)
 
 
-BASES = (  # subclasses arrive as the plain value
+BASES = (  # a subclass arrives as its plain value
     (int, int),
     (float, float),
     (str, lambda v: str.__str__(v)),
@@ -226,7 +226,7 @@ def _not_carried(value, trusted: bool, carrier):
         return carrier.kept(value)
     if not trusted:
         return {"foreign": [type(value).__name__[:100], bool(value)]}
-    if isinstance(value, (Foreign, Record)):  # else the code could choose, by what it returns, how its test is run
+    if isinstance(value, (Foreign, Record)):  # else the code could choose by its result how its test is run
         return _beyond_limits(value, trusted, carrier)
     raise NotCarried(type(value).__name__)
 
@@ -235,7 +235,7 @@ def _beyond_limits(value, trusted: bool, carrier):
     if not trusted:
         return _not_carried(value, trusted, carrier)
     raise ValueLimit(
-        f"{type(value).__name__} that came from the code, or is nested too deep, cannot be handed to it"
+        f"{type(value).__name__} that came from the code, or is nested too deep, cannot be passed to it"
     )
 
 
@@ -243,9 +243,9 @@ def _beyond_limits(value, trusted: bool, carrier):
 
 
 def loads(data: bytes, carrier=None):
-    """The value that `dumps` wrote, of exact builtin types; ValueLimit for any other bytes.
+    """The value that `dumps` wrote, of exact builtin types. Raises ValueLimit for any other bytes.
 
-    With a carrier also instances of the context's classes, and what the carrier makes of the code's objects.
+    With a carrier it may contain instances of the context's classes and the carrier's forms of the code's objects.
     """
     if not data:
         raise ValueLimit("too large to be sent")
@@ -262,7 +262,7 @@ def _decode_whole(value, carrier):
         carrier.received = []
         return _decode(value, 0, carrier)
     nodes, whole = value["graph"]
-    carrier.ready(nodes)  # empty at first: their fields lead to each other
+    carrier.ready(nodes)  # empty at first, because their fields refer to each other
     for instance, (_, pairs) in zip(carrier.received, nodes, strict=True):
         carrier.fill(instance, {name: _field(name, _decode(inner, 0, carrier)) for name, inner in pairs})
     return _decode(whole, 0, carrier)
@@ -278,7 +278,7 @@ def _decode(value, depth: int, carrier):
     if type(value) is not dict:
         return value
     if depth > MAX_DEPTH + 1 or len(value) != 1:
-        raise ValueLimit("not one tag, or nested too deep")
+        raise ValueLimit("not exactly one tag, or nested too deep")
     [(tag, payload)] = value.items()
     if tag in SEQUENCES:
         return SEQUENCES[tag](_decode(list(payload), depth + 1, carrier))
@@ -313,9 +313,9 @@ def _decode_record(payload: list, depth: int, carrier) -> Record:
 
 
 def _field(name: str, value):
-    """A class in a field could be called in the place of a method, and answer what every test wants to hear.
+    """The value of a field, or a Foreign instead of a class, which could be called like a method and please any test.
 
-    So could an object of the code in a field that bears the name of a method of plain values.
+    The same for an object of the code in a field with the name of a method of plain values.
     """
     if isinstance(value, type):
         return Foreign(value.__name__, True)
@@ -323,7 +323,7 @@ def _field(name: str, value):
 
 
 def _decode_endless(payload: list, depth: int, carrier):
-    """The first items of an iterator that has more; whoever wants those gets an error."""
+    """The first items of an iterator that has more. Asking for the rest raises an error."""
     return _first_of_many(_decode(payload, depth, carrier))
 
 
@@ -352,7 +352,7 @@ def _decode_foreign(payload: list, depth: int, carrier) -> Foreign:
 def _decode_type(name: str, depth: int, carrier) -> type:
     found = getattr(builtins, name)
     if type(found) is not type:
-        raise ValueLimit(f"no builtin type {name!r}")
+        raise ValueLimit(f"not a builtin type: {name!r}")
     return found
 
 
@@ -387,7 +387,7 @@ DECODERS = {
 
 
 def write_frame(descriptor: int, data: bytes) -> None:
-    """Writes one frame (length, then `data`) whole; OSError when the other side has gone."""
+    """Writes one frame (length, then `data`) whole. Raises OSError if the other side has gone."""
     frame = len(data).to_bytes(4, sys.byteorder) + data
     written = os.write(descriptor, frame)
     while written < len(frame):
@@ -395,13 +395,13 @@ def write_frame(descriptor: int, data: bytes) -> None:
 
 
 class FrameReader:
-    """Reads frames from a descriptor with as few system calls as it can."""
+    """Reads frames from a descriptor with as few system calls as possible."""
 
     def __init__(self, descriptor: int):
         self._descriptor, self._ahead = descriptor, b""
 
     def read(self, limit: int = MAX_FRAME) -> bytes:
-        """The next frame; EOFError when the other side has gone, ValueLimit for a frame beyond `limit` bytes."""
+        """The next frame. Raises EOFError if the other side has gone, ValueLimit for a frame beyond `limit` bytes."""
         if len(self._ahead) < 4:
             self._fill(4)
         ahead = self._ahead
