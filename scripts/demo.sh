@@ -99,7 +99,8 @@ describe_stage() {
 run_stage() {
     local name=$1 status=0 seconds
     shift
-    printf '\n== %s: %s\n' "$name" "$(describe_stage "$name")"
+    printf '\n== %s: ' "$name"
+    describe_stage "$name"
     { time "$@" 2>&3; } 3>&2 2>"$times.last" || status=$?
     seconds=$(tail -n 1 "$times.last")
     rm -f "$times.last"

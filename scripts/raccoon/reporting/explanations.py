@@ -47,15 +47,16 @@ PARTS = (
     Part("Is the training healthy?", {
         "Constant groups": (
             "Groups whose completions all got the same correctness reward. Such a group does not teach correctness.",
-            f"well below {NO_SIGNAL:.0%}, above which the run warns. It rises if the tasks are too easy or too hard."),
+            f"well below {100 * NO_SIGNAL:.0f} %, above which the run warns. It rises if the tasks are too easy "
+            "or too hard."),
         "Groups left out by refills": (
             "Sampled groups that were not trained on. All right: every completion passes. All wrong: none passes. "
             "Not needed: enough other groups were found.",
             "few groups in each step. Many all-right groups late in a run mean that the tasks became easy."),
         "Entropy": (
             "How undecided the model is at each token, in nats. Zero: it always writes the same.",
-            f"it falls slowly. Below {ENTROPY_COLLAPSE:.0%} of its start the completions of a group hardly differ, and "
-            "the run warns."),
+            f"it falls slowly. Below {100 * ENTROPY_COLLAPSE:.0f} % of its start the completions of a group hardly "
+            "differ, and the run warns."),
         "Completion length": (
             "Tokens in a completion.",
             "a steady mean. The longest should stay below the limit, MAX_COMPLETION_LENGTH."),
@@ -67,10 +68,10 @@ PARTS = (
             "the same order of magnitude throughout. Single spikes are clipped; a steady rise means instability."),
         "Update ratio": (
             "The size of a step's update, divided by the size of the weights.",
-            f"about 0.001. The run warns above {LARGE_UPDATE:g}."),
+            f"steady and small; 0.001 is usual. The run warns above {LARGE_UPDATE:g}."),
         "Weights changed": (
             "The share of sampled weights whose stored value changed in the step.",
-            f"high. Below {FEW_WEIGHTS_CHANGED:.0%} most updates are rounded away, and the run warns."),
+            f"high. Below {100 * FEW_WEIGHTS_CHANGED:.0f} % most updates are rounded away, and the run warns."),
         "KL to the reference model": (
             "How far the model has moved from the reference model, in nats per token.",
             "it grows slowly. A jump means that one step changed the model too much."),
@@ -78,7 +79,7 @@ PARTS = (
     Part("What does it cost?", {
         "Time of a step": (
             "Generate: writing the completions. Reward: running their tests. Update: changing the weights.",
-            "flat. It grows with the length of the completions."),
+            "flat. It grows with the length of the completions. A single spike does no harm."),
         "Peak memory": (
             "The most memory that a process has held so far: of its GPU, or of the machine if there is no GPU.",
             "it rises in the first steps and then stays flat, below the size of the memory."),

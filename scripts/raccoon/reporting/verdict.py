@@ -54,50 +54,6 @@ class Verdict:
     sentences: list[str]
 
 
-def verdict(run: Run, evaluation: Evaluation | None) -> Verdict:
-    """The verdict on a run, from the best evidence that there is."""
-    evaluated = from_evaluation(run, evaluation) if evaluation else None
-    kinds, sentences = evaluated or from_checks(run.checks) or (["unknown"], [training_sentence(run)])
-    kind = joined(kinds)
-    title = TITLES[kind]
-    if not (evaluated or run.saved):
-        title = f"So far: {title[0].lower()}{title[1:]}"
-    return Verdict(kind, title, sentences)
-
-
-def joined(kinds: Sequence[str]) -> str:
-    """One word for several measurements: a real change counts, wherever it was measured."""
-    real = {kind for kind in kinds if kind in ("learnt", "worse")}
-    if len(real) == 2:
-        return "mixed"
-    return real.pop() if real else "no change" if set(kinds) == {"no change"} else "unknown"
-
-
-def from_evaluation(run: Run, evaluation: Evaluation) -> tuple[list[str], list[str]] | None:
-    """What the evaluation says of the model before and after; None if it did not measure both.
-
-    Tasks that the run was trained on decide only if no others were measured.
-    """
-    pairs = [Pair(run, evaluation, row) for row in unrepeated(evaluation)]
-    trained = [pair for pair in pairs if pair.is_before_and_after]
-    if not trained:
-        return None
-    deciding = [pair for pair in trained if pair.badge != "seen"] or trained
-    others = [pair.other_sentence for pair in pairs if not pair.is_before_and_after]
-    return [pair.change.kind for pair in deciding], [pair.sentence for pair in trained] + others
-
-
-def unrepeated(evaluation: Evaluation) -> list[ComparisonRow]:
-    """The comparisons, each pair of models once on each benchmark: an evaluation can measure a model twice."""
-    paths = {score.model: score.path for score in evaluation.scores}
-    found: dict[tuple, ComparisonRow] = {}
-    for row in evaluation.comparisons:
-        models = paths.get(row.baseline, row.baseline), paths.get(row.candidate, row.candidate)
-        if models[0] != models[1]:
-            found.setdefault((row.benchmark, row.mode, *models), row)
-    return list(found.values())
-
-
 @dataclass(frozen=True)
 class Pair:
     """A comparison of the run's model with another one, and the scores of both."""
@@ -188,7 +144,49 @@ class Pair:
 
     @property
     def corrected(self) -> bool:
-        return self.row.p_holm != self.row.p
+        """Whether the evaluation made several comparisons, for which its p values are corrected."""
+        return any(row.p_holm != row.p for row in self.evaluation.comparisons)
+
+
+def verdict(run: Run, evaluation: Evaluation | None) -> Verdict:
+    """The verdict on a run, from the best evidence that there is."""
+    pairs = [Pair(run, evaluation, row) for row in unrepeated(evaluation)] if evaluation else []
+    trained = [pair for pair in pairs if pair.is_before_and_after]
+    others = [pair.other_sentence for pair in pairs if not pair.is_before_and_after]
+    kinds, sentences = from_pairs(trained) or from_checks(run.checks) or (["unknown"], [training_sentence(run)])
+    kind = joined(kinds)
+    title = TITLES[kind]
+    if not (trained or run.saved):
+        title = f"So far: {title[0].lower()}{title[1:]}"
+    return Verdict(kind, title, sentences + others)
+
+
+def joined(kinds: Sequence[str]) -> str:
+    """One word for several measurements: a real change counts, wherever it was measured."""
+    real = {kind for kind in kinds if kind in ("learnt", "worse")}
+    if len(real) == 2:
+        return "mixed"
+    return real.pop() if real else "no change" if set(kinds) == {"no change"} else "unknown"
+
+
+def from_pairs(trained: Sequence[Pair]) -> tuple[list[str], list[str]] | None:
+    """What the evaluation says of the model before and after; None if it did not measure both.
+
+    Tasks that the run was trained on decide only if no others were measured.
+    """
+    deciding = [pair for pair in trained if pair.badge != "seen"] or trained
+    return ([pair.change.kind for pair in deciding], [pair.sentence for pair in trained]) if trained else None
+
+
+def unrepeated(evaluation: Evaluation) -> list[ComparisonRow]:
+    """The comparisons, each pair of models once on each benchmark: an evaluation can measure a model twice."""
+    paths = {score.model: score.path for score in evaluation.scores}
+    found: dict[tuple, ComparisonRow] = {}
+    for row in evaluation.comparisons:
+        models = paths.get(row.baseline, row.baseline), paths.get(row.candidate, row.candidate)
+        if models[0] != models[1]:
+            found.setdefault((row.benchmark, row.mode, *models), row)
+    return list(found.values())
 
 
 def from_checks(checks: Sequence[Check]) -> tuple[list[str], list[str]] | None:
