@@ -1,4 +1,4 @@
-"""How fast a model generates: vLLM against transformers, at several numbers of completions at once.
+"""How fast a model generates: one engine against another, at several numbers of completions at once.
 
 Both engines have the same prompts in the same process, one after the other in every round. Greedy is what evaluation
 does, sampling what rollouts do. It measures this machine under its present load; only ratios within one run say more.
@@ -6,6 +6,7 @@ does, sampling what rollouts do. It measures this machine under its present load
     bash scripts/vllm_environment.sh && python scripts/demo_model.py
     .venv-vllm/bin/python benchmarks/generation_speed.py
     .venv-vllm/bin/python benchmarks/generation_speed.py --model ./my-sft-model --rows 8 32 --rounds 1
+    python benchmarks/generation_speed.py --compared transformers lean --samples 8 --rows 64     # without vLLM
 
 Inputs: a model folder and a task file. Outputs: a Markdown table on stdout.
 """
@@ -21,12 +22,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 from raccoon.constants import InputError, override_constants, run_main
 from raccoon.evaluation.generation import ENGINES, Decoding, Request, check_model_folder, load_engine
 from raccoon.gpus import visible_gpus
-from raccoon.tasks.task import Task, read_task_file
+from raccoon.tasks.task import read_task_file
 from raccoon.vllm_engine import check_vllm, prepare_vllm
 
 MODEL = "./demo/sft_model"
 TASKS = "./demo/heldout_tasks.jsonl"
+COMPARED = ["transformers", "vllm"]   # two engines; the ratio is that of the second to the first
 ROWS = [8, 64, 256]   # completions at once
+SAMPLES = 1   # of each task, where sampled: a group of GRPO has several
 MAX_COMPLETION_LENGTH = 110
 DTYPE = "auto"   # of the weights: the checkpoint's own
 ROUNDS = 3   # whose median counts
@@ -34,23 +37,30 @@ CPU_THREADS = 1
 
 
 def main() -> None:
-    check_vllm(visible_gpus())
+    unknown = [name for name in COMPARED if name not in ENGINES]
+    if unknown or len(COMPARED) != 2:
+        raise InputError(f"COMPARED is {COMPARED}: give two of {', '.join(ENGINES)}")
     check_model_folder(Path(MODEL))
     os.environ.setdefault("OMP_NUM_THREADS", str(CPU_THREADS))
-    prepare_vllm()
+    if "vllm" in COMPARED:
+        check_vllm(visible_gpus())
+        prepare_vllm()
     tasks = read_task_file(TASKS)
     if max(ROWS) > len(tasks):
         raise InputError(f"ROWS {max(ROWS)} are more than the {len(tasks)} tasks of {TASKS}: give fewer")
-    decodings = {mode: Decoding(mode, MAX_COMPLETION_LENGTH, dtype=DTYPE) for mode in ("greedy", "sampled")}
-    engines = {name: load_engine(Path(MODEL), Decoding(engine=name, dtype=DTYPE)) for name in ENGINES}
-    print("| mode | at once | transformers, tokens a second | vLLM, tokens a second | ratio | same completions |\n"
+    decodings = [Decoding(mode, MAX_COMPLETION_LENGTH, dtype=DTYPE) for mode in ("greedy", "sampled")]
+    engines = {name: load_engine(Path(MODEL), Decoding(engine=name, dtype=DTYPE)) for name in COMPARED}
+    first, second = (name.replace("vllm", "vLLM") for name in COMPARED)
+    print(f"| mode | at once | {first}, tokens a second | {second}, tokens a second | ratio | same completions |\n"
           "| --- | --- | --- | --- | --- | --- |")
-    for mode, decoding in decodings.items():
+    for decoding in decodings:
+        samples = SAMPLES if decoding.sampled else 1
         for rows in ROWS:
-            print(compare(engines, decoding, mode, tasks[:rows]), flush=True)
+            requests = [Request(task, sample) for task in tasks[: -(-rows // samples)] for sample in range(samples)]
+            print(compare(engines, decoding, requests[:rows]), flush=True)
 
 
-def compare(engines: dict, decoding: Decoding, mode: str, tasks: list[Task]) -> str:
+def compare(engines: dict, decoding: Decoding, requests: list[Request]) -> str:
     """A row of the table: each engine's median over the rounds, after one that does not count."""
     speeds: dict[str, list[float]] = {name: [] for name in engines}
     texts = {}
@@ -59,15 +69,15 @@ def compare(engines: dict, decoding: Decoding, mode: str, tasks: list[Task]) -> 
             engine.decoding = decoding
             limit_tokens(engine, decoding)
             started = time.perf_counter()
-            completions = engine.generate([Request(task) for task in tasks])
+            completions = engine.generate(requests)
             seconds = time.perf_counter() - started
             texts[name] = [completion.text for completion in completions]
             if measured:
                 speeds[name].append(tokens(engine, completions) / seconds)
-    first, second = (statistics.median(speeds[name]) for name in ("transformers", "vllm"))
-    same = sum(map(str.__eq__, texts["transformers"], texts["vllm"]))
-    agreement = f"{same} of {len(tasks)}" if mode == "greedy" else "-"
-    return f"| {mode} | {len(tasks)} | {first:,.0f} | {second:,.0f} | {second / first:.2f} | {agreement} |"
+    first, second = (statistics.median(speeds[name]) for name in COMPARED)
+    same = sum(map(str.__eq__, *(texts[name] for name in COMPARED)))
+    agreement = "-" if decoding.sampled else f"{same} of {len(requests)}"
+    return f"| {decoding.mode} | {len(requests)} | {first:,.0f} | {second:,.0f} | {second / first:.2f} | {agreement} |"
 
 
 def limit_tokens(engine: object, decoding: Decoding) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
-ROWS = 64  # decoded together by those who have more: a wider batch is no faster on a CPU
+ROWS = 128  # decoded together by those who have more; on a CPU a wider batch is not faster
 LEAVE_SHARE = 8  # ended rows leave together, once they are one in so many: each time the cache is copied
 
 # (logits (R, V), rows (R)) -> tokens (R): the next token of each row that is still open
@@ -86,9 +86,19 @@ def sampler(config: Any) -> Draw:
         scores_R_V = logits_R_V.float()
         for warper in warpers:
             scores_R_V = warper(None, scores_R_V)
-        return torch.multinomial(scores_R_V.softmax(dim=-1), 1)[:, 0]
+        return drawn(scores_R_V)
 
     return draw
+
+
+def drawn(scores_R_V: torch.Tensor) -> torch.Tensor:
+    """A token of each row, (R), from the softmax of its scores: a point on the line of its probabilities.
+
+    On a CPU torch.multinomial() takes a fifth of a step with 50,000 tokens.
+    """
+    sums_R_V = scores_R_V.softmax(dim=-1).cumsum(dim=-1)
+    points_R_1 = torch.rand(len(sums_R_V), 1, device=sums_R_V.device) * sums_R_V[:, -1:]
+    return torch.searchsorted(sums_R_V, points_R_1, right=True)[:, 0].clamp(max=sums_R_V.size(1) - 1)
 
 
 class WorkingCopy:

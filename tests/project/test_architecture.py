@@ -46,7 +46,8 @@ ARROWS = {
 SMALL = "small files"  # directly in raccoon/, for everyone; they import each other alone
 # Imported inside functions only: they load torch, or belong to one choice of a run.
 LATE = {"raccoon/training/" + name for name in
-        "batches callbacks export library_internals memory_probe policy sharding trainer".split()}
+        "batches callbacks export library_internals memory_probe policy sharding trainer".split()} | {
+            "raccoon/decoding"}
 HEAVY = {"torch", "trl", "transformers", "datasets", "numpy", "scipy", "matplotlib", "accelerate", "peft", "tqdm",
          "jinja2", "openai", "httpx2"}
 OPTIONAL = {"raccoon/verdicts/values": {"numpy"}}  # used where it is installed

@@ -27,7 +27,8 @@ from raccoon.sandbox.pool import Verdict, safe_execute
 from raccoon.tasks.task import read_task_file
 
 DOCUMENTS = sorted(ROOT.glob("*.md"))
-README, GUIDE, TECHNICAL = (ROOT / name for name in ("README.md", "SETUP_GUIDE.md", "POC_README.md"))
+README, GUIDE, TECHNICAL, SYMPTOMS = (ROOT / name for name in ("README.md", "SETUP_GUIDE.md", "POC_README.md",
+                                                               "WHAT_GOES_WRONG.md"))
 TRAIN = script_defaults()  # the training script's constants
 MEASURED = ("measured", "throughput", "soak", "seeds", "gpu")
 PASSAGE = 12  # words
@@ -230,9 +231,10 @@ def test_reward_table_is_the_constants():
     shown = {row["verdict"]: row["reward"] for row in table.rows}
     assert {name: float(shown[name]) for name in ("PASS", "PARTIAL", "FAIL")} == {
         name: TRAIN[f"REWARD_{name}"] for name in ("PASS", "PARTIAL", "FAIL")}
-    bonuses = [float(number) for number in re.findall(r"bonuses of \+(\S+):", read(README))]
+    text = " ".join(read(README).split())  # a sentence may go over the end of a line
+    bonuses = [float(number) for number in re.findall(r"bonuses of \+(\S+):", text)]
     assert bonuses == [TRAIN["QUALITY_BONUS"]]
-    limits = [int(number) for number in re.findall(r"under (\d+) characters", read(README))]
+    limits = [int(number) for number in re.findall(r"under (\d+) characters", text)]
     assert limits == [TRAIN["MAX_LINE"], TRAIN["MAX_RESPONSE"]]
 
 
@@ -293,27 +295,50 @@ def printed() -> list[str]:
         docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
         for node in ast.walk(tree):
             if isinstance(node, ast.JoinedStr):
-                found.append("".join(getattr(part, "value", "") if isinstance(part, ast.Constant) else "\0"
-                                     for part in node.values))
+                found.append(literal(node))
             elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
                 found.append(node.value)
     return found
 
 
+def literal(text: ast.JoinedStr | ast.Constant) -> str:
+    """A text of a program; a control character stands for what varies in it."""
+    parts = text.values if isinstance(text, ast.JoinedStr) else [text]
+    return "".join(part.value if isinstance(part, ast.Constant) else "\0" for part in parts)
+
+
+def alarm_texts() -> list[str]:
+    """The messages of the sentinels and of the held-out control."""
+    calls = [node for name in ("sentinels", "heldout")
+             for node in ast.walk(ast.parse(read(SCRIPTS / "raccoon" / "runs" / f"{name}.py")))
+             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Alarm"]
+    return [literal(call.args[0]) for call in calls]
+
+
+def pattern(message: str) -> re.Pattern:
+    """What a quoted message, in which `...` stands for anything, matches."""
+    parts = [part for part in message.split("...") if part.strip()]
+    assert sum(map(len, parts)) > 8, "too little of it is constant"
+    return re.compile(".*".join(re.escape(part.strip()) for part in parts), re.S)
+
+
 def quoted_messages() -> list[str]:
-    return [row["Message"].strip("`") for table in tables(GUIDE) for row in table.rows if "Message" in row]
+    return [row["Message"].strip("`") for table in every_table() for row in table.rows if "Message" in row]
 
 
 @pytest.mark.parametrize("message", quoted_messages())
 def test_quoted_message_is_the_scripts(message):
-    parts = [part for part in message.split("...") if part.strip()]
-    assert sum(map(len, parts)) > 8, "too little of it is constant"
-    pattern = re.compile(".*".join(re.escape(part.strip()) for part in parts), re.S)
-    assert any(pattern.search(text) for text in printed()), "no script prints this"
+    assert any(pattern(message).search(text) for text in printed()), "no script prints this"
 
 
 def test_messages_are_quoted():
-    assert len(quoted_messages()) > 30
+    assert len(quoted_messages()) > 70
+
+
+@pytest.mark.parametrize("text", alarm_texts())
+def test_every_alarm_is_among_the_symptoms(text):
+    quoted = [row["Message"].strip("`") for table in tables(SYMPTOMS) for row in table.rows if "Message" in row]
+    assert any(pattern(message).search(text) for message in quoted), f"{SYMPTOMS.name} does not have it"
 
 
 # --- figures ----------------------------------------------------------------------------------------------------------
@@ -327,6 +352,48 @@ def test_figures_say_where_they_come_from(table):
     if kind in MEASURED:
         assert SCRIPT.search(table.section), "no command"
         assert DATE.search(table.section) and MACHINE.search(table.section), "no date, or no machine"
+
+
+def headline_rows() -> list[dict[str, str]]:
+    """The rows of README's table of results."""
+    return next(table for table in tables(README) if "Result" in table.rows[0]).rows
+
+
+def rounds_to(value: float, number: str) -> bool:
+    """Whether a value, rounded to the decimals of a number in a text, is that number."""
+    decimals = len(number.partition(".")[2])
+    return f"{value:.{decimals}f}" == f"{float(number):.{decimals}f}"
+
+
+@pytest.mark.parametrize("row", headline_rows(), ids=lambda row: row["What"])
+def test_headline_is_in_the_section_that_it_links_to(row):
+    """README repeats no figure by hand: each one, rounded, is among those of the linked section."""
+    numbers = re.findall(r"[+-]?\d+\.\d+", row["Result"])
+    link = re.search(r"\]\((\w+\.md)#([\w-]+)\)", row["What"])
+    assert link or not numbers, "figures without a link to where they come from"
+    if link:
+        section, = (part for part in sections(read(ROOT / link[1])) if anchor(headings(part)[0]) == link[2])
+        known = [float(number) for number in re.findall(r"[+-]?\d+\.\d+", section)]
+        assert [number for number in numbers if not any(rounds_to(value, number) for value in known)] == []
+
+
+def test_headlines_say_where_and_when():
+    table = next(table for table in tables(README) if "Result" in table.rows[0])
+    assert table.marker == "measured"
+    assert SCRIPT.search(table.section) and DATE.search(table.section) and MACHINE.search(table.section)
+
+
+def test_mean_gains_are_those_of_the_seeds():
+    """The last rows of the seeds' table are worked out from the rows above them, as counts of tasks."""
+    table, = (table for table in every_table() if table.marker == "seeds")
+    number = int(re.search(r"(\d+) held-out tasks", table.section)[1])
+    for mode in ("greedy", "sampled"):
+        seeds, (mean,) = ([row for row in table.rows if row["mode"] == mode and row["seed"].isdigit() == is_seed]
+                          for is_seed in (True, False))
+        for column in [name for name in mean if mean[name] and name not in ("seed", "mode")]:
+            before, after = ([round(float(row[name]) * number / 100) for row in seeds] for name in ("SFT", column))
+            gains = [100 * (late - early) / number for early, late in zip(before, after, strict=True)]
+            assert mean[column] == f"{statistics.mean(gains):+.1f}, {statistics.stdev(gains):.1f}", (mode, column)
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)

@@ -7,7 +7,7 @@ torch = pytest.importorskip("torch")
 from safetensors.torch import load_file  # noqa: E402
 
 from helpers.training_runs import furnish, lines, run  # noqa: E402
-from raccoon.training.batches import rows_with_signal  # noqa: E402
+from raccoon.training.batches import rows_with_signal, signal_first  # noqa: E402
 
 
 def batch(advantages):
@@ -28,6 +28,14 @@ def test_rows_of_advantage_0_leave_with_the_padding_that_they_caused():
 
 def test_one_row_stays_where_none_has_a_signal():
     assert rows_with_signal(batch([0.0, 0.0, 0.0]))["prompt_ids"].tolist() == [[1]]
+
+
+def test_rows_with_a_signal_come_first_and_the_longest_of_them_before_the_others():
+    first, second = signal_first([batch([0.5, 0.0, -0.5]), batch([0.0, 0.25, 0.0])])
+    assert first["advantages"].tolist() == [-0.5, 0.25, 0.5]
+    assert first["prompt_ids"].tolist() == [[4, 5, 6], [0, 2, 3], [0, 0, 1]]
+    assert second["advantages"].tolist() == [0.0, 0.0, 0.0]
+    assert second["num_items_in_batch"] == 4
 
 
 def test_a_run_that_skips_rows_learns_the_same(tmp_path):

@@ -1,8 +1,9 @@
 """Generates completions in batches: the model's plain greedy answer, or samples that no batch can change.
 
 It grades nothing and writes nothing. Engines: "transformers" (CPU or GPU, LoRA adapters merged on load), "lean"
-(the same model, decoded by decoding.py) and "vllm" (CPU or GPU, where it is installed). Greedy decoding is the argmax at every step, whatever the
-model's generation_config asks for: penalties and sampling defaults are switched off, its EOS ids are kept.
+(the same model, decoded by decoding.py) and "vllm" (CPU or GPU, where it is installed). Greedy decoding is the argmax
+at every step, whatever the model's generation_config asks for: penalties and sampling defaults are switched off, its
+EOS ids are kept.
 
 Inputs:  a model folder with tokenizer, or a LoRA adapter folder (adapter_config.json).
 Outputs: Completion records.

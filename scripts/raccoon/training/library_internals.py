@@ -19,6 +19,7 @@ PRIVATE_NAMES = (
     ("trl.trainer.grpo_trainer", "GRPOTrainer", "_generate_single_turn", "timing, and whole weights while it samples"),
     ("trl.trainer.grpo_trainer", "GRPOTrainer", "_calculate_rewards", "timing of the reward"),
     ("trl.trainer.grpo_trainer", "GRPOTrainer", "_generate_and_score_completions", "refills, and the log of rollouts"),
+    ("trl.trainer.grpo_trainer", "GRPOTrainer", "_prepare_inputs", "the order of rows in the passes of a step"),
     ("trl.trainer.grpo_trainer", "GRPOTrainer", "_tokenize_prompts", "completions outside of a training step"),
     ("trl.trainer.grpo_trainer", "GRPOTrainer", "_tokenizer", "the padding of batches that are put together"),
     ("trl.trainer.grpo_trainer", "GRPOTrainer", "_metrics", "a memory probe that leaves no trace"),
@@ -64,6 +65,18 @@ class OpenTrainer(GRPOTrainer):
     def make_batch(self, inputs: list[dict]) -> dict[str, Any]:
         """TRL's batch of one generation: prompts (B, P), completions (B, C), advantages (B)."""
         return super()._generate_and_score_completions(inputs)
+
+    def _prepare_inputs(self, generation_batch: Any) -> Any:
+        passes = self._buffered_inputs
+        inputs = super()._prepare_inputs(generation_batch)
+        if self._buffered_inputs is passes or not self.model.training:
+            return inputs
+        self._buffered_inputs = self.plan_passes(self._buffered_inputs)
+        return self._buffered_inputs[self._step % self.args.steps_per_generation]
+
+    def plan_passes(self, passes: list[dict]) -> list[dict]:
+        """The batches of the passes that one generation is divided into, which TRL has shuffled."""
+        return passes
 
     def _clip_grad_norm(self, model: torch.nn.Module) -> torch.Tensor:
         return self.clip_gradients(model)

@@ -20,6 +20,7 @@ from trl.trainer.utils import nanstd
 
 from raccoon import decoding
 from raccoon.decoding import WorkingCopy
+from raccoon.progress import progress_bar
 from raccoon.runs.checkpoints import remove_sizes, write_sizes
 from raccoon.runs.log import COMPLETIONS_LOG, METRICS_LOG, PROFILE_LOG, RunLog, finite
 from raccoon.runs.profile import profile_records
@@ -28,7 +29,7 @@ from raccoon.runs.sentinels import alarms
 from raccoon.tasks.prompts import messages
 from raccoon.tasks.task import Task
 from raccoon.training import sharding
-from raccoon.training.batches import constant_groups, copy_rows, rows, rows_with_signal, task_row
+from raccoon.training.batches import constant_groups, copy_rows, rows, rows_with_signal, signal_first, task_row
 from raccoon.training.callbacks import Watch, peak_memory_gb
 from raccoon.training.export import saving
 from raccoon.training.library_internals import OpenTrainer, engine_settings
@@ -109,6 +110,11 @@ class CodeTrainer(OpenTrainer):
                                            decoding.sampler(config), closes)
         model.train(training)
         return completions
+
+    def plan_passes(self, passes: list[dict]) -> list[dict]:
+        """One generation's passes; where all of them make one step, their rows may change places."""
+        one_step = self.args.steps_per_generation == self.args.gradient_accumulation_steps
+        return signal_first(passes) if self.skip_rows and one_step else passes
 
     def compute_loss(self, model: Any, inputs: dict, *args: Any, **kwargs: Any) -> Any:
         if self.skip_rows:
@@ -208,19 +214,24 @@ class CodeTrainer(OpenTrainer):
         self.stop_reason = reason
         self.control.should_save = self.control.should_training_stop = True
 
-    def sample(self, tasks: list[Task], temperature: float) -> list[Rollout]:
-        """A completion of each task, in order (0: greedy); leaves training's random state as it was."""
+    def sample(self, tasks: list[Task], temperature: float, shown: str = "") -> list[Rollout]:
+        """A completion of each task, in order (0: greedy); leaves training's random state as it was.
+
+        `shown` names the progress bar; "" shows none.
+        """
         processes, rank = self.accelerator.num_processes, self.accelerator.process_index
         share = -(-len(tasks) // processes)
         own = (tasks + tasks[:1] * processes)[rank * share :][:share]  # equally many on each process
         prompt_ids = self.prompt_token_ids([messages(task) for task in own])
         size = self.args.per_device_train_batch_size * self.args.steps_per_generation
         completion_ids: list[list[int]] = []
-        with own_randomness(), Sampling(self, temperature), self.gathered():
+        bar = progress_bar(total=len(own), desc=shown, unit="completion", disable=not shown or rank > 0)
+        with own_randomness(), Sampling(self, temperature), self.gathered(), bar:
             torch.manual_seed(self.args.seed + rank)
             for start in range(0, len(own), size):
                 ids, _ = self.complete(prompt_ids[start : start + size], None, {}, 1)
                 completion_ids += ids
+                bar.update(len(ids))
         return gather_object(self.reward.evaluate(own, completion_ids))[: len(tasks)]
 
     def profile(self, tasks: list[Task], samples: int, temperature: float) -> list[dict]:
@@ -229,7 +240,8 @@ class CodeTrainer(OpenTrainer):
         if not profile:
             if self.is_fsdp_enabled:
                 self.model = self.model_wrapped = sharding.shard(self.accelerator, self.model)
-            profile = profile_records(self.sample([task for task in tasks for _ in range(samples)], temperature))
+            sampled = [task for task in tasks for _ in range(samples)]
+            profile = profile_records(self.sample(sampled, temperature, "profile"))
             if self.accelerator.is_main_process:
                 self.run_log.append(PROFILE_LOG, profile)
         return profile
