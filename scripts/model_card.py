@@ -73,7 +73,7 @@ def last_part(path: Any) -> str:
 
 
 def plain(text: str) -> str:
-    """A foreign name as text that is no markup, on one line."""
+    """A name from outside as one line of text without markup."""
     return re.sub(r"[^\w .,:+/()=-]", "_", text)[:LONGEST_NAME] or "unnamed"
 
 

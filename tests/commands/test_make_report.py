@@ -261,9 +261,9 @@ def test_half_a_line_and_a_step_without_metrics_are_still_being_written(tmp_path
 
 
 @pytest.mark.parametrize("line, named", [
-    ("{broken", "metrics.jsonl line 2 is no JSON"),
-    ("[" * 100_000, "metrics.jsonl line 2 is no JSON"),
-    ("[1]", "metrics.jsonl line 2 is no JSON object"),
+    ("{broken", "metrics.jsonl line 2 is not valid JSON"),
+    ("[" * 100_000, "metrics.jsonl line 2 is not valid JSON"),
+    ("[1]", "metrics.jsonl line 2 is not a JSON object"),
     ("{}", "metrics.jsonl line 2 has no 'step'"),
     (json.dumps(metrics(2, pass_rate="high")), "metrics.jsonl line 2: pass_rate is 'high'"),
     (json.dumps(metrics(2, kinds={"pass": None})), "metrics.jsonl line 2: kinds"),
@@ -286,13 +286,13 @@ def test_a_broken_optional_log_is_named_too(tmp_path):
     (folder / "heldout.jsonl").unlink()
     (folder / "completions.jsonl").write_text("no\n")
     done = start(folder)
-    assert done.returncode == 2 and "completions.jsonl line 1 is no JSON" in done.stderr
+    assert done.returncode == 2 and "completions.jsonl line 1 is not valid JSON" in done.stderr
     assert done.stderr.count("\n") == 1 and not (folder / "report.html").exists()
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path):
     done = start(tmp_path)
-    assert done.returncode == 2 and done.stderr.startswith(f"error: {tmp_path} holds no config.json")
+    assert done.returncode == 2 and done.stderr.startswith(f"error: {tmp_path} has no config.json")
     (write_run(tmp_path / "run") / "metrics.jsonl").write_text("")
     with pytest.raises(InputError, match="no whole line yet"):
         read_run(tmp_path / "run")

@@ -105,7 +105,7 @@ def show_groups(groups: Iterable[Group], prompts: Mapping[str, str], sizes: Mapp
         if group.step not in used:
             continue
         text = group_json(group, prompts)
-        size = len(text) + 1  # a comma or a bracket stands beside each
+        size = len(text) + 1  # each is followed by a comma or a bracket
         if used[group.step] + size <= room[group.step]:
             used[group.step] += size
             texts.append(text)

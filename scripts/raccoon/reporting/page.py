@@ -3,6 +3,7 @@
 import base64
 import datetime
 import hashlib
+import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,9 +74,15 @@ def render(parts: dict[str, Any], shown: Shown) -> bytes:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     environment = Environment(loader=FileSystemLoader(folder), autoescape=True, undefined=StrictUndefined,
                               trim_blocks=True, lstrip_blocks=True)
+    environment.filters["unbroken"] = unbroken
     environment.filters["percent"] = lambda rate: "-" if rate is None else f"{100 * rate:.1f}"
     environment.filters["points"] = lambda difference: f"{100 * difference:+.1f}"
     page = environment.get_template("template.html").render(
         parts, shown=shown, json=Markup(shown.json), style=Markup(style), script=Markup(script),
         script_hash=digest, markup=Markup)
     return page.encode("utf-8", "replace")  # a lone surrogate has no bytes
+
+
+def unbroken(text: str) -> str:
+    """A sentence whose numbers keep their unit, and whose p values keep their sign, on one line."""
+    return re.sub(r" (?=%)|(?<=\bp) | (?=points\b)|(?<==) ", "\u00a0", text)

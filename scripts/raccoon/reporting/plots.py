@@ -27,6 +27,7 @@ SMOOTHED = 20  # the thick line is a mean over one of this many parts of the run
 MARKED = 12  # a curve with fewer points than this marks each of them
 DASHES = ("solid", (0, (5, 2)), (0, (3, 3)), (0, (1, 2)))  # so that a covered curve still shows
 STEP = "training step"  # label of the x axis
+COUNTS = ("groups", "number of tasks")  # labels of y axes without fractions
 STYLE = {
     "svg.fonttype": "none",  # text stays text, in the page's font
     "text.parse_math": False,  # names from a file are not formulas
@@ -40,7 +41,7 @@ STYLE = {
 STATUS_COLOURS = {"PASS": "pass", "PARTIAL": "partial", "FAIL": "fail", "INFRA": "infra"}
 # Kinds of verdict from best to worst, each with a colour of its own
 KIND_COLOURS = {"pass": "pass", "wrong": "partial", "exception": "c1", "syntax": "c2", "no code": "c3", "timeout": "c4",
-                "memory": "c5", "forbidden": "fail", "infra": "infra"}
+                "memory": "c5", "truncated": "c6", "forbidden": "fail", "infra": "infra"}
 UNUSED_COLOURS = {"all right": "pass", "all wrong": "fail", "other constant": "c4", "not needed": "c1"}
 SECONDS_COLOURS = {"generate": "c1", "reward": "c2", "update": "c3"}
 
@@ -263,7 +264,7 @@ def axes_with_labels(across: str, up: str) -> tuple[Any, Any]:
     axes.set_xlabel(across)
     axes.set_ylabel(up)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.yaxis.set_major_locator(MaxNLocator(5, integer=up in COUNTS))
     return figure, axes
 
 
