@@ -1,8 +1,8 @@
 """Makes more training data, from offline templates or an OpenAI-compatible server, and keeps only what is verified.
 
-A record is kept when its solution passes its test twice, no stub does, enough mutants fail, and nothing like it is in
-the set or in a benchmark. It does not say that a prompt means what its solution does. The same command again goes on
-where a stopped run ended, and asks no server twice.
+A record is kept if its solution passes its test twice, no stub passes it, enough mutants fail it, and neither the set
+nor a benchmark has a similar task. It does not check that the prompt describes what the solution does. To continue a
+stopped run, give the same command again; it does not ask a server twice.
 
     python scripts/create_synthetic_data.py --backend templates --num-samples 200 --output data/synthetic.jsonl
     python scripts/create_synthetic_data.py --backend nvidia --data-dir ./data --output data/nvidia.jsonl
@@ -10,8 +10,8 @@ where a stopped run ended, and asks no server twice.
         --input-tasks data/synthetic.jsonl --profile my-rl-model/profile.jsonl --output data/harder.jsonl
 
 Inputs:  a backend; INPUT_TASKS (task file) and PROFILE for the modes that start from tasks; DATA_DIR or the hub.
-Outputs: OUTPUT, a task file for train_rl_poc.py --train-files (mode trajectories: {"task_id", "messages", "origin"} a
-         line, for SFT); OUTPUT.answers.jsonl and OUTPUT.checks.jsonl, what a run that goes on need not do again.
+Outputs: OUTPUT, a task file for train_rl_poc.py --train-files (mode trajectories: {"task_id", "messages", "origin"} on
+         each line, for SFT); OUTPUT.answers.jsonl and OUTPUT.checks.jsonl, work that a continued run does not repeat.
 Exit:    0 written; 1 nothing was kept, or the server was lost; 2 bad input.
 """
 
@@ -42,54 +42,56 @@ from raccoon.whole_files import write_records
 
 # What is made
 BACKEND = "templates"  # templates (offline), nvidia, openai or vllm
-MODE = "tasks"  # tasks (new ones), harder (variants of INPUT_TASKS), solutions (new ones to them) or trajectories
-NUM_SAMPLES = 200  # candidates; the checks drop some, so fewer records are kept
-OUTPUT = "data/synthetic.jsonl"  # a file of this script's own
-SEED = 0  # of the templates, of the questions and of the server's sampling where it takes one
-DATE = ""  # YYYY-MM-DD in each record's origin; "" is today
+# tasks (new tasks), harder (variants of INPUT_TASKS), solutions (new solutions of INPUT_TASKS), or trajectories
+# (solutions with their conversations, for SFT)
+MODE = "tasks"
+NUM_SAMPLES = 200  # number of candidates; the checks drop some, so fewer records are kept
+OUTPUT = "data/synthetic.jsonl"  # file for this script alone
+SEED = 0  # of the templates, the questions and, if the server takes a seed, its sampling
+DATE = ""  # YYYY-MM-DD in each record's origin; "": today
 
 # The server
-MODEL = ""  # its name there; "" is the backend's default
-BASE_URL = ""  # of any other OpenAI-compatible server, in the place of the backend's; it is sent the backend's key
+MODEL = ""  # name of the model on the server; "": the backend's default
+BASE_URL = ""  # of another OpenAI-compatible server, instead of the backend's; it gets the backend's key
 CONCURRENCY = 8  # requests at once
 REQUEST_TIMEOUT = 120.0  # seconds a request
-MAX_RETRIES = 5  # of a request that is refused for now (429, 5xx) or cut off, with growing waits
-BROKEN_RETRIES = 1  # further questions in the place of an answer that is no task
-TEMPERATURE = 0.8  # of the softmax; higher gives more different tasks, more of which are broken
-MAX_TOKENS = 2048  # of an answer; one that is cut off is dropped
-PRICE_INPUT = 0.0  # per million tokens sent, in any currency; 0 counts no cost
-PRICE_OUTPUT = 0.0  # per million tokens that come back
+MAX_RETRIES = 5  # of a request that is refused for now (429, 5xx) or cut off; the waits between them grow
+BROKEN_RETRIES = 1  # how often to ask again if an answer holds no task
+TEMPERATURE = 0.8  # of sampling; a higher value gives more varied tasks and more broken ones
+MAX_TOKENS = 2048  # of an answer; an answer that is cut off is dropped
+PRICE_INPUT = 0.0  # for a million tokens sent, in any currency; 0: no cost is counted
+PRICE_OUTPUT = 0.0  # for a million tokens received
 
-# The tasks that modes other than `tasks` start from
+# The tasks from which the modes harder, solutions and trajectories start
 INPUT_TASKS = ""  # a task file
-PROFILE = ""  # profile.jsonl of a training run: `harder` takes the tasks with at least MIN_PASS_RATE
-MIN_PASS_RATE = 1.0  # share of a task's samples that pass; 1 is always
+PROFILE = ""  # profile.jsonl of a training run; mode `harder` takes its tasks with a pass rate of MIN_PASS_RATE or more
+MIN_PASS_RATE = 1.0  # share of a task's samples that pass; 1: all of them
 
 # What is kept
 MUTANTS = 6  # of each solution, at most
-MIN_MUTANTS_KILLED = 0.8  # share of them that the test must tell; one in a few happens to compute the same
-MAX_SIMILARITY = 0.8  # of two prompts of a server: Jaccard of three words in a row, from which one is a duplicate
-ALLOW_SHARED_TESTS = False  # keep tests that must run beside the code, where code could forge a PASS
-DATA_DIR = ""  # folder of the published benchmark files, which no record may be like; "" is the hub
-ALLOW_UNCHECKED = False  # go on where a benchmark cannot be read, unchecked against it
+MIN_MUTANTS_KILLED = 0.8  # share of mutants that must fail the test; below 1 because some compute the same as the code
+MAX_SIMILARITY = 0.8  # of a server's prompts (Jaccard of three-word sequences); from here on one is a duplicate
+ALLOW_SHARED_TESTS = False  # keep tests that must run in the same process as the code, which could forge a PASS
+DATA_DIR = ""  # folder of the published benchmark files, to drop records like theirs; "": download from the hub
+ALLOW_UNCHECKED = False  # continue if a benchmark cannot be read; records are then not compared with it
 
 # The sandbox that runs solutions, stubs and mutants
-SANDBOX_WORKERS = 0  # programs at once; 0 is one for each CPU of this process
-SANDBOX_TIMEOUT = 1.0  # CPU seconds a program; what needs longer slows training, and many a mutant never ends
-SANDBOX_MEMORY_MB = 1024  # a program
-ALLOW_WEAK_SANDBOX = False  # go on although the kernel offers fewer walls than the sandbox asks for
+SANDBOX_WORKERS = 0  # programs at once; 0: one for each CPU of this process
+SANDBOX_TIMEOUT = 1.0  # CPU seconds for each program; slower tasks slow down training, and many mutants never end
+SANDBOX_MEMORY_MB = 1024  # for each program
+ALLOW_WEAK_SANDBOX = False  # continue even if the kernel lacks some of the sandbox's walls
 
-BATCH = 100  # tasks whose checks are kept at once: what a stopped run does again
+BATCH = 100  # tasks that are checked and saved together; a stopped run repeats at most so many checks
 
 
 @dataclass(frozen=True)
 class Backend:
-    """Where candidates come from; one without a base_url needs no server."""
+    """A source of candidates; one without a base_url needs no server."""
 
     name: str
     base_url: str = ""
-    key_variable: str = ""  # the environment variable that holds the key; "" needs none
-    model: str = ""  # "" has to be given
+    key_variable: str = ""  # the environment variable that holds the key; "": no key
+    model: str = ""  # the default; "": MODEL has to be given
 
 
 BACKENDS = {backend.name: backend for backend in (
@@ -127,13 +129,13 @@ def main() -> None:
                 found = verify(candidates, checks, sandbox)
             kept = keep(candidates, found, parents, benchmarks, drops)
     except (SandboxError, ServerLost) as error:
-        sys.exit(f"error: {error}; what was done is kept beside {OUTPUT}: the same command goes on from there")
+        sys.exit(f"error: {error}; finished work is saved beside {OUTPUT}: give the same command again to continue")
     print(drop_table(drops, len(kept)))
     save(kept)
 
 
 def check_constants() -> None:
-    """Refuses constants that no run can have, before anything is loaded, asked or written."""
+    """Raises InputError for constants that cannot work, before anything is loaded, asked or written."""
     for name, choices in (("BACKEND", BACKENDS), ("MODE", MODES)):
         if globals()[name] not in choices:
             raise InputError(f"no {name} {globals()[name]!r}; choose from {', '.join(choices)}")
@@ -143,14 +145,14 @@ def check_constants() -> None:
     if MODES[MODE].from_tasks and not INPUT_TASKS:
         raise InputError(f"MODE {MODE} starts from tasks; give a task file with --input-tasks")
     if PROFILE and MODE != "harder":
-        raise InputError(f"PROFILE belongs to MODE harder, not to {MODE}; leave it out")
+        raise InputError(f"PROFILE is used only by MODE harder, and MODE is {MODE}; leave it out")
     if not BACKENDS[BACKEND].base_url and (MODE != "tasks" or BASE_URL or MODEL):
-        raise InputError(f"BACKEND {BACKEND} asks no server and has MODE tasks alone; give --backend nvidia, openai "
-                         "or vllm, with --base-url for any other server")
+        raise InputError(f"BACKEND {BACKEND} needs no server: it takes no MODEL and no BASE_URL, and only MODE tasks; "
+                         "give --backend nvidia, openai or vllm, with --base-url for another server")
     if BACKENDS[BACKEND].base_url:
         read_key(endpoint())
     if Path(OUTPUT).exists() and not side_file("checks").exists():
-        raise InputError(f"OUTPUT {OUTPUT} exists and is none of this script's; give another, or move it away")
+        raise InputError(f"OUTPUT {OUTPUT} exists, and this script did not write it; give another, or move it away")
     if Path(OUTPUT).is_dir():
         raise InputError(f"OUTPUT {OUTPUT} is a folder; give the path of a file in it")
 
@@ -169,7 +171,7 @@ def side_file(name: str) -> Path:
 
 
 def load_parents() -> list[Task]:
-    """The tasks that the mode starts from; of `harder`, those that PROFILE says are solved."""
+    """The tasks that the mode starts from; for `harder`, those that are solved according to PROFILE."""
     if not MODES[MODE].from_tasks:
         return []
     tasks = read_task_file(INPUT_TASKS)
@@ -185,7 +187,7 @@ def load_parents() -> list[Task]:
 
 
 def read_profile(path: str) -> dict[str, float]:
-    """task_id -> pass rate, from the lines that run_profile.profile_records makes."""
+    """task_id -> pass rate, from the lines that runs/profile.py makes."""
     try:
         rows = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
         return {str(row["task_id"]): float(row["pass_rate"]) for row in rows}
@@ -195,12 +197,14 @@ def read_profile(path: str) -> dict[str, float]:
 
 
 def load_benchmarks() -> dict[str, list[Task]]:
-    """The benchmarks that no record may be like. One that cannot be read is an error unless ALLOW_UNCHECKED.
+    """The benchmarks to compare records with. One that cannot be read is an error unless ALLOW_UNCHECKED is set.
 
-    Templates quote no benchmark and need no network, so without DATA_DIR they are left unchecked, which is said.
+    Templates quote no benchmark and should need no network. So without DATA_DIR they are not checked, and a warning
+    says so.
     """
     if not BACKENDS[BACKEND].base_url and not DATA_DIR:
-        print("warning: not compared with any benchmark, which small tasks may be like; give --data-dir")
+        print("warning: the tasks are not compared with any benchmark, and small tasks may resemble one; to compare "
+              "them, give --data-dir")
         return {}
     found = {}
     for name in [name for name, benchmark in BENCHMARKS.items() if not benchmark.large]:
@@ -208,13 +212,13 @@ def load_benchmarks() -> dict[str, list[Task]]:
             found[name] = load_benchmark(name, DATA_DIR)
         except InputError as error:
             if not ALLOW_UNCHECKED:
-                raise InputError(f"{error}; or go on unchecked with --allow-unchecked") from None
-            print(f"warning: not compared with {name}: {error}")
+                raise InputError(f"{error}; or continue without this comparison: --allow-unchecked") from None
+            print(f"warning: the tasks are not compared with {name}: {error}")
     return found
 
 
 def make_candidates(parents: Sequence[Task]) -> tuple[list[Candidate], Counter]:
-    """The tasks to verify, and how many there are too few, by reason."""
+    """The tasks to verify, and how many others could not be made, by reason."""
     if BACKENDS[BACKEND].base_url:
         with Ledger(side_file("answers"), StoredAnswer) as answers:
             return ask_server(parents, answers)
@@ -223,7 +227,7 @@ def make_candidates(parents: Sequence[Task]) -> tuple[list[Candidate], Counter]:
 
 
 def ask_server(parents: Sequence[Task], answers: Ledger[StoredAnswer]) -> tuple[list[Candidate], Counter]:
-    """Asks all questions, and again with another seed where an answer is no task."""
+    """Asks all questions; if an answer holds no task, asks again with another seed."""
     mode, model = MODES[MODE], endpoint().model
     sampling = Sampling(SEED, TEMPERATURE, MAX_TOKENS)
     found: dict[int, Candidate] = {}
@@ -249,7 +253,7 @@ def ask_server(parents: Sequence[Task], answers: Ledger[StoredAnswer]) -> tuple[
 
 
 def ask_missing(questions: Sequence[Question], answers: Ledger[StoredAnswer]) -> dict[str, str]:
-    """Asks what has no answer in the ledger; the keys of those that got none now, with the reason."""
+    """Asks the questions that have no answer in the ledger. Returns key -> reason of those that still have none."""
     server = endpoint()
     keys = [question.key(server.model) for question in questions]
     missing = [(key, question.request) for key, question in zip(keys, questions, strict=True)
@@ -276,7 +280,7 @@ def ask_missing(questions: Sequence[Question], answers: Ledger[StoredAnswer]) ->
 
 
 def print_usage(answers: Ledger[StoredAnswer]) -> None:
-    """Tokens and cost of every answer that OUTPUT has cost so far."""
+    """Prints the tokens and the cost of all answers for OUTPUT so far."""
     sent = sum(answer.prompt_tokens for answer in answers.records.values())
     received = sum(answer.completion_tokens for answer in answers.records.values())
     cost = (PRICE_INPUT * sent + PRICE_OUTPUT * received) / 1e6
@@ -289,7 +293,7 @@ def today() -> str:
 
 
 def verify(candidates: Sequence[Candidate], checks: Ledger[Check], sandbox: Sandbox) -> list[Check]:
-    """A check of each candidate; those that the ledger has are not run again."""
+    """A check of each candidate; those in the ledger are not run again."""
     rules = Rules(MUTANTS, MIN_MUTANTS_KILLED, ALLOW_SHARED_TESTS)
     limits = [SANDBOX_TIMEOUT, SANDBOX_MEMORY_MB, *asdict(rules).values()]
     keys = [digest(asdict(candidate.task), limits) for candidate in candidates]
@@ -310,7 +314,7 @@ def verify(candidates: Sequence[Candidate], checks: Ledger[Check], sandbox: Sand
 
 def keep(candidates: Sequence[Candidate], checks: Sequence[Check], parents: Sequence[Task],
          benchmarks: Mapping[str, Sequence[Task]], drops: Counter) -> list[Candidate]:
-    """The candidates that are verified, new and in no benchmark; all others are counted in `drops`."""
+    """The candidates that are verified, new and in no benchmark. All others are counted in `drops`."""
     seen = new_seen(parents)
     unique = []
     for candidate, check in zip(candidates, checks, strict=True):
@@ -325,9 +329,9 @@ def keep(candidates: Sequence[Candidate], checks: Sequence[Check], parents: Sequ
 
 
 def new_seen(parents: Sequence[Task]) -> Seen:
-    """What candidates are compared with at first: the tasks they start from, where they must differ.
+    """What the first candidate is compared with: the tasks that the mode starts from, if it must differ from them.
 
-    Prompts are compared where a server wrote them: those of templates differ in a word by design.
+    Prompts are compared only if a server wrote them: those of templates differ in one word by design.
     """
     mode = MODES[MODE]
     seen = Seen(MAX_SIMILARITY if mode.new_tasks and BACKENDS[BACKEND].base_url else None)
@@ -351,20 +355,20 @@ def drop_table(drops: Counter, kept: int) -> str:
 
 
 def save(kept: Sequence[Candidate]) -> None:
-    """Writes what was kept, and says what to do with it; an empty set is an error, and no file."""
+    """Writes what was kept, and prints the next command. If nothing was kept, it is an error and writes no file."""
     if not kept:
-        sys.exit(f"error: nothing was kept, so {OUTPUT} is not written; the table says why")
+        sys.exit(f"error: nothing was kept, so {OUTPUT} is not written; the table above gives the reasons")
     if MODE == "trajectories":
         write_records(OUTPUT, map(trajectory, kept))
         print(f"saved    {len(kept)} trajectories in {OUTPUT}")
         return
     write_task_file(OUTPUT, (candidate.task for candidate in kept))
-    print(f"saved    {len(kept)} tasks in {OUTPUT}; train on them:\n"
+    print(f"saved    {len(kept)} tasks in {OUTPUT}; to train on them:\n"
           f"python scripts/train_rl_poc.py --training-sets '' --train-files {shlex.quote(OUTPUT)}")
 
 
 def trajectory(candidate: Candidate) -> dict:
-    """A verified answer as an SFT example: the conversation that led to it, and the answer whole."""
+    """A verified answer as an SFT example: the conversation that led to it, and the whole answer."""
     task = candidate.task
     return {"task_id": task.task_id, "origin": task.origin,
             "messages": [*messages(task), {"role": "assistant", "content": candidate.completion}]}

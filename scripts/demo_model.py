@@ -1,12 +1,12 @@
 """Makes the demo's SFT baseline: a tiny Qwen3 with its own tokenizer, taught by an imperfect teacher.
 
-Phase 1 in miniature, on one CPU thread. The teacher holds misconceptions (task_templates.py), so the model
-imitates code that is often wrong: what is left for reinforcement learning to repair. Not a useful model.
+This is SFT in miniature, on one CPU thread. The teacher's code is often wrong in the same ways (tasks/templates.py),
+and the model imitates it. Reinforcement learning then repairs these faults. It is not a useful model.
 
     python scripts/demo_model.py                          # into ./demo
     python scripts/demo_model.py --seed 1 --output-dir /tmp/demo1
     python scripts/demo_model.py --init-from demo/sft_model --max-steps 90 --output-dir demo/control
-                                                          # the control: more SFT in place of GRPO
+                                                          # the control: more SFT instead of GRPO
 
 Inputs:  none, or the model at INIT_FROM.
 Outputs: OUTPUT_DIR/sft_model (model and tokenizer), train_tasks.jsonl, heldout_tasks.jsonl, config.json.
@@ -25,13 +25,13 @@ from raccoon.tasks import templates
 from raccoon.tasks.task import write_task_file
 
 OUTPUT_DIR = "./demo"
-INIT_FROM = ""          # model to train further, at the schedule's last learning rate; "": from scratch
+INIT_FROM = ""          # model to train further, at the schedule's last learning rate; "": start from scratch
 SEED = 0
-CPU_THREADS = 1         # torch's: two spinning threads take longer than one where the machine is busy
+CPU_THREADS = 1         # torch's threads; on a busy machine two are slower than one
 
 # The tasks.
 NUM_TRAIN_TASKS = 2000
-NUM_HELDOUT_TASKS = 300  # of kinds (filter, map, reduce) that occur in no training task
+NUM_HELDOUT_TASKS = 300  # tasks of kinds (filter, map, reduce) that no training task has
 
 # The model: 0.5 million parameters.
 VOCAB_SIZE = 768
@@ -45,17 +45,17 @@ MAX_POSITIONS = 1024    # tokens
 # SFT: one pass over MAX_STEPS * BATCH_SIZE trajectories of the teacher.
 MAX_STEPS = 500
 BATCH_SIZE = 32         # trajectories a step
-LEARNING_RATE = 6e-3    # peak; falls along a cosine to FINAL_LR_SHARE of it
+LEARNING_RATE = 6e-3    # peak; it falls along a cosine to FINAL_LR_SHARE of it
 FINAL_LR_SHARE = 0.1
 WARMUP_STEPS = 17
 ADAM_BETA2 = 0.98
 MAX_GRAD_NORM = 1.0
-BUCKET = 16             # batches sorted by length together, so that little padding is computed
+BUCKET = 16             # number of batches whose trajectories are sorted by length together, to compute less padding
 
 END, PAD = "<|im_end|>", "<|endoftext|>"
-# Each header is one token, its line break included: no merge reaches from a header into a completion.
+# Each header is one token with its line break, so that no merge joins a header and a completion.
 HEADERS = {role: f"<|im_start|>{role}\n" for role in ("system", "user", "assistant")}
-# A line break with its indent and first word; a word with its blank; a digit; a run of signs.
+# A line break with its indent and first word; a word with the blank before it; a digit; a run of signs.
 PIECES = r"\n *[A-Za-z_]+| ?[A-Za-z_]+|\d| ?[^\sA-Za-z_\d]+|\n+|\s+"
 CHAT_TEMPLATE = """\
 {%- for message in messages -%}
@@ -75,7 +75,7 @@ def main() -> None:
     check_constants()
     output_dir, values = Path(OUTPUT_DIR), vars(constants(globals()))
     if already_made(output_dir / "config.json", values):
-        print(f"{output_dir / 'sft_model'} is there already")
+        print(f"{output_dir / 'sft_model'} exists already; nothing to do")
         return
     write_task_files(output_dir)
     conversations = list(teacher_conversations(MAX_STEPS * BATCH_SIZE))
@@ -96,7 +96,7 @@ def main() -> None:
 
 
 def check_constants() -> None:
-    """Raises InputError for what would fail only after minutes."""
+    """Raises InputError for values that would otherwise fail only after minutes."""
     if INIT_FROM and not (Path(INIT_FROM) / "tokenizer.json").is_file():
         raise InputError(f"no saved model at {INIT_FROM} (no tokenizer.json): give an sft_model folder, "
                          "or leave --init-from out to start from scratch")
@@ -107,7 +107,7 @@ def check_constants() -> None:
 
 
 def already_made(config: Path, values: dict) -> bool:
-    """Whether an earlier run with the same constants has finished; raises InputError where it had others."""
+    """Whether an earlier run with the same constants has finished; raises InputError if it had other constants."""
     if not config.is_file():
         return False
     earlier = json.loads(config.read_text())
@@ -125,7 +125,7 @@ def write_task_files(output_dir: Path) -> None:
 
 
 def teacher_conversations(num: int) -> Iterator[list[dict[str, str]]]:
-    """Training prompts with the teacher's answers; a run that goes on from another sees new ones."""
+    """Training prompts with the teacher's answers; a run that starts from INIT_FROM gets new ones."""
     rng = random.Random(f"{SEED} {'more' if INIT_FROM else 'first'}")
     train_kinds = templates.kinds("train")
     for _ in range(num):
@@ -180,7 +180,7 @@ def build_model(tokenizer):
         num_hidden_layers=NUM_LAYERS, num_attention_heads=NUM_HEADS, num_key_value_heads=NUM_KV_HEADS,
         head_dim=HIDDEN_SIZE // NUM_HEADS, max_position_embeddings=MAX_POSITIONS, tie_word_embeddings=True,
         bos_token_id=None, **ends))
-    # Servers sample only where the model's own file says so.
+    # Servers sample only if the model's own file says so.
     ends["eos_token_id"] = [tokenizer.eos_token_id, tokenizer.pad_token_id]
     model.generation_config = GenerationConfig(do_sample=True, temperature=1.0, top_k=0, top_p=1.0, **ends)
     return model
@@ -193,7 +193,7 @@ def load_model(path: str):
 
 
 def encode(tokenizer, conversations: list[list[dict[str, str]]]) -> list[tuple[list[int], int]]:
-    """(token ids, length of the prompt) of each conversation, the last token being <|im_end|>."""
+    """(token ids, length of the prompt) of each conversation; the last token is <|im_end|>."""
     header = tokenizer.convert_tokens_to_ids(HEADERS["assistant"])
     texts = [tokenizer.apply_chat_template(talk, tokenize=False).removesuffix("\n") for talk in conversations]
     return [(ids, ids.index(header) + 1) for ids in tokenizer(texts)["input_ids"]]
@@ -231,7 +231,7 @@ def batches(examples: list[tuple[list[int], int]]) -> Iterator[list[tuple[list[i
 
 
 def learning_rate(step: int) -> float:
-    """Linear warm-up, then a cosine; the cosine's end all along for a run that goes on from another."""
+    """Linear warm-up, then a cosine. A run that starts from INIT_FROM uses the cosine's last value throughout."""
     if INIT_FROM:
         return LEARNING_RATE * FINAL_LR_SHARE
     if step < WARMUP_STEPS:
@@ -241,7 +241,7 @@ def learning_rate(step: int) -> float:
 
 
 def completion_loss(model, batch: list[tuple[list[int], int]], pad_id: int):
-    """Mean cross-entropy of the completions' tokens. Padding is on the right, where causality hides it."""
+    """Mean cross-entropy of the completions' tokens. Padding is on the right, so causal attention ignores it."""
     import torch
 
     width = max(len(ids) for ids, _ in batch)
@@ -253,7 +253,7 @@ def completion_loss(model, batch: list[tuple[list[int], int]], pad_id: int):
 
 
 def save(model, tokenizer, output_dir: Path, values: dict) -> None:
-    """Writes the model and then config.json, which tells a later run that all is there."""
+    """Writes the model and last config.json, which tells a later run that the model is complete."""
     model.save_pretrained(output_dir / "sft_model")
     tokenizer.save_pretrained(output_dir / "sft_model")
     (output_dir / "config.json").write_text(json.dumps(values, indent=2) + "\n")

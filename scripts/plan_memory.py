@@ -1,13 +1,13 @@
 """Plans a training run before anything is allocated: gigabytes a GPU, seconds a step, disk, and what would fit.
 
-It is arithmetic on the model's config.json, not a measurement: metrics.jsonl has the measured peak of a run. The
-training script prints the same plan at its start, and with --plan alone.
+It is arithmetic on the model's config.json, not a measurement. The measured peak of a run is in its metrics.jsonl. The
+training script prints the same plan at its start; with --plan it prints only the plan.
 
     python scripts/plan_memory.py Qwen2.5-14B --gpus 2x141
-    python scripts/plan_memory.py ./my-sft-model Qwen2.5-1.5B      # on the GPUs that are here
+    python scripts/plan_memory.py ./my-sft-model Qwen2.5-1.5B      # on the GPUs of this machine
 
-Inputs: model folders, hub ids, or Qwen2.5-0.5B, -1.5B, -7B, -14B, which need no network; GPUS. Output: on stdout a
-Markdown table for each model, a row a setting. GB are 1e9 bytes.
+Inputs: model folders, hub ids, or Qwen2.5-0.5B, -1.5B, -7B, -14B, -32B, which need no network; GPUS. Output: a
+Markdown table for each model on stdout, with a row for each setting. GB are 1e9 bytes.
 """
 from dataclasses import replace
 
@@ -15,18 +15,18 @@ from raccoon.constants import override_constants, run_main
 from raccoon.planning.memory import Setting, find_machine
 from raccoon.planning.report import report
 
-# What is planned; the training script plans its own constants
-MODELS = ["Qwen2.5-14B"]  # folders, hub ids, or rows of model_shape.py
-GPUS = ""  # number x memory in GiB, as vendors print it: 2x141, 1x80; "" is those that are here
-REPLICAS = 1  # whole models, each sharded over its part of the GPUs
-BATCH_SIZE = 4  # completions that a GPU holds in one forward and backward pass
+# What is planned; the training script plans with its own constants
+MODELS = ["Qwen2.5-14B"]  # folders, hub ids, or names from the table in planning/model_shape.py
+GPUS = ""  # number x memory in GiB, as vendors print it, like 2x141 or 1x80; "": the GPUs of this machine
+REPLICAS = 1  # copies of the model, each sharded over its part of the GPUs
+BATCH_SIZE = 4  # completions in one forward and backward pass of a GPU
 GRADIENT_ACCUMULATION = 4  # passes a step
 MAX_PROMPT_LENGTH = 512  # tokens
 MAX_COMPLETION_LENGTH = 1024  # tokens
-MAX_STEPS = 500
-SAVE_STEPS = 50
-SAVE_TOTAL_LIMIT = 2
-LORA_RANK = 32
+MAX_STEPS = 500  # optimizer steps
+SAVE_STEPS = 50  # steps between checkpoints
+SAVE_TOTAL_LIMIT = 2  # number of newest checkpoints to keep
+LORA_RANK = 32  # for the rows with USE_LORA
 
 
 def main() -> None:

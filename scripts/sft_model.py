@@ -1,8 +1,8 @@
-"""Fine-tunes a chat model on tasks with their solutions, or on trajectories: what gives reinforcement learning a start.
+"""Fine-tunes a chat model on tasks with their solutions, or on trajectories, before reinforcement learning.
 
-TRL's SFTTrainer, with the loss on the answers alone. Where a model passes 1 % of its tasks, GRPO has next to nothing to
-learn from; taught the form of an answer first, it has. It neither makes a model (real_model.py, demo_model.py) nor says
-which of two is better (evaluate_models.py).
+It uses TRL's SFTTrainer, with the loss on the answers alone. GRPO learns next to nothing from a model that passes 1 %
+of its tasks; SFT first teaches the form of an answer. This script does not make a model from nothing (real_model.py
+and demo_model.py do). It does not say which of two models is better (evaluate_models.py does).
 
     python scripts/sft_model.py --benchmarks real/train_tasks.jsonl --keep-unseen real/heldout_tasks.jsonl humaneval
     python scripts/sft_model.py --model-path ./my-model --benchmarks my_tasks.jsonl --output-dir ./my-sft-model
@@ -11,8 +11,8 @@ which of two is better (evaluate_models.py).
 Inputs:  MODEL_PATH, a folder or hub id with a chat template; BENCHMARKS, published ones or task files whose tasks have
          a solution; TRAJECTORIES, as create_synthetic_data.py --mode trajectories writes them.
 Outputs: OUTPUT_DIR with the model of the lowest held-out loss, its tokenizer, config.json (every constant beside the
-         model's own keys), tasks.jsonl (what it was taught: an evaluation calls that seen), losses.jsonl.
-Exit:    0 trained, or there already; 1 stopped by a fault; 2 bad input.
+         model's own keys), tasks.jsonl (the taught tasks, which an evaluation then marks as seen), losses.jsonl.
+Exit:    0 trained, or the model exists already; 1 stopped by a fault; 2 bad input.
 """
 
 import random
@@ -36,34 +36,34 @@ from raccoon.tasks.task import Task, numbered_lines, parse_object, read_task_fil
 
 MODEL_PATH = "./real/base_model"  # a folder or a hub id
 OUTPUT_DIR = "./real/sft_model"
-SEED = 0  # of the order, and of what is held out
-CPU_THREADS = 1  # without a GPU: on a busy machine two spinning threads take longer than one
-CPU_BFLOAT16 = False  # without a GPU: compute in bfloat16 over float32 weights, as on a GPU; not every CPU can
+SEED = 0  # decides the order of the tasks, and which are held out
+CPU_THREADS = 1  # used without a GPU; on a busy machine two threads are slower than one
+CPU_BFLOAT16 = False  # without a GPU, compute in bfloat16 over float32 weights, as on a GPU; not every CPU can
 
 # What is taught
-DATA_DIR = ""  # folder of the published benchmark files; "" is the hub (env DATA_DIR)
-BENCHMARKS = ["mbpp"]  # and task files, whose tasks without a solution are left out
-TRAJECTORIES = []  # files of conversations, one a line, each ending with the answer that is taught
-KEEP_UNSEEN = ["humaneval"]  # benchmarks and task files to evaluate on: whatever is like one of their tasks is left out
-SKIP_FAILING_TASKS = True  # leave out tasks that fail their own solution, instead of refusing to start
-HELDOUT_SHARE = 0.1  # of the tasks, whose loss is watched and which are not taught
+DATA_DIR = ""  # folder of the published benchmark files; "": download from the hub (env DATA_DIR)
+BENCHMARKS = ["mbpp"]  # benchmarks or task files to teach; their tasks without a solution are left out
+TRAJECTORIES = []  # files with a conversation on each line, which ends with the answer to teach
+KEEP_UNSEEN = ["humaneval"]  # benchmarks or task files to evaluate on later: tasks that are like theirs are left out
+SKIP_FAILING_TASKS = True  # leave out tasks that fail their own solution; False refuses to start
+HELDOUT_SHARE = 0.1  # share of the tasks that are not taught; their loss is watched
 
 # The training
-EPOCHS = 3  # passes over the tasks; the one with the lowest held-out loss is kept
+EPOCHS = 3  # passes over the tasks; the model after the pass with the lowest held-out loss is kept
 BATCH_SIZE = 4  # conversations in one forward and backward pass
 GRADIENT_ACCUMULATION = 2  # passes a step
-LEARNING_RATE = 2e-5  # peak; falls to 0 along a cosine
-WARMUP_SHARE = 0.05  # of the steps
-MAX_LENGTH = 512  # tokens of a conversation; longer ones are left out whole
+LEARNING_RATE = 2e-5  # peak; it falls to 0 along a cosine
+WARMUP_SHARE = 0.05  # share of the steps in which the rate rises to its peak
+MAX_LENGTH = 512  # tokens of a conversation; longer ones are left out, not cut
 
 # The sandbox that runs the solutions
-SANDBOX_WORKERS = 0  # programs at once; 0 is one for each CPU of this process
-SANDBOX_TIMEOUT = 10.0  # seconds a program
+SANDBOX_WORKERS = 0  # programs at once; 0: one for each CPU of this process
+SANDBOX_TIMEOUT = 10.0  # seconds for each program
 
 LOSSES_FILE = "losses.jsonl"
 POSITIVE = frozenset({"EPOCHS", "BATCH_SIZE", "GRADIENT_ACCUMULATION", "LEARNING_RATE", "MAX_LENGTH",
                       "SANDBOX_TIMEOUT"})
-# The same model whatever these are
+# These do not change the model
 FREE_TO_CHANGE = {"OUTPUT_DIR", "DATA_DIR", "CPU_THREADS", "SANDBOX_WORKERS", "SANDBOX_TIMEOUT"}
 
 
@@ -71,7 +71,7 @@ def main() -> None:
     check_constants()
     values = vars(constants(globals()))
     if already_made(values):
-        print(f"{OUTPUT_DIR} is there already")
+        print(f"{OUTPUT_DIR} exists already; nothing to do")
         return
     taught = load_taught()
     prepare_libraries()
@@ -91,7 +91,7 @@ def main() -> None:
 
 
 def check_constants() -> None:
-    """Raises InputError for what would fail only later."""
+    """Raises InputError for values that would otherwise fail only later."""
     for name in sorted(POSITIVE):
         if not globals()[name] > 0:
             raise InputError(f"{name} is {globals()[name]}; give a value above 0")
@@ -107,7 +107,7 @@ def check_constants() -> None:
 
 
 def already_made(values: dict[str, Any]) -> bool:
-    """Whether an earlier run with the same constants has finished here; raises InputError where it had others."""
+    """Whether an earlier run with the same constants has finished here; raises InputError if it had other constants."""
     earlier = RunLog(OUTPUT_DIR).read_config()
     if not earlier.get("ended"):
         return False
@@ -119,7 +119,7 @@ def already_made(values: dict[str, Any]) -> bool:
 
 
 def load_taught() -> list[Task]:
-    """What is to be taught, as tasks whose solution is the answer: checked, and unlike all that is kept unseen."""
+    """The tasks to teach; their solution is the answer. They are checked, and unlike all tasks of KEEP_UNSEEN."""
     tasks = [task for name in BENCHMARKS for task in load(name)]
     solved = [task for task in tasks if task.solution]
     try:
@@ -131,8 +131,8 @@ def load_taught() -> list[Task]:
     unseen = [task for name in KEEP_UNSEEN for task in load(name)]
     like = find_overlap(taught, unseen) if taught and unseen else {}
     if len(taught) - len(like) < 2:
-        raise InputError(f"{len(taught)} tasks with a solution, {len(like)} of them like one of KEEP_UNSEEN: give more "
-                         "with --benchmarks")
+        raise InputError(f"only {len(taught)} tasks to teach, and {len(like)} of them are like one of KEEP_UNSEEN: "
+                         "give more with --benchmarks")
     if like:
         print(f"left out {len(like)} of {len(taught)} tasks that are like one of {', '.join(KEEP_UNSEEN)}")
     return [task for task in taught if task.task_id not in like]
@@ -144,7 +144,7 @@ def load(name: str) -> list[Task]:
 
 
 def read_trajectories(path: str) -> list[Task]:
-    """Conversations as tasks: the question is the prompt, the whole answer the solution."""
+    """Conversations as tasks: the question is the prompt, and the whole answer is the solution."""
     if not Path(path).is_file():
         raise InputError(f"no file of trajectories {path}; give one of create_synthetic_data.py --mode trajectories")
     tasks = []
@@ -156,9 +156,9 @@ def read_trajectories(path: str) -> list[Task]:
             asked, told = question["content"], answer["content"]
             roles = question["role"], answer["role"]
         except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{where}: no messages of a user and an assistant; leave the line out") from error
+            raise InputError(f"{where}: no message of a user and one of an assistant; delete the line") from error
         if roles != ("user", "assistant") or not all(isinstance(text, str) and text.strip() for text in (asked, told)):
-            raise InputError(f"{where}: messages of {roles}; give a text of a user and one of an assistant")
+            raise InputError(f"{where}: the roles are {roles}; give a text of a user and then one of an assistant")
         tasks.append(Task(str(row.get("task_id") or f"{Path(path).stem}/{number}"), asked, "pass", solution=told,
                           source="trajectory"))
     return tasks
@@ -173,7 +173,7 @@ def conversation(task: Task) -> dict[str, list[dict[str, str]]]:
 
 
 def prepare_libraries() -> None:
-    """Leaves the log to the run's own lines, and the CPU to as many threads as are wanted."""
+    """Silences the libraries' own log lines, and sets the number of CPU threads."""
     import torch
 
     from raccoon.training.policy import quiet_libraries
@@ -194,9 +194,9 @@ def short_enough(tasks: list[Task], tokenizer: Any) -> list[Task]:
     lengths = [len(ids) for ids in tokenizer.apply_chat_template(talks)["input_ids"]]
     kept = [task for task, length in zip(tasks, lengths, strict=True) if length <= MAX_LENGTH]
     if len(kept) < 2:
-        raise InputError(f"{len(kept)} conversations have at most MAX_LENGTH {MAX_LENGTH} tokens; raise it")
+        raise InputError(f"only {len(kept)} conversations have at most MAX_LENGTH {MAX_LENGTH} tokens; raise it")
     if len(kept) < len(tasks):
-        print(f"left out {len(tasks) - len(kept)} tasks of over {MAX_LENGTH} tokens")
+        print(f"left out {len(tasks) - len(kept)} tasks of over {MAX_LENGTH} tokens (MAX_LENGTH)")
     return kept
 
 
@@ -227,7 +227,7 @@ def build_trainer(trained: list[Task], heldout: list[Task], tokenizer: Any) -> A
 
 
 def sft_config(steps: int, gpu: bool) -> Any:
-    """The constants in TRL's words; a checkpoint an epoch, of weights alone, so that the best can be had back."""
+    """The constants as TRL's arguments. Each epoch saves its weights, so that the best can be loaded at the end."""
     from trl import SFTConfig
 
     return SFTConfig(
@@ -242,7 +242,7 @@ def sft_config(steps: int, gpu: bool) -> Any:
 
 
 def progress_lines(steps: int) -> Any:
-    """A callback that prints a line ten times an epoch and one after each, with the time left."""
+    """A callback that prints a line ten times in each epoch, with the time left, and one after each epoch."""
     from transformers import TrainerCallback
 
     class ProgressLines(TrainerCallback):
@@ -261,7 +261,7 @@ def progress_lines(steps: int) -> Any:
 
 
 def save(trainer: Any, tokenizer: Any, trained: list[Task], before: float, values: dict[str, Any]) -> None:
-    """Writes the model, its losses and what it was taught, and last config.json, which says that all is there."""
+    """Writes the model, its losses and the taught tasks; last config.json, which shows that everything is written."""
     history = [{"step": 0, "heldout_loss": before}]
     history += [{"step": record["step"], "heldout_loss": record["eval_loss"]} for record in trainer.state.log_history
                 if "eval_loss" in record and record["step"]]
@@ -274,12 +274,12 @@ def save(trainer: Any, tokenizer: Any, trained: list[Task], before: float, value
     (Path(OUTPUT_DIR) / LOSSES_FILE).unlink(missing_ok=True)
     log.append(LOSSES_FILE, history)
     write_task_file(Path(OUTPUT_DIR) / "tasks.jsonl", trained)
-    # An evaluation takes a model that names TRAIN_FILES for one whose tasks.jsonl says what it has seen
+    # If config.json names TRAIN_FILES, an evaluation reads in tasks.jsonl which tasks the model has seen
     log.write_constants({**values, "TRAIN_FILES": []}, f"the lowest held-out loss came after step {best['step']}")
     print(f"saved    {OUTPUT_DIR}: held-out loss {before:.4f} before training, {best['heldout_loss']:.4f} after step "
           f"{best['step']}, which is kept ({CONFIG_FILE} has every constant)")
     if best["heldout_loss"] >= before:
-        print("warning: the held-out loss did not fall; lower LEARNING_RATE, or teach what is nearer to it")
+        print("warning: the held-out loss did not fall; lower LEARNING_RATE, or teach tasks that are more alike")
 
 
 if __name__ == "__main__":

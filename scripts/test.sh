@@ -2,29 +2,30 @@
 # Every check of the project, in a fresh environment: style (ruff) and tests (pytest), CPU only, offline once installed.
 #
 #   bash scripts/test.sh                          # everything
-#   bash scripts/test.sh tests/sandbox            # some of it; arguments go to pytest
-#   TEST_PYTHON=python bash scripts/test.sh       # with an interpreter that has the libraries: installs nothing
-#   bash scripts/test.sh --vllm                   # the tests of a real vLLM engine alone, in .venv-vllm (2 GB)
+#   bash scripts/test.sh tests/sandbox            # a part; arguments go to pytest
+#   TEST_PYTHON=python bash scripts/test.sh       # use an interpreter that has the libraries; install nothing
+#   bash scripts/test.sh --vllm                   # only the tests of a real vLLM engine, in .venv-vllm (2 GB)
 #
-# DATA_DIR names the folder of published benchmark files (default ../shared/data beside this checkout); tests that
-# need them skip with the reason where it is absent. Exit: 0 all passed, otherwise that of the check that failed.
+# DATA_DIR names the folder of published benchmark files (default ../shared/data beside this checkout). If it is
+# missing, the tests that need it are skipped and say so. Exit code: 0 all passed, else that of the failed check.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 
-# One thread a process: two that spin take longer than one where the machine is busy.
+# One thread a process: on a busy machine two threads are slower than one.
 export OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1 TRL_EXPERIMENTAL_SILENCE=1
 
 fresh_environment() {
     local venv=$root/.venv-test base=${PYTHON:-python3}
     "$base" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || {
-        echo "error: $base is not Python >= 3.11; name one that is: PYTHON=/path/to/python3.11 bash scripts/test.sh" >&2
+        echo "error: $base is not Python >= 3.11; give another: PYTHON=/path/to/python3.11 bash scripts/test.sh" >&2
         exit 2
     }
     echo "test.sh: making a fresh environment in $venv" >&2
     "$base" -m venv --clear "$venv" || {
-        echo "error: no environment in $venv; name an interpreter that has requirements-test.txt: TEST_PYTHON=..." >&2
+        echo "error: cannot make $venv; give an interpreter that has requirements-test.txt installed:" \
+            "TEST_PYTHON=/path/to/python bash scripts/test.sh" >&2
         exit 2
     }
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r requirements-test.txt
@@ -42,9 +43,9 @@ if [[ ${TEST_PYTHON:-} ]]; then python=$TEST_PYTHON; else fresh_environment; fi
 "$python" -m ruff check --no-cache scripts tests benchmarks
 if (($#)); then exec "$python" -m pytest -q --durations=15 "$@"; fi
 
-# The hostile programs mostly wait for their time limits: they run beside everything else, and are printed after it.
+# The hostile programs mostly wait for their time limits, so they run in parallel and their report is printed last.
 report=$(mktemp)
-trap 'kill $(jobs -p) 2>/dev/null || true; rm -f "$report"' EXIT  # by then there may be none to kill
+trap 'kill $(jobs -p) 2>/dev/null || true; rm -f "$report"' EXIT  # the jobs may have ended before
 "$python" -m pytest -q --durations=5 tests/attacks >"$report" 2>&1 &
 status=0
 "$python" -m pytest -q --durations=15 --ignore=tests/attacks || status=$?

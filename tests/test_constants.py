@@ -112,7 +112,7 @@ def test_positional_argument_sets_the_named_constant(script):
 def test_two_positional_arguments_for_one_constant_are_refused(script, capsys):
     with pytest.raises(SystemExit):
         override_constants(script, ["a", "b"], positional="RUN_DIR")
-    assert "RUN_DIR is one value, found 2: a b" in capsys.readouterr().err
+    assert "RUN_DIR takes one value, found 2: a b" in capsys.readouterr().err
 
 
 def test_saved_constants_are_present_values_without_keys(script):
@@ -131,7 +131,7 @@ def test_help_shows_every_constant_with_default_and_comment(script, capsys):
     flat = " ".join(said.split())
     for part in ("--model tiny what to train --data-dir '' folder of published files; env SCRIPT_DATA",
                  "The batch. --batch-size 4 prompts --learning-rate 0.001 peak of the schedule --use-lora",
-                 "--models a to compare --layers 1 2", "--demo the demo's values: BATCH_SIZE = 2"):
+                 "--models a to compare --layers 1 2", "--demo use the demo's values: BATCH_SIZE = 2"):
         assert part in flat
     assert "--api-key" not in said and "TABLE" not in said
 

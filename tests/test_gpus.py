@@ -34,7 +34,7 @@ def test_visible_gpus_are_those_that_cuda_would_see(monkeypatch, chosen, found):
 def test_a_missing_gpu_is_named(monkeypatch):
     monkeypatch.setattr(gpus, "device_files", lambda: 1)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
-    with pytest.raises(InputError, match="CUDA_VISIBLE_DEVICES=0,1 names 2 GPUs, and 1 are here"):
+    with pytest.raises(InputError, match="CUDA_VISIBLE_DEVICES=0,1 names 2 GPUs, but this machine has 1"):
         visible_gpus()
     with pytest.raises(InputError, match=r"PROCESSES is 2 and 1 GPU\(s\) are visible"):
         use_gpus(2, 1)

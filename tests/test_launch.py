@@ -154,7 +154,7 @@ def test_one_process_is_not_launched(monkeypatch):
 def test_the_number_of_processes_is_held_to_what_was_asked_for(monkeypatch):
     monkeypatch.setenv(RELAUNCHED, "2")
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    with pytest.raises(InputError, match="started as 2 processes and WORLD_SIZE is 1"):
+    with pytest.raises(InputError, match="2 processes were started, but WORLD_SIZE is 1"):
         launch.world_size()
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert launch.world_size() == 2
@@ -185,7 +185,7 @@ def test_a_launcher_that_would_kill_the_last_checkpoint_is_refused(monkeypatch):
     monkeypatch.delenv(launch.GRACE, raising=False)
     launch.check_grace()  # no launcher of torch's
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
-    with pytest.raises(InputError, match="export TORCH_ELASTIC_SHUTDOWN_TIMEOUT=900, or start without a launcher"):
+    with pytest.raises(InputError, match="export TORCH_ELASTIC_SHUTDOWN_TIMEOUT=900 before the launcher, or"):
         launch.check_grace()
     monkeypatch.setenv(launch.GRACE, "800")
     launch.check_grace()

@@ -1,1 +1,1 @@
-"""What the scripts share. A folder is a room with one purpose; its first line says what lives there."""
+"""What the scripts share. Each folder is a room with one purpose; its docstring says what lives there."""

@@ -1,11 +1,11 @@
-"""How every script starts and ends: its constants, edited by flags for one run, and its errors on one line.
+"""How every script starts and ends: flags set its constants for one run, and errors become one line.
 
-The file is the configuration: value in the file < environment variable (only where the line's comment says
-`env NAME`) < --demo < flag. There is no configuration file and no argument that is not a constant.
+The script's file is its configuration. From weak to strong: the value in the file, an environment variable (only if the
+line's comment says `env NAME`), --demo, a flag. There is no configuration file, and every argument is a constant.
 
     BATCH_SIZE = 4  # prompts a step            python scripts/train_rl_poc.py --batch-size 8
 
-Input: a script's own source and command line. Output: its globals changed; `changed: ...` on stdout.
+Input: a script's own source and command line. Output: its changed globals; `changed: ...` on stdout.
 """
 
 import ast
@@ -28,7 +28,7 @@ OLDEST_PYTHON = (3, 11)
 IMAGE = ('docker build -t nano-raccoon-rl . && docker run --rm --gpus all --shm-size 16g --tmpfs /tmp:exec,size=4g '
          '--stop-timeout 600 --user "$(id -u):$(id -g)" -v "$PWD:/app" -v hf:/hf nano-raccoon-rl')
 
-RELAUNCHED = "RL_POC_PROCESSES"  # in the environment of what launch.py starts: the number of processes
+RELAUNCHED = "RL_POC_PROCESSES"  # environment variable that launch.py sets to the number of processes it starts
 
 HELP_WIDTH = 110  # characters
 HELP_INDENT = " " * 6
@@ -40,13 +40,13 @@ SECRET = re.compile(r"(^|_)(API_KEY|TOKEN|SECRET|PASSWORD)(_|$)")
 
 
 class InputError(Exception):
-    """Bad input from the user: the message names the thing, the value and the remedy, in one line."""
+    """Bad input from the user. The message names the thing, the value and the remedy, on one line."""
 
 
 def run_main(main: Callable[[], None]) -> None:
-    """Runs a script's main; bad input and a missing library become one line on stderr and exit 2, Ctrl-C exit 130.
+    """Runs a script's main and turns known failures into one line on stderr and an exit code.
 
-    A full disk and an output that nobody reads any more (`| head -1`) become one line and exit 1.
+    Bad input and a missing library exit 2, Ctrl-C 130; a full disk and a closed pipe (`| head -1`) exit 1.
     """
     try:
         main()
@@ -59,25 +59,25 @@ def run_main(main: Callable[[], None]) -> None:
     except ModuleNotFoundError as error:
         if error.name.partition(".")[0] == __package__:  # a file of ours is missing
             raise
-        exit_with(InputError(f"{sys.executable} has no module {error.name!r}: activate the environment that has "
-                             "requirements.txt installed, or pip install -r requirements.txt"))
+        exit_with(InputError(f"{sys.executable} has no module {error.name!r}: activate the environment in which "
+                             "requirements.txt is installed, or pip install -r requirements.txt"))
     except BrokenPipeError:
         give_up_output()
-        sys.exit("error: nobody reads standard output any more, so it ended here")
+        sys.exit("error: the reader of standard output closed the pipe, so the script stopped")
     except OSError as error:
         if error.errno not in DISK_FULL:
             raise
         where = f"{error.filename}: " if error.filename else ""
-        sys.exit(f"error: {where}{error.strerror}: free some, and start the same command again")
+        sys.exit(f"error: {where}{error.strerror}: free some space, and give the same command again")
 
 
 def give_up_output() -> None:
-    """Lets standard output lead nowhere, once its reader has gone: Python flushes it once more at its end."""
+    """Sends standard output to /dev/null after its reader has gone, because Python flushes it again when it ends."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def print_help(text: str) -> NoReturn:
-    """Prints the help and exits 0, also where `| head` has read enough of it."""
+    """Prints the help and exits 0, even if `| head` closes the pipe."""
     try:
         print(text, flush=True)
     except BrokenPipeError:
@@ -86,13 +86,13 @@ def print_help(text: str) -> NoReturn:
 
 
 def exit_with(error: InputError) -> None:
-    """Says on one line of stderr what was wrong, and exits 2."""
+    """Prints the error on one line of stderr and exits 2."""
     print("error:", " ".join(str(error).split()), file=sys.stderr)
     sys.exit(2)
 
 
 def require_python() -> None:
-    """Raises InputError on a Python older than the scripts are written for, with the command that brings another."""
+    """Raises InputError if this Python is too old; the message has the command that runs the container instead."""
     if sys.version_info < OLDEST_PYTHON:
         wanted, found = (".".join(map(str, version[:2])) for version in (OLDEST_PYTHON, sys.version_info))
         command = shlex.join(["python", f"scripts/{Path(sys.argv[0]).name}", *sys.argv[1:]])
@@ -101,33 +101,33 @@ def require_python() -> None:
 
 
 def check_writable(name: str, folder: str) -> None:
-    """Raises InputError where the folder that a constant names, which need not exist yet, cannot be written."""
-    import tempfile  # which --help has no time for
+    """Raises InputError if the folder that a constant names cannot be written. It need not exist yet."""
+    import tempfile  # here, because --help must be fast
 
     existing = existing_part(folder)
     try:
         tempfile.TemporaryFile(dir=existing).close()  # os.access() tells root that even /proc is writable
     except OSError as error:
         if error.errno in DISK_FULL:
-            return  # what fits is for the run to find out
-        raise InputError(f"{name} {folder}: {existing} is no writable folder; give another") from error
+            return  # the run finds out what fits
+        raise InputError(f"{name} {folder}: {existing} is not a writable folder; give another") from error
 
 
 def existing_part(folder: str) -> Path:
     """The folder itself, or the nearest one above it that exists."""
     directory = Path(folder).resolve()
-    return next(path for path in (directory, *directory.parents) if os.path.exists(path))  # no rights: False
+    return next(path for path in (directory, *directory.parents) if os.path.exists(path))  # False without rights
 
 
 @dataclass(frozen=True)
 class Constant:
-    """An upper-case name that a script's file defines at its top level."""
+    """An upper-case name at the top level of a script's file."""
 
     name: str
     value: object
-    comment: str  # at the end of its line, or else the lines above it
-    heading: str  # the comment above it, where it has one of its own too
-    starts_group: bool  # after a blank line
+    comment: str  # at the end of its line; without one, the comment lines above it
+    heading: str  # the comment lines above it, if it also has a comment at the end of its line
+    starts_group: bool  # whether it follows a blank line
 
     @property
     def flag(self) -> str:
@@ -135,21 +135,21 @@ class Constant:
 
     @property
     def environment(self) -> str:
-        """The environment variable that may set it; "" where its comment names none."""
+        """The environment variable that may set it; "" if its comment names none."""
         found = re.search(r"\benv ([A-Z][A-Z0-9_]*)", self.comment)
         return found[1] if found else ""
 
     @property
     def secret(self) -> bool:
-        """Whether it holds a key, which no command line, log or saved file may show."""
+        """Whether it holds a key, which must not appear in a command line, a log or a saved file."""
         return bool(SECRET.search(self.name))
 
 
 def override_constants(namespace: dict, argv: list[str] | None = None, positional: str = "") -> None:
     """Sets a script's constants from the environment and its command line, and prints what changed.
 
-    Called once under `__main__` with globals(). `positional` names the constant that words without a flag
-    set. A bad flag or value, or too old a Python, ends the process with one line and exit 2, --help with exit 0.
+    Called once under `__main__` with globals(). `positional` names the constant that words without a flag set.
+    A bad flag, a bad value or a Python that is too old ends the process with one line and exit 2; --help with exit 0.
     """
     words = sys.argv[1:] if argv is None else list(argv)
     try:
@@ -166,20 +166,20 @@ def override_constants(namespace: dict, argv: list[str] | None = None, positiona
     shown = [f"{name} = {'***' if name in secrets else repr(value)} ({origin})"
              for name, (value, origin) in changed.items()]
     if shown and os.environ.get("RANK", "0") == "0" and RELAUNCHED not in os.environ:  # once for all processes
-        print("changed:", ", ".join(shown), flush=True)  # above what stderr says of them
+        print("changed:", ", ".join(shown), flush=True)  # flushed, so that it comes before any error
 
 
 class Settings(SimpleNamespace):
-    """A script's constants as attributes under their own names, for the rooms that work by them."""
+    """A script's constants as attributes under their own names, for the rooms that need them."""
 
 
 def constants(namespace: dict) -> Settings:
-    """Every constant of a script with its present value, as config.json has them; keys are left out."""
+    """Every constant of a script with its current value, as saved in config.json; keys are left out."""
     return Settings(**{constant.name: constant.value for constant in read_constants(namespace) if not constant.secret})
 
 
 def read_constants(namespace: dict) -> list[Constant]:
-    """The constants of the file that `namespace` belongs to, in its order, with their present values.
+    """The constants of the file that `namespace` belongs to, in the file's order, with their current values.
 
     Values are bool, int, float, str, None, or a list or tuple of those.
     """
@@ -201,7 +201,7 @@ def read_constants(namespace: dict) -> list[Constant]:
 
 
 def is_plain(value) -> bool:
-    """Whether words on a command line can spell such a value."""
+    """Whether a command line can give such a value."""
     if isinstance(value, (list, tuple)):
         return all(isinstance(item, SCALARS) for item in value)
     return isinstance(value, SCALARS)
@@ -215,14 +215,14 @@ def read_comments(source: str) -> dict[int, str]:
 
 
 def environment_values(table: list[Constant]) -> dict[str, tuple]:
-    """name -> (value, origin) of the constants that set environment variables name."""
+    """name -> (value, origin) of the constants whose environment variables are set."""
     return {constant.name: (parse_value(constant, constant.environment, [os.environ[constant.environment]]),
                             f"env {constant.environment}")
             for constant in table if constant.environment and os.environ.get(constant.environment)}
 
 
 def flag_values(words: list[str], table: list[Constant], namespace: dict, positional: str) -> dict:
-    """name -> (value, origin) of what --demo and the command line set, the latter last."""
+    """name -> (value, origin) of the constants that --demo and flags set; a flag wins over --demo."""
     flags = {constant.flag: constant for constant in table if not constant.secret}
     demo, given, loose, words = {}, {}, [], list(words)
     while words:
@@ -247,7 +247,7 @@ def flag_values(words: list[str], table: list[Constant], namespace: dict, positi
 
 
 def take_values(constant: Constant, words: list[str]) -> list[str]:
-    """Removes and returns the words at the front that belong to a flag."""
+    """Removes the flag's values from the front of `words` and returns them."""
     if isinstance(constant.value, bool):
         count = 1 if words and words[0].lower() in TRUTH else 0
     elif isinstance(constant.value, (list, tuple)):
@@ -259,12 +259,12 @@ def take_values(constant: Constant, words: list[str]) -> list[str]:
 
 
 def unknown_word(word: str, flags: dict[str, Constant], table: list[Constant]) -> str:
-    """What to say about a word that no constant answers to."""
+    """The error message for a word that belongs to no constant."""
     if not word.startswith("-"):
-        return f"no place for the argument {word!r}; every value follows its flag, see --help"
+        return f"argument {word!r} has no flag; give every value after its flag, see --help"
     for constant in table:
         if constant.secret and constant.flag == word:
-            return f"{word} is no flag; put the key into the environment variable {constant.environment}"
+            return f"{word} is not a flag; put the key into the environment variable {constant.environment}"
     close = difflib.get_close_matches(word, flags, 1)
     return f"no flag {word}; " + (f"did you mean {close[0]}?" if close else "see --help")
 
@@ -281,12 +281,12 @@ def parse_value(constant: Constant, where: str, words: list[str]):
     if not words:
         raise InputError(f"{where} needs a value, like {shown_default(value)}")
     if len(words) > 1:
-        raise InputError(f"{where} is one value, found {len(words)}: {' '.join(words)}")
+        raise InputError(f"{where} takes one value, found {len(words)}: {' '.join(words)}")
     return parse_scalar(value, where, words[0])
 
 
 def parse_scalar(like, where: str, word: str):
-    """A word as a value of the type of `like`; in place of None, whatever it spells."""
+    """A word as a value of the type of `like`. If `like` is None, as a number if it is one, else as text."""
     if isinstance(like, bool):
         if word.lower() not in TRUTH:
             raise InputError(f"{where} is {word!r}; give true or false")
@@ -301,7 +301,7 @@ def parse_scalar(like, where: str, word: str):
 
 
 def guess_scalar(word: str) -> int | float | str:
-    """A word as the number that it spells, or else as it is."""
+    """A word as a number if it is one, else as text."""
     for kind in (int, float):
         try:
             return kind(word)
@@ -313,10 +313,10 @@ def guess_scalar(word: str) -> int | float | str:
 def help_text(namespace: dict, table: list[Constant]) -> str:
     """The first paragraph of the script's docstring, and its constants by groups."""
     lines = [(namespace.get("__doc__") or "").strip().split("\n\n")[0], "",
-             "Constants of the file, changed for one run by a flag:"]
+             "Constants of the file. A flag changes one for this run:"]
     if "DEMO" in namespace:
         values = ", ".join(f"{name} = {value!r}" for name, value in namespace["DEMO"].items())
-        lines += ["", "  --demo", *wrapped(f"the demo's values: {values}")]
+        lines += ["", "  --demo", *wrapped(f"use the demo's values: {values}")]
     for constant in table:
         if constant.starts_group:
             lines.append("")
@@ -332,7 +332,7 @@ def help_text(namespace: dict, table: list[Constant]) -> str:
 
 
 def shown_default(value) -> str:
-    """A value as one would write it behind its flag."""
+    """A value as it is written after its flag."""
     if isinstance(value, (list, tuple)):
         return " ".join(map(shown_default, value)) or "..."
     return repr(value) if isinstance(value, str) and not re.fullmatch(r"[^\s'\"]+", value) else str(value)

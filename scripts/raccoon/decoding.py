@@ -1,7 +1,7 @@
-"""Decoding in this process: a prompt that several completions share is read once, and rows that ended leave the batch.
+"""A decoding loop that reads a prompt of several completions only once and drops ended completions from the batch.
 
-transformers' generate() reads the prompt for each completion, and goes on with every row until the longest one ends:
-in a group of eight, more than half of its work is for nothing. It imports torch at its top.
+transformers' generate() reads the prompt once for each completion, and computes every row until the longest one ends.
+In a group of eight more than half of this work is wasted. This file imports torch at its top.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,20 +10,20 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
-ROWS = 128  # decoded together by those who have more; on a CPU a wider batch is not faster
-LEAVE_SHARE = 8  # ended rows leave together, once they are one in so many: each time the cache is copied
+ROWS = 128  # completions that callers decode together; a wider batch is not faster on a CPU
+LEAVE_SHARE = 8  # ended rows are dropped when they are one in so many, because each drop copies the cache
 
 # (logits (R, V), rows (R)) -> tokens (R): the next token of each row that is still open
 Draw = Callable[[torch.Tensor, list[int]], torch.Tensor]
-# (row, its token ids so far) -> whether the newest one ends it
+# (row, its token ids so far) -> whether the newest token ends it
 Closes = Callable[[int, list[int]], bool]
 
 
 @torch.inference_mode()
 def decode(model: Any, prompts: Sequence[list[int]], longest: int, draw: Draw, closes: Closes) -> list[list[int]]:
-    """The token ids of a completion of each prompt, at most `longest`, with the token that ended it.
+    """A completion of each prompt as token ids, at most `longest`, with the token that ended it.
 
-    `model` is a causal language model of transformers, in evaluation mode. Prompts are token ids, none of them empty.
+    `model` is a causal language model of transformers in evaluation mode. No prompt may be empty.
     """
     device = model.device
     distinct = {tuple(ids): number for number, ids in enumerate(dict.fromkeys(map(tuple, prompts)))}
@@ -35,7 +35,7 @@ def decode(model: Any, prompts: Sequence[list[int]], longest: int, draw: Draw, c
     cache.batch_select_indices(sources)
     mask_R_T, logits_R_V = mask_U_P[sources], output.logits[sources, -1]
 
-    rows = list(range(len(prompts)))  # those in the batch, of which some may have ended
+    rows = list(range(len(prompts)))  # the rows in the batch; some may have ended
     completions: list[list[int]] = [[] for _ in prompts]
     ended: set[int] = set()
     for length in range(1, longest + 1):
@@ -60,7 +60,7 @@ def decode(model: Any, prompts: Sequence[list[int]], longest: int, draw: Draw, c
 
 
 def left_padded(prompts: Sequence[Sequence[int]], device: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    """(attention mask, token ids) of prompts, both (U, P); a pad is token 0, which the mask hides."""
+    """(attention mask, token ids) of prompts, both (U, P). Padding is token 0, which the mask hides."""
     width = max(map(len, prompts))
     pads = [width - len(ids) for ids in prompts]
     return (torch.tensor([[0] * pad + [1] * len(ids) for pad, ids in zip(pads, prompts, strict=True)], device=device),
@@ -68,12 +68,12 @@ def left_padded(prompts: Sequence[Sequence[int]], device: Any) -> tuple[torch.Te
 
 
 def positions(mask_R_T: torch.Tensor) -> torch.Tensor:
-    """The place of each token in its own row, (R, T); pads have place 0."""
+    """The position of each token in its own row, (R, T); padding has position 0."""
     return (mask_R_T.cumsum(dim=1) - 1).clamp(min=0)
 
 
 def sampler(config: Any) -> Draw:
-    """How a GenerationConfig of transformers draws the next token: the most likely one, or a sample."""
+    """A function that draws the next token as a GenerationConfig of transformers says: the likeliest, or a sample."""
     if not config.do_sample:
         return lambda logits_R_V, rows: logits_R_V.argmax(dim=-1)
     warpers = [TemperatureLogitsWarper(float(config.temperature))]
@@ -92,9 +92,9 @@ def sampler(config: Any) -> Draw:
 
 
 def drawn(scores_R_V: torch.Tensor) -> torch.Tensor:
-    """A token of each row, (R), from the softmax of its scores: a point on the line of its probabilities.
+    """A token for each row, (R), drawn from the softmax of its scores by the inverse of the cumulative probability.
 
-    On a CPU torch.multinomial() takes a fifth of a step with 50,000 tokens.
+    On a CPU torch.multinomial() would take a fifth of a step with 50,000 tokens.
     """
     sums_R_V = scores_R_V.softmax(dim=-1).cumsum(dim=-1)
     points_R_1 = torch.rand(len(sums_R_V), 1, device=sums_R_V.device) * sums_R_V[:, -1:]
@@ -102,14 +102,14 @@ def drawn(scores_R_V: torch.Tensor) -> torch.Tensor:
 
 
 class WorkingCopy:
-    """A policy's weights in another type of number, for decoding alone: to cast them for each token takes longer."""
+    """A copy of a policy's weights in another dtype, only for decoding; casting them for each token takes longer."""
 
     def __init__(self, dtype: torch.dtype) -> None:
         self.dtype, self.model = dtype, None
 
     @torch.no_grad()
     def of(self, policy: Any) -> Any:
-        """The copy, with the policy's newest weights."""
+        """The copy, updated with the policy's newest weights."""
         if self.model is None:
             self.model = AutoModelForCausalLM.from_config(policy.config, dtype=self.dtype).to(policy.device).eval()
         newest = dict(policy.named_parameters())

@@ -1,7 +1,7 @@
 """Which GPUs this process may use: how many, how large, and whether their driver suits the installed torch.
 
-It imports no torch, which would take seconds: device files, nvidia-smi and torch's version file tell enough to
-refuse a run at once. It says nothing about what fits on them (plan_memory.py).
+It does not import torch, which takes seconds: device files, nvidia-smi and torch's version file are enough to refuse a
+run at once. It does not say what fits on the GPUs (plan_memory.py does).
 """
 
 import os
@@ -15,15 +15,15 @@ from raccoon.constants import InputError
 
 # The oldest driver branch for each major version of CUDA (CUDA's compatibility guide, minor versions included)
 OLDEST_DRIVER = {"11": 450, "12": 525, "13": 580}
-MIB_GB = 2**20 / 1e9  # nvidia-smi counts in MiB, plans in GB of 1e9 bytes
+MIB_GB = 2**20 / 1e9  # nvidia-smi counts in MiB, a plan in GB of 1e9 bytes
 QUERY = ("nvidia-smi", "--query-gpu=index,uuid,name,memory.total,driver_version", "--format=csv,noheader,nounits")
-CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")  # bytes that a container may have, or max
-QUERY_SECONDS = 60  # a driver without persistence takes some ten to wake the cards
+CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")  # bytes that a container may use, or "max"
+QUERY_SECONDS = 60  # a driver without persistence mode needs about ten to wake the cards
 
 
 @dataclass(frozen=True)
 class Gpu:
-    """A card as nvidia-smi describes it; memory in GB of 1e9 bytes."""
+    """A GPU as nvidia-smi describes it; memory in GB of 1e9 bytes."""
 
     name: str
     memory_gb: float
@@ -33,24 +33,24 @@ class Gpu:
 def visible_gpus() -> int:
     """How many GPUs this process may use, by their device files and CUDA_VISIBLE_DEVICES.
 
-    Raises InputError where that variable names more than there are.
+    Raises InputError if that variable names more GPUs than there are.
     """
     present, chosen = device_files(), chosen_gpus()
     if chosen is None:
         return present
     if len(chosen) > present > 0:
-        raise InputError(f"CUDA_VISIBLE_DEVICES={','.join(chosen)} names {len(chosen)} GPUs, and {present} are here: "
-                         "see nvidia-smi -L, or unset it")
+        raise InputError(f"CUDA_VISIBLE_DEVICES={','.join(chosen)} names {len(chosen)} GPUs, but this machine has "
+                         f"{present}: name some that nvidia-smi -L lists, or unset it")
     return min(len(chosen), present)
 
 
 def device_files() -> int:
-    """How many GPUs this machine or container has: NVIDIA's files are one each, AMD's and WSL's one for all."""
+    """How many GPUs this machine or container has. NVIDIA has a file for each GPU, AMD and WSL have one for all."""
     return len([*Path("/dev").glob("nvidia[0-9]*")]) or any(Path("/dev", name).exists() for name in ("kfd", "dxg"))
 
 
 def chosen_gpus() -> list[str] | None:
-    """What CUDA_VISIBLE_DEVICES names, up to the first -1, where CUDA stops reading; None where it is not set."""
+    """The GPUs that CUDA_VISIBLE_DEVICES names, up to the first -1, where CUDA stops reading; None if it is not set."""
     words = os.environ.get("CUDA_VISIBLE_DEVICES")
     if words is None:
         return None
@@ -60,13 +60,13 @@ def chosen_gpus() -> list[str] | None:
 
 
 def use_gpus(wanted: int, visible: int) -> int:
-    """How many processes to start: `wanted`, or with 0 one for each visible GPU; hides the GPUs that are left over.
+    """How many processes to start: `wanted`, or with 0 one for each visible GPU. Hides the GPUs that are left over.
 
-    Raises InputError where fewer are visible than wanted; without any, the processes run on the CPU.
+    Without a visible GPU the processes run on the CPU. Raises InputError if fewer GPUs are visible than wanted.
     """
     if wanted < 0 or 0 < visible < wanted:
         raise InputError(f"PROCESSES is {wanted} and {visible} GPU(s) are visible: set PROCESSES to at most that "
-                         "many (0 uses all), or look for the missing one with nvidia-smi -L")
+                         "number (0 uses all), or look for the missing GPU with nvidia-smi -L")
     if 0 < wanted < visible:
         names = chosen_gpus() or [str(number) for number in range(visible)]
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(names[:wanted])
@@ -74,16 +74,16 @@ def use_gpus(wanted: int, visible: int) -> int:
 
 
 def query_gpus() -> list[Gpu]:
-    """The visible cards; [] where nvidia-smi is not installed, or where parts of cards (MIG) are named.
+    """The visible GPUs; [] if nvidia-smi is not installed, or if CUDA_VISIBLE_DEVICES names parts of GPUs (MIG).
 
-    Raises InputError where nvidia-smi finds the driver broken.
+    Raises InputError if nvidia-smi fails or hangs.
     """
     try:
         done = subprocess.run(QUERY, capture_output=True, text=True, check=False, timeout=QUERY_SECONDS)
     except FileNotFoundError:
         return []
     except subprocess.TimeoutExpired:
-        raise InputError(f"nvidia-smi gave no answer in {QUERY_SECONDS} s: the driver hangs; reboot") from None
+        raise InputError(f"nvidia-smi did not answer in {QUERY_SECONDS} s, the driver hangs: reboot") from None
     if done.returncode:
         fault = (done.stdout + done.stderr).strip().splitlines() or ["no output"]
         raise InputError(f"nvidia-smi fails ({fault[0]}): repair the driver, or set CUDA_VISIBLE_DEVICES= for the CPU")
@@ -95,7 +95,7 @@ def query_gpus() -> list[Gpu]:
 
 
 def torch_cuda() -> str | None:
-    """The CUDA version that the installed torch was built for: "" for none, None for AMD's or no torch at all."""
+    """The CUDA version that the installed torch was built for: "" for none, None for an AMD build or without torch."""
     spec = find_spec("torch")
     if spec is None or not spec.submodule_search_locations:
         return None
@@ -105,7 +105,7 @@ def torch_cuda() -> str | None:
 
 
 def check_driver(gpus: list[Gpu]) -> None:
-    """Raises InputError where the installed torch cannot use these cards."""
+    """Raises InputError if the installed torch cannot use these GPUs."""
     cuda = torch_cuda()
     if not gpus or cuda is None:
         return
@@ -119,10 +119,10 @@ def check_driver(gpus: list[Gpu]) -> None:
 
 
 def machine_memory_gb() -> float:
-    """The memory of this machine, or of this container where it has less; GB of 1e9 bytes."""
+    """The memory of this machine, or of this container if that is less; GB of 1e9 bytes."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     try:
         limit = CGROUP_LIMIT.read_text(encoding="utf-8").strip()
-    except OSError:  # no second version of control groups here
+    except OSError:  # this machine has no control groups of version 2
         limit = "max"
     return min(total, int(limit) if limit.isdigit() else total) / 1e9

@@ -1,11 +1,11 @@
 """Starts a script again as several processes under accelerate's launcher, unless a launcher has started it already.
 
-It decides nothing about training: FSDP2's settings are in accelerate_fsdp2.yaml. One machine; on more than one,
-`accelerate launch --num_machines` starts the script, and what is here stands aside.
+It decides nothing about training: FSDP2's settings are in accelerate_fsdp2.yaml. It is for one machine. On several,
+`accelerate launch --num_machines` starts the script, and this file does nothing.
 
-    python scripts/train_rl_poc.py --processes 2    # in here becomes accelerate launch ... train_rl_poc.py ...
+    python scripts/train_rl_poc.py --processes 2    # this file runs accelerate launch ... train_rl_poc.py ...
 
-The first process stays as the launcher: it passes signals on, and ends with its processes' own exit code.
+The first process becomes the launcher: it passes signals on, and exits with its processes' own exit code.
 """
 
 import os
@@ -17,9 +17,9 @@ from raccoon.constants import RELAUNCHED, InputError
 
 FSDP_CONFIG = Path(__file__).resolve().parent.with_name("accelerate_fsdp2.yaml")
 LAUNCHER_VARIABLES = ("WORLD_SIZE", "RANK", "LOCAL_RANK")  # what torchrun and accelerate launch set
-# From SIGTERM to SIGKILL: a step and a checkpoint of 177 GB; torch's own default is 30
+# From SIGTERM to SIGKILL: enough for a step and a checkpoint of 177 GB. torch's default is 30
 SHUTDOWN_SECONDS = "900"
-GRACE = "TORCH_ELASTIC_SHUTDOWN_TIMEOUT"  # which torch's launcher reads at its own start, so that its processes cannot
+GRACE = "TORCH_ELASTIC_SHUTDOWN_TIMEOUT"  # torch's launcher reads it when it starts; its processes cannot set it
 
 
 def is_launched() -> bool:
@@ -28,42 +28,42 @@ def is_launched() -> bool:
 
 
 def world_size() -> int:
-    """The number of processes of this run. Raises InputError where it is another than relaunching asked for."""
+    """The number of processes of this run. Raises InputError if relaunching asked for another number."""
     try:
         found = int(os.environ.get("WORLD_SIZE", "1"))
     except ValueError:
         raise InputError(f"WORLD_SIZE is {os.environ['WORLD_SIZE']!r}: unset it, or start with a launcher") from None
     expected = os.environ.get(RELAUNCHED)
     if expected not in (None, str(found)):
-        raise InputError(f"started as {expected} processes and WORLD_SIZE is {found}: unset WORLD_SIZE, RANK, "
+        raise InputError(f"{expected} processes were started, but WORLD_SIZE is {found}: unset WORLD_SIZE, RANK, "
                          f"LOCAL_RANK and {RELAUNCHED}, and start again")
     return found
 
 
 def check_local_gpus(gpus: int) -> None:
-    """Raises InputError where a launcher has started more processes on this machine than it has GPUs, if any."""
+    """Raises InputError if a launcher has started more processes on this machine than it has GPUs (if it has any)."""
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if 0 < gpus < local:
-        raise InputError(f"{local} processes were started on this machine and {gpus} GPU(s) are visible: start as "
-                         "many, or look for the missing one with nvidia-smi -L")
+        raise InputError(f"{local} processes were started on this machine and {gpus} GPU(s) are visible: start one "
+                         "process for each GPU, or look for the missing GPU with nvidia-smi -L")
 
 
 def check_grace() -> None:
-    """Raises InputError under a torchrun or accelerate launch that would kill the run's last checkpoint.
+    """Raises InputError under a torchrun or accelerate launch that would kill the run during its last checkpoint.
 
-    30 s after SIGTERM it ends its processes; only its own environment says otherwise.
+    By default a launcher kills its processes 30 s after SIGTERM. Only the launcher's own environment can change that.
     """
     if "TORCHELASTIC_RUN_ID" in os.environ and GRACE not in os.environ:
-        raise InputError(f"{GRACE} was not set where the launcher was started, which would kill the run 30 s after "
-                         f"SIGTERM; a step and a checkpoint take minutes: export {GRACE}={SHUTDOWN_SECONDS}, or start "
-                         "without a launcher")
+        raise InputError(f"{GRACE} was not set where the launcher was started: the launcher would kill the run 30 s "
+                         "after SIGTERM, but a step and a checkpoint take minutes; export "
+                         f"{GRACE}={SHUTDOWN_SECONDS} before the launcher, or start the script directly")
 
 
 def relaunch_under_accelerate(processes: int, sharded: bool, mixed_precision: str = "no") -> None:
-    """Runs this script, with its own arguments, as `processes` processes, and ends with their exit code.
+    """Runs this script, with its own arguments, as `processes` processes, and exits with their exit code.
 
-    Returns at once where one is enough or where a launcher is at work. `sharded` is FSDP2 by its config file;
-    otherwise each process has the whole model (DDP), on a GPU or on the CPU. The launcher's port is a free one.
+    Returns at once if one process is enough or if a launcher has started this one. With `sharded` the processes use
+    FSDP2 by its config file; without it each has the whole model (DDP), on a GPU or on the CPU.
     """
     if processes < 2 or is_launched():
         return
@@ -79,14 +79,14 @@ def launcher_words(processes: int, sharded: bool, mixed_precision: str) -> list[
     """The arguments of `accelerate launch`, up to and with the script's own."""
     return ["--config_file", str(FSDP_CONFIG), *([] if sharded else ["--multi_gpu"]),
             "--num_processes", str(processes), "--num_machines", "1", "--machine_rank", "0",
-            "--mixed_precision", mixed_precision, "--main_process_port", "0",  # 0: any that is free
+            "--mixed_precision", mixed_precision, "--main_process_port", "0",  # 0: any free port
             os.path.abspath(sys.argv[0]), *sys.argv[1:]]
 
 
 def run_launcher(words: list[str]) -> NoReturn:
-    """Runs `accelerate launch` in this process and ends it: 0, the first failure's code, or 128 + n after signal n.
+    """Runs `accelerate launch` in this process and exits: 0, the first failed process's code, or 128 + n by signal n.
 
-    Its own exit code would be 1 for all of them, under a traceback of its own.
+    accelerate's own exit code would be 1 for every failure, after a traceback.
     """
     from accelerate.commands.launch import launch_command, launch_command_parser
     from torch.distributed.elastic.multiprocessing import SignalException

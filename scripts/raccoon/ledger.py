@@ -1,8 +1,8 @@
-"""What has been paid for already, answers and checks, kept in files of JSON lines through any stop.
+"""Saved answers and checks, in files of JSON lines, so that a stopped run does not repeat them.
 
-Each line has a key, the digest of all that its value depends on; what the values mean is not known here. A line that a
-killed process left half written costs only itself. An AnswerCache may be shared by processes; a Ledger is held by one,
-and its lines are records of one dataclass.
+Each line has a key: the digest of everything that its value depends on. This file does not know what the values mean. A
+line that a killed process left half written is skipped. Several processes may share an AnswerCache. Only one may hold a
+Ledger, whose lines are records of one dataclass.
 """
 
 import fcntl
@@ -18,12 +18,12 @@ Record = TypeVar("Record")
 
 
 def digest(*values: object) -> str:
-    """The key of JSON values: equal ones have the same, in any process."""
+    """The key of JSON values. Equal values have the same key in any process."""
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:32]
 
 
 class AnswerCache:
-    """The answers in a file; a line that a killed process left half written costs only itself."""
+    """The answers in a file. A line that a killed process left half written is skipped."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -36,7 +36,7 @@ class AnswerCache:
         return self.values[key]
 
     def put(self, key: str, value: object) -> None:
-        """Keeps a JSON value in memory and on file; raises InputError where the disk takes no more."""
+        """Keeps a JSON value in memory and in the file; raises InputError if the file cannot be written."""
         self.values[key] = value
         line = json.dumps({"key": key, "value": value}) + "\n"
         try:
@@ -48,8 +48,8 @@ class AnswerCache:
                     line = line if file.read(1) == b"\n" else "\n" + line
                 file.write(line.encode())
         except OSError as error:
-            raise InputError(f"{self.path} could not be written ({error.strerror}): free some space, and the same "
-                             "command asks for no answer again that is in it") from error
+            raise InputError(f"{self.path} could not be written ({error.strerror}): free some space, and give the same "
+                             "command again; it keeps the answers in the file") from error
 
 
 def read_values(path: Path) -> dict[str, object]:
@@ -67,7 +67,7 @@ def read_values(path: Path) -> dict[str, object]:
 class Ledger(Generic[Record]):
     """Records of one dataclass by key, in memory and on disk; a context manager that one process may hold.
 
-    Raises InputError where the file cannot be written, is held by another run or is of another schema.
+    Raises InputError if the file cannot be written, is in use by another run, or has other records.
     """
 
     def __init__(self, path: Path, kind: type[Record]):
@@ -80,7 +80,7 @@ class Ledger(Generic[Record]):
             self.file = open(self.path, "ab")
             fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise InputError(f"{self.path} is held by another run; wait for it, or give another OUTPUT") from None
+            raise InputError(f"{self.path} is in use by another run; wait for it, or give another OUTPUT") from None
         except OSError as error:
             raise InputError(f"cannot write {self.path} ({error.strerror}); give another OUTPUT") from None
         self.read()
@@ -90,7 +90,7 @@ class Ledger(Generic[Record]):
         self.file.close()
 
     def read(self) -> None:
-        """Loads the whole lines, and cuts off the rest of one that is not whole."""
+        """Loads the complete lines, and cuts off a last line that is not complete."""
         data = self.path.read_bytes()
         whole = data.rfind(b"\n") + 1
         for number, line in enumerate(data[:whole].decode("utf-8", "replace").splitlines(), 1):
@@ -105,20 +105,20 @@ class Ledger(Generic[Record]):
         except (ValueError, RecursionError):
             row = None
         if not isinstance(row, dict):
-            raise InputError(f"{where}: no record of {self.kind.__name__}; move the file away, or give another OUTPUT")
+            raise InputError(f"{where} is not a record of {self.kind.__name__}; move the file, or give another OUTPUT")
         key = row.pop("key", None)
         wanted = {field.name: field.type for field in fields(self.kind)}
         if not isinstance(key, str) or row.keys() != wanted.keys() or any(
                 type(value) is not wanted[name] for name, value in row.items()):
-            raise InputError(f"{where}: no record of {self.kind.__name__}; move the file away, or give another OUTPUT")
+            raise InputError(f"{where} is not a record of {self.kind.__name__}; move the file, or give another OUTPUT")
         return key, self.kind(**row)
 
     def put(self, key: str, record: Record) -> None:
-        """Keeps a record; it survives the end of this process from here on."""
+        """Keeps a record, in memory and in the file."""
         self.records[key] = record
         try:
             self.file.write(json.dumps({"key": key, **asdict(record)}).encode() + b"\n")
             self.file.flush()
         except OSError as error:
-            raise InputError(f"cannot write {self.path} ({error.strerror}); what it holds is kept: make room, and "
-                             "give the same command again") from None
+            raise InputError(f"cannot write {self.path} ({error.strerror}); what it holds is kept: free some space, "
+                             "and give the same command again") from None

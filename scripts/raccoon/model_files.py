@@ -1,4 +1,4 @@
-"""What training and evaluation both ask of a saved model: its tokenizer, and the tokens that end a completion.
+"""A saved model's tokenizer, and the tokens that end a completion, for training and evaluation.
 
 It loads no weights. transformers is imported inside functions.
 """
@@ -11,14 +11,14 @@ from raccoon.constants import InputError
 
 
 def is_adapter(folder: str | Path) -> bool:
-    """Whether a folder holds LoRA adapters in the place of a whole model."""
+    """Whether a folder holds LoRA adapters instead of a whole model."""
     return (Path(folder) / "adapter_config.json").is_file()
 
 
 def load_tokenizer(model: str | Path) -> Any:
-    """The tokenizer of a folder or hub id, padding on the left; an adapter without one takes its base model's.
+    """The tokenizer of a folder or hub id, with padding on the left; of adapters without one, their base model's.
 
-    Raises InputError where it cannot be read.
+    Raises InputError if it cannot be read.
     """
     from transformers import AutoTokenizer
 
@@ -30,7 +30,7 @@ def load_tokenizer(model: str | Path) -> Any:
     except (OSError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"cannot load the tokenizer of {source} ({reason}); give the folder of a saved model, or a "
-                         "hub id and a network") from error
+                         "hub id with access to the hub") from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
@@ -39,9 +39,9 @@ def load_tokenizer(model: str | Path) -> Any:
 def end_tokens(tokenizer: Any, declared: int | list[int] | None) -> list[int]:
     """Every token id that ends a completion, ascending.
 
-    The tokenizer's, those that the model's generation_config declares, and the one with which the chat template closes
-    a turn. Qwen's base models declare <|endoftext|> while their template closes with <|im_end|>: with one of them
-    alone a model writes on until its limit.
+    They are the tokenizer's, those that the model's generation_config declares, and the one with which the chat
+    template closes a turn. Qwen's base models declare <|endoftext|>, but their template closes with <|im_end|>: with
+    only one of the two a model may write on until its limit.
     """
     found = {tokenizer.eos_token_id, *(declared if isinstance(declared, list) else [declared])}
     if tokenizer.chat_template:

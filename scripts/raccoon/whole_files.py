@@ -1,6 +1,6 @@
-"""Files that appear whole or not at all: whoever is killed or finds the disk full leaves the earlier file as it was.
+"""Writes files whole or not at all: if a process is killed or the disk is full, the earlier file stays as it was.
 
-Not for logs that grow line by line (runs/log.py, evaluation/records.py and ledger.py append).
+Not for logs that grow line by line: runs/log.py, evaluation/records.py and ledger.py append to those.
 """
 
 import json
@@ -15,7 +15,7 @@ from raccoon.constants import InputError
 
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[BinaryIO]:
-    """A file to write to, in the place of `path` once the block has ended well; its folder is made."""
+    """A file to write to. It replaces `path` when the block ends without an error; its folder is created."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
@@ -46,10 +46,10 @@ def write_records(path: str | Path, records: Iterable[dict]) -> None:
 
 
 def write_page(path: str | Path, content: bytes) -> None:
-    """Writes what a command was started for; raises InputError where the folder does not take it."""
+    """Writes the output of a command; raises InputError if it cannot be written."""
     try:
         with whole_file(path) as file:
             file.write(content)
     except OSError as error:
-        raise InputError(f"{path} could not be written ({error.strerror}): free some space, or give a folder that "
-                         "takes files") from error
+        raise InputError(f"{path} could not be written ({error.strerror}): free some space, or give a writable "
+                         "folder") from error

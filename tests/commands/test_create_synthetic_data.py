@@ -287,7 +287,7 @@ def test_a_server_that_dies_leaves_what_it_has_answered(tmp_path):
         server.script = script
         done = start(*asking(server, tmp_path / "o.jsonl", "--num-samples", 40, "--concurrency", 2))
     assert done.returncode == 1 and len(done.stderr.strip().split("error: ")) == 2
-    assert "stopped answering" in done.stderr and "the same command goes on" in done.stderr
+    assert "stopped answering" in done.stderr and "the same command again" in done.stderr
     assert (tmp_path / "o.jsonl.answers.jsonl").read_text().count("\n") == 6
 
 
@@ -303,7 +303,7 @@ BAD_INPUT = [
     (["--base-url", "http://localhost:1/v1"], "--backend"),
     (["--backend", "vllm", "--model", "m", "--mode", "harder"], "--input-tasks"),
     (["--backend", "vllm", "--model", "m", "--mode", "solutions", "--input-tasks", "README.md"], "not JSON"),
-    (["--output", "README.md"], "none of this script's"),
+    (["--output", "README.md"], "this script did not write it"),
     (["--output", "README.md/o.jsonl"], "cannot write"),
     (["--data-dir", "nowhere"], "nowhere"),
 ]

@@ -132,7 +132,7 @@ def test_a_made_model_is_kept_and_never_replaced_by_another(tiny, capsys):
     weights = (folder := tiny("demo")) / "sft_model" / "model.safetensors"
     before = weights.stat().st_mtime_ns
     tiny("demo")
-    assert "is there already" in capsys.readouterr().out
+    assert "exists already" in capsys.readouterr().out
     with pytest.raises(InputError, match="made with other values of SEED"):
         tiny("demo", SEED=9)
     assert weights.stat().st_mtime_ns == before and (folder / "config.json").is_file()
@@ -142,7 +142,7 @@ def test_a_made_model_is_kept_and_never_replaced_by_another(tiny, capsys):
     (["--init-from", "/nowhere"], "no saved model at /nowhere"),
     (["--max-steps", "0"], "MAX_STEPS is 0"),
     (["--seeed", "1"], "--seed"),
-    (["--output-dir", "/dev/null/no"], "OUTPUT_DIR /dev/null/no: /dev/null is no writable folder"),
+    (["--output-dir", "/dev/null/no"], "OUTPUT_DIR /dev/null/no: /dev/null is not a writable folder"),
 ])
 def test_bad_input_is_one_line_before_torch(flags, message, tmp_path):
     command = [sys.executable, "-X", "importtime", SCRIPTS / "demo_model.py", *flags]

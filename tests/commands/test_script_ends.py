@@ -40,7 +40,7 @@ def test_missing_file_of_ours_is_a_fault_and_not_the_users(capsys):
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 def test_full_disk_is_one_line(number, capsys):
     code, _ = ended(raises(OSError(number, os.strerror(number), "out/results.json")), capsys)
-    assert code == f"error: out/results.json: {os.strerror(number)}: free some, and start the same command again"
+    assert code == f"error: out/results.json: {os.strerror(number)}: free some space, and give the same command again"
 
 
 def test_other_faults_of_the_system_keep_their_traceback():
@@ -68,7 +68,7 @@ def test_work_into_a_closed_pipe_ends_with_one_line():
                "constants.run_main(lambda: print('step 1'))")
     done = closed_output(["-c", program])
     assert done.returncode == 1
-    assert done.stderr == "error: nobody reads standard output any more, so it ended here\n"
+    assert done.stderr == "error: the reader of standard output closed the pipe, so the script stopped\n"
 
 
 def test_what_was_changed_stands_above_the_error():
@@ -93,7 +93,7 @@ def test_folder_behind_a_closed_one_is_refused(tmp_path, monkeypatch):
         monkeypatch.setattr(os, "stat", lambda path, **more: stat(path) if Path(path).parent == closed
                             else real(path, **more))
         monkeypatch.setattr(tempfile, "TemporaryFile", lambda dir: stat(dir))
-    with pytest.raises(InputError, match="closed is no writable folder"):
+    with pytest.raises(InputError, match="closed is not a writable folder"):
         check_writable("OUTPUT_DIR", str(closed / "run"))
 
 
@@ -105,4 +105,5 @@ def test_sandbox_whose_verdicts_nobody_reads_ends_with_one_line():
                           stdout=writer, stderr=subprocess.PIPE, timeout=60)
     os.close(writer)
     assert done.returncode == 1
-    assert done.stderr.splitlines()[1:] == [b"sandbox.py: nobody reads the verdicts any more, so it ended here"]
+    said = b"sandbox.py: the reader of the verdicts closed the pipe, so the script stopped"
+    assert done.stderr.splitlines()[1:] == [said]

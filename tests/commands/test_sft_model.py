@@ -61,7 +61,7 @@ def test_what_is_like_a_task_to_evaluate_on_is_not_taught(tmp_path, monkeypatch,
     assert [each.task_id for each in sft_model.load_taught()] == ["a", "b"]
     assert "left out 1 of 3 tasks that are like one of" in capsys.readouterr().out
     monkeypatch.setattr(sft_model, "KEEP_UNSEEN", [str(tmp_path / "taught.jsonl")])
-    with pytest.raises(InputError, match="3 tasks with a solution, 3 of them like one of KEEP_UNSEEN"):
+    with pytest.raises(InputError, match="3 tasks to teach, and 3 of them are like one of KEEP_UNSEEN"):
         sft_model.load_taught()
 
 
@@ -96,6 +96,6 @@ def test_a_tiny_model_is_taught_from_end_to_end(tmp_path):
         == "unseen"
 
     again = run(folder, *flags, "--cpu-threads", "2")
-    assert (again.returncode, "is there already" in again.stdout) == (0, True)
+    assert (again.returncode, "exists already" in again.stdout) == (0, True)
     other = run(folder, *flags, "--learning-rate", "0.5")
     assert other.returncode == 2 and "made with other values of LEARNING_RATE" in other.stderr

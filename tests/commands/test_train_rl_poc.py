@@ -52,17 +52,17 @@ def straight(workplace) -> Path:
      "of NUM_GENERATIONS 6; the nearest NUM_GENERATIONS that fits is 4"),
     (["--num-generations", "1"], "the nearest NUM_GENERATIONS that fits is 2"),
     (["--max-steps", "0"], "MAX_STEPS is 0; give a value above 0"),
-    (["--num-iterations", "3"], "is no multiple of NUM_ITERATIONS 3"),
+    (["--num-iterations", "3"], "is not a multiple of NUM_ITERATIONS 3"),
     (["--model-path", "./absent"], "no model folder ./absent; run with --demo"),
     (["--model-path", "some/model"], "no GPU is visible for some/model of the hub; run with --demo"),
     (["--model-path", "."], "holds no model (no config.json)"),
     (["--skip-rows-without-signal", "--loss-type", "grpo"], "changes the gradient of LOSS_TYPE grpo with BETA 0.0"),
     (["--skip-rows-without-signal", "--beta", "0.1"], "changes the gradient of LOSS_TYPE dapo with BETA 0.1"),
     (["--generation", "lean", "--processes", "2"], "GENERATION lean generates in one process, and the run has 2"),
-    (["--stop-at-fence", "--mask-truncated"], "STOP_AT_FENCE goes with GENERATION transformers and without"),
+    (["--stop-at-fence", "--mask-truncated"], "STOP_AT_FENCE does not work with GENERATION vllm, nor with"),
     (["--partial-credit", "some"], "no PARTIAL_CREDIT 'some'; choose from flat, fraction, beyond_constant, off"),
     (["--output-dir", "model"], "OUTPUT_DIR model is MODEL_PATH"),
-    (["--output-dir", "."], "OUTPUT_DIR . holds the current folder"),
+    (["--output-dir", "."], "OUTPUT_DIR . is or contains the current folder"),
     (["--train-files", "absent.jsonl"], "no task file absent.jsonl"),
     (["--training-sets", "mbpp", "humaneval", "--data-dir", "absent"], "absent/mbpp/sanitized-mbpp.json"),
     (["--heldout", "train.jsonl"], "every task of HELDOUT train.jsonl is trained on"),
@@ -222,12 +222,12 @@ def test_what_cannot_go_on_is_refused_and_keeps_its_logs(workplace, straight):
     shutil.copytree(straight, copy)
     done = run(workplace, "broken", "--processes", "2")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "a run of 1 process(es), and this start has 2; go on with --processes 1" in done.stderr
+    assert "a run of 1 process(es), and this command starts 2; give --processes 1" in done.stderr
     for checkpoint in copy.glob("checkpoint-*"):
         (checkpoint / "optimizer.pt").unlink()
     done = run(workplace, "broken")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert f"{STEPS} logged steps and no whole checkpoint" in done.stderr
+    assert f"{STEPS} logged steps but no whole checkpoint" in done.stderr
     assert (copy / "metrics.jsonl").read_bytes() == kept
 
 

@@ -130,7 +130,7 @@ def test_verdicts_keep_the_plans_error_apart():
     ("1x141", "USE_LORA, LORA_RANK 32 or 2 such GPUs"),
     ("2x80", "USE_LORA, LORA_RANK 32 or 8 such GPUs"),  # 4 lack 1 GB while generating
     ("2x120", "OPTIMIZER adamw_torch_8bit or 4 such GPUs"),
-    ("1x8", "no setting here does; take a smaller model, or larger GPUs"),
+    ("1x8", "no setting here; use a smaller model, or larger GPUs"),
 ])
 def test_the_nearest_setting_that_fits_is_named(gpus, words):
     planned = plan(SHAPE, Setting(), parse_gpus(gpus))
@@ -146,7 +146,7 @@ def test_neighbours_keep_the_batch_of_a_step():
 
 @pytest.mark.parametrize("text", ["2", "x80", "0x80", "2x0", "two x 80", "2x-1", ""])
 def test_gpus_that_cannot_be_meant_are_refused(text):
-    with pytest.raises(InputError, match="give something like 2x141 or 1x80"):
+    with pytest.raises(InputError, match="give a value like 2x141 or 1x80"):
         parse_gpus(text)
 
 
@@ -179,4 +179,4 @@ def test_report_and_command_agree():
     text = report("Qwen2.5-14B", Setting(), H200S, 32)
     assert text in done.stdout
     assert "| as set | 29.5 | 29.5 | 59.1 |" in text
-    assert "as set it does not fit; what does: " in report("Qwen2.5-14B", Setting(), parse_gpus("1x80"), 32)
+    assert "the setting does not fit; what fits: " in report("Qwen2.5-14B", Setting(), parse_gpus("1x80"), 32)

@@ -58,7 +58,7 @@ def test_the_default_model_is_known_without_a_network():
 
 
 @pytest.mark.parametrize(("config", "words"), [
-    ({"model_type": "mamba"}, "model_type 'mamba'; shapes are known of qwen2"),
+    ({"model_type": "mamba"}, "model_type 'mamba'; the planner knows qwen2"),
     ({"model_type": "qwen2", "num_attention_heads": 4, "hidden_size": 8}, "has no 'num_hidden_layers'"),
     ("not json", "cannot read"),
 ])
@@ -72,8 +72,8 @@ def test_a_folder_without_a_known_shape_is_named(tmp_path, config, words):
 
 
 @pytest.mark.parametrize(("error", "words"), [
-    ("GatedRepoError", "wants its licence accepted: do so on its page of the hub, and set HF_TOKEN"),
-    ("RepositoryNotFoundError", "no model some/one on the hub; where it is private, set HF_TOKEN"),
+    ("GatedRepoError", "the licence of some/one must be accepted: accept it on the model's page .*, and set HF_TOKEN"),
+    ("RepositoryNotFoundError", "no model some/one on the hub; if it is private, set HF_TOKEN"),
     ("LocalEntryNotFoundError", "cannot fetch config.json of some/one"),
 ])
 def test_what_the_hub_refuses_is_said_with_the_remedy(monkeypatch, error, words):

@@ -20,16 +20,16 @@ Usage = namedtuple("Usage", "total used free")
 
 
 def test_bfloat16_weights_are_refused_where_their_updates_round_away():
-    with pytest.raises(InputError, match="LEARNING_RATE 5e-06 with MASTER_WEIGHTS bfloat16 would move 7.8% of the "
-                                         "weights.*set MASTER_WEIGHTS float32.*of at least 3e-05"):
+    with pytest.raises(InputError, match="LEARNING_RATE 5e-06 with MASTER_WEIGHTS bfloat16 would change only 7.8% of "
+                                         "the weights.*set MASTER_WEIGHTS float32.*of at least 3e-05"):
         check_precision("bfloat16", 5e-6)
     check_precision("bfloat16", 3.1e-5)
     check_precision("float32", 5e-6)
 
 
 def test_what_does_not_fit_is_refused_with_what_does():
-    with pytest.raises(InputError, match=r"GB a GPU are planned, 79 of 2 x 85.9 GB usable; what fits: USE_LORA, "
-                                         r"LORA_RANK 32 or 8 such GPUs; --allow-unfit starts"):
+    with pytest.raises(InputError, match=r"GB a GPU by its plan, and 79 of 2 x 85.9 GB are usable; what fits: "
+                                         r"USE_LORA, LORA_RANK 32 or 8 such GPUs; --allow-unfit starts"):
         check_memory(plan(SHAPE, Setting(), parse_gpus("2x80")), 32)
     check_memory(plan(SHAPE, Setting(), parse_gpus("2x141")), 32)
 
@@ -102,8 +102,8 @@ def test_two_gpus_start_two_sharding_processes(two_h200s):
 
 
 @pytest.mark.parametrize(("change", "words"), [
-    ({"REPLICAS": 2}, "REPLICAS is 2, of 2 process"),
-    ({"REPLICAS": 3}, "REPLICAS is 3, of 2 process"),
+    ({"REPLICAS": 2}, "REPLICAS is 2, and there are 2 process"),
+    ({"REPLICAS": 3}, "REPLICAS is 3, and there are 2 process"),
     ({"REPLICAS": 2, "USE_LORA": True}, "with USE_LORA each process has the whole model"),
 ])
 def test_replicas_that_shard_nothing_are_refused(two_h200s, monkeypatch, change, words):

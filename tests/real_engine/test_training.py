@@ -57,7 +57,7 @@ def test_ctrl_c_saves_leaves_no_process_and_a_resume_is_as_if_it_had_not_been(de
     until(lambda: len(lines(tmp_path / "run" / "metrics.jsonl")) >= STOP, process)
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=120)
-    assert process.returncode == 130 and "the same command goes on from there" in said
+    assert process.returncode == 130 and "give the same command to continue" in said
     assert left_of_session(process.pid) == []
     done = subprocess.run(words(demo, tmp_path / "run"), env=environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

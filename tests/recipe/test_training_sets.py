@@ -23,7 +23,7 @@ def test_tasks_like_a_reported_benchmark_are_left_out(data_dir, capsys):
     assert decontaminated([OWN, *theirs], ["humaneval"], str(data_dir)) == [OWN]
     assert "left out 3 of 4 tasks that are like one of humaneval: HumanEval/0 (same id)" in capsys.readouterr().out
     assert decontaminated([OWN, *theirs], [], "") == [OWN, *theirs]
-    with pytest.raises(InputError, match="every task is in humaneval"):
+    with pytest.raises(InputError, match="every task is like one of humaneval"):
         decontaminated(theirs, ["humaneval"], str(data_dir))
 
 

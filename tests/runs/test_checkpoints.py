@@ -21,7 +21,7 @@ def test_the_folder_of_another_run_is_refused(tmp_path):
     checkpoints.check_folder(str(tmp_path), values, {"MAX_STEPS"}, resume=True, processes=1)
     with pytest.raises(InputError, match="LEARNING_RATE 1e-05 -> 0.1"):
         checkpoints.check_folder(str(tmp_path), {"LEARNING_RATE": 0.1}, {"MAX_STEPS"}, resume=True, processes=1)
-    with pytest.raises(InputError, match="holds a run already"):
+    with pytest.raises(InputError, match="already holds a run"):
         checkpoints.check_folder(str(tmp_path), values, {"MAX_STEPS"}, resume=False, processes=1)
     (tmp_path / "config.json").write_text('{"hidden_size": 8}')
     with pytest.raises(InputError, match="did not train"):
@@ -31,10 +31,10 @@ def test_the_folder_of_another_run_is_refused(tmp_path):
 def test_folders_that_cannot_be_a_runs_own_are_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for folder in (".", "..", "/"):
-        with pytest.raises(InputError, match="holds the current folder"):
+        with pytest.raises(InputError, match="is or contains the current folder"):
             checkpoints.check_folder(folder, {}, (), resume=True, processes=1)
     Path("file").touch()
-    with pytest.raises(InputError, match="no writable folder"):
+    with pytest.raises(InputError, match="not a writable folder"):
         checkpoints.check_folder("file/run", {}, (), resume=True, processes=1)
 
 
@@ -99,7 +99,7 @@ def test_a_checkpoint_under_another_name_is_not_whole(tmp_path):
 def test_sizes_that_are_none_make_no_checkpoint_whole(tmp_path, text):
     path = make_checkpoint(tmp_path, 4)
     (path / "sizes.json").write_text(text)
-    assert checkpoints.checkpoint_fault(path) == "sizes.json, which is written last, is absent or damaged"
+    assert checkpoints.checkpoint_fault(path) == "sizes.json, the last file written, is missing or damaged"
 
 
 def test_a_checkpoint_that_is_written_again_is_not_whole_until_its_end(tmp_path):
@@ -118,7 +118,7 @@ def test_other_processes_are_refused_with_both_numbers_and_the_remedy(tmp_path):
     make_checkpoint(tmp_path, 4, processes=2)
     log_steps(tmp_path, 6, LEARNING_RATE=0.1)
     assert checkpoints.newest_whole_checkpoint(tmp_path, 2)[0].name == "checkpoint-4"
-    words = r"holds a run of 2 process\(es\), and this start has 3; go on with --processes 2, or give another folder"
+    words = r"holds a run of 2 process\(es\), and this command starts 3; give --processes 2, or another folder"
     with pytest.raises(InputError, match=words):
         checkpoints.resume_point(str(tmp_path), 3)
     with pytest.raises(InputError, match=words):
@@ -129,8 +129,8 @@ def test_other_processes_are_refused_with_both_numbers_and_the_remedy(tmp_path):
 def test_logs_are_not_cut_to_the_start_where_no_checkpoint_is_whole(tmp_path):
     os.truncate(make_checkpoint(tmp_path, 4) / "scheduler.pt", 5)
     log_steps(tmp_path, 4)
-    with pytest.raises(InputError, match="4 logged steps and no whole checkpoint .*checkpoint-4: scheduler.pt has 5 "
-                                         "of 120 bytes.*; bring one back, give another folder, or remove this one"):
+    with pytest.raises(InputError, match="4 logged steps but no whole checkpoint .*checkpoint-4: scheduler.pt has 5 "
+                                         "of 120 bytes.*; restore one, give another folder, or delete this one"):
         checkpoints.resume_point(str(tmp_path), 1)
     assert logged(tmp_path) == 4
 
@@ -145,7 +145,7 @@ def test_a_run_whose_checkpoints_were_removed_keeps_its_logs(tmp_path, steps, co
 
 def test_logs_beside_no_config_are_kept(tmp_path):
     RunLog(tmp_path).append("metrics.jsonl", [{"step": 1}])
-    with pytest.raises(InputError, match="1 logged steps and no whole checkpoint"):
+    with pytest.raises(InputError, match="1 logged steps but no whole checkpoint"):
         checkpoints.check_folder(str(tmp_path), {}, (), resume=True, processes=1)
 
 

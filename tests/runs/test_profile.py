@@ -39,6 +39,6 @@ def test_a_profile_in_which_partial_dominates_is_named_before_training():
     # As SmolLM2-135M on MBPP was: every eighth completion or fewer passes, a quarter of the others run
     rare = [profiled(*[0.2] * 4, *[-0.5] * 12) for _ in range(9)] + [profiled(1.0, *[0.2] * 4, *[-0.5] * 11)]
     warning = partial_warning(rare)
-    assert "PARTIAL against FAIL, and 0.6% of the completions pass" in warning and "\n" not in warning
+    assert "between PARTIAL and FAIL, and 0.6% of the completions pass" in warning and "\n" not in warning
     assert partial_warning([profiled(1.0, 0.2, -0.5, 1.0)]) == ""
     assert partial_warning([]) == ""

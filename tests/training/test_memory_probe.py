@@ -85,10 +85,10 @@ def test_the_probe_leaves_no_trace(place):
 
 
 @pytest.mark.parametrize(("flags", "words"), [
-    (["--master-weights", "bfloat16", "--learning-rate", "5e-6"], "would move 7.8% of the weights"),
+    (["--master-weights", "bfloat16", "--learning-rate", "5e-6"], "would change only 7.8% of the weights"),
     (["--master-weights", "float16"], "no MASTER_WEIGHTS 'float16'; choose from float32, bfloat16"),
     (["--optimizer", "sgd"], "no OPTIMIZER 'sgd'; choose from adamw_torch_fused, adamw_torch_8bit"),
-    (["--plan", "--plan-gpus", "many"], "GPUS 'many' is not number x gigabytes; give something like 2x141"),
+    (["--plan", "--plan-gpus", "many"], "GPUS 'many' is not number x gigabytes; give a value like 2x141"),
 ])
 def test_bad_input_is_one_line(place, flags, words):
     done = start(place, str(SCRIPT), "refused", *flags)

@@ -175,7 +175,7 @@ def test_vllm_is_refused_where_it_cannot_run(tmp_path, monkeypatch):
         check_engine(0, mode="server")
     installed(monkeypatch, "vllm")
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
-    with pytest.raises(InputError, match="no adapters of a sharded policy"):
+    with pytest.raises(InputError, match="cannot get the adapters of a sharded policy"):
         check_engine(2, lora=True)
     check_engine(2)
 
@@ -186,8 +186,8 @@ def check_engine(gpus, lora=False, mode="colocate", url=""):
 
 @pytest.mark.parametrize(("status", "body", "words"), [
     (404, "{}", "answers HTTP 404"), (200, "no JSON", "no vLLM server"),
-    (200, '{"vllm_config": {}}', "takes no weights"),
-    (200, '{"vllm_config": {"weight_transfer_config": null}}', "takes no weights"), (0, "", "no vLLM server"),
+    (200, '{"vllm_config": {}}', "does not accept weights"),
+    (200, '{"vllm_config": {"weight_transfer_config": null}}', "does not accept weights"), (0, "", "no vLLM server"),
     (200, '{"vllm_config": {"weight_transfer_config": {"backend": "nccl"}}}', "")])
 def test_a_server_is_asked_before_anything_is_loaded(monkeypatch, status, body, words):
     installed(monkeypatch, "vllm")

@@ -1,1 +1,1 @@
-"""Memory, time and disk of a run before it starts, by arithmetic. Knows no other room."""
+"""Computes memory, time and disk of a run before it starts. Imports no other room."""

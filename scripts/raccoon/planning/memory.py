@@ -1,7 +1,7 @@
 """The arithmetic of a plan: gigabytes a process, seconds a step, disk, and what would fit.
 
-It counts from the shape of a model, and measures nothing: metrics.jsonl has the measured peak of a run.
-benchmarks/plan_check.py holds its gigabytes and operations to what torch counts. GB are 1e9 bytes.
+It computes from the shape of a model and measures nothing: metrics.jsonl has the measured peak of a run.
+benchmarks/plan_check.py compares its gigabytes and operations with what torch counts. GB are 1e9 bytes.
 """
 
 import math
@@ -12,32 +12,32 @@ from raccoon.constants import InputError
 from raccoon.gpus import machine_memory_gb, query_gpus
 from raccoon.planning.model_shape import Shape
 
-# The speed that floors are counted with: what one H200 sustains
+# The speed with which floors are computed: what one H200 sustains
 BANDWIDTH = 4.3e12  # bytes a second of its memory
 OPERATIONS = 7.9e14  # bfloat16 operations a second
 
 # What does not depend on the run
 RESERVED_GB = 3.0  # of each GPU, for the CUDA context and NCCL
-FRAGMENTED = 0.05  # share of each GPU that the allocator cannot hand out
-CPU_FRAGMENTED = 0.15  # of a machine's memory: what malloc keeps between tensors, and what is not the run's
-PLAN_ERROR = 0.05  # the plan's own; what fits only without it is tight
+FRAGMENTED = 0.05  # share of each GPU that the allocator cannot use
+CPU_FRAGMENTED = 0.15  # share of a machine's memory that malloc keeps between tensors, or that other programs use
+PLAN_ERROR = 0.05  # relative error of the plan; a setting that fits only without it is "tight"
 VLLM_WORKSPACE_GB = 3.0  # of vLLM, beside its weights and cache
-VLLM_ASLEEP_GB = 2.0  # what vLLM keeps of it all while the weights are updated
-PROCESS_GB = 0.5  # of memory that Python and the libraries take without a model, where the model is in memory too
-TILE_TOKENS, TILE_WORDS = 4096, 32768  # logits that TRL's fused head holds at a time
-TILES_WITHOUT_TRITON = 8.25  # of them at once: each step of the arithmetic has a tile of its own
+VLLM_ASLEEP_GB = 2.0  # what vLLM keeps on the GPU while the weights are updated
+PROCESS_GB = 0.5  # what Python and the libraries take without a model; counted on a CPU only
+TILE_TOKENS, TILE_WORDS = 4096, 32768  # size of the tile of logits that TRL's fused head holds at a time
+TILES_WITHOUT_TRITON = 8.25  # tiles at once: without Triton each step of the arithmetic has its own tile
 TYPICAL_WEIGHT = 0.02  # standard deviation of a weight: initializer_range of the Qwen2.5 models
 BF16, FP32 = 2, 4  # bytes of a number
 WEIGHT_BYTES = {"float32": FP32, "bfloat16": BF16}
 
-# Bytes of Adam's two moments for one weight, by its own; in 8 bits each block of 256 has a scale.
+# Bytes of Adam's two moments for one weight, given the bytes of the weight; 8-bit moments have a scale for each 256.
 MOMENT_BYTES = {"adamw_torch_fused": lambda weight: 2 * weight, "adamw_torch_8bit": lambda weight: 2 * (1 + FP32 / 256)}
 GB = 1e9
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What of a run's constants decides memory, time and disk; lora_rank 0 trains all weights."""
+    """The constants of a run that decide memory, time and disk; lora_rank 0 trains all weights."""
 
     batch_size: int = 4
     gradient_accumulation: int = 4
@@ -46,7 +46,7 @@ class Setting:
     weights: str = "float32"
     optimizer: str = "adamw_torch_fused"
     lora_rank: int = 0
-    vllm: str = ""  # "colocate": asleep while the weights are updated; "server": on a card beside these
+    vllm: str = ""  # "colocate": vLLM sleeps while the weights are updated; "server": vLLM runs on another GPU
     reference: bool = False  # a second, frozen model for the KL term
     max_steps: int = 500
     save_steps: int = 50
@@ -60,9 +60,9 @@ class Setting:
 
 @dataclass(frozen=True)
 class Machine:
-    """The GPUs of a run; memory_gb is that of one, 0 where it is not known. 0 GPUs are a process on a CPU.
+    """The GPUs of a run; memory_gb is that of one GPU, 0 if it is unknown. 0 GPUs mean a process on a CPU.
 
-    The weights are sharded over all GPUs, or over those of each of `replicas` groups, which hold the same.
+    The weights are sharded over all GPUs. With `replicas` above 1, each of so many groups of GPUs holds a whole model.
     """
 
     gpus: int
@@ -71,7 +71,7 @@ class Machine:
 
     @property
     def shards(self) -> int:
-        """Parts that the weights are cut into."""
+        """The number of parts into which the weights are cut."""
         return self.gpus // self.replicas
 
     @property
@@ -84,16 +84,16 @@ class Machine:
 
 @dataclass(frozen=True)
 class Memory:
-    """GB of each process. The first three last; of the rest, some is held while training, some while generating."""
+    """GB of each process. Weights, optimizer and process are held all the time, the others in a part of each step."""
 
     weights: float
-    gradients: float  # given back before the next generation
+    gradients: float  # freed before the next generation
     optimizer: float
-    gathered: float  # at the pass's peak: weights in the precision of its computation
-    reduced: float  # gradients on their way: the head's in float32 and cast, or whole ones that are being summed
-    activations: float  # layer inputs, and what the layer or the head at work adds
-    logits: float  # tiles of them
-    engine: float  # what generation needs beside the lasting parts: all weights in bfloat16, or vLLM
+    gathered: float  # at the peak of a pass: whole weights in the precision of the computation
+    reduced: float  # gradients being reduced: the head's in float32 and cast, or whole ones that are being summed
+    activations: float  # layer inputs, and what the current layer or the head adds
+    logits: float  # tiles of logits
+    engine: float  # what generation adds: all weights in bfloat16, or vLLM
     cache: float  # keys and values of all sequences at full length
     asleep: float = 0.0  # what vLLM keeps while training
     process: float = 0.0  # of the process itself, on a CPU
@@ -114,7 +114,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Moment:
-    """A moment of a pass at which memory can peak: GB beside what lasts. The fields are Memory's."""
+    """A moment of a pass at which memory can peak, in GB beside the lasting parts. The fields are Memory's."""
 
     gathered: float = 0.0
     reduced: float = 0.0
@@ -128,15 +128,15 @@ class Moment:
 
 @dataclass(frozen=True)
 class Plan:
-    """A setting of a model on a machine, worked out. GB are a GPU's, but those of checkpoints and of the disk."""
+    """The plan of a setting of a model on a machine. GB are for each GPU, except those of checkpoints and disk."""
 
     shape: Shape
     setting: Setting
     machine: Machine
     memory: Memory
-    step_seconds: float  # the floor: nothing but memory traffic and arithmetic at full speed
+    step_seconds: float  # a floor: only memory traffic and arithmetic at full speed
     checkpoint_gb: float
-    disk_gb: float  # checkpoints that lie there at once, and the trained model
+    disk_gb: float  # all checkpoints that exist at once, and the trained model
 
     @property
     def hours(self) -> float:
@@ -152,7 +152,7 @@ class Plan:
 
     @property
     def verdict(self) -> str:
-        """fits, tight, does not fit; unknown where the GPUs' memory is."""
+        """fits, tight or does not fit; unknown if the GPUs' memory is unknown."""
         if not self.machine.memory_gb:
             return "unknown"
         if self.memory.peak > self.machine.usable_gb:
@@ -161,15 +161,15 @@ class Plan:
 
 
 def parse_gpus(text: str) -> Machine:
-    """A machine from words like 2x141: number x GiB, the unit of the figure that vendors print. Raises InputError."""
+    """A machine from text like 2x141: number x GiB, the unit in which vendors print memory. Raises InputError."""
     found = re.fullmatch(r"(\d+)x(\d+(?:\.\d+)?)", text.replace(" ", "").lower())
     if not found or not int(found[1]) or not float(found[2]):
-        raise InputError(f"GPUS {text!r} is not number x gigabytes; give something like 2x141 or 1x80")
+        raise InputError(f"GPUS {text!r} is not number x gigabytes; give a value like 2x141 or 1x80")
     return Machine(int(found[1]), float(found[2]) * 2**30 / GB)
 
 
 def find_machine(named: str = "") -> Machine:
-    """The named GPUs, or those that are here; of unequal ones the smallest counts. Without any it is the CPU."""
+    """The named GPUs, or those of this machine (all counted with the smallest memory); without GPUs the CPU."""
     if named:
         return parse_gpus(named)
     cards = query_gpus()
@@ -177,19 +177,19 @@ def find_machine(named: str = "") -> Machine:
 
 
 def plan(shape: Shape, setting: Setting, machine: Machine) -> Plan:
-    """Works a setting out. Full fine-tuning is sharded over the GPUs (FSDP2); LoRA has the model on each."""
+    """Computes the plan of a setting. Full fine-tuning shards the model over the GPUs (FSDP2); LoRA has it on each."""
     if machine.gpus:
         memory = lora_memory(shape, setting) if setting.lora_rank else full_memory(shape, setting, machine)
     else:
         memory = cpu_memory(shape, setting)
     if setting.vllm == "colocate":
-        pushed = max(largest_tensor_gb(shape) - memory.cache, 0.0)  # its cache is made once the weights are there
+        pushed = max(largest_tensor_gb(shape) - memory.cache, 0.0)  # vLLM makes its cache after it gets the weights
         memory = replace(memory, engine=server_gb(shape) + pushed, asleep=VLLM_ASLEEP_GB)
     elif setting.vllm:
         memory = replace(memory, engine=largest_tensor_gb(shape), cache=0.0)
     trained, weight_bytes = trained_weights(shape, setting)
     checkpoint = trained * (weight_bytes + MOMENT_BYTES[setting.optimizer](weight_bytes)) / GB
-    saved = min(setting.save_total_limit + 1, -(-setting.max_steps // setting.save_steps))  # the oldest goes last
+    saved = min(setting.save_total_limit + 1, -(-setting.max_steps // setting.save_steps))  # + 1: the oldest goes last
     disk = saved * checkpoint + shape.parameters * BF16 / GB
     return Plan(shape, setting, machine, memory, step_seconds(shape, setting, machine), checkpoint, disk)
 
@@ -205,14 +205,14 @@ def full_memory(shape: Shape, setting: Setting, machine: Machine) -> Memory:
     """Memory of training all weights on GPUs, each holding its shard of weights, gradients and moments."""
     gpus, weight_bytes = machine.shards, WEIGHT_BYTES[setting.weights]
     share = shape.parameters / gpus / GB
-    autocast = gpus == 1 and setting.weights == "float32"  # which copies weights, and leaves float32 between layers
+    autocast = gpus == 1 and setting.weights == "float32"  # autocast copies weights; activations stay float32
     if gpus > 1:
         peak = largest(sharded_moments(shape, setting, machine))
     else:
         peak = largest(autocast_moments(shape, setting) if autocast else whole_moments(shape, setting))
     copies = BF16 * shape.layers * shape.layer + BF16 * shape.table if autocast else 0
     whole = BF16 * shape.parameters if gpus > 1 else copies
-    cache = cache_gb(shape, setting) * (1.5 if autocast else 1)  # keys stay float32
+    cache = cache_gb(shape, setting) * (1.5 if autocast else 1)  # with autocast keys are float32
     return Memory(
         weights=weight_bytes * share * (2 if setting.reference else 1),
         gradients=weight_bytes * share,
@@ -223,9 +223,9 @@ def full_memory(shape: Shape, setting: Setting, machine: Machine) -> Memory:
 
 
 def lora_memory(shape: Shape, setting: Setting) -> Memory:
-    """Memory of training adapters in float32 beside a frozen bfloat16 model; every GPU holds all of it."""
+    """Memory of training float32 adapters beside a frozen bfloat16 model; every GPU holds the whole model."""
     adapters = shape.adapters(setting.lora_rank) / GB
-    beside = tokens(setting) * BF16 * (6 * shape.hidden + shape.intermediate) / GB  # copies of adapters' inputs
+    beside = tokens(setting) * BF16 * (6 * shape.hidden + shape.intermediate) / GB  # copies of the adapters' inputs
     layer = Moment(activations=inputs_gb(shape, setting) + layer_gb(shape, setting) + beside)
     head = Moment(activations=inputs_gb(shape, setting, 4), logits=tile_gb(shape, setting))
     cache = cache_gb(shape, setting)
@@ -239,13 +239,13 @@ def lora_memory(shape: Shape, setting: Setting) -> Memory:
 
 
 def cpu_memory(shape: Shape, setting: Setting) -> Memory:
-    """Memory of a process on the CPU: float32 throughout, no activation given up, and no Triton."""
+    """Memory of a process on the CPU: float32 everywhere, all activations kept, no Triton."""
     adapters = shape.adapters(setting.lora_rank) if setting.lora_rank else 0
     trained, weight_bytes = trained_weights(shape, setting)
     kept = tokens(setting) * FP32 * shape.layers * (
         10 * shape.hidden + 2 * shape.key_value + 4 * shape.intermediate) / GB
-    scored = setting.batch_size * (setting.prompt + setting.completion - 1)  # of the prompt as well
-    words = TILE_WORDS + (TILES_WITHOUT_TRITON - 1) * min(shape.vocab, TILE_WORDS)  # the first is never smaller
+    scored = setting.batch_size * (setting.prompt + setting.completion - 1)  # tokens, those of the prompt too
+    words = TILE_WORDS + (TILES_WITHOUT_TRITON - 1) * min(shape.vocab, TILE_WORDS)  # the first tile is never smaller
     tiles = FP32 * min(scored, TILE_TOKENS) * words / GB
     head_gradient = 0.0 if adapters else FP32 * shape.table / GB
     head = Moment(reduced=head_gradient, activations=kept, logits=tiles)
@@ -268,12 +268,12 @@ def largest(moments: list[Moment]) -> Moment:
 
 
 def sharded_moments(shape: Shape, setting: Setting, machine: Machine) -> list[Moment]:
-    """When FSDP2's memory can peak in a pass, the head and the last layer being first in the backward pass.
+    """The moments at which FSDP2's memory can peak in a pass.
 
-    The next layer's weights are fetched while one computes. The head's gradient is summed in float32 and cast; while
-    the last layer computes, the float32 buffer it is reduced from is still there. Of a tied model the embedding keeps
-    weights and gradient until the end. Among replicas FSDP2 holds what it has reduced to the end of each pass, beside
-    the gradients of the passes before.
+    The backward pass starts with the head and then the last layer. While one layer computes, the next layer's weights
+    are fetched. The head's gradient is summed in float32 and cast. The float32 buffer from which it is reduced still
+    exists while the last layer computes. In a tied model the embedding keeps its weights and gradient until the end.
+    With replicas FSDP2 holds what it has reduced until the end of each pass, beside the gradients of the passes before.
     """
     tied, table, layer = shape.tied, shape.table / GB, shape.layer / GB
     head = Moment(
@@ -290,7 +290,7 @@ def sharded_moments(shape: Shape, setting: Setting, machine: Machine) -> list[Mo
 
 
 def whole_moments(shape: Shape, setting: Setting) -> list[Moment]:
-    """When the memory of one GPU with bfloat16 weights can peak in a pass."""
+    """The moments at which the memory of one GPU with bfloat16 weights can peak in a pass."""
     table = shape.table / GB
     return [Moment(reduced=(FP32 + BF16) * table, activations=inputs_gb(shape, setting, 4),
                    logits=tile_gb(shape, setting)),
@@ -299,9 +299,12 @@ def whole_moments(shape: Shape, setting: Setting) -> list[Moment]:
 
 
 def autocast_moments(shape: Shape, setting: Setting) -> list[Moment]:
-    """When the memory of one GPU with float32 weights can peak: autocast keeps its copies to the forward pass's end."""
+    """The moments at which the memory of one GPU with float32 weights can peak in a pass.
+
+    autocast keeps its copies of the weights until the end of the forward pass.
+    """
     inputs, tile = 2 * inputs_gb(shape, setting, 2), tile_gb(shape, setting)
-    words = BF16 * TILE_WORDS * shape.hidden / GB  # of the head, cast
+    words = BF16 * TILE_WORDS * shape.hidden / GB  # the head's weights of a tile, cast
     between = 4 * tokens(setting) * BF16 * shape.hidden / GB
     return [
         Moment(gathered=BF16 * shape.layers * shape.layer / GB, activations=inputs, logits=tile + words),
@@ -311,30 +314,33 @@ def autocast_moments(shape: Shape, setting: Setting) -> list[Moment]:
 
 
 def tokens(setting: Setting) -> int:
-    """Of a pass."""
+    """The tokens of a pass."""
     return setting.batch_size * (setting.prompt + setting.completion)
 
 
 def inputs_gb(shape: Shape, setting: Setting, more: int = 0) -> float:
-    """Every layer's input in bfloat16, which checkpointing keeps, and `more` of that size."""
+    """Every layer's input in bfloat16, which checkpointing keeps, and `more` tensors of the same size."""
     return tokens(setting) * BF16 * (shape.layers + more) * shape.hidden / GB
 
 
 def layer_gb(shape: Shape, setting: Setting) -> float:
-    """What one layer computes anew, with the gradients at work, and the mask of its attention."""
+    """What one layer computes again, with the gradients in use, and the mask of its attention."""
     numbers = 13 * shape.hidden + 2 * shape.key_value + 6 * shape.intermediate  # a token
     mask = setting.batch_size * (setting.prompt + setting.completion) ** 2
     return (tokens(setting) * BF16 * numbers + mask + BF16 * shape.hidden * shape.intermediate) / GB
 
 
 def tile_gb(shape: Shape, setting: Setting) -> float:
-    """A tile of logits of the completion's tokens, as wide as TRL makes it for any vocabulary."""
+    """A tile of logits of the completion's tokens; TRL makes it equally wide for any vocabulary."""
     return BF16 * min(setting.batch_size * setting.completion, TILE_TOKENS) * TILE_WORDS / GB
 
 
 def decoding_gb(shape: Shape, setting: Setting, cache: float, width: int = 1) -> float:
-    """What generation needs beside weights and the full `cache`: reading the prompts may take more, while the cache is
-    short, than the second copy of a layer's cache that each token makes. `width` 2 is float32."""
+    """What generation needs beside the weights and the full `cache`; `width` 2 is float32.
+
+    It is the larger of two needs: reading the prompts, while the cache is still short, and the second copy of a
+    layer's cache that each token makes.
+    """
     prefill = width * setting.sequences * setting.prompt * BF16 * (4 * shape.hidden + 3 * shape.intermediate) / GB
     filled = setting.prompt / (setting.prompt + setting.completion)
     return max(prefill - cache * (1 - filled), cache / shape.layers)
@@ -351,12 +357,12 @@ def server_gb(shape: Shape) -> float:
 
 
 def largest_tensor_gb(shape: Shape) -> float:
-    """The largest tensor, whole in float32 and cast, on its way to vLLM."""
+    """The largest tensor on its way to vLLM, whole in float32 and as a cast copy."""
     return (FP32 + BF16) * shape.table / GB
 
 
 def decoding_seconds(shape: Shape, sequences: int, cached_tokens: float) -> float:
-    """The least seconds for a token of all sequences: all weights but the embedding are read, and the cache."""
+    """The least seconds for one token of all sequences: it reads the cache and all weights except the embedding."""
     read = BF16 * (shape.parameters - (0 if shape.tied else shape.table))
     return (read + sequences * cached_tokens * shape.cache_bytes) / BANDWIDTH
 
@@ -367,17 +373,17 @@ def training_seconds(shape: Shape, sequences: int, prompt: int, completion: int,
 
 
 def step_seconds(shape: Shape, setting: Setting, machine: Machine) -> float:
-    """The least a step can take."""
+    """The least seconds of a step."""
     return sum(step_parts(shape, setting, machine).values())
 
 
 def step_parts(shape: Shape, setting: Setting, machine: Machine) -> dict[str, float]:
-    """The least seconds of each part of a step, with half the completion cached on average while decoding."""
+    """The least seconds of each part of a step. While decoding, half the completion is cached on average."""
     prompt, completion = setting.prompt, setting.completion
-    sampled = setting.sequences * (max(machine.gpus, 1) if setting.vllm == "server" else 1)  # one card for all
+    sampled = setting.sequences * (max(machine.gpus, 1) if setting.vllm == "server" else 1)  # a server samples for all
     trained, weight_bytes = trained_weights(shape, setting)
     shards = 1 if setting.lora_rank else max(machine.shards, 1)
-    moved = 3 * weight_bytes + 2 * MOMENT_BYTES[setting.optimizer](weight_bytes)  # all read, all but gradients written
+    moved = 3 * weight_bytes + 2 * MOMENT_BYTES[setting.optimizer](weight_bytes)  # reads all, does not write gradients
     return {
         "decoding": completion * decoding_seconds(shape, sampled, prompt + completion / 2),
         "prefill": sampled * shape.pass_operations(prompt, 0)[0] / OPERATIONS,
@@ -388,13 +394,13 @@ def step_parts(shape: Shape, setting: Setting, machine: Machine) -> dict[str, fl
 def share_of_moving_weights(learning_rate: float, deviation: float = TYPICAL_WEIGHT) -> float:
     """The share of normally distributed bfloat16 weights that an Adam update of the learning rate's size changes.
 
-    bfloat16 keeps 8 bits: neighbours of a weight in [2^e, 2^(e+1)) are 2^(e-7) apart, and rounding to the nearest
-    swallows any update under half of that. Only weights under 2^(floor(log2 rate) + 9) are then moved.
+    bfloat16 keeps 8 bits: weights in [2^e, 2^(e+1)) are 2^(e-7) apart, and rounding to the nearest loses any update
+    below half of that distance. So only weights below 2^(floor(log2 rate) + 9) change.
     """
     largest = 2.0 ** (math.floor(math.log2(learning_rate)) + 9)
     return math.erf(largest / deviation / math.sqrt(2))
 
 
 def needed_learning_rate(share: float, deviation: float = TYPICAL_WEIGHT) -> float:
-    """The least power of two as a learning rate at which at least this share of the weights moves."""
+    """The smallest power of two that, as a learning rate, changes at least this share of the weights."""
     return next(2.0**power for power in range(-40, 1) if share_of_moving_weights(2.0**power, deviation) >= share)

@@ -1,7 +1,7 @@
 """A model's shape, read from its config.json alone: parameters, bytes of its cache, operations of a pass.
 
-It loads no weights and imports no torch. Known are dense decoders of the Llama kind (Qwen2, Qwen3, Llama,
-Mistral); the shapes of Qwen2.5 stand in a table, so that they are known without a network.
+It loads no weights and imports no torch. It knows dense decoders of the Llama kind (Qwen2, Qwen3, Llama, Mistral). A
+table has the shapes of Qwen2.5, so that they need no network.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Any
 from raccoon.constants import InputError
 
 FAMILIES = ("qwen2", "qwen3", "llama", "mistral")
-BIASED = ("qwen2",)  # its attention's input projections have biases, which its config does not say
+BIASED = ("qwen2",)  # its attention's input projections have biases; its config does not say so
 NORMED_HEADS = ("qwen3",)  # queries and keys are normalised
 BF16_BYTES = 2  # of a number in the cache
 
@@ -60,7 +60,7 @@ class Shape:
 
     @property
     def parameters(self) -> int:
-        """All weights; a head that is the embedding counts once."""
+        """The number of all weights; a head that is the embedding is counted once."""
         return self.layers * self.layer + self.hidden + self.table * (1 if self.tied else 2)
 
     @property
@@ -69,14 +69,14 @@ class Shape:
         return 2 * self.layers * self.key_value * BF16_BYTES
 
     def adapters(self, rank: int) -> int:
-        """Parameters of LoRA adapters of a rank on every linear layer but the head."""
+        """Parameters of LoRA adapters of a rank on every linear layer except the head."""
         attention = 2 * (self.hidden + self.query) + 2 * (self.hidden + self.key_value)
         return rank * self.layers * (attention + 3 * (self.hidden + self.intermediate))
 
     def pass_operations(self, prompt: int, completion: int) -> tuple[float, float]:
         """Floating-point operations of a forward pass over one sequence: in the layers, and in the head.
 
-        Attention is causal; the head is applied to the completion's tokens alone.
+        Attention is causal. The head is applied only to the completion's tokens.
         """
         tokens = prompt + completion
         layers = 2 * self.layers * (self.layer * tokens + self.query * tokens**2)
@@ -85,9 +85,10 @@ class Shape:
     def training_operations(self, prompt: int, completion: int, rank: int = 0) -> float:
         """Floating-point operations of a GPU's forward and backward pass over one sequence.
 
-        The layers are computed twice, but for each one's last product, whose result nothing needs; the head's logits
-        as well. The backward pass of a product is two, that of attention's two is five. With adapters of `rank` the
-        frozen weights have no gradient, and each layer's last product is needed by its adapter.
+        The layers are computed twice, except each layer's last product, whose result is not needed again. The head's
+        logits are computed twice too. The backward pass of a product costs two products, that of attention's two costs
+        five. With adapters of `rank` the frozen weights have no gradient, and each layer's last product is computed
+        twice too, because its adapter needs it.
         """
         tokens = prompt + completion
         matrices, attention = 2 * tokens * self.layers * self.layer, 2 * self.layers * self.query * tokens**2
@@ -105,7 +106,7 @@ SHAPES = {
     "Qwen2.5-14B": Shape(48, 5120, 13824, 40, 8, 128, 152064, False, True),
     "Qwen2.5-32B": Shape(64, 5120, 27648, 40, 8, 128, 152064, False, True),
 }
-KNOWN = {  # hub models by the row that they have, for machines without a network
+KNOWN = {  # hub model -> row of SHAPES, for machines without a network
     "billxbf/Nano-Raccoon-Preview-1104": "Qwen2.5-14B",
     **{f"Qwen/{name}{kind}": name for name in SHAPES for kind in ("", "-Instruct")},
 }
@@ -114,8 +115,8 @@ KNOWN = {  # hub models by the row that they have, for machines without a networ
 def model_shape(name: str) -> Shape:
     """The shape of a model: a folder, a hub id, or a row of SHAPES.
 
-    Raises InputError where there is none, where it is no dense decoder that is known here, and where the hub
-    wants a licence accepted or a token.
+    Raises InputError if there is no such model, if its architecture is not known here, or if the hub requires an
+    accepted licence or a token.
     """
     if Path(name).expanduser().is_dir():
         return parse_shape(read_config(Path(name).expanduser() / "config.json"), name)
@@ -128,11 +129,11 @@ def model_shape(name: str) -> Shape:
 
 
 def read_config(path: Path) -> Mapping[str, Any]:
-    """A config.json; raises InputError where it is none."""
+    """The content of a config.json; raises InputError if it cannot be read."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"cannot read {path} ({error}); give a saved model") from None
+        raise InputError(f"cannot read {path} ({error}); give the folder of a saved model") from None
 
 
 def fetch_config(name: str) -> Path:
@@ -143,21 +144,21 @@ def fetch_config(name: str) -> Path:
     try:
         return Path(hf_hub_download(name, "config.json"))
     except GatedRepoError:
-        raise InputError(f"{name} wants its licence accepted: do so on its page of the hub, and set HF_TOKEN to a "
-                         "token of that account") from None
+        raise InputError(f"the licence of {name} must be accepted: accept it on the model's page of the hub, and set "
+                         "HF_TOKEN to a token of that account") from None
     except RepositoryNotFoundError:
-        raise InputError(f"no model {name} on the hub; where it is private, set HF_TOKEN to a token that may read "
+        raise InputError(f"no model {name} on the hub; if it is private, set HF_TOKEN to a token that may read "
                          "it") from None
     except (OSError, HFValidationError) as error:
         raise InputError(f"cannot fetch config.json of {name} ({type(error).__name__}); give a model folder, or a hub "
-                         "id and a network") from None
+                         "id with access to the hub") from None
 
 
 def parse_shape(config: Mapping[str, Any], name: str) -> Shape:
     """The shape that a config.json describes; raises InputError for other architectures."""
     family = config.get("model_type")
     if family not in FAMILIES:
-        raise InputError(f"{name} is of model_type {family!r}; shapes are known of {', '.join(FAMILIES)}")
+        raise InputError(f"{name} has model_type {family!r}; the planner knows {', '.join(FAMILIES)}")
     try:
         heads, hidden = config["num_attention_heads"], config["hidden_size"]
         declared = bool(config.get("attention_bias"))
@@ -168,4 +169,4 @@ def parse_shape(config: Mapping[str, Any], name: str) -> Shape:
             biased=family in BIASED or declared, output_biased=declared and family != "qwen2",
             mlp_biased=bool(config.get("mlp_bias")), normed_heads=family in NORMED_HEADS)
     except KeyError as error:
-        raise InputError(f"the config.json of {name} has no {error}; give a saved model") from None
+        raise InputError(f"the config.json of {name} has no {error}; give the folder of a saved model") from None

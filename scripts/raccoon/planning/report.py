@@ -1,4 +1,4 @@
-"""A plan in words and tables, its neighbours, and what would fit where it does not. Computes nothing of its own."""
+"""A plan as text and tables, its neighbours, and what would fit if it does not. Computes no memory or time itself."""
 
 import math
 from dataclasses import replace
@@ -10,7 +10,7 @@ LARGEST_CLUSTER = 1024  # GPUs; more are not proposed
 
 
 def settings(setting: Setting, rank: int) -> dict[str, Setting]:
-    """A setting and its neighbours, from the nearest on, each by the constants that make it."""
+    """A setting and its neighbours, the nearest first, by the constants that differ."""
     half = replace(setting, batch_size=max(1, setting.batch_size // 2),
                    gradient_accumulation=setting.gradient_accumulation * min(2, setting.batch_size))
     eight = replace(setting, optimizer="adamw_torch_8bit")
@@ -26,12 +26,12 @@ def settings(setting: Setting, rank: int) -> dict[str, Setting]:
         f"USE_LORA, LORA_RANK {lora.lora_rank}, BATCH_SIZE 1": replace(
             lora, batch_size=1, gradient_accumulation=setting.sequences),
     }
-    names = {other: name for name, other in reversed(rows.items())}  # of equal ones the first
+    names = {other: name for name, other in reversed(rows.items())}  # of equal settings the first name
     return {name: other for name, other in rows.items() if names[other] == name}
 
 
 def remedy(planned: Plan, rank: int) -> str:
-    """The nearest setting that fits, else tight, and the number of such GPUs on which the present one would."""
+    """The nearest setting that fits (or else is tight), and the number of such GPUs on which this setting would fit."""
     shape, setting, machine = planned.shape, planned.setting, planned.machine
     found = {name: plan(shape, other, machine).verdict for name, other in settings(setting, rank).items()
              if other.vllm == setting.vllm}
@@ -41,11 +41,11 @@ def remedy(planned: Plan, rank: int) -> str:
                    and plan(shape, setting, Machine(count, machine.memory_gb)).verdict != "does not fit"), None)
     ways = [*names[:1], *([f"{enough} such GPUs"] if enough else [])]
     larger = "larger GPUs" if machine.gpus else "shorter completions"
-    return " or ".join(ways) or f"no setting here does; take a smaller model, or {larger}"
+    return " or ".join(ways) or f"no setting here; use a smaller model, or {larger}"
 
 
 def summary(found: Plan) -> str:
-    """The short version, in one line or two; no seconds without a GPU, whose speed they would be."""
+    """The short form of a plan, in one or two lines; without a GPU it has no seconds, as those are a GPU's."""
     memory, machine = found.memory, found.machine
     disk = f"{found.checkpoint_gb:.3g} GB a checkpoint, {found.disk_gb:.3g} GB of disk"
     usable = f" of {machine.usable_gb:.1f} usable" if machine.memory_gb else ""
@@ -53,7 +53,7 @@ def summary(found: Plan) -> str:
             f"{memory.training:.3g}, generating {memory.generating:.3g})")
     if not machine.gpus:
         return f"{peak}; {disk}"
-    return (f"{peak}\n{found.step_seconds:.2g} s a step and {found.hours:.2g} h at the least, at an H200's speed; "
+    return (f"{peak}\nat least {found.step_seconds:.2g} s a step and {found.hours:.2g} h in all, at an H200's speed; "
             f"{disk}")
 
 
@@ -63,7 +63,7 @@ COLUMNS = ("setting", "weights", "gradients", "optimizer", "gathered", "reduced"
 
 
 def table(shape: Shape, setting: Setting, machine: Machine, rank: int) -> str:
-    """A Markdown table of a setting and its neighbours: GB, but for seconds and hours, which are floors."""
+    """A Markdown table of a setting and its neighbours. Numbers are GB, except seconds and hours, which are floors."""
     rows = [COLUMNS, tuple("---" for _ in COLUMNS)]
     for name, other in settings(setting, rank).items():
         found = plan(shape, other, machine)
@@ -76,16 +76,16 @@ def table(shape: Shape, setting: Setting, machine: Machine, rank: int) -> str:
 
 
 def report(name: str, setting: Setting, machine: Machine, rank: int) -> str:
-    """The whole plan of a model: what was counted, the table, and what fits where the present setting does not."""
+    """The whole plan of a model: what was counted, the table, and what fits if this setting does not."""
     shape = model_shape(name)
     usable = f", of which {machine.usable_gb:.1f} GB usable" if machine.memory_gb else ""
-    holder, seconds = ("GPU", "") if machine.gpus else ("process", ", which a CPU is far from")
+    holder, seconds = ("GPU", "") if machine.gpus else ("process", "; a CPU is much slower")
     lines = [f"{name}: {shape.parameters:,} parameters; {machine}{usable}",
-             f"{setting.sequences} completions a {holder} and step, {setting.prompt} + {setting.completion} tokens, "
-             f"{setting.batch_size} a pass; GB of 1e9 bytes a {holder}; seconds and hours are floors at an H200's "
-             f"speed{seconds}", "",
+             f"{setting.sequences} completions a {holder} and step, {setting.batch_size} a pass, each of "
+             f"{setting.prompt} + {setting.completion} tokens; GB are 1e9 bytes, for each {holder}; seconds and hours "
+             f"are the least at an H200's speed{seconds}", "",
              table(shape, setting, machine, rank)]
     planned = plan(shape, setting, machine)
     if planned.verdict == "does not fit":
-        lines += ["", f"as set it does not fit; what does: {remedy(planned, rank)}"]
+        lines += ["", f"the setting does not fit; what fits: {remedy(planned, rank)}"]
     return "\n".join(lines)

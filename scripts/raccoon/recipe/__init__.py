@@ -1,4 +1,4 @@
-"""From the training script's constants to a trainer: checks, tasks, GRPO's arguments, what is said at the start.
+"""Turns the training script's constants into a trainer: checks, tasks, GRPO's arguments, the printed description.
 
-`settings` is always that script's constants, as attributes under their own names. Knows all rooms that train.
+`settings` is always that script's constants, as attributes under their own names. It may import all rooms that train.
 """

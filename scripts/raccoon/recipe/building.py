@@ -1,4 +1,4 @@
-"""Puts the trainer together, and chooses by a profile what it trains on."""
+"""Builds the trainer, and uses a profile to choose the tasks that it trains on."""
 
 from typing import Any
 
@@ -15,17 +15,17 @@ from raccoon.tasks.task import Task
 
 def build_trainer(settings: Settings, tasks: list[Task], heldout: list[Task], tokenizer: Any, sandbox: Sandbox,
                   servers: Servers, stop: StopSignal, gpus: int, watchers: list) -> Any:
-    """The trainer with its callbacks, and `watchers` after them."""
+    """The trainer with its callbacks; `watchers` are called after them."""
     from peft import LoraConfig
 
     from raccoon.training.callbacks import HeldoutControl, StepClock, StopBetweenSteps, WeightWatch
     from raccoon.training.policy import FenceStop, load_policy, prompt_end
     from raccoon.training.trainer import CodeTrainer
 
-    args = grpo_config(settings, gpus)  # joins the processes: of those that shard, only the first reads the weights
+    args = grpo_config(settings, gpus)  # joins the processes, so that with FSDP2 only the first reads the weights
     frozen = "bfloat16" if gpus else "float32"
     model = load_policy(settings.MODEL_PATH, tokenizer, frozen if settings.USE_LORA else settings.MASTER_WEIGHTS)
-    if settings.GENERATION == "vllm":  # which would know the ends of the checkpoint's generation_config alone
+    if settings.GENERATION == "vllm":  # by itself it knows only the end tokens of the checkpoint's generation_config
         args.generation_kwargs = {"stop_token_ids": model.generation_config.eos_token_id}
     control = HeldoutControl(heldout, settings.HELDOUT_EVERY, settings.HELDOUT_TEMPERATURE, settings.HELDOUT_PATIENCE)
     lora = LoraConfig(r=settings.LORA_RANK, lora_alpha=settings.LORA_ALPHA, target_modules=settings.LORA_TARGETS,
@@ -49,26 +49,27 @@ def build_trainer(settings: Settings, tasks: list[Task], heldout: list[Task], to
 
 
 def worth_training_on(settings: Settings, trainer: Any, tasks: list[Task]) -> list[Task]:
-    """The tasks on which PROFILE_SAMPLES completions disagree in correctness; all where that is 0."""
+    """The tasks whose PROFILE_SAMPLES completions differ in correctness; all tasks if PROFILE_SAMPLES is 0."""
     if not settings.PROFILE_SAMPLES:
         return tasks
     profile = trainer.profile(tasks, settings.PROFILE_SAMPLES, settings.TEMPERATURE)
     useful = [record for record in profile if len(set(record["correctness"])) > 1]
     share = constant_share(useful, settings.NUM_GENERATIONS) if useful else 1.0
     print(f"profile  tasks by pass rate in {settings.PROFILE_SAMPLES} samples:\n{profile_table(profile)}")
-    print(f"         {len(useful)} of {len(profile)} tasks are trained on; constant groups to expect: {share:.0%}, "
+    print(f"         {len(useful)} of {len(profile)} tasks are trained on; expected constant groups: {share:.0%}, "
           f"with all tasks {constant_share(profile, settings.NUM_GENERATIONS):.0%}", flush=True)
     warning = partial_warning(useful)
     print(warning, end="\n" if warning else "", flush=True)
     if share > settings.MAX_CONSTANT_SHARE:
-        raise InputError(f"{share:.0%} constant groups are over MAX_CONSTANT_SHARE {settings.MAX_CONSTANT_SHARE:.0%}; "
-                         "give other tasks, or a higher TEMPERATURE or NUM_GENERATIONS")
+        raise InputError(f"the profile predicts {share:.0%} constant groups, over MAX_CONSTANT_SHARE "
+                         f"{settings.MAX_CONSTANT_SHARE:.0%}; give other tasks, or raise TEMPERATURE or "
+                         "NUM_GENERATIONS")
     ids = {record["task_id"] for record in useful}
     return [task for task in tasks if task.task_id in ids]
 
 
 def memory_probe(settings: Settings, machines: Machines) -> list:
-    """The pass at full length before the first step, where it is wanted."""
+    """The callback that makes a pass at full length before the first step; [] if none is wanted."""
     if not settings.DRY_RUN and not (settings.PROBE_LONGEST and machines.gpus):
         return []
     from raccoon.training.memory_probe import MemoryProbe

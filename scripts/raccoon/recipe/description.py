@@ -1,4 +1,4 @@
-"""What a run says at its start: model, tasks, step, reward, plan and sandbox, in numbers."""
+"""What a run prints at its start: model, tasks, step, reward, plan and sandbox, in numbers."""
 
 from raccoon.constants import Settings
 from raccoon.planning.memory import Plan
@@ -23,7 +23,7 @@ def describe(settings: Settings, tasks: list[Task], lengths: list[int], heldout:
           f"{tokens:,.0f} tokens, {prompt_tokens:.0f} a prompt and {settings.MAX_COMPLETION_LENGTH} a completion")
     passes = prompts * settings.MAX_STEPS / settings.NUM_ITERATIONS / len(tasks)
     print(f"run      {settings.MAX_STEPS} steps, {passes:.1f} passes over the tasks")
-    beside = "beside a PASS" if settings.BONUS_ONLY_WITH_PASS else "beside any verdict"
+    beside = "only with a PASS" if settings.BONUS_ONLY_WITH_PASS else "with any verdict"
     print(f"reward   PASS {settings.REWARD_PASS:+g}, PARTIAL {settings.REWARD_PARTIAL:+g} ({settings.PARTIAL_CREDIT}), "
           f"FAIL {settings.REWARD_FAIL:+g}, bonuses {settings.QUALITY_BONUS:+g} {beside}; "
           f"scaled by {settings.SCALE_REWARDS}")
@@ -40,7 +40,7 @@ def describe(settings: Settings, tasks: list[Task], lengths: list[int], heldout:
 
 
 def plan_lines(settings: Settings, planned: Plan | None) -> str:
-    """The plan in short."""
-    unknown = f"none: the architecture of {settings.MODEL_PATH} is not known to plan_memory.py"
+    """The short form of the plan."""
+    unknown = f"none: plan_memory.py does not know the architecture of {settings.MODEL_PATH}"
     text = summary(planned) if planned else unknown
     return "plan     " + text.replace("\n", "\n         ")

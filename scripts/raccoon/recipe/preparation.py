@@ -1,4 +1,4 @@
-"""What comes before anything expensive: refusals, the demo's model, the plan, the environment of the libraries."""
+"""What a run does before anything expensive: checks, the demo's model, the plan, the libraries' environment."""
 
 import os
 import subprocess
@@ -21,26 +21,26 @@ DEMO_SCRIPT = Path(__file__).resolve().parents[2] / "demo_model.py"
 
 def make_demo_model(settings: Settings) -> None:
     """Runs demo_model.py, which makes the demo's SFT model and tasks."""
-    print(f"no {settings.MODEL_PATH} yet: scripts/demo_model.py makes it first", flush=True)
+    print(f"{settings.MODEL_PATH} does not exist yet: scripts/demo_model.py makes it first", flush=True)
     folder = Path(settings.MODEL_PATH).parent
     command = [sys.executable, str(DEMO_SCRIPT), "--seed", str(settings.SEED), "--output-dir", str(folder)]
     if subprocess.run(command, check=False).returncode:
-        raise InputError(f"{DEMO_SCRIPT.name} made no {settings.MODEL_PATH}; see its own message above")
+        raise InputError(f"{DEMO_SCRIPT.name} could not make {settings.MODEL_PATH}; see its message above")
 
 
 @dataclass(frozen=True)
 class Machines:
-    """What the run is spread over, and what it takes there; no plan for an architecture that cannot be planned."""
+    """The processes and GPUs of the run, and its plan."""
 
     processes: int
-    gpus: int  # that are visible to this process; 0 is the CPU
-    planned: Plan | None
+    gpus: int  # visible to this process; 0: it runs on the CPU
+    planned: Plan | None  # None for an architecture that the planner does not know
 
 
 def prepare(settings: Settings, processes: int, gpus: int, demo_model: str) -> Machines:
-    """Refuses what cannot run, makes the demo's model where it is wanted and missing, and settles the environment.
+    """Checks the input, makes the demo's model if it is needed and missing, and sets environment variables.
 
-    `demo_model` is the path of the demo's model.
+    `demo_model` is the path of the demo's model. Raises InputError for a run that cannot work.
     """
     check_constants(settings, processes)
     check_folder(settings.OUTPUT_DIR, vars(settings), FREE_TO_CHANGE, settings.RESUME, processes)
@@ -57,17 +57,17 @@ def prepare(settings: Settings, processes: int, gpus: int, demo_model: str) -> M
         check_disk(planned, settings.OUTPUT_DIR)
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # TRL would report its use
     os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(Path(settings.OUTPUT_DIR) / "tensorboard"))
-    if gpus and settings.GENERATION != "vllm":  # whose sleep has an allocator of its own
-        os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")  # passes and decoding leave fewer gaps
+    if gpus and settings.GENERATION != "vllm":  # vLLM's sleep needs its own allocator
+        os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")  # less fragmented memory
     if not gpus:
         os.environ.setdefault("OMP_NUM_THREADS", str(settings.CPU_THREADS))
     if os.environ.get("RANK", "0") != "0":
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # one process speaks for all
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # only the first process prints
     return Machines(processes, gpus, planned)
 
 
 def run_plan(settings: Settings, processes: int, gpus: int) -> Plan | None:
-    """What the run takes on its GPUs, or in the machine's memory; None for an architecture that cannot be planned."""
+    """The plan for the run's GPUs, or for the machine's memory; None for an architecture that the planner lacks."""
     try:
         shape = model_shape(settings.MODEL_PATH)
     except InputError:

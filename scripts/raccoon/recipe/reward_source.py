@@ -16,14 +16,14 @@ from raccoon.sandbox.pool import Sandbox
 
 @dataclass(frozen=True)
 class Servers:
-    """The clients of the judge's and the extractor's servers; None where the run needs none."""
+    """The clients of the judge's and the extractor's servers; None for one that the run does not need."""
 
     judge: LlmClient | None
     extractor: LlmClient | None
 
 
 def open_servers(settings: Settings, stack: ExitStack) -> Servers:
-    """Opens what the run needs until `stack` is closed; refuses a server that does not answer."""
+    """Opens the clients that the run needs; `stack` closes them. Raises InputError if a server does not answer."""
     judge = Endpoint(settings.JUDGE_BASE_URL, settings.JUDGE_MODEL, settings.JUDGE_KEY_ENV, settings.JUDGE_TIMEOUT,
                      settings.JUDGE_CONCURRENCY)
     extractor = Endpoint(settings.EXTRACTION_BASE_URL, settings.EXTRACTION_MODEL, settings.EXTRACTION_KEY_ENV)
@@ -37,7 +37,7 @@ def open_servers(settings: Settings, stack: ExitStack) -> Servers:
 
 def completion_reward(settings: Settings, sandbox: Sandbox, servers: Servers, tokenizer: Any, end_ids: list[int],
                       prompt_end: str) -> Any:
-    """The source of the reward functions: execution, the judge, or both."""
+    """The object with the reward functions: execution, the judge, or both."""
     extractor = RegexExtractor()
     if servers.extractor:
         extractor = LlmExtractor(servers.extractor, AnswerCache(Path(settings.OUTPUT_DIR) / EXTRACTIONS_FILE))

@@ -1,6 +1,6 @@
-"""The training script's constants: which values a run cannot have, and what they are in the words of others.
+"""The training script's constants: checks of their values, and their conversion into arguments for other parts.
 
-The others are TRL (GRPOConfig), the planner (Setting) and the reward (RewardTable).
+The other parts are TRL (GRPOConfig), the planner (Setting) and the reward (RewardTable).
 """
 
 from importlib.util import find_spec
@@ -34,10 +34,10 @@ POSITIVE = frozenset({
     "MAX_PROMPT_LENGTH", "LEARNING_RATE", "MAX_GRAD_NORM", "NUM_ITERATIONS", "HELDOUT_TASKS", "HELDOUT_EVERY",
     "SANDBOX_TIMEOUT", "SANDBOX_MEMORY_MB", "SAVE_STEPS", "JUDGE_TIMEOUT", "JUDGE_BATCH_TIMEOUT", "JUDGE_CONCURRENCY",
 })
-WHOLE_BATCH_LOSSES = ("dapo", "cispo", "vespo")  # divided by the tokens of the whole batch, whatever a pass holds
-COLLECTIVE_SECONDS = 1800  # that a process waits for the others, as torch has it; then it ends the run
-# A run may go on with other values of these; any other constant would make it another run. PROCESSES may name the
-# number that 0 has stood for; a checkpoint of another number is refused.
+WHOLE_BATCH_LOSSES = ("dapo", "cispo", "vespo")  # divided by the tokens of the whole batch, not of one pass
+COLLECTIVE_SECONDS = 1800  # how long a process waits for the others (torch's default); then it ends the run
+# A resumed run may change these; a change of any other constant would make it another run. PROCESSES may change from 0
+# to the number that 0 stood for; a checkpoint of another number of processes is refused.
 FREE_TO_CHANGE = frozenset({
     "OUTPUT_DIR", "MAX_STEPS", "DATA_DIR", "SAVE_STEPS", "SAVE_TOTAL_LIMIT", "REPORT_TO", "RESUME",
     "CPU_THREADS", "SANDBOX_WORKERS", "HELDOUT_PATIENCE", "JUDGE_BASE_URL", "JUDGE_KEY_ENV", "JUDGE_TIMEOUT",
@@ -47,7 +47,7 @@ FREE_TO_CHANGE = frozenset({
 
 
 def check_constants(settings: Settings, processes: int) -> None:
-    """Refuses constants that no run can have."""
+    """Raises InputError for constants that cannot work."""
     for name, choices in CHOICES.items():
         if getattr(settings, name) not in choices:
             raise InputError(f"no {name} {getattr(settings, name)!r}; choose from {', '.join(choices)}")
@@ -56,9 +56,9 @@ def check_constants(settings: Settings, processes: int) -> None:
             raise InputError(f"{name} is {getattr(settings, name)}; give a value above 0")
     for name in ("SAVE_STEPS", "MAX_STEPS", "HELDOUT_EVERY"):
         if getattr(settings, name) % settings.NUM_ITERATIONS:
-            raise InputError(f"{name} {getattr(settings, name)} is no multiple of NUM_ITERATIONS "
-                             f"{settings.NUM_ITERATIONS}; make it one: a checkpoint between two generations cannot be "
-                             "resumed exactly")
+            raise InputError(f"{name} {getattr(settings, name)} is not a multiple of NUM_ITERATIONS "
+                             f"{settings.NUM_ITERATIONS}; give a multiple: a run cannot resume exactly from a "
+                             "checkpoint between two generations")
     if not training_sets(settings) and not settings.TRAIN_FILES:
         raise InputError("no task to train on: TRAINING_SETS (with BENCHMARK_TASKS) and TRAIN_FILES are empty; set one "
                          "of them")
@@ -73,14 +73,14 @@ def check_constants(settings: Settings, processes: int) -> None:
     if not 0 < settings.VLLM_MEMORY_SHARE < 1:
         raise InputError(f"VLLM_MEMORY_SHARE is {settings.VLLM_MEMORY_SHARE}; give a share of the GPU between 0 and 1")
     if settings.STOP_AT_FENCE and (settings.GENERATION == "vllm" or settings.MASK_TRUNCATED):
-        raise InputError("STOP_AT_FENCE goes with GENERATION transformers and without MASK_TRUNCATED, which would take "
-                         "what it stops for cut; leave it out")
+        raise InputError("STOP_AT_FENCE does not work with GENERATION vllm, nor with MASK_TRUNCATED, which would treat "
+                         "a stopped completion as a cut one; leave STOP_AT_FENCE out")
     if settings.SKIP_ROWS_WITHOUT_SIGNAL and (settings.LOSS_TYPE not in WHOLE_BATCH_LOSSES or settings.BETA):
         raise InputError(f"SKIP_ROWS_WITHOUT_SIGNAL changes the gradient of LOSS_TYPE {settings.LOSS_TYPE} with BETA "
                          f"{settings.BETA}; choose a LOSS_TYPE from {', '.join(WHOLE_BATCH_LOSSES)} and BETA 0")
     if settings.GENERATION == "lean" and processes > 1:
-        raise InputError(f"GENERATION lean generates in one process, and the run has {processes}; set transformers or "
-                         "vllm")
+        raise InputError(f"GENERATION lean generates in one process, and the run has {processes}; set it to "
+                         "transformers or vllm")
     if settings.CPU_BFLOAT16:
         check_bfloat16()
     check_servers(settings)
@@ -97,32 +97,33 @@ def training_sets(settings: Settings) -> list[str]:
 
 
 def check_servers(settings: Settings) -> None:
-    """Refuses a judge or an extractor that nothing names, and weights that teach nothing."""
+    """Raises InputError for a judge or an extractor without a name, and for reward weights that cannot work."""
     needed = {"JUDGE_MODEL": settings.REWARD != "execution",
               "EXTRACTION_MODEL": settings.CODE_EXTRACTION_METHOD == "llm"}
     for name, wanted in needed.items():
         if wanted and not getattr(settings, name):
-            raise InputError(f"{name} is empty; give the name that the model has on its server")
+            raise InputError(f"{name} is empty; give the model's name on its server")
     if len(settings.REWARD_WEIGHTS) != 2 or min(settings.REWARD_WEIGHTS) < 0 or not max(settings.REWARD_WEIGHTS) > 0:
-        raise InputError(f"REWARD_WEIGHTS is {settings.REWARD_WEIGHTS}; give two of at least 0, like 1.0 0.5")
+        raise InputError(f"REWARD_WEIGHTS is {settings.REWARD_WEIGHTS}; give two numbers of at least 0, one of them "
+                         "above 0, like 1.0 0.5")
 
 
 def check_replicas(settings: Settings, processes: int) -> None:
-    """Refuses replicas that the processes do not divide into, or among which nothing is sharded."""
+    """Raises InputError if the processes cannot be divided among the replicas, or if nothing would be sharded."""
     replicas = settings.REPLICAS
     if replicas == 1:
         return
     if settings.USE_LORA:
         raise InputError(f"REPLICAS is {replicas}, and with USE_LORA each process has the whole model: set REPLICAS 1")
     if replicas < 1 or processes % replicas or processes // replicas < 2:
-        raise InputError(f"REPLICAS is {replicas}, of {processes} process(es): give a number that leaves each at least "
-                         "two of them, like the number of machines, or 1")
+        raise InputError(f"REPLICAS is {replicas}, and there are {processes} process(es): give 1, or a number that "
+                         "divides them and leaves at least two for each replica, like the number of machines")
 
 
 def check_batch(settings: Settings, processes: int) -> None:
-    """Refuses a batch that does not split into groups."""
+    """Raises InputError for a batch that does not split into groups."""
     completions = settings.BATCH_SIZE * settings.GRADIENT_ACCUMULATION * processes
-    divided = completions // processes if settings.MAX_REFILLS else completions  # a refill swaps within one process
+    divided = completions // processes if settings.MAX_REFILLS else completions  # refills swap within one process
     if settings.NUM_GENERATIONS > 1 and divided % settings.NUM_GENERATIONS == 0:
         return
     sizes = [size for size in range(2, divided + 1) if divided % size == 0]
@@ -156,18 +157,18 @@ def reward_table(settings: Settings) -> RewardTable:
 
 
 def mixed_precision(settings: Settings, gpus: int) -> str:
-    """What accelerate is told: bfloat16 computes over float32 weights; weights in bfloat16 need no mix."""
+    """accelerate's mixed precision: "bf16" to compute in bfloat16 over float32 weights; bfloat16 weights need none."""
     mixed = settings.USE_LORA or settings.MASTER_WEIGHTS == "float32"
     return "bf16" if mixed and (gpus or settings.CPU_BFLOAT16) else "no"
 
 
 def waiting_seconds(settings: Settings) -> int:
-    """How long the processes may wait for the one whose completions a judge scores last, in all refills of a step."""
+    """How long processes may wait for the one whose completions the judge scores last, with all refills of a step."""
     return 0 if settings.REWARD == "execution" else int(settings.JUDGE_BATCH_TIMEOUT * (1 + settings.MAX_REFILLS))
 
 
 def parallelism(settings: Settings) -> Any:
-    """accelerate's groups of processes for REPLICAS; None for its own choice, one group of all."""
+    """accelerate's groups of processes for REPLICAS; None for one group of all, its default."""
     if settings.REPLICAS == 1:
         return None
     from accelerate.parallelism_config import ParallelismConfig
@@ -176,7 +177,7 @@ def parallelism(settings: Settings) -> Any:
 
 
 def grpo_config(settings: Settings, gpus: int) -> Any:
-    """The constants in TRL's words."""
+    """The constants as TRL's arguments."""
     from trl import GRPOConfig
 
     from raccoon.training.policy import recomputation
@@ -201,7 +202,7 @@ def grpo_config(settings: Settings, gpus: int) -> Any:
         chat_template_kwargs={"enable_thinking": settings.ENABLE_THINKING},
         learning_rate=settings.LEARNING_RATE,
         lr_scheduler_type=settings.LR_SCHEDULER,
-        warmup_steps=settings.WARMUP_STEPS if settings.WARMUP_STEPS > 1 else 0,  # one alone is a step at a rate of 0
+        warmup_steps=settings.WARMUP_STEPS if settings.WARMUP_STEPS > 1 else 0,  # one is only a step at a rate of 0
         optim=settings.OPTIMIZER,
         adam_beta2=settings.ADAM_BETA2,
         weight_decay=settings.WEIGHT_DECAY,
@@ -212,17 +213,17 @@ def grpo_config(settings: Settings, gpus: int) -> Any:
         epsilon_high=settings.EPSILON_HIGH,
         beta=settings.BETA,
         mask_truncated_completions=settings.MASK_TRUNCATED,
-        shuffle_dataset=False,  # schedule() has shuffled; after a resume TRL's sampler repeats its first pass
+        shuffle_dataset=False,  # schedule() shuffles; after a resume TRL's sampler would repeat its first pass
         use_cpu=not gpus,
         bf16=mixed_precision(settings, gpus) == "bf16",
         **recomputation(GRPOConfig, bool(gpus)),
         ddp_timeout=COLLECTIVE_SECONDS + waiting_seconds(settings),
-        ddp_find_unused_parameters=False,  # every weight takes part in every pass
+        ddp_find_unused_parameters=False,  # every pass uses every weight
         save_steps=settings.SAVE_STEPS,
         save_total_limit=settings.SAVE_TOTAL_LIMIT,
         logging_steps=1,
         logging_nan_inf_filter=False,  # a loss that is not finite is shown, not averaged away
-        disable_tqdm=True,  # a line a step reads better in a container's log
+        disable_tqdm=True,  # lines read better in a container's log
         report_to=settings.REPORT_TO,
         **engine,
         parallelism_config=parallelism(settings),

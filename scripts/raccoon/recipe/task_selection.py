@@ -1,7 +1,6 @@
-"""Which tasks a run trains on and which it is watched on, each checked before training starts.
+"""Chooses the tasks to train on and the held-out tasks, and checks each before training starts.
 
-It loads no model. What fails here fails the run at once: a task whose own solution
-does not pass would teach the policy to fail.
+It loads no model. A task that fails its own solution ends the run at once, because it would teach the policy to fail.
 """
 
 import random
@@ -26,11 +25,12 @@ def load_tasks(settings: Settings, sandbox: Sandbox) -> tuple[list[Task], list[T
 
 
 def decontaminated(tasks: list[Task], reported: Sequence[str], data_dir: str) -> list[Task]:
-    """The tasks without a sign that they are in a benchmark that is to be reported; says how many are left out."""
+    """The tasks that are not like a task of a benchmark to be reported; prints how many are left out."""
     for name in filter(None, reported):
         signs = find_overlap(tasks, load_benchmark(name, data_dir))
         if len(signs) == len(tasks):
-            raise InputError(f"every task is in {name}, by REPORTED_BENCHMARKS: train on others, or do not report it")
+            raise InputError(f"every task is like one of {name}, which is in REPORTED_BENCHMARKS: train on others, or "
+                             "do not report it")
         if signs:
             shown = [f"{task_id} ({sign})" for task_id, sign in list(signs.items())[:3]]
             print(f"left out {len(signs)} of {len(tasks)} tasks that are like one of {name}: {', '.join(shown)}"
@@ -40,12 +40,12 @@ def decontaminated(tasks: list[Task], reported: Sequence[str], data_dir: str) ->
 
 
 def heldout_tasks(settings: Settings, trained: list[Task], sandbox: Sandbox) -> list[Task]:
-    """HELDOUT_TASKS tasks of HELDOUT that are not trained on and pass their own solution."""
+    """Up to HELDOUT_TASKS tasks of HELDOUT that are not trained on and pass their own solution."""
     name = settings.HELDOUT
     watched = load_benchmark(name, settings.DATA_DIR) if is_benchmark(name) else read_task_file(name)
     chosen = unseen_tasks(watched, trained, settings.HELDOUT_TASKS)
     if not chosen:
-        raise InputError(f"every task of HELDOUT {name} is trained on; give others, or \"\" for none")
+        raise InputError(f"every task of HELDOUT {name} is trained on; give other tasks, or \"\" for no control")
     failing = failing_tasks(chosen, sandbox, settings.ALLOW_SHARED_TESTS)
     return [task for task in chosen if task.task_id not in failing]
 
@@ -58,26 +58,26 @@ def failing_tasks(tasks: Sequence[Task], sandbox: Sandbox, allow_shared: bool) -
         if verdict.status == "INFRA" or task.solution and verdict.status != "PASS":
             failing[task.task_id] = verdict.reason
         elif verdict.isolation == "shared" and not allow_shared:
-            failing[task.task_id] = "its test has to run beside the code; ALLOW_SHARED_TESTS trusts such verdicts"
+            failing[task.task_id] = "its test must run in the process of the code; ALLOW_SHARED_TESTS accepts that"
     return failing
 
 
 def passing_tasks(tasks: list[Task], sandbox: Sandbox, allow_shared: bool, skip_failing: bool) -> list[Task]:
-    """The tasks that can be trained on; raises InputError for the others unless they are to be skipped."""
+    """The tasks that can be trained on. Raises InputError if there are others, unless they are to be skipped."""
     failing = failing_tasks(tasks, sandbox, allow_shared)
     if failing and not skip_failing:
         named = "; ".join(f"{task_id} ({reason})" for task_id, reason in failing.items())
         raise InputError(f"{len(failing)} of {len(tasks)} tasks fail their own solution or cannot be judged: "
-                         f"{named}; mend them, or leave them out with --skip-failing-tasks")
+                         f"{named}; correct them, or leave them out with --skip-failing-tasks")
     if failing:
         print(f"left out {len(failing)} tasks that fail their own solution: {', '.join(failing)}")
     return [task for task in tasks if task.task_id not in failing]
 
 
 def unseen_tasks(tasks: list[Task], trained: list[Task], number: int) -> list[Task]:
-    """At most `number` of the tasks, always the same, none of which is trained on; empty where all are.
+    """At most `number` of the tasks, always the same ones, that are not trained on; [] if all are.
 
-    Held out means the same as unseen does in an evaluation: no sign of a training task, not its near-duplicate either.
+    Held out means the same as unseen in an evaluation: neither a training task nor a near-duplicate of one.
     """
     seen = find_overlap(tasks, trained)
     unseen = [task for task in tasks if task.task_id not in seen]
@@ -88,16 +88,16 @@ def short_enough(tasks: list[Task], lengths: list[int], longest: int) -> list[Ta
     """The tasks whose prompt has at most `longest` tokens."""
     kept = [task for task, length in zip(tasks, lengths, strict=True) if length <= longest]
     if not kept:
-        raise InputError(f"every prompt is over MAX_PROMPT_LENGTH {longest} tokens; raise it")
+        raise InputError(f"every prompt has more than MAX_PROMPT_LENGTH {longest} tokens; raise it")
     if len(kept) < len(tasks):
-        print(f"left out {len(tasks) - len(kept)} tasks whose prompt is over {longest} tokens")
+        print(f"left out {len(tasks) - len(kept)} tasks whose prompt has more than {longest} tokens")
     return kept
 
 
 def schedule(tasks: list[Task], prompts: int, seed: int) -> list[Task]:
-    """The tasks in the order of training: whole passes, each shuffled anew, cut to `prompts`.
+    """The tasks in the order of training: whole passes, each shuffled separately, cut to `prompts`.
 
-    Written out in full, so that a resumed run finds its place in any pass by counting.
+    The whole order is made at once, so that a resumed run finds its place by counting.
     """
     order: list[Task] = []
     for number in range(-(-prompts // len(tasks))):

@@ -1,4 +1,4 @@
-"""What a completion is worth: a table over verdicts, answers that ignore their arguments, a judge's score.
+"""The reward of a completion: a table over verdicts, answers that ignore their arguments, a judge's score.
 
-Knows tasks, sandbox, judging and runs.
+It may import tasks, sandbox, judging and runs.
 """

@@ -1,7 +1,6 @@
-"""Answers that do not depend on their arguments, and how many of a test's asserts the best of them passes.
+"""Finds answers that do not depend on their arguments, and how many of a test's asserts the best of them passes.
 
-Both look at syntax trees alone and run nothing. They err on the side of the model: what they cannot see through is
-not called constant.
+Both read only syntax trees and run nothing. If the code is too complex to tell, it does not count as constant.
 """
 
 import ast
@@ -18,8 +17,8 @@ SAME_AS_NOT = re.compile(r"^f\(\) (?:is|==) False$|^False (?:is|==) f\(\)$")
 def is_constant_answer(code: str, entry_point: str) -> bool:
     """Whether the entry point has parameters and its answer does not depend on them.
 
-    Either it reads none of them, or all its returns give the same literal. Where no entry point is named, the last
-    function of the program counts as one.
+    Either it reads none of them, or all its returns give the same literal. If no entry point is named, the last
+    function of the program is taken.
     """
     tree = parse_code(code)
     function = tree and entry_function(tree, entry_point)
@@ -36,7 +35,7 @@ def is_constant_answer(code: str, entry_point: str) -> bool:
 
 
 def entry_function(tree: ast.Module, name: str) -> ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | None:
-    """The function of that name at a module's top level, also one that is assigned as a lambda."""
+    """The function of that name at a module's top level; a lambda that is assigned to the name counts too."""
     if not name:
         found = [node for node in tree.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
         return found[-1] if found else None
@@ -51,7 +50,7 @@ def parameters(arguments: ast.arguments) -> set[str]:
 
 
 def returns_one_literal(function: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> bool:
-    """Whether a function ends in a return of a literal, and every other return in it gives the same one."""
+    """Whether a function ends with a return of a literal and all its other returns give the same literal."""
     if isinstance(function, ast.Lambda):
         return is_literal(function.body)
     if not isinstance(function.body[-1], ast.Return):
@@ -65,10 +64,10 @@ def returns_one_literal(function: ast.FunctionDef | ast.AsyncFunctionDef | ast.L
 
 @functools.lru_cache(maxsize=4096)
 def constant_passes(test: str, entry_point: str) -> int:
-    """How many asserts of a test the best constant answer passes; 0 where the test's text does not tell.
+    """How many asserts of a test the best constant answer passes; 0 if the test's text does not show it.
 
-    Asserts that are equal but for the arguments of the entry point have the same constant answer. One in a loop
-    stands for many, so such a test does not tell.
+    Asserts that differ only in the arguments of the entry point have the same constant answer. An assert in a loop
+    stands for many, so for such a test the result is 0.
     """
     tree = parse_code(test)
     if not tree:
@@ -84,7 +83,7 @@ def constant_passes(test: str, entry_point: str) -> int:
 
 
 def plain_assert(test: ast.expr, names: set[str]) -> str:
-    """An assert's condition as text with `f()` for each call of the entry point; "" where it calls none."""
+    """An assert's condition as text, with `f()` for each call of the entry point; "" if it has no such call."""
     found = _Emptied(names)
     text = ast.unparse(found.visit(ast.parse(ast.unparse(test), mode="eval").body))
     text = SAME_AS_NOT.sub("not f()", SAME_AS_CALL.sub("f()", text))
@@ -92,7 +91,7 @@ def plain_assert(test: ast.expr, names: set[str]) -> str:
 
 
 class _Emptied(ast.NodeTransformer):
-    """Takes the arguments out of the calls of the named functions."""
+    """Removes the arguments from the calls of the named functions."""
 
     def __init__(self, names: set[str]) -> None:
         self.names, self.calls = names, 0

@@ -1,6 +1,6 @@
 """The reward of a completion: a table over the verdict on its code, and small bonuses for its style.
 
-It runs no code itself (sandbox.py does) and knows no model: TRL calls ExecutionReward.score with token ids.
+It runs no code itself (the sandbox does) and knows no model: TRL calls ExecutionReward.score with token ids.
 
 Inputs: tasks and completions. Outputs: rewards, and a Rollout with all its parts for each completion.
 """
@@ -23,7 +23,7 @@ PARTIAL_CREDITS = ("flat", "fraction", "beyond_constant", "off")
 
 @dataclass(frozen=True)
 class RewardParts:
-    """A reward before its sum: correctness by verdict, and the four bonuses."""
+    """The parts of a reward: correctness by verdict, and the four bonuses."""
 
     correctness: float
     docstring: float = 0.0
@@ -34,7 +34,7 @@ class RewardParts:
 
 @dataclass(frozen=True)
 class RewardTable:
-    """What a verdict and a style are worth; the script's constants of these names explain each."""
+    """The rewards of verdicts and of style. The training script explains each under the same name."""
 
     reward_pass: float
     reward_partial: float
@@ -50,14 +50,14 @@ class RewardTable:
 
     def parts(self, verdict: Verdict, code: str, completion: str, truncated: bool = False, constant: bool = False,
               constant_passes: int = 0) -> RewardParts | None:
-        """The reward of one completion, part by part; None for INFRA, which is never scored.
+        """The parts of one completion's reward; None for INFRA, which is never scored.
 
-        `constant` is whether the code's answer ignores its arguments, `constant_passes` how many asserts of the test
+        `constant` says whether the code's answer ignores its arguments, `constant_passes` how many asserts of the test
         the best such answer passes.
 
-        Docstring and type hints are looked for in the syntax tree of `code`, long lines in its text; the
-        length of the response is that of `completion`. A truncated completion is a FAIL: if the code before
-        the cut passes, it does so by chance, and a model that is rewarded for it learns not to stop.
+        Docstring and type hints are found in the syntax tree of `code`, long lines in its text. The length of the
+        response is that of `completion`. A truncated completion is a FAIL: if the code before the cut passes, it
+        passes by chance, and a model that is rewarded for it learns not to stop.
         """
         if verdict.status == "INFRA":
             return None
@@ -76,7 +76,10 @@ class RewardTable:
         )
 
     def correctness(self, status: str, verdict: Verdict, constant_passes: int = 0) -> float:
-        """What a status is worth; "beyond_constant" goes from FAIL to PARTIAL with what a constant does not pass."""
+        """The reward of a status.
+
+        "beyond_constant" rises from FAIL's to PARTIAL's reward with the tests passed beyond the best constant answer's.
+        """
         if status == "PARTIAL" and self.partial_credit == "fraction":
             return self.reward_partial * verdict.tests_passed / max(verdict.tests_total, 1)
         if status == "PARTIAL" and self.partial_credit == "beyond_constant":
@@ -91,7 +94,7 @@ class RewardTable:
 
 
 def has_docstring(tree: ast.Module) -> bool:
-    """Whether the module, a class or a function in it bears a docstring."""
+    """Whether the module, or a class or function in it, has a docstring."""
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     return any(isinstance(node, documented) and bool(ast.get_docstring(node)) for node in ast.walk(tree))
 
@@ -105,10 +108,10 @@ def has_type_hints(tree: ast.Module) -> bool:
 class ExecutionReward:
     """Scores completions by running their code against the tests of their tasks.
 
-    `end_ids` are the tokens that end a completion; one without any of them at its end was truncated.
-    `prompt_end` is what the chat template puts before each completion: it may open a think block.
-    With `stop_at_fence` one that ends with its closed code fence was stopped there, and is whole as well.
-    `extractor` finds the code in completions (extract_code's rules unless given); where it fails the verdict is INFRA.
+    `end_ids` are the tokens that end a completion; a completion that does not end with one was truncated.
+    `prompt_end` is what the chat template puts before each completion; it may open a think block.
+    With `stop_at_fence`, a completion that ends with its closed code fence was stopped there and is not truncated.
+    `extractor` finds the code in completions (default: extract_code's rules). If it fails, the verdict is INFRA.
     """
 
     def __init__(self, table: RewardTable, sandbox: Sandbox, tokenizer: Any, end_ids: list[int],
@@ -124,13 +127,13 @@ class ExecutionReward:
         return [self.score]
 
     def score(self, completion_ids: list[list[int]], task: list[dict], **_: Any) -> list[float | None]:
-        """TRL's reward function: a reward for each completion, None where the sandbox itself failed."""
+        """TRL's reward function: a reward for each completion; None if the sandbox itself failed."""
         scored = self.evaluate([Task(**fields) for fields in task], completion_ids)
         self.scored += scored
         return [rollout.reward for rollout in scored]
 
     def evaluate(self, tasks: list[Task], completion_ids: list[list[int]]) -> list[Rollout]:
-        """A completion of each task with its verdict and reward, all run as one batch."""
+        """Runs one completion of each task as one batch; returns them with their verdicts and rewards."""
         texts = self.tokenizer.batch_decode(completion_ids, skip_special_tokens=True)
         codes = self.extractor.extract([with_opened_thinking(self.prompt_end, text) for text in texts], tasks)
         programs = [Program.of(task, code or "") for task, code in zip(tasks, codes, strict=True)]
@@ -151,6 +154,6 @@ class ExecutionReward:
                        constant=constant, thinking=thinking_state(with_opened_thinking(self.prompt_end, text)))
 
     def take_rollouts(self) -> list[Rollout]:
-        """What score() has scored since the last call."""
+        """The rollouts that score() has scored since the last call."""
         scored, self.scored = self.scored, []
         return scored

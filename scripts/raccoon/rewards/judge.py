@@ -1,6 +1,6 @@
-"""An LLM judge as a reward, alone or beside execution: TRL's reward functions for it.
+"""An LLM judge as a reward, alone or together with execution: TRL's reward functions for it.
 
-What cannot be judged has no score: it is None, is counted, and never becomes a number in the middle.
+A completion that cannot be judged has no score: it is counted as None and never gets a middle score.
 """
 
 from dataclasses import dataclass, replace
@@ -15,9 +15,9 @@ from raccoon.tasks.task import Task
 
 @dataclass(frozen=True)
 class JudgeScale:
-    """What a judgement is worth beside a verdict: `worst` for score 0, `best` for score 1, times `weights`.
+    """The reward of a judgement: `worst` for score 0, `best` for score 1, linear between them.
 
-    `weights` are TRL's reward_weights, of execution and of the judge; None is the judge alone.
+    `weights` are TRL's reward_weights of execution and judge; None: the judge alone.
     """
 
     worst: float
@@ -31,17 +31,17 @@ class JudgeScale:
 
 
 class JudgeReward:
-    """TRL's reward functions where a judge scores completions, alone or beside execution.
+    """TRL's reward functions for a judge, alone or together with execution.
 
-    It stands in for ExecutionReward. The code is executed in either case: the verdict is logged, and is what the
-    held-out control goes by. Beside execution a completion needs both scores: where one is missing both are
-    None, because a sum over what is left would put it in the middle of the others.
+    It takes the place of ExecutionReward. The code is executed in either case: the verdict is logged, and the held-out
+    control uses it. Together with execution a completion needs both scores. If one is missing, both are None, because
+    one score alone would put the completion between the others.
     """
 
     def __init__(self, execution: ExecutionReward, judge: Judge, scale: JudgeScale) -> None:
         self.executed, self.judged, self.scale = execution, judge, scale
         self.batch: Any = None
-        self.pairs: list[tuple[float | None, float | None]] = []  # execution's and judge's, of the batch
+        self.pairs: list[tuple[float | None, float | None]] = []  # execution's and the judge's, for the batch
         self.scored: list[Rollout] = []
 
     @property
@@ -57,7 +57,7 @@ class JudgeReward:
         return [pair[1] for pair in self.score(completion_ids, task)]
 
     def score(self, completion_ids: list[list[int]], task: list[dict]) -> list[tuple]:
-        """Both parts of a batch, which TRL hands to each of the functions in turn."""
+        """Both parts for a batch. TRL passes the batch to each function in turn, so it is scored only once."""
         if self.batch is not completion_ids:
             tasks = [Task(**fields) for fields in task]
             executed = self.evaluate(tasks, completion_ids)
@@ -68,13 +68,13 @@ class JudgeReward:
         return self.pairs
 
     def judge_rollouts(self, tasks: list[Task], rollouts: list[Rollout]) -> list[Judgement]:
-        """A truncated completion is worth 0 unasked, as it is a FAIL to execution."""
+        """The judgements. A truncated completion gets 0 without a request, as execution scores it as FAIL."""
         asked = [(task.prompt, "" if rollout.truncated else rollout.code)
                  for task, rollout in zip(tasks, rollouts, strict=True)]
         return self.judged.judge(asked)
 
     def pair(self, executed: Rollout, judgement: Judgement) -> tuple[float | None, float | None]:
-        """Execution's and the judge's reward; both or none where both are wanted."""
+        """Execution's and the judge's reward. If both are wanted and one is missing, both are None."""
         value = self.scale.value(judgement)
         if self.scale.weights and None in (executed.reward, value):
             return None, None
@@ -92,10 +92,10 @@ class JudgeReward:
         return replace(executed, reward=reward, reward_parts=parts, judgement=judgement)
 
     def evaluate(self, tasks: list[Task], completion_ids: list[list[int]]) -> list[Rollout]:
-        """ExecutionReward's: a completion of each task with its verdict, unjudged."""
+        """As ExecutionReward's: a completion of each task with its verdict, without a judgement."""
         return self.executed.evaluate(tasks, completion_ids)
 
     def take_rollouts(self) -> list[Rollout]:
-        """What was scored since the last call."""
+        """The rollouts that were scored since the last call."""
         scored, self.scored = self.scored, []
         return scored

@@ -1,1 +1,1 @@
-"""What a training run writes, watches and resumes from: files and plain numbers, without torch. Knows no other room."""
+"""What a training run writes, watches and resumes from: files and plain numbers, without torch. Imports no room."""

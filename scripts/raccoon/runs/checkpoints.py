@@ -1,9 +1,9 @@
-"""Where a training run goes on: the folder that may be its own, and the newest checkpoint in it that is whole.
+"""Where a training run continues: checks of its folder, and the newest whole checkpoint in it.
 
-It loads no checkpoint (TRL does) and works on files alone, without torch.
+It loads no checkpoint (TRL does). It works on files alone, without torch.
 
 Inputs:  OUTPUT_DIR with config.json, metrics.jsonl and checkpoint-*.
-Outputs: checkpoint-*/sizes.json, which makes a checkpoint whole; the logs, cut to the step that the run goes on from.
+Outputs: checkpoint-*/sizes.json, which marks a checkpoint as whole; the logs, cut to the step where the run continues.
 """
 
 import fcntl
@@ -19,12 +19,12 @@ from raccoon.constants import InputError, check_writable
 from raccoon.runs.log import CONFIG_FILE, METRICS_LOG, STOPPED_FILE, RunLog
 from raccoon.whole_files import write_json
 
-SIZES_FILE = "sizes.json"  # of a checkpoint, written last: without it a checkpoint is not whole
+SIZES_FILE = "sizes.json"  # the last file of a checkpoint: without it the checkpoint is not whole
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """The content of sizes.json: the step, how many processes trained, and the bytes of every other file by path."""
+    """The content of sizes.json: the step, the number of processes, and path -> bytes of every other file."""
 
     step: int
     processes: int
@@ -32,19 +32,19 @@ class Sizes:
 
 
 def write_sizes(checkpoint: Path, processes: int) -> None:
-    """Marks a checkpoint as whole, once every process has written its files."""
+    """Marks a checkpoint as whole. Call it after every process has written its files."""
     files = {str(file.relative_to(checkpoint)): file.stat().st_size
              for file in sorted(checkpoint.rglob("*")) if file.is_file() and SIZES_FILE not in file.name}
     write_json(checkpoint / SIZES_FILE, asdict(Sizes(checkpoint_step(checkpoint), processes, files)))
 
 
 def remove_sizes(checkpoint: Path) -> None:
-    """Unmarks a checkpoint that is about to be written, perhaps over one that was found damaged."""
+    """Removes the mark of a checkpoint that is about to be written, perhaps over a damaged one."""
     (checkpoint / SIZES_FILE).unlink(missing_ok=True)
 
 
 def read_sizes(checkpoint: Path) -> Sizes | None:
-    """What sizes.json says; None where it is absent or no such record."""
+    """The content of sizes.json; None if it is missing or damaged."""
     try:
         sizes = Sizes(**json.loads((checkpoint / SIZES_FILE).read_text(encoding="utf-8")))
         return Sizes(int(sizes.step), int(sizes.processes), dict(sizes.files))
@@ -53,13 +53,13 @@ def read_sizes(checkpoint: Path) -> Sizes | None:
 
 
 def check_folder(folder: str, values: Mapping[str, Any], free: Iterable[str], resume: bool, processes: int) -> None:
-    """Refuses an OUTPUT_DIR that holds something else than this run's own earlier part, or a part that it would lose.
+    """Raises InputError if OUTPUT_DIR holds anything but an earlier part of this run, or a part that would be lost.
 
-    `values` are the run's constants; those named in `free` may differ from the earlier part's. Raises InputError.
+    `values` are the run's constants. Those named in `free` may differ from the earlier part's.
     """
     directory, here = Path(folder).resolve(), Path.cwd().resolve()
     if directory == here or directory in here.parents:
-        raise InputError(f"OUTPUT_DIR {folder} holds the current folder; give a folder of the run's own")
+        raise InputError(f"OUTPUT_DIR {folder} is or contains the current folder; give a folder for this run alone")
     check_writable("OUTPUT_DIR", folder)
     if (directory / CONFIG_FILE).exists():
         check_earlier_part(folder, values, free, resume)
@@ -67,7 +67,7 @@ def check_folder(folder: str, values: Mapping[str, Any], free: Iterable[str], re
 
 
 def check_earlier_part(folder: str, values: Mapping[str, Any], free: Iterable[str], resume: bool) -> None:
-    """Refuses a folder whose config.json is of another run, or of none.
+    """Raises InputError if config.json belongs to another run, or to no run.
 
     A run that is killed while it saves its model leaves a config.json without constants, beside its own logs.
     """
@@ -75,7 +75,7 @@ def check_earlier_part(folder: str, values: Mapping[str, Any], free: Iterable[st
     if not before and not (Path(folder) / METRICS_LOG).exists():
         raise InputError(f"OUTPUT_DIR {folder} holds a model that this script did not train; give another")
     if not resume:
-        raise InputError(f"OUTPUT_DIR {folder} holds a run already; give another, or leave out --no-resume")
+        raise InputError(f"OUTPUT_DIR {folder} already holds a run; give another, or leave out --no-resume")
     changed = [f"{name} {before[name]!r} -> {value!r}" for name, value in values.items()
                if name not in free and name in before and before[name] != value]
     if changed:
@@ -84,24 +84,24 @@ def check_earlier_part(folder: str, values: Mapping[str, Any], free: Iterable[st
 
 
 def hold_folder(folder: str) -> None:
-    """Keeps other runs out of a folder until this process ends, however it ends; raises InputError where one is in it.
+    """Locks a folder until this process ends, however it ends. Raises InputError if another run has locked it.
 
-    A file system without such locks holds nothing.
+    On a file system without such locks it does nothing.
     """
     Path(folder).mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)  # never closed: the lock goes with the process
+    handle = os.open(folder, os.O_RDONLY)  # never closed: the lock ends with the process
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise InputError(f"OUTPUT_DIR {folder} is in use by another run; wait for its end, or give another") from None
+        raise InputError(f"OUTPUT_DIR {folder} is in use by another run; wait for it, or give another") from None
     except OSError:
         os.close(handle)
 
 
 def resume_point(folder: str, processes: int) -> Path | None:
-    """The checkpoint to go on from, None for a new run; what was logged after it is cut off.
+    """The checkpoint to continue from, None for a new run. Lines that were logged after it are deleted.
 
-    Raises InputError as newest_whole_checkpoint does, before anything is cut.
+    Raises InputError as newest_whole_checkpoint does, before it deletes anything.
     """
     checkpoint, broken = newest_whole_checkpoint(folder, processes)
     for line in broken:
@@ -121,32 +121,32 @@ def resume_point(folder: str, processes: int) -> Path | None:
 def newest_whole_checkpoint(folder: str | Path, processes: int) -> tuple[Path | None, list[str]]:
     """The checkpoint to resume from, and a line for each newer one that is not whole.
 
-    None where the run has not come to its first checkpoint. Raises InputError where it has and none is whole, or
-    where other than `processes` processes made it: sampling and batches would be others than the run's.
+    None if the run has not reached its first checkpoint. Raises InputError if it has and none is whole, or if a number
+    of processes other than `processes` made it: sampling and batches would differ from the run's.
     """
     found = [path for path in Path(folder).glob("checkpoint-*") if re.fullmatch(r"checkpoint-\d+", path.name)]
     faults = {}
     for path in sorted(found, key=checkpoint_step, reverse=True):
         sizes = read_sizes(path)
         if sizes and sizes.processes != processes:
-            raise InputError(f"OUTPUT_DIR {folder} holds a run of {sizes.processes} process(es), and this start has "
-                             f"{processes}; go on with --processes {sizes.processes}, or give another folder")
+            raise InputError(f"OUTPUT_DIR {folder} holds a run of {sizes.processes} process(es), and this command "
+                             f"starts {processes}; give --processes {sizes.processes}, or another folder")
         faults[path] = checkpoint_fault(path)
         if not faults[path]:
             break
     whole = next((path for path, fault in faults.items() if not fault), None)
     if not whole and reached_a_checkpoint(folder, found):
         named = "; ".join(f"{path.name}: {fault}" for path, fault in faults.items())
-        raise InputError(f"OUTPUT_DIR {folder} holds {logged_steps(folder)} logged steps and no whole checkpoint to go "
-                         f"on from ({named or 'there is none'}); bring one back, give another folder, or remove this "
-                         "one to start over")
+        raise InputError(f"OUTPUT_DIR {folder} holds {logged_steps(folder)} logged steps but no whole checkpoint to "
+                         f"continue from ({named or 'there is none'}); restore one, give another folder, or delete "
+                         "this one to start over")
     return whole, [f"{path} is not whole ({fault})" for path, fault in faults.items() if fault]
 
 
 def reached_a_checkpoint(folder: str | Path, checkpoints: Iterable[Path]) -> bool:
-    """Whether a run has ever had a whole checkpoint: then starting it over would lose what it has computed.
+    """Whether a run has ever had a whole checkpoint. If so, a restart would lose its work.
 
-    At the step of its first checkpoint the log has that step already, and the checkpoint may be half written.
+    At the step of the first checkpoint the log already has that step, but the checkpoint may be half written.
     """
     config = RunLog(folder).read_config()
     return (any((path / SIZES_FILE).exists() for path in checkpoints) or bool(config.get("ended"))
@@ -154,7 +154,7 @@ def reached_a_checkpoint(folder: str | Path, checkpoints: Iterable[Path]) -> boo
 
 
 def logged_steps(folder: str | Path) -> int:
-    """The last step in metrics.jsonl, 0 without any."""
+    """The last step in metrics.jsonl; 0 without any."""
     return max((record["step"] for record in RunLog(folder).read(METRICS_LOG)), default=0)
 
 
@@ -163,15 +163,15 @@ def checkpoint_step(path: Path) -> int:
 
 
 def checkpoint_fault(path: Path) -> str:
-    """What contradicts a checkpoint's sizes.json, or ""."""
+    """Why a checkpoint is not whole by its sizes.json; "" if it is whole."""
     sizes = read_sizes(path)
     if not sizes:
-        return f"{SIZES_FILE}, which is written last, is absent or damaged"
+        return f"{SIZES_FILE}, the last file written, is missing or damaged"
     if sizes.step != checkpoint_step(path):
         return f"it is of step {sizes.step}"
     for name, size in sizes.files.items():
         if not (path / name).is_file():
-            return f"no {name}"
+            return f"{name} is missing"
         if (path / name).stat().st_size != size:
             return f"{name} has {(path / name).stat().st_size} of {size} bytes"
     return ""

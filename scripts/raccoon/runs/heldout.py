@@ -1,6 +1,6 @@
-"""Held-out control: how tasks that are not trained on do, paired task by task with the first check.
+"""Held-out control: pass rates on tasks that are not trained on, paired task by task with the first check.
 
-It samples nothing (code_trainer.py does): a check comes in as the status of each task, a history as the lines of
+It samples nothing (training/trainer.py does). A check is the status of each task, a history is the lines of
 heldout.jsonl.
 """
 
@@ -12,14 +12,14 @@ from raccoon.runs.rollouts import mean
 from raccoon.runs.sentinels import Alarm
 from raccoon.statistics import mcnemar_exact, wilson_interval
 
-SIGNIFICANT = 0.05  # p value below which a fall on the held-out tasks is no chance
-CERTAIN = 0.01  # the same at a check that follows another such fall: going on is pointless
+SIGNIFICANT = 0.05  # p value below which a fall on the held-out tasks is not taken for chance
+CERTAIN = 0.01  # the same for a check that follows such a fall; then the run stops
 
 
 def heldout_record(step: int, statuses: Mapping[str, str], first: Mapping[str, str]) -> dict[str, Any]:
     """One held-out check, paired task by task with the first; both map a task's id to its status.
 
-    A task that is INFRA was not measured: it counts neither in the rate nor in the pairs.
+    A task that is INFRA was not measured. It is left out of the rate and of the pairs.
     """
     measured = [status for status in statuses.values() if status != "INFRA"]
     passed, gained, lost = measured.count("PASS"), *changes(first, statuses)
@@ -37,19 +37,19 @@ def heldout_record(step: int, statuses: Mapping[str, str], first: Mapping[str, s
 
 
 def changes(before: Mapping[str, str], now: Mapping[str, str]) -> tuple[int, int]:
-    """How many tasks pass now that did not before, and the other way round."""
+    """How many tasks pass now and did not before, and how many passed before and do not now."""
     both = [(before[task] == "PASS", now[task] == "PASS") for task in now
             if "INFRA" not in (now[task], before.get(task, "INFRA"))]
     return both.count((False, True)), both.count((True, False))
 
 
 def best_heldout(history: list[dict]) -> dict:
-    """The check with the highest pass rate, the earliest of equals."""
+    """The check with the highest pass rate; of equal ones the earliest."""
     return max(history, key=lambda record: record["pass_rate"])
 
 
 def heldout_line(history: list[dict]) -> str:
-    """The newest held-out check as a line."""
+    """The newest held-out check as a line of text."""
     now = history[-1]
     low, high = now["interval"]
     line = (f"held-out after step {now['step']}: {now['passed']}/{now['n']} pass ({now['pass_rate']:.1%}, "
@@ -61,7 +61,7 @@ def heldout_line(history: list[dict]) -> str:
 
 
 def gap_warning(history: list[dict], metrics: list[dict]) -> str:
-    """A line where training got better since the check before, while held-out got worse than at its best."""
+    """A warning if the training pass rate rose since the last check and the held-out one is worse than at its best."""
     best, now = best_heldout(history), history[-1]
     gained, lost = changes(best["statuses"], now["statuses"])
     if len(history) < 3 or lost <= gained or mcnemar_exact(gained, lost) >= SIGNIFICANT:
@@ -71,12 +71,12 @@ def gap_warning(history: list[dict], metrics: list[dict]) -> str:
     if not rise > 0:
         return ""
     return (f"warning: the training pass rate rose by {rise:.1%} while the held-out one is worse than after step "
-            f"{best['step']} (+{gained} -{lost}): the run may be learning its own tasks, or a fault in their tests; "
-            f"read the newest passes in {COMPLETIONS_LOG}")
+            f"{best['step']} (+{gained} -{lost}): the run may memorize its own tasks, or exploit a fault in their "
+            f"tests; read the newest passes in {COMPLETIONS_LOG}")
 
 
 def loss_alarm(history: list[dict]) -> Alarm | None:
-    """What the newest check says where it is worse than the first, before training; a second one stops the run once."""
+    """An alarm if the newest check is worse than the first, before training. A second such check stops the run once."""
     def fallen(check: dict, p: float) -> bool:
         return check["lost"] > check["gained"] and check["p"] is not None and check["p"] < p
 
@@ -88,13 +88,13 @@ def loss_alarm(history: list[dict]) -> Alarm | None:
     return Alarm(f"the held-out tasks are worse than before training, {history[0]['passed']} of {history[0]['n']} to "
                  f"{now['passed']} of {now['n']} (+{now['gained']} -{now['lost']}, p {now['p']:.2g}): the run "
                  f"unlearns them; keep the model of step {best_heldout(before)['step']}, and lower LEARNING_RATE, "
-                 "raise BETA, or see what the reward pays for", stop=twice[-1] and not any(twice[:-1]))
+                 "raise BETA, or check what earns the reward", stop=twice[-1] and not any(twice[:-1]))
 
 
 def train_rate(metrics: list[dict], earlier: dict, later: dict) -> float:
-    """The mean training pass rate, of all completions drawn, of the steps between two held-out checks.
+    """The mean training pass rate, of all completions drawn, in the steps between two held-out checks.
 
-    Those trained on would not do: refills keep the groups that pass sometimes, however good the policy is.
+    The rate of the completions trained on says less: refills keep groups that pass sometimes, however good the policy.
     """
     rates = [step.get("pass_rate" if step.get("pass_rate_drawn") is None else "pass_rate_drawn") for step in metrics
              if earlier["step"] < step["step"] <= later["step"]]
@@ -102,5 +102,5 @@ def train_rate(metrics: list[dict], earlier: dict, later: dict) -> float:
 
 
 def checks_without_gain(history: list[dict]) -> int:
-    """How many checks came after the best one."""
+    """How many checks were made after the best one."""
     return sum(record["step"] > best_heldout(history)["step"] for record in history)

@@ -1,14 +1,14 @@
-"""What a training run notes as it goes: its completions, the metrics of a step, its log files and a stop signal.
+"""A training run's log files: its steps, completions, held-out checks, constants and the mark of a stopped run.
 
-It is not the trainer (code_trainer.py): everything here works on files and plain numbers, without torch,
-so that it can be read and tested without a model.
+It is not the trainer (training/trainer.py). It works on files and plain numbers, without torch, so that it can be
+tested without a model.
 
 Files, all in the run's OUTPUT_DIR:
-    metrics.jsonl      a line a step
-    completions.jsonl  a line a completion, with its verdict, reward parts and advantage
-    profile.jsonl      a line a task: how the model does on it before training (where that is asked for)
-    heldout.jsonl      a line a check on tasks that are not trained on
-    STOPPED.json       why and where a run stopped before its last step; gone when it goes on
+    metrics.jsonl      a line for each step
+    completions.jsonl  a line for each completion, with its verdict, reward parts and advantage
+    profile.jsonl      a line for each task: its results before training (only with PROFILE_SAMPLES)
+    heldout.jsonl      a line for each check on tasks that are not trained on
+    STOPPED.json       why and at which step a run stopped early; deleted when the run continues
     config.json        every constant, and under "ended" what ended a finished run: the last step or an early stop
 """
 
@@ -29,49 +29,49 @@ CONFIG_FILE = "config.json"
 
 
 class RunError(Exception):
-    """A run that cannot go on through no fault of its input; the message says what to do."""
+    """A run cannot continue, for a reason other than bad input. The message says what to do."""
 
 
 class RunLog:
-    """The run's JSON-lines files; every line bears its step, so that a resume can cut what comes after."""
+    """The run's JSON-lines files. Every line holds its step, so that a resumed run can delete later lines."""
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
 
     def append(self, name: str, records: Iterable[dict]) -> None:
-        """Adds a line a record and hands them to the kernel, so that a killed process loses none.
+        """Appends a line for each record and passes them to the kernel, so that a killed process loses none.
 
-        Raises RunError where the disk takes no more.
+        Raises RunError if the file cannot be written.
         """
         text = "".join(json.dumps(finite(record)) + "\n" for record in records)
         try:
             with open(self.folder / name, "a", encoding="utf-8") as file:
                 file.write(text)
         except OSError as error:
-            raise RunError(f"{self.folder / name} could not be written ({error.strerror}): free some space, "
-                           "and the same command goes on from the newest whole checkpoint") from error
+            raise RunError(f"{self.folder / name} could not be written ({error.strerror}): free some space, and give "
+                           "the same command to continue from the newest whole checkpoint") from error
 
     def read(self, name: str, until: float = math.inf) -> list[dict]:
-        """The records of a file up to and with step `until`; [] where there is no such file."""
+        """The records of a file up to and including step `until`; [] if the file does not exist."""
         path = self.folder / name
         return [json.loads(line) for line in whole_lines(path, until)] if path.exists() else []
 
     def keep_until(self, step: int) -> None:
-        """Drops what was logged after `step`: a resumed run makes those steps, and their lines, again."""
+        """Deletes the lines logged after `step`, because a resumed run repeats those steps and logs them again."""
         for path in (self.folder / name for name in (METRICS_LOG, COMPLETIONS_LOG, HELDOUT_LOG)):
             if path.exists():
                 with whole_file(path) as file:
                     file.writelines(line.encode() for line in whole_lines(path, step))
 
     def write_constants(self, values: Mapping[str, Any], ended: str = "") -> None:
-        """Writes the run's constants into config.json, beside what a saved model has put there.
+        """Writes the run's constants into config.json, beside the keys of a saved model.
 
-        `ended` says why a finished run ended; it is "" for as long as the run is unfinished.
+        `ended` says why a finished run ended; it is "" while the run is unfinished.
         """
         write_json(self.folder / CONFIG_FILE, {**self.read_config(), **values, "ended": ended})
 
     def read_config(self) -> dict[str, Any]:
-        """config.json; {} where there is none, or where a run was killed while its model was written."""
+        """config.json; {} if there is none, or if a run was killed while it wrote its model."""
         path = self.folder / CONFIG_FILE
         try:
             return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
@@ -79,18 +79,18 @@ class RunLog:
             return {}
 
     def write_stopped(self, reason: str, step: int) -> None:
-        """Leaves the mark of a run that ended before its last step."""
+        """Marks a run that ended before its last step."""
         write_json(self.folder / STOPPED_FILE, {"reason": reason, "step": step})
 
 
 def whole_lines(path: Path, until: float) -> Iterator[str]:
-    """The lines up to and with step `until`; a last line that a killed process left half written is none."""
+    """The lines up to and including step `until`. A last line that a killed process left half written is skipped."""
     with open(path, encoding="utf-8") as file:
         yield from (line for line in file if line.endswith("\n") and json.loads(line)["step"] <= until)
 
 
 def finite(value: Any) -> Any:
-    """The value with NaN and infinities as None, because JSON has neither."""
+    """The value with None for NaN and infinities, because JSON has neither."""
     if isinstance(value, Mapping):
         return {key: finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

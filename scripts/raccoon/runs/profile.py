@@ -1,17 +1,17 @@
-"""How the policy does on each task before training, and what that says of the groups to come.
+"""The policy's results on each task before training, and what they predict about its groups.
 
-It samples nothing (code_trainer.py does): it counts what several completions of each task got.
+It samples nothing (training/trainer.py does). It counts the verdicts of several completions of each task.
 """
 
 from collections import Counter
 
 from raccoon.runs.rollouts import Rollout, mean
 
-MAX_PARTIAL_SHARE = 0.5  # of the variance; above it the gradient is mostly about running
+MAX_PARTIAL_SHARE = 0.5  # of the variance; above it the gradient mostly teaches code to run, not to pass
 
 
 def profile_records(rollouts: list[Rollout]) -> list[dict]:
-    """What several completions of each task got before training, a line a task (profile.jsonl)."""
+    """The lines of profile.jsonl, one for each task: the scores of several completions before training."""
     scores: dict[str, list[float]] = {}
     passes: Counter = Counter()
     for rollout in rollouts:
@@ -24,15 +24,15 @@ def profile_records(rollouts: list[Rollout]) -> list[dict]:
 
 
 def constant_share(profile: list[dict], group_size: int) -> float:
-    """The share of constant groups to expect: a task's chance that its group gets one score throughout."""
+    """The expected share of constant groups: the mean chance of a task that all members of its group score the same."""
     return mean([sum((count / record["samples"]) ** group_size
                      for count in Counter(record["correctness"]).values()) for record in profile])
 
 
 def partial_share(profile: list[dict]) -> float:
-    """The share of the reward's variance within tasks that PARTIAL against FAIL makes, PASS left aside; 0 without any.
+    """The share of the reward's variance within tasks that comes from PARTIAL against FAIL; 0 without variance.
 
-    The gradient goes by that variance. By its decomposition (law of total variance) the rest is PASS against others.
+    The gradient follows that variance. By the law of total variance the rest comes from PASS against all others.
     """
     total = beside = 0.0
     for record in profile:
@@ -44,24 +44,24 @@ def partial_share(profile: list[dict]) -> float:
 
 
 def spread(values: list[float]) -> float:
-    """The variance of all of them; 0 for none."""
+    """The population variance of the values; 0 without values."""
     return mean([(value - mean(values)) ** 2 for value in values]) if values else 0.0
 
 
 def partial_warning(profile: list[dict]) -> str:
-    """A line where what is to be learnt is to run rather than to pass; "" elsewhere."""
+    """A warning if the reward mostly teaches code to run, not to pass; else ""."""
     share = partial_share(profile)
     if share <= MAX_PARTIAL_SHARE:
         return ""
     rate = mean([record["pass_rate"] for record in profile])
-    return (f"warning: {share:.0%} of what the reward tells apart is PARTIAL against FAIL, and {rate:.1%} of the "
-            "completions pass: the run would learn to run, not to pass, and code like `return 2` runs; set "
-            "PARTIAL_CREDIT to \"beyond_constant\" or \"off\", or start from a model that was taught such tasks "
+    return (f"warning: {share:.0%} of the reward's variance is between PARTIAL and FAIL, and {rate:.1%} of the "
+            "completions pass: the model would learn to write code that runs (like `return 2`), not code that passes; "
+            "set PARTIAL_CREDIT to \"beyond_constant\" or \"off\", or start from a model that was taught such tasks "
             "(sft_model.py)")
 
 
 def profile_table(profile: list[dict]) -> str:
-    """How many tasks have which pass rate, as a bar for each tenth; never and always stand by themselves."""
+    """The number of tasks by pass rate, with a bar for each tenth and for "never" and "always"."""
     classes = Counter("never" if record["pass_rate"] == 0 else "always" if record["pass_rate"] == 1 else
                       f"{int(record['pass_rate'] * 10) * 10:3} %" for record in profile)
     names = ["never", *(f"{tenth:3} %" for tenth in range(0, 100, 10)), "always"]

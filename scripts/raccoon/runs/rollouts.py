@@ -1,4 +1,4 @@
-"""A completion with all that became of it, and what a step's completions come to: metrics and the step's line."""
+"""A completion with its verdict and reward, and the metrics of a step's completions."""
 
 import math
 from collections import Counter
@@ -11,10 +11,10 @@ RECENT_STEPS = 20  # whose mean time tells how long the rest will take
 
 @dataclass(frozen=True)
 class Rollout:
-    """One completion and what became of it.
+    """One completion with its verdict, reward and advantage.
 
-    `verdict` is a sandbox.Verdict. `reward` is None, and `reward_parts` empty, where a score that it needs is
-    missing: the verdict is INFRA, or a judge gave none.
+    `verdict` is a sandbox Verdict. `reward` is None, and `reward_parts` is empty, if a score that it needs is missing:
+    the verdict is INFRA, or a judge gave none.
     """
 
     task_id: str
@@ -26,38 +26,38 @@ class Rollout:
     tokens: int
     truncated: bool
     advantage: float = 0.0
-    judgement: Any = None  # a judge_rubric.Judgement, where a judge was asked
-    used: bool = True  # False: its group taught nothing and gave its place in the update to another
-    thinking: str = "none"  # a think block: "closed" before the answer, or "open" to the end
-    constant: bool = False  # its answer does not depend on its arguments, like `return 2`
+    judgement: Any = None  # a judging.rubric.Judgement, if a judge was asked
+    used: bool = True  # False: another group took the place of its group in the update
+    thinking: str = "none"  # a think block: "closed" before the answer, or "open" until the end
+    constant: bool = False  # whether its answer ignores its arguments, like `return 2`
 
     @property
     def status(self) -> str:
-        """The verdict's status, but FAIL for a truncated completion that passes by chance."""
+        """The verdict's status; FAIL for a truncated completion, even if it passes by chance."""
         return "FAIL" if self.truncated and self.verdict.status != "INFRA" else self.verdict.status
 
     @property
     def kind(self) -> str:
-        """What became of it: the verdict's kind, but "truncated" where it was cut, whatever was in it."""
+        """The verdict's kind; "truncated" for any completion that was cut."""
         return "truncated" if self.truncated and self.verdict.status != "INFRA" else self.verdict.kind
 
     def record(self) -> dict:
-        """The rollout's line: the verdict without its seconds, which differ from run to run."""
+        """The rollout as a record; its verdict lacks the seconds, which differ from run to run."""
         verdict = {name: value for name, value in self.verdict.as_dict().items() if name != "seconds"}
         return {**asdict(self), "verdict": verdict}
 
 
 def completion_records(step: int, group_size: int, rollouts: list[Rollout]) -> list[dict]:
-    """The lines of completions.jsonl for one step; rollouts come group by group, and groups count from 0."""
+    """The lines of completions.jsonl for one step. Rollouts come group by group; groups are numbered from 0."""
     return [{"step": step, "group": index // group_size, **rollout.record()}
             for index, rollout in enumerate(rollouts)]
 
 
 def rollout_metrics(rollouts: list[Rollout], group_size: int) -> dict[str, Any]:
-    """Shares and means over one step's completions; INFRA is left out of rates and rewards.
+    """Shares and means over one step's completions. INFRA is left out of rates and rewards.
 
-    Pass rate and rewards are those of the groups that are trained on. Everything else counts what refills have drawn
-    and left out as well: `pass_rate_drawn` says how the policy does on tasks as they come.
+    Pass rate and rewards are those of the groups that are trained on. Everything else also counts the completions that
+    refills drew and left out: `pass_rate_drawn` is the pass rate on unselected tasks.
     """
     scored = [rollout for rollout in rollouts if rollout.used and rollout.reward is not None]
     asked = [rollout.judgement for rollout in rollouts if rollout.judgement and rollout.judgement.asked]
@@ -88,14 +88,14 @@ def rollout_metrics(rollouts: list[Rollout], group_size: int) -> dict[str, Any]:
 
 
 def is_constant(group: list[Rollout]) -> bool:
-    """Whether a group's members differ at most in style: nothing about correctness is learnt from it."""
+    """Whether a group's members differ at most in style, so that it teaches nothing about correctness."""
     scores = {tuple(rollout.reward_parts.get(part) for part in ("correctness", "judge"))
               for rollout in group if rollout.reward is not None}
     return len(scores) < 2
 
 
 def set_apart_by(group: list[Rollout]) -> str:
-    """What tells the members of a group apart in correctness: "PASS", "PARTIAL" where none passes, "" for nothing."""
+    """How the members of a group differ in correctness: "PASS" if some pass, else "PARTIAL"; "" if they do not."""
     scored = [rollout for rollout in group if rollout.reward is not None]
     if len({rollout.reward_parts.get("correctness") for rollout in scored}) < 2:
         return ""
@@ -107,7 +107,7 @@ def pass_rate(rollouts: list[Rollout]) -> float:
 
 
 def why_unused(group: list[Rollout]) -> str:
-    """Why a group is not trained on: what its scored members have in common, or that enough others were found."""
+    """Why a group is not trained on: all its scored members are alike, or enough other groups were found."""
     if not is_constant(group):
         return "not needed"
     passed = {rollout.status == "PASS" for rollout in group if rollout.reward is not None}
@@ -119,7 +119,7 @@ def mean(values: list[float]) -> float:
 
 
 def number(record: Mapping[str, Any], name: str) -> float:
-    """A number of a logged record; NaN, with which every comparison is False, where it was not finite or is absent."""
+    """A number of a logged record; NaN (every comparison with it is False) if it was not finite or is missing."""
     value = record.get(name)
     return math.nan if value is None else value
 
@@ -139,7 +139,7 @@ def duration(seconds: float) -> str:
 
 
 def step_line(record: Mapping[str, Any], max_steps: int, left: float = math.nan) -> str:
-    """One step, a line of metrics.jsonl, as a line for a terminal or a container's log."""
+    """A line of metrics.jsonl as a line for a terminal or a log; `left` is the time to the last step, in seconds."""
     def shown(name: str, form: str) -> str:
         return format(number(record, name), form)
 

@@ -1,8 +1,8 @@
-"""Sentinels: what is wrong with a training run, seen in the lines of its metrics.jsonl.
+"""Sentinels: they find faults of a training run in the lines of its metrics.jsonl.
 
-They change nothing: an alarm is a message, and a word on whether going on is pointless. A number that a line lacks,
-or that was not finite, raises none, but for the gradient's. What is a matter of chance in one step is looked at over
-a window of steps; such an alarm stops a run once, so that the same command goes on in spite of it.
+They change nothing. An alarm is a message, and says whether the run should stop. A number that is missing or not finite
+raises no alarm, except for the gradient. What one step shows only by chance is measured over a window of steps. Such an
+alarm stops a run only once, so that the same command can continue it anyway.
 """
 
 import math
@@ -13,31 +13,31 @@ from dataclasses import dataclass
 from raccoon.runs.log import COMPLETIONS_LOG
 from raccoon.runs.rollouts import mean, number
 
-PATIENCE = 3  # bad steps in a row before a run is stopped: one may be chance
-FEW_WEIGHTS_CHANGED = 0.05  # share a step; below it most updates round away, as with bfloat16 master weights
-LARGE_UPDATE = 0.05  # norm of an update over that of the weights; 0.001 is usual
-ENTROPY_COLLAPSE = 0.3  # of the entropy of the first steps; below it the members of a group hardly differ
+PATIENCE = 3  # bad steps in a row before a run stops; one may be chance
+FEW_WEIGHTS_CHANGED = 0.05  # share a step; below it most updates round to nothing, as with bfloat16 master weights
+LARGE_UPDATE = 0.05  # norm of an update over the norm of the weights; 0.001 is usual
+ENTROPY_COLLAPSE = 0.3  # share of the entropy of the first steps; below it the members of a group hardly differ
 MANY_TIMEOUTS = 0.5  # share of completions; above it the reward measures the machine's load
-MANY_OPEN_THOUGHTS = 0.5  # share of completions; they have no answer to learn from
-NO_SIGNAL = 0.9  # share of constant groups; above it nearly every completion is made for nothing
-WINDOW = 10  # steps, for what one step's few groups do not show
-MANY_CONSTANT_ANSWERS = 0.15  # mean share of half a window; a model that solves tasks gives next to none
-MOST_CONSTANT_ANSWERS = 0.5  # the same; above it, and with fewer that pass, the run learns nothing else
-PARTIAL_SIGNAL = 0.8  # of a window's groups with a signal; above it the run learns to run, and hardly to pass
-REWARD_RISE = 4.0  # standard errors, over two windows; by chance about one window in a thousand
-PASS_RISE = 1.0  # and below this one the pass rate has not risen
+MANY_OPEN_THOUGHTS = 0.5  # share of completions whose thoughts never end; they have no answer to learn from
+NO_SIGNAL = 0.9  # share of constant groups; above it nearly all completions teach nothing
+WINDOW = 10  # steps over which to measure what the few groups of one step do not show
+MANY_CONSTANT_ANSWERS = 0.15  # mean share over half a window; a model that solves tasks gives almost none
+MOST_CONSTANT_ANSWERS = 0.5  # the same; above it, and if fewer completions pass, the run learns nothing else
+PARTIAL_SIGNAL = 0.8  # share of a window's groups that differ; above it the model learns to run, and hardly to pass
+REWARD_RISE = 4.0  # standard errors between two windows; by chance in about one window in a thousand
+PASS_RISE = 1.0  # standard errors; below it the pass rate has not risen
 
 
 @dataclass(frozen=True)
 class Alarm:
-    """Something that a sentinel saw; `stop` where going on is pointless."""
+    """A fault that a sentinel found; `stop` if the run should end."""
 
     message: str
     stop: bool = False
 
 
 def alarms(metrics: list[dict]) -> list[Alarm]:
-    """What is wrong with the newest step, in the light of those before it (lines of metrics.jsonl)."""
+    """The alarms of the newest step, given the steps before it (lines of metrics.jsonl)."""
     return [alarm for sentinel in SENTINELS if (alarm := sentinel(metrics))]
 
 
@@ -45,23 +45,23 @@ def infra_alarm(metrics: list[dict]) -> Alarm | None:
     steps = lasting(metrics, lambda step: set(step.get("statuses") or ()) == {"INFRA"})
     if not steps:
         return None
-    return Alarm("the sandbox failed on every completion, so nothing was learnt: try scripts/sandbox.py by "
-                 "itself", stop=steps >= PATIENCE)
+    return Alarm("the sandbox failed on every completion, so nothing was learnt: test it alone with "
+                 "scripts/sandbox.py", stop=steps >= PATIENCE)
 
 
 def judge_alarm(metrics: list[dict]) -> Alarm | None:
     steps = lasting(metrics, lambda step: step.get("judge_none") == 1)
     if not steps:
         return None
-    return Alarm(f"the judge scored no completion, so nothing was learnt: see its errors in {COMPLETIONS_LOG}, and "
-                 "whether its server runs", stop=steps >= PATIENCE)
+    return Alarm(f"the judge scored no completion, so nothing was learnt: read its errors in {COMPLETIONS_LOG}, and "
+                 "check that its server runs", stop=steps >= PATIENCE)
 
 
 def gradient_alarm(metrics: list[dict]) -> Alarm | None:
     steps = lasting(metrics, lambda step: step.get("grad_norm", 0.0) is None)
     if not steps:
         return None
-    return Alarm("the gradient is not finite, so the weights were left as they are: lower LEARNING_RATE",
+    return Alarm("the gradient is not finite, so the weights were not updated: lower LEARNING_RATE",
                  stop=steps >= PATIENCE)
 
 
@@ -93,8 +93,8 @@ def thinking_alarm(metrics: list[dict]) -> Alarm | None:
 def constant_alarm(metrics: list[dict]) -> Alarm | None:
     if lasting(metrics, lambda step: number(step, "constant_groups") > NO_SIGNAL) != PATIENCE:
         return None
-    return Alarm(f"more than {NO_SIGNAL:.0%} of the groups are constant, so hardly anything is learnt: pick "
-                 "the tasks that are solved sometimes with PROFILE_SAMPLES, or raise MAX_REFILLS")
+    return Alarm(f"more than {NO_SIGNAL:.0%} of the groups are constant, so hardly anything is learnt: set "
+                 "PROFILE_SAMPLES to choose tasks that are solved sometimes, or raise MAX_REFILLS")
 
 
 def small_update_alarm(metrics: list[dict]) -> Alarm | None:
@@ -104,18 +104,19 @@ def small_update_alarm(metrics: list[dict]) -> Alarm | None:
 
     if lasting(metrics, still) != PATIENCE:
         return None
-    return Alarm(f"a step changes only {metrics[-1]['weights_changed']:.1%} of the weights, as updates round "
-                 "away: keep the weights in float32 or raise LEARNING_RATE")
+    return Alarm(f"a step changes only {metrics[-1]['weights_changed']:.1%} of the weights, because updates round to "
+                 "nothing: set MASTER_WEIGHTS to float32, or raise LEARNING_RATE")
 
 
 def large_update_alarm(metrics: list[dict]) -> Alarm | None:
     if lasting(metrics, lambda step: number(step, "update_ratio") > LARGE_UPDATE) != 1:
         return None
-    return Alarm(f"an update is {metrics[-1]['update_ratio']:.1%} of the weights: lower LEARNING_RATE")
+    return Alarm(f"an update changes the weights by {metrics[-1]['update_ratio']:.1%} of their norm: lower "
+                 "LEARNING_RATE")
 
 
 def constant_answer_alarm(metrics: list[dict]) -> Alarm | None:
-    """Answers like `return 2`: they run, so that a table which pays for running pays for them."""
+    """Answers like `return 2`: they run, so a reward that pays for running pays for them."""
     def share(steps: list[dict]) -> float:
         return window_mean(steps, "constant_answers", WINDOW // 2)
 
@@ -126,23 +127,23 @@ def constant_answer_alarm(metrics: list[dict]) -> Alarm | None:
     if not stop and not begins(metrics, lambda steps: share(steps) > MANY_CONSTANT_ANSWERS):
         return None
     return Alarm(f"{share(metrics):.0%} of the answers ignore their arguments, like `return 2`, and "
-                 f"{window_mean(metrics, 'pass_rate', WINDOW // 2):.1%} pass: the run learns what REWARD_PARTIAL pays "
-                 "for; set PAY_CONSTANT_ANSWERS to False and PARTIAL_CREDIT to \"beyond_constant\" or \"off\"",
+                 f"{window_mean(metrics, 'pass_rate', WINDOW // 2):.1%} pass: the run learns to earn REWARD_PARTIAL; "
+                 "set PAY_CONSTANT_ANSWERS to False and PARTIAL_CREDIT to \"beyond_constant\" or \"off\"",
                  stop=stop)
 
 
 def partial_signal_alarm(metrics: list[dict]) -> Alarm | None:
-    """What the groups that teach something teach: to run, where none of their members passes."""
+    """Groups that differ without a PASS: they teach code to run, not to pass."""
     def share(steps: list[dict]) -> float:
         partial, mixed = (window_mean(steps, name, WINDOW) for name in ("partial_groups", "mixed_groups"))
         return partial / (partial + mixed) if partial + mixed > 0 else 0.0
 
     if not begins(metrics, lambda steps: share(steps) > PARTIAL_SIGNAL):
         return None
-    return Alarm(f"over {PARTIAL_SIGNAL:.0%} of the groups that differ hold no PASS, they differ only in PARTIAL "
-                 "against FAIL: the run learns to run, not to pass; set PARTIAL_CREDIT to \"beyond_constant\" or "
-                 "\"off\", pick tasks that are solved sometimes with PROFILE_SAMPLES, or start from a model that was "
-                 "taught the tasks (sft_model.py)")
+    return Alarm(f"over {PARTIAL_SIGNAL:.0%} of the groups that differ hold no PASS, only PARTIAL and FAIL: the model "
+                 "learns to write code that runs, not code that passes; set PARTIAL_CREDIT to \"beyond_constant\" or "
+                 "\"off\", or set PROFILE_SAMPLES to choose tasks that are solved sometimes, or start from a model "
+                 "that was taught the tasks (sft_model.py)")
 
 
 def reward_alarm(metrics: list[dict]) -> Alarm | None:
@@ -157,7 +158,7 @@ def reward_alarm(metrics: list[dict]) -> Alarm | None:
     before, now = ((mean_of(part, "reward"), mean_of(part, "pass_rate"))
                    for part in (metrics[:WINDOW], metrics[-WINDOW:]))
     return Alarm(f"the reward rose from {before[0]:+.2f} to {now[0]:+.2f} and the pass rate did not, {before[1]:.1%} "
-                 f"to {now[1]:.1%}: what it pays beside a PASS is easier to learn; set PARTIAL_CREDIT to "
+                 f"to {now[1]:.1%}: other parts of the reward are easier to earn than a PASS; set PARTIAL_CREDIT to "
                  "\"beyond_constant\" or \"off\", and BONUS_ONLY_WITH_PASS to True")
 
 
@@ -166,17 +167,17 @@ SENTINELS = (infra_alarm, judge_alarm, gradient_alarm, entropy_alarm, timeout_al
 
 
 def begins(metrics: list[dict], condition: Callable[[list[dict]], bool]) -> bool:
-    """Whether a condition on the steps holds with the newest and at none of the WINDOW steps before it."""
+    """Whether a condition on the steps holds at the newest step and held at none of the WINDOW steps before it."""
     return condition(metrics) and not any(condition(metrics[:-back]) for back in range(1, WINDOW + 1))
 
 
 def window_mean(metrics: list[dict], name: str, steps: int) -> float:
-    """The mean over the newest steps; NaN, with which every comparison is False, where there are fewer."""
+    """The mean over the newest steps; NaN (every comparison with it is False) if there are fewer."""
     return mean_of(metrics[-steps:], name) if len(metrics) >= steps else math.nan
 
 
 def mean_of(metrics: list[dict], name: str) -> float:
-    """The mean of a number over those steps that have it; NaN where none has."""
+    """The mean of a number over the steps that have it; NaN if none has."""
     return mean(values_of(metrics, name))
 
 
@@ -185,9 +186,9 @@ def values_of(metrics: list[dict], name: str) -> list[float]:
 
 
 def rise(before: list[dict], now: list[dict], name: str) -> float:
-    """How far a number's mean has risen, in standard errors over steps (Welch 1947); NaN with too few to tell.
+    """How far a number's mean has risen, in standard errors over steps (Welch 1947); NaN with fewer than two steps.
 
-    A step is one observation: its completions share prompts.
+    A step is one observation, because its completions share prompts.
     """
     sides = [values_of(part, name) for part in (before, now)]
     if min(map(len, sides)) < 2:
@@ -198,5 +199,5 @@ def rise(before: list[dict], now: list[dict], name: str) -> float:
 
 
 def lasting(metrics: list[dict], condition: Callable[[dict], bool]) -> int:
-    """For how many steps, up to the newest, a condition has held."""
+    """For how many steps in a row, up to the newest, a condition has held."""
     return next((count for count, step in enumerate(reversed(metrics)) if not condition(step)), len(metrics))

@@ -1,4 +1,4 @@
-"""A stop signal that waits until the step is whole."""
+"""A stop signal that waits until the current step is finished."""
 
 import os
 import signal
@@ -6,9 +6,9 @@ from typing import Any
 
 
 class StopSignal:
-    """Turns the first SIGTERM or SIGINT into a note that the trainer reads between two steps.
+    """Notes the first SIGTERM or SIGINT; the trainer reads the note between two steps.
 
-    A second signal has its default effect: it ends the process at once. `number` is that of the first, or 0.
+    A second signal has its default effect: it ends the process at once. `number` is the first signal's, or 0.
     """
 
     def __init__(self) -> None:
@@ -27,4 +27,4 @@ class StopSignal:
         self.number = number
         for each in (signal.SIGTERM, signal.SIGINT):
             signal.signal(each, signal.SIG_DFL)
-        os.write(2, f"\n{self.name}: finishing the step and saving; a second signal ends at once\n".encode())
+        os.write(2, f"\n{self.name}: finishing the step and saving; a second signal ends the run at once\n".encode())

@@ -1,4 +1,4 @@
-"""The training itself: policy, rewards, TRL's trainer, sharding, the saved model.
+"""The training itself: policy, TRL's trainer, sharding, vLLM, the saved model.
 
-Knows tasks, sandbox, judging and runs.
+It may import tasks and runs.
 """

@@ -1,4 +1,4 @@
-"""TRL's batches: a task as a row of the data set, and rows moved from one batch to another."""
+"""TRL's batches: turns a task into a row of the data set, and copies rows from one batch to another."""
 
 from dataclasses import asdict
 from typing import Any
@@ -12,7 +12,7 @@ from raccoon.tasks.task import Task
 
 
 def task_row(task: Task) -> dict[str, Any]:
-    """A task as TRL takes it: a prompt, and a column that the reward function gets."""
+    """A task as TRL takes it: a prompt, and a column for the reward function."""
     return {"prompt": messages(task), "task": asdict(task)}
 
 
@@ -21,7 +21,7 @@ def rows(tasks: list[Task]) -> datasets.Dataset:
 
 
 def constant_groups(rollouts: list[Rollout], size: int) -> list[int]:
-    """The numbers, from 0, of the groups whose members differ at most in style."""
+    """The indices of the groups whose members differ at most in style."""
     groups = [rollouts[start : start + size] for start in range(0, len(rollouts), size)]
     return [number for number, group in enumerate(groups) if is_constant(group)]
 
@@ -29,7 +29,7 @@ def constant_groups(rollouts: list[Rollout], size: int) -> list[int]:
 def copy_rows(output: dict, spare: dict, pairs: list[tuple[int, int]], pad_id: int) -> None:
     """Copies rows of one of TRL's batches into another, in place; `pairs` are (row of output, row of spare).
 
-    Prompts (B, P) are padded on the left and everything else (B, C) on the right, to the wider batch's width.
+    Both are padded to the wider batch's width: prompts (B, P) on the left, everything else (B, C) on the right.
     """
     into, out_of = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     for name, tensor in output.items():
@@ -45,9 +45,9 @@ def copy_rows(output: dict, spare: dict, pairs: list[tuple[int, int]], pad_id: i
 
 
 def signal_first(passes: list[dict]) -> list[dict]:
-    """The rows of one step's passes, those of advantage 0 last and the others by length, in as many passes as before.
+    """The rows of one step, sorted by length, with those of advantage 0 last, in as many passes as before.
 
-    Rows of like length need little padding, and a pass of rows without a signal costs next to nothing.
+    Rows of similar length need little padding, and a pass of rows without a signal costs almost nothing.
     """
     whole = {name: torch.cat([batch[name] for batch in passes]) if value.dim() else value
              for name, value in passes[0].items()}
@@ -59,9 +59,9 @@ def signal_first(passes: list[dict]) -> list[dict]:
 
 
 def rows_with_signal(batch: dict) -> dict:
-    """One of TRL's batches without the rows whose advantage is 0, and without the columns that are padding then.
+    """A TRL batch without the rows whose advantage is 0, and without columns that then hold only padding.
 
-    At least one row stays: each process of a sharded run makes the same number of passes.
+    At least one row stays, because each process of a sharded run must make the same number of passes.
     """
     kept = batch["advantages"].nonzero()[:, 0]
     if not len(kept):

@@ -1,4 +1,4 @@
-"""What watches a run step by step: the clock, the weights, the held-out control, the stop signal."""
+"""Callbacks that watch a run step by step: the clock, the weights, the held-out control, the stop signal."""
 
 import resource
 import time
@@ -20,24 +20,24 @@ from raccoon.runs.log import HELDOUT_LOG, METRICS_LOG, finite
 from raccoon.runs.stop import StopSignal
 from raccoon.tasks.task import Task
 
-SAMPLED_WEIGHTS = 256  # elements of each tensor watched for change: all of them would need a second model
+SAMPLED_WEIGHTS = 256  # elements of each tensor that are watched; to watch all would need a copy of the model
 
 
 def peak_memory_gb() -> float:
-    """The most memory that this process has held: of the GPU where there is one, else of the machine."""
+    """The most memory that this process has held, on the GPU if there is one, else on the machine."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 1e9
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
 
 
 class Watch(TrainerCallback):
-    """A callback that knows its trainer, which introduces itself."""
+    """A callback that knows its trainer."""
 
-    trainer: Any  # a CodeTrainer
+    trainer: Any  # a CodeTrainer; it sets this attribute
 
 
 class StepClock(Watch):
-    """Splits a step's seconds into generating, rewarding and updating, and remembers the steps before a resume."""
+    """Splits a step's seconds into generating, rewarding and updating, and loads the steps before a resume."""
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.trainer.metrics = self.trainer.run_log.read(METRICS_LOG, state.global_step)
@@ -52,7 +52,7 @@ class StepClock(Watch):
 
 
 class WeightWatch(Watch):
-    """Measures on a sample of the weights how many an update changes, and how much."""
+    """Measures on a sample of the weights how many an update changes, and by how much."""
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, model: Any, **_: Any) -> None:
         self.before = sampled_weights(model)
@@ -65,7 +65,7 @@ class WeightWatch(Watch):
 
 
 def sampled_weights(model: torch.nn.Module) -> torch.Tensor:
-    """Copies of evenly spaced elements of each trained tensor, or of this process's shard of it."""
+    """A copy of evenly spaced elements of each trained tensor, or of this process's shard of it."""
     samples = []
     for parameter in model.parameters():
         if parameter.requires_grad:
@@ -79,7 +79,7 @@ def sampled_weights(model: torch.nn.Module) -> torch.Tensor:
 class HeldoutControl(Watch):
     """Checks the policy on tasks that it is not trained on, before training and every `every` steps.
 
-    The best checkpoint is written and kept; `patience` checks after it end the run (0: never).
+    It saves and keeps the best checkpoint. The run ends after `patience` checks without a better one (0: never).
     """
 
     tasks: list[Task]
@@ -125,7 +125,7 @@ class HeldoutControl(Watch):
 class StopBetweenSteps(Watch):
     """Ends training after the step in which a stop signal reached any process.
 
-    `every` is the number of steps that share one generation: a checkpoint is exact only at its multiples.
+    `every` is the number of steps that share one generation. Only at its multiples can a checkpoint resume exactly.
     """
 
     stop: StopSignal

@@ -1,6 +1,6 @@
-"""Writes the trained policy as a model that everything else can load: whole, with its adapters merged in.
+"""Writes the trained policy at the end of a run: one whole model, with its adapters merged in, that any tool can load.
 
-Checkpoints are the trainer's, and may be in shards; this is what a run leaves behind at its end.
+The trainer writes the checkpoints, which may be in shards.
 """
 
 import shutil
@@ -20,7 +20,7 @@ from raccoon.training.sharding import whole_weights
 def save_policy(trainer: Any, folder: str) -> None:
     """Writes the model, with LoRA adapters merged into it, and the tokenizer.
 
-    A policy that was trained in bfloat16 over float32 master weights is written in bfloat16, as it sampled.
+    A policy with float32 weights that computed in bfloat16 is written in bfloat16, the precision in which it sampled.
     """
     model = trainer.accelerator.unwrap_model(trainer.model)
     lora = hasattr(model, "merge_and_unload")
@@ -40,7 +40,7 @@ def save_policy(trainer: Any, folder: str) -> None:
 
 
 def rebuilt(model: Any, weights: dict[str, torch.Tensor]) -> Any:
-    """A sharded model's like with its whole weights, in their dtype; adapters stay adapters."""
+    """An unsharded copy of a sharded model, with its whole weights in their dtype; adapters stay adapters."""
     lora = hasattr(model, "merge_and_unload")
     base = model.get_base_model() if lora else model
     with torch.device("meta"):
@@ -54,10 +54,10 @@ def rebuilt(model: Any, weights: dict[str, torch.Tensor]) -> Any:
 
 @contextmanager
 def saving(what: str, folder: str) -> Iterator[None]:
-    """Turns what a full disk makes open, torch and safetensors raise into a RunError with the remedy."""
+    """Turns the errors of open, torch and safetensors on a full disk into a RunError with the remedy."""
     try:
         yield
     except (OSError, RuntimeError, SafetensorError, CheckpointException) as error:
         free, reason = shutil.disk_usage(folder).free / 1e9, str(error).splitlines()[0]
-        raise RunError(f"{what} could not be written to {folder}, which has {free:.3f} GB free ({reason}): "
-                       "free some, and the same command goes on from the newest whole checkpoint") from error
+        raise RunError(f"{what} could not be written to {folder}, which has {free:.3f} GB free ({reason}): free some "
+                       "space, and give the same command to continue from the newest whole checkpoint") from error

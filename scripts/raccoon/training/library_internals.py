@@ -1,8 +1,8 @@
-"""Every private name of TRL, accelerate, transformers, torch and vLLM that this project relies on, and nothing else.
+"""Every private name of TRL, accelerate, transformers, torch and vLLM that this project uses, and nothing else.
 
-A new version of a library may move one of them. PRIVATE_NAMES says what each is for, and a test looks for all of them
-in the installed versions, so that what has moved is named before a run is started. The rest of the project uses the
-public names of this file.
+A new version of a library may remove or rename one of them. PRIVATE_NAMES says what each is for. A test looks for all
+of them in the installed versions, so that a missing name is found before a run starts. The rest of the project uses
+the public names of this file.
 """
 
 import copy
@@ -32,7 +32,7 @@ PRIVATE_NAMES = (
     ("torch.distributed.fsdp._fully_shard._fsdp_param_group", "FSDPParamGroup", "post_forward_mesh_info", "the same"),
 )
 
-# Where vLLM is installed
+# Needed only with vLLM
 VLLM_NAMES = (
     ("trl.generation.vllm_generation", "", "LLM", "settings of the engine that GRPOConfig has no argument for"),
     ("vllm.model_executor.layers.utils", "", "dispatch_cpu_unquantized_gemm", "weights that can be pushed on a CPU"),
@@ -40,16 +40,16 @@ VLLM_NAMES = (
 
 
 class OpenTrainer(GRPOTrainer):
-    """TRL's trainer with doors: the private steps of it that CodeTrainer extends, under public names.
+    """TRL's trainer with public names for the private methods that CodeTrainer extends.
 
-    A subclass overrides a door and calls super() for what TRL does.
+    A subclass overrides a public method and calls super() for TRL's own behaviour.
     """
 
     def _generate_single_turn(self, *args: Any, **kwargs: Any) -> Any:
         return self.sample_completions(*args, **kwargs)
 
     def sample_completions(self, *args: Any, **kwargs: Any) -> Any:
-        """(completion ids, log-probabilities or None) of a batch of prompt ids."""
+        """(completion ids, log-probabilities or None) for a batch of prompt ids."""
         return super()._generate_single_turn(*args, **kwargs)
 
     def _calculate_rewards(self, *args: Any, **kwargs: Any) -> torch.Tensor:
@@ -75,14 +75,14 @@ class OpenTrainer(GRPOTrainer):
         return self._buffered_inputs[self._step % self.args.steps_per_generation]
 
     def plan_passes(self, passes: list[dict]) -> list[dict]:
-        """The batches of the passes that one generation is divided into, which TRL has shuffled."""
+        """The passes into which TRL divides one generation, after it has shuffled the rows."""
         return passes
 
     def _clip_grad_norm(self, model: torch.nn.Module) -> torch.Tensor:
         return self.clip_gradients(model)
 
     def clip_gradients(self, model: torch.nn.Module) -> torch.Tensor:
-        """Clips the gradients in place; their norm before."""
+        """Clips the gradients in place and returns their norm before."""
         return super()._clip_grad_norm(model)
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
@@ -103,7 +103,7 @@ class OpenTrainer(GRPOTrainer):
 
 @contextmanager
 def metrics_left_alone(trainer: GRPOTrainer) -> Iterator[None]:
-    """Takes back what TRL notes for its log within the block."""
+    """Undoes what TRL adds to its metrics within the block."""
     kept = copy.deepcopy(trainer._metrics)
     try:
         yield
@@ -112,9 +112,9 @@ def metrics_left_alone(trainer: GRPOTrainer) -> Iterator[None]:
 
 
 def engine_lacks_weights(trainer: GRPOTrainer) -> bool:
-    """Whether vLLM has other weights than the policy: after an update, or after it slept."""
+    """Whether vLLM lacks the policy's current weights: after an update, or after it slept."""
     return trainer._last_loaded_step != trainer.state.global_step or getattr(
-        trainer.vllm_generation, "_llm_weights_sleeping", False)  # a server has none
+        trainer.vllm_generation, "_llm_weights_sleeping", False)  # a server has no such attribute
 
 
 def note_engine_weights(trainer: GRPOTrainer) -> None:
@@ -124,10 +124,10 @@ def note_engine_weights(trainer: GRPOTrainer) -> None:
 
 @contextmanager
 def engine_settings(model: Any, args: Any) -> Iterator[None]:
-    """What TRL does not tell the engine that it makes within this block; `args` is its GRPOConfig.
+    """Adds settings to the engine that TRL makes within this block; `args` is TRL's GRPOConfig.
 
-    On a CPU: the policy's own type of number, where vLLM would take bfloat16; no compilation, which takes longer than
-    a small model's run; and weights in the layout that they are pushed in.
+    On a CPU these are the policy's own dtype, where vLLM would take bfloat16; no compilation, which takes longer than
+    a small model's run; and weights in the layout in which they are pushed.
     """
     if not args.use_vllm or args.vllm_mode != "colocate":
         yield
@@ -148,9 +148,9 @@ def engine_settings(model: Any, args: Any) -> Iterator[None]:
 def keep_weights_unpacked() -> None:
     """Keeps vLLM's CPU backend from repacking linear weights after it has loaded them.
 
-    It deletes the original, and the next load_weights fails with "'Parameter' object has no attribute
-    'weight_loader'". vLLM's own reload_weights packs them anew, but not an output head that is tied to the
-    embedding (0.31.0): that one kept its old values. Unpacked, the demo's model decodes as fast.
+    Repacking deletes the original, and the next load_weights fails with "'Parameter' object has no attribute
+    'weight_loader'". vLLM's own reload_weights packs them again, but not an output head that is tied to the embedding
+    (0.31.0): it kept its old values. With unpacked weights the demo's model decodes as fast.
     """
     from vllm.model_executor.layers import utils
 
@@ -163,6 +163,7 @@ def keep_weights_unpacked() -> None:
 def parameter_groups(units: list[torch.nn.Module]) -> set[Any]:
     """FSDP2's groups of parameters of these sharded modules.
 
-    Their attribute post_forward_mesh_info holds what set_reshard_after_forward sets: torch has no way to ask for it.
+    Their attribute post_forward_mesh_info holds what set_reshard_after_forward sets; torch has no public way to read
+    it.
     """
     return {group for unit in units for group in unit._get_fsdp_state()._fsdp_param_groups}

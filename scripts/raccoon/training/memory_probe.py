@@ -1,7 +1,7 @@
-"""Passes at full length before the first step, so that what will not fit fails in minute one, not at night.
+"""Makes passes at full length before the first step, so that a lack of memory shows in the first minute.
 
-They train nothing and leave no trace: no gradient, no metric, no random number. A dry run generates at full length
-as well, prints what it measured beside the plan, and ends. It imports torch at its top, so the training script
+They train nothing and change nothing: no gradient, no metric and no random state. A dry run also generates at full
+length, prints its measurements beside the plan, and ends. This file imports torch at its top, so the training script
 imports it late.
 """
 
@@ -17,17 +17,17 @@ from raccoon.runs.log import RunError
 from raccoon.training.library_internals import metrics_left_alone
 from raccoon.training.trainer import Watch, own_randomness, peak_memory_gb
 
-CPU_TOKENS = 16  # that a dry run generates without a GPU, which may take a second for each
+CPU_TOKENS = 16  # tokens that a dry run generates without a GPU; each may take a second
 
 
 @dataclass
 class MemoryProbe(Watch):
-    """Makes the passes when training begins; `then_end` is the dry run, which ends the process after it.
+    """Makes the passes when training begins. With `then_end`, the dry run, it then ends the process.
 
-    A step of several passes has the gradients of those before beside it, so two are made. `moments_gb` stands in for
-    Adam's moments, which are made at the first update only. `planned` and `floors` are the plan's: GB training and
-    generating, and the least seconds of a pass and of a token; without an entry there is no plan. Raises RunError
-    where the GPU's memory does not suffice.
+    In a step of several passes, a pass has the gradients of earlier ones beside it, so two are made. `moments_gb`
+    replaces Adam's moments, which exist only after the first update. `planned` holds the plan's GB while training and
+    generating, and its least seconds of a pass and of a token; a missing entry was not planned. Raises RunError if the
+    GPU's memory is too small.
     """
 
     prompt: int  # tokens
@@ -51,10 +51,10 @@ class MemoryProbe(Watch):
             self.print_list({"training": training, "generating": peak_memory_gb(), "pass": seconds, "token": token})
             sys.exit(0)
         del moments
-        forget_peak()  # the run's own peak is measured from here
+        forget_peak()  # the run's own peak counts from here
 
     def fitting(self, what: str, work: Callable[[], Any]) -> Any:
-        """What `work` returns; a lack of the GPU's memory becomes a RunError with the remedy."""
+        """Returns what `work` returns. If the GPU's memory is too small, raises RunError with the remedy."""
         try:
             return work()
         except torch.cuda.OutOfMemoryError as error:
@@ -62,7 +62,7 @@ class MemoryProbe(Watch):
                            "setting that does") from error
 
     def timed(self, work: Callable[[], Any]) -> float:
-        """Seconds of `work`."""
+        """The seconds that `work` takes."""
         started = time.perf_counter()
         work()
         if torch.cuda.is_available():
@@ -70,7 +70,7 @@ class MemoryProbe(Watch):
         return time.perf_counter() - started
 
     def beside(self, name: str, words: str) -> str:
-        """The planned figure in words, "" where there is none."""
+        """The planned figure as text; "" if there is none."""
         return words.format(self.planned[name]) if name in self.planned else ""
 
     def run_pass(self) -> None:
@@ -85,7 +85,7 @@ class MemoryProbe(Watch):
             trainer.accelerator.backward(loss)
 
     def generate(self) -> float:
-        """Seconds a token of a whole generation of the longest prompts, of which none ends early."""
+        """Seconds a token, for generation from the longest prompts in which no completion ends early."""
         trainer, cuda = self.trainer, torch.cuda.is_available()
         tokens = self.completion if cuda else min(self.completion, CPU_TOKENS)
         size = trainer.args.per_device_train_batch_size * trainer.args.steps_per_generation
@@ -102,7 +102,7 @@ class MemoryProbe(Watch):
             trainer.generation_config = kept
 
     def print_list(self, measured: dict[str, float]) -> None:
-        """What a dry run found, beside the plan."""
+        """Prints the measurements of a dry run beside the plan."""
         unit = "a GPU" if torch.cuda.is_available() else "a process"
         rows = {"training": f"GB {unit}, training", "generating": f"GB {unit}, generating",
                 "pass": "s a pass, at the least", "token": "ms a token of all sequences, at the least"}
@@ -111,10 +111,10 @@ class MemoryProbe(Watch):
             scale = 1000 if name == "token" else 1
             planned = f"{self.planned[name] * scale:.3g}" if name in self.planned else "not planned"
             print(f"check    | {text} | {measured[name] * scale:.3g} | {planned} |")
-        print("dry run  every check passed, the model has made a pass, nothing was trained", flush=True)
+        print("dry run  every check passed and the model has made a pass; nothing was trained", flush=True)
 
     def batch(self) -> dict[str, torch.Tensor]:
-        """As many sequences as a pass has, counting through the vocabulary to full length; in TRL's names."""
+        """A batch in TRL's names: as many sequences as a pass has, at full length, of tokens that count upwards."""
         args, device = self.trainer.args, self.trainer.args.device
         size, words = args.per_device_train_batch_size, self.trainer.model.config.vocab_size
         lengths = {"prompt": self.prompt, "completion": self.completion}
@@ -122,14 +122,14 @@ class MemoryProbe(Watch):
                  for part, length in lengths.items()}
         batch |= {f"{part}_mask": torch.ones((size, length), dtype=torch.long, device=device)
                   for part, length in lengths.items()}
-        batch["advantages"] = torch.zeros(size, device=device)  # nothing to learn
+        batch["advantages"] = torch.zeros(size, device=device)  # zero, so that nothing is learnt
         batch["ref_per_token_logps"] = torch.zeros((size, self.completion), device=device)
         tokens = size * self.completion * args.steps_per_generation * self.trainer.accelerator.num_processes
         return batch | {"num_items_in_batch": torch.tensor(tokens, device=device)}
 
 
 def forget_peak() -> None:
-    """Measures the GPU's peak from here."""
+    """Starts a new measurement of the GPU's peak memory."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()

@@ -1,4 +1,4 @@
-"""The policy and its tokenizer: loading them, the ends of a completion, the length of prompts."""
+"""The policy and its tokenizer: loads them, finds the ends of a completion and the length of prompts."""
 
 import logging
 import warnings
@@ -19,16 +19,16 @@ from raccoon.tasks.task import Task
 
 
 def quiet_libraries() -> None:
-    """Leaves the log to the run's own lines."""
+    """Silences the libraries' own log lines."""
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     datasets.disable_progress_bars()
-    logging.getLogger("trl").setLevel(logging.ERROR)  # it would print every completion that has no reward
+    logging.getLogger("trl").setLevel(logging.ERROR)  # otherwise it prints every completion that has no reward
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
 
 
 def load_chat_tokenizer(path: str) -> Any:
-    """The model's tokenizer; raises InputError where it cannot be read or has no chat template."""
+    """The model's tokenizer; raises InputError if it cannot be read or has no chat template."""
     tokenizer = load_tokenizer(path)
     if not tokenizer.chat_template:
         raise InputError(f"{path} has no chat template; start from a model that was taught to chat")
@@ -36,7 +36,7 @@ def load_chat_tokenizer(path: str) -> Any:
 
 
 def prompt_lengths(tasks: list[Task], tokenizer: Any, enable_thinking: bool) -> list[int]:
-    """Tokens of each task's prompt in the chat template."""
+    """The number of tokens of each task's prompt in the chat template."""
     conversations = [messages(task) for task in tasks]
     rendered = tokenizer.apply_chat_template(conversations, add_generation_prompt=True,
                                              enable_thinking=enable_thinking)
@@ -44,31 +44,32 @@ def prompt_lengths(tasks: list[Task], tokenizer: Any, enable_thinking: bool) -> 
 
 
 def prompt_end(tokenizer: Any, enable_thinking: bool) -> str:
-    """What the chat template puts between a user's words and the completion."""
+    """The text that the chat template puts between a user's message and the completion."""
     return tokenizer.apply_chat_template([{"role": "user", "content": ""}], tokenize=False,
                                          add_generation_prompt=True, enable_thinking=enable_thinking)
 
 
 def load_policy(path: str, tokenizer: Any, dtype: str) -> Any:
-    """The model, told every token that ends a completion."""
+    """The model; its generation_config gets every token that ends a completion."""
     model = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype))
     model.generation_config.eos_token_id = end_tokens(tokenizer, model.generation_config.eos_token_id)
     return model
 
 
 def recomputation(config: type, wanted: bool) -> dict[str, bool]:
-    """The argument by which a config class is told to compute activations a second time instead of keeping them.
+    """The argument with which a config class turns on computing activations a second time instead of keeping them.
 
-    transformers 5.23 calls it activation_checkpointing; before, as in what vLLM 0.31 wants, gradient_checkpointing.
+    transformers 5.23 calls it activation_checkpointing. Older versions, like the one that vLLM 0.31 requires, call it
+    gradient_checkpointing.
     """
     names = ("activation_checkpointing", "gradient_checkpointing")
     return {next(name for name in names if name in config.__dataclass_fields__): wanted}
 
 
 class FenceStop:
-    """Ends completions behind the line that closes their code fence: whatever follows is prose, and takes time.
+    """Ends completions after the line that closes their code fence, because only text follows, which takes time.
 
-    Nothing is put in the place of the end that the model has not written: what is trained on is what it sampled.
+    It adds no end token: the model is trained on exactly what it sampled.
     """
 
     def __init__(self, tokenizer: Any) -> None:
@@ -77,20 +78,20 @@ class FenceStop:
         self.line_ends = {token for token, text in enumerate(texts) if "\n" in text}
 
     def closes(self, ids: list[int]) -> bool:
-        """Whether a completion's newest token ends the line that closes its fence."""
+        """Whether a completion's newest token ends the line that closes its code fence."""
         if not ids or ids[-1] not in self.line_ends or not {"`", "~"} & set(self.tokenizer.decode(ids[-8:])):
             return False
         return ends_in_closed_fence(self.tokenizer.decode(ids, skip_special_tokens=True))
 
     def cut(self, completion_ids: list[list[int]]) -> list[list[int]]:
-        """The completions up to where they were stopped; a batch goes on until its longest one ends."""
+        """The completions, each cut where it was stopped; generate() goes on until the batch's longest one ends."""
         ends = [next((end for end in range(1, len(ids) + 1) if self.closes(ids[:end])), len(ids))
                 for ids in completion_ids]
         return [ids[:end] for ids, end in zip(completion_ids, ends, strict=True)]
 
     @contextmanager
     def stopping(self, model: Any) -> Iterator[None]:
-        """For the length of a with block the model's generate() stops there too."""
+        """Makes the model's generate() stop there too, within a with block."""
         plain = model.generate
         model.generate = lambda *args, **kwargs: plain(
             *args, stopping_criteria=StoppingCriteriaList([FenceCriterion(self.closes)]), **kwargs)
@@ -101,7 +102,7 @@ class FenceStop:
 
 
 class FenceCriterion(StoppingCriteria):
-    """One call of generate() as transformers asks about it after each token."""
+    """The criterion for one call of generate(); transformers asks it after each token."""
 
     def __init__(self, closes: Any) -> None:
         self.closes, self.prompt_length = closes, 0

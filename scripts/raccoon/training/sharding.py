@@ -1,8 +1,8 @@
-"""FSDP2: in which precision a sharded policy computes, when its weights are whole, and how they leave the run.
+"""FSDP2: a sharded policy's precision, its whole weights for generation, and their export.
 
-It shards nothing itself (accelerate does, as scripts/accelerate_fsdp2.yaml says) and writes no file. The weights
-are float32 on the processes' shards, bfloat16 in every forward and backward pass, and the log-probabilities that
-come out are float32. Everything here is called by all processes together, or they wait for each other forever.
+accelerate does the sharding, as scripts/accelerate_fsdp2.yaml says. This file writes no file. The weights are float32
+on the processes' shards and bfloat16 in every forward and backward pass; the log-probabilities are float32. All
+processes must call these functions together, or they wait for each other forever.
 """
 
 from collections.abc import Iterator
@@ -19,12 +19,12 @@ from raccoon.training.library_internals import parameter_groups
 
 
 def configure(accelerator: Accelerator) -> None:
-    """Sets precision and reduction of a policy that is to be sharded.
+    """Sets precision and gradient reduction of a policy that will be sharded.
 
-    It computes in the run's mixed precision and reduces gradients in float32. accelerate's own policy also casts
-    what a forward pass returns to bfloat16, log-probabilities included: rounding then exceeds what an update
-    changes. Gradients are reduced to the shards after each micro-batch; by default they stay whole on every GPU
-    until the step's last one, another 29.5 GB for a 14.8B model in bfloat16.
+    It computes in the run's mixed precision and reduces gradients in float32. accelerate's default also casts the
+    result of a forward pass to bfloat16, so that rounding of the log-probabilities exceeds what an update changes.
+    Gradients are reduced to the shards after each micro-batch. By default they stay whole on every GPU until the
+    step's last micro-batch, which takes another 29.5 GB for a 14.8B model in bfloat16.
     """
     compute = torch.bfloat16 if accelerator.mixed_precision == "bf16" else None
     accelerator.state.fsdp_plugin.mixed_precision_policy = fsdp.MixedPrecisionPolicy(
@@ -33,7 +33,7 @@ def configure(accelerator: Accelerator) -> None:
 
 
 def shard(accelerator: Accelerator, model: torch.nn.Module) -> torch.nn.Module:
-    """Shards a model before training does, so that it can generate; training then finds it sharded."""
+    """Shards a model before training starts, so that it can generate. Training then uses the sharded model."""
     model = fsdp2_prepare_model(accelerator, model)
     fsdp.register_fsdp_forward_method(model, "generate")
     return model
@@ -43,8 +43,8 @@ def shard(accelerator: Accelerator, model: torch.nn.Module) -> torch.nn.Module:
 def unsharded(model: torch.nn.Module) -> Iterator[None]:
     """Holds the whole weights on every process: one all-gather for each unit, however many tokens are generated.
 
-    Without it every token gathers every layer again. It costs the model's size in the compute precision. A model
-    that is not sharded is left as it is.
+    Without it every token gathers every layer again. It takes the model's size in the compute precision. It does
+    nothing with a model that is not sharded.
     """
     units = [module for module in model.modules() if isinstance(module, fsdp.FSDPModule)]
     groups = parameter_groups(units)
@@ -64,7 +64,7 @@ def unsharded(model: torch.nn.Module) -> Iterator[None]:
 def whole_weights(model: torch.nn.Module, dtype: torch.dtype | None) -> dict[str, Any]:
     """The weights of a sharded model, gathered one by one into the first process's memory; {} on the others.
 
-    They are cast to `dtype` (None: left as they are) before they travel.
+    They are cast to `dtype` before they are sent; None casts nothing.
     """
     keeps = torch.distributed.get_rank() == 0
     state = {}

@@ -1,7 +1,7 @@
-"""What touches the weights: loading the policy, TRL's GRPOTrainer for executed code, its callbacks.
+"""The trainer: TRL's GRPOTrainer for executed code, with refills, logs, sentinels, checkpoints and samples.
 
-It holds no setting: train_rl_poc.py passes its constants. It imports torch, transformers and trl at its
-top, so that script imports it only after every check of the input has passed.
+It has no settings of its own: recipe/building.py passes the script's constants. It imports torch, transformers and trl
+at its top, so it is imported only after every check of the input has passed.
 """
 
 import math
@@ -40,11 +40,11 @@ from raccoon.training.vllm_rollouts import push_weights, sampling_ratios
 class CodeTrainer(OpenTrainer):
     """GRPO (arXiv 2402.03300, as TRL implements it) on completions whose code is executed.
 
-    It logs every completion and every step, and swaps groups that teach nothing for groups of other `tasks`,
-    at most `max_refills` times a step (dynamic sampling, arXiv 2503.14476).
+    It logs every completion and every step. It swaps groups that teach nothing for groups of other `tasks`, at most
+    `max_refills` times a step (dynamic sampling, arXiv 2503.14476).
 
-    `reward` is the source of its reward functions. After training, `stop_reason` says why the run is unfinished, ""
-    where it is not, and `ended` what ended a finished one.
+    `reward` provides its reward functions. After training, `stop_reason` says why the run is unfinished ("" if it is
+    finished), and `ended` says what ended a finished run.
     """
 
     def __init__(self, *, reward: Any, tasks: list[Task], max_refills: int, run_log: RunLog, fence_stop: Any = None,
@@ -67,7 +67,7 @@ class CodeTrainer(OpenTrainer):
                 callback.trainer = self
 
     def train_on(self, tasks: list[Task], order: list[Task]) -> None:
-        """Sets the prompts of the run, in their order, and the tasks that refills draw from."""
+        """Sets the run's prompts, in their order, and the tasks from which refills draw."""
         self.tasks, self.train_dataset = tasks, rows(order)
 
     def sample_completions(self, *args: Any, **kwargs: Any) -> Any:
@@ -78,7 +78,7 @@ class CodeTrainer(OpenTrainer):
         return generated
 
     def gathered(self) -> AbstractContextManager:
-        """Whole weights on each process, for as long as it generates; with vLLM that has them instead."""
+        """Holds the whole weights on each process while it generates; not with vLLM, which has its own copy."""
         return nullcontext() if self.use_vllm else unsharded(self.model)
 
     def complete(self, *args: Any, **kwargs: Any) -> Any:
@@ -94,7 +94,7 @@ class CodeTrainer(OpenTrainer):
         return self.fence_stop.cut(completion_ids), logprobs
 
     def decode(self, prompt_ids: list[list[int]], *_: Any) -> list[list[int]]:
-        """Completions of the prompts by this project's own loop, ROWS at a time."""
+        """Completions of the prompts from this project's own decoding loop, ROWS at a time."""
         policy, config = self.accelerator.unwrap_model(self.model), self.generation_config
         ends, shortest = set(self.eos_token_ids), config.min_new_tokens or 0
         stop = self.fence_stop.closes if self.fence_stop else lambda ids: False
@@ -112,7 +112,7 @@ class CodeTrainer(OpenTrainer):
         return completions
 
     def plan_passes(self, passes: list[dict]) -> list[dict]:
-        """One generation's passes; where all of them make one step, their rows may change places."""
+        """One generation's passes. If they all belong to one step, their rows may be sorted."""
         one_step = self.args.steps_per_generation == self.args.gradient_accumulation_steps
         return signal_first(passes) if self.skip_rows and one_step else passes
 
@@ -148,7 +148,7 @@ class CodeTrainer(OpenTrainer):
         return output
 
     def spare_inputs(self, groups: int, attempt: int) -> list[dict]:
-        """This process's rows for a refill; its tasks follow from step and attempt, as a resume needs."""
+        """This process's rows for a refill. Step and attempt decide its tasks, so that a resumed run draws the same."""
         draw = random.Random(f"{self.args.seed} {self.state.global_step} {attempt}")
         drawn = draw.choices(self.tasks, k=groups * self.accelerator.num_processes)
         own = drawn[self.accelerator.process_index * groups :][:groups]
@@ -156,7 +156,7 @@ class CodeTrainer(OpenTrainer):
 
     def swap(self, output: dict, rollouts: list[Rollout], spare: dict, drawn: list[Rollout],
              groups: list[tuple[int, int]]) -> None:
-        """Exchanges groups of `output` and its rollouts for groups of `spare` and those drawn with it."""
+        """Exchanges groups of `output` and `rollouts` for groups of `spare` and `drawn`."""
         size = self.num_generations
         pairs = [(into * size + i, out_of * size + i) for into, out_of in groups for i in range(size)]
         copy_rows(output, spare, pairs, self.pad_token_id)
@@ -167,7 +167,7 @@ class CodeTrainer(OpenTrainer):
             output["advantages"] = self.batch_scaled_advantages(rollouts)
 
     def batch_scaled_advantages(self, rollouts: list[Rollout]) -> torch.Tensor:
-        """TRL's advantages for scale_rewards="batch", once the batch is another than TRL scaled."""
+        """TRL's advantages for scale_rewards="batch", computed again after groups were swapped."""
         values = [math.nan if rollout.reward is None else rollout.reward for rollout in rollouts]
         rewards = torch.tensor(values, device=self.args.device)
         groups = rewards.view(-1, self.num_generations)
@@ -175,7 +175,7 @@ class CodeTrainer(OpenTrainer):
         return (centred / (nanstd(self.accelerator.gather(rewards)) + 1e-4)).nan_to_num(nan=0.0)
 
     def log_rollouts(self, advantages: list[float], rollouts: list[Rollout], unused: list[Rollout]) -> None:
-        """Writes every completion of the step, of all processes; those of groups left out as unused."""
+        """Logs every completion of the step, of all processes; those of groups left out are marked as unused."""
         own = [replace(rollout, advantage=advantage)
                for rollout, advantage in zip(rollouts, advantages, strict=True)]
         together = gather_object(own + [replace(rollout, used=False) for rollout in unused])
@@ -187,7 +187,7 @@ class CodeTrainer(OpenTrainer):
     def clip_gradients(self, model: torch.nn.Module) -> torch.Tensor:
         norm = super().clip_gradients(model)
         if not torch.isfinite(norm):
-            self.optimizer.zero_grad()  # one such update would destroy every weight
+            self.optimizer.zero_grad()  # such an update would destroy every weight
         return norm
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
@@ -210,18 +210,18 @@ class CodeTrainer(OpenTrainer):
                 self.end(alarm.message)
 
     def end(self, reason: str) -> None:
-        """Ends training after this step, with a checkpoint."""
+        """Ends training after this step, and saves a checkpoint."""
         self.stop_reason = reason
         self.control.should_save = self.control.should_training_stop = True
 
     def sample(self, tasks: list[Task], temperature: float, shown: str = "") -> list[Rollout]:
-        """A completion of each task, in order (0: greedy); leaves training's random state as it was.
+        """A completion of each task, in order; temperature 0 is greedy. Training's random state is not changed.
 
         `shown` names the progress bar; "" shows none.
         """
         processes, rank = self.accelerator.num_processes, self.accelerator.process_index
         share = -(-len(tasks) // processes)
-        own = (tasks + tasks[:1] * processes)[rank * share :][:share]  # equally many on each process
+        own = (tasks + tasks[:1] * processes)[rank * share :][:share]  # the same number on each process
         prompt_ids = self.prompt_token_ids([messages(task) for task in own])
         size = self.args.per_device_train_batch_size * self.args.steps_per_generation
         completion_ids: list[list[int]] = []
@@ -235,7 +235,7 @@ class CodeTrainer(OpenTrainer):
         return gather_object(self.reward.evaluate(own, completion_ids))[: len(tasks)]
 
     def profile(self, tasks: list[Task], samples: int, temperature: float) -> list[dict]:
-        """How the policy does on each task before training, as profile.jsonl has it; made once for a run."""
+        """The lines of profile.jsonl: the policy's results on each task before training. Made once in a run."""
         profile = self.run_log.read(PROFILE_LOG, until=0)
         if not profile:
             if self.is_fsdp_enabled:
@@ -247,10 +247,10 @@ class CodeTrainer(OpenTrainer):
         return profile
 
     def create_model_card(self, *_: Any, **__: Any) -> None:
-        """None with every checkpoint: model_card.py writes it at the end, from the run's logs."""
+        """Writes nothing: model_card.py writes the card at the end, from the run's logs."""
 
     def write_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
-        """TRL's checkpoint; only once all of it is written does it count as whole, and do older ones go."""
+        """Writes TRL's checkpoint. When all of it is written, marks it as whole and deletes older ones."""
         checkpoint = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
         limit, self.args.save_total_limit = self.args.save_total_limit, None
         with saving(checkpoint.name, self.args.output_dir):
@@ -265,12 +265,12 @@ class CodeTrainer(OpenTrainer):
 
 
 def own_randomness() -> AbstractContextManager:
-    """Leaves the random state of the CPU and of this process's GPU as it was, and those of other processes alone."""
+    """A block that does not change the random state of the CPU and of this process's GPU."""
     return torch.random.fork_rng(devices=[torch.cuda.current_device()] if torch.cuda.is_available() else [])
 
 
 class Sampling:
-    """Generation at another temperature than training's (0: greedy), for the length of a with block."""
+    """Generation at a temperature other than training's (0: greedy), within a with block."""
 
     def __init__(self, trainer: CodeTrainer, temperature: float) -> None:
         self.engine = trainer.vllm_generation if trainer.use_vllm else trainer

@@ -1,8 +1,8 @@
-"""vLLM as the engine of rollouts: what TRL is told about it, and the proof that it has the policy's weights.
+"""vLLM as the engine that samples completions: its settings for TRL, and a check that it has the policy's weights.
 
-TRL runs the engine in the training process (VLLM_MODE "colocate"), where on a GPU it sleeps during the update, or
-asks a server for completions ("server"). Either way it pushes the weights before the first generation after an
-update. vLLM is no part of requirements.txt, because it wants an older transformers: requirements-vllm.txt has both.
+TRL runs the engine in the training process (VLLM_MODE "colocate"), where on a GPU it sleeps during the update, or asks
+a server for completions ("server"). In both modes TRL pushes the weights before the first generation after an update.
+requirements.txt does not have vLLM, because vLLM needs an older transformers: requirements-vllm.txt has both.
 """
 
 import json
@@ -17,33 +17,33 @@ from raccoon.runs.log import RunError
 from raccoon.vllm_engine import check_vllm
 
 VLLM_MODES = ("colocate", "server")
-SERVER_SECONDS = 10  # for an answer of the server before training; while it trains, TRL waits longer
+SERVER_SECONDS = 10  # for an answer of the server before training; during training TRL waits longer
 
-# Mean distance of the log-probabilities of one prompt's tokens, by the engine's type of number. In float32 two
-# engines differ by a millionth, and one update moves any tensor by more than the tolerance. In bfloat16 they differ by
-# hundredths: weights that were never pushed, thrown away by the sleep or misnamed differ by whole units and are
-# caught; a push that is one small step old is within rounding. For that the ratios of each step are logged.
+# Largest mean distance of the log-probabilities of one prompt's tokens, by the engine's dtype. In float32 two engines
+# differ by a millionth, and one update changes any tensor by more than the tolerance. In bfloat16 they differ by
+# hundredths. Weights that were never pushed, lost in the sleep or misnamed differ by whole units, so they are found.
+# Weights that are one small step old are within rounding; the logged ratios of each step show those.
 SYNC_TOLERANCE = {"float32": 1e-5}
 COARSE = 0.2
 
 
 def check_engine(gpus: int, lora: bool, mode: str, url: str) -> None:
-    """Raises InputError where vLLM cannot make the rollouts here."""
+    """Raises InputError if vLLM cannot sample completions here."""
     check_vllm(gpus)
     if lora and os.environ.get("ACCELERATE_USE_FSDP") == "true":
-        raise InputError('GENERATION is "vllm", which gets no adapters of a sharded policy: train LoRA on one GPU, '
-                         'or use --generation transformers')
+        raise InputError('GENERATION is "vllm", which cannot get the adapters of a sharded policy: train LoRA on one '
+                         'GPU, or use --generation transformers')
     if mode == "server":
         if not gpus:
-            raise InputError('VLLM_MODE is "server", to which weights go from GPU to GPU, and none is visible: '
+            raise InputError('VLLM_MODE is "server", which gets the weights from GPU to GPU, and no GPU is visible: '
                              'use --vllm-mode colocate')
         check_server(url)
 
 
 def check_server(url: str) -> None:
-    """Raises InputError for a server that does not answer, or that takes no weights."""
+    """Raises InputError for a server that does not answer, or that does not accept weights."""
     start = ("start it with VLLM_SERVER_DEV_MODE=1 vllm serve MODEL --weight-transfer-config "
-             "'{\"backend\": \"nccl\"}' --logprobs-mode processed_logprobs, or mend VLLM_SERVER_URL")
+             "'{\"backend\": \"nccl\"}' --logprobs-mode processed_logprobs, or correct VLLM_SERVER_URL")
     try:
         with urllib.request.urlopen(f"{url.rstrip('/')}/server_info?config_format=json",
                                     timeout=SERVER_SECONDS) as answer:
@@ -53,16 +53,16 @@ def check_server(url: str) -> None:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"no vLLM server at {url} ({error}): {start}") from None
     if not isinstance(config, dict) or not config.get("weight_transfer_config"):
-        raise InputError(f"the vLLM server at {url} takes no weights: {start}")
+        raise InputError(f"the vLLM server at {url} does not accept weights: {start}")
 
 
 def vllm_options(gpus: int, mode: str, url: str, memory_share: float, max_length: int,
                  ratio_cap: float) -> dict[str, Any]:
-    """GRPOConfig's arguments for rollouts by vLLM; `max_length` is prompt and completion, in tokens.
+    """GRPOConfig's arguments for sampling with vLLM; `max_length` is prompt and completion, in tokens.
 
-    Each token's weight in the loss is its probability under the policy over that under vLLM, cut at `ratio_cap`.
-    TRL's own choice leaves out whole sequences by the product of their ratios, which rounding alone takes far
-    from 1 in a thousand tokens.
+    Each token's weight in the loss is its probability by the policy over that by vLLM, at most `ratio_cap`. TRL's
+    default leaves out whole sequences by the product of their ratios. Over a thousand tokens, rounding alone takes
+    this product far from 1.
     """
     where = {"vllm_server_base_url": url} if mode == "server" else {
         "vllm_enable_sleep_mode": bool(gpus), "vllm_gpu_memory_utilization": memory_share,
@@ -72,9 +72,9 @@ def vllm_options(gpus: int, mode: str, url: str, memory_share: float, max_length
 
 
 def push_weights(trainer: Any, token_ids: list[int]) -> None:
-    """Gives vLLM the policy's weights where it lacks them, and proves on a fixed text that they arrived.
+    """Gives vLLM the policy's weights if it lacks them, and checks on a fixed text that they arrived.
 
-    It lacks them after an update and after each generation, when it slept. Called by all processes together.
+    It lacks them after an update, and after each generation if it slept. All processes must call this together.
     """
     from raccoon.training.library_internals import engine_lacks_weights, note_engine_weights
 
@@ -97,13 +97,13 @@ def engine_log_probabilities(engine: Any, token_ids: list[int]) -> list[float]:
     """vLLM's log-probability of each token after the first, given those before it."""
     from vllm import SamplingParams
 
-    params = SamplingParams(temperature=0.0, max_tokens=1, prompt_logprobs=0)  # greedy: no random number of training's
+    params = SamplingParams(temperature=0.0, max_tokens=1, prompt_logprobs=0)  # greedy, to use no random number
     answer = engine.generate([{"prompt_token_ids": token_ids}], sampling_params=params, use_tqdm=False)[0]
     return [row[token].logprob for row, token in zip(answer.prompt_logprobs[1:], token_ids[1:], strict=True)]
 
 
 def server_log_probabilities(client: Any, token_ids: list[int]) -> list[float]:
-    """The same of a server, by TRL's client."""
+    """The same for a server, by TRL's client."""
     found = client.get_sequence_logprobs([token_ids], prompt_lengths=[1], top_logprobs=1)
     return [logprob for logprob, in found["actual_logprobs"][0]]
 
@@ -119,24 +119,24 @@ def policy_log_probabilities(model: Any, token_ids: list[int], device: Any) -> l
 
 
 def sync_tolerance(*types: Any) -> float:
-    """The tolerance for the torch types that policy and engine compute in: the coarser one's."""
+    """The tolerance for the dtypes of policy and engine: that of the coarser one."""
     return max(SYNC_TOLERANCE.get(str(each).removeprefix("torch."), COARSE) for each in types)
 
 
 def check_sync(engine: Sequence[float], policy: Sequence[float],
                tolerance: float = COARSE) -> float:
-    """The mean distance of two engines' log-probabilities of one text; raises RunError above `tolerance`."""
+    """The mean distance between two engines' log-probabilities of one text; raises RunError above `tolerance`."""
     distance = sum(abs(a - b) for a, b in zip(engine, policy, strict=True)) / max(len(policy), 1)
-    if not distance <= tolerance:  # also where it is not a number
+    if not distance <= tolerance:  # true for NaN as well
         raise RunError(f"vLLM has other weights than the policy: their log-probabilities of one prompt differ by "
-                       f"{distance:.2g} a token, over {tolerance:g}; use --generation transformers")
+                       f"{distance:.2g} a token, which is over {tolerance:g}; use --generation transformers")
     return distance
 
 
 def sampling_ratios(batch: dict[str, Any], ratio_cap: float, gather: Any) -> dict[str, float]:
-    """How far the policy is from the engine that sampled, before any cut, over the tokens of all processes.
+    """How far the policy is from the engine that sampled, before the cap, over the tokens of all processes.
 
-    The mean and the largest of policy probability over engine probability, and the share of tokens above the cap.
+    These are the mean and the largest ratio of policy to engine probability, and the share of tokens above the cap.
     `batch` is TRL's, with old_per_token_logps and sampling_per_token_logps (B, C); `gather` joins the processes'.
     """
     import torch
