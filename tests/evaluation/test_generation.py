@@ -20,6 +20,7 @@ from raccoon.evaluation.generation import (
     render_prompt,
 )
 from raccoon.tasks.prompts import messages
+from raccoon.tasks.task import Task
 
 MAX_TOKENS = 12
 HEADER = "def f(x):"
@@ -84,6 +85,12 @@ def test_a_completion_is_told_of_when_it_ends_and_once(model, tasks):
 
 def test_the_ends_are_the_tokenizers_and_the_generation_configs(model):
     assert engine_of(model).ends == [0, 2]
+
+
+def test_one_huge_prompt_does_not_pad_the_others():
+    tasks = [Task(f"t/{i}", "p" * length, "pass") for i, length in enumerate([100, 90, 2000, 80, 1900])]
+    plan = plan_batches([Request(task) for task in tasks], 64)
+    assert [[len(request.task.prompt) for request in batch] for batch in plan] == [[2000, 1900], [100, 90, 80]]
 
 
 def test_a_sample_depends_on_its_seed_and_not_on_its_batch(model, tasks):

@@ -7,7 +7,7 @@ torch = pytest.importorskip("torch")
 from safetensors.torch import load_file  # noqa: E402
 
 from helpers.training_runs import furnish, lines, run  # noqa: E402
-from raccoon.training.batches import rows_with_signal, signal_first  # noqa: E402
+from raccoon.training.batches import logprobs_and_entropies, rows_with_signal, signal_first  # noqa: E402
 
 
 def batch(advantages):
@@ -36,6 +36,17 @@ def test_rows_with_a_signal_come_first_and_the_longest_of_them_before_the_others
     assert first["prompt_ids"].tolist() == [[4, 5, 6], [0, 2, 3], [0, 0, 1]]
     assert second["advantages"].tolist() == [0.0, 0.0, 0.0]
     assert second["num_items_in_batch"] == 4
+
+
+def test_logprobs_and_entropies_are_those_of_the_softmax():
+    torch.manual_seed(0)
+    logits = torch.randn(2, 3, 7, requires_grad=True)
+    tokens = torch.tensor([[0, 1, 2], [3, 4, 6]])
+    logprobs, entropies = logprobs_and_entropies(logits, tokens)
+    expected = torch.distributions.Categorical(logits=logits)
+    torch.testing.assert_close(logprobs, expected.log_prob(tokens))
+    torch.testing.assert_close(entropies, expected.entropy().detach())
+    assert logprobs.requires_grad and not entropies.requires_grad
 
 
 def test_a_run_that_skips_rows_learns_the_same(tmp_path):

@@ -24,6 +24,8 @@ from raccoon.tasks.prompts import direct_prompt, messages, stop_words, until_sto
 from raccoon.tasks.task import Task
 from raccoon.vllm_engine import prepare_vllm
 
+WIDEST = 4   # the longest prompt of a batch is at most so many times as long as its shortest
+SHORT = 1000   # characters: a batch whose prompts are all shorter is never cut for it
 LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)   # the maximum ranks that vLLM takes
 
 
@@ -83,12 +85,23 @@ def ignore(request: Request, completion: Completion) -> None:
 def plan_batches(requests: Sequence[Request], size: int, shift: int = 0) -> list[list[Request]]:
     """The requests in batches of at most `size`, prompts of like length together, the longest first.
 
-    The plan depends on its arguments alone, so that a resumed run generates in the same batches. `shift`
-    moves the batches' borders: a repeated evaluation must not repeat its rounding errors too.
+    A batch with long prompts holds none that is much shorter, because every row is padded to the longest one. The plan
+    depends on its arguments alone, so that a resumed run generates in the same batches. `shift` moves the borders of
+    the batches: a repeated evaluation must not repeat its rounding errors too.
     """
     ordered = sorted(requests, key=lambda r: (-len(r.task.prompt), r.task.task_id, r.sample))
     borders = [0, *range(shift % size or size, len(ordered), size), len(ordered)]
-    return [ordered[a:b] for a, b in itertools.pairwise(borders) if a < b]
+    return [part for a, b in itertools.pairwise(borders) for part in of_like_length(ordered[a:b])]
+
+
+def of_like_length(batch: list[Request]) -> list[list[Request]]:
+    """A batch, whose longest prompts come first, cut before each prompt that is much shorter than the part's first."""
+    parts: list[list[Request]] = []
+    for request in batch:
+        if not parts or len(parts[-1][0].task.prompt) > max(SHORT, WIDEST * len(request.task.prompt)):
+            parts.append([])
+        parts[-1].append(request)
+    return parts
 
 
 def row_seed(seed: int, request: Request) -> int:

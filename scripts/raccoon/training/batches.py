@@ -76,3 +76,13 @@ def padded(tensor: torch.Tensor, width: int, left: bool, value: int) -> torch.Te
     """A (B, W) tensor widened to (B, width)."""
     missing = width - tensor.size(1)
     return torch.nn.functional.pad(tensor, (missing, 0) if left else (0, missing), value=value)
+
+
+def logprobs_and_entropies(logits_B_C_V: torch.Tensor, tokens_B_C: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The log-probability (B, C) of each token, and the entropy (B, C) where it stands, which has no gradient."""
+    logits_B_C_V = logits_B_C_V.float()
+    norms_B_C = logits_B_C_V.logsumexp(dim=-1)
+    logprobs_B_C = logits_B_C_V.gather(-1, tokens_B_C[..., None])[..., 0] - norms_B_C
+    with torch.no_grad():
+        expected_B_C = ((logits_B_C_V - norms_B_C[..., None]).exp() * logits_B_C_V).sum(dim=-1)
+    return logprobs_B_C, (norms_B_C - expected_B_C).detach()

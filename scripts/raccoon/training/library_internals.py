@@ -19,6 +19,7 @@ PRIVATE_NAMES = (
     ("trl.trainer.grpo_trainer", "GRPOTrainer", "_generate_single_turn", "timing, and whole weights while it samples"),
     ("trl.trainer.grpo_trainer", "GRPOTrainer", "_calculate_rewards", "timing of the reward"),
     ("trl.trainer.grpo_trainer", "GRPOTrainer", "_generate_and_score_completions", "refills, and the log of rollouts"),
+    ("trl.trainer.grpo_trainer", "GRPOTrainer", "_get_per_token_logps_and_entropies", "the output head on a CPU"),
     ("trl.trainer.grpo_trainer", "GRPOTrainer", "_prepare_inputs", "the order of rows in the passes of a step"),
     ("trl.trainer.grpo_trainer", "GRPOTrainer", "_tokenize_prompts", "completions outside of a training step"),
     ("trl.trainer.grpo_trainer", "GRPOTrainer", "_tokenizer", "the padding of batches that are put together"),
@@ -73,6 +74,13 @@ class OpenTrainer(GRPOTrainer):
             return inputs
         self._buffered_inputs = self.plan_passes(self._buffered_inputs)
         return self._buffered_inputs[self._step % self.args.steps_per_generation]
+
+    def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> tuple[torch.Tensor, ...]:
+        return self.token_logprobs(*args, **kwargs)
+
+    def token_logprobs(self, *args: Any, **kwargs: Any) -> tuple[torch.Tensor, ...]:
+        """(log-probabilities (B, C) of the completions' tokens, entropies (B, C) or None, loss of experts or None)."""
+        return super()._get_per_token_logps_and_entropies(*args, **kwargs)
 
     def plan_passes(self, passes: list[dict]) -> list[dict]:
         """The passes into which TRL divides one generation, after it has shuffled the rows."""

@@ -29,7 +29,15 @@ from raccoon.runs.sentinels import alarms
 from raccoon.tasks.prompts import messages
 from raccoon.tasks.task import Task
 from raccoon.training import sharding
-from raccoon.training.batches import constant_groups, copy_rows, rows, rows_with_signal, signal_first, task_row
+from raccoon.training.batches import (
+    constant_groups,
+    copy_rows,
+    logprobs_and_entropies,
+    rows,
+    rows_with_signal,
+    signal_first,
+    task_row,
+)
 from raccoon.training.callbacks import Watch, peak_memory_gb
 from raccoon.training.export import saving
 from raccoon.training.library_internals import OpenTrainer, engine_settings
@@ -110,6 +118,16 @@ class CodeTrainer(OpenTrainer):
                                            decoding.sampler(config), closes)
         model.train(training)
         return completions
+
+    def token_logprobs(self, model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor, logits_to_keep: int,
+                       *args: Any, **kwargs: Any) -> tuple[torch.Tensor, ...]:
+        """TRL's, except in bfloat16 on a CPU: its tiles compute the gradient of the output head in float32 there."""
+        if not (self.args.use_cpu and self.args.bf16) or kwargs.get("compute_aux_loss"):
+            return super().token_logprobs(model, input_ids, attention_mask, logits_to_keep, *args, **kwargs)
+        with self.accelerator.autocast():
+            output = model(input_ids=input_ids, attention_mask=attention_mask, use_cache=False,
+                           logits_to_keep=logits_to_keep + 1)
+        return (*logprobs_and_entropies(output.logits[:, :-1] / self.temperature, input_ids[:, -logits_to_keep:]), None)
 
     def plan_passes(self, passes: list[dict]) -> list[dict]:
         """One generation's passes. If they all belong to one step, their rows may be sorted."""
