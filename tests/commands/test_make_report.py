@@ -19,11 +19,14 @@ from helpers.run_folders import check, completion, metrics, write_lines, write_r
 from raccoon.constants import InputError
 from raccoon.reporting import browser
 from raccoon.reporting.logs import Group, LoggedCompletion, LoggedVerdict, TaskProfile, read_groups, read_run
-from raccoon.reporting.plots import draw
+from raccoon.reporting.plots import Plot, draw
 from raccoon.reporting.summary import progress, summary, trend, warnings
 from raccoon.reporting.tables import Visit, find_evaluation, gains, hardest, most_improved, settings, visit
 
 SCRIPT = Path(make_report.__file__)
+# Every y axis names its unit
+UNIT = (r">([\w ]*\((%|no unit)\)|nats per token|tokens per completion|seconds|gigabytes|groups|number of tasks)"
+        "</text>")
 HOSTILE = "</script><script>document.title='taken'</script><!--<script>\u2028\ud800<img src=x onerror=alert(1)>&lt;"
 
 
@@ -93,6 +96,10 @@ class Elements(HTMLParser):
         return [each for each in self.found if each[0] == name]
 
 
+def plots_of(folder: Path) -> list[Plot]:
+    return [plot for drawn in draw(read_run(folder)).values() for plot in drawn]
+
+
 def page_of(folder: Path) -> str:
     return (folder / "report.html").read_text(encoding="utf-8")
 
@@ -111,10 +118,10 @@ def test_page_says_what_the_run_reached(full):
                   "Truncated completions", "Entropy", "Constant groups", "Time of a step", "Peak memory",
                   "Gradient norm", "Weights changed", "Update ratio", "Tasks before training", "Reward integrity",
                   "Hardest", "Most improved", "Comparison", "Completions", "Constants"):
-        assert re.search(rf">{title}</h[23]>", page), title
-    assert "It is finished: 12 of 12 steps. 48 completions" in page
-    assert "rl beats sft." in page and "+11.0 to +62.0" in page and "0.025" in page
-    assert "other" not in re.findall(r"<td>(\w+)</td>", page) and "rl beats gold." not in page
+        assert re.search(rf">{title}</h[234]>", page), title
+    assert "It is finished: 12 of 12 steps. It made and executed 48 completions" in page
+    assert "+11.0 to +62.0" in page and "0.025" in page
+    assert not {"other", "gold"} & set(re.findall(r"<td>(\w+)</td>", page))
     assert "flagged 6 of them" in page.replace("\u00a0", " ")
 
 
@@ -149,12 +156,24 @@ def test_page_needs_nothing_from_outside(full):
     assert not re.search(r"https?://|@import|url\((?!#)", page)
 
 
+def test_page_begins_with_whether_the_run_learnt(full, tmp_path):
+    text = " ".join(re.sub(r"<[^>]+>", " ", page_of(full).split("<body>")[1]).replace("\u00a0", " ").split())
+    assert "The run learnt. On 9 tasks, the model solved 33.3 % before" in text[:600]
+    done = start(full, "--no-page")
+    assert done.returncode == 0 and "The run learnt.\n- On 9 tasks, the model solved" in done.stdout
+    folder = write_run(tmp_path / "run", 1)
+    assert "So far: cannot tell whether the run learnt." in start(folder, "--no-page").stdout
+    assert not (folder / "report.html").exists()
+
+
 def test_plots_follow_the_page_and_speak(full):
-    plots = draw(read_run(full))
+    plots = plots_of(full)
     for plot in plots:
         assert "#0000" not in plot.svg and "<style" not in plot.svg and "<text" in plot.svg
         assert plot.description.startswith(plot.title) or plot.title in ("Reward integrity", "Tasks before training")
-        assert re.search(r">(step|pass rate \(%\))</text>", plot.svg)
+        assert re.search(r">(training step|pass rate before training \(%\))</text>", plot.svg)
+        assert re.search(UNIT, plot.svg), plot.title
+        assert plot.legend and plot.shows.endswith(".") and plot.healthy.endswith(".")
     assert "from 20 to 80 at 3 checks" in plots[0].description
     assert len({match for plot in plots for match in re.findall(r'clipPath id="(\w+)"', plot.svg)}) == len(plots)
 
@@ -196,7 +215,8 @@ def test_page_is_bounded_and_says_what_is_missing(tmp_path):
     assert (steps[0], steps[-1]) == (1, 40) and len(groups) == 2 * len(steps) and len(steps) > 4
     gaps = [later - step for step, later in zip(steps, steps[1:], strict=False)]
     assert max(gaps) - min(gaps) <= 1
-    assert f"{len(groups)} of 80 groups, of {len(steps)} of 40 steps" in page and "left out to bound its size" in page
+    text = " ".join(page.split())
+    assert f"{len(groups)} of 80 groups, of {len(steps)} of 40 steps" in text and "left out to limit its size" in text
 
 
 def test_an_enormous_completion_is_shortened_and_an_enormous_group_left_out(tmp_path):
@@ -226,7 +246,7 @@ def test_least_run_has_a_page(tmp_path):
     done = start(folder)
     assert done.returncode == 0, done.stderr
     page = page_of(folder)
-    assert "still going, or was killed: 1 of 12 steps" in page and "No held-out tasks were watched" in page
+    assert "still running or was killed: 1 of 12 steps" in page and "No held-out tasks were watched" in page
     assert "No completions are logged." in page and "No evaluation of this model was found." in page
 
 
@@ -241,9 +261,9 @@ def test_half_a_line_and_a_step_without_metrics_are_still_being_written(tmp_path
 
 
 @pytest.mark.parametrize("line, named", [
-    ("{broken", "metrics.jsonl line 2 is no JSON"),
-    ("[" * 100_000, "metrics.jsonl line 2 is no JSON"),
-    ("[1]", "metrics.jsonl line 2 is no JSON object"),
+    ("{broken", "metrics.jsonl line 2 is not valid JSON"),
+    ("[" * 100_000, "metrics.jsonl line 2 is not valid JSON"),
+    ("[1]", "metrics.jsonl line 2 is not a JSON object"),
     ("{}", "metrics.jsonl line 2 has no 'step'"),
     (json.dumps(metrics(2, pass_rate="high")), "metrics.jsonl line 2: pass_rate is 'high'"),
     (json.dumps(metrics(2, kinds={"pass": None})), "metrics.jsonl line 2: kinds"),
@@ -266,13 +286,13 @@ def test_a_broken_optional_log_is_named_too(tmp_path):
     (folder / "heldout.jsonl").unlink()
     (folder / "completions.jsonl").write_text("no\n")
     done = start(folder)
-    assert done.returncode == 2 and "completions.jsonl line 1 is no JSON" in done.stderr
+    assert done.returncode == 2 and "completions.jsonl line 1 is not valid JSON" in done.stderr
     assert done.stderr.count("\n") == 1 and not (folder / "report.html").exists()
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path):
     done = start(tmp_path)
-    assert done.returncode == 2 and done.stderr.startswith(f"error: {tmp_path} holds no config.json")
+    assert done.returncode == 2 and done.stderr.startswith(f"error: {tmp_path} has no config.json")
     (write_run(tmp_path / "run") / "metrics.jsonl").write_text("")
     with pytest.raises(InputError, match="no whole line yet"):
         read_run(tmp_path / "run")
@@ -293,7 +313,7 @@ def test_training_goes_on_where_the_report_fails(tmp_path, capfd):
     (True, False, 12, "the last step was made", "It is finished: 12 of 12 steps."),
     (True, False, 8, "early: <why>", "It ended early, after 8 of 12 steps, and saved its model: early: <why>."),
     (True, False, 8, "", "It ended early, after 8 of 12 steps, and saved its model."),
-    (False, False, 8, "", "It is still going, or was killed: 8 of 12 steps are logged."),
+    (False, False, 8, "", "It is still running or was killed: 8 of 12 steps are logged."),
     (False, True, 8, "", "It stopped after 8 of 12 steps: SIGTERM."),
 ])
 def test_progress(tmp_path, saved, stopped, steps, ended, sentence):
@@ -307,15 +327,15 @@ def test_progress(tmp_path, saved, stopped, steps, ended, sentence):
 
 def test_groups_that_refills_left_out_are_shown_where_there_are_any(tmp_path):
     folder = write_run(tmp_path / "run")
-    bare = read_run(folder)
-    assert "left out" not in " ".join(summary(bare)) + " ".join(plot.title + plot.description for plot in draw(bare))
+    told = " ".join(summary(read_run(folder))) + " ".join(plot.title + plot.description for plot in plots_of(folder))
+    assert "left out" not in told
     write_lines(folder / "metrics.jsonl", [
         metrics(n, pass_rate_drawn=0.01 * n, unused_groups={"all wrong": 3} if n > 6 else {}) for n in range(1, 13)])
     run = read_run(folder)
-    plots = {plot.title: plot for plot in draw(run)}
+    plots = {plot.title: plot for plot in plots_of(folder)}
     assert plots["Groups left out by refills"].legend == (("all wrong", "fail"),)
     assert "with groups left out from 1 to 12" in plots["Pass rate"].description
-    assert "The pass rate of all completions, those that refills left out among them, rose from 3.0 % " \
+    assert "The pass rate of all completions, including those that refills left out, rose from 3.0 % " \
         in " ".join(summary(run))
 
 
@@ -335,11 +355,11 @@ def test_a_rise_is_claimed_only_where_it_is_one(tmp_path):
     write_lines(folder / "heldout.jsonl", [check(0, 10), check(10, 9), check(20, 11)])
     sentences = " ".join(summary(read_run(folder)))
     assert "training pass rate rose from 27.2 % in the first to 57.2 % in the last 5 steps" in sentences
-    assert "held-out pass rate did not change distinguishably" in sentences and "p = 1)" in sentences
+    assert "held-out pass rate shows no clear change: from" in sentences and "p = 1)" in sentences
     write_lines(folder / "heldout.jsonl", [check(0, 10), check(10, 9), check(20, 1)])
     sentences = " ".join(summary(read_run(folder)))
     assert "held-out pass rate fell from 50.0 %" in sentences and "0 tasks gained and 9 lost" in sentences
-    assert "points above the held-out rate" in sentences and "The best check is that after step 0" in sentences
+    assert "points above the held-out rate" in sentences and "The best check is the one after step 0" in sentences
 
 
 def test_warnings_are_those_of_the_sentinels(tmp_path):

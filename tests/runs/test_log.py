@@ -10,7 +10,7 @@ import pytest
 from helpers.paths import SCRIPTS
 from helpers.run_examples import rollout, step
 from raccoon.runs.log import RunError, RunLog
-from raccoon.runs.rollouts import Rollout, completion_records, is_constant, rollout_metrics, step_line
+from raccoon.runs.rollouts import Rollout, completion_records, is_constant, rollout_metrics, seconds_left, step_line
 
 
 def test_resume_keeps_the_lines_up_to_its_step_and_drops_half_a_line(tmp_path):
@@ -100,6 +100,18 @@ def test_a_step_line_bears_values_that_are_missing(name):
     absent = {key: value for key, value in step(3).items() if key != name}
     assert step_line(step(3, **{name: None}), 10) == step_line(absent, 10)
     assert "reward +nan" in step_line(step(3, reward=None), 10)
+
+
+@pytest.mark.parametrize(("steps", "max_steps", "shown"), [
+    ([2.0] * 3, 10, "  left 14 s"), ([2.0] * 3, 3, "  left 0 s"), ([90.0] * 2, 10, "  left 12 min"),
+    ([900.0] * 2, 20, "  left 4 h 30 min"), ([500.0] * 3 + [2.0] * 20, 33, "  left 20 s"),
+])
+def test_a_step_line_says_how_much_time_is_left(steps, max_steps, shown):
+    """By the newest steps: the first ones load and compile."""
+    records = [step(number, seconds={"generate": seconds / 2, "reward": 0.0, "update": seconds / 2})
+               for number, seconds in enumerate(steps, 1)]
+    assert step_line(records[-1], max_steps, seconds_left(records, max_steps)).endswith(shown)
+    assert "left" not in step_line(records[-1], max_steps)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -33,7 +33,10 @@ def describe(settings: Settings, tasks: list[Task], lengths: list[int], heldout:
               f"execution and judge {' and '.join(f'{weight:g}' for weight in weights)}")
     print(plan_lines(settings, machines.planned))
     print(f"sandbox  {sandbox.walls}")
-    print(f"output   {settings.OUTPUT_DIR}", flush=True)
+    print(f"output   {settings.OUTPUT_DIR}")
+    print("lines    pass: the share of completions that pass every test; constant groups: the share of groups that\n"
+          "         teach nothing about correctness; truncated: completions cut at the limit; left: time to the end",
+          flush=True)
 
 
 def plan_lines(settings: Settings, planned: Plan | None) -> str:

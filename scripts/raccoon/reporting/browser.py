@@ -1,7 +1,7 @@
 """Chooses the completions that a run's report shows, and writes them as JSON that is safe inside a page.
 
-A model wrote these texts: they are data to the page, never markup. Steps are kept whole as long as the first and
-the last fit; what does not is left out by whole groups, and counted. It reads no file; report_logs.py does.
+A model wrote these texts: the page treats them as data, never as markup. Steps are kept whole if the first and the
+last fit; otherwise whole groups are left out and counted. It reads no file; logs.py does.
 """
 
 import json
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from raccoon.reporting.logs import Group, LoggedCompletion
 
-# Characters of a text that the page holds; completions.jsonl has it whole
+# Characters of a text on the page; completions.jsonl has the whole text
 MAX_TEXT = 20_000  # of a completion, its code and its prompt
 MAX_OUTPUT = 2_000  # of what the code printed
 MAX_LINE = 300  # of a reason, a name
@@ -18,7 +18,7 @@ MAX_LINE = 300  # of a reason, a name
 
 @dataclass(frozen=True)
 class Shown:
-    """The groups of the page as JSON, and how much of the run they are."""
+    """The groups of the page as JSON, and which part of the run they are."""
 
     json: str
     steps: int
@@ -29,7 +29,7 @@ class Shown:
 
 
 def group_json(group: Group, prompts: Mapping[str, str]) -> str:
-    """A group as a JSON object, without any character that could end a script element."""
+    """A group as a JSON object, without characters that could end a script element."""
     record = {
         "step": group.step,
         "group": group.number,
@@ -42,7 +42,7 @@ def group_json(group: Group, prompts: Mapping[str, str]) -> str:
 
 
 def completion_record(completion: LoggedCompletion) -> dict:
-    """What the page shows of a completion; its code only where it is no part of the completion's text."""
+    """What the page shows of a completion; its code only if it is not part of the completion's text."""
     verdict, code = completion.verdict, completion.code
     return {
         "text": shorten(completion.completion, MAX_TEXT),
@@ -60,7 +60,7 @@ def completion_record(completion: LoggedCompletion) -> dict:
 
 
 def shorten(text: str, limit: int) -> str:
-    """A text of at most about `limit` characters: its beginning and its end, and between them what is missing."""
+    """A text of at most about `limit` characters: its beginning, a note on what is missing, and its end."""
     if len(text) <= limit:
         return text
     half = limit // 2
@@ -70,15 +70,15 @@ def shorten(text: str, limit: int) -> str:
 def script_safe(text: str) -> str:
     """JSON in which no HTML parser finds a tag, a comment or an entity (OWASP, output encoding for JSON in HTML).
 
-    json.dumps has written everything outside of ASCII as an escape already, line separators and lone surrogates too.
+    json.dumps has already escaped everything outside of ASCII, including line separators and lone surrogates.
     """
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def choose_steps(sizes: Mapping[int, int], budget: int) -> list[int]:
-    """Evenly spaced steps, the first and the last among them, about as many as fit into a budget of bytes.
+    """Evenly spaced steps, about as many as fit into a budget of bytes. The first and the last are always among them.
 
-    `sizes` maps each step to its bytes. All of [first, last] come back even where these two are too large.
+    `sizes` maps each step to its bytes. The first and the last step come back even if they are too large.
     """
     steps = sorted(sizes)
     count = len(steps)
@@ -95,7 +95,7 @@ def show_groups(groups: Iterable[Group], prompts: Mapping[str, str], sizes: Mapp
                 budget: int) -> Shown:
     """The groups of the chosen steps; `sizes` and `of_groups` are of all groups, `budget` is in bytes.
 
-    Where the first and the last step are too large alone, each gets half of the budget for its first groups.
+    If the first and the last step alone are too large, each gets half of the budget for its first groups.
     """
     chosen = choose_steps(sizes, budget)
     room = dict.fromkeys(chosen, budget // max(len(chosen), 1)) if sum(sizes[s] for s in chosen) > budget else sizes
@@ -105,7 +105,7 @@ def show_groups(groups: Iterable[Group], prompts: Mapping[str, str], sizes: Mapp
         if group.step not in used:
             continue
         text = group_json(group, prompts)
-        size = len(text) + 1  # a comma or a bracket stands beside each
+        size = len(text) + 1  # each is followed by a comma or a bracket
         if used[group.step] + size <= room[group.step]:
             used[group.step] += size
             texts.append(text)

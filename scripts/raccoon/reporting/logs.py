@@ -1,9 +1,9 @@
-"""Reads the logs of a training run into plain records, each line checked against the record's fields.
+"""Reads the logs of a training run into plain records and checks each line against the record's fields.
 
-It judges, draws and writes nothing. A run that is still going is read up to its newest whole step.
+It does not judge, draw or write anything. A run that is still going is read up to its newest whole step.
 
-Input: a run's folder, whose files run_control.py describes; and integrity.jsonl, a line a step, where completions
-with a high reward were looked at again. Only config.json and metrics.jsonl must be there.
+Input: a run's folder, whose files runs/log.py describes. It may also have integrity.jsonl, with one line for each step
+whose completions with a high reward were looked at again. Only config.json and metrics.jsonl must exist.
 """
 
 import json
@@ -27,7 +27,7 @@ SHOWN = 40  # characters of a wrong value in an error
 
 @dataclass(frozen=True)
 class Step:
-    """A line of metrics.jsonl; None stands for what was not finite."""
+    """A line of metrics.jsonl; a value that was not finite is None."""
 
     step: int
     pass_rate: float | None
@@ -83,7 +83,7 @@ class TaskProfile:
 
 @dataclass(frozen=True)
 class IntegrityStep:
-    """A line of integrity.jsonl: how many of a step's well rewarded completions do not hold on a second look."""
+    """A line of integrity.jsonl: completions of a step with a high reward, and how many a second look flagged."""
 
     step: int
     checked: int
@@ -102,7 +102,7 @@ class Stopped:
 
 @dataclass(frozen=True)
 class LoggedVerdict:
-    """A verdict as a completion's line has it."""
+    """The verdict in a line of completions.jsonl."""
 
     status: str
     reason: str
@@ -113,7 +113,7 @@ class LoggedVerdict:
 
 @dataclass(frozen=True)
 class LoggedCompletion:
-    """A line of completions.jsonl. Its texts are a model's: nothing in them may be trusted."""
+    """A line of completions.jsonl. A model wrote its texts, so nothing in them may be trusted."""
 
     step: int
     group: int
@@ -149,7 +149,7 @@ class Group:
 
 @dataclass(frozen=True)
 class TaskPrompt:
-    """What a line of tasks.jsonl says to the model."""
+    """The prompt of a task, from a line of tasks.jsonl."""
 
     task_id: str
     prompt: str
@@ -157,7 +157,7 @@ class TaskPrompt:
 
 @dataclass(frozen=True)
 class Run:
-    """Everything that a run has logged but its completions, which read_groups reads."""
+    """Everything that a run has logged except its completions, which read_groups reads."""
 
     folder: Path
     constants: dict[str, Any]
@@ -175,23 +175,23 @@ class Run:
 
     @property
     def max_steps(self) -> int:
-        """The steps that the run was to make; those that it made where config.json does not say."""
+        """The steps that the run was to make; if config.json does not say, those that it made."""
         wanted = self.constants.get("MAX_STEPS")
         return wanted if isinstance(wanted, int) else self.last_step
 
 
 def read_run(folder: Path) -> Run:
-    """The logs of a run; raises InputError where they are absent, or a line is not what it should be."""
+    """The logs of a run. Raises InputError if they are absent or a line is not as it should be."""
     for name in (CONFIG_FILE, METRICS_LOG):
         if not (folder / name).is_file():
-            raise InputError(f"{folder} holds no {name}: give the OUTPUT_DIR of a training run that has made a step")
+            raise InputError(f"{folder} has no {name}: give the OUTPUT_DIR of a training run that has made a step")
     config = parse_json((folder / CONFIG_FILE).read_bytes(), str(folder / CONFIG_FILE))
     constants = {name: value for name, value in config.items() if name.isupper()} if isinstance(config, dict) else {}
     if not constants:
         raise InputError(f"{folder / CONFIG_FILE} names no constant: the training script did not write it")
     steps = list(read_records(folder / METRICS_LOG, Step))
     if not steps:
-        raise InputError(f"{folder / METRICS_LOG} holds no whole line yet: try again after the first step")
+        raise InputError(f"{folder / METRICS_LOG} has no whole line yet: try again after the first step")
     return Run(
         folder=folder,
         constants=constants,
@@ -206,7 +206,7 @@ def read_run(folder: Path) -> Run:
 
 
 def read_groups(run: Run) -> Iterator[Group]:
-    """The groups of completions in the order of the log; a step whose metrics are not there yet is left out."""
+    """The groups of completions in the order of the log, without a step that has no metrics yet."""
     finished = (completion for completion in read_records(run.folder / COMPLETIONS_LOG, LoggedCompletion)
                 if completion.step <= run.last_step)
     for (step, number), members in groupby(finished, key=lambda each: (each.step, each.group)):
@@ -214,12 +214,12 @@ def read_groups(run: Run) -> Iterator[Group]:
 
 
 def read_prompts(run: Run) -> dict[str, str]:
-    """Task id -> prompt, of the tasks of the run; empty where it has no task file."""
+    """Task id -> prompt, of the tasks of the run; empty if it has no task file."""
     return {task.task_id: task.prompt for task in read_records(run.folder / TASKS_FILE, TaskPrompt)}
 
 
 def read_records(path: Path, kind: Callable[..., T]) -> Iterator[T]:
-    """A record a line, none where the file is absent; a last line without its end is still being written."""
+    """One record for each line; none if the file is absent. A last line without its end is still being written."""
     if not path.is_file():
         return
     with open(path, "rb") as file:
@@ -230,22 +230,22 @@ def read_records(path: Path, kind: Callable[..., T]) -> Iterator[T]:
 
 
 def read_object(path: Path, kind: Callable[..., T]) -> T | None:
-    """The one record that a file holds; None where the file is absent."""
+    """The one record that a file holds; None if the file is absent."""
     return parse_record(kind, parse_json(path.read_bytes(), str(path)), str(path)) if path.is_file() else None
 
 
 def parse_json(text: bytes, where: str) -> Any:
-    """The JSON value; raises InputError naming the place."""
+    """The JSON value. Raises InputError that names the place."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{where} is no JSON ({error}): mend or delete it") from error
+        raise InputError(f"{where} is not valid JSON ({error}): correct or delete it") from error
 
 
 def parse_record(kind: Callable[..., T], value: Any, where: str) -> T:
-    """A JSON object as the dataclass `kind`, whose annotations say what fits; other keys are passed over."""
+    """A JSON object as the dataclass `kind`, whose annotations give the types; other keys are ignored."""
     if not isinstance(value, dict):
-        raise InputError(f"{where} is no JSON object: mend or delete it")
+        raise InputError(f"{where} is not a JSON object: correct or delete it")
     found = {}
     for field in fields(kind):
         if field.name in value:
@@ -259,13 +259,13 @@ def parse_field(kind: Any, value: Any, where: str) -> Any:
     if is_dataclass(kind):
         return parse_record(kind, value, where)
     if not fits(value, kind):
-        raise InputError(f"{where} is {repr(value)[:SHOWN]}, which is no {getattr(kind, '__name__', kind)}: mend or "
-                         "delete the line")
+        raise InputError(f"{where} is {repr(value)[:SHOWN]}, which is not of type {getattr(kind, '__name__', kind)}: "
+                         "correct or delete the line")
     return value
 
 
 def fits(value: Any, kind: Any) -> bool:
-    """Whether a JSON value is of a type as the records use them."""
+    """Whether a JSON value is of a type that the records use."""
     if kind in (int, float):
         return isinstance(value, (int, kind)) and not isinstance(value, bool) and -LARGEST < value < LARGEST
     if kind in (str, bool):

@@ -1,7 +1,7 @@
-"""Draws a run's logs as SVG whose colours are the page's, so that they follow its light or dark mode.
+"""Draws a run's logs as SVG in the page's colours, so that the plots follow its light or dark mode.
 
-It chooses no number and reads no file; report_logs.py does. Every plot has a title, labels with units, and a sentence
-for those who cannot see it; the page writes title and legend beside it, in its own type.
+It reads no file; logs.py does. Every plot has a title, axis labels with units, a legend, an explanation, and a sentence
+for readers who cannot see it. The page writes title, legend and explanation beside the plot, in its own font.
 """
 
 import io
@@ -12,22 +12,25 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from raccoon.reporting.explanations import PARTS, explain
 from raccoon.reporting.logs import Run, Step
 from raccoon.runs.rollouts import mean
 
-# matplotlib takes no CSS variable, so it draws in stand-ins: #000001 for the first name, and so on
+# matplotlib takes no CSS variables, so it draws in replacement colours: #000001 for the first name, and so on
 COLOURS = ("ink", "grid", "pass", "partial", "fail", "infra", "c1", "c2", "c3", "c4", "c5", "c6", "c7", "c8")
 STAND_IN = {name: f"#0000{place:02x}" for place, name in enumerate(COLOURS, 1)}
 SERIES = ("c1", "c2", "c3", "c4", "c5", "c6", "c7", "c8")
 
 SIZE = (4.4, 2.6)  # inches; a phone shows them at about one pixel a point
-MAX_POINTS = 300  # a longer run is drawn in means of as many steps as it takes
-SMOOTHED = 20  # the thick line is a mean over this part of the run
-MARKED = 12  # with fewer points than this each is marked
-DASHES = ("solid", (0, (5, 2)), (0, (3, 3)), (0, (1, 2)))  # so that a curve shows through another that covers it
+MAX_POINTS = 300  # of a curve; a longer run is drawn as means of several steps
+SMOOTHED = 20  # the thick line is a mean over one of this many parts of the run
+MARKED = 12  # a curve with fewer points than this marks each of them
+DASHES = ("solid", (0, (5, 2)), (0, (3, 3)), (0, (1, 2)))  # so that a covered curve still shows
+STEP = "training step"  # label of the x axis
+COUNTS = ("groups", "number of tasks")  # labels of y axes without fractions
 STYLE = {
-    "svg.fonttype": "none",  # text stays text, in the page's type
-    "text.parse_math": False,  # names from a file are no formulas
+    "svg.fonttype": "none",  # text stays text, in the page's font
+    "text.parse_math": False,  # names from a file are not formulas
     "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "font.size": 10.5,
     "figure.facecolor": "none", "axes.facecolor": "none", "axes.edgecolor": STAND_IN["grid"],
     "axes.labelcolor": STAND_IN["ink"], "text.color": STAND_IN["ink"], "xtick.color": STAND_IN["ink"],
@@ -38,19 +41,29 @@ STYLE = {
 STATUS_COLOURS = {"PASS": "pass", "PARTIAL": "partial", "FAIL": "fail", "INFRA": "infra"}
 # Kinds of verdict from best to worst, each with a colour of its own
 KIND_COLOURS = {"pass": "pass", "wrong": "partial", "exception": "c1", "syntax": "c2", "no code": "c3", "timeout": "c4",
-                "memory": "c5", "forbidden": "fail", "infra": "infra"}
+                "memory": "c5", "truncated": "c6", "forbidden": "fail", "infra": "infra"}
 UNUSED_COLOURS = {"all right": "pass", "all wrong": "fail", "other constant": "c4", "not needed": "c1"}
 SECONDS_COLOURS = {"generate": "c1", "reward": "c2", "update": "c3"}
 
 
 @dataclass(frozen=True)
 class Plot:
-    """A drawing for the page: `svg` is markup of its own making, everything else is text."""
+    """A drawing for the page: `svg` is markup that this file made, everything else is text."""
 
     title: str
     description: str
     legend: tuple[tuple[str, str], ...]  # (label, name of its colour)
     svg: str
+
+    @property
+    def shows(self) -> str:
+        """What the plot shows."""
+        return explain(self.title)[0]
+
+    @property
+    def healthy(self) -> str:
+        """How it looks in a healthy run."""
+        return explain(self.title)[1]
 
 
 @dataclass(frozen=True)
@@ -81,52 +94,54 @@ def part(name: str) -> Callable[[Step], float | None]:
 
 # Title, label of the y axis, curves
 LINES = (
-    ("Reward", "mean of a step", (Curve("reward", "c1", field("reward")),
-                                                Curve("correctness part", "c2", part("correctness")))),
-    ("Completion length", "tokens", (Curve("mean", "c1", field("tokens_mean")),
-                                     Curve("longest", "c2", field("tokens_max")))),
-    ("Truncated completions", "share of completions (%)", (Curve("truncated", "c3", percent_of("truncated")),)),
-    ("Entropy", "nats a token", (Curve("entropy", "c1", field("entropy")),)),
-    ("Constant groups", "share of groups (%)", (Curve("constant groups", "c4", percent_of("constant_groups")),)),
-    ("Peak memory", "gigabytes", (Curve("peak memory", "c5", field("peak_memory_gb")),)),
-    ("Gradient norm", "norm before clipping", (Curve("gradient norm", "c1", field("grad_norm")),)),
-    ("Weights changed", "sampled weights (%)", (Curve("changed", "c2", percent_of("weights_changed")),)),
-    ("Update ratio", "update / weights (norms)", (Curve("update ratio", "c3", field("update_ratio")),)),
-    ("KL to the reference model", "nats a token", (Curve("KL", "c4", field("kl")),)),
+    ("Reward", "mean reward (no unit)", (Curve("whole reward", "c1", field("reward")),
+                                         Curve("correctness part", "c2", part("correctness")))),
+    ("Completion length", "tokens per completion", (Curve("mean", "c1", field("tokens_mean")),
+                                                    Curve("longest", "c2", field("tokens_max")))),
+    ("Truncated completions", "completions (%)", (Curve("truncated completions", "c3", percent_of("truncated")),)),
+    ("Entropy", "nats per token", (Curve("entropy, mean of a step", "c1", field("entropy")),)),
+    ("Constant groups", "groups (%)", (Curve("constant groups", "c4", percent_of("constant_groups")),)),
+    ("Peak memory", "gigabytes", (Curve("most memory held so far", "c5", field("peak_memory_gb")),)),
+    ("Gradient norm", "norm (no unit)", (Curve("gradient before clipping", "c1", field("grad_norm")),)),
+    ("Weights changed", "sampled weights (%)", (Curve("weights changed by the step", "c2",
+                                                      percent_of("weights_changed")),)),
+    ("Update ratio", "ratio (no unit)", (Curve("size of the update / size of the weights", "c3",
+                                               field("update_ratio")),)),
+    ("KL to the reference model", "nats per token", (Curve("KL, mean of a step", "c4", field("kl")),)),
 )
 
 # Title, label of the y axis, field of the steps, colours; shares of the field's sum, or its own numbers
 STACKS = (
-    ("Verdicts", "share of completions (%)", "statuses", STATUS_COLOURS, True),
-    ("Kinds of verdict", "share of completions (%)", "kinds", KIND_COLOURS, True),
+    ("Verdicts", "completions (%)", "statuses", STATUS_COLOURS, True),
+    ("Kinds of verdict", "completions (%)", "kinds", KIND_COLOURS, True),
     ("Groups left out by refills", "groups", "unused_groups", UNUSED_COLOURS, False),
     ("Time of a step", "seconds", "seconds", SECONDS_COLOURS, False),
 )
 
 
-def draw(run: Run) -> list[Plot]:
-    """Every plot that the run has numbers for, in the order of the page."""
+def draw(run: Run) -> dict[str, list[Plot]]:
+    """Every plot that the run has numbers for: title of a part of the page -> its plots, in the order of the page."""
     from matplotlib import style
 
-    with style.context(["default", STYLE]):  # whatever the user's own matplotlibrc says
-        reward, *others = (line_plot(run.steps, *row) for row in LINES)
-        stacks = [stack_plot(run.steps, *row) for row in STACKS]
-        plots = [pass_rate_plot(run), reward, bonus_plot(run.steps), *stacks, integrity_plot(run), *others,
-                 profile_plot(run)]
-    return [plot for plot in plots if plot]
+    with style.context(["default", STYLE]):  # overrides the user's own matplotlibrc
+        plots = [pass_rate_plot(run), bonus_plot(run.steps), integrity_plot(run), profile_plot(run),
+                 *(line_plot(run.steps, *row) for row in LINES), *(stack_plot(run.steps, *row) for row in STACKS)]
+    by_title = {plot.title: plot for plot in plots if plot}
+    found = {part.title: [by_title[title] for title in part.plots if title in by_title] for part in PARTS}
+    return {title: drawn for title, drawn in found.items() if drawn}
 
 
 def line_plot(steps: Sequence[Step], title: str, unit: str, curves: Sequence[Curve]) -> Plot | None:
-    """Curves over the steps: thin as logged, thick as a mean over a part of the run; None without a number."""
+    """Curves over the steps: thin as logged, thick as a running mean; None without a number."""
     curves = [curve for curve in curves if any(curve.value(step) is not None for step in steps)]
     if not curves:
         return None
-    figure, axes = axes_with_labels("step", unit)
+    figure, axes = axes_with_labels(STEP, unit)
     for number, curve in enumerate(curves):
         add_curve(axes, steps, curve, DASHES[number % len(DASHES)])
     start_at_zero(axes)
     told = "; ".join(f"{curve.label} {ends([curve.value(step) for step in steps])}" for curve in curves)
-    legend = tuple((curve.label, curve.colour) for curve in curves) if len(curves) > 1 else ()
+    legend = tuple((curve.label, curve.colour) for curve in curves)
     return Plot(title, f"{title}, {unit}, by step: {told}.", legend, svg(figure, title))
 
 
@@ -143,18 +158,18 @@ def add_curve(axes: Any, steps: Sequence[Any], curve: Curve, dashes: Any = "soli
 
 
 def start_at_zero(axes: Any) -> None:
-    """Lets the y axis begin at 0 where nothing is negative, so that a change shows in its true size."""
+    """Starts the y axis at 0 if nothing is negative, so that a change shows in its true size."""
     low, high = axes.dataLim.intervaly
     if low >= 0:
         axes.set_ylim(0, 1.08 * high or 1)
 
 
 def pass_rate_plot(run: Run) -> Plot:
-    """The training pass rate, that of all completions drawn where refills left some out, and the held-out one."""
+    """The pass rates of training and of the held-out checks; with refills also that of all completions drawn."""
     curves = [Curve("training", "c1", percent_of("pass_rate"))]
     if any(step.unused_groups for step in run.steps):
         curves.append(Curve("training, with groups left out", "c4", percent_of("pass_rate_drawn")))
-    figure, axes = axes_with_labels("step", "pass rate (%)")
+    figure, axes = axes_with_labels(STEP, "pass rate (%)")
     for curve, dashes in zip(curves, DASHES, strict=False):
         add_curve(axes, run.steps, curve, dashes)
     told = "; ".join(f"{curve.label} {ends([curve.value(step) for step in run.steps])}" for curve in curves)
@@ -172,15 +187,15 @@ def pass_rate_plot(run: Run) -> Plot:
 
 
 def bonus_plot(steps: Sequence[Step]) -> Plot | None:
-    """The parts of the reward beside correctness, which is far larger."""
+    """The parts of the reward other than correctness, which is far larger."""
     names = sorted({name for step in steps for name in step.reward_parts} - {"correctness"})
     curves = [Curve(name.replace("_", " "), colour, part(name)) for name, colour in zip(names, SERIES, strict=False)]
-    return line_plot(steps, "Bonuses", "mean of a step", curves)
+    return line_plot(steps, "Bonuses", "mean reward (no unit)", curves)
 
 
 def stack_plot(steps: Sequence[Any], title: str, unit: str, name: str, colours: dict[str, str],
                shares: bool) -> Plot | None:
-    """The numbers by name of a field of the steps, stacked; as shares of their sum where `shares` says so."""
+    """The numbers of a field of the steps, by name and stacked; as shares of their sum if `shares` is true."""
     totals: Counter = Counter()
     numbers = [getattr(step, name) or {} for step in steps]
     for each in numbers:
@@ -195,7 +210,7 @@ def stack_plot(steps: Sequence[Any], title: str, unit: str, name: str, colours: 
     if len(places) == 1:  # an area needs two ends
         places = [places[0] - 0.5, places[0] + 0.5]
         heights = {each: values * 2 for each, values in heights.items()}
-    figure, axes = axes_with_labels("step", unit)
+    figure, axes = axes_with_labels(STEP, unit)
     axes.stackplot(places, *heights.values(), colors=[STAND_IN[colour] for colour in drawn.values()], linewidth=0)
     axes.margins(x=0)
     if shares:
@@ -210,16 +225,16 @@ def level(numbers: dict[str, float], name: str, share: bool) -> float:
 
 
 def integrity_plot(run: Run) -> Plot | None:
-    """The share of well rewarded completions that a second look flags."""
+    """The share of completions with a high reward that a second look flags."""
     known = [step for step in run.integrity if step.checked and step.rate is not None]
     if not known:
         return None
-    figure, axes = axes_with_labels("step", "share of those checked (%)")
+    figure, axes = axes_with_labels(STEP, "completions looked at (%)")
     add_curve(axes, known, Curve("flagged", "fail", lambda step: 100 * step.rate))
     start_at_zero(axes)
     told = ends([100 * step.rate for step in known])
-    return Plot("Reward integrity", f"Well rewarded completions flagged on a second look, in per cent: {told}.", (),
-                svg(figure, "Reward integrity"))
+    return Plot("Reward integrity", f"Well rewarded completions flagged on a second look, in per cent: {told}.",
+                (("flagged", "fail"),), svg(figure, "Reward integrity"))
 
 
 def profile_plot(run: Run) -> Plot | None:
@@ -229,18 +244,18 @@ def profile_plot(run: Run) -> Plot | None:
     classes = Counter(0 if task.pass_rate == 0 else 11 if task.pass_rate == 1 else 1 + int(10 * task.pass_rate)
                       for task in run.profile)
     names = ["never", *(f"<{tenth}" for tenth in range(10, 110, 10)), "always"]
-    figure, axes = axes_with_labels("pass rate (%)", "tasks")
+    figure, axes = axes_with_labels("pass rate before training (%)", "number of tasks")
     axes.bar(range(12), [classes[place] for place in range(12)], color=STAND_IN["c1"], width=0.8)
     axes.set_xticks(range(12), names, rotation=60, rotation_mode="anchor", horizontalalignment="right")
     axes.grid(visible=False, axis="x")
     told = (f"{classes[0]} of {len(run.profile)} tasks never pass, {classes[11]} always, "
             f"{len(run.profile) - classes[0] - classes[11]} sometimes")
-    return Plot("Tasks before training", f"Tasks by their pass rate before training: {told}.", (),
+    return Plot("Tasks before training", f"Tasks by their pass rate before training: {told}.", (("tasks", "c1"),),
                 svg(figure, "Tasks before training"))
 
 
 def axes_with_labels(across: str, up: str) -> tuple[Any, Any]:
-    """A figure of its own, without pyplot and its global state, and its axes."""
+    """A new figure and its axes, made without pyplot and its global state."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
@@ -249,19 +264,19 @@ def axes_with_labels(across: str, up: str) -> tuple[Any, Any]:
     axes.set_xlabel(across)
     axes.set_ylabel(up)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.yaxis.set_major_locator(MaxNLocator(5, integer=up in COUNTS))
     return figure, axes
 
 
 def column(steps: Sequence[Any], value: Callable[[Any], float | None]) -> list[float]:
-    """A value of each step, or the means of as many steps as make at most MAX_POINTS; NaN where there is none."""
+    """A value of each step, or means over several steps so that at most MAX_POINTS remain; NaN if there is none."""
     size = -(-len(steps) // MAX_POINTS)
     chunks = [steps[start : start + size] for start in range(0, len(steps), size)]
     return [mean([number for step in chunk if (number := value(step)) is not None]) for chunk in chunks]
 
 
 def smoothed(values: Sequence[float], width: int) -> list[float]:
-    """The mean of each value and its neighbours, `width` in all, NaN left out."""
+    """The mean of each value and its neighbours, `width` values in all, without NaN."""
     windows = [values[max(0, place - width // 2) : place + width // 2 + 1] for place in range(len(values))]
     return [mean([value for value in window if not math.isnan(value)]) for window in windows]
 
@@ -275,7 +290,7 @@ def ends(values: Sequence[float | None]) -> str:
 
 
 def svg(figure: Any, name: str) -> str:
-    """The figure as an svg element for an HTML page: no size, no style sheet, no address, the page's colours."""
+    """The figure as an svg element for an HTML page, in the page's colours, without size, style sheet or address."""
     from matplotlib import rc_context
 
     target = io.StringIO()

@@ -1,5 +1,5 @@
 "use strict";
-// The browser of completions. What a model wrote reaches the page through textContent alone, never as markup.
+// The browser of completions. Text that a model wrote reaches the page only through textContent, never as markup.
 
 const data = document.getElementById("data");
 if (data) start(JSON.parse(data.textContent));
@@ -70,11 +70,11 @@ function element(name, className, text) {
 
 function groupElements(group) {
   const passed = group.completions.filter((each) => each.status === "PASS").length;
-  const use = group.used ? "" : ", left out of the update: its members do not differ";
+  const use = group.used ? "" : ", left out of the update: its completions do not differ";
   const title = element("h3", "", `Step ${group.step}, group ${group.group}: ${group.task}`);
   const outcome = element("p", "quiet", `${passed} of ${group.completions.length} passed${use}`);
   const prompt = element("details");
-  prompt.append(element("summary", "", "Prompt"), element("pre", "", group.prompt || "no tasks.jsonl names it"));
+  prompt.append(element("summary", "", "Prompt"), element("pre", "", group.prompt || "tasks.jsonl has no prompt for this task"));
   const members = element("div", "members");
   members.append(...group.completions.map(completionElement));
   return [title, outcome, prompt, members];

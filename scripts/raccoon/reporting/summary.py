@@ -1,7 +1,7 @@
-"""Says in sentences what a training run has reached: what was trained, how far, and whether it rose.
+"""Describes a training run in sentences: what was trained, how far it got, and how its numbers changed.
 
-It draws nothing; report_logs.py reads the run. Every rise comes with its 95 % interval and its p value, and a
-sentence claims one only where p is below 5 %.
+It draws nothing; logs.py reads the run. Every change comes with its 95 % interval and its p value. A sentence claims a
+change only if p is below 5 %.
 """
 
 import math
@@ -15,16 +15,16 @@ from raccoon.runs.rollouts import mean
 from raccoon.runs.sentinels import alarms
 from raccoon.statistics import ALPHA, Difference, compare
 
-# The first and the last steps that are compared: a tenth of the run, but enough to have a spread
+# How many of the first and of the last steps are compared: a tenth of the run, but enough to have a spread
 SHARE_COMPARED = 10
 FEWEST_COMPARED = 5
 
-MOST_WARNINGS = 20  # shown; a run that warns at every step says no more with each
+MOST_WARNINGS = 20  # shown on the page
 
 
 @dataclass(frozen=True)
 class Trend:
-    """The mean over a run's last `steps` steps against that over its first."""
+    """The mean over a run's first `steps` steps and over its last."""
 
     steps: int
     first: float
@@ -38,7 +38,7 @@ class Trend:
 
 
 def summary(run: Run) -> list[str]:
-    """The sentences of the page's head, in order."""
+    """The sentences of the page's summary, in order."""
     found = [trained(run), progress(run),
              trend_sentence(run, "training pass rate", lambda step: step.pass_rate, percent, points),
              drawn_sentence(run),
@@ -48,7 +48,7 @@ def summary(run: Run) -> list[str]:
 
 
 def trained(run: Run) -> str:
-    """What the constants say was trained; config.json may be of a version that lacks some."""
+    """What was trained, from the constants; a config.json of another version may lack some."""
     value: Callable[[str], Any] = run.constants.get
     weights = f"LoRA adapters of rank {value('LORA_RANK')}" if value("USE_LORA") else "all weights"
     return (f"GRPO on {value('MODEL_PATH')}, {weights}, learning rate {value('LEARNING_RATE')}, groups of "
@@ -57,7 +57,7 @@ def trained(run: Run) -> str:
 
 
 def progress(run: Run) -> str:
-    """How far the run has come."""
+    """How far the run got."""
     made, seconds = sum(step.completions for step in run.steps), sum(sum(step.seconds.values()) for step in run.steps)
     time = f"{seconds / 3600:.1f} hours" if seconds >= 3600 else f"{seconds / 60:.1f} minutes"
     steps = f"{run.last_step} of {run.max_steps} steps"
@@ -68,35 +68,42 @@ def progress(run: Run) -> str:
     elif run.saved:
         state = f"It ended early, after {steps}, and saved its model{': ' * bool(run.ended)}{run.ended}."
     else:
-        state = f"It is still going, or was killed: {steps} are logged."
-    return f"{state} {made:,} completions were made and executed in {time} of training steps."
+        state = f"It is still running or was killed: {steps} are logged."
+    return f"{state} It made and executed {made:,} completions in {time} of training steps."
 
 
 def trend_sentence(run: Run, name: str, value: Callable[[Step], float | None], shown: Callable[[float], str],
                    change: Callable[[float], str]) -> str:
-    """Whether a value of the steps rose from the first to the last of them; `shown` and `change` format it."""
+    """Whether a value rose from the first steps to the last; `shown` and `change` format it."""
     found = trend([number for step in run.steps if (number := value(step)) is not None])
     if not found:
-        return f"Fewer than {2 * FEWEST_COMPARED} steps have a {name}: too few to say whether it rises."
+        return f"Fewer than {2 * FEWEST_COMPARED} steps have a {name}; that is too few to say whether it rises."
     low, high = found.interval
-    test = (f"{change(found.difference)}, 95 % interval {change(low)} to {change(high)}, p = {found.p:.2g} by Welch's "
-            "t test over steps")
+    test = (f"{change(found.difference)}, 95 % interval {change(low)} to {change(high)}, Welch's t test over steps "
+            f"p = {found.p:.2g}")
     return (f"The {name} {movement(found.difference, found.p)} from {shown(found.first)} in the first to "
             f"{shown(found.last)} in the last {found.steps} steps ({test}).")
 
 
+def training_sentence(run: Run) -> str:
+    """All that can be said if no tasks were measured twice but the training's own."""
+    drawn = drawn_sentence(run)
+    trained = trend_sentence(run, "training pass rate", lambda step: step.pass_rate, percent, points)
+    return f"No tasks outside the training were measured before and after it. {drawn or trained}"
+
+
 def drawn_sentence(run: Run) -> str:
-    """Whether the pass rate rose on the tasks as they came, where refills have left groups out."""
+    """Whether the pass rate of all completions rose; "" if refills left none of them out."""
     if not any(step.unused_groups for step in run.steps):
         return ""
-    return trend_sentence(run, "pass rate of all completions, those that refills left out among them,",
+    return trend_sentence(run, "pass rate of all completions, including those that refills left out,",
                           lambda step: step.pass_rate_drawn, percent, points)
 
 
 def trend(values: Sequence[float]) -> Trend | None:
-    """The first against the last steps by Welch's unequal variances t test (Welch 1947); None with too few steps.
+    """The first and the last steps, compared by Welch's t test (Welch 1947); None if there are too few steps.
 
-    A step is one observation: its completions share prompts and are not independent.
+    A step is one observation, because its completions share prompts and are not independent.
     """
     from scipy.special import stdtr, stdtrit
 
@@ -122,73 +129,73 @@ def variance(values: Sequence[float]) -> float:
 
 def movement(difference: float, p: float) -> str:
     if p >= ALPHA:
-        return "did not change distinguishably:"
+        return "shows no clear change:"
     return "rose" if difference > 0 else "fell"
 
 
 def heldout_change(first: Check, last: Check) -> Difference | None:
-    """The held-out tasks at two checks, paired; None where no task was measured in both."""
+    """The held-out tasks at two checks, paired; None if no task was measured in both."""
     sides = [{task: [status == "PASS"] for task, status in check.statuses.items() if status != "INFRA"}
              for check in (first, last)]
     return compare(*sides)
 
 
 def heldout_sentence(run: Run) -> str:
-    """Whether the tasks that are not trained on got better."""
+    """Whether the held-out pass rate rose."""
     if not run.checks:
-        return "No held-out tasks were watched: nothing here says whether the model got better at other tasks."
+        return "No held-out tasks were watched, so these logs do not show whether the model got better at other tasks."
     first, last = run.checks[0], run.checks[-1]
     start = f"{percent(first.pass_rate)} ({first.passed} of {first.n}) after step {first.step}"
     found = heldout_change(first, last) if len(run.checks) > 1 else None
     if not found:
-        return f"The held-out pass rate was {start}; no later check is logged yet."
+        return f"The held-out pass rate was {start}. No later check is logged yet."
     low, high = found.interval
     sentence = (f"The held-out pass rate {movement(found.difference, found.p)} from {start} to "
                 f"{percent(last.pass_rate)} ({last.passed} of {last.n}) after step {last.step} "
                 f"({points(found.difference)}, 95 % interval {points(low)} to {points(high)}, "
                 f"{len(found.gained)} tasks gained and {len(found.lost)} lost, exact McNemar p = {found.p:.2g})")
     if found.p >= ALPHA:
-        sentence += (f"; {found.n} tasks show a difference of {100 * found.detectable:.1f} points or more "
+        sentence += (f". With {found.n} tasks the test finds a real difference of {100 * found.detectable:.1f} points "
                      "four times in five")
     best = best_heldout([asdict(check) for check in run.checks])
-    return f"{sentence}. The best check is that after step {best['step']}, {percent(best['pass_rate'])}."
+    return f"{sentence}. The best check is the one after step {best['step']}, {percent(best['pass_rate'])}."
 
 
 def gap_sentence(run: Run) -> str:
-    """The training pass rate between the last two checks against the held-out one of the last."""
+    """The training pass rate between the last two checks, and how far the last held-out rate is from it."""
     if len(run.checks) < 2:
         return ""
     metrics, checks = metric_records(run), [asdict(check) for check in run.checks]
     now = train_rate(metrics, *checks[-2:])
     if math.isnan(now):
         return ""
-    sentence = (f"Between the last two checks {percent(now)} of the training completions passed, "
+    sentence = (f"Between the last two checks {percent(now)} of the training completions passed. This is "
                 f"{above(now - checks[-1]['pass_rate'])} the held-out rate")
     before = train_rate(metrics, *checks[:2])
     if len(checks) > 2 and not math.isnan(before):
-        sentence += f" ({above(before - checks[1]['pass_rate'])} it at the first check after the start)"
-    return (f"{sentence}. Training samples at temperature {run.constants.get('TEMPERATURE')}, the held-out check at "
-            f"{run.constants.get('HELDOUT_TEMPERATURE')}: how the gap moves says more than its size.")
+        sentence += f"; at the first check after the start it was {above(before - checks[1]['pass_rate'])} it"
+    return (f"{sentence}. Training samples at temperature {run.constants.get('TEMPERATURE')} and the held-out check at "
+            f"{run.constants.get('HELDOUT_TEMPERATURE')}, so the change of this gap says more than its size.")
 
 
 def integrity_sentence(run: Run) -> str:
-    """How much of what was rewarded did not hold."""
+    """How many of the completions with a high reward were flagged on a second look."""
     checked, flagged = (sum(getattr(step, name) for step in run.integrity) for name in ("checked", "flagged"))
     if not checked:
         return ""
-    return (f"A second look at {checked:,} well rewarded completions flagged {flagged:,} of them "
+    return (f"A second look at {checked:,} completions with a high reward flagged {flagged:,} of them "
             f"({percent(flagged / checked)}).")
 
 
 def warnings(run: Run) -> list[str]:
-    """What the sentinels had to say while the run went, each once, with the steps at which it was said."""
+    """The warnings that the run gave, each once, with the steps at which it was given."""
     metrics, checks = metric_records(run), [asdict(check) for check in run.checks]
     said: dict[str, list[int]] = {}
     for count in range(1, len(metrics) + 1):
         for alarm in alarms(metrics[:count]):
             said.setdefault(alarm.message, []).append(metrics[count - 1]["step"])
     for count in range(1, len(checks) + 1):
-        # A check is made before the line of its own step is written
+        # A check is made before the line of its step is written
         known = [step for step in metrics if step["step"] < checks[count - 1]["step"]]
         gap = gap_warning(checks[:count], known).removeprefix("warning: ")
         if gap:
@@ -202,7 +209,7 @@ def warnings(run: Run) -> list[str]:
 
 
 def metric_records(run: Run) -> list[dict]:
-    """The steps as the sentinels take them."""
+    """The steps in the form that the sentinels read."""
     return [asdict(step) for step in run.steps]
 
 

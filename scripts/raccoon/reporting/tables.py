@@ -1,6 +1,6 @@
 """The tables of a run's report: tasks by difficulty and by gain, the constants, the comparison of models.
 
-It reads results.json and the training script's source; report_logs.py reads the run's own logs. It makes no HTML.
+It reads results.json and the training script's source; logs.py reads the run's own logs. It makes no HTML.
 """
 
 import ast
@@ -13,7 +13,7 @@ from raccoon.constants import InputError, read_constants
 from raccoon.reporting.logs import Group, Run, TaskProfile, parse_json, parse_record
 from raccoon.statistics import wilson_interval
 
-ROWS = 15  # of the tables of tasks
+ROWS = 15  # of each table of tasks
 RESULTS_FILE = "results.json"
 EVALUATION_FOLDER = "eval_results"  # where evaluate_models.py and the demo write by default
 TRAINING_SCRIPT = Path(__file__).resolve().parents[2] / "train_rl_poc.py"
@@ -21,12 +21,12 @@ TRAINING_SCRIPT = Path(__file__).resolve().parents[2] / "train_rl_poc.py"
 
 @dataclass(frozen=True)
 class Visit:
-    """What one group of completions of a task got."""
+    """The result of one group of completions of a task."""
 
     task_id: str
     step: int
     passed: int
-    n: int  # completions that the sandbox could judge
+    n: int  # completions that got a verdict other than INFRA
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Difficulty:
 
     @property
     def at_most(self) -> float:
-        """The upper end of the 95 % interval of the pass rate: tasks seen often rank by more than one bad group."""
+        """The upper end of the 95 % interval of the pass rate; it ranks a task seen often above one seen once."""
         return wilson_interval(self.passed, self.n)[1]
 
 
@@ -66,11 +66,11 @@ class Gain:
 
 @dataclass(frozen=True)
 class Setting:
-    """A constant of the run beside the script's default and reason."""
+    """A constant of the run, with the script's default and comment."""
 
     name: str
     value: str
-    default: str  # "" where the script, as it is now, has no such constant
+    default: str  # "" if the present script has no such constant
     comment: str
 
     @property
@@ -91,6 +91,7 @@ class ScoreRow:
     passed: int
     pass_at_1: float | None
     interval: tuple[float, float]
+    badge: str = "unknown"  # whether the model was trained on the tasks: seen, partly seen, unseen or unknown
 
 
 @dataclass(frozen=True)
@@ -109,15 +110,17 @@ class ComparisonRow:
     p: float
     p_holm: float
     sentence: str
+    detectable: float | None = None  # the smallest difference that the test finds four times in five
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What results.json says of the run's model and of those that it is compared with."""
+    """The rows of results.json about the run's model and about the models that it is compared with."""
 
     path: Path
     scores: list[ScoreRow]
     comparisons: list[ComparisonRow]
+    own: frozenset[str]  # the names of the run's model and of its checkpoints
 
 
 def visit(group: Group) -> Visit:
@@ -126,7 +129,7 @@ def visit(group: Group) -> Visit:
 
 
 def by_task(visits: Iterable[Visit]) -> dict[str, list[Visit]]:
-    """Task id -> its visits in the order of the run, those with nothing judged left out."""
+    """Task id -> its visits in the order of the run, without those that have no verdict."""
     found: dict[str, list[Visit]] = {}
     for each in visits:
         if each.n:
@@ -135,14 +138,14 @@ def by_task(visits: Iterable[Visit]) -> dict[str, list[Visit]]:
 
 
 def hardest(visits: Iterable[Visit]) -> list[Difficulty]:
-    """The tasks that passed most rarely, by the upper end of the interval; of equals those seen last, trained most."""
+    """The tasks that passed least often, by the upper end of the interval; of equal tasks the last seen first."""
     tasks = [Difficulty(task_id, len(each), sum(visit.passed for visit in each), sum(visit.n for visit in each),
                         each[-1].step) for task_id, each in by_task(visits).items()]
     return sorted(tasks, key=lambda task: (task.at_most, -task.last_step, task.task_id))[:ROWS]
 
 
 def gains(visits: Iterable[Visit], profile: Iterable[TaskProfile]) -> list[Gain]:
-    """Every task measured at two steps: in the profile or its first group, and in its last."""
+    """Every task measured at two steps: in the profile or its first group, and in its last group."""
     before = {task.task_id: (0, task.pass_rate) for task in profile}
     found = []
     for task_id, each in by_task(visits).items():
@@ -153,13 +156,13 @@ def gains(visits: Iterable[Visit], profile: Iterable[TaskProfile]) -> list[Gain]
 
 
 def most_improved(found: Iterable[Gain]) -> list[Gain]:
-    """The tasks that gained most, of those that gained."""
+    """The tasks that gained most."""
     risen = [gain for gain in found if gain.difference > 0]
     return sorted(risen, key=lambda gain: (-gain.difference, gain.task_id))[:ROWS]
 
 
 def settings(run: Run) -> list[Setting]:
-    """The run's constants, those that differ from the training script's defaults first."""
+    """The run's constants; those that differ from the training script's defaults come first."""
     namespace = {"__file__": str(TRAINING_SCRIPT), **script_defaults()}
     table = {constant.name: constant for constant in read_constants(namespace)}
     rows = [Setting(name, repr(value), repr(table[name].value) if name in table else "",
@@ -168,21 +171,21 @@ def settings(run: Run) -> list[Setting]:
 
 
 def script_defaults() -> dict[str, Any]:
-    """The plain constants of the training script, read from its source: scripts are not imported."""
+    """The plain constants of the training script, read from its source, because scripts are not imported."""
     found = {}
     for node in ast.parse(TRAINING_SCRIPT.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
             try:
                 found[node.targets[0].id] = ast.literal_eval(node.value)
-            except ValueError:  # computed, so no constant that a flag sets
+            except ValueError:  # a computed value, which no flag sets
                 continue
     return found
 
 
 def find_evaluation(folder: Path, given: str) -> Evaluation | None:
-    """The evaluation of a run's model in the folder that was given, else beside or in the run's own; None without.
+    """The evaluation of a run's model: in the given folder, or else beside the run's folder or in it; None without.
 
-    Raises InputError where the folder that was given has no results of this model.
+    Raises InputError if a folder was given and has no results of this model.
     """
     places = [Path(given)] if given else [folder.resolve().parent / EVALUATION_FOLDER, folder / EVALUATION_FOLDER]
     for path in (place / RESULTS_FILE for place in places):
@@ -190,13 +193,13 @@ def find_evaluation(folder: Path, given: str) -> Evaluation | None:
         if found:
             return found
     if given:
-        raise InputError(f"EVAL_RESULTS {given} holds no {RESULTS_FILE} that names the model {folder}: give the "
+        raise InputError(f"EVAL_RESULTS {given} has no {RESULTS_FILE} that names the model {folder}: give the "
                          "OUTPUT_DIR of its evaluation")
     return None
 
 
 def read_evaluation(path: Path, folder: Path) -> Evaluation | None:
-    """The rows of a results.json that concern the model of a folder; None where no row does."""
+    """The rows of a results.json about the model of a folder; None if there are none."""
     results = parse_json(path.read_bytes(), str(path))
     lists = ("results", "comparisons")
     if not isinstance(results, dict) or not all(isinstance(results.get(name), list) for name in lists):
@@ -207,14 +210,19 @@ def read_evaluation(path: Path, folder: Path) -> Evaluation | None:
     own = {score.model for score in scores if score.path and is_model_of(Path(score.path), folder)}
     rows = [row for row in rows if {row.baseline, row.candidate} <= models and {row.baseline, row.candidate} & own]
     shown = own.union(*({row.baseline, row.candidate} for row in rows))
-    return Evaluation(path, [score for score in scores if score.model in shown], rows) if own else None
+    return Evaluation(path, [score for score in scores if score.model in shown], rows, frozenset(own)) if own else None
 
 
 def renamed(row: Any) -> Any:
-    return {**row, "pass_at_1": row.get("pass@1")} if isinstance(row, dict) else row
+    """A row with the names of ScoreRow, where results.json has others."""
+    if not isinstance(row, dict):
+        return row
+    found = {**row, "pass_at_1": row.get("pass@1")}
+    training_data = row.get("training_data")
+    return {**found, "badge": training_data.get("badge")} if isinstance(training_data, dict) else found
 
 
 def is_model_of(path: Path, folder: Path) -> bool:
-    """Whether a model's path is a run's folder or in it; of a run that was moved here, only the name is left."""
+    """Whether a model's path is a run's folder or in it. Of a run that was moved here only the name counts."""
     folder, resolved = folder.resolve(), path.resolve()
     return folder in (resolved, *resolved.parents) or not path.exists() and path.name == folder.name

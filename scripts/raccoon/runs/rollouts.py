@@ -2,9 +2,11 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
+
+RECENT_STEPS = 20  # whose mean time tells how long the rest will take
 
 
 @dataclass(frozen=True)
@@ -122,8 +124,22 @@ def number(record: Mapping[str, Any], name: str) -> float:
     return math.nan if value is None else value
 
 
-def step_line(record: Mapping[str, Any], max_steps: int) -> str:
-    """A line of metrics.jsonl as a line for a terminal or a log."""
+def seconds_left(metrics: Sequence[Mapping[str, Any]], max_steps: int) -> float:
+    """How long the rest of the steps will take, by the newest ones; NaN if they have no times."""
+    recent = [step["seconds"] for step in metrics[-RECENT_STEPS:] if step.get("seconds")]
+    return (max_steps - metrics[-1]["step"]) * mean([sum(seconds.values()) for seconds in recent])
+
+
+def duration(seconds: float) -> str:
+    """A length of time with two units at most: 45 s, 12 min, 3 h 20 min."""
+    if not seconds >= 60:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+def step_line(record: Mapping[str, Any], max_steps: int, left: float = math.nan) -> str:
+    """A line of metrics.jsonl as a line for a terminal or a log; `left` is the time to the last step, in seconds."""
     def shown(name: str, form: str) -> str:
         return format(number(record, name), form)
 
@@ -136,4 +152,5 @@ def step_line(record: Mapping[str, Any], max_steps: int) -> str:
             f"  pass {shown('pass_rate', '6.1%')}  reward {shown('reward', '+.3f')}{judged}"
             f"  constant groups {shown('constant_groups', '4.0%')}  truncated {shown('truncated', '4.0%')}"
             f"  entropy {shown('entropy', '.3f')}  seconds: generate {number(seconds, 'generate'):.2f}"
-            f" reward {number(seconds, 'reward'):.2f} update {number(seconds, 'update'):.2f}")
+            f" reward {number(seconds, 'reward'):.2f} update {number(seconds, 'update'):.2f}"
+            + ("" if math.isnan(left) else f"  left {duration(left)}"))

@@ -24,7 +24,7 @@ from raccoon.progress import progress_bar
 from raccoon.runs.checkpoints import remove_sizes, write_sizes
 from raccoon.runs.log import COMPLETIONS_LOG, METRICS_LOG, PROFILE_LOG, RunLog, finite
 from raccoon.runs.profile import profile_records
-from raccoon.runs.rollouts import Rollout, completion_records, rollout_metrics, step_line
+from raccoon.runs.rollouts import Rollout, completion_records, rollout_metrics, seconds_left, step_line
 from raccoon.runs.sentinels import alarms
 from raccoon.tasks.prompts import messages
 from raccoon.tasks.task import Task
@@ -220,7 +220,8 @@ class CodeTrainer(OpenTrainer):
         self.metrics.append(finite(record))
         if self.accelerator.is_main_process:
             self.run_log.append(METRICS_LOG, self.metrics[-1:])
-            print(step_line(self.metrics[-1], self.state.max_steps), flush=True)
+            left = seconds_left(self.metrics, self.state.max_steps)
+            print(step_line(self.metrics[-1], self.state.max_steps, left), flush=True)
         for alarm in alarms(self.metrics):
             print(f"warning: step {record['step']}: {alarm.message}", flush=True)
             if alarm.stop:
