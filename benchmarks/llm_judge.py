@@ -16,9 +16,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests")]
 
-from scripted_judges import honest  # noqa: E402
-from scripted_server import ScriptedServer  # noqa: E402
-
+from helpers.scripted_judges import honest  # noqa: E402
+from helpers.scripted_server import ScriptedServer  # noqa: E402
 from raccoon.judging.client import Endpoint, LlmClient  # noqa: E402
 from raccoon.judging.judge import Judge  # noqa: E402
 from raccoon.ledger import AnswerCache  # noqa: E402
