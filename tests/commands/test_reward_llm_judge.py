@@ -314,7 +314,7 @@ def test_samples_show_agreement_and_bias(judging):
 @pytest.mark.parametrize("line", ["[]", "{}", '{"task_id": "t"}', '{"task_id": "t", "code": "x"}', "no"])
 def test_a_line_that_is_no_sample_is_named(tmp_path, line):
     (tmp_path / "s.jsonl").write_text(line + "\n")
-    with pytest.raises(InputError, match="s.jsonl, line 1 is no sample"):
+    with pytest.raises(InputError, match="s.jsonl, line 1 is not a sample"):
         read_samples(str(tmp_path / "s.jsonl"), {"t": Task("t", "p", "")})
 
 
