@@ -171,8 +171,8 @@ def break_shard(folder: Path, how: str) -> None:
     ("cut by a byte", r"optimizer_0/__1_0.distcp has \d+ of \d+ bytes"),
     ("cut between archives", r"optimizer_0/__1_0.distcp has \d+ of \d+ bytes"),
     ("empty", r"optimizer_0/__1_0.distcp has 0 of \d+ bytes"),
-    ("gone", r"no optimizer_0/__1_0.distcp"),
-    ("no index", r"no pytorch_model_fsdp_0/.metadata"),
+    ("gone", r"optimizer_0/__1_0.distcp is missing"),
+    ("no index", r"pytorch_model_fsdp_0/.metadata is missing"),
     ("index cut", r"pytorch_model_fsdp_0/.metadata has \d+ of \d+ bytes"),
 ])
 def test_a_broken_sharded_checkpoint_is_named(runs, tmp_path, how, fault):

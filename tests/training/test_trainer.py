@@ -79,4 +79,4 @@ def test_older_checkpoints_go_only_once_the_new_one_is_whole(tmp_path, monkeypat
     assert (older.exists(), trainer.args.save_total_limit) == (False, 1)
     assert checkpoint_fault(newer) == ""
     (newer / "rng_state_1.pth").unlink()
-    assert checkpoint_fault(newer) == "no rng_state_1.pth"
+    assert checkpoint_fault(newer) == "rng_state_1.pth is missing"
