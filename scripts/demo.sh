@@ -146,7 +146,7 @@ run_real() {
         --learning-rate 5e-5 --batch-size 4 --gradient-accumulation 2 "${cpu[@]}")
     # The model passes one task in twenty: only a PASS is paid, and only tasks on which its samples disagree are used.
     settings=(--partial-credit off --bonus-only-with-pass --quality-bonus 0 --profile-samples 8
-        --batch-size 8 --gradient-accumulation 12 --num-generations 8 --temperature 0.8 --learning-rate 3e-5
+        --batch-size 4 --gradient-accumulation 24 --num-generations 8 --temperature 0.8 --learning-rate 3e-5
         --warmup-steps 2 --adam-beta2 0.98 --max-steps 24 --max-completion-length 128 --generation lean
         --skip-rows-without-signal --sandbox-timeout 3 --heldout-tasks 64 --heldout-every 12
         --save-steps 12 --save-total-limit 1 "${cpu[@]}")
