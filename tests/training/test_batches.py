@@ -63,9 +63,10 @@ def test_a_run_that_skips_rows_learns_the_same(tmp_path):
     assert any(not torch.equal(whole[name], start[name]) for name in whole)
 
 
-def test_lean_rollouts_train_to_the_end_and_a_sample_ends_where_the_model_ends_it(tmp_path):
+@pytest.mark.parametrize("flags", [(), ("--use-lora",)])
+def test_lean_rollouts_train_to_the_end_and_a_sample_ends_where_the_model_ends_it(tmp_path, flags):
     furnish(tmp_path, heldout=2)
-    done = run(tmp_path, "out", "--max-steps", "4", "--generation", "lean")
+    done = run(tmp_path, "out", "--max-steps", "4", "--generation", "lean", *flags)
     assert done.returncode == 0, done.stderr
     records = lines(tmp_path / "out" / "completions.jsonl")
     assert {record["truncated"] for record in records} == {True, False}

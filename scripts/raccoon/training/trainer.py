@@ -65,7 +65,8 @@ class CodeTrainer(OpenTrainer):
         self.reward, self.tasks, self.max_refills = reward, tasks, max_refills
         self.run_log, self.fence_stop = run_log, fence_stop
         self.lean, self.skip_rows = lean, skip_rows
-        self.working_copy = WorkingCopy(torch.bfloat16) if lean and self.args.bf16 else None
+        adapters = kwargs.get("peft_config") is not None  # whose base is stored as it is computed
+        self.working_copy = WorkingCopy(torch.bfloat16) if lean and self.args.bf16 and not adapters else None
         self.metrics: list[dict] = []  # the lines of metrics.jsonl
         self.stop_reason, self.ended = "", "the last step was made"
         self.seconds = {"generate": 0.0, "reward": 0.0, "update": 0.0}
