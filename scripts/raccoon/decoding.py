@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModelForCausalLM, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 ROWS = 128  # completions that callers decode together; a wider batch is not faster on a CPU
@@ -61,10 +62,9 @@ def decode(model: Any, prompts: Sequence[list[int]], longest: int, draw: Draw, c
 
 def left_padded(prompts: Sequence[Sequence[int]], device: Any) -> tuple[torch.Tensor, torch.Tensor]:
     """(attention mask, token ids) of prompts, both (U, P). Padding is token 0, which the mask hides."""
-    width = max(map(len, prompts))
-    pads = [width - len(ids) for ids in prompts]
-    return (torch.tensor([[0] * pad + [1] * len(ids) for pad, ids in zip(pads, prompts, strict=True)], device=device),
-            torch.tensor([[0] * pad + list(ids) for pad, ids in zip(pads, prompts, strict=True)], device=device))
+    ids = [torch.tensor(prompt, device=device) for prompt in prompts]
+    return (pad_sequence([torch.ones_like(each) for each in ids], batch_first=True, padding_side="left"),
+            pad_sequence(ids, batch_first=True, padding_side="left"))
 
 
 def positions(mask_R_T: torch.Tensor) -> torch.Tensor:

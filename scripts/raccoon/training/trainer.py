@@ -111,7 +111,7 @@ class CodeTrainer(OpenTrainer):
         def closes(row: int, ids: list[int]) -> bool:
             return len(ids) >= shortest and (ids[-1] in ends or stop(ids))
 
-        model = self.working_copy.of(policy) if self.working_copy and policy.dtype == torch.float32 else policy
+        model = self.working_copy.of(policy) if self.working_copy else policy
         training, completions = model.training, []
         model.eval()
         for start in range(0, len(prompt_ids), decoding.ROWS):
@@ -132,13 +132,11 @@ class CodeTrainer(OpenTrainer):
 
     def plan_passes(self, passes: list[dict]) -> list[dict]:
         """One generation's passes. If they all belong to one step, their rows may be sorted."""
-        one_step = self.args.steps_per_generation == self.args.gradient_accumulation_steps
-        return signal_first(passes) if self.skip_rows and one_step else passes
-
-    def compute_loss(self, model: Any, inputs: dict, *args: Any, **kwargs: Any) -> Any:
-        if self.skip_rows:
-            inputs = rows_with_signal(inputs)
-        return super().compute_loss(model, inputs, *args, **kwargs)
+        if not self.skip_rows:
+            return passes
+        if self.args.steps_per_generation == self.args.gradient_accumulation_steps:
+            passes = signal_first(passes)
+        return [rows_with_signal(batch) for batch in passes]
 
     def score_completions(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         started = time.perf_counter()
