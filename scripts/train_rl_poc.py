@@ -103,6 +103,7 @@ BETA = 0.0  # weight of the KL term; 0 needs no reference model in memory
 NUM_ITERATIONS = 1  # steps on one set of completions
 MASK_TRUNCATED = False  # completions that were cut: False scores them as FAIL, True leaves them out of the loss
 SKIP_ROWS_WITHOUT_SIGNAL = False  # leave completions with advantage 0 out of the update: same gradient, less time
+SHARE_PROMPTS = False  # without a GPU: a pass computes each prompt once (arXiv 2506.05433): same gradient, less time
 MAX_REFILLS = 0  # how often a step may replace groups whose members all score the same (arXiv 2503.14476)
 
 # LoRA instead of full fine-tuning

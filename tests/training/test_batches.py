@@ -5,9 +5,23 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from safetensors.torch import load_file  # noqa: E402
+from transformers import (  # noqa: E402
+    AutoModelForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MambaConfig,
+    MistralConfig,
+)
 
 from helpers.training_runs import furnish, lines, run  # noqa: E402
-from raccoon.training.batches import logprobs_and_entropies, rows_with_signal, signal_first  # noqa: E402
+from raccoon.constants import InputError  # noqa: E402
+from raccoon.training.batches import (  # noqa: E402
+    logprobs_and_entropies,
+    rows_with_signal,
+    share_prompts,
+    signal_first,
+)
+from raccoon.training.trainer import check_sharing  # noqa: E402
 
 
 def batch(advantages):
@@ -49,17 +63,70 @@ def test_logprobs_and_entropies_are_those_of_the_softmax():
     assert logprobs.requires_grad and not entropies.requires_grad
 
 
+def test_a_prompt_stands_once_and_each_completion_sees_it_and_itself():
+    ids = torch.tensor([[0, 5, 6, 7, 8], [0, 5, 6, 9, 0], [3, 4, 2, 1, 1], [0, 5, 6, 8, 8]])
+    kept = torch.tensor([[0, 1, 1, 1, 1], [0, 1, 1, 1, 0], [1, 1, 1, 1, 1], [0, 1, 1, 0, 0]])
+    inputs, places, cells = share_prompts(ids, kept, 2)
+    assert inputs["input_ids"].tolist() == [[5, 6, 7, 8, 9, 3, 4, 2, 1, 1]]
+    assert inputs["position_ids"].tolist() == [[0, 1, 2, 3, 2, 0, 1, 2, 3, 4]]
+    seen = [row.nonzero()[:, 0].tolist() for row in inputs["attention_mask"][0, 0]]
+    assert seen == [[0], [0, 1], [0, 1, 2], [0, 1, 2, 3], [0, 1, 4],
+                    [5], [5, 6], [5, 6, 7], [5, 6, 7, 8], [5, 6, 7, 8, 9]]
+    assert places.tolist() == [1, 2, 1, 7, 8]
+    assert cells.tolist() == [[0, 0], [0, 1], [1, 0], [2, 0], [2, 1]]
+
+
+def test_shared_prompts_give_the_logprobs_and_gradients_of_rows_apart():
+    config = LlamaConfig(vocab_size=50, hidden_size=16, intermediate_size=32, num_hidden_layers=2,
+                         num_attention_heads=4, num_key_value_heads=2)
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(config)
+    check_sharing(model, 9)
+    ids = torch.randint(1, 50, (5, 11))
+    ids[1:3, :6] = ids[0, :6]
+    kept = torch.ones_like(ids)
+    kept[:3, :2] = kept[4, 9:] = 0
+    inputs, places, cells = share_prompts(ids, kept, 5)
+    rows, columns = cells.T
+    gradients = {}
+    for name in ("apart", "together"):
+        model.zero_grad()
+        if name == "apart":
+            positions = (kept.cumsum(dim=1) - 1).clamp(min=0)
+            logits = model(input_ids=ids, attention_mask=kept, position_ids=positions).logits[rows, columns + 5]
+        else:
+            logits = model(**inputs, use_cache=False, logits_to_keep=places).logits[0]
+        logprobs = logits.log_softmax(dim=-1).gather(1, ids[rows, columns + 6][:, None])
+        (logprobs[:, 0] * torch.arange(len(cells))).sum().backward()
+        gradients[name] = [logprobs.detach(), *(weight.grad.clone() for weight in model.parameters())]
+    for apart, together in zip(gradients["apart"], gradients["together"], strict=True):
+        torch.testing.assert_close(together, apart, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("config", [
+    MambaConfig(vocab_size=50, hidden_size=16, num_hidden_layers=1, state_size=4),
+    MistralConfig(vocab_size=50, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=4,
+                  num_key_value_heads=2, sliding_window=4),
+], ids=["recurrent", "window"])
+def test_prompts_are_not_shared_where_layers_do_not_follow_the_mask(config):
+    with pytest.raises(InputError, match=f"type {config.model_type}"):
+        check_sharing(AutoModelForCausalLM.from_config(config), 9)
+
+
 def test_a_run_that_skips_rows_learns_the_same(tmp_path):
     furnish(tmp_path, heldout=2)
     flags = ("--max-refills", "0", "--max-steps", "4", "--heldout", "")
-    for name, more in (("whole", ()), ("skipped", ("--skip-rows-without-signal",))):
+    for name, more in (("whole", ()), ("skipped", ("--skip-rows-without-signal",)),
+                       ("shared", ("--skip-rows-without-signal", "--share-prompts"))):
         done = run(tmp_path, name, *flags, *more)
         assert done.returncode == 0, done.stderr
     groups = [record["constant_groups"] for record in lines(tmp_path / "skipped" / "metrics.jsonl")]
     assert any(groups), "the run must have rows to skip"
-    whole, skipped, start = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "skipped", "model"))
+    whole, skipped, shared, start = (load_file(tmp_path / name / "model.safetensors")
+                                     for name in ("whole", "skipped", "shared", "model"))
     for name, weight in whole.items():
         torch.testing.assert_close(skipped[name], weight, rtol=1e-3, atol=1e-5)
+        torch.testing.assert_close(shared[name], weight, rtol=1e-3, atol=1e-5)
     assert any(not torch.equal(whole[name], start[name]) for name in whole)
 
 

@@ -45,6 +45,7 @@ def build_trainer(settings: Settings, tasks: list[Task], heldout: list[Task], to
         fence_stop=FenceStop(tokenizer) if settings.STOP_AT_FENCE else None,
         lean=settings.GENERATION == "lean",
         skip_rows=settings.SKIP_ROWS_WITHOUT_SIGNAL,
+        share_prompts=settings.SHARE_PROMPTS,
     )
 
 

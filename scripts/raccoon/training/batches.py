@@ -1,6 +1,7 @@
 """TRL's batches: turns a task into a row of the data set, and copies rows from one batch to another."""
 
 from dataclasses import asdict
+from itertools import compress
 from typing import Any
 
 import datasets
@@ -44,16 +45,18 @@ def copy_rows(output: dict, spare: dict, pairs: list[tuple[int, int]], pad_id: i
         output[name] = tensor
 
 
-def signal_first(passes: list[dict]) -> list[dict]:
+def signal_first(passes: list[dict], by_prompt: bool = False) -> list[dict]:
     """The rows of one step, sorted by length, with those of advantage 0 last, in as many passes as before.
 
-    Rows of similar length need little padding, and a pass of rows without a signal costs almost nothing.
+    Rows of similar length need little padding, and a pass of rows without a signal costs almost nothing. With
+    `by_prompt`, the rows of one prompt stay together instead.
     """
     whole = {name: torch.cat([batch[name] for batch in passes]) if value.dim() else value
              for name, value in passes[0].items()}
     lengths = (whole["prompt_mask"].sum(dim=1) + whole["completion_mask"].sum(dim=1)).tolist()
     silent = (whole["advantages"] == 0).tolist()
-    order = torch.tensor(sorted(range(len(lengths)), key=lambda row: (silent[row], -lengths[row])))
+    place = whole["prompt_ids"].tolist() if by_prompt else [-length for length in lengths]
+    order = torch.tensor(sorted(range(len(lengths)), key=lambda row: (silent[row], place[row])))
     parts = order.to(whole["advantages"].device).chunk(len(passes))
     return [{name: value[part] if value.dim() else value for name, value in whole.items()} for part in parts]
 
@@ -61,13 +64,13 @@ def signal_first(passes: list[dict]) -> list[dict]:
 def rows_with_signal(batch: dict) -> dict:
     """A TRL batch without the rows whose advantage is 0, and without columns that then hold only padding.
 
-    At least one row stays, because each process of a sharded run must make the same number of passes.
+    One row stays where none has a signal, cut to a token of prompt and of completion: each process of a sharded run
+    must make the same number of passes.
     """
     kept = batch["advantages"].nonzero()[:, 0]
-    if not len(kept):
-        kept = torch.zeros(1, dtype=torch.long, device=batch["advantages"].device)
-    chosen = {name: value[kept] if value.dim() else value for name, value in batch.items()}
-    prompt, completion = (max(1, int(chosen[f"{part}_mask"].sum(dim=1).max())) for part in ("prompt", "completion"))
+    chosen = {name: value[kept if len(kept) else slice(1)] if value.dim() else value for name, value in batch.items()}
+    prompt, completion = (max(1, int(chosen[f"{part}_mask"].sum(dim=1).max())) if len(kept) else 1
+                          for part in ("prompt", "completion"))
     return {name: value if value.dim() < 2 else value[:, -prompt:] if name.startswith("prompt") else
             value[:, :completion] for name, value in chosen.items()}
 
@@ -86,3 +89,42 @@ def logprobs_and_entropies(logits_B_C_V: torch.Tensor, tokens_B_C: torch.Tensor)
     with torch.no_grad():
         expected_B_C = ((logits_B_C_V - norms_B_C[..., None]).exp() * logits_B_C_V).sum(dim=-1)
     return logprobs_B_C, (norms_B_C - expected_B_C).detach()
+
+
+def share_prompts(input_ids_B_T: torch.Tensor, attention_mask_B_T: torch.Tensor,
+                  width: int) -> tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor]:
+    """The batch as one sequence (1, L), without padding, in which each prompt stands once, before its completions.
+
+    A completion sees its prompt and itself, so each token has the same log-probability as in a row of its own
+    (arXiv 2506.05433). The last `width` columns are the completions. Returns the model's inputs, for N completion
+    tokens the places (N) in the sequence whose logits predict them, and their rows and columns (N, 2) in the
+    completions.
+    """
+    tokens: list[int] = []
+    positions: list[int] = []
+    owners: list[tuple[int, int]] = []  # of a token: its prompt, and its row, which is -1 in a prompt
+    prompts: dict[tuple[int, ...], tuple[int, int]] = {}  # a prompt's number, and the place of its last token
+    places: list[int] = []
+    cells: list[tuple[int, int]] = []
+    split = input_ids_B_T.size(1) - width
+    for row, (ids, kept) in enumerate(zip(input_ids_B_T.tolist(), attention_mask_B_T.tolist(), strict=True)):
+        prompt = tuple(compress(ids[:split], kept[:split]))
+        columns = list(compress(range(width), kept[split:]))
+        if prompt not in prompts:
+            prompts[prompt] = len(prompts), len(tokens) + len(prompt) - 1
+            tokens += prompt
+            positions += range(len(prompt))
+            owners += [(prompts[prompt][0], -1)] * len(prompt)
+        number, last = prompts[prompt]
+        places += [last, *range(len(tokens), len(tokens) + len(columns) - 1)][: len(columns)]
+        cells += [(row, column) for column in columns]
+        tokens += [ids[split + column] for column in columns]
+        positions += range(len(prompt), len(prompt) + len(columns))
+        owners += [(number, row)] * len(columns)
+    prompt_L, row_L = torch.tensor(owners).T
+    sees_L_L = (prompt_L[:, None] == prompt_L) & ((row_L == -1) | (row_L[:, None] == row_L))
+    inputs = {"input_ids": torch.tensor([tokens]), "position_ids": torch.tensor([positions]),
+              "attention_mask": sees_L_L.tril()[None, None]}
+    device = input_ids_B_T.device
+    return ({name: value.to(device) for name, value in inputs.items()}, torch.tensor(places, device=device),
+            torch.tensor(cells, device=device).view(-1, 2))

@@ -118,7 +118,8 @@ class MemoryProbe(Watch):
         args, device = self.trainer.args, self.trainer.args.device
         size, words = args.per_device_train_batch_size, self.trainer.model.config.vocab_size
         lengths = {"prompt": self.prompt, "completion": self.completion}
-        batch = {f"{part}_ids": (torch.arange(length, device=device) % words).repeat(size, 1)
+        first = torch.arange(size, device=device)[:, None]  # no two prompts are equal, so none is shared
+        batch = {f"{part}_ids": (torch.arange(length, device=device) + first) % words
                  for part, length in lengths.items()}
         batch |= {f"{part}_mask": torch.ones((size, length), dtype=torch.long, device=device)
                   for part, length in lengths.items()}

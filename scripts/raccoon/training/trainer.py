@@ -19,6 +19,7 @@ from transformers.trainer_utils import rotate_checkpoints
 from trl.trainer.utils import nanstd
 
 from raccoon import decoding
+from raccoon.constants import InputError
 from raccoon.decoding import WorkingCopy
 from raccoon.progress import progress_bar
 from raccoon.runs.checkpoints import remove_sizes, write_sizes
@@ -35,6 +36,7 @@ from raccoon.training.batches import (
     logprobs_and_entropies,
     rows,
     rows_with_signal,
+    share_prompts,
     signal_first,
     task_row,
 )
@@ -56,7 +58,7 @@ class CodeTrainer(OpenTrainer):
     """
 
     def __init__(self, *, reward: Any, tasks: list[Task], max_refills: int, run_log: RunLog, fence_stop: Any = None,
-                 lean: bool = False, skip_rows: bool = False, **kwargs: Any) -> None:
+                 lean: bool = False, skip_rows: bool = False, share_prompts: bool = False, **kwargs: Any) -> None:
         with engine_settings(kwargs["model"], kwargs["args"]):
             super().__init__(reward_funcs=reward.functions, train_dataset=rows(tasks), **kwargs)
         self.remove_callback(PrinterCallback)
@@ -64,7 +66,9 @@ class CodeTrainer(OpenTrainer):
             sharding.configure(self.accelerator)
         self.reward, self.tasks, self.max_refills = reward, tasks, max_refills
         self.run_log, self.fence_stop = run_log, fence_stop
-        self.lean, self.skip_rows = lean, skip_rows
+        self.lean, self.skip_rows, self.share_prompts = lean, skip_rows, share_prompts
+        if share_prompts:
+            check_sharing(self.model, self.max_completion_length)
         adapters = kwargs.get("peft_config") is not None  # whose base is stored as it is computed
         self.working_copy = WorkingCopy(torch.bfloat16) if lean and self.args.bf16 and not adapters else None
         self.metrics: list[dict] = []  # the lines of metrics.jsonl
@@ -122,21 +126,37 @@ class CodeTrainer(OpenTrainer):
 
     def token_logprobs(self, model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor, logits_to_keep: int,
                        *args: Any, **kwargs: Any) -> tuple[torch.Tensor, ...]:
-        """TRL's, except in bfloat16 on a CPU: its tiles compute the gradient of the output head in float32 there."""
-        if not (self.args.use_cpu and self.args.bf16) or kwargs.get("compute_aux_loss"):
+        """TRL's, except where prompts are shared, and in bfloat16 on a CPU.
+
+        There TRL's tiles would compute the gradient of the output head in float32.
+        """
+        tiles = not self.share_prompts and not (self.args.use_cpu and self.args.bf16)
+        if tiles or kwargs.get("compute_aux_loss"):
             return super().token_logprobs(model, input_ids, attention_mask, logits_to_keep, *args, **kwargs)
         with self.accelerator.autocast():
+            if self.share_prompts:
+                return *self.shared_logprobs(model, input_ids, attention_mask, logits_to_keep), None
             output = model(input_ids=input_ids, attention_mask=attention_mask, use_cache=False,
                            logits_to_keep=logits_to_keep + 1)
         return (*logprobs_and_entropies(output.logits[:, :-1] / self.temperature, input_ids[:, -logits_to_keep:]), None)
 
+    def shared_logprobs(self, model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor,
+                        width: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Log-probabilities and entropies (B, width), 0 at padding, from a pass in which each prompt stands once."""
+        inputs, places, cells = share_prompts(input_ids, attention_mask, width)
+        logits = model(**inputs, use_cache=False, logits_to_keep=places).logits / self.temperature
+        completion_ids = input_ids[:, -width:]
+        zeros, cell = torch.zeros(completion_ids.shape, device=logits.device), tuple(cells.T)
+        return tuple(zeros.index_put(cell, values[0])
+                     for values in logprobs_and_entropies(logits, completion_ids[cell][None]))
+
     def plan_passes(self, passes: list[dict]) -> list[dict]:
         """One generation's passes. If they all belong to one step, their rows may be sorted."""
-        if not self.skip_rows:
+        if not self.skip_rows and not self.share_prompts:
             return passes
         if self.args.steps_per_generation == self.args.gradient_accumulation_steps:
-            passes = signal_first(passes)
-        return [rows_with_signal(batch) for batch in passes]
+            passes = signal_first(passes, by_prompt=self.share_prompts)
+        return [rows_with_signal(batch) for batch in passes] if self.skip_rows else passes
 
     def score_completions(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         started = time.perf_counter()
@@ -284,6 +304,26 @@ class CodeTrainer(OpenTrainer):
 def own_randomness() -> AbstractContextManager:
     """A block that does not change the random state of the CPU and of this process's GPU."""
     return torch.random.fork_rng(devices=[torch.cuda.current_device()] if torch.cuda.is_available() else [])
+
+
+def check_sharing(model: Any, length: int) -> None:
+    """Raises InputError if the model computes something else where a prompt stands once, before two completions.
+
+    Layers that ignore the mask do so: recurrent ones, and those that see only a window of tokens.
+    """
+    rows = torch.arange(3, 3 + 4 * length).view(2, 2 * length) % model.config.vocab_size
+    rows[:, :length] = rows[0, :length]
+    whole = torch.ones_like(rows)
+    with torch.no_grad():
+        apart = model(input_ids=rows, attention_mask=whole, use_cache=False).logits[:, length - 1 : -1]
+        inputs, places, _ = share_prompts(rows, whole, length)
+        try:
+            together = model(**inputs, use_cache=False).logits[0, places].view_as(apart)
+        except (RuntimeError, TypeError, ValueError):  # it takes no such mask
+            together = torch.zeros_like(apart)
+    if not torch.allclose(apart, together, rtol=1e-3, atol=1e-2):
+        raise InputError(f"SHARE_PROMPTS changes what a model of type {model.config.model_type} computes, because some "
+                         "of its layers do not follow the attention mask; leave SHARE_PROMPTS out")
 
 
 class Sampling:
