@@ -117,6 +117,21 @@ def test_smallest_detectable_is_found_four_times_in_five():
     assert 0.75 < power < 0.82
 
 
+def test_several_samples_of_a_task_find_a_smaller_difference():
+    """Each task's mean of 4 samples varies less than one sample; the power is that of the sign-flip test on them."""
+    import numpy
+
+    draw, n, rate = numpy.random.default_rng(0), 60, 0.3
+    first, second = ({str(task): list(draw.random(4) < rate) for task in range(n)} for _ in range(2))
+    found = compare(first, second)
+    assert 0.5 < found.detectable / ((Z + Z_POWER) * math.sqrt(2 * rate * (1 - rate) / 4 / n)) < 1.5
+    assert found.detectable < smallest_detectable(n, found.flip_rate)
+    better = rate + found.detectable
+    hits = [compare({str(task): list(draw.random(4) < rate) for task in range(n)},
+                    {str(task): list(draw.random(4) < better) for task in range(n)}).p < 0.05 for _ in range(200)]
+    assert 0.65 < numpy.mean(hits) < 0.92
+
+
 def test_one_task_of_164_cannot_be_detected():
     assert smallest_detectable(164, 1 / 164) == pytest.approx(0.047, abs=5e-4)
 
@@ -171,10 +186,10 @@ def test_compare_uses_the_common_tasks_only():
 
 def test_the_sentence_says_whether_it_is_a_difference():
     same, better = compare(*outcomes(both=163, gained=1)), compare(*outcomes(both=50, gained=30, lost=2))
-    assert "not distinguishable" in verdict_sentence("a", "b", "humaneval", same, same.p)
+    assert "no difference between" in verdict_sentence("a", "b", "humaneval", same, same.p)
     assert "4.7 points" in verdict_sentence("a", "b", "humaneval", same, same.p)
     assert verdict_sentence("a", "b", "x", better, better.p).startswith("b is better than a: +34.1 points")
-    assert "not distinguishable" in verdict_sentence("a", "b", "x", better, 0.06), "the corrected p decides"
+    assert "no difference between" in verdict_sentence("a", "b", "x", better, 0.06), "the corrected p decides"
 
 
 def test_the_command_of_the_docstring_runs():

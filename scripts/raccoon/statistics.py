@@ -101,11 +101,12 @@ def paired_p(baseline: Mapping[str, Sequence[bool]], candidate: Mapping[str, Seq
 
 
 def smallest_detectable(n: int, discordance: float) -> float:
-    """The smallest true difference that McNemar's test finds with 80 % power on n paired tasks.
+    """The smallest true difference that the paired test finds with 80 % power on n tasks.
 
-    `discordance` is the share of tasks that change state. It cannot be below the difference; a smaller value is
-    replaced by the difference, as if all changes went one way. Solves Connor 1987's sample size
-    n d^2 = (z_alpha sqrt(q) + z_beta sqrt(q - d^2))^2, a quadratic in d / sqrt(q), for d.
+    `discordance` is the mean square of the per-task differences; with one sample a task it is the share of tasks that
+    change state. That share cannot be below the difference; a smaller value is replaced by the difference, as if all
+    changes went one way. Solves Connor 1987's sample size n d^2 = (z_alpha sqrt(q) + z_beta sqrt(q - d^2))^2, a
+    quadratic in d / sqrt(q), for d.
     """
     from scipy.special import ndtri
 
@@ -164,15 +165,15 @@ def compare(baseline: Mapping[str, Sequence[bool]], candidate: Mapping[str, Sequ
         difference=math.fsum(changes.values()) / len(common),
         interval=bootstrap_interval(list(changes.values())),
         p=paired_p(first, second),
-        detectable=smallest_detectable(len(common), (len(gained) + len(lost)) / len(common)),
+        detectable=smallest_detectable(len(common), mean([change**2 for change in changes.values()])),
     )
 
 
 def verdict_sentence(baseline: str, candidate: str, where: str, found: Difference, p: float) -> str:
-    """One plain sentence on whether the two are distinguishable; `p` is corrected for the number of tests."""
+    """One plain sentence on whether the two differ; `p` is corrected for the number of tests."""
     points = f"{100 * found.difference:+.1f} points on {where} ({len(found.gained)} gained, {len(found.lost)} lost)"
     if p < ALPHA:
         better = "better" if found.difference > 0 else "worse"
-        return f"{candidate} is {better} than {baseline}: {points}, p = {p:.2g}: distinguishable."
-    return (f"{candidate} and {baseline} are not distinguishable: {points}, p = {p:.2g}; {found.n} tasks show "
-            f"a difference of {100 * found.detectable:.1f} points or more four times in five.")
+        return f"{candidate} is {better} than {baseline}: {points}, p = {p:.2g}."
+    return (f"no difference between {candidate} and {baseline} is shown: {points}, p = {p:.2g}; a test on {found.n} tasks like these "
+            f"finds a real difference of {100 * found.detectable:.1f} points four times in five.")

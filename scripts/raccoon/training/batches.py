@@ -64,13 +64,13 @@ def signal_first(passes: list[dict], by_prompt: bool = False) -> list[dict]:
 def rows_with_signal(batch: dict) -> dict:
     """A TRL batch without the rows whose advantage is 0, and without columns that then hold only padding.
 
-    One row stays where none has a signal, cut to a token of prompt and of completion: each process of a sharded run
-    must make the same number of passes.
+    At least one row stays, because each process of a sharded run must make the same number of passes.
     """
     kept = batch["advantages"].nonzero()[:, 0]
-    chosen = {name: value[kept if len(kept) else slice(1)] if value.dim() else value for name, value in batch.items()}
-    prompt, completion = (max(1, int(chosen[f"{part}_mask"].sum(dim=1).max())) if len(kept) else 1
-                          for part in ("prompt", "completion"))
+    if not len(kept):
+        kept = torch.zeros(1, dtype=torch.long, device=batch["advantages"].device)
+    chosen = {name: value[kept] if value.dim() else value for name, value in batch.items()}
+    prompt, completion = (max(1, int(chosen[f"{part}_mask"].sum(dim=1).max())) for part in ("prompt", "completion"))
     return {name: value if value.dim() < 2 else value[:, -prompt:] if name.startswith("prompt") else
             value[:, :completion] for name, value in chosen.items()}
 
