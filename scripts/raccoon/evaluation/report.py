@@ -22,7 +22,7 @@ how the code was found: "regex", "llm", or "strict" for prompt + completion unch
         gained, lost   tasks that the candidate solves more / less often;  gained_ids, lost_ids: which
         difference     of pass@1, candidate minus baseline;  interval: [low, high], 95 %, bootstrap over tasks
         p, p_holm      exact McNemar (sign-flip test for several samples of each task); Holm-corrected over all rows
-        detectable     the smallest difference that n tasks find with 80 % power at this discordance
+        detectable     the smallest difference that n tasks find with 80 % power at their discordance
         flip_rate      (gained + lost) / n;  repeat: true if the candidate is the baseline, evaluated again
         distinguishable, sentence
     calibration: one row for each benchmark: benchmark, tasks, gold_passed, with_gold, stub_passed,
@@ -54,7 +54,8 @@ from raccoon.statistics import (
 from raccoon.tasks.task import Task
 
 DEFAULT_PASS_AT = (1, 10, 100)
-LASTING = ("the test of ", "the context of ")   # an infra verdict with these words does not change when graded again
+# An infra verdict with these words does not change when graded again
+LASTING = ("the test of ", "the context of ", "the cases of ")
 
 
 @dataclass(frozen=True)
