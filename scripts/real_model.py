@@ -85,7 +85,8 @@ def write_tasks(train_file: Path, heldout_file: Path) -> None:
     while like := find_overlap(heldout := unseen[:NUM_HELDOUT_TASKS], trained):
         unseen = [task for task in unseen if task.task_id not in like]
     if not heldout:
-        raise InputError("no task of mbpp_full is unlike all of mbpp; give another --data-dir, or --num-heldout-tasks 0")
+        raise InputError("no task of mbpp_full is unlike all of mbpp; give another --data-dir, or "
+                         "--num-heldout-tasks 0")
     write_task_file(heldout_file, heldout)
     write_task_file(train_file, trained)
     print(f"tasks    {len(trained)} to train on, {len(heldout)} held out")

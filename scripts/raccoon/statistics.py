@@ -175,5 +175,5 @@ def verdict_sentence(baseline: str, candidate: str, where: str, found: Differenc
     if p < ALPHA:
         better = "better" if found.difference > 0 else "worse"
         return f"{candidate} is {better} than {baseline}: {points}, p = {p:.2g}."
-    return (f"no difference between {candidate} and {baseline} is shown: {points}, p = {p:.2g}; a test on {found.n} tasks like these "
-            f"finds a real difference of {100 * found.detectable:.1f} points four times in five.")
+    return (f"no difference between {candidate} and {baseline} is shown: {points}, p = {p:.2g}; a test on {found.n} "
+            f"tasks like these finds a real difference of {100 * found.detectable:.1f} points four times in five.")

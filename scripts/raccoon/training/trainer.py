@@ -20,6 +20,7 @@ from trl.trainer.utils import nanstd
 
 from raccoon import decoding
 from raccoon.constants import InputError
+from raccoon.cpu import return_freed_memory
 from raccoon.decoding import WorkingCopy
 from raccoon.progress import progress_bar
 from raccoon.runs.checkpoints import remove_sizes, write_sizes
@@ -85,8 +86,10 @@ class CodeTrainer(OpenTrainer):
 
     def sample_completions(self, *args: Any, **kwargs: Any) -> Any:
         started = time.perf_counter()
+        return_freed_memory()  # the update's
         with self.gathered():
             generated = self.complete(*args, **kwargs)
+        return_freed_memory()
         self.seconds["generate"] += time.perf_counter() - started
         return generated
 
