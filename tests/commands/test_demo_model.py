@@ -196,6 +196,33 @@ def test_demo_runs_the_stages_in_order_on_one_folder(demo, tmp_path):
     assert f"{folder}/eval_results/comparison.md" in summary and f"{folder}/rl_model/report.html" in summary
 
 
+# An interpreter that only reads a script's flags, and for GRPO checks the constants that they make
+READ_FLAGS = """
+import runpy, sys
+from raccoon import constants, cpu
+constants.run_main = lambda main: None
+sys.argv = sys.argv[1:]
+namespace = runpy.run_path(sys.argv[0], run_name="__main__")
+if "GENERATION" in namespace:
+    from raccoon.recipe import settings
+    settings.check_bfloat16 = lambda: None  # of the machine, not of the flags
+    settings.check_constants(constants.constants(namespace), 1)
+print("READ", sys.argv[0])
+"""
+
+
+@pytest.mark.parametrize("flags", [(), ("--real",)], ids=["small", "real"])
+def test_every_script_takes_the_flags_that_the_demo_gives_it(tmp_path, flags):
+    reader = tmp_path / "python"
+    (tmp_path / "read_flags.py").write_text(READ_FLAGS)
+    reader.write_text(f'#!/bin/sh\nPYTHONPATH="{SCRIPTS}" exec "{sys.executable}" "{tmp_path}/read_flags.py" "$@"\n')
+    reader.chmod(0o755)
+    done = subprocess.run(["bash", SCRIPTS / "demo.sh", *flags], cwd=tmp_path, capture_output=True, text=True,
+                          env={**os.environ, "DEMO_PYTHON": str(reader)}, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("READ ") == (7 if flags else 5)
+
+
 def test_the_real_demo_evaluates_what_no_stage_has_seen(demo, tmp_path):
     run = demo("--real", "--seed", "3")
     out, err = run.communicate(timeout=60)
