@@ -128,3 +128,14 @@ def share_prompts(input_ids_B_T: torch.Tensor, attention_mask_B_T: torch.Tensor,
     device = input_ids_B_T.device
     return ({name: value.to(device) for name, value in inputs.items()}, torch.tensor(places, device=device),
             torch.tensor(cells, device=device).view(-1, 2))
+
+
+def shared_logprobs(model: Any, input_ids_B_T: torch.Tensor, attention_mask_B_T: torch.Tensor, width: int,
+                    temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Log-probabilities and entropies (B, width), 0 at padding, from a pass in which each prompt stands once."""
+    inputs, places, cells = share_prompts(input_ids_B_T, attention_mask_B_T, width)
+    logits = model(**inputs, use_cache=False, logits_to_keep=places).logits / temperature
+    tokens_B_C, cell = input_ids_B_T[:, -width:], tuple(cells.T)
+    zeros_B_C = torch.zeros(tokens_B_C.shape, device=logits.device)
+    logprobs, entropies = logprobs_and_entropies(logits, tokens_B_C[cell][None])
+    return zeros_B_C.index_put(cell, logprobs[0]), zeros_B_C.index_put(cell, entropies[0])

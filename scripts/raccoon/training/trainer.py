@@ -38,6 +38,7 @@ from raccoon.training.batches import (
     rows,
     rows_with_signal,
     share_prompts,
+    shared_logprobs,
     signal_first,
     task_row,
 )
@@ -138,20 +139,11 @@ class CodeTrainer(OpenTrainer):
             return super().token_logprobs(model, input_ids, attention_mask, logits_to_keep, *args, **kwargs)
         with self.accelerator.autocast():
             if self.share_prompts:
-                return *self.shared_logprobs(model, input_ids, attention_mask, logits_to_keep), None
+                found = shared_logprobs(model, input_ids, attention_mask, logits_to_keep, self.temperature)
+                return *found, None
             output = model(input_ids=input_ids, attention_mask=attention_mask, use_cache=False,
                            logits_to_keep=logits_to_keep + 1)
         return (*logprobs_and_entropies(output.logits[:, :-1] / self.temperature, input_ids[:, -logits_to_keep:]), None)
-
-    def shared_logprobs(self, model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor,
-                        width: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Log-probabilities and entropies (B, width), 0 at padding, from a pass in which each prompt stands once."""
-        inputs, places, cells = share_prompts(input_ids, attention_mask, width)
-        logits = model(**inputs, use_cache=False, logits_to_keep=places).logits / self.temperature
-        completion_ids = input_ids[:, -width:]
-        zeros, cell = torch.zeros(completion_ids.shape, device=logits.device), tuple(cells.T)
-        return tuple(zeros.index_put(cell, values[0])
-                     for values in logprobs_and_entropies(logits, completion_ids[cell][None]))
 
     def plan_passes(self, passes: list[dict]) -> list[dict]:
         """One generation's passes. If they all belong to one step, their rows may be sorted."""
