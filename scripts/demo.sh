@@ -163,7 +163,7 @@ run_real() {
         --heldout "$tasks" "${settings[@]}"
     run_stage evaluation "$python" "$scripts/evaluate_models.py" --benchmarks "$tasks" humaneval --modes sampled \
         --num-samples 4 --max-completion-length 192 --output-dir "$output_dir/eval_results" --timeout 3 "${fast[@]}" \
-        --models "$output_dir/sft_model" "$output_dir/rl_model" "$output_dir/control" "$output_dir/base_model"
+        --models "$output_dir/sft_model" "$output_dir/rl_model" "$output_dir/control"
 }
 
 # How long the stages took, and where their files are.

@@ -237,7 +237,7 @@ def test_the_real_demo_evaluates_what_no_stage_has_seen(demo, tmp_path):
         assert f"--benchmarks {folder}/train_tasks.jsonl" in taught
     assert f"--training-sets  --train-files {folder}/train_tasks.jsonl" in calls[3] and "--seed 3" in calls[3]
     assert f"--benchmarks {folder}/heldout_tasks.jsonl humaneval" in calls[4] and "--num-samples 4" in calls[4]
-    assert f"--models {folder}/sft_model {folder}/rl_model {folder}/control {folder}/base_model" in calls[4]
+    assert f"--models {folder}/sft_model {folder}/rl_model {folder}/control" in calls[4]
     assert f"{folder}/rl_model/report.html" in out
 
 
