@@ -104,8 +104,8 @@ def smallest_detectable(n: int, discordance: float) -> float:
     """The smallest true difference that the paired test finds with 80 % power on n tasks.
 
     `discordance` is the mean square of the per-task differences. If each task has one sample, it is the share of tasks
-    that change state. That share cannot be below the difference; a smaller value is replaced by the difference, as if all
-    changes went one way. Solves Connor 1987's sample size n d^2 = (z_alpha sqrt(q) + z_beta sqrt(q - d^2))^2, a
+    that change state. That share cannot be below the difference; a smaller value is replaced by the difference, as if
+    all changes went one way. Solves Connor 1987's sample size n d^2 = (z_alpha sqrt(q) + z_beta sqrt(q - d^2))^2, a
     quadratic in d / sqrt(q), for d.
     """
     from scipy.special import ndtri
