@@ -3,7 +3,8 @@
 import pytest
 
 import train_rl_poc
-from raccoon.constants import Settings, constants
+from raccoon.constants import InputError, Settings, constants
+from raccoon.recipe import preparation
 from raccoon.recipe.settings import grpo_config
 
 
@@ -12,3 +13,11 @@ def test_a_warm_up_of_one_step_is_no_step_at_a_rate_of_zero(wanted, given, tmp_p
     pytest.importorskip("trl")
     settings = vars(constants(vars(train_rl_poc))) | {"WARMUP_STEPS": wanted, "OUTPUT_DIR": str(tmp_path)}
     assert grpo_config(Settings(**settings), gpus=0).warmup_steps == given
+
+
+def test_prompts_are_not_shared_on_a_gpu(tmp_path, monkeypatch):
+    for name in ("check_model", "check_gpus"):
+        monkeypatch.setattr(preparation, name, lambda *_: None)
+    settings = vars(constants(vars(train_rl_poc))) | {"SHARE_PROMPTS": True, "OUTPUT_DIR": str(tmp_path / "out")}
+    with pytest.raises(InputError, match="leave SHARE_PROMPTS out"):
+        preparation.prepare(Settings(**settings), 1, 1, "")

@@ -129,21 +129,29 @@ class CodeTrainer(OpenTrainer):
         return completions
 
     def token_logprobs(self, model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor, logits_to_keep: int,
-                       *args: Any, **kwargs: Any) -> tuple[torch.Tensor, ...]:
+                       batch_size: int | None = None, *args: Any, **kwargs: Any) -> tuple[torch.Tensor, ...]:
         """TRL's, except where prompts are shared, and in bfloat16 on a CPU.
 
         There TRL's tiles would compute the gradient of the output head in float32.
         """
         tiles = not self.share_prompts and not (self.args.use_cpu and self.args.bf16)
         if tiles or kwargs.get("compute_aux_loss"):
-            return super().token_logprobs(model, input_ids, attention_mask, logits_to_keep, *args, **kwargs)
+            return super().token_logprobs(model, input_ids, attention_mask, logits_to_keep, batch_size, *args, **kwargs)
+        size = batch_size or len(input_ids)
+        parts = [self.pass_logprobs(model, ids, kept, logits_to_keep)
+                 for ids, kept in zip(input_ids.split(size), attention_mask.split(size), strict=True)]
+        logprobs, entropies = (torch.cat(values) for values in zip(*parts, strict=True))
+        return logprobs, entropies, None
+
+    def pass_logprobs(self, model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor,
+                      width: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Log-probabilities and entropies (B, width) of one forward pass."""
         with self.accelerator.autocast():
             if self.share_prompts:
-                found = shared_logprobs(model, input_ids, attention_mask, logits_to_keep, self.temperature)
-                return *found, None
-            output = model(input_ids=input_ids, attention_mask=attention_mask, use_cache=False,
-                           logits_to_keep=logits_to_keep + 1)
-        return (*logprobs_and_entropies(output.logits[:, :-1] / self.temperature, input_ids[:, -logits_to_keep:]), None)
+                return shared_logprobs(model, input_ids, attention_mask, width, self.temperature)
+            logits = model(input_ids=input_ids, attention_mask=attention_mask, use_cache=False,
+                           logits_to_keep=width + 1).logits
+        return logprobs_and_entropies(logits[:, :-1] / self.temperature, input_ids[:, -width:])
 
     def plan_passes(self, passes: list[dict]) -> list[dict]:
         """One generation's passes. If they all belong to one step, their rows may be sorted."""
