@@ -88,15 +88,11 @@ def run_pass(model: Any, ids: Any, kept: Any, width: int, together: bool) -> tup
     """The log-probabilities (B, C) of a forward and a backward pass, 0 at padding, and the tokens computed."""
     import torch
 
-    from raccoon.training.batches import logprobs_and_entropies, shared_logprobs
+    from raccoon.training.batches import separate_logprobs, shared_logprobs
 
     model.zero_grad()
     with torch.autocast("cpu", torch.bfloat16, enabled=BFLOAT16):
-        if together:
-            logprobs, _ = shared_logprobs(model, ids, kept, width, temperature=1.0)
-        else:
-            logits = model(input_ids=ids, attention_mask=kept, use_cache=False, logits_to_keep=width + 1).logits
-            logprobs, _ = logprobs_and_entropies(logits[:, :-1], ids[:, -width:])
+        logprobs, _ = (shared_logprobs if together else separate_logprobs)(model, ids, kept, width, temperature=1.0)
     logprobs = logprobs * kept[:, -width:]
     logprobs.sum().backward()
     computed = int(kept[0, :-width].sum() + kept[:, -width:].sum()) if together else ids.numel()

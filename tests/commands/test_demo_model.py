@@ -199,7 +199,7 @@ def test_demo_runs_the_stages_in_order_on_one_folder(demo, tmp_path):
 # An interpreter that only reads a script's flags, and for GRPO checks the constants that they make
 READ_FLAGS = """
 import runpy, sys
-from raccoon import constants, cpu
+from raccoon import constants
 constants.run_main = lambda main: None
 sys.argv = sys.argv[1:]
 namespace = runpy.run_path(sys.argv[0], run_name="__main__")

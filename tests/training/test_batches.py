@@ -16,12 +16,12 @@ from transformers import (  # noqa: E402
 from helpers.training_runs import furnish, lines, run  # noqa: E402
 from raccoon.constants import InputError  # noqa: E402
 from raccoon.training.batches import (  # noqa: E402
+    check_sharing,
     logprobs_and_entropies,
     rows_with_signal,
     share_prompts,
     signal_first,
 )
-from raccoon.training.trainer import check_sharing  # noqa: E402
 
 
 def batch(advantages):

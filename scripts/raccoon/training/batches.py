@@ -1,4 +1,4 @@
-"""TRL's batches: turns a task into a row of the data set, and copies rows from one batch to another."""
+"""TRL's batches: a task as a row of the data set, rows that move between batches, and a batch's log-probabilities."""
 
 from dataclasses import asdict
 from itertools import compress
@@ -7,6 +7,7 @@ from typing import Any
 import datasets
 import torch
 
+from raccoon.constants import InputError
 from raccoon.runs.rollouts import Rollout, is_constant
 from raccoon.tasks.prompts import messages
 from raccoon.tasks.task import Task
@@ -91,6 +92,14 @@ def logprobs_and_entropies(logits_B_C_V: torch.Tensor, tokens_B_C: torch.Tensor)
     return logprobs_B_C, (norms_B_C - expected_B_C).detach()
 
 
+def separate_logprobs(model: Any, input_ids_B_T: torch.Tensor, attention_mask_B_T: torch.Tensor, width: int,
+                      temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Log-probabilities and entropies (B, width) from a pass in which each row has its own prompt."""
+    logits = model(input_ids=input_ids_B_T, attention_mask=attention_mask_B_T, use_cache=False,
+                   logits_to_keep=width + 1).logits[:, :-1]
+    return logprobs_and_entropies(logits / temperature, input_ids_B_T[:, -width:])
+
+
 def share_prompts(input_ids_B_T: torch.Tensor, attention_mask_B_T: torch.Tensor,
                   width: int) -> tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor]:
     """The batch as one sequence (1, L), without padding, in which each prompt stands once, before its completions.
@@ -139,3 +148,26 @@ def shared_logprobs(model: Any, input_ids_B_T: torch.Tensor, attention_mask_B_T:
     zeros_B_C = torch.zeros(tokens_B_C.shape, device=logits.device)
     logprobs, entropies = logprobs_and_entropies(logits, tokens_B_C[cell][None])
     return zeros_B_C.index_put(cell, logprobs[0]), zeros_B_C.index_put(cell, entropies[0])
+
+
+def check_sharing(model: Any, length: int) -> None:
+    """Raises InputError if the model computes something else where a prompt stands once, before two completions.
+
+    Layers that ignore the mask do so: recurrent ones, and those that see only a window of tokens. `length`, in tokens,
+    is that of the prompt and of each completion. The last predictions of both are compared: they depend on all before.
+    """
+    rows = torch.arange(3, 3 + 4 * length).view(2, 2 * length) % model.config.vocab_size
+    rows[:, :length] = rows[0, :length]
+    compared, whole = min(8, length), torch.ones_like(rows)
+    inputs, places, _ = share_prompts(rows, whole, length)
+    last = places.view(2, length)[:, -compared:]
+    try:
+        with torch.no_grad():
+            apart = model(input_ids=rows, attention_mask=whole, use_cache=False, logits_to_keep=compared + 1).logits
+            together = model(**inputs, use_cache=False, logits_to_keep=last.flatten()).logits
+        same = torch.allclose(apart[:, :-1], together.view_as(apart[:, :-1]), rtol=1e-3, atol=1e-2)
+    except (RuntimeError, TypeError, ValueError):  # it takes no such mask
+        same = False
+    if not same:
+        raise InputError(f"SHARE_PROMPTS changes what a model of type {model.config.model_type} computes, because some "
+                         "of its layers do not follow the attention mask; leave SHARE_PROMPTS out")

@@ -19,7 +19,6 @@ from transformers.trainer_utils import rotate_checkpoints
 from trl.trainer.utils import nanstd
 
 from raccoon import decoding
-from raccoon.constants import InputError
 from raccoon.cpu import return_freed_memory
 from raccoon.decoding import WorkingCopy
 from raccoon.progress import progress_bar
@@ -32,12 +31,12 @@ from raccoon.tasks.prompts import messages
 from raccoon.tasks.task import Task
 from raccoon.training import sharding
 from raccoon.training.batches import (
+    check_sharing,
     constant_groups,
     copy_rows,
-    logprobs_and_entropies,
     rows,
     rows_with_signal,
-    share_prompts,
+    separate_logprobs,
     shared_logprobs,
     signal_first,
     task_row,
@@ -87,10 +86,12 @@ class CodeTrainer(OpenTrainer):
 
     def sample_completions(self, *args: Any, **kwargs: Any) -> Any:
         started = time.perf_counter()
-        return_freed_memory()  # the update's
+        if self.args.use_cpu:
+            return_freed_memory()  # the update's
         with self.gathered():
             generated = self.complete(*args, **kwargs)
-        return_freed_memory()
+        if self.args.use_cpu:
+            return_freed_memory()
         self.seconds["generate"] += time.perf_counter() - started
         return generated
 
@@ -137,21 +138,12 @@ class CodeTrainer(OpenTrainer):
         tiles = not self.share_prompts and not (self.args.use_cpu and self.args.bf16)
         if tiles or kwargs.get("compute_aux_loss"):
             return super().token_logprobs(model, input_ids, attention_mask, logits_to_keep, batch_size, *args, **kwargs)
-        size = batch_size or len(input_ids)
-        parts = [self.pass_logprobs(model, ids, kept, logits_to_keep)
-                 for ids, kept in zip(input_ids.split(size), attention_mask.split(size), strict=True)]
+        size, logprobs_of = batch_size or len(input_ids), shared_logprobs if self.share_prompts else separate_logprobs
+        with self.accelerator.autocast():
+            parts = [logprobs_of(model, ids, kept, logits_to_keep, self.temperature)
+                     for ids, kept in zip(input_ids.split(size), attention_mask.split(size), strict=True)]
         logprobs, entropies = (torch.cat(values) for values in zip(*parts, strict=True))
         return logprobs, entropies, None
-
-    def pass_logprobs(self, model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor,
-                      width: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Log-probabilities and entropies (B, width) of one forward pass."""
-        with self.accelerator.autocast():
-            if self.share_prompts:
-                return shared_logprobs(model, input_ids, attention_mask, width, self.temperature)
-            logits = model(input_ids=input_ids, attention_mask=attention_mask, use_cache=False,
-                           logits_to_keep=width + 1).logits
-        return logprobs_and_entropies(logits[:, :-1] / self.temperature, input_ids[:, -width:])
 
     def plan_passes(self, passes: list[dict]) -> list[dict]:
         """One generation's passes. If they all belong to one step, their rows may be sorted."""
@@ -307,29 +299,6 @@ class CodeTrainer(OpenTrainer):
 def own_randomness() -> AbstractContextManager:
     """A block that does not change the random state of the CPU and of this process's GPU."""
     return torch.random.fork_rng(devices=[torch.cuda.current_device()] if torch.cuda.is_available() else [])
-
-
-def check_sharing(model: Any, length: int) -> None:
-    """Raises InputError if the model computes something else where a prompt stands once, before two completions.
-
-    Layers that ignore the mask do so: recurrent ones, and those that see only a window of tokens. `length`, in tokens,
-    is that of the prompt and of each completion. The last predictions of both are compared: they depend on all before.
-    """
-    rows = torch.arange(3, 3 + 4 * length).view(2, 2 * length) % model.config.vocab_size
-    rows[:, :length] = rows[0, :length]
-    compared, whole = min(8, length), torch.ones_like(rows)
-    inputs, places, _ = share_prompts(rows, whole, length)
-    last = places.view(2, length)[:, -compared:]
-    try:
-        with torch.no_grad():
-            apart = model(input_ids=rows, attention_mask=whole, use_cache=False, logits_to_keep=compared + 1).logits
-            together = model(**inputs, use_cache=False, logits_to_keep=last.flatten()).logits
-        same = torch.allclose(apart[:, :-1], together.view_as(apart[:, :-1]), rtol=1e-3, atol=1e-2)
-    except (RuntimeError, TypeError, ValueError):  # it takes no such mask
-        same = False
-    if not same:
-        raise InputError(f"SHARE_PROMPTS changes what a model of type {model.config.model_type} computes, because some "
-                         "of its layers do not follow the attention mask; leave SHARE_PROMPTS out")
 
 
 class Sampling:
