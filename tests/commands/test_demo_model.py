@@ -171,9 +171,9 @@ def demo(tmp_path):
     fake.write_text(FAKE_PYTHON)
     fake.chmod(0o755)
 
-    def start(*arguments: str, **environment: str) -> subprocess.Popen:
+    def start(*arguments: str, script: Path = SCRIPTS / "demo.sh", **environment: str) -> subprocess.Popen:
         env = {**os.environ, "DEMO_PYTHON": str(fake), "FAIL_AT": "", "HANG_AT": "", **environment}
-        return subprocess.Popen(["bash", SCRIPTS / "demo.sh", *arguments], cwd=tmp_path, env=env, text=True,
+        return subprocess.Popen(["bash", script, *arguments], cwd=tmp_path, env=env, text=True,
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
 
     return start
@@ -313,11 +313,17 @@ def test_demo_refuses_bad_arguments(demo, arguments, message):
 
 
 def test_demo_refuses_an_old_python(demo, tmp_path):
-    """Only `false` and the shell's own tools are on the PATH: no interpreter answers."""
+    """Only `false` and the shell's own tools are on the PATH: no interpreter answers.
+
+    demo.sh stands in a folder of its own, because in this one an earlier demo may have left its environment.
+    """
+    script = tmp_path / "clone" / "scripts" / "demo.sh"
+    script.parent.mkdir(parents=True)
+    script.write_text((SCRIPTS / "demo.sh").read_text())
     tools = tmp_path / "bin"
     tools.mkdir()
     for tool in ("bash", "dirname", "mkdir", "cmp", "sed", "env"):
         (tools / tool).symlink_to(f"/usr/bin/{tool}")
-    run = demo(DEMO_PYTHON="", PYTHON="false", PATH=str(tools))
+    run = demo(DEMO_PYTHON="", PYTHON="false", PATH=str(tools), script=script)
     out, err = run.communicate(timeout=60)
     assert run.returncode == 2 and "no Python >= 3.11 found" in err and "PYTHON=" in err
