@@ -1,7 +1,7 @@
 """The child: runs one untrusted program and answers the judge's requests with values, until it is killed.
 
 Code of the program runs in this process. So nothing secret may be in it, and everything that it sends is treated as
-data only (values.py).
+data only (verdicts/values.py, verdicts/heap.py).
 """
 
 import functools
@@ -10,39 +10,32 @@ import json
 import linecache
 import operator
 import sys
+import time
 import types
 
-from raccoon.verdicts import carriers, values
+from raccoon.verdicts import heap, values
 
 FILENAME = "solution.py"  # the program's name in tracebacks
+MODULE = "solution"  # its name for itself: a main guard belongs to a script, and this code is called by a test
 TEST_PROGRAMS = "raccoon.verdicts.test_programs"
 MAX_PROGRAM = 64 << 20  # bytes of a program with its context
 MAX_MESSAGE = 1000  # characters of an exception's message
+MAX_CAUSES = 5  # exceptions behind an exception
+MAX_ITEMS = 10_000  # taken from an iterator for one request
+TAKING = 0.02  # seconds after which no further item is taken ahead
 METHODS = (types.FunctionType, types.MethodType, types.BuiltinMethodType, types.MethodWrapperType, functools.partial)
 
 
 def answer_requests(job: int) -> None:
-    """Loads the program from `job`, then answers requests one by one until the judge closes the channel."""
-    incoming = values.FrameReader(job)
-    program = json.loads(incoming.read(MAX_PROGRAM))
-    module = types.ModuleType("__main__")
-    module.__file__ = FILENAME
-    sys.modules["__main__"] = module
-    namespace = module.__dict__
-    carrier, objects = None, program.get("objects", False)
-    if objects or "class " in program["context"]:
-        carrier = carriers.CodeCarrier(namespace, objects)
-    reply = attempt(load, program["context"], program["code"], namespace, carrier)
-    while True:
-        try:
-            data = values.dumps(reply, trusted=False, carrier=carrier)
-        except (values.ValueLimit, MemoryError):
-            data = b""  # no answer: an error would look like one that the code raised
-        except BaseException as error:
-            data = values.dumps(failure(error), trusted=False)
-        values.write_frame(job, data)
-        kind, *details = values.loads(incoming.read(), carrier)
-        reply = attempt(REQUESTS[kind], namespace, *details)
+    """Loads the program from `job`, then answers requests one by one.
+
+    It ends when the judge closes the channel, or after the requests that the judge has planned.
+    """
+    conversation = Conversation(job)
+    incoming, program = conversation.incoming, conversation.program
+    conversation.reply(attempt(conversation.load))
+    for _ in range(program["planned"]) if program["planned"] else itertools.count():
+        conversation.answer(incoming.read())
 
 
 def attempt(action, *arguments) -> list:
@@ -53,18 +46,17 @@ def attempt(action, *arguments) -> list:
         return failure(error)
 
 
-def failure(error: BaseException) -> list:
-    """["error", class, its standard classes from the most special to the most general, message, arguments]"""
+def failure(error: BaseException, causes: int = MAX_CAUSES) -> list:
+    """["error", class, its standard classes from the most special to the most general, message, exception]
+
+    The exception is sent as a value; it is None where it cannot be sent.
+    """
     standard = [f"{kind.__module__}.{kind.__name__}" for kind in type(error).__mro__ if is_standard(kind)]
     try:
         message = str(error)[:MAX_MESSAGE]
-        arguments = list(error.args)
-        if isinstance(error, OSError) and error.filename is not None:
-            arguments.append(error.filename)
-        values.dumps(arguments, trusted=False)
     except BaseException:
-        message, arguments = "", []
-    return ["error", type(error).__name__, standard, message, arguments]
+        message = ""
+    return ["error", type(error).__name__, standard, message, error if causes else None]
 
 
 def is_standard(kind: type) -> bool:
@@ -73,25 +65,246 @@ def is_standard(kind: type) -> bool:
     return kind.__module__.partition(".")[0] in values.STANDARD_MODULES and getattr(module, kind.__name__, None) is kind
 
 
-def load(context: str, code: str, namespace: dict, carrier: carriers.CodeCarrier | None) -> list:
-    """Runs the program's top level. The carrier learns the context's classes before code of the program runs."""
-    if context:
-        exec(compile(context, "context.py", "exec", dont_inherit=True), namespace)
-        if carrier is not None:
-            carrier.structures = carriers.structures(namespace)
-    try:
-        compiled = compile(code, FILENAME, "exec", dont_inherit=True)
-    except BaseException as error:
-        return ["syntax", *failure(error)[1:]]
-    linecache.cache[FILENAME] = (len(code), None, code.splitlines(keepends=True), FILENAME)
-    exec(compiled, namespace)
-    return ["ok", None, None]
+class Conversation:
+    """The program and its channel to the judge."""
+
+    def __init__(self, job: int):
+        self.job, self.incoming = job, values.FrameReader(job)
+        self.program = json.loads(self.incoming.read(MAX_PROGRAM))
+        module = types.ModuleType(MODULE)
+        module.__file__ = FILENAME
+        sys.modules[MODULE] = sys.modules["__main__"] = module
+        self.namespace = module.__dict__
+        self.heap = CodeHeap(self)
+
+    def load(self) -> list:
+        """Runs the program's top level. The context's classes are known before code of the program runs."""
+        context, code = self.program["context"], self.program["code"]
+        if context:
+            exec(compile(context, "context.py", "exec", dont_inherit=True), self.namespace)
+            self.heap.structures = heap.structures(self.namespace)
+        try:
+            compiled = compile(code, FILENAME, "exec", dont_inherit=True)
+        except BaseException as error:
+            return ["syntax", *failure(error)[1:]]
+        linecache.cache[FILENAME] = (len(code), None, code.splitlines(keepends=True), FILENAME)
+        exec(compiled, self.namespace)
+        return ["ok", None]
+
+    def answer(self, frame: bytes) -> None:
+        """Does what one request asks for, and replies."""
+        kind, *details = values.loads(frame, self.heap)
+        self.reply(attempt(REQUESTS[kind], self, *details))
+
+    def reply(self, reply: list) -> None:
+        """Sends the reply to a request, or a call of one of the test's own functions."""
+        try:
+            data = values.dumps(reply, self.heap)
+        except (values.ValueLimit, MemoryError):
+            data = b""  # no answer: an error would look like one that the code raised
+        except BaseException as error:
+            data = values.dumps(failure(error, 0), self.heap)
+        values.write_frame(self.job, data)
+
+    def ask_test(self, number: int, *details):
+        """The result of a call of a function or an iterator of the test. The test may call the code meanwhile."""
+        self.reply(["callback", number, *details])
+        while True:
+            frame = self.incoming.read()
+            kind, *details = values.loads(frame, self.heap)
+            if kind == "return":
+                return details[0]
+            if kind == "raise":
+                raise details[0]
+            self.reply(attempt(REQUESTS[kind], self, *details))
 
 
-def call(namespace: dict, name: str, arguments: list, keywords: dict, in_place: bool) -> list:
-    """Calls one of the program's functions. With `in_place`, also returns the arguments as the call left them."""
-    result = defined(namespace, name)(*arguments, **keywords)
-    return ["ok", result, [arguments, keywords] if in_place else None]
+class TestFunction:
+    """A function of the test, as the code sees it."""
+
+    def __init__(self, conversation: Conversation, number: int, name: str):
+        self.__name__ = self.__qualname__ = name
+        self._ask = functools.partial(conversation.ask_test, number)
+
+    def __call__(self, *arguments, **keywords):
+        return self._ask("call", list(arguments), keywords)
+
+    def __get__(self, owner, kind=None):
+        return self if owner is None else types.MethodType(self, owner)
+
+
+class TestIterator:
+    """An iterator of the test, as the code sees it."""
+
+    def __init__(self, conversation: Conversation, number: int, name: str):
+        self._ask, self._ahead, self._many = functools.partial(conversation.ask_test, number), [], 1
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        if not self._ahead:
+            self._ahead = self._ask("take", self._many)[::-1]
+        if not self._ahead:
+            raise StopIteration
+        return self._ahead.pop()
+
+    def __length_hint__(self) -> int:
+        self._many = MAX_ITEMS  # list() and sorted() ask for it before they take everything
+        return 0
+
+
+class TestObject:
+    """Anything else of the test: the code can only hand it back."""
+
+    def __init__(self, conversation: Conversation, number: int, name: str):
+        pass
+
+
+OF_THE_TEST = {"function": TestFunction, "iterator": TestIterator, "object": TestObject}
+
+
+class Kept:
+    """Marks a value that the child keeps as an object, whatever its class."""
+
+    def __init__(self, owner):
+        self.owner = owner
+
+
+class CodeHeap(heap.Heap):
+    """The child's side of the shared objects."""
+
+    first = 1
+
+    def __init__(self, conversation: Conversation):
+        super().__init__(conversation.program["tracks"])
+        self.conversation = conversation
+
+    def encoded(self, value, kind: type, encode) -> dict:
+        """The encoded form of a value that is not plain."""
+        if kind is Kept:
+            return self.object(value.owner)
+        if (number := self._numbers.get(id(value))) is not None and number % 2 != self.first:
+            return {"r": number}  # an object of the test
+        if isinstance(value, type):
+            return self.class_(value)
+        if self.structures and kind.__name__ in self.structures:
+            return self.reference(value, self.structure_kind(kind.__name__), kind.__name__)
+        if isinstance(value, BaseException):
+            return self.error(value, encode)
+        if isinstance(value, tuple) and hasattr(kind, "_fields"):
+            items = [encode(item) for item in tuple.__iter__(value)]
+            return {"namedtuple": [self.keep(value), kind.__name__, list(kind._fields), items]}
+        if found := heap.base_of(value):
+            return self.of_a_base(value, kind, *found, encode)
+        return self.object(value)
+
+    def object(self, value) -> dict:
+        """An object that stays here, with what it is besides: "lazy" (Python's own iterator) or "call"."""
+        kind = type(value)
+        lazy = kind.__module__.partition(".")[0] in values.STANDARD_MODULES and hasattr(kind, "__next__")
+        flag = "lazy" if lazy and not hasattr(kind, "read") else "call" if callable(value) else ""
+        return {"object": [self.keep(value), kind.__name__[:100], flag]}
+
+    def of_a_base(self, value, kind: type, base: type, changing, encode) -> dict:
+        """An instance of the code's own subclass of list, int and the like: its plain value with the class's name."""
+        if changing is not None:
+            return self.reference(value, changing, kind.__name__)
+        asks = kind.__str__ is not base.__str__ or kind.__repr__ is not base.__repr__
+        plain = FLATTEN[base](value)
+        return {"sub": [self.keep(value), kind.__name__, base.__name__, asks, encode(plain)]}
+
+    def class_(self, kind: type) -> dict:
+        """A class: a known one by its name, an exception of the code's own with its bases, another one as an object."""
+        if kind in heap.KNOWN or issubclass(kind, BaseException) and is_standard(kind):
+            return {"standard": [kind.__module__, kind.__name__]}
+        if not issubclass(kind, BaseException):
+            return self.object(kind)
+        return {"class": [self.keep(kind), kind.__name__, [self.class_(base) for base in kind.__bases__ if issubclass(base, BaseException)]]}
+
+    def error(self, error: BaseException, encode, causes: int = MAX_CAUSES) -> dict:
+        """An exception: class, message, arguments, attributes and cause."""
+        parts = [self.class_(type(error)), failure(error, 0)[3]]
+        for part in (list(error.args), dict(vars(error))):
+            try:
+                parts.append(encode(part))
+            except (values.ValueLimit, RecursionError):
+                parts.append(None)
+        if isinstance(error, OSError) and error.filename is not None and parts[2]:
+            parts[2].append(encode(error.filename))
+        cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+        behind = self.error(cause, encode, causes - 1) if cause is not None and causes else None
+        return {"error": [*parts, behind, error.__cause__ is not None]}
+
+    def made(self, name: str):
+        """A structure without its fields, of the class that has the name now."""
+        kind = self.conversation.namespace.get(name)
+        try:
+            return object.__new__(kind)
+        except TypeError:  # the name is not a class any more, or one of another layout
+            return object.__new__(self.structures[name])
+
+    def fill(self, instance, columns: list[list]) -> None:
+        """Sets the fields of a structure without running code of its class."""
+        for name, value in zip(*columns, strict=True):
+            try:
+                object.__setattr__(instance, name, value)
+            except AttributeError:  # the program's own class has slots or a read-only property of that name
+                continue
+
+    def method(self, payload, decode):
+        """A method of one of the program's objects."""
+        number, name = payload
+        return getattr(self.objects[number], name)
+
+    def named(self, name, decode):
+        """One of the program's functions or classes."""
+        return self.conversation.namespace[name]
+
+    def standard(self, payload, decode):
+        """A class or function of the standard library."""
+        return heap.standard_object(*payload)
+
+    def exception(self, payload, decode):
+        """An exception of the test, as the nearest one of the standard library."""
+        number, module, name, arguments = payload
+        if number not in self.objects:
+            self.enter(number, heap.standard_object(module, name)(*decode(arguments)))
+        return self.objects[number]
+
+    def of_the_test(self, payload, decode):
+        """A function, an iterator or another object of the test."""
+        number, kind, name = payload
+        if number not in self.objects:
+            self.enter(number, OF_THE_TEST[kind](self.conversation, number, name))
+        return self.objects[number]
+
+    DECODERS = heap.Heap.DECODERS | {
+        "method": method,
+        "named": named,
+        "standard": standard,
+        "test": of_the_test,
+        "exception": exception,
+    }
+
+
+FLATTEN = {  # the plain value of a subclass, past its own methods
+    int: int.__int__,
+    float: float.__float__,
+    str: str.__str__,
+    bytes: lambda value: bytes.__getitem__(value, slice(None)),
+    complex: complex.__pos__,
+    tuple: lambda value: tuple.__getitem__(value, slice(None)),
+    frozenset: lambda value: frozenset(frozenset.__iter__(value)),
+}
+
+
+# --- requests ---------------------------------------------------------------------------------------------------------
+
+
+def call(conversation: Conversation, name: str, arguments: list, keywords: dict) -> list:
+    """Calls one of the program's functions."""
+    return ["ok", defined(conversation.namespace, name)(*arguments, **keywords)]
 
 
 def defined(namespace: dict, name: str):
@@ -103,33 +316,55 @@ def defined(namespace: dict, name: str):
     return namespace[name]
 
 
-def make(namespace: dict, name: str, arguments: list, keywords: dict) -> list:
+def make(conversation: Conversation, name: str, arguments: list, keywords: dict) -> list:
     """An instance of one of the program's classes. It always stays in this process."""
-    kind = defined(namespace, name)
+    kind = defined(conversation.namespace, name)
     result = kind(*arguments, **keywords)
-    return ["ok", carriers.Kept(result) if isinstance(kind, type) else result, None]
+    return ["ok", Kept(result) if isinstance(kind, type) else result]
 
 
-def method(namespace: dict, owner, name: str, arguments: list, keywords: dict, in_place: bool) -> list:
+def value(conversation: Conversation, name: str) -> list:
+    """One of the program's variables."""
+    if name not in conversation.namespace:
+        raise NameError(f"the code does not define {name!r}")
+    return ["ok", conversation.namespace[name]]
+
+
+def method(conversation: Conversation, owner, name: str, arguments: list, keywords: dict) -> list:
     """Calls a method of one of the program's objects."""
-    result = getattr(owner, name)(*arguments, **keywords)
-    return ["ok", result, [arguments, keywords] if in_place else None]
+    return ["ok", getattr(owner, name)(*arguments, **keywords)]
 
 
-def attribute(namespace: dict, owner, name: str) -> list:
-    """An attribute of one of the program's objects: its value, or the mark of a method."""
+def attribute(conversation: Conversation, owner, name: str) -> list:
+    """["ok", value, is it a method] of an attribute of one of the program's objects."""
     found = getattr(owner, name)
-    return ["ok", None, ["method"]] if isinstance(found, METHODS) else ["ok", found, None]
+    return ["ok", None, True] if isinstance(found, METHODS) else ["ok", found, False]
 
 
-def operate(namespace: dict, name: str, operands: list) -> list:
+def operate(conversation: Conversation, name: str, operands: list) -> list:
     """The result of one of Python's operators or protocols on the program's objects."""
-    return ["ok", OPERATIONS[name](*operands), None]
+    return ["ok", OPERATIONS[name](*operands)]
 
 
-def in_parts(owner) -> carriers.Kept:
-    """An iterator over one of the program's objects; the judge asks it for items in parts."""
-    return carriers.Kept(iter(owner))
+def take(conversation: Conversation, iterator, most: int) -> list:
+    """["ok", items, what follows them] of an iterator: "more", "end", or the failure of the next item."""
+    items: list = []
+    until = time.monotonic() + TAKING
+    try:
+        while len(items) < most and (not items or time.monotonic() < until):
+            items.append(next(iterator))
+    except StopIteration:
+        return ["ok", items, "end"]
+    except BaseException as error:
+        return ["ok", items, failure(error)]
+    return ["ok", items, "more"]
+
+
+def seed(conversation: Conversation, module: str, arguments: list) -> list:
+    """Seeds a generator of random numbers that the test has seeded, as both share it in one process."""
+    if module in sys.modules:
+        sys.modules[module].seed(*arguments)
+    return ["ok", None]
 
 
 def leave(owner) -> None:
@@ -137,10 +372,25 @@ def leave(owner) -> None:
     type(owner).__exit__(owner, None, None, None)
 
 
+def run_test(conversation: Conversation, test: str, entry_point: str) -> list:
+    """Shared isolation: runs the test in the code's own namespace."""
+    tests, namespace = sys.modules[TEST_PROGRAMS], conversation.namespace
+    namespace["__name__"] = "__main__"
+    program = tests.analyse(test, "", entry_point, shared=True)
+    tally = tests.Tally(program.goes_on)
+    namespace[tests.TALLY] = tally
+    try:
+        exec(program.code, namespace)
+        tests.run_test_classes(namespace, tally)
+    except BaseException as error:
+        tally.note(error)
+    return ["ok", [tally.passed, tally.failed, tally.first]]
+
+
 OPERATIONS = {
     name: getattr(operator, name)
     for name in """add sub mul truediv floordiv mod pow matmul and_ or_ xor lshift rshift neg pos abs invert
-    iadd isub imul itruediv iand ior ixor lt le gt ge contains getitem setitem delitem""".split()
+    iadd isub imul itruediv iand ior ixor eq ne lt le gt ge contains getitem setitem delitem""".split()
 } | {
     "bool": bool,
     "str": str,
@@ -149,41 +399,22 @@ OPERATIONS = {
     "len": len,
     "int": int,
     "float": float,
+    "complex": complex,
+    "bytes": bytes,
     "index": operator.index,
     "round": round,
+    "hash": hash,
     "call": lambda owner, arguments, keywords: owner(*arguments, **keywords),
     "setattr": setattr,
     "delattr": delattr,
     "isinstance": isinstance,
-    "iter": iter,  # sent by value
-    "in_parts": in_parts,
-    "part": lambda iterator, number: list(itertools.islice(iterator, number)),
+    "iterate": lambda owner: Kept(iter(owner)),
+    "reversed": lambda owner: Kept(reversed(owner)),
+    "dir": dir,
     "enter": lambda owner: type(owner).__enter__(owner),
     "leave": leave,
+    "fields": lambda owner: [getattr(owner, name) for name in type(owner).__dataclass_fields__],
 }
-
-
-def value(namespace: dict, name: str) -> list:
-    """One of the program's variables."""
-    if name not in namespace:
-        raise NameError(f"the code does not define {name!r}")
-    return ["ok", namespace[name], None]
-
-
-def run_test(namespace: dict, test: str, entry_point: str) -> list:
-    """Shared isolation: runs the test in the code's own namespace."""
-    tests = sys.modules[TEST_PROGRAMS]
-    program = tests.analyse(test, "", entry_point)
-    tally = tests.Tally(program.goes_on, trusted=False)
-    namespace.update({tests.TALLY: tally, tests.IN_PLACE: lambda function, *a, **k: function(*a, **k)})
-    try:
-        exec(program.code, namespace)
-        tests.run_test_classes(namespace, tally)
-    except Exception as error:
-        tally.note(error)
-    return ["ok", [tally.passed, tally.failed, tally.first], None]
-
-
 REQUESTS = {
     "call": call,
     "value": value,
@@ -192,4 +423,6 @@ REQUESTS = {
     "method": method,
     "attribute": attribute,
     "operate": operate,
+    "take": take,
+    "seed": seed,
 }

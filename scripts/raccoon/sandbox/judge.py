@@ -12,6 +12,7 @@ come back as plain values (values.py). So a PASS says that the code gave the rig
 
 import collections
 import contextlib
+import dataclasses
 import gc
 import importlib.util
 import json
@@ -28,18 +29,27 @@ from raccoon.sandbox import walls  # noqa: E402
 from raccoon.sandbox.zygote_link import Setup, Zygote  # noqa: E402
 from raccoon.verdicts import test_programs as tests  # noqa: E402
 from raccoon.verdicts import values  # noqa: E402
-from raccoon.verdicts.proxies import Child  # noqa: E402
+from raccoon.verdicts.plan import planned  # noqa: E402
+from raccoon.verdicts.proxies import Child, ChildGone  # noqa: E402
 from raccoon.verdicts.stdin_cases import CaseRun  # noqa: E402
-from raccoon.verdicts.test_run import Run, TestFault, fields, on_alarm  # noqa: E402
+from raccoon.verdicts.test_run import (  # noqa: E402
+    CallerGone,
+    Deadline,
+    Outcome,
+    Run,
+    TestFault,
+    alarm,
+    fields,
+    on_alarm,
+    outcome_fields,
+)
 
 MAX_PROGRAM = 256 << 20  # bytes of one program with its tests, from the caller
 MAX_OUTPUT = 2000  # characters of the program's output that a verdict keeps
+PLANNED_SECONDS = 0.05  # to wait for a child that has got all its requests; then its answers are read as they come
+PATIENCE = 2.0  # seconds beyond the wall limit for a test in a fork of the judge
 CACHED_TESTS = 512  # compiled test programs; the completions of a group share one
 JUDGE_MEMORY_MB = 4096
-
-
-class CallerGone(BaseException):
-    """The caller has ended, so there is nothing left to judge."""
 
 
 def main() -> None:
@@ -133,6 +143,7 @@ class Judge:
     def __init__(self, setup: Setup, zygote: Zygote, confine_test: Callable[[], None]):
         self.shared, self.zygote, self.confine_test = setup.shared, zygote, confine_test
         self.analysed: collections.OrderedDict[tuple, tests.TestProgram] = collections.OrderedDict()
+        self.plans: collections.OrderedDict[tuple, tuple[bytes, ...] | None] = collections.OrderedDict()
 
     def verify(self, program: dict) -> dict:
         """The verdict's fields for one program; {"needs": "shared"} if its test needs more than plain values."""
@@ -151,19 +162,64 @@ class Judge:
             test = self.analyse(program)
         except TestFault as fault:
             return fields("infra", str(fault))
-        return {"needs": "shared"} if test.shared and not self.shared else self.run(program, test)
+        plan = self.plan(program, test)
+        if (test.shared or plan is None) and not self.shared:
+            return {"needs": "shared"}
+        return self.run(program, test, plan)
 
-    def run(self, program: dict, test: tests.TestProgram) -> dict:
+    def plan(self, program: dict, test: tests.TestProgram) -> tuple[bytes, ...] | None:
+        """The requests of the test if they are known beforehand, else (); None if it cannot ask the code from here."""
+        key = self.key(program)
+        if key not in self.plans:
+            self.plans[key] = () if self.shared else planned(program, test)
+            if len(self.plans) > CACHED_TESTS:
+                self.plans.popitem(last=False)
+        return self.plans[key]
+
+    def run(self, program: dict, test: tests.TestProgram, plan: tuple[bytes, ...]) -> dict:
         """Runs one program in one child, from the fork to the end of the child."""
         ours, theirs = socket.socketpair()
         output = walls.memory_file()
         with ours:
             with theirs:
                 self.zygote.fork(theirs, program["cpu_seconds"], output)
-            run = Run(program, test, Child(ours.fileno()), self.shared)
-            run.judge()
-            ending = self.zygote.end(run.child.gone)
-        return run.verdict(ending) | {"output": take_output(output)}
+            child = Child(ours.fileno(), plan, test.expects_stop)
+            run = Run(program, test, child, self.shared)
+            with contextlib.suppress(ChildGone):  # the run meets it again
+                child.send(program["context"], program["code"], test.tracks)
+                if plan:
+                    self.zygote.finished(PLANNED_SECONDS)
+            outcome = run.judge() if test.harmless or self.shared else self.judge_in_fork(run)
+            ending = self.zygote.end(outcome.gone)
+        if outcome.diverged:
+            os.close(output)
+            self.plans[self.key(program)] = ()
+            return self.run(program, test, ())
+        return outcome_fields(program, test, outcome, ending, self.shared) | {"output": take_output(output)}
+
+    def judge_in_fork(self, run: Run) -> Outcome:
+        """Runs a test that may leave something behind, in a copy of this process that ends with it."""
+        reading, writing = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                self.confine_test()
+                values.write_frame(writing, values.dumps(list(dataclasses.astuple(run.judge()))))
+            finally:
+                os._exit(0)
+        os.close(writing)
+        try:
+            alarm(run.program["wall_seconds"] + PATIENCE)
+            return Outcome(*values.loads(values.FrameReader(reading).read()))
+        except (EOFError, values.ValueLimit, TypeError):
+            return Outcome(reason="infra: the process of the test has ended")
+        except Deadline:
+            return Outcome(reason=run.late())
+        finally:
+            alarm(0)
+            os.close(reading)
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
 
     @staticmethod
     def key(program: dict) -> tuple[str, str, str]:

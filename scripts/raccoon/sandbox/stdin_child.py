@@ -39,7 +39,7 @@ def run_program(job: int) -> None:
         run(units, module.__dict__)
     except BaseException as error:
         try:
-            values.write_frame(job, values.dumps(failure(error), trusted=False))
+            values.write_frame(job, values.dumps(failure(error, 0)))
         finally:
             os._exit(1)  # also if the program has closed the channel: code 0 means success
 

@@ -141,8 +141,8 @@ def rehearse() -> None:
     The interpreter rewrites the bytecode of functions that run often (PEP 659). Done here, it is done once. In each
     fresh fork it would cost the copy of a page for every function.
     """
-    function = json.dumps({"context": "", "code": REHEARSED}).encode()
-    request = values.dumps(["call", "rehearsed", [1, "a", [1, 2.5], (1, {2: None})], {}, False], trusted=True)
+    function = json.dumps({"context": "", "code": REHEARSED, "tracks": False, "planned": 1}).encode()
+    request = values.dumps(["call", "rehearsed", [1, "a", [1, 2.5], (1, {2: None})], {}])
     program = marshal.dumps((("", REHEARSED), [compile(REHEARSED, FILENAME, "exec")]))
     itself = sys.modules["__main__"]
     for frames, work in [((function, request), answer_requests), ((program,), run_program)] * REHEARSALS:

@@ -10,7 +10,8 @@ import dataclasses
 import datetime
 import decimal
 import re
-import types
+
+from raccoon.verdicts import effects
 
 CARRIED = (int, float, complex, str, bytes, list, tuple, set, dict, range, memoryview)
 CARRIED += (collections.deque, collections.Counter, datetime.datetime, datetime.timedelta, decimal.Decimal)
@@ -18,9 +19,6 @@ CARRIED_METHODS = frozenset(name for kind in CARRIED for name in dir(kind)) | fr
     """all any astype dtype flatten item max mean min nonzero prod ravel reshape round size std sum tobytes tolist
     transpose T""".split()
 )  # of values that reach the judge with their own type, including numpy's arrays
-BUILTIN_FUNCTIONS = {
-    name for name in dir(builtins) if isinstance(getattr(builtins, name), types.BuiltinFunctionType)
-}
 EVALUATORS = {"eval", "exec", "compile", "pickle.loads", "pickle.load", "marshal.loads", "dill.loads"}
 WATCHED = {"redirect_stdout", "redirect_stderr", "stdout", "stderr", "capsys"}
 INSPECTORS = {"type", "issubclass", "vars", "dir", "id", "callable", "super", "inspect"}
@@ -34,12 +32,13 @@ CLASS_NAME = re.compile(r"[A-Z][A-Za-z0-9]*$")
 
 @dataclasses.dataclass(frozen=True)
 class Needs:
-    """`classes`: names that the test uses as classes and the code must define. `returned_objects`: the test reads
-    attributes that no plain value has. `shared`: why it has to run in shared isolation, "" if it need not."""
+    """`classes`: names that the test uses as classes and the code must define. `caught`: classes of exceptions that the
+    test expects. `shared`: why it has to run in shared isolation, "" if it need not. `results`: what holds results."""
 
     classes: tuple[str, ...]
-    returned_objects: bool
+    caught: frozenset[str]
     shared: str
+    results: "Results"
 
 
 def needs(nodes: list[ast.AST], free: set[str], called: set[str], entry_point: str) -> Needs:
@@ -48,10 +47,11 @@ def needs(nodes: list[ast.AST], free: set[str], called: set[str], entry_point: s
     sources = {entry_point, "candidate", *classes, *(free & called)} - set(dir(builtins))
     results = Results(nodes, sources, classes)
     objects = any(results.asks_an_object(node) for node in nodes)
-    shared = why_shared(nodes, entry_point)
+    shared = why_shared(nodes)
     if not shared and (classes or objects):
         shared = why_objects_will_not_do(nodes, classes, results)
-    return Needs(tuple(sorted(classes)), objects, shared)
+    expected = frozenset(name for node in nodes for name in caught(node)) & free
+    return Needs(tuple(sorted(classes - expected)), expected, shared, results)
 
 
 def classes_of_the_code(nodes: list[ast.AST], free: set[str], entry_point: str) -> set[str]:
@@ -177,11 +177,9 @@ def _bindings(node: ast.AST) -> list[tuple[ast.AST, ast.AST]]:
     return []
 
 
-def why_shared(nodes: list[ast.AST], entry_point: str) -> str:
-    """Why plain values and objects are not enough for this test; "" if they are."""
-    results = _names_of_results(nodes, entry_point)
-    functions = {node.name for node in nodes if isinstance(node, ast.FunctionDef)} | BUILTIN_FUNCTIONS
-    functions -= {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+def why_shared(nodes: list[ast.AST]) -> str:
+    """Why this test must run in the code's process; "" if plain values and objects are enough."""
+    own_classes = {node.name for node in nodes if isinstance(node, ast.ClassDef)}
     for node in nodes:
         if isinstance(node, ast.ClassDef) and is_test_case(node):
             return f"unittest class {node.name}"
@@ -194,12 +192,9 @@ def why_shared(nodes: list[ast.AST], entry_point: str) -> str:
         if isinstance(node, ast.Call):
             if _dotted(node.func) in EVALUATORS and not all(isinstance(a, ast.Constant) for a in node.args[:1]):
                 return "it evaluates text that is not a constant"  # results of the code must not run in the judge
-            if not isinstance(node.func, ast.Attribute) and _comes_from_code(node.func, entry_point, results):
-                return "it calls what the code returns"
-            handed = [*node.args, *(keyword.value for keyword in node.keywords)]
-            if calls(node, entry_point) and any(_is_function(argument, functions) for argument in handed):
-                return "it passes a function to the code"
-    return ""
+            if own_classes & _names(node.func):
+                return f"it makes objects of its own class {_last_name(node.func)}"
+    return effects.effects(nodes).shared
 
 
 def why_objects_will_not_do(nodes: list[ast.AST], classes: set[str], results: Results) -> str:
@@ -208,7 +203,7 @@ def why_objects_will_not_do(nodes: list[ast.AST], classes: set[str], results: Re
     if both := sorted(of_instances & of_results):
         return f"it calls the method {both[0]} of a result of the code"
     for node in nodes:
-        if isinstance(node, ast.Compare) and _compares_results(node, results):
+        if isinstance(node, ast.Compare) and _compares_made(node, results) or _looks_made_up(node, results):
             return "it compares results of the code by the code's own =="
         if isinstance(node, ast.Attribute) and node.attr.startswith("__") and node.attr != "__init__":
             return f"it reads {node.attr}"
@@ -219,10 +214,6 @@ def why_objects_will_not_do(nodes: list[ast.AST], classes: set[str], results: Re
             return "it derives from a class of the code"
         if isinstance(node, ast.MatchClass):
             return "it matches a class in a match statement"
-        if caught := sorted(_caught(node) & classes):
-            return f"it catches the code's class {caught[0]}"
-        if _changes_a_copy(node, results):
-            return "it changes a collection that an object of the code holds"
         if isinstance(node, ast.BinOp) and _chains_operators(node, results):
             return "it chains operators on the code's objects"
     return ""
@@ -246,15 +237,40 @@ def _methods_called(nodes: list[ast.AST], results: Results) -> tuple[set[str], s
     return of_instances, of_results
 
 
-def _compares_results(node: ast.Compare, results: Results) -> bool:
+def _compares_made(node: ast.Compare, results: Results) -> bool:
+    """Whether an `==` or `in` involves an instance that the test made."""
     sides = [node.left, *node.comparators]
     return any(
-        isinstance(operator, (ast.Eq, ast.NotEq, ast.In, ast.NotIn)) and results.has(left) and results.has(right)
+        isinstance(operator, (ast.Eq, ast.NotEq, ast.In, ast.NotIn))
+        and (_holds_made(right, results) or not isinstance(operator, (ast.In, ast.NotIn)) and results.is_made(left))
+        and (isinstance(operator, (ast.Eq, ast.NotEq)) or not results.is_made(right))
         for operator, left, right in zip(node.ops, sides, sides[1:], strict=False)
     )
 
 
-def _caught(node: ast.AST) -> set[str]:
+def _holds_made(node: ast.AST, results: Results) -> bool:
+    """Whether an expression is an instance that the test made, or a collection with one."""
+    if isinstance(node, (ast.List, ast.Tuple, ast.Set)):
+        return any(_holds_made(item, results) for item in node.elts)
+    return results.is_made(node)
+
+
+def _looks_made_up(node: ast.AST, results: Results) -> bool:
+    """Whether this looks an instance that the test made up in a collection, by its hash or its `==`."""
+    if isinstance(node, ast.Set):
+        return any(results.is_made(item) for item in node.elts)
+    if isinstance(node, ast.Dict):
+        return any(key is not None and results.is_made(key) for key in node.keys)
+    if isinstance(node, ast.Subscript):
+        return results.is_made(node.slice)
+    if not isinstance(node, ast.Call):
+        return False
+    looks = isinstance(node.func, ast.Attribute) and node.func.attr in ("index", "count", "remove", "add", "get")
+    looks = looks and not results.has(node.func.value)
+    return (looks or calls_name(node, "set", "frozenset", "hash")) and any(_holds_made(a, results) for a in node.args)
+
+
+def caught(node: ast.AST) -> set[str]:
     """The names in the classes that a handler or a context manager catches."""
     if isinstance(node, ast.ExceptHandler) and node.type:
         return {name for inner in ast.walk(node.type) for name in _names(inner)}
@@ -287,17 +303,6 @@ def _owner(node: ast.Call | ast.Attribute) -> ast.AST:
     return node.func if isinstance(node, ast.Call) else node.value
 
 
-def _changes_a_copy(node: ast.AST, results: Results) -> bool:
-    """Whether this changes in place a value read from an object: `stack.items.append(1)`, `grid.cells[0] = 1`."""
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in MUTATORS:
-        owner = node.func.value
-    elif isinstance(node, ast.Subscript) and not isinstance(node.ctx, ast.Load):
-        owner = node.value
-    else:
-        return False
-    return isinstance(owner, (ast.Attribute, ast.Subscript)) and results.has(owner)
-
-
 def _names(node: ast.AST) -> set[str]:
     return {node.id} if isinstance(node, ast.Name) else set()
 
@@ -305,25 +310,6 @@ def _names(node: ast.AST) -> set[str]:
 def is_test_case(node: ast.ClassDef) -> bool:
     """Whether a class is a unittest.TestCase."""
     return any("TestCase" in ast.unparse(base) for base in node.bases)
-
-
-def _is_function(node: ast.AST, functions: set[str]) -> bool:
-    return isinstance(node, ast.Lambda) or isinstance(node, ast.Name) and node.id in functions
-
-
-def _comes_from_code(node: ast.AST, entry_point: str, results: set[str]) -> bool:
-    """Whether an expression is a call of the code, or an item of a call's result."""
-    while isinstance(node, ast.Subscript):
-        node = node.value
-        if isinstance(node, ast.Name) and node.id in results:
-            return True
-    return calls(node, entry_point)
-
-
-def _names_of_results(nodes: list[ast.AST], entry_point: str) -> set[str]:
-    """Variables that hold the result of a call of the code."""
-    assigned = [node for node in nodes if isinstance(node, ast.Assign) and calls(node.value, entry_point)]
-    return {target.id for node in assigned for target in node.targets if isinstance(target, ast.Name)}
 
 
 def calls(node: ast.AST, entry_point: str) -> bool:

@@ -1,28 +1,36 @@
-"""Objects of the code's own classes, as a test in the judge sees them: numbers, and requests to the child.
+"""Objects of the code as a test in the judge sees them: stand-ins with a number, and requests to the child.
 
-A class is a `ClassProxy`, an instance a `Handle`. Attributes, methods, iteration, len, str and operators are requests.
-The answer is a plain value or another handle, whatever the code does:
-- `==` and `hash` never ask the code. A handle equals no plain value. If the test compares an instance that it made
-  itself, it needs the code's own `__eq__` and runs in shared isolation.
-- Binary operators and comparisons need such an instance or two handles. An object that the code returned instead of a
-  number must not see the expected value.
+A class is a `ClassProxy`, an instance a `Handle`, an iterator a `RemoteIterator`. Attributes, methods, items, len, str
+and operators are requests. An instance of the code's own subclass of a plain class is a plain value here that can also
+be asked (`Sub`). The answer is a value or another stand-in, whatever the code does:
+- `==` never asks the code about a plain value: a handle equals none. Two handles are compared by the code's own `==`,
+  but where the test made one of them itself, it runs in shared isolation (needs.py).
+- Binary operators and comparisons need an instance that the test made, or two handles. An object that the code
+  returned instead of a number must not see the expected value.
 - For the same reason it must not be called by a method of a plain value, such as `startswith(expected)`.
-- Reads between two calls agree: an answer about an object is kept until something is called. The items, the length
-  and the members of an object that the code returned come from one list.
+- Reads between two calls must agree: an object that gives two answers to one question ends the test. Only numbers
+  that pass with time may differ; then the first answer counts.
 """
 
+import collections
+import contextlib
+import datetime
+import inspect
 import types
-from collections.abc import Iterator
-from typing import NoReturn
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
 
-from raccoon.verdicts import carriers, values
+from raccoon.verdicts import heap, values
 from raccoon.verdicts.needs import CARRIED_METHODS, MUTATORS
 
-READS = frozenset("bool str repr format len int float index round isinstance getitem iter".split())
-LARGEST_PART = 256  # items of an endless iterator that are fetched at once
+READS = frozenset("bool str repr format len int float index round isinstance getitem hash dir fields".split())
+PASSING = (float, datetime.datetime, datetime.timedelta)  # what a clock gives may differ between two reads
+MAX_ITEMS = 10_000  # taken from an iterator at once
+MAX_BASES = 20  # levels of classes above an exception of the code
 ASSENTING = {name for kind in (str, bytes, set, float) for name in dir(kind) if name.startswith("is")} | {"all", "any"}
 HARMLESS = MUTATORS | set("get keys values items copy popleft pop".split())
 QUERIES = frozenset(CARRIED_METHODS - HARMLESS)  # methods of plain values that may get an expected value as an argument
+RESERVED = "verdict_"  # attributes of an exception that only the judge sets
 
 
 class Handle:
@@ -36,9 +44,9 @@ class Handle:
             object.__setattr__(self, f"_Handle__{field}", value)
 
     @staticmethod
-    def number_of(handle: "Handle", carrier) -> int:
+    def number_of(handle: "Handle", shared: heap.Heap) -> int:
         """The number of a handle's object in the child. Raises ValueLimit for an object of another program."""
-        if handle.__child.carrier is not carrier:
+        if handle.__child.heap is not shared:
             raise values.ValueLimit("an object of another program")
         return handle.__number
 
@@ -52,12 +60,13 @@ class Handle:
             raise AttributeError(f"{self.__name!r} object has no attribute {name!r} here")
         if name in self.__methods:
             return self.__methods[name]
-        remember = self.__child.carrier.remember
-        value, after = remember(("attribute", self.__number, name), "attribute", self, name)
+        value, is_method = self.__child.heap.agreed(("attribute", self.__number, name), "attribute", self, name)
+        if name not in CARRIED_METHODS:
+            self.__child.heap.read_as_objects.add(self.__number)
         guarded = name in QUERIES and not self.__made
-        if after != ["method"] and not (guarded and isinstance(value, (Handle, type))):
+        if is_method is not True and not (guarded and (callable(value) or isinstance(value, Handle))):
             return value
-        if after != ["method"] or guarded and name in ASSENTING:
+        if is_method is not True or guarded and name in ASSENTING:
             refuse(self.__name, name)
         self.__methods[name] = Method(self.__child, self, name, guarded)
         return self.__methods[name]
@@ -68,25 +77,26 @@ class Handle:
     def __delattr__(self, name: str) -> None:
         ask(self, "delattr", name)
 
+    def __dir__(self):
+        return ask(self, "dir")
+
     def __eq__(self, other) -> bool:
-        if self is other or other is None:
+        if self is other or not isinstance(other, Handle):
             return self is other
-        if self.__made or isinstance(other, Handle) and other.__made:
-            self.__child.needs_shared(f"the test compares objects of {self.__name}")
-        return isinstance(other, Handle) and self.__child is other.__child and self.__number == other.__number
+        if self.__child is not other.__child or self.__number == other.__number:
+            return self.__child is other.__child
+        return self.__child.request("operate", "eq", [self, other])[0] is True
+
+    def __ne__(self, other) -> bool:
+        if self is other or not isinstance(other, Handle) or self.__child is not other.__child:
+            return self is not other
+        return self.__child.request("operate", "ne", [self, other])[0] is True
 
     def __hash__(self) -> int:
-        if self.__made:
-            self.__child.needs_shared(f"the test takes the hash of an object of {self.__name}")
-        return hash(("handle", self.__number))
+        return hash(ask(self, "hash"))
 
     def __reduce_ex__(self, _protocol):
-        if not self.__made:
-            raise TypeError(f"{self.__name!r} object, returned by the code, cannot be copied")
-        self.__child.needs_shared(f"the test copies an object of {self.__name}")
-
-    def __call__(self, *arguments, **keywords):
-        return ask(self, "call", list(arguments), keywords)
+        raise TypeError(f"{self.__name!r} object of the code cannot be copied here")
 
     def __bool__(self) -> bool:
         return ask(self, "bool") is True
@@ -106,6 +116,12 @@ class Handle:
     def __float__(self) -> float:
         return ask(self, "float")
 
+    def __complex__(self) -> complex:
+        return ask(self, "complex")
+
+    def __bytes__(self) -> bytes:
+        return ask(self, "bytes")
+
     def __index__(self) -> int:
         return ask(self, "index")
 
@@ -113,29 +129,33 @@ class Handle:
         return ask(self, "round", *digits)
 
     def __len__(self) -> int:
-        items = self.__listed()
-        return ask(self, "len") if items is None else len(items)
+        if self.__made or self.__items() is None:
+            return ask(self, "len")
+        return len(list(self.__items()))
 
     def __iter__(self) -> Iterator:
         if self.__made:
-            return in_parts(ask(self, "in_parts"))
-        items = self.__listed()
+            return iter(iterated(self, ask(self, "iterate")))
+        items = self.__items()
         if items is None:
             raise TypeError(f"{self.__name!r} object is not iterable")
         return iter(items)
 
+    def __reversed__(self) -> Iterator:
+        return iter(iterated(self, ask(self, "reversed")))
+
     def __next__(self):
-        items = ask(self, "part", 1)
-        if type(items) is not list or not items:
-            raise StopIteration
-        return items[0]
+        items, rest = self.__child.request("take", self, 1)
+        return following(items, rest, self.__child)
 
     def __contains__(self, item) -> bool:
-        return ask(self, "contains", item) is True if self.__made else any(item == own for own in iter(self))
+        if self.__made or isinstance(item, Handle) or self.__number in self.__child.heap.read_as_objects:
+            return ask(self, "contains", item) is True
+        return any(item is own or item == own for own in iter(self))
 
     def __getitem__(self, key):
-        items = self.__listed() if isinstance(key, (int, slice)) else None
-        return ask(self, "getitem", key) if items is None else items[key]
+        items = self.__items() if isinstance(key, (int, slice)) and not self.__made else None
+        return ask(self, "getitem", key) if items is None else list(items)[key]
 
     def __setitem__(self, key, value) -> None:
         ask(self, "setitem", key, value)
@@ -144,25 +164,21 @@ class Handle:
         ask(self, "delitem", key)
 
     def __enter__(self):
-        return Handle.same(self, ask(self, "enter"))
+        return ask(self, "enter")
 
     def __exit__(self, kind, error, trace) -> bool:
         if kind is None:
             ask(self, "leave")
         return False  # the code must not swallow the failure of an assertion
 
-    def __listed(self) -> list | None:
-        """The items of a returned object, read once; None for one that the test made, or that is not iterable."""
-        if self.__made:
-            return None
-        memory = self.__child.carrier.memory
-        key = ("items", self.__number)
+    def __items(self) -> "Replay | None":
+        """The items of a returned object, each read once until something is called; None if it has none."""
+        memory, key = self.__child.heap.memory, ("items", self.__number)
         if key not in memory:
             try:
-                items = list(self.__child.request("operate", "iter", [self])[0])
+                memory[key] = Replay(iterated(self, ask(self, "iterate")))
             except TypeError:
-                items = None
-            memory[key] = items
+                memory[key] = None
         return memory[key]
 
     @staticmethod
@@ -174,14 +190,18 @@ class Handle:
         return handle.__child.request("operate", name, operands)[0]
 
     @staticmethod
-    def changed(handle: "Handle", name: str, other):
-        """The result of an augmented assignment."""
-        return Handle.same(handle, Handle.operated(handle, name, other, False))
+    def called(handle: "Handle", arguments: tuple, keywords: dict):
+        """The result of calling the object."""
+        return ask(handle, "call", list(arguments), keywords)
 
-    @staticmethod
-    def same(handle: "Handle", result):
-        """The same handle if the result is its own object, else the result."""
-        return handle if isinstance(result, Handle) and result.__number == handle.__number else result
+
+class Caller(Handle):
+    """Represents a function, a class or another object of the code that can be called."""
+
+    __slots__ = ()
+
+    def __call__(self, *arguments, **keywords):
+        return Handle.called(self, arguments, keywords)
 
 
 def refuse(kind: str, name: str) -> NoReturn:
@@ -189,21 +209,30 @@ def refuse(kind: str, name: str) -> NoReturn:
     raise AttributeError(f"{kind!r} object, returned by the code, must not answer {name!r}")
 
 
-def ask(handle: Handle, name: str, *operands):
+def ask(handle, name: str, *operands):
     """The code's answer to one request about its object."""
-    child = handle._Handle__child
+    child = child_of(handle)
     if name not in READS or not {int, str}.issuperset(map(type, operands)):
         return child.request("operate", name, [handle, *operands])[0]
-    key = (name, handle._Handle__number, *operands)
-    return child.carrier.remember(key, "operate", name, [handle, *operands])[0]
+    key = (name, Handle.number_of(handle, child.heap), *operands)
+    return child.heap.agreed(key, "operate", name, [handle, *operands])[0]
+
+
+def child_of(handle: Handle):
+    """The child in which a handle's object lives."""
+    return handle._Handle__child
+
+
+def same(one, other) -> bool:
+    """What `one is other` means for objects of the code, which may have several handles."""
+    if isinstance(one, Handle) and isinstance(other, Handle):
+        child = child_of(one)
+        return child is child_of(other) and Handle.number_of(one, child.heap) == Handle.number_of(other, child.heap)
+    return one is other
 
 
 def _binary(name: str, reflected: bool = False):
     return lambda handle, other: Handle.operated(handle, name, other, reflected)
-
-
-def _augmented(name: str):
-    return lambda handle, other: Handle.changed(handle, name, other)
 
 
 def _unary(name: str):
@@ -215,10 +244,8 @@ def _add_operators() -> None:
         bare = name.rstrip("_")
         setattr(Handle, f"__{bare}__", _binary(name))
         setattr(Handle, f"__r{bare}__", _binary(name, reflected=True))
-    for name in "lt le gt ge".split():
+    for name in "lt le gt ge iadd isub imul itruediv iand ior ixor".split():
         setattr(Handle, f"__{name}__", _binary(name))
-    for name in "iadd isub imul itruediv iand ior ixor".split():
-        setattr(Handle, f"__{name}__", _augmented(name))
     for name in "neg pos abs invert".split():
         setattr(Handle, f"__{name}__", _unary(name))
 
@@ -226,18 +253,80 @@ def _add_operators() -> None:
 _add_operators()
 
 
-def in_parts(iterator) -> Iterator:
-    """The items of an object that the test has made, fetched when needed. Raises ValueLimit after MAX_ITEMS."""
-    number, given = 1, 0
-    while True:
-        items = ask(iterator, "part", number) if isinstance(iterator, Handle) else None
-        if type(items) is not list or not items:
-            return
-        yield from items
-        given += len(items)
-        if given > values.MAX_ITEMS:
-            raise values.ValueLimit(f"an iterator of more than {values.MAX_ITEMS:,} items")
-        number = min(2 * number, LARGEST_PART)
+class RemoteIterator:
+    """Represents an iterator of the code. Items are computed one by one, when the test takes them."""
+
+    def __init__(self, child, number: int, name: str):
+        self._child, self._number, self._name = child, number, name
+        self._ahead: list = []
+        self._rest, self._many = "more", 1
+
+    @property
+    def __class__(self):
+        return types.GeneratorType if self._name == "generator" else RemoteIterator
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        if not self._ahead and self._rest == "more":
+            items, self._rest = self._child.request("take", self, self._many)
+            self._ahead = items[::-1] if type(items) is list else []
+        if self._ahead:
+            return self._ahead.pop()
+        return following([], self._rest, self._child)
+
+    def __length_hint__(self) -> int:
+        self._many = MAX_ITEMS  # list() and sorted() ask for it before they take everything
+        return 0
+
+    def __getattr__(self, name: str):
+        if name not in ("send", "throw", "close"):
+            raise AttributeError(f"{self._name!r} object has no attribute {name!r} here")
+        return lambda *arguments: self._child.request("method", self, name, list(arguments), {})[0]
+
+    def __repr__(self) -> str:
+        return f"<{self._name} object>"
+
+
+def following(items, rest, child):
+    """The one item, or what follows the last one: StopIteration or the code's own exception."""
+    if type(items) is list and items:
+        return items[0]
+    if type(rest) is list:
+        raise child.raised(rest)
+    raise StopIteration
+
+
+def iterated(handle: Handle, iterator) -> RemoteIterator:
+    """The iterator that the code gave for one of its objects. Raises TypeError if it is none."""
+    if isinstance(iterator, Handle):
+        child = child_of(iterator)
+        return RemoteIterator(child, Handle.number_of(iterator, child.heap), Handle.name_of(iterator))
+    if type(iterator) is not RemoteIterator:
+        raise TypeError(f"{Handle.name_of(handle)!r} object is not iterable")
+    return iterator
+
+
+class Replay:
+    """The items of an iterator, which can be gone through many times and are the same each time."""
+
+    def __init__(self, iterator: RemoteIterator):
+        self._iterator, self._items = iterator, []
+
+    def __iter__(self) -> Iterator:
+        place = 0
+        while True:
+            while place < len(self._items):
+                yield self._items[place]
+                place += 1
+            try:
+                self._items.append(next(self._iterator))
+            except StopIteration:
+                return
+
+    def __length_hint__(self) -> int:
+        return self._iterator.__length_hint__()
 
 
 class Method:
@@ -247,18 +336,14 @@ class Method:
         self._child, self._owner, self.__name__, self._guarded = child, owner, name, guarded
 
     def __call__(self, *arguments, **keywords):
-        return self.called(arguments, keywords, False)[0]
-
-    def called(self, arguments: tuple, keywords: dict, in_place: bool) -> tuple:
-        """The value, and the arguments as the call left them if `in_place`."""
         if self._guarded and not all(isinstance(given, Handle) for given in (*arguments, *keywords.values())):
             refuse(Handle.name_of(self._owner), self.__name__)
-        return self._child.request("method", self._owner, self.__name__, list(arguments), keywords, in_place)
+        return self._child.request("method", self._owner, self.__name__, list(arguments), keywords)[0]
 
     @staticmethod
-    def wire(method: "Method", carrier) -> dict:
+    def wire(method: "Method", shared: heap.Heap) -> dict:
         """The encoded form in which the code gets it."""
-        return {"method": [Handle.number_of(method._owner, carrier), method.__name__]}
+        return {"method": [Handle.number_of(method._owner, shared), method.__name__]}
 
 
 class ClassProxy:
@@ -269,76 +354,296 @@ class ClassProxy:
 
     def __call__(self, *arguments, **keywords):
         made = self._child.request("make", self.__name__, list(arguments), keywords)[0]
-        return self._child.carrier.made_by_test(made)
+        return self._child.heap.made_by_test(made)
 
     def __getattr__(self, name: str):
         if name.startswith("__"):
             raise AttributeError(f"class {self.__name__} has no attribute {name!r} here")
-        return getattr(self._child.request("value", self.__name__)[0], name)
+        return getattr(self._kind(), name)
+
+    def __iter__(self) -> Iterator:
+        return iter(self._kind())  # an Enum
+
+    def __getitem__(self, key):
+        return ask(self._kind(), "getitem", key)
+
+    def __len__(self) -> int:
+        return ask(self._kind(), "len")
+
+    def __contains__(self, item) -> bool:
+        return ask(self._kind(), "contains", item) is True
 
     def __instancecheck__(self, instance) -> bool:
-        return isinstance(instance, Handle) and ask(instance, "isinstance", self._kind()) is True
+        kind = self._kind()
+        if isinstance(kind, type):  # an exception of the code
+            return isinstance(instance, kind)
+        return isinstance(instance, (Handle, Sub)) and ask(handle_of(instance), "isinstance", kind) is True
 
     def _kind(self):
         return self._child.request("value", self.__name__)[0]
 
 
-class JudgeCarrier(carriers.Carrier):
-    """The judge's side of the channel to one child; `objects`: its test uses objects of the code's own classes."""
+class Sub:
+    """The part of a code's own subclass of a plain class that asks the code: attributes that the plain class lacks."""
 
-    def __init__(self, child, kinds: dict[str, type], objects: bool):
-        super().__init__()
-        self.structures, self.objects, self._child = kinds, objects, child
+    def __getattr__(self, name: str):
+        if name.startswith("__"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r} here")
+        return getattr(handle_of(self), name)
+
+
+class Said(Sub):
+    """The same for a class with its own text."""
+
+    def __str__(self) -> str:
+        return ask(handle_of(self), "str")
+
+    def __repr__(self) -> str:
+        return ask(handle_of(self), "repr")
+
+    def __format__(self, spec: str) -> str:
+        return ask(handle_of(self), "format", spec)
+
+
+def handle_of(value: Handle | Sub) -> Handle:
+    """The handle of a value that can be asked."""
+    return value if isinstance(value, Handle) else object.__getattribute__(value, "__dict__")["__handle__"]
+
+
+class JudgeHeap(heap.Heap):
+    """The judge's side of the objects that it shares with one child."""
+
+    first = 0
+
+    def __init__(self, child, kinds: dict[str, type], tracks: bool, own: Callable[[type], bool] = lambda kind: False):
+        """`kinds`: the context's structures. `own`: whether the test or its context has defined a class."""
+        super().__init__(tracks)
+        self.structures, self._child, self._own = kinds, child, own
         self._names = {kind: name for name, kind in kinds.items()}
-        self._handles: dict[int, Handle] = {}  # one for each object that the code returned
-        self.memory: dict[tuple, object] = {}  # answers about the code's objects since the last call
+        self._handles: dict[tuple[int, bool], Any] = {}
+        self._errors: dict[int, type] = {}  # the code's own classes of exceptions
+        self._subclasses: dict[tuple, type] = {}
+        self.read_as_objects: set[int] = set()  # results of which the test has read what no plain value has
+        self.memory: dict[tuple, Any] = {}  # answers about the code's objects since the last call
 
-    def asked(self, kind: str, name: str) -> None:
+    def asked(self, kind: str, name) -> None:
         """Notes a request. Any request except a read clears the memory, because it may change the objects."""
-        if kind != "attribute" and not (kind == "operate" and name in READS):
+        if kind not in ("attribute", "take") and not (kind == "operate" and name in READS):
             self.memory.clear()
 
-    def remember(self, key: tuple, *details) -> tuple:
-        """The reply to a read. It stays the same until something is called."""
-        if key not in self.memory:
-            reply = self._child.request(*details)
-            self.memory[key] = reply
-        return self.memory[key]
+    def agreed(self, key: tuple, *details) -> list:
+        """The reply to a read, which must be the same as before unless something was called."""
+        reply = self._child.request(*details)
+        before = self.memory.setdefault(key, reply)
+        if before is reply or alike(before[0], reply[0]) and before[1:] == reply[1:]:
+            return reply
+        if type(before[0]) is type(reply[0]) and isinstance(reply[0], PASSING):
+            return before
+        return self._child.end("exception: an object of the code gave two answers to one question")
 
-    def encoded(self, value, kind: type) -> dict | None:
-        """The encoded form of a structure or an object; None for other values."""
+    # --- out
+
+    def encoded(self, value, kind: type, encode) -> dict:
+        """The encoded form of a value that is not plain."""
         if kind in self._names:
-            return self.node(self._names[kind], value, dict(vars(value)))
-        if kind is Handle:
-            return {"object": [Handle.number_of(value, self), ""]}
+            return self.reference(value, self.structure_kind(self._names[kind]), self._names[kind])
+        if isinstance(value, Handle):
+            return {"r": Handle.number_of(value, self)}
+        if isinstance(value, Sub) or kind in self._subclasses.values():
+            return {"r": Handle.number_of(handle_of(value), self)}
+        if kind is RemoteIterator:
+            return {"r": value._number}
         if kind is Method:
             return Method.wire(value, self)
-        return {"named": value.__name__} if kind is ClassProxy else None
+        if hasattr(kind, "called_by_name") or kind is ClassProxy:
+            return {"named": value.__name__}
+        if (number := self._numbers.get(id(value))) is not None and number % 2 != self.first:
+            return {"r": number}
+        return self.of_the_test(value, kind, encode)
 
-    def object(self, number: int, name: str):
-        """The handle of an object of the code. Only the number is used; nothing else that the child says is trusted."""
-        if type(number) is not int or not 0 <= number < carriers.MAX_OBJECTS or type(name) is not str:
+    def of_the_test(self, value, kind: type, encode) -> dict:
+        """An object of the test's side. Raises NotCarried for an instance of its own class."""
+        if name := heap.standard_name(value):
+            return {"standard": name}
+        if isinstance(value, BaseException):
+            nearest = next(filter(None, map(heap.standard_name, kind.__mro__)))
+            return {"exception": [self.keep(value), *nearest, encode(list(value.args))]}
+        if isinstance(value, Iterator):
+            return {"test": [self.keep(value), "iterator", kind.__name__]}
+        if inspect.isroutine(value) or isinstance(value, type) or callable(value) and not self._own(kind):
+            return {"test": [self.keep(value), "function", getattr(value, "__name__", kind.__name__)]}
+        raise values.NotCarried(kind.__name__)
+
+    # --- in
+
+    def object(self, payload, decode):
+        """The stand-in of an object of the code. Nothing else that the child says of it is trusted."""
+        number, name, flag = payload
+        if type(name) is not str or type(flag) is not str:
+            raise values.ValueLimit("not an object")
+        return self.stand_in(number, name[:100], flag)
+
+    def stand_in(self, number: int, name: str, flag: str):
+        """The one handle or iterator for a number, which the child has given."""
+        if number in self._kinds or type(number) is not int or number % 2 == self.first:
             raise values.ValueLimit("not the number of an object")
-        if not self.objects:
-            return values.Foreign(name[:100], True)
-        if number not in self._handles:
-            self._handles[number] = Handle(self._child, number, name[:100], made=False)
-        return self._handles[number]
+        if not 0 <= number < 2 * heap.MAX_OBJECTS:
+            raise values.ValueLimit("not the number of an object")
+        if (number, False) not in self._handles:
+            kinds = {"lazy": RemoteIterator, "call": Caller}
+            made = () if flag == "lazy" else (False,)
+            self._handles[number, False] = kinds.get(flag, Handle)(self._child, number, name, *made)
+        return self._handles[number, False]
 
     def made_by_test(self, value):
         """The result of a call of a class by the test."""
         if not isinstance(value, Handle):
             return value
-        return Handle(self._child, Handle.number_of(value, self), Handle.name_of(value), made=True)
+        number = Handle.number_of(value, self)
+        return self._handles.setdefault(
+            (number, True), type(value)(self._child, number, Handle.name_of(value), made=True)
+        )
 
     def made(self, name: str):
         """A structure without its fields."""
         return object.__new__(self.structures[name])
 
-    def fill(self, instance, fields: dict) -> None:
+    def fill(self, instance, columns: list[list]) -> None:
         """Sets the fields of a structure. A field must not replace a member that its class defines."""
-        for name in fields:
+        fields = dict(zip(*columns, strict=True))
+        for name, value in fields.items():
             found = getattr(type(instance), name, None)
             if callable(found) or isinstance(found, (property, types.MemberDescriptorType)):
                 raise values.ValueLimit(f"a field with the name of a method: {name[:100]!r}")
+            refuse_method(name, value)
+        vars(instance).clear()
         vars(instance).update(fields)
+
+    def subclass(self, name: str, base: type, said: bool = False) -> type:
+        """The class that represents a subclass of a plain class."""
+        if base is None or type(name) is not str:
+            raise values.ValueLimit("not a plain class")
+        key = (name[:100], base, said)
+        if key not in self._subclasses:
+            self._subclasses[key] = type(name[:100], (Said if said else Sub, base), {"__module__": "solution"})
+        return self._subclasses[key]
+
+    def enter(self, number: int, value) -> None:
+        """Puts an object of either side into the table."""
+        super().enter(number, value)
+        if isinstance(value, Sub):
+            vars(value)["__handle__"] = Handle(self._child, number, type(value).__name__, made=False)
+
+    def sub(self, payload, decode):
+        """A value of the code's own subclass of a plain class."""
+        number, name, base, said, plain = payload
+        if number in self.objects:
+            return self.objects[number]
+        self._refuse_number(number)
+        base, plain = values.IMMUTABLE_BASES[base], decode(plain)
+        if type(plain) is not base:
+            raise values.ValueLimit("not a value of its base")
+        value = base.__new__(self.subclass(name, base, said is True), plain)
+        self.enter(number, value)
+        return value
+
+    def namedtuple(self, payload, decode):
+        """A named tuple, which can be asked for the methods of its class."""
+        number, name, fields, items = payload
+        if number in self.objects:
+            return self.objects[number]
+        self._refuse_number(number)
+        if len(fields) > values.MAX_FIELDS or {*map(type, fields), type(name)} - {str}:
+            raise values.ValueLimit("not the fields of a named tuple")
+        key = (name[:100], tuple(fields))
+        if key not in self._subclasses:
+            plain = collections.namedtuple("Fields", fields, rename=True)
+            self._subclasses[key] = type(name[:100], (Sub, plain), {"__module__": "solution"})
+        items = [decode(item) for item in items]
+        for field, item in zip(fields, items, strict=True):
+            refuse_method(field, item)
+        value = self._subclasses[key](*items)
+        self.enter(number, value)
+        return value
+
+    def standard(self, payload, decode):
+        """A class that is known by its name, or an exception of the standard library."""
+        found = heap.standard_object(*payload)
+        if not isinstance(found, type) or not (found in heap.KNOWN or issubclass(found, BaseException)):
+            raise values.ValueLimit(f"not a known class: {payload[1][:100]!r}")
+        return found
+
+    def class_(self, payload, decode, level: int = 0) -> type:
+        """The class that represents a class of exceptions of the code's own."""
+        number, name, bases = payload
+        if type(number) is not int or type(name) is not str or level > MAX_BASES:
+            raise values.ValueLimit("not a class")
+        if number not in self._errors:
+            above = [self._base(base, decode, level) for base in bases]
+            if not above or not all(isinstance(base, type) and issubclass(base, BaseException) for base in above):
+                raise values.ValueLimit("not a class of exceptions")
+            members = {"__module__": "solution", "__str__": said_by_code}
+            self._errors[number] = type(name[:100], tuple(above), members)
+        return self._errors[number]
+
+    def _base(self, base: dict, decode, level: int) -> type:
+        [(tag, payload)] = base.items()
+        return self.class_(payload, decode, level + 1) if tag == "class" else self.standard(payload, decode)
+
+    def error(self, payload, decode, level: int = 0) -> BaseException:
+        """An exception of the code: of its own class or a standard one, with its attributes and its cause."""
+        kind, message, arguments, fields, cause, is_explicit = payload
+        [(tag, details)] = kind.items()
+        kind = self.class_(details, decode) if tag == "class" else self.standard(details, decode)
+        error = made_error(kind, decode(arguments) if arguments is not None else [])
+        attributes = decode(fields) if fields is not None else {}
+        for name, value in attributes.items():
+            if not name.startswith((RESERVED, "__")) or name == "__notes__":
+                with contextlib.suppress(AttributeError):
+                    BaseException.__setattr__(error, name, value)
+        error.verdict_message = str(message)
+        if cause is not None and level < MAX_BASES:
+            behind = self.error(cause, decode, level + 1)
+            error.__context__ = behind
+            if is_explicit is True:
+                error.__cause__ = behind
+        return error
+
+    DECODERS = heap.Heap.DECODERS | {
+        "object": object,
+        "sub": sub,
+        "namedtuple": namedtuple,
+        "standard": standard,
+        "class": class_,
+        "error": error,
+    }
+
+
+def made_error(kind: type[BaseException], arguments: list) -> BaseException:
+    """An exception with these arguments."""
+    try:
+        return kind(*arguments)
+    except Exception:  # some, such as JSONDecodeError, take other arguments than they keep
+        error = kind.__new__(kind)
+        error.args = tuple(arguments)
+        return error
+
+
+def said_by_code(error: BaseException) -> str:
+    """The text of an exception of the code's own class, whose `__str__` ran in the child."""
+    return vars(error).get("verdict_message", "")
+
+
+def refuse_method(name: str, value) -> None:
+    """Raises ValueLimit for a field that could be called like a method of a plain value and please any test."""
+    if name in CARRIED_METHODS and callable(value):
+        raise values.ValueLimit(f"a field that can be called: {name[:100]!r}")
+
+
+def alike(one, other) -> bool:
+    """Whether two answers of the code are the same, without asking it."""
+    if isinstance(one, Handle) or isinstance(other, Handle):
+        return same(one, other)
+    if isinstance(one, (RemoteIterator, Sub)) or one is other:
+        return type(one) is type(other)
+    return type(one) is type(other) and (one == other or one != one)

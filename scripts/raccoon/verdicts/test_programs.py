@@ -13,9 +13,13 @@ import sys
 import types
 import unittest
 
-from raccoon.verdicts.needs import calls, is_test_case, needs
+from raccoon.verdicts.effects import dotted, effects, imported
+from raccoon.verdicts.needs import is_test_case, needs
+from raccoon.verdicts.observation import tells_copies
+from raccoon.verdicts.oracles import Keeper
 
-TALLY, IN_PLACE = "__tally__", "__in_place__"  # names that the rewritten test uses
+# Names that the rewritten test uses.
+TALLY, VARIABLE, SAME, SEED, KEEP, KEPT = "__tally__", "__variable__", "__same__", "__seed__", "__keep__", "__kept__"
 TEST_FILE = "<test>"  # the test's name in tracebacks
 MUTE = {ast.Constant, ast.Load, ast.Store, ast.List, ast.Tuple, ast.Dict, ast.UnaryOp, ast.USub, ast.Eq, ast.keyword}
 # nodes that need no analysis: nine of ten in a long test
@@ -34,25 +38,27 @@ class TestProgram:
     libraries: tuple[str, ...]  # packages beyond the standard library that it imports
     test_cases: bool  # it defines unittest classes, which must be run
     classes: tuple[str, ...]  # classes that it uses and only the code can define
-    returned_objects: bool  # it reads attributes of results of the code that no plain value has
-    asserts: int  # assert statements in its text
+    tracks: bool  # it can tell an object of the code from a copy
+    harmless: bool  # it leaves nothing behind in the process that runs it
+    expects_stop: bool  # it expects a StopIteration of the code
+    asserts: int  # assert statements in its text, or test methods
+    imports: frozenset[int]  # lines of its import statements
     shared: str  # why it needs shared isolation; "" if plain values and objects are enough
     goes_on: bool  # assertions after a failed one still run; False if the test itself catches exceptions
 
-    @property
-    def objects(self) -> bool:
-        """Whether the child must keep objects of the code's own classes for this test."""
-        return bool(self.classes) or self.returned_objects
-
 
 class Tally:
-    """Counts assertions as a context manager around each of them. Keeps the first failure."""
+    """Counts assertions as a context manager around each of them. Keeps the first failure.
 
-    def __init__(self, goes_on: bool, trusted: bool = True, on_failure=lambda: None):
-        """`trusted`: only the test runs in this process, so a failed import is not the code's fault."""
+    `ours`: exceptions that are no result of a test. `imports`: lines whose failure is the test's own fault, because
+    only the test runs in this process. `silenced`: an object whose attribute `silent` is set while a message is written.
+    """
+
+    def __init__(self, goes_on: bool, ours: tuple = (), imports: frozenset[int] = frozenset(), on_failure=lambda: None):
         self.passed = self.failed = 0
-        self._trusted = trusted
         self.first: list[str] = []  # [kind, text], the kind as in a verdict's reason
+        self.silenced = types.SimpleNamespace()
+        self._ours, self._imports = ours, imports
         self._goes_on, self._on_failure = goes_on, on_failure
 
     def __enter__(self):
@@ -62,7 +68,7 @@ class Tally:
         if kind is None:
             self.passed += 1
             return False
-        if not isinstance(error, Exception):  # a deadline or the end of the child is not a result
+        if isinstance(error, self._ours):
             return False
         self.failed += 1
         self.note(error)
@@ -77,10 +83,23 @@ class Tally:
             kind = "wrong"
         elif isinstance(error, MemoryError):
             kind = "memory"
-        elif isinstance(error, ImportError) and self._trusted:
-            kind = "infra"  # the test's own; errors of the code have a verdict_kind
-        self.first = [getattr(error, "verdict_kind", kind), describe(error)]
+        elif isinstance(error, ImportError) and line_of(error) in self._imports:
+            kind = "infra"
+        self.silenced.silent = True
+        try:
+            self.first = [getattr(error, "verdict_kind", kind), describe(error)]
+        finally:
+            self.silenced.silent = False
         self._on_failure()
+
+
+def line_of(error: BaseException) -> int:
+    """The line of the test at which an exception was raised; 0 if it is not known."""
+    trace, line = error.__traceback__, 0
+    while trace:
+        line = trace.tb_lineno if trace.tb_frame.f_code.co_filename == TEST_FILE else line
+        trace = trace.tb_next
+    return line
 
 
 def describe(error: BaseException) -> str:
@@ -92,19 +111,18 @@ def describe(error: BaseException) -> str:
         except Exception:  # it contains an int too long for decimal, or an object of the code
             message = "(its message cannot be written)"
         text = f"{type(error).__name__}: {message}" if message else type(error).__name__
-    trace, line = error.__traceback__, 0
-    while trace:
-        line = trace.tb_lineno if trace.tb_frame.f_code.co_filename == TEST_FILE else line
-        trace = trace.tb_next
+    line = line_of(error)
     return text[:MAX_TEXT] + (f" (test line {line})" if line else "")
 
 
-def analyse(test: str, context: str, entry_point: str) -> TestProgram:
-    """Compiles a test program. Raises SyntaxError, ValueError, RecursionError or MemoryError if that fails."""
+def analyse(test: str, context: str, entry_point: str, shared: bool = False) -> TestProgram:
+    """Compiles a test program; `shared` for the code's own process, where nothing stands between it and the code.
+
+    Raises SyntaxError, ValueError, RecursionError or MemoryError if that fails.
+    """
     tree = ast.parse(test, TEST_FILE)
     nodes = [node for node in ast.walk(tree) if type(node) not in MUTE]
     catches = any(isinstance(node, (ast.Try, ast.With, ast.AsyncWith)) for node in nodes)
-    asserts = sum(isinstance(node, ast.Assert) for node in nodes)
     context_nodes = list(ast.walk(ast.parse(context))) if context else []
     free = _free_names(nodes + context_nodes)
     called = {node.func.id for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
@@ -117,7 +135,9 @@ def analyse(test: str, context: str, entry_point: str) -> TestProgram:
         free.add(entry_point)
     needed = needs(nodes, free, called, entry_point)
     values = sorted(free - called - {entry_point, *needed.classes})
-    rewriter = _Rewriter(entry_point)
+    tracks = bool(needed.classes) or "class " in context or tells_copies(tree, needed.results)
+    keeper = Keeper(tree, needed.results) if tracks and not shared else None
+    rewriter = _Rewriter({*values} | needed.caught, imported(nodes), keeper, shared)
     rewritten = ast.fix_missing_locations(rewriter.visit(tree))
     return TestProgram(
         code=compile(rewritten, TEST_FILE, "exec", dont_inherit=True),
@@ -127,12 +147,20 @@ def analyse(test: str, context: str, entry_point: str) -> TestProgram:
         values=tuple(values),
         modules=tuple(modules),
         test_cases=any(isinstance(node, ast.ClassDef) and is_test_case(node) for node in nodes),
-        asserts=asserts,
+        asserts=sum(map(_is_check, nodes)),
+        imports=frozenset(node.lineno for node in nodes if isinstance(node, (ast.Import, ast.ImportFrom))),
         classes=needed.classes,
-        returned_objects=needed.returned_objects,
+        tracks=tracks,
+        harmless=effects(nodes).harmless and effects(context_nodes).harmless,
+        expects_stop="StopIteration" in test or "next" in called,
         shared=needed.shared,
         goes_on=not catches,
     )
+
+
+def _is_check(node: ast.AST) -> bool:
+    """Whether this counts as one assertion: an assert statement, or a method of a unittest class."""
+    return isinstance(node, ast.Assert) or isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
 
 
 def _libraries(nodes: list[ast.AST]) -> tuple[str, ...]:
@@ -168,39 +196,60 @@ def _free_names(nodes: list[ast.AST]) -> set[str]:
 
 
 class _Rewriter(ast.NodeTransformer):
-    """Puts each assert under the tally, and marks the calls whose purpose is to change their arguments."""
+    """Puts each assert under the tally. In the judge it also turns what needs the code's process into calls:
 
-    def __init__(self, entry_point: str):
-        self.entry_point = entry_point
+    a variable of the code is read anew each time, `is` compares objects of the code and not their handles, and a seed
+    that the test sets is set in the code's process too.
+    """
 
-    def made_for_its_effect(self, node: ast.AST) -> ast.Call | None:
-        """The call in `f(x)` as a statement, `assert f(x) is None` or `assert f(x) == None`; None for other nodes."""
-        if isinstance(node, ast.Expr) and calls(node.value, self.entry_point):
-            return node.value
-        if isinstance(node, ast.Assert) and isinstance(node.test, ast.Compare) and len(node.test.comparators) == 1:
-            right = node.test.comparators[0]
-            if (
-                calls(node.test.left, self.entry_point)
-                and isinstance(right, ast.Constant)
-                and right.value is None
-            ):
-                return node.test.left
-        return None
+    def __init__(self, variables: set[str], modules: dict[str, str], keeper: Keeper | None, shared: bool):
+        self.variables = variables if not shared else set()
+        self.modules, self.keeper, self.shared = modules, keeper, shared
 
     def visit_Assert(self, node: ast.Assert) -> ast.With:
-        if call := self.made_for_its_effect(node):
-            node.test.left = self._marked(call)
+        self.generic_visit(node)
         tally = ast.withitem(context_expr=ast.Name(id=TALLY, ctx=ast.Load()))
         return ast.copy_location(ast.With(items=[tally], body=[node]), node)
 
-    def visit_Expr(self, node: ast.Expr) -> ast.Expr:
-        if call := self.made_for_its_effect(node):
-            node.value = self._marked(call)
+    def visit_Expr(self, node: ast.Expr) -> ast.stmt:
+        if isinstance(node.value, ast.Call) and dotted(node.value.func) == "unittest.main":
+            return ast.copy_location(ast.Pass(), node)  # the classes are run afterwards
+        return self.generic_visit(node)
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        if isinstance(node.ctx, ast.Load):
+            if node.id in self.variables:
+                return _calling(VARIABLE, node, ast.Constant(node.id))
+            if self.keeper and node in self.keeper.read_before:
+                return _calling(KEPT, node, ast.Constant(node.id), node)
+            if self.keeper and node in self.keeper.handed_over:
+                return _calling(KEEP, node, ast.Constant(node.id), node)
         return node
 
-    def _marked(self, call: ast.Call) -> ast.Call:
-        in_place = ast.Call(ast.Name(id=IN_PLACE, ctx=ast.Load()), [call.func, *call.args], call.keywords)
-        return ast.copy_location(in_place, call)
+    def visit_Compare(self, node: ast.Compare) -> ast.AST:
+        self.generic_visit(node)
+        if self.shared or len(node.ops) != 1 or not isinstance(node.ops[0], (ast.Is, ast.IsNot)):
+            return node
+        if isinstance(node.comparators[0], ast.Constant):
+            return node
+        same = _calling(SAME, node, node.left, node.comparators[0])
+        return ast.copy_location(ast.UnaryOp(ast.Not(), same), node) if isinstance(node.ops[0], ast.IsNot) else same
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        owner, _, name = dotted(node.func).rpartition(".")
+        module = f"{self.modules.get(owner.partition('.')[0], '')}.{owner.partition('.')[2]}".rstrip(".")
+        if not owner and self.modules.get(name) == "random.seed":
+            module, name = "random", "seed"
+        if self.shared or name != "seed" or module not in ("random", "numpy.random"):
+            return node
+        return ast.copy_location(
+            ast.Call(ast.Name(SEED, ast.Load()), [ast.Constant(module), *node.args], node.keywords), node
+        )
+
+
+def _calling(name: str, where: ast.AST, *arguments: ast.expr) -> ast.Call:
+    return ast.copy_location(ast.Call(ast.Name(id=name, ctx=ast.Load()), list(arguments), []), where)
 
 
 def run_test_classes(namespace: dict, tally: Tally) -> None:

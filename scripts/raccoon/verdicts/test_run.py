@@ -1,21 +1,24 @@
 """One test against one child, from the first request to the verdict's fields."""
 
 import contextlib
+import copy
 import dataclasses
 import importlib
 import os
 import random
 import signal
+from typing import Any
 
-from raccoon.verdicts import carriers, values
+from raccoon.verdicts import heap, values
 from raccoon.verdicts import test_programs as tests
-from raccoon.verdicts.objects import ClassProxy, JudgeCarrier
-from raccoon.verdicts.proxies import Child, ChildGone, Proxy, call_in_place
+from raccoon.verdicts.objects import ClassProxy, JudgeHeap, same
+from raccoon.verdicts.proxies import Child, ChildGone, Diverged, Proxy
 
 AFTER_FAILURE = 2.0  # seconds for the remaining assertions after one has failed
 BUSY_SHARE = 0.2  # of the CPU limit: a child that used more before the wall limit was computing, not sleeping
 TIMEOUT_SHARE = 0.5  # of the CPU limit: a child killed by the kernel above it was killed for its CPU time (the kernel
 # samples that time for limits and measures it for reports). Below it, something else killed it
+KILLED_OUTSIDE = "infra: the code's process was killed from outside, perhaps for want of memory"
 CODE_FAULTS = ("wrong", "exception", "memory")  # kinds of failure that a test in shared isolation may report
 
 
@@ -33,7 +36,7 @@ class Ending:
             return "exception: the code closed its channel to the tests"
         code = os.waitstatus_to_exitcode(self.status)
         if code == -signal.SIGKILL and not may_kill_itself:
-            return "infra: the code's process was killed from outside, perhaps for want of memory"
+            return KILLED_OUTSIDE
         if code < 0:
             names = {known.value: known.name for known in signal.Signals}  # real-time signals have none
             return f"exception: the code's process died of {names.get(-code, f'signal {-code}')}"
@@ -42,6 +45,13 @@ class Ending:
 
 class Deadline(BaseException):
     """The wall time is over. Not an Exception, so that a test's `except Exception` does not catch it."""
+
+
+class CallerGone(BaseException):
+    """The caller has ended, so there is nothing left to judge."""
+
+
+OURS = (Deadline, CallerGone, ChildGone, Diverged, values.NotCarried)  # no result of a test, whoever catches them
 
 
 class TestFault(Exception):
@@ -66,40 +76,79 @@ def on_alarm(*_) -> None:
         raise Deadline
 
 
+@dataclasses.dataclass
+class Outcome:
+    """What came of a test: its counts, its first failure and why it ended early. All of it is plain data."""
+
+    passed: int = 0
+    failed: int = 0
+    first: list[str] = dataclasses.field(default_factory=list)  # [kind, text], the kind as in a verdict's reason
+    reason: str = ""  # "kind: text" of an early end of the test, besides the first failure
+    gone: bool = False  # the child closed its channel
+    diverged: bool = False  # the test asked for something else than was planned
+
+
+class Kept:
+    """Arguments as they were before the code got them, for what a test computes from them afterwards (oracles.py)."""
+
+    def __init__(self):
+        self._copies: dict[str, tuple[Any, Any]] = {}
+
+    def keep(self, name: str, value):
+        """The value itself, of which a copy is kept if it can be copied."""
+        self._copies.pop(name, None)
+        with contextlib.suppress(Exception):
+            self._copies[name] = value, copy.deepcopy(value)
+        return value
+
+    def kept(self, name: str, value):
+        """The copy of a value that was kept under this name; the value itself if there is none."""
+        original, copied = self._copies.get(name, (None, None))
+        return copied if original is value else value
+
+
 class Run:
-    """One test of one child: `judge` runs it, `verdict` returns the result."""
+    """One test of one child: `judge` runs it and returns the outcome."""
 
     def __init__(self, program: dict, test: tests.TestProgram, child: Child, shared: bool):
         self.program, self.test, self.child, self.shared = program, test, child, shared
-        self.tally = tests.Tally(test.goes_on, not shared, on_failure=lambda: alarm(AFTER_FAILURE))
+        self.tally = tests.Tally(test.goes_on, OURS, test.imports, on_failure=lambda: alarm(AFTER_FAILURE))
+        self.tally.silenced = child
         self.whose = program["task_id"] or "this task"
-        self.reason = ""  # "kind: text" of an early end of the test, besides the tally
 
-    def judge(self) -> None:
-        """Runs the test to its end or its deadline. Everything that happens is kept for `verdict`."""
+    def judge(self) -> Outcome:
+        """Runs the test to its end or its deadline."""
+        reason = ""
         try:
             alarm(self.program["wall_seconds"])
-            objects = self.test.objects and not self.shared
-            self.child.send(self.program["context"], self.program["code"], objects)
             self.run_beside_code() if self.shared else self.run_here()
         except Deadline:
-            self.reason = self.late()
-        except ChildGone as gone:
-            self.reason = str(gone)
-        except values.NotCarried:
-            self.reason = "shared"
+            reason = self.late()
+        except (ChildGone, Diverged) as gone:
+            reason = str(gone)
+        except values.NotCarried as kind:
+            reason = f"exception: the test hands an object of its class {kind} to the code"
         except TestFault as fault:
-            self.reason = f"infra: {fault}"
-        except SystemExit:
-            self.reason = f"infra: the test of {self.whose} exits"
-        except Exception as error:
-            self.tally.note(error)
+            reason = f"infra: {fault}"
+        except CallerGone:
+            raise
+        except BaseException as error:
+            self.end_of_test(error)
         finally:
             rang = alarm(0)
         if self.child.fault is not None:  # a bare `except:` of the test may have caught it
-            self.reason = self.child.fault
-        elif rang and not self.reason:
-            self.reason = self.late()
+            reason = self.child.fault
+        elif rang and not reason:
+            reason = self.late()
+        tally = self.tally
+        return Outcome(tally.passed, tally.failed, tally.first, reason, self.child.gone, self.child.diverged)
+
+    def end_of_test(self, error: BaseException) -> None:
+        """What an exception of the test itself means: a failure, unless it ends the test as successful."""
+        if not hasattr(error, "verdict_kind"):
+            if isinstance(error, SystemExit) and not error.code or is_skip(error) and self.tally.passed:
+                return
+        self.tally.note(error)
 
     def late(self) -> str:
         return f"timeout: no result in {self.program['wall_seconds']:g} s"
@@ -111,75 +160,76 @@ class Run:
             exec(self.test.context, namespace)
         except Exception as error:
             raise TestFault(f"the context of {self.whose} raises {tests.describe(error)}") from None
-        kinds = [name for name in self.test.classes if self.missing(namespace, name)]
-        self.carry(namespace, bool(kinds) or self.test.returned_objects)
-        namespace |= {name: importlib.import_module(name) for name in self.test.modules}
-        named = [name for name in self.test.functions if self.missing(namespace, name)]
-        namespace |= {name: Proxy(self.child, name) for name in named}
-        namespace |= {name: ClassProxy(self.child, name) for name in kinds}
-        for name, value in self.variables().items():
-            namespace.setdefault(name, value)  # the code must not change what the context defines
-        namespace |= {tests.TALLY: self.tally, tests.IN_PLACE: call_in_place}
+        self.furnish(namespace)
         random.seed(0)
         exec(self.test.code, namespace)
         if not self.child.requests:
             raise TestFault(f"the test of {self.whose} never calls the code")
 
-    def missing(self, namespace: dict, name: str) -> bool:
-        """Whether the code has to define this name."""
-        return name not in namespace or name == self.program["entry_point"]
+    def furnish(self, namespace: dict) -> None:
+        """Puts into the test's namespace what stands for the code, and the helpers of the rewritten test."""
+        child, kept = self.child, Kept()
+        kinds = heap.structures(namespace)
+        child.heap = JudgeHeap(child, kinds, self.test.tracks, lambda kind: kind.__module__ == "__main__")
+        missing = lambda name: name not in namespace or name == self.program["entry_point"]  # noqa: E731
+        proxies = {name: Proxy(child, name) for name in self.test.functions if missing(name)}
+        proxies |= {name: ClassProxy(child, name) for name in self.test.classes if missing(name)}
+        namespace |= {name: importlib.import_module(name) for name in self.test.modules} | proxies
+        namespace |= {
+            tests.TALLY: self.tally,
+            tests.VARIABLE: lambda name: child.request("value", name)[0],
+            tests.SAME: same,
+            tests.SEED: self.seed,
+            tests.KEEP: kept.keep,
+            tests.KEPT: kept.kept,
+        }
 
-    def carry(self, namespace: dict, objects: bool) -> None:
-        """Prepares the channel for data of this test besides plain values."""
-        if objects or "class " in self.program["context"]:
-            self.child.carrier = JudgeCarrier(self.child, carriers.structures(namespace), objects)
-
-    def variables(self) -> dict:
-        """The variables that the test reads and the code defines. Reading any other raises NameError in the test."""
-        found = {}
-        for name in self.test.values:
-            with contextlib.suppress(NameError):
-                found[name] = self.child.request("value", name)[0]
-        return found
+    def seed(self, module: str, *arguments) -> None:
+        """Seeds a module's generator here and in the child, which the test thinks of as one process."""
+        importlib.import_module(module).seed(*arguments)
+        self.child.request("seed", module, list(arguments))
 
     def run_beside_code(self) -> None:
-        """Shared isolation: the child runs the test after the code's top level and reports the tally."""
-        counts, _ = self.child.request("test", self.program["test"], self.program["entry_point"])
+        """Shared isolation: the child runs the test after the code's top level and reports what came of it.
+
+        The code could report anything. So the number of assertions is that of the test's text.
+        """
+        self.child.heap = JudgeHeap(self.child, {}, False)
+        [counts] = self.child.request("test", self.program["test"], self.program["entry_point"])
         try:
             passed, failed, first = counts
-            self.tally.passed, self.tally.failed = int(passed), int(failed)
+            ran = max(1, self.test.asserts)
+            self.tally.failed = min(max(0, failed), ran)
+            self.tally.passed = min(max(0, passed), ran - self.tally.failed)
             if first:
                 kind, text = map(str, first)
                 self.tally.first = [kind if kind in CODE_FAULTS else "exception", text]
         except (TypeError, ValueError, OverflowError):
             raise ChildGone("exception: the code's process sent something that is not an answer") from None
         if not self.tally.first and self.tally.passed < 1:
-            if self.test.asserts or self.test.test_cases:
-                raise ChildGone("exception: the code kept the test from checking anything")
-            raise TestFault(f"the test of {self.whose} checks nothing")
+            raise ChildGone("exception: the code kept the test from checking anything")
 
-    def verdict(self, ending: Ending) -> dict:
-        """The verdict's fields. The first failure decides, then an early end of the test, then it is PASS."""
-        if self.reason == "shared":
-            return {"needs": "shared"}
-        limit = self.program["cpu_seconds"]
-        out_of_time = ending.cpu_seconds >= TIMEOUT_SHARE * limit
-        if self.child.gone and not self.reason:
-            self.reason = f"timeout: {limit} s of CPU" if out_of_time else ending.reason(self.shared)
-        kind, _, text = self.reason.partition(": ")
-        if self.tally.first:
-            kind, text = self.tally.first
-            text = f"the test of {self.whose} raises {text}" if kind == "infra" else text
-        verdict = fields(kind or "pass", text, self.tally.passed, self.counted(), self.shared)
-        verdict["starved"] = (
-            kind == "timeout" and BUSY_SHARE * limit < ending.cpu_seconds < limit and not self.child.gone
-        )
-        return verdict
 
-    def counted(self) -> int:
-        """The number of assertions: those that ran, or those in the text if the test ended early."""
-        ran = self.tally.passed + self.tally.failed
-        return max(1, ran, self.test.asserts) if self.reason or self.tally.first else max(1, ran)
+def is_skip(error: BaseException) -> bool:
+    """Whether this is what pytest.skip() raises."""
+    return (type(error).__module__, type(error).__name__) == ("_pytest.outcomes", "Skipped")
+
+
+def outcome_fields(program: dict, test: tests.TestProgram, outcome: Outcome, ending: Ending, shared: bool) -> dict:
+    """The verdict's fields. The first failure decides, then an early end of the test, then it is PASS."""
+    limit, reason = program["cpu_seconds"], outcome.reason
+    out_of_time = ending.cpu_seconds >= TIMEOUT_SHARE * limit
+    if outcome.gone and not reason:
+        reason = f"timeout: {limit} s of CPU" if out_of_time else ending.reason(shared)
+    kind, _, text = reason.partition(": ")
+    if outcome.first:
+        kind, text = outcome.first
+        text = f"the test of {program['task_id'] or 'this task'} raises {text}" if kind == "infra" else text
+    ran = outcome.passed + outcome.failed
+    total = max(1, ran, test.asserts) if reason or outcome.first else max(1, ran)
+    found = fields(kind or "pass", text, outcome.passed, total, shared)
+    found["starved"] = kind == "timeout" and BUSY_SHARE * limit < ending.cpu_seconds < limit and not outcome.gone
+    return found
 
 
 def fields(kind: str, text: str, passed: int = 0, total: int = 0, shared: bool = False) -> dict:

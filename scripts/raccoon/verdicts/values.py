@@ -1,48 +1,44 @@
-"""Exchanges plain data between the judge and untrusted code: Python values as JSON in frames, never pickle.
+"""Exchanges data between the judge and untrusted code: Python values as JSON in frames, never pickle.
 
-`dumps` turns a value into bytes and `loads` rebuilds it from *exact builtin types*. A subclass arrives as its base
-value, a generator as an iterator over its items, and an object of any other class as `Foreign`, which equals nothing.
-So the writer of the bytes can choose a value and nothing else: no `__eq__`, no `__reduce__` and no code is sent. A
-`carrier` (carriers.py) adds objects of the context's classes by their fields, and numbers for the code's own objects.
+`dumps` turns a value into bytes and `loads` rebuilds it from *exact types* of the tables below. So the writer of the
+bytes can choose a value and nothing else: no `__eq__`, no `__reduce__` and no code is sent. Whatever is not in the
+tables is sent as a number by a `heap` (heap.py), which also keeps the identity of lists and other changing objects.
+Without a heap such a value raises ValueLimit.
 
 JSON carries None, bool, int, float, str and list as they are; any other value is an object with one key, its tag:
-{"tuple": [1, 2]}, {"set": [...]}, {"dict": [[key, value], ...]}, {"int": "-ff"} (too long for decimal) and so on.
+{"tuple": [1, 2]}, {"dict": [[keys], [values]]}, {"int": "-ff"} (too long for decimal) and so on.
 """
 
+import array
+import base64
 import builtins
 import collections
+import dataclasses
 import datetime
 import decimal
 import fractions
-import itertools
 import json
 import os
 import sys
 import types
+import uuid
+from collections.abc import Callable
+from typing import Any
 
-from raccoon.verdicts.needs import CARRIED_METHODS
+from raccoon.verdicts import sets
 
 WALLS_STAND = b"walls stand"  # a child's first frame, sent before any code of its program runs
 COMPILED = b"c"  # the first byte of the frame with the compiled program
-MAX_FRAME = 16 << 20  # bytes of one value on the wire
-MAX_DEPTH = 100  # levels of nesting
-MAX_ITEMS = 100_000  # items taken from an iterator
-MAX_RANGE = 10_000_000  # length of a range object
-MAX_FIELDS = 64  # of a namedtuple or dataclass
+MAX_FRAME = 128 << 20  # bytes of one message on the wire
+MAX_DEPTH = 100  # levels of nesting in one message; lists and the like beyond it are sent by number
+MAX_FIELDS = 64  # of a namedtuple
 
 STANDARD_MODULES = sys.stdlib_module_names | {"builtins"}  # both sides know their classes by name
 LEAVES = frozenset({type(None), bool, int, float, str})
 JSON_INT = 1 << 63  # a larger int is sent in hexadecimal: decimal takes quadratic time and Python limits it
-SEQUENCES = {"tuple": tuple, "set": set, "frozenset": frozenset, "deque": collections.deque, "iter": iter}
-VIEWS = {
-    type({}.keys()): ("keys", lambda items: dict.fromkeys(items).keys()),
-    type({}.values()): ("values", lambda items: dict(enumerate(items)).values()),
-    type({}.items()): ("items", lambda items: dict(items).items()),
-}
-DICTS = {dict: "dict", collections.Counter: "Counter", collections.OrderedDict: "OrderedDict"}
+CONSTANTS = {"Ellipsis": ..., "NotImplemented": NotImplemented}
 TEXTS = {  # a value <-> the string or list of numbers that describes it completely
     "bytes": (bytes, bytes.hex, bytes.fromhex),
-    "bytearray": (bytearray, bytearray.hex, bytearray.fromhex),
     "complex": (complex, lambda z: [z.real, z.imag], lambda pair: complex(*pair)),
     "Decimal": (decimal.Decimal, str, lambda text: decimal.Decimal(str(text))),
     "Fraction": (
@@ -58,13 +54,146 @@ TEXTS = {  # a value <-> the string or list of numbers that describes it complet
         lambda d: [d.days, d.seconds, d.microseconds],
         lambda parts: datetime.timedelta(*parts),
     ),
+    "range": (
+        range,
+        lambda r: [f"{r.start:x}", f"{r.stop:x}", f"{r.step:x}"],
+        lambda parts: range(*(int(part, 16) for part in parts)),
+    ),
+    "UUID": (uuid.UUID, lambda u: u.hex, uuid.UUID),
 }
-NUMPY_KINDS = "biufc"  # bool, integers, floats, complex; other arrays are sent as lists
+TEXT_TAGS = {kind: tag for tag, (kind, _, _) in TEXTS.items()}
+VIEWS = {
+    type({}.keys()): ("keys", lambda items: dict.fromkeys(items).keys()),
+    type({}.values()): ("values", lambda items: dict(enumerate(items)).values()),
+    type({}.items()): ("items", lambda items: dict(items).items()),
+}
+NUMPY_KINDS = "biufcmMSU"  # the kinds of dtypes whose bytes say everything; other arrays are sent item by item
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """A class whose instances change: `take` reads their contents as columns (lists of values), `put` replaces them.
+
+    `make` gives an empty instance of a class; the columns are there for what cannot be changed later.
+    """
+
+    tag: str
+    take: Callable[[Any], list[list]]
+    put: Callable[[Any, list[list]], None]
+    make: Callable[[type, list[list]], Any] = lambda kind, columns: kind.__new__(kind)
+
+
+def _put_dict(found: dict, columns: list[list]) -> None:
+    dict.clear(found)
+    for key, value in zip(*columns[:2], strict=True):
+        dict.__setitem__(found, key, value)
+
+
+def _put_ordered(found: collections.OrderedDict, columns: list[list]) -> None:
+    collections.OrderedDict.clear(found)
+    for key, value in zip(*columns, strict=True):
+        collections.OrderedDict.__setitem__(found, key, value)
+
+
+def _put_default(found: collections.defaultdict, columns: list[list]) -> None:
+    found.default_factory = columns[2][0]
+    _put_dict(found, columns)
+
+
+def _put_set(found: set, columns: list[list]) -> None:
+    items, layout = columns
+    set.clear(found)
+    set.update(found, items)
+    if layout and list(set.__iter__(found)) != items:
+        set.clear(found)
+        set.update(found, sets.rebuilt(items, layout[0], layout[1:]))
+
+
+def _make_set(kind: type, columns: list[list]) -> set:
+    return kind.__new__(kind)
+
+
+def _put_deque(found: collections.deque, columns: list[list]) -> None:
+    collections.deque.clear(found)
+    collections.deque.extend(found, columns[0])
+
+
+def _make_deque(kind: type, columns: list[list]) -> collections.deque:
+    found = kind.__new__(kind)
+    collections.deque.__init__(found, (), columns[1][0])
+    return found
+
+
+def _put_fields(found: Any, columns: list[list]) -> None:
+    vars(found).clear()
+    vars(found).update(zip(*columns, strict=True))
+
+
+def _put_array(found: array.array, columns: list[list]) -> None:
+    del found[:]
+    found.frombytes(bytes.fromhex(columns[0][1]))
+
+
+def _make_numpy(kind: type, columns: list[list]):
+    import numpy
+
+    return numpy.zeros(columns[1], dtype=columns[0][0])
+
+
+def _put_numpy(found, columns: list[list]) -> None:
+    import numpy
+
+    (dtype, raw), shape = columns
+    numpy.copyto(found, numpy.frombuffer(base64.b64decode(raw), dtype=dtype).reshape(shape))
+
+
+KINDS: dict[type, Kind] = {
+    list: Kind("list", lambda v: [list.copy(v)], lambda v, c: list.__setitem__(v, slice(None), c[0])),
+    dict: Kind("dict", lambda v: [[*dict.keys(v)], [*dict.values(v)]], _put_dict),
+    set: Kind("set", lambda v: [[*set.__iter__(v)], sets.layout(v) if type(v) is set else []], _put_set, _make_set),
+    collections.deque: Kind(
+        "deque", lambda v: [[*collections.deque.__iter__(v)], [v.maxlen]], _put_deque, _make_deque
+    ),
+    collections.Counter: Kind("Counter", lambda v: [[*dict.keys(v)], [*dict.values(v)]], _put_dict),
+    collections.OrderedDict: Kind(
+        "OrderedDict",
+        lambda v: [
+            names := [*collections.OrderedDict.__iter__(v)],
+            [dict.__getitem__(v, name) for name in names],
+        ],
+        _put_ordered,
+    ),
+    collections.defaultdict: Kind(
+        "defaultdict", lambda v: [[*dict.keys(v)], [*dict.values(v)], [v.default_factory]], _put_default
+    ),
+    bytearray: Kind(
+        "bytearray", lambda v: [[bytearray.hex(v)]], lambda v, c: v.__setitem__(slice(None), bytes.fromhex(c[0][0]))
+    ),
+    array.array: Kind(
+        "array",
+        lambda v: [[v.typecode, array.array.tobytes(v).hex()]],
+        _put_array,
+        lambda kind, columns: array.array.__new__(kind, columns[0][0]),
+    ),
+    types.SimpleNamespace: Kind("SimpleNamespace", lambda v: [[*vars(v)], [*vars(v).values()]], _put_fields),
+    collections.UserDict: Kind("UserDict", lambda v: [["data"], [v.data]], _put_fields),
+    collections.UserList: Kind("UserList", lambda v: [["data"], [v.data]], _put_fields),
+    collections.UserString: Kind("UserString", lambda v: [["data"], [v.data]], _put_fields),
+    collections.ChainMap: Kind("ChainMap", lambda v: [["maps"], [v.maps]], _put_fields),
+}
+ARRAY = Kind(  # numpy's, which may not be installed
+    "ndarray",
+    lambda v: [[v.dtype.str, base64.b64encode(v.tobytes()).decode()], [*v.shape]],
+    _put_numpy,
+    _make_numpy,
+)
+TAGS = {kind.tag: (base, kind) for base, kind in KINDS.items()} | {"ndarray": (None, ARRAY)}
+IMMUTABLE_BASES = {base.__name__: base for base in (int, float, str, bytes, complex, tuple, frozenset)}
 
 
 def _json_writer():
     """A function from plain data to JSON text. Python's encoder makes a new C object for each value; this keeps one."""
-    encoder = json.JSONEncoder(separators=(",", ":"), check_circular=False)  # values are trees here
+    encoder = json.JSONEncoder(separators=(",", ":"), check_circular=False)  # messages are trees
     make = json.encoder.c_make_encoder
     if make is None:  # a Python without the C module
         return encoder.encode
@@ -92,293 +221,213 @@ class ValueLimit(Exception):
 
 
 class NotCarried(BaseException):
-    """A value of the trusted side that plain data cannot express (a callback, an object of a test's own class).
+    """A value of the trusted side that cannot be sent (an object of a test's own class).
 
     Not an Exception, so that a test that catches those does not catch it.
     """
 
 
-class Foreign:
-    """Represents an object of a class that is not sent. It has a truth value and equals only itself."""
-
-    def __init__(self, name: str, truth: bool):
-        self._name, self._truth = name, truth
-
-    def __bool__(self) -> bool:
-        return self._truth
-
-    def __repr__(self) -> str:
-        return f"<{self._name} object>"
-
-
-class Record(types.SimpleNamespace):
-    """The fields of a dataclass instance."""
-
-
 # --- out --------------------------------------------------------------------------------------------------------------
 
 
-def dumps(value, trusted: bool, carrier=None) -> bytes:
-    """The bytes of one value. A value that cannot be sent raises NotCarried on the trusted side, else becomes Foreign.
-
-    Raises ValueLimit beyond MAX_FRAME bytes.
-    """
+def dumps(value, heap=None) -> bytes:
+    """The bytes of one message. Raises ValueLimit beyond MAX_FRAME bytes or for a value that cannot be sent."""
+    if heap is not None:
+        heap.begin()
     try:
-        data = _to_json(_encode_whole(value, trusted, False, carrier)).encode()
+        data = _to_json(_message(value, False, heap)).encode()
     except ValueError:  # an int of more decimal digits than Python converts, in a list of plain leaves
-        data = _to_json(_encode_whole(value, trusted, True, carrier)).encode()
+        data = _to_json(_message(value, True, heap)).encode()
     if len(data) > MAX_FRAME:
         raise ValueLimit(f"value of {len(data):,} bytes, limit {MAX_FRAME:,}")
     return data
 
 
-def _encode_whole(value, trusted: bool, long_ints: bool, carrier):
-    """One message: the value, or {"graph": [structures, value]} if it contains structures of the context."""
-    if carrier is None:
-        return _encode(value, 0, trusted, long_ints, None)
-    carrier.begin()
-    whole, nodes = _encode(value, 0, trusted, long_ints, carrier), []
-    while len(nodes) < len(carrier.found):  # fields may add more; a loop does not nest as recursion would
-        name, fields = carrier.found[len(nodes)]
-        pairs = [[field, _encode(inner, 0, trusted, long_ints, carrier)] for field, inner in fields.items()]
-        nodes.append([name, pairs])
-    return {"graph": [nodes, whole]} if nodes else whole
+def _message(value, long_ints: bool, heap):
+    """The value, or {"heap": [new objects, changed objects, value]} if objects cross with it."""
+    body = _encode(value, 0, long_ints, heap)
+    if heap is None:
+        return body
+    changed = [[number, _columns(columns, 0, long_ints, heap)] for number, columns in heap.changed.items()]
+    new: list[list] = []
+    while len(new) < len(heap.fresh):  # contents may add more; a loop does not nest as recursion would
+        number, header, columns = heap.fresh[len(new)]
+        new.append([number, *header, _columns(columns, 0, long_ints, heap)])
+    return {"heap": [new, changed, body]} if new or changed else body
 
 
-def _encode(value, depth: int, trusted: bool, long_ints: bool, carrier):
+def _columns(columns: list[list], depth: int, long_ints: bool, heap) -> list[list]:
+    return [
+        column
+        if not long_ints and LEAVES.issuperset(map(type, column))
+        else [_encode(value, depth, long_ints, heap) for value in column]
+        for column in columns
+    ]
+
+
+def _encode(value, depth: int, long_ints: bool, heap):
     kind = type(value)
     if kind in LEAVES:
         if long_ints and kind is int and not -JSON_INT < value < JSON_INT:
             return {"int": f"{value:x}"}
         return value
+    if heap is not None and (depth >= MAX_DEPTH or heap.tracks) and kind in KINDS:
+        return heap.reference(value, KINDS[kind])
     if depth >= MAX_DEPTH:
-        return _beyond_limits(value, trusted, carrier)
-    inner = (depth + 1, trusted, long_ints, carrier)
+        raise ValueLimit(f"nested deeper than {MAX_DEPTH}")
+    inner = (depth + 1, long_ints, heap)
     if kind is list:
         return (
             value if not long_ints and LEAVES.issuperset(map(type, value)) else [_encode(v, *inner) for v in value]
         )
     if kind is tuple:
         return {"tuple": [_encode(v, *inner) for v in value]}
-    if kind in DICTS:
-        return {DICTS[kind]: [[_encode(k, *inner), _encode(v, *inner)] for k, v in value.items()]}
+    if kind in KINDS:
+        return {KINDS[kind].tag: _columns(KINDS[kind].take(value), *inner)}
     return _encode_rare(value, kind, inner)
 
 
 def _encode_rare(value, kind: type, inner: tuple):
-    _, trusted, _, carrier = inner
-    if kind in (set, frozenset, collections.deque):
-        return {kind.__name__: [_encode(v, *inner) for v in value]}
-    if kind is range:
-        return {"range": [value.start, value.stop, value.step]}
-    for tag, (base, to_text, _) in TEXTS.items():
-        if kind is base:
-            return {tag: to_text(value)}
+    heap = inner[-1]
+    if kind in TEXT_TAGS:
+        return {TEXT_TAGS[kind]: TEXTS[TEXT_TAGS[kind]][1](value)}
+    if kind is frozenset:
+        return {"frozenset": [[_encode(v, *inner) for v in value], sets.layout(value)]}
     if kind in VIEWS:
         return {VIEWS[kind][0]: [_encode(v, *inner) for v in value]}
+    if kind is types.MappingProxyType:
+        return {"mappingproxy": _encode(dict(value), *inner)}
+    if kind is slice:
+        return {"slice": [_encode(v, *inner) for v in (value.start, value.stop, value.step)]}
     if kind is type and getattr(builtins, value.__name__, None) is value:
         return {"type": value.__name__}
-    if carrier is not None and (carried := carrier.encoded(value, kind)) is not None:
-        return carried
-    if isinstance(value, tuple) and hasattr(kind, "_fields"):
-        return {"namedtuple": [list(kind._fields), [_encode(v, *inner) for v in tuple(value)]]}
-    if hasattr(kind, "__dataclass_fields__") and not (carrier is not None and carrier.objects):
-        return {"record": [[name, _encode(getattr(value, name), *inner)] for name in kind.__dataclass_fields__]}
-    if kind.__module__.partition(".")[0] == "numpy" and hasattr(value, "tolist"):
-        return _encode_numpy(value, inner)
-    if isinstance(value, collections.abc.Iterator):
-        items = list(itertools.islice(value, MAX_ITEMS + 1))
-        if len(items) > MAX_ITEMS and trusted:
-            return _beyond_limits(value, trusted, carrier)
-        tag = "iter" if len(items) <= MAX_ITEMS else "endless"
-        return {tag: [_encode(v, *inner) for v in items[:MAX_ITEMS]]}
-    for base, flatten in BASES:
-        if isinstance(value, base):
-            return _encode(flatten(value), *inner)
-    return _not_carried(value, trusted, carrier)
+    for name, constant in CONSTANTS.items():
+        if value is constant:
+            return {"constant": name}
+    if kind.__module__.partition(".")[0] == "numpy" and hasattr(value, "dtype"):
+        return _encode_numpy(value, kind, inner)
+    if heap is None:
+        raise ValueLimit(f"{kind.__name__} object")
+    return heap.encoded(value, kind, lambda plain: _encode(plain, *inner))
 
 
-BASES = (  # a subclass arrives as its plain value
-    (int, int),
-    (float, float),
-    (str, lambda v: str.__str__(v)),
-    (bytes, bytes),
-    (complex, complex),
-    (tuple, tuple),
-    (list, list),
-    (frozenset, frozenset),
-    (set, set),
-    (collections.deque, collections.deque),
-    (dict, dict),
-)
-
-
-def _encode_numpy(value, inner: tuple):
-    plain = value.tolist()
-    if getattr(value, "ndim", 0) == 0:
-        return _encode(plain, *inner)
-    dtype = value.dtype
-    return {"ndarray": [dtype.str if dtype.kind in NUMPY_KINDS else "", _encode(plain, *inner)]}
-
-
-def _not_carried(value, trusted: bool, carrier):
-    if not trusted and carrier is not None and carrier.objects:
-        return carrier.kept(value)
-    if not trusted:
-        return {"foreign": [type(value).__name__[:100], bool(value)]}
-    if isinstance(value, (Foreign, Record)):  # else the code could choose by its result how its test is run
-        return _beyond_limits(value, trusted, carrier)
-    raise NotCarried(type(value).__name__)
-
-
-def _beyond_limits(value, trusted: bool, carrier):
-    if not trusted:
-        return _not_carried(value, trusted, carrier)
-    raise ValueLimit(
-        f"{type(value).__name__} that came from the code, or is nested too deep, cannot be passed to it"
-    )
+def _encode_numpy(value, kind: type, inner: tuple):
+    """{"numpy": [class, dtype, shape, bytes]}, or {"numpy_items": [class, shape, items]}, and a mask if it has one."""
+    data = getattr(value, "data", value) if kind.__name__ == "MaskedArray" else value
+    name = "scalar" if not hasattr(value, "setflags") or value.ndim == 0 and kind.__name__ != "ndarray" else kind.__name__
+    shape, dtype = list(value.shape), value.dtype
+    mask = [_encode(value.mask.tolist(), *inner)] if kind.__name__ == "MaskedArray" else []
+    if dtype.kind in NUMPY_KINDS:
+        if name == "ndarray" and inner[-1] is not None and inner[-1].tracks:
+            return inner[-1].reference(value, ARRAY)
+        raw = base64.b64encode(data.tobytes()).decode()
+        return {"numpy": [name, dtype.str, shape, raw, *mask]}
+    return {"numpy_items": [name, shape, [_encode(v, *inner) for v in data.ravel().tolist()], *mask]}
 
 
 # --- in ---------------------------------------------------------------------------------------------------------------
 
+DECODING_ERRORS = (
+    ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError, RecursionError, BufferError,
+)  # fmt: skip
 
-def loads(data: bytes, carrier=None):
-    """The value that `dumps` wrote, of exact builtin types. Raises ValueLimit for any other bytes.
 
-    With a carrier it may contain instances of the context's classes and the carrier's forms of the code's objects.
-    """
+def loads(data: bytes, heap=None):
+    """The value that `dumps` wrote, of exact types. Raises ValueLimit for any other bytes."""
     if not data:
         raise ValueLimit("too large to be sent")
     try:
-        return _decode_whole(_from_json(data.decode("ascii")), carrier)
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError, RecursionError) as error:
+        value = _from_json(data.decode("ascii"))
+        if heap is not None and type(value) is dict and "heap" in value:
+            new, changed, value = value["heap"]
+            heap.receive(new, changed, _decode)
+        return _decode(value, 0, heap)
+    except DECODING_ERRORS as error:
         raise ValueLimit(f"not a value: {type(error).__name__}") from None
 
 
-def _decode_whole(value, carrier):
-    if carrier is None:
-        return _decode(value, 0, None)
-    if type(value) is not dict or "graph" not in value:
-        carrier.received = []
-        return _decode(value, 0, carrier)
-    nodes, whole = value["graph"]
-    carrier.ready(nodes)  # empty at first, because their fields refer to each other
-    for instance, (_, pairs) in zip(carrier.received, nodes, strict=True):
-        carrier.fill(instance, {name: _field(name, _decode(inner, 0, carrier)) for name, inner in pairs})
-    return _decode(whole, 0, carrier)
-
-
-def _decode(value, depth: int, carrier):
+def _decode(value, depth: int, heap):
     if type(value) is list:
         if LEAVES.issuperset(map(type, value)):
             return value
         if depth > MAX_DEPTH + 1:
             raise ValueLimit(f"nested deeper than {MAX_DEPTH}")
-        return [_decode(v, depth + 1, carrier) for v in value]
+        return [_decode(v, depth + 1, heap) for v in value]
     if type(value) is not dict:
         return value
     if depth > MAX_DEPTH + 1 or len(value) != 1:
         raise ValueLimit("not exactly one tag, or nested too deep")
     [(tag, payload)] = value.items()
-    if tag in SEQUENCES:
-        return SEQUENCES[tag](_decode(list(payload), depth + 1, carrier))
+    if tag == "tuple":
+        return tuple(_decode(list(payload), depth + 1, heap))
+    if tag in TAGS:
+        base, kind = TAGS[tag]
+        columns = [_decode(column, depth + 1, heap) for column in payload]
+        found = kind.make(base, columns)
+        kind.put(found, columns)
+        return found
     if tag in TEXTS:
         return TEXTS[tag][2](payload)
-    return DECODERS[tag](payload, depth + 1, carrier)
+    if tag in DECODERS:
+        return DECODERS[tag](payload, depth + 1, heap)
+    if heap is None:
+        raise ValueLimit(f"the tag {tag[:20]!r}")
+    return heap.decoded(tag, payload, lambda plain: _decode(plain, depth + 1, heap))
 
 
-def _decode_range(payload: list, depth: int, carrier) -> range:
-    numbers = range(*payload)
-    if (
-        not -JSON_INT < numbers.start < JSON_INT
-        or not -JSON_INT < numbers.stop < JSON_INT
-        or len(numbers) > MAX_RANGE
-    ):
-        raise ValueLimit(f"range longer than {MAX_RANGE:,}")
-    return numbers
+def _decode_frozenset(payload: list, depth: int, heap) -> frozenset:
+    items, layout = _decode(payload[0], depth, heap), payload[1]
+    found = frozenset(items)
+    return frozenset(sets.rebuilt(items, layout[0], layout[1:])) if layout else found
 
 
-def _decode_namedtuple(payload: list, depth: int, carrier) -> tuple:
-    fields, values = payload
-    if len(fields) > MAX_FIELDS or not all(type(name) is str for name in fields):
-        raise ValueLimit(f"more than {MAX_FIELDS} fields")
-    named = zip(fields, _decode(values, depth, carrier), strict=True)
-    return collections.namedtuple("Record", fields, rename=True)(*(_field(name, value) for name, value in named))
-
-
-def _decode_record(payload: list, depth: int, carrier) -> Record:
-    if len(payload) > MAX_FIELDS:
-        raise ValueLimit(f"more than {MAX_FIELDS} fields")
-    return Record(**{name: _field(name, _decode(value, depth, carrier)) for name, value in payload})
-
-
-def _field(name: str, value):
-    """The value of a field, or a Foreign instead of a class, which could be called like a method and please any test.
-
-    The same for an object of the code in a field with the name of a method of plain values.
-    """
-    if isinstance(value, type):
-        return Foreign(value.__name__, True)
-    return Foreign("callable", True) if name in CARRIED_METHODS and callable(value) else value
-
-
-def _decode_endless(payload: list, depth: int, carrier):
-    """The first items of an iterator that has more. Asking for the rest raises an error."""
-    return _first_of_many(_decode(payload, depth, carrier))
-
-
-def _first_of_many(items: list):
-    yield from items
-    raise ValueLimit(f"an iterator of more than {MAX_ITEMS:,} items")
-
-
-def _decode_ndarray(payload: list, depth: int, carrier):
-    dtype, nested = payload
-    items = _decode(nested, depth, carrier)
-    try:
-        import numpy
-    except ImportError:
-        return items
-    if dtype and (dtype[1] not in NUMPY_KINDS or not dtype[2:].isdigit() or int(dtype[2:]) > 32):
-        raise ValueLimit(f"dtype {dtype!r}")
-    return numpy.array(items, dtype=dtype or None)
-
-
-def _decode_foreign(payload: list, depth: int, carrier) -> Foreign:
-    name, truth = payload
-    return Foreign(str(name)[:100], truth is True)
-
-
-def _decode_type(name: str, depth: int, carrier) -> type:
+def _decode_type(name: str, depth: int, heap) -> type:
     found = getattr(builtins, name)
     if type(found) is not type:
         raise ValueLimit(f"not a builtin type: {name!r}")
     return found
 
 
-def _decode_pairs(payload: list, depth: int, carrier) -> dict:
-    return {_decode(key, depth, carrier): _decode(value, depth, carrier) for key, value in payload}
+def _decode_numpy(payload: list, depth: int, heap):
+    import numpy
+
+    name, dtype, shape, raw, *mask = payload
+    if dtype[1] not in NUMPY_KINDS:
+        raise ValueLimit(f"dtype {dtype!r}")
+    found = numpy.frombuffer(base64.b64decode(raw), dtype=dtype).reshape(shape).copy()
+    return found[()] if name == "scalar" else _numpy_class(found, name, mask, depth, heap)
+
+
+def _decode_numpy_items(payload: list, depth: int, heap):
+    import numpy
+
+    name, shape, items, *mask = payload
+    found = numpy.empty(len(items), dtype=object)
+    found[:] = _decode(items, depth, heap)
+    found = found.reshape(shape)
+    return found[()] if name == "scalar" else _numpy_class(found, name, mask, depth, heap)
+
+
+def _numpy_class(found, name: str, mask: list, depth: int, heap):
+    """The array as the class that it had; that of a subclass of the code's own is an ndarray."""
+    import numpy
+
+    if name == "matrix":
+        return found.view(numpy.matrix)
+    return numpy.ma.masked_array(found, _decode(mask[0], depth, heap)) if name == "MaskedArray" else found
 
 
 DECODERS = {
-    "dict": _decode_pairs,
-    "Counter": lambda pairs, depth, carrier: collections.Counter(_decode_pairs(pairs, depth, carrier)),
-    "OrderedDict": lambda pairs, depth, carrier: collections.OrderedDict(_decode_pairs(pairs, depth, carrier)),
-    "int": lambda text, depth, carrier: int(text, 16),
-    "range": _decode_range,
-    "endless": _decode_endless,
+    "int": lambda text, depth, heap: int(text, 16),
+    "frozenset": _decode_frozenset,
     "type": _decode_type,
-    "namedtuple": _decode_namedtuple,
-    "record": _decode_record,
-    "ndarray": _decode_ndarray,
-    "foreign": _decode_foreign,
-    "node": lambda place, depth, carrier: carrier.received[place],
-    "object": lambda pair, depth, carrier: carrier.object(*pair),
-    "method": lambda pair, depth, carrier: carrier.method(*pair),
-    "named": lambda name, depth, carrier: carrier.named(name),
+    "constant": lambda name, depth, heap: CONSTANTS[name],
+    "slice": lambda parts, depth, heap: slice(*_decode(parts, depth, heap)),
+    "mappingproxy": lambda table, depth, heap: types.MappingProxyType(dict(_decode(table, depth, heap))),
+    "numpy": _decode_numpy,
+    "numpy_items": _decode_numpy_items,
     **{
-        tag: (lambda items, depth, carrier, make=make: make(_decode(items, depth, carrier)))
-        for tag, make in VIEWS.values()
+        tag: (lambda items, depth, heap, make=make: make(_decode(items, depth, heap))) for tag, make in VIEWS.values()
     },
 }
 

@@ -1,0 +1,74 @@
+"""What a test will ask of the code, found without the code, so that a child can be asked for everything at once.
+
+Most tests call a function with fixed arguments. Each question costs two switches between processes, so the judge runs
+such a test once against a stand-in that answers nothing, and writes down the requests. A child then gets them with its
+program and ends by itself. When the test runs on the answers, each of its requests is compared with the plan. If one
+differs, the answers are worthless: the test runs again in a new child and asks step by step.
+"""
+
+from typing import Any
+
+from raccoon.verdicts import values
+from raccoon.verdicts.test_programs import TestProgram
+from raccoon.verdicts.test_run import Run
+
+MOST_REQUESTS, MOST_BYTES = 2000, 1 << 20
+REHEARSAL_SECONDS = 0.1
+PLANNED = ("call", "seed")  # requests whose answers a test can do without
+
+
+class NotPlanned(BaseException):
+    """The test needs an answer to go on."""
+
+
+class StandIn:
+    """Takes the place of the child in a rehearsal: notes what it is asked for and answers None."""
+
+    def __init__(self):
+        self.noted: list[bytes] = []
+        self.heap: Any = None
+        self.fault, self.gone, self.diverged, self.silent = None, False, False, False
+        self.not_carried = False
+
+    @property
+    def requests(self) -> int:
+        """How often it was asked."""
+        return len(self.noted)
+
+    def request(self, *details) -> list:
+        """Notes one request. Raises NotPlanned if the test could not go on without its answer."""
+        try:
+            self.noted.append(values.dumps(list(details), self.heap))
+        except values.NotCarried:
+            self.not_carried = True
+            raise
+        if details[0] not in PLANNED or self.requests > MOST_REQUESTS or b'{"test":' in self.noted[-1]:
+            raise NotPlanned
+        return [None]
+
+
+def planned(program: dict, test: TestProgram) -> tuple[bytes, ...] | None:
+    """All requests of a test, in order; () if they depend on the answers.
+
+    None if the test hands over an object that cannot be sent. No answer has a part in that, so it needs the code's
+    process.
+    """
+    if test.shared or not test.harmless or not test.goes_on or test.classes or test.values:
+        return ()
+    child = StandIn()
+    rehearsal = Rehearsal(program | {"wall_seconds": REHEARSAL_SECONDS}, test, child, False)
+    outcome = rehearsal.judge()
+    if child.not_carried:
+        return None
+    complete = not outcome.reason and not rehearsal.stopped
+    return tuple(child.noted) if complete and sum(map(len, child.noted)) <= MOST_BYTES else ()
+
+
+class Rehearsal(Run):
+    """A run without the code, in which every assertion fails."""
+
+    stopped = False
+
+    def end_of_test(self, error: BaseException) -> None:
+        """Any exception outside of an assertion is one that an answer may have prevented."""
+        self.stopped = True
