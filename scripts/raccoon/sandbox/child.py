@@ -122,9 +122,21 @@ class Conversation:
 class TestFunction:
     """A function of the test, as the code sees it."""
 
-    def __init__(self, conversation: Conversation, number: int, name: str):
+    def __init__(self, conversation: Conversation, number: int, name: str, text: str, parameters: list):
         self.__name__ = self.__qualname__ = name
+        self.__doc__, self._parameters = text, parameters
         self._ask = functools.partial(conversation.ask_test, number)
+
+    @property
+    def __signature__(self):
+        inspect = sys.modules["inspect"]  # which asks for it
+        empty = inspect.Parameter.empty
+        return inspect.Signature(
+            [
+                inspect.Parameter(name, getattr(inspect.Parameter, kind), default=None if optional else empty)
+                for name, kind, optional in self._parameters
+            ]
+        )
 
     def __call__(self, *arguments, **keywords):
         return self._ask("call", list(arguments), keywords)
@@ -224,16 +236,17 @@ class CodeHeap(heap.Heap):
 
     def error(self, error: BaseException, encode, causes: int = MAX_CAUSES) -> dict:
         """An exception: class, message, arguments, attributes and cause."""
+        arguments = error.args
+        if isinstance(error, OSError) and error.filename is not None:
+            arguments = (*arguments, error.filename)
         parts = [self.class_(type(error)), failure(error, 0)[3]]
-        for part in (list(error.args), dict(vars(error))):
+        for part in (arguments, tuple(vars(error).items())):
             try:
-                parts.append(encode(part))
+                parts.append([encode(item) for item in part])
             except (values.ValueLimit, RecursionError):
-                parts.append(None)
-        if isinstance(error, OSError) and error.filename is not None and parts[2]:
-            parts[2].append(encode(error.filename))
+                parts.append([])
         cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-        behind = self.error(cause, encode, causes - 1) if cause is not None and causes else None
+        behind = self.error(cause, encode, causes - 1)["error"] if cause is not None and causes else None
         return {"error": [*parts, behind, error.__cause__ is not None]}
 
     def made(self, name: str):
@@ -274,9 +287,9 @@ class CodeHeap(heap.Heap):
 
     def of_the_test(self, payload, decode):
         """A function, an iterator or another object of the test."""
-        number, kind, name = payload
+        number, kind, *described = payload
         if number not in self.objects:
-            self.enter(number, OF_THE_TEST[kind](self.conversation, number, name))
+            self.enter(number, OF_THE_TEST[kind](self.conversation, number, *described))
         return self.objects[number]
 
     DECODERS = heap.Heap.DECODERS | {
@@ -347,17 +360,20 @@ def operate(conversation: Conversation, name: str, operands: list) -> list:
 
 
 def take(conversation: Conversation, iterator, most: int) -> list:
-    """["ok", items, what follows them] of an iterator: "more", "end", or the failure of the next item."""
+    """["ok", items, what follows them, value] of an iterator.
+
+    "more", "end" with the value that a generator has returned, or the failure of the next item.
+    """
     items: list = []
     until = time.monotonic() + TAKING
     try:
         while len(items) < most and (not items or time.monotonic() < until):
             items.append(next(iterator))
-    except StopIteration:
-        return ["ok", items, "end"]
+    except StopIteration as stop:
+        return ["ok", items, "end", stop.value]
     except BaseException as error:
-        return ["ok", items, failure(error)]
-    return ["ok", items, "more"]
+        return ["ok", items, failure(error), None]
+    return ["ok", items, "more", None]
 
 
 def seed(conversation: Conversation, module: str, arguments: list) -> list:
@@ -367,9 +383,9 @@ def seed(conversation: Conversation, module: str, arguments: list) -> list:
     return ["ok", None]
 
 
-def leave(owner) -> None:
-    """The end of a with statement without an exception."""
-    type(owner).__exit__(owner, None, None, None)
+def leave(owner, error=None) -> bool:
+    """The end of a with statement, perhaps by an exception; whether the code's object swallows it."""
+    return bool(type(owner).__exit__(owner, error and type(error), error, None))
 
 
 def run_test(conversation: Conversation, test: str, entry_point: str) -> list:

@@ -315,7 +315,7 @@ def child_rules(roomy: bool) -> list[tuple]:
 
 def judge_rules() -> list[tuple]:
     """Rules for a judge: like a child, but it makes memory files, and forks, confines and kills processes for tests."""
-    own = ("clone", "kill", "tgkill", "seccomp", "pidfd_open")
+    own = ("clone", "kill", "tgkill", "seccomp", "pidfd_open", "prctl")
     limits = [rule for rule in child_rules(roomy=False) if rule[0] not in own]
     return [("memfd_create", (), ALLOW), *limits, *family_rules(roomy=False)]
 

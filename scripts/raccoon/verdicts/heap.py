@@ -16,7 +16,7 @@ import sys
 
 from raccoon.verdicts.values import IMMUTABLE_BASES, KINDS, LEAVES, TAGS, TEXT_TAGS, Kind, ValueLimit
 
-MAX_OBJECTS = 200_000  # numbered by one side
+MAX_OBJECTS = 1_000_000  # numbered by one side
 SMALL = 4  # items of a column that are also compared by value
 KNOWN = frozenset(KINDS) | frozenset(TEXT_TAGS)  # classes that are sent by their name, besides the builtin ones
 STRUCTURE = "structure"  # the tag of an instance of a class of the context
@@ -58,6 +58,11 @@ class Heap:
             self._kinds[number], self._agreed[number] = kind, columns
             self.fresh.append((number, [kind.tag, name], columns))
         return {"r": number}
+
+    def numbered(self, value: tuple, parts: dict) -> dict:
+        """A tuple with its number, or its number alone if it has crossed before."""
+        number = self._numbers.get(id(value))
+        return {"numbered": [self.keep(value), parts]} if number is None else {"r": number}
 
     def keep(self, value) -> int:
         """The number of an object, which stays alive from now on."""
@@ -115,7 +120,17 @@ class Heap:
         """The object with a number."""
         return self.objects[number]
 
-    DECODERS = {"r": referred}
+    def with_number(self, payload, decode):
+        """A tuple that keeps its identity."""
+        number, parts = payload
+        self._refuse_number(number)
+        value = decode(parts)
+        if type(value) is not tuple:
+            raise ValueLimit("not a tuple")
+        self.enter(number, value)
+        return value
+
+    DECODERS = {"r": referred, "numbered": with_number}
 
 
 def _fields(value) -> list[list]:

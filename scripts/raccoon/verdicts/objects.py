@@ -21,15 +21,19 @@ from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 from raccoon.verdicts import heap, values
+from raccoon.verdicts.control import OURS, NotCarried
 from raccoon.verdicts.needs import CARRIED_METHODS, MUTATORS
+from raccoon.verdicts.test_programs import line_of
 
-READS = frozenset("bool str repr format len int float index round isinstance getitem hash dir fields".split())
+READS = frozenset("bool str repr format len int float index round isinstance getitem hash dir fields iterate".split())
 PASSING = (float, datetime.datetime, datetime.timedelta)  # what a clock gives may differ between two reads
 MAX_ITEMS = 10_000  # taken from an iterator at once
+DESCRIBING = frozenset({"__name__", "__qualname__", "__doc__", "__module__"})  # what a function says of itself
 MAX_BASES = 20  # levels of classes above an exception of the code
 ASSENTING = {name for kind in (str, bytes, set, float) for name in dir(kind) if name.startswith("is")} | {"all", "any"}
 HARMLESS = MUTATORS | set("get keys values items copy popleft pop".split())
 QUERIES = frozenset(CARRIED_METHODS - HARMLESS)  # methods of plain values that may get an expected value as an argument
+TWO_ANSWERS = "exception: an object of the code gave two answers to one question"
 RESERVED = "verdict_"  # attributes of an exception that only the judge sets
 
 
@@ -56,7 +60,7 @@ class Handle:
         return handle.__name
 
     def __getattr__(self, name: str):
-        if name.startswith("__") and name.endswith("__"):
+        if name.startswith("__") and name.endswith("__") and name not in DESCRIBING:
             raise AttributeError(f"{self.__name!r} object has no attribute {name!r} here")
         if name in self.__methods:
             return self.__methods[name]
@@ -129,12 +133,11 @@ class Handle:
         return ask(self, "round", *digits)
 
     def __len__(self) -> int:
-        if self.__made or self.__items() is None:
-            return ask(self, "len")
-        return len(list(self.__items()))
+        return ask(self, "len")
 
     def __iter__(self) -> Iterator:
         if self.__made:
+            self.__child.heap.memory.clear()  # to go through it may change it
             return iter(iterated(self, ask(self, "iterate")))
         items = self.__items()
         if items is None:
@@ -145,8 +148,7 @@ class Handle:
         return iter(iterated(self, ask(self, "reversed")))
 
     def __next__(self):
-        items, rest = self.__child.request("take", self, 1)
-        return following(items, rest, self.__child)
+        return following(*self.__child.request("take", self, 1), self.__child)
 
     def __contains__(self, item) -> bool:
         if self.__made or isinstance(item, Handle) or self.__number in self.__child.heap.read_as_objects:
@@ -169,14 +171,16 @@ class Handle:
     def __exit__(self, kind, error, trace) -> bool:
         if kind is None:
             ask(self, "leave")
-        return False  # the code must not swallow the failure of an assertion
+        elif self.__child.heap.is_raised_by_test(error):
+            return ask(self, "leave", error) is True
+        return False  # the code must not swallow the failure of an assertion, or of what the test does with its answer
 
     def __items(self) -> "Replay | None":
         """The items of a returned object, each read once until something is called; None if it has none."""
         memory, key = self.__child.heap.memory, ("items", self.__number)
         if key not in memory:
             try:
-                memory[key] = Replay(iterated(self, ask(self, "iterate")))
+                memory[key] = Replay(iterated(self, ask(self, "iterate")), self)
             except TypeError:
                 memory[key] = None
         return memory[key]
@@ -212,7 +216,7 @@ def refuse(kind: str, name: str) -> NoReturn:
 def ask(handle, name: str, *operands):
     """The code's answer to one request about its object."""
     child = child_of(handle)
-    if name not in READS or not {int, str}.issuperset(map(type, operands)):
+    if name not in READS or name == "iterate" or not {int, str}.issuperset(map(type, operands)):
         return child.request("operate", name, [handle, *operands])[0]
     key = (name, Handle.number_of(handle, child.heap), *operands)
     return child.heap.agreed(key, "operate", name, [handle, *operands])[0]
@@ -225,10 +229,13 @@ def child_of(handle: Handle):
 
 def same(one, other) -> bool:
     """What `one is other` means for objects of the code, which may have several handles."""
-    if isinstance(one, Handle) and isinstance(other, Handle):
-        child = child_of(one)
-        return child is child_of(other) and Handle.number_of(one, child.heap) == Handle.number_of(other, child.heap)
-    return one is other
+    remote = [isinstance(value, (Handle, RemoteIterator)) for value in (one, other)]
+    return number_of(one) == number_of(other) if all(remote) else one is other
+
+
+def number_of(value: "Handle | RemoteIterator") -> int:
+    """The number of an object of the code."""
+    return value._number if type(value) is RemoteIterator else value._Handle__number
 
 
 def _binary(name: str, reflected: bool = False):
@@ -259,7 +266,7 @@ class RemoteIterator:
     def __init__(self, child, number: int, name: str):
         self._child, self._number, self._name = child, number, name
         self._ahead: list = []
-        self._rest, self._many = "more", 1
+        self._rest, self._many, self._value = "more", 1, None
 
     @property
     def __class__(self):
@@ -270,11 +277,12 @@ class RemoteIterator:
 
     def __next__(self):
         if not self._ahead and self._rest == "more":
-            items, self._rest = self._child.request("take", self, self._many)
+            items, self._rest, self._value = self._child.request("take", self, self._many)
             self._ahead = items[::-1] if type(items) is list else []
         if self._ahead:
             return self._ahead.pop()
-        return following([], self._rest, self._child)
+        value, self._value = self._value, None
+        return following([], self._rest, value, self._child)
 
     def __length_hint__(self) -> int:
         self._many = MAX_ITEMS  # list() and sorted() ask for it before they take everything
@@ -289,13 +297,13 @@ class RemoteIterator:
         return f"<{self._name} object>"
 
 
-def following(items, rest, child):
-    """The one item, or what follows the last one: StopIteration or the code's own exception."""
+def following(items, rest, value, child):
+    """The one item, or what follows the last one: StopIteration with a value, or the code's own exception."""
     if type(items) is list and items:
         return items[0]
     if type(rest) is list:
         raise child.raised(rest)
-    raise StopIteration
+    raise StopIteration if value is None else StopIteration(value)
 
 
 def iterated(handle: Handle, iterator) -> RemoteIterator:
@@ -309,10 +317,10 @@ def iterated(handle: Handle, iterator) -> RemoteIterator:
 
 
 class Replay:
-    """The items of an iterator, which can be gone through many times and are the same each time."""
+    """The items of an object of the code, which can be gone through many times and are the same each time."""
 
-    def __init__(self, iterator: RemoteIterator):
-        self._iterator, self._items = iterator, []
+    def __init__(self, iterator: RemoteIterator, owner: Handle):
+        self._iterator, self._items, self._owner = iterator, [], owner
 
     def __iter__(self) -> Iterator:
         place = 0
@@ -323,7 +331,15 @@ class Replay:
             try:
                 self._items.append(next(self._iterator))
             except StopIteration:
+                self._check_length()
                 return
+
+    def _check_length(self) -> None:
+        """Ends the test if the object has said another length."""
+        child = child_of(self._owner)
+        said = child.heap.memory.get(("len", Handle.number_of(self._owner, child.heap)))
+        if said and said[0] != len(self._items):
+            child.end(TWO_ANSWERS)
 
     def __length_hint__(self) -> int:
         return self._iterator.__length_hint__()
@@ -424,12 +440,17 @@ class JudgeHeap(heap.Heap):
         self._errors: dict[int, type] = {}  # the code's own classes of exceptions
         self._subclasses: dict[tuple, type] = {}
         self.read_as_objects: set[int] = set()  # results of which the test has read what no plain value has
+        self.raises: frozenset[int] = frozenset()  # lines of the test's raise statements
         self.memory: dict[tuple, Any] = {}  # answers about the code's objects since the last call
 
     def asked(self, kind: str, name) -> None:
         """Notes a request. Any request except a read clears the memory, because it may change the objects."""
         if kind not in ("attribute", "take") and not (kind == "operate" and name in READS):
             self.memory.clear()
+
+    def is_raised_by_test(self, error: BaseException) -> bool:
+        """Whether a `raise` statement of the test raised this, and not a failed assertion."""
+        return not isinstance(error, (AssertionError, *OURS)) and line_of(error) in self.raises
 
     def agreed(self, key: tuple, *details) -> list:
         """The reply to a read, which must be the same as before unless something was called."""
@@ -439,7 +460,7 @@ class JudgeHeap(heap.Heap):
             return reply
         if type(before[0]) is type(reply[0]) and isinstance(reply[0], PASSING):
             return before
-        return self._child.end("exception: an object of the code gave two answers to one question")
+        return self._child.end(TWO_ANSWERS)
 
     # --- out
 
@@ -471,8 +492,9 @@ class JudgeHeap(heap.Heap):
         if isinstance(value, Iterator):
             return {"test": [self.keep(value), "iterator", kind.__name__]}
         if inspect.isroutine(value) or isinstance(value, type) or callable(value) and not self._own(kind):
-            return {"test": [self.keep(value), "function", getattr(value, "__name__", kind.__name__)]}
-        raise values.NotCarried(kind.__name__)
+            name = getattr(value, "__name__", kind.__name__)
+            return {"test": [self.keep(value), "function", name, getattr(value, "__doc__", None), parameters(value)]}
+        raise NotCarried(kind.__name__)
 
     # --- in
 
@@ -595,9 +617,8 @@ class JudgeHeap(heap.Heap):
         kind, message, arguments, fields, cause, is_explicit = payload
         [(tag, details)] = kind.items()
         kind = self.class_(details, decode) if tag == "class" else self.standard(details, decode)
-        error = made_error(kind, decode(arguments) if arguments is not None else [])
-        attributes = decode(fields) if fields is not None else {}
-        for name, value in attributes.items():
+        error = made_error(kind, [decode(argument) for argument in arguments])
+        for name, value in map(decode, fields):
             if not name.startswith((RESERVED, "__")) or name == "__notes__":
                 with contextlib.suppress(AttributeError):
                     BaseException.__setattr__(error, name, value)
@@ -617,6 +638,15 @@ class JudgeHeap(heap.Heap):
         "class": class_,
         "error": error,
     }
+
+
+def parameters(function: Callable) -> list[list]:
+    """[name, kind, is it optional] of each parameter of a function of the test; [] if they are not known."""
+    try:
+        found = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    return [[each.name, each.kind.name, each.default is not each.empty] for each in found]
 
 
 def made_error(kind: type[BaseException], arguments: list) -> BaseException:

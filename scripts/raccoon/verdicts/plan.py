@@ -6,19 +6,17 @@ program and ends by itself. When the test runs on the answers, each of its reque
 differs, the answers are worthless: the test runs again in a new child and asks step by step.
 """
 
+import importlib
 from typing import Any
 
 from raccoon.verdicts import values
+from raccoon.verdicts.control import NotCarried, NotPlanned
 from raccoon.verdicts.test_programs import TestProgram
 from raccoon.verdicts.test_run import Run
 
 MOST_REQUESTS, MOST_BYTES = 2000, 1 << 20
 REHEARSAL_SECONDS = 0.1
 PLANNED = ("call", "seed")  # requests whose answers a test can do without
-
-
-class NotPlanned(BaseException):
-    """The test needs an answer to go on."""
 
 
 class StandIn:
@@ -39,7 +37,7 @@ class StandIn:
         """Notes one request. Raises NotPlanned if the test could not go on without its answer."""
         try:
             self.noted.append(values.dumps(list(details), self.heap))
-        except values.NotCarried:
+        except NotCarried:
             self.not_carried = True
             raise
         if details[0] not in PLANNED or self.requests > MOST_REQUESTS or b'{"test":' in self.noted[-1]:
@@ -56,6 +54,8 @@ def planned(program: dict, test: TestProgram) -> tuple[bytes, ...] | None:
     if test.shared or not test.harmless or not test.goes_on or test.classes or test.values:
         return ()
     child = StandIn()
+    for name in test.libraries:
+        importlib.import_module(name)  # not in the rehearsal, whose end would leave half of it
     rehearsal = Rehearsal(program | {"wall_seconds": REHEARSAL_SECONDS}, test, child, False)
     outcome = rehearsal.judge()
     if child.not_carried:

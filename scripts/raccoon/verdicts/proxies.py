@@ -9,17 +9,10 @@ import sys
 from typing import Any, NoReturn
 
 from raccoon.verdicts import values
+from raccoon.verdicts.control import OURS, ChildGone, Diverged, NotCarried
 from raccoon.verdicts.objects import MAX_ITEMS, JudgeHeap
 
 MAX_TEXT = 300  # characters of a message
-
-
-class ChildGone(BaseException):
-    """The child has ended or sends invalid data, so the test cannot continue."""
-
-
-class Diverged(BaseException):
-    """The test asks for something else than it was planned to ask for, so its answers must be asked for one by one."""
 
 
 class Child:
@@ -64,7 +57,7 @@ class Child:
         self.heap.asked(*details[:2])
         try:
             data = values.dumps(list(details), self.heap)
-        except values.NotCarried as error:
+        except NotCarried as error:
             self.end(f"exception: the test hands an object of its class {error} to the code")
         if not self.planned:
             self._write(data)
@@ -96,7 +89,9 @@ class Child:
             self.end("exception: the code's process calls what it was not given")
         try:
             return ["return", found(*arguments, **keywords)]
-        except Exception as error:
+        except OURS:
+            raise
+        except BaseException as error:
             return ["raise", error]
 
     def raised(self, reply: list) -> BaseException:

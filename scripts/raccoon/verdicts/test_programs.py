@@ -43,6 +43,7 @@ class TestProgram:
     expects_stop: bool  # it expects a StopIteration of the code
     asserts: int  # assert statements in its text, or test methods
     imports: frozenset[int]  # lines of its import statements
+    raises: frozenset[int]  # lines of its raise statements
     shared: str  # why it needs shared isolation; "" if plain values and objects are enough
     goes_on: bool  # assertions after a failed one still run; False if the test itself catches exceptions
 
@@ -149,6 +150,7 @@ def analyse(test: str, context: str, entry_point: str, shared: bool = False) -> 
         test_cases=any(isinstance(node, ast.ClassDef) and is_test_case(node) for node in nodes),
         asserts=sum(map(_is_check, nodes)),
         imports=frozenset(node.lineno for node in nodes if isinstance(node, (ast.Import, ast.ImportFrom))),
+        raises=frozenset(node.lineno for node in nodes if isinstance(node, ast.Raise)),
         classes=needed.classes,
         tracks=tracks,
         harmless=effects(nodes).harmless and effects(context_nodes).harmless,

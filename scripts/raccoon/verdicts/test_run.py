@@ -11,8 +11,9 @@ from typing import Any
 
 from raccoon.verdicts import heap, values
 from raccoon.verdicts import test_programs as tests
+from raccoon.verdicts.control import OURS, CallerGone, ChildGone, Deadline, Diverged, NotCarried
 from raccoon.verdicts.objects import ClassProxy, JudgeHeap, same
-from raccoon.verdicts.proxies import Child, ChildGone, Diverged, Proxy
+from raccoon.verdicts.proxies import Child, Proxy
 
 AFTER_FAILURE = 2.0  # seconds for the remaining assertions after one has failed
 BUSY_SHARE = 0.2  # of the CPU limit: a child that used more before the wall limit was computing, not sleeping
@@ -41,17 +42,6 @@ class Ending:
             names = {known.value: known.name for known in signal.Signals}  # real-time signals have none
             return f"exception: the code's process died of {names.get(-code, f'signal {-code}')}"
         return f"exception: the code ended its process with exit code {code} before its tests were over"
-
-
-class Deadline(BaseException):
-    """The wall time is over. Not an Exception, so that a test's `except Exception` does not catch it."""
-
-
-class CallerGone(BaseException):
-    """The caller has ended, so there is nothing left to judge."""
-
-
-OURS = (Deadline, CallerGone, ChildGone, Diverged, values.NotCarried)  # no result of a test, whoever catches them
 
 
 class TestFault(Exception):
@@ -98,13 +88,21 @@ class Kept:
         """The value itself, of which a copy is kept if it can be copied."""
         self._copies.pop(name, None)
         with contextlib.suppress(Exception):
-            self._copies[name] = value, copy.deepcopy(value)
+            self._copies[name] = value, copied(value)
         return value
 
     def kept(self, name: str, value):
         """The copy of a value that was kept under this name; the value itself if there is none."""
         original, copied = self._copies.get(name, (None, None))
         return copied if original is value else value
+
+
+def copied(value):
+    """A copy, in which sets iterate in the same order. Raises an Exception if there can be none."""
+    try:
+        return values.loads(values.dumps(value))
+    except values.ValueLimit:
+        return copy.deepcopy(value)
 
 
 class Run:
@@ -126,7 +124,7 @@ class Run:
             reason = self.late()
         except (ChildGone, Diverged) as gone:
             reason = str(gone)
-        except values.NotCarried as kind:
+        except NotCarried as kind:
             reason = f"exception: the test hands an object of its class {kind} to the code"
         except TestFault as fault:
             reason = f"infra: {fault}"
@@ -171,6 +169,7 @@ class Run:
         child, kept = self.child, Kept()
         kinds = heap.structures(namespace)
         child.heap = JudgeHeap(child, kinds, self.test.tracks, lambda kind: kind.__module__ == "__main__")
+        child.heap.raises = self.test.raises
         missing = lambda name: name not in namespace or name == self.program["entry_point"]  # noqa: E731
         proxies = {name: Proxy(child, name) for name in self.test.functions if missing(name)}
         proxies |= {name: ClassProxy(child, name) for name in self.test.classes if missing(name)}

@@ -31,9 +31,11 @@ WALLS_STAND = b"walls stand"  # a child's first frame, sent before any code of i
 COMPILED = b"c"  # the first byte of the frame with the compiled program
 MAX_FRAME = 128 << 20  # bytes of one message on the wire
 MAX_DEPTH = 100  # levels of nesting in one message; lists and the like beyond it are sent by number
+NUMBERED = 2  # level down to which tuples keep their identity: results and arguments
 MAX_FIELDS = 64  # of a namedtuple
 
 STANDARD_MODULES = sys.stdlib_module_names | {"builtins"}  # both sides know their classes by name
+TEXT = ("utf-8", "surrogatepass")  # so that two lone surrogates do not become one character
 LEAVES = frozenset({type(None), bool, int, float, str})
 JSON_INT = 1 << 63  # a larger int is sent in hexadecimal: decimal takes quadratic time and Python limits it
 CONSTANTS = {"Ellipsis": ..., "NotImplemented": NotImplemented}
@@ -67,7 +69,7 @@ VIEWS = {
     type({}.values()): ("values", lambda items: dict(enumerate(items)).values()),
     type({}.items()): ("items", lambda items: dict(items).items()),
 }
-NUMPY_KINDS = "biufcmMSU"  # the kinds of dtypes whose bytes say everything; other arrays are sent item by item
+NUMPY_KINDS = "biufcmMSUV"  # the kinds of dtypes whose bytes say everything; other arrays are sent item by item
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,15 +103,16 @@ def _put_default(found: collections.defaultdict, columns: list[list]) -> None:
 
 
 def _put_set(found: set, columns: list[list]) -> None:
-    items, layout = columns
-    set.clear(found)
-    set.update(found, items)
-    if layout and list(set.__iter__(found)) != items:
-        set.clear(found)
-        set.update(found, sets.rebuilt(items, layout[0], layout[1:]))
+    """Item by item, as it was changed on the other side, so that it iterates in the same order."""
+    set.difference_update(found, set(set.__iter__(found)) - set(columns[0]))
+    for item in columns[0]:
+        set.add(found, item)
 
 
 def _make_set(kind: type, columns: list[list]) -> set:
+    items, layout = columns
+    if kind is set and layout and LEAVES.issuperset(map(type, items)):
+        return sets.rebuilt(items, layout[0], layout[1:])
     return kind.__new__(kind)
 
 
@@ -193,11 +196,11 @@ IMMUTABLE_BASES = {base.__name__: base for base in (int, float, str, bytes, comp
 
 def _json_writer():
     """A function from plain data to JSON text. Python's encoder makes a new C object for each value; this keeps one."""
-    encoder = json.JSONEncoder(separators=(",", ":"), check_circular=False)  # messages are trees
+    encoder = json.JSONEncoder(separators=(",", ":"), check_circular=False, ensure_ascii=False)  # messages are trees
     make = json.encoder.c_make_encoder
     if make is None:  # a Python without the C module
         return encoder.encode
-    encode = make(None, encoder.default, json.encoder.encode_basestring_ascii, None, ":", ",", False, False, True)
+    encode = make(None, encoder.default, json.encoder.c_encode_basestring, None, ":", ",", False, False, True)
     return lambda value: "".join(encode(value, 0))
 
 
@@ -220,13 +223,6 @@ class ValueLimit(Exception):
     """A value that cannot be sent: too large, too deep, or bytes that `dumps` would not have written."""
 
 
-class NotCarried(BaseException):
-    """A value of the trusted side that cannot be sent (an object of a test's own class).
-
-    Not an Exception, so that a test that catches those does not catch it.
-    """
-
-
 # --- out --------------------------------------------------------------------------------------------------------------
 
 
@@ -235,9 +231,9 @@ def dumps(value, heap=None) -> bytes:
     if heap is not None:
         heap.begin()
     try:
-        data = _to_json(_message(value, False, heap)).encode()
+        data = _to_json(_message(value, False, heap)).encode(*TEXT)
     except ValueError:  # an int of more decimal digits than Python converts, in a list of plain leaves
-        data = _to_json(_message(value, True, heap)).encode()
+        data = _to_json(_message(value, True, heap)).encode(*TEXT)
     if len(data) > MAX_FRAME:
         raise ValueLimit(f"value of {len(data):,} bytes, limit {MAX_FRAME:,}")
     return data
@@ -281,7 +277,8 @@ def _encode(value, depth: int, long_ints: bool, heap):
             value if not long_ints and LEAVES.issuperset(map(type, value)) else [_encode(v, *inner) for v in value]
         )
     if kind is tuple:
-        return {"tuple": [_encode(v, *inner) for v in value]}
+        parts = {"tuple": [_encode(v, *inner) for v in value]}
+        return heap.numbered(value, parts) if depth <= NUMBERED and heap is not None and heap.tracks else parts
     if kind in KINDS:
         return {KINDS[kind].tag: _columns(KINDS[kind].take(value), *inner)}
     return _encode_rare(value, kind, inner)
@@ -317,11 +314,11 @@ def _encode_numpy(value, kind: type, inner: tuple):
     name = "scalar" if not hasattr(value, "setflags") or value.ndim == 0 and kind.__name__ != "ndarray" else kind.__name__
     shape, dtype = list(value.shape), value.dtype
     mask = [_encode(value.mask.tolist(), *inner)] if kind.__name__ == "MaskedArray" else []
-    if dtype.kind in NUMPY_KINDS:
-        if name == "ndarray" and inner[-1] is not None and inner[-1].tracks:
+    if dtype.kind in NUMPY_KINDS and not dtype.hasobject:
+        if name == "ndarray" and not dtype.names and inner[-1] is not None and inner[-1].tracks:
             return inner[-1].reference(value, ARRAY)
         raw = base64.b64encode(data.tobytes()).decode()
-        return {"numpy": [name, dtype.str, shape, raw, *mask]}
+        return {"numpy": [name, dtype.descr if dtype.names else dtype.str, shape, raw, *mask]}
     return {"numpy_items": [name, shape, [_encode(v, *inner) for v in data.ravel().tolist()], *mask]}
 
 
@@ -337,7 +334,7 @@ def loads(data: bytes, heap=None):
     if not data:
         raise ValueLimit("too large to be sent")
     try:
-        value = _from_json(data.decode("ascii"))
+        value = _from_json(data.decode(*TEXT))
         if heap is not None and type(value) is dict and "heap" in value:
             new, changed, value = value["heap"]
             heap.receive(new, changed, _decode)
@@ -392,9 +389,10 @@ def _decode_numpy(payload: list, depth: int, heap):
     import numpy
 
     name, dtype, shape, raw, *mask = payload
-    if dtype[1] not in NUMPY_KINDS:
-        raise ValueLimit(f"dtype {dtype!r}")
-    found = numpy.frombuffer(base64.b64decode(raw), dtype=dtype).reshape(shape).copy()
+    plain = numpy.dtype(dtype if type(dtype) is str else [(str(field), *kind) for field, *kind in dtype])
+    if plain.kind not in NUMPY_KINDS or plain.hasobject:
+        raise ValueLimit("dtype")
+    found = numpy.frombuffer(base64.b64decode(raw), dtype=plain).reshape(shape).copy()
     return found[()] if name == "scalar" else _numpy_class(found, name, mask, depth, heap)
 
 
