@@ -56,7 +56,7 @@ def failure(error: BaseException, causes: int = MAX_CAUSES) -> list:
         message = str(error)[:MAX_MESSAGE]
     except BaseException:
         message = ""
-    return ["error", type(error).__name__, standard, message, error if causes else None]
+    return values.Inline(["error", type(error).__name__, standard, message, error if causes else None])
 
 
 def is_standard(kind: type) -> bool:
@@ -86,10 +86,10 @@ class Conversation:
         try:
             compiled = compile(code, FILENAME, "exec", dont_inherit=True)
         except BaseException as error:
-            return ["syntax", *failure(error)[1:]]
+            return values.Inline(["syntax", *failure(error)[1:]])
         linecache.cache[FILENAME] = (len(code), None, code.splitlines(keepends=True), FILENAME)
         exec(compiled, self.namespace)
-        return ["ok", None]
+        return values.Inline(["ok", None])
 
     def answer(self, frame: bytes) -> None:
         """Does what one request asks for, and replies."""
@@ -108,7 +108,7 @@ class Conversation:
 
     def ask_test(self, number: int, *details):
         """The result of a call of a function or an iterator of the test. The test may call the code meanwhile."""
-        self.reply(["callback", number, *details])
+        self.reply(values.Inline(["callback", number, *details]))
         while True:
             frame = self.incoming.read()
             kind, *details = values.loads(frame, self.heap)
@@ -117,6 +117,11 @@ class Conversation:
             if kind == "raise":
                 raise details[0]
             self.reply(attempt(REQUESTS[kind], self, *details))
+
+
+def pairs(keywords: dict) -> values.Inline:
+    """Keyword arguments in the form of the protocol."""
+    return values.Inline(values.Inline(pair) for pair in keywords.items())
 
 
 class TestFunction:
@@ -139,7 +144,7 @@ class TestFunction:
         )
 
     def __call__(self, *arguments, **keywords):
-        return self._ask("call", list(arguments), keywords)
+        return self._ask("call", values.Inline(arguments), pairs(keywords))
 
     def __get__(self, owner, kind=None):
         return self if owner is None else types.MethodType(self, owner)
@@ -315,9 +320,9 @@ FLATTEN = {  # the plain value of a subclass, past its own methods
 # --- requests ---------------------------------------------------------------------------------------------------------
 
 
-def call(conversation: Conversation, name: str, arguments: list, keywords: dict) -> list:
+def call(conversation: Conversation, name: str, arguments: list, keywords: list) -> list:
     """Calls one of the program's functions."""
-    return ["ok", defined(conversation.namespace, name)(*arguments, **keywords)]
+    return values.Inline(["ok", defined(conversation.namespace, name)(*arguments, **dict(keywords))])
 
 
 def defined(namespace: dict, name: str):
@@ -329,34 +334,34 @@ def defined(namespace: dict, name: str):
     return namespace[name]
 
 
-def make(conversation: Conversation, name: str, arguments: list, keywords: dict) -> list:
+def make(conversation: Conversation, name: str, arguments: list, keywords: list) -> list:
     """An instance of one of the program's classes. It always stays in this process."""
     kind = defined(conversation.namespace, name)
-    result = kind(*arguments, **keywords)
-    return ["ok", Kept(result) if isinstance(kind, type) else result]
+    result = kind(*arguments, **dict(keywords))
+    return values.Inline(["ok", Kept(result) if isinstance(kind, type) else result])
 
 
 def value(conversation: Conversation, name: str) -> list:
     """One of the program's variables."""
     if name not in conversation.namespace:
         raise NameError(f"the code does not define {name!r}")
-    return ["ok", conversation.namespace[name]]
+    return values.Inline(["ok", conversation.namespace[name]])
 
 
-def method(conversation: Conversation, owner, name: str, arguments: list, keywords: dict) -> list:
+def method(conversation: Conversation, owner, name: str, arguments: list, keywords: list) -> list:
     """Calls a method of one of the program's objects."""
-    return ["ok", getattr(owner, name)(*arguments, **keywords)]
+    return values.Inline(["ok", getattr(owner, name)(*arguments, **dict(keywords))])
 
 
 def attribute(conversation: Conversation, owner, name: str) -> list:
     """["ok", value, is it a method] of an attribute of one of the program's objects."""
     found = getattr(owner, name)
-    return ["ok", None, True] if isinstance(found, METHODS) else ["ok", found, False]
+    return values.Inline(["ok", None, True] if isinstance(found, METHODS) else ["ok", found, False])
 
 
 def operate(conversation: Conversation, name: str, operands: list) -> list:
     """The result of one of Python's operators or protocols on the program's objects."""
-    return ["ok", OPERATIONS[name](*operands)]
+    return values.Inline(["ok", OPERATIONS[name](*operands)])
 
 
 def take(conversation: Conversation, iterator, most: int) -> list:
@@ -364,23 +369,23 @@ def take(conversation: Conversation, iterator, most: int) -> list:
 
     "more", "end" with the value that a generator has returned, or the failure of the next item.
     """
-    items: list = []
+    items = values.Inline()
     until = time.monotonic() + TAKING
     try:
         while len(items) < most and (not items or time.monotonic() < until):
             items.append(next(iterator))
     except StopIteration as stop:
-        return ["ok", items, "end", stop.value]
+        return values.Inline(["ok", items, "end", stop.value])
     except BaseException as error:
-        return ["ok", items, failure(error), None]
-    return ["ok", items, "more", None]
+        return values.Inline(["ok", items, failure(error), None])
+    return values.Inline(["ok", items, "more", None])
 
 
 def seed(conversation: Conversation, module: str, arguments: list) -> list:
     """Seeds a generator of random numbers that the test has seeded, as both share it in one process."""
     if module in sys.modules:
         sys.modules[module].seed(*arguments)
-    return ["ok", None]
+    return values.Inline(["ok", None])
 
 
 def leave(owner, error=None) -> bool:
@@ -400,7 +405,7 @@ def run_test(conversation: Conversation, test: str, entry_point: str) -> list:
         tests.run_test_classes(namespace, tally)
     except BaseException as error:
         tally.note(error)
-    return ["ok", [tally.passed, tally.failed, tally.first]]
+    return values.Inline(["ok", [tally.passed, tally.failed, tally.first]])
 
 
 OPERATIONS = {
@@ -420,7 +425,7 @@ OPERATIONS = {
     "index": operator.index,
     "round": round,
     "hash": hash,
-    "call": lambda owner, arguments, keywords: owner(*arguments, **keywords),
+    "call": lambda owner, arguments, keywords: owner(*arguments, **dict(keywords)),
     "setattr": setattr,
     "delattr": delattr,
     "isinstance": isinstance,

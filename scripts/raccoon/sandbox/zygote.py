@@ -142,7 +142,7 @@ def rehearse() -> None:
     fresh fork it would cost the copy of a page for every function.
     """
     function = json.dumps({"context": "", "code": REHEARSED, "tracks": False, "planned": 1}).encode()
-    request = values.dumps(["call", "rehearsed", [1, "a", [1, 2.5], (1, {2: None})], {}])
+    request = values.dumps(["call", "rehearsed", [1, "a", [1, 2.5], (1, {2: None})], []])
     program = marshal.dumps((("", REHEARSED), [compile(REHEARSED, FILENAME, "exec")]))
     itself = sys.modules["__main__"]
     for frames, work in [((function, request), answer_requests), ((program,), run_program)] * REHEARSALS:

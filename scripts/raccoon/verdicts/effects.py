@@ -12,10 +12,11 @@ import dataclasses
 HARMLESS = {
     name: frozenset()
     for name in """abc array base64 binascii bisect cmath collections collections.abc contextlib copy dataclasses datetime
-    difflib enum fractions functools hashlib heapq html itertools json keyword math numbers operator pprint pytest queue
+    difflib enum fractions functools hashlib heapq html itertools json keyword math numbers operator pprint queue
     re sortedcontainers statistics string struct textwrap time typing types unicodedata uuid zlib zoneinfo""".split()
 } | {
     "calendar": frozenset({"setfirstweekday"}),
+    "pytest": frozenset({"warns", "deprecated_call", "MonkeyPatch", "main"}),
     "random": frozenset({"setstate"}),
     "numpy": frozenset({"random", "seterr", "seterrcall", "set_printoptions", "setbufsize", "lib", "core"}),
     "decimal": frozenset({"getcontext", "setcontext", "localcontext", "DefaultContext", "BasicContext", "ExtendedContext"}),
@@ -35,7 +36,11 @@ SEEN_BY_CODE = {
         "join basename dirname splitext split normpath isabs commonprefix commonpath sep splitdrive relpath".split()
     ),
 }
-CONTEXTS = frozenset({"getcontext", "setcontext", "localcontext"})  # of decimal, which the code would see too
+SHARED_NAMES = {  # of harmless modules, what reaches the code too
+    "decimal": frozenset({"getcontext", "setcontext", "localcontext"}),
+    "pytest": frozenset({"warns", "deprecated_call", "MonkeyPatch"}),
+    "numpy": frozenset({"seterr"}),
+}
 POWERFUL = frozenset("eval exec compile __import__ globals locals vars setattr delattr getattr breakpoint input".split())
 FILES = frozenset({"open", "input"})
 HARMLESS_DUNDERS = frozenset("__name__ __doc__ __init__ __class__ __len__ __eq__ __str__ __repr__ __iter__ __next__".split())
@@ -52,11 +57,18 @@ class Effects:
 def effects(nodes: list[ast.AST]) -> Effects:
     """The effects of a test, or of a context, with these nodes."""
     modules = imported(nodes)
-    shared, harmless = "", True
+    shared, harmless = _draws_after_a_seed(nodes, modules), True
     for node in nodes:
         reason, fine = _effect(node, modules)
         shared, harmless = shared or reason, harmless and fine and not reason
     return Effects(shared, harmless)
+
+
+def _draws_after_a_seed(nodes: list[ast.AST], modules: dict[str, str]) -> str:
+    """Why a test needs the code's process that both sets the random numbers' seed and draws some itself."""
+    names = {f"{modules.get(dotted(node.value), '')}.{node.attr}" for node in nodes if isinstance(node, ast.Attribute)}
+    drawn = {name for name in names if name.startswith("random.")} - {"random.seed", "random.Random"}
+    return "it draws random numbers beside the code" if "random.seed" in names and drawn else ""
 
 
 def imported(nodes: list[ast.AST]) -> dict[str, str]:
@@ -112,8 +124,8 @@ def _used(module: str, name: str) -> tuple[str, bool]:
         return "", True
     if module in SEEN_BY_CODE:
         return ("", True) if name in SEEN_BY_CODE[module] else (f"it uses {module}.{name}", False)
-    if module == "decimal" and name in CONTEXTS:
-        return f"it uses decimal.{name}", False
+    if name in SHARED_NAMES.get(module, ()):
+        return f"it uses {module}.{name}", False
     root, _, inner = module.partition(".")
     if module in HARMLESS:
         return "", name not in HARMLESS[module] or name == "*"

@@ -48,6 +48,8 @@ def needs(nodes: list[ast.AST], free: set[str], called: set[str], entry_point: s
     results = Results(nodes, sources, classes)
     objects = any(results.asks_an_object(node) for node in nodes)
     shared = why_shared(nodes)
+    if not shared and any(_patches_the_code(node, {*sources}) for node in nodes):
+        shared = "it sets an attribute of the code's own"
     if not shared and (classes or objects):
         shared = why_objects_will_not_do(nodes, classes, results)
     expected = frozenset(name for node in nodes for name in caught(node)) & free
@@ -63,9 +65,18 @@ def classes_of_the_code(nodes: list[ast.AST], free: set[str], entry_point: str) 
         classes.add(entry_point)
     elif CLASS_NAME.match(entry_point):
         results = Results(nodes, {entry_point}, set())
-        if any(results.asks_an_object(node) for node in nodes):
+        if any(results.asks_an_object(node) or _acts_as_object(node, results) for node in nodes):
             classes.add(entry_point)
     return classes
+
+
+def _acts_as_object(node: ast.AST, results: "Results") -> bool:
+    """Whether a result is stepped through with next(), or gets an item under a text, which no list does."""
+    if isinstance(node, ast.Call) and calls_name(node, "next", "iter"):
+        return any(map(results.has, node.args))
+    if not isinstance(node, ast.Subscript) or isinstance(node.ctx, ast.Load):
+        return False
+    return results.has(node.value) and isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str)
 
 
 def _shows_a_class(node: ast.AST, name: str) -> bool:
@@ -195,6 +206,11 @@ def why_shared(nodes: list[ast.AST]) -> str:
             if own_classes & _names(node.func):
                 return f"it makes objects of its own class {_last_name(node.func)}"
     return effects.effects(nodes).shared
+
+
+def _patches_the_code(node: ast.AST, names: set[str]) -> bool:
+    """Whether the test sets an attribute of a function or a class of the code."""
+    return isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load) and bool(_names(node.value) & names)
 
 
 def why_objects_will_not_do(nodes: list[ast.AST], classes: set[str], results: Results) -> str:

@@ -24,11 +24,12 @@ from raccoon.verdicts import heap, values
 from raccoon.verdicts.control import OURS, NotCarried
 from raccoon.verdicts.needs import CARRIED_METHODS, MUTATORS
 from raccoon.verdicts.test_programs import line_of
+from raccoon.verdicts.values import Inline
 
 READS = frozenset("bool str repr format len int float index round isinstance getitem hash dir fields iterate".split())
 PASSING = (float, datetime.datetime, datetime.timedelta)  # what a clock gives may differ between two reads
 MAX_ITEMS = 10_000  # taken from an iterator at once
-DESCRIBING = frozenset({"__name__", "__qualname__", "__doc__", "__module__"})  # what a function says of itself
+DESCRIBING = frozenset({"__name__", "__qualname__", "__doc__", "__module__", "__wrapped__"})  # what a function says of itself
 MAX_BASES = 20  # levels of classes above an exception of the code
 ASSENTING = {name for kind in (str, bytes, set, float) for name in dir(kind) if name.startswith("is")} | {"all", "any"}
 HARMLESS = MUTATORS | set("get keys values items copy popleft pop".split())
@@ -38,11 +39,14 @@ RESERVED = "verdict_"  # attributes of an exception that only the judge sets
 
 
 class Handle:
-    """Represents one object of the code in a test. `made`: the test made it by calling the code's class."""
+    # Represents one object of the code in a test. `made`: the test made it by calling the code's class; None: it is a
+    # variable of the code, which may stand for a library that the test has not imported, so it must see no value of
+    # the test. What a test reads as __doc__ is that of the object, so this class has none.
 
+    __doc__ = property(lambda self: self.__getattr__("__doc__"))
     __slots__ = ("__child", "__number", "__name", "__made", "__methods")
 
-    def __init__(self, child, number: int, name: str, made: bool):
+    def __init__(self, child, number: int, name: str, made: bool | None):
         fields = {"child": child, "number": number, "name": name, "made": made, "methods": {}}
         for field, value in fields.items():
             object.__setattr__(self, f"_Handle__{field}", value)
@@ -67,10 +71,10 @@ class Handle:
         value, is_method = self.__child.heap.agreed(("attribute", self.__number, name), "attribute", self, name)
         if name not in CARRIED_METHODS:
             self.__child.heap.read_as_objects.add(self.__number)
-        guarded = name in QUERIES and not self.__made
+        guarded = (name in QUERIES or self.__made is None) and not self.__made
         if is_method is not True and not (guarded and (callable(value) or isinstance(value, Handle))):
             return value
-        if is_method is not True or guarded and name in ASSENTING:
+        if is_method is not True or name in QUERIES and guarded and name in ASSENTING:
             refuse(self.__name, name)
         self.__methods[name] = Method(self.__child, self, name, guarded)
         return self.__methods[name]
@@ -89,12 +93,12 @@ class Handle:
             return self is other
         if self.__child is not other.__child or self.__number == other.__number:
             return self.__child is other.__child
-        return self.__child.request("operate", "eq", [self, other])[0] is True
+        return self.__child.request("operate", "eq", Inline([self, other]))[0] is True
 
     def __ne__(self, other) -> bool:
         if self is other or not isinstance(other, Handle) or self.__child is not other.__child:
             return self is not other
-        return self.__child.request("operate", "ne", [self, other])[0] is True
+        return self.__child.request("operate", "ne", Inline([self, other]))[0] is True
 
     def __hash__(self) -> int:
         return hash(ask(self, "hash"))
@@ -191,21 +195,27 @@ class Handle:
         if not handle.__made and not isinstance(other, Handle):
             return NotImplemented
         operands = [other, handle] if reflected else [handle, other]
-        return handle.__child.request("operate", name, operands)[0]
+        return handle.__child.request("operate", name, Inline(operands))[0]
 
     @staticmethod
     def called(handle: "Handle", arguments: tuple, keywords: dict):
         """The result of calling the object."""
-        return ask(handle, "call", list(arguments), keywords)
+        return ask(handle, "call", Inline(arguments), pairs(keywords))
 
 
 class Caller(Handle):
-    """Represents a function, a class or another object of the code that can be called."""
+    # Represents a function, a class or another object of the code that can be called.
 
+    __doc__ = Handle.__doc__
     __slots__ = ()
 
     def __call__(self, *arguments, **keywords):
         return Handle.called(self, arguments, keywords)
+
+
+def pairs(keywords: dict) -> Inline:
+    """Keyword arguments in the form of the protocol."""
+    return Inline(Inline(pair) for pair in keywords.items())
 
 
 def refuse(kind: str, name: str) -> NoReturn:
@@ -217,9 +227,9 @@ def ask(handle, name: str, *operands):
     """The code's answer to one request about its object."""
     child = child_of(handle)
     if name not in READS or name == "iterate" or not {int, str}.issuperset(map(type, operands)):
-        return child.request("operate", name, [handle, *operands])[0]
+        return child.request("operate", name, Inline([handle, *operands]))[0]
     key = (name, Handle.number_of(handle, child.heap), *operands)
-    return child.heap.agreed(key, "operate", name, [handle, *operands])[0]
+    return child.heap.agreed(key, "operate", name, Inline([handle, *operands]))[0]
 
 
 def child_of(handle: Handle):
@@ -291,7 +301,7 @@ class RemoteIterator:
     def __getattr__(self, name: str):
         if name not in ("send", "throw", "close"):
             raise AttributeError(f"{self._name!r} object has no attribute {name!r} here")
-        return lambda *arguments: self._child.request("method", self, name, list(arguments), {})[0]
+        return lambda *arguments: self._child.request("method", self, name, Inline(arguments), Inline())[0]
 
     def __repr__(self) -> str:
         return f"<{self._name} object>"
@@ -354,7 +364,7 @@ class Method:
     def __call__(self, *arguments, **keywords):
         if self._guarded and not all(isinstance(given, Handle) for given in (*arguments, *keywords.values())):
             refuse(Handle.name_of(self._owner), self.__name__)
-        return self._child.request("method", self._owner, self.__name__, list(arguments), keywords)[0]
+        return self._child.request("method", self._owner, self.__name__, Inline(arguments), pairs(keywords))[0]
 
     @staticmethod
     def wire(method: "Method", shared: heap.Heap) -> dict:
@@ -369,7 +379,7 @@ class ClassProxy:
         self._child, self.__name__ = child, name
 
     def __call__(self, *arguments, **keywords):
-        made = self._child.request("make", self.__name__, list(arguments), keywords)[0]
+        made = self._child.request("make", self.__name__, Inline(arguments), pairs(keywords))[0]
         return self._child.heap.made_by_test(made)
 
     def __getattr__(self, name: str):
@@ -436,7 +446,7 @@ class JudgeHeap(heap.Heap):
         super().__init__(tracks)
         self.structures, self._child, self._own = kinds, child, own
         self._names = {kind: name for name, kind in kinds.items()}
-        self._handles: dict[tuple[int, bool], Any] = {}
+        self._handles: dict[tuple[int, bool | None], Any] = {}
         self._errors: dict[int, type] = {}  # the code's own classes of exceptions
         self._subclasses: dict[tuple, type] = {}
         self.read_as_objects: set[int] = set()  # results of which the test has read what no plain value has
@@ -488,7 +498,7 @@ class JudgeHeap(heap.Heap):
             return {"standard": name}
         if isinstance(value, BaseException):
             nearest = next(filter(None, map(heap.standard_name, kind.__mro__)))
-            return {"exception": [self.keep(value), *nearest, encode(list(value.args))]}
+            return {"exception": [self.keep(value), *nearest, encode(Inline(value.args))]}
         if isinstance(value, Iterator):
             return {"test": [self.keep(value), "iterator", kind.__name__]}
         if inspect.isroutine(value) or isinstance(value, type) or callable(value) and not self._own(kind):
@@ -519,12 +529,19 @@ class JudgeHeap(heap.Heap):
 
     def made_by_test(self, value):
         """The result of a call of a class by the test."""
+        return self._other_handle(value, True)
+
+    def variable(self, name: str):
+        """The present value of one of the code's variables."""
+        return self._other_handle(self._child.request("value", name)[0], None)
+
+    def _other_handle(self, value, made: bool | None):
         if not isinstance(value, Handle):
             return value
         number = Handle.number_of(value, self)
-        return self._handles.setdefault(
-            (number, True), type(value)(self._child, number, Handle.name_of(value), made=True)
-        )
+        if (number, made) not in self._handles:
+            self._handles[number, made] = type(value)(self._child, number, Handle.name_of(value), made)
+        return self._handles[number, made]
 
     def made(self, name: str):
         """A structure without its fields."""

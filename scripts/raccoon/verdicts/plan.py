@@ -36,7 +36,7 @@ class StandIn:
     def request(self, *details) -> list:
         """Notes one request. Raises NotPlanned if the test could not go on without its answer."""
         try:
-            self.noted.append(values.dumps(list(details), self.heap))
+            self.noted.append(values.dumps(values.Inline(details), self.heap))
         except NotCarried:
             self.not_carried = True
             raise

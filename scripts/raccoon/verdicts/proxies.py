@@ -10,7 +10,8 @@ from typing import Any, NoReturn
 
 from raccoon.verdicts import values
 from raccoon.verdicts.control import OURS, ChildGone, Diverged, NotCarried
-from raccoon.verdicts.objects import MAX_ITEMS, JudgeHeap
+from raccoon.verdicts.objects import DESCRIBING, MAX_ITEMS, JudgeHeap, pairs
+from raccoon.verdicts.values import Inline
 
 MAX_TEXT = 300  # characters of a message
 
@@ -56,7 +57,7 @@ class Child:
         number, self.requests = self.requests, self.requests + 1
         self.heap.asked(*details[:2])
         try:
-            data = values.dumps(list(details), self.heap)
+            data = values.dumps(Inline(details), self.heap)
         except NotCarried as error:
             self.end(f"exception: the test hands an object of its class {error} to the code")
         if not self.planned:
@@ -82,17 +83,17 @@ class Child:
             found = self.heap.objects[number]
             if kind == "take":
                 [most] = details
-                arguments, keywords, found = (found, min(most, MAX_ITEMS)), {}, take
+                arguments, keywords, found = (found, min(most, MAX_ITEMS)), (), take
             else:
                 arguments, keywords = details
         except (LookupError, TypeError, ValueError):
             self.end("exception: the code's process calls what it was not given")
         try:
-            return ["return", found(*arguments, **keywords)]
+            return Inline(["return", found(*arguments, **dict(keywords))])
         except OURS:
             raise
         except BaseException as error:
-            return ["raise", error]
+            return Inline(["raise", error])
 
     def raised(self, reply: list) -> BaseException:
         """The exception of a failure reply, as the test gets it."""
@@ -137,9 +138,9 @@ class Child:
         raise ChildGone(reason) from None
 
 
-def take(iterator, most: int) -> list:
+def take(iterator, most: int) -> Inline:
     """The next items of one of the test's iterators."""
-    return list(itertools.islice(iterator, most))
+    return Inline(itertools.islice(iterator, most))
 
 
 def well_formed(reply) -> bool:
@@ -182,12 +183,12 @@ class Proxy:
         self._child, self.__name__ = child, name
 
     def __call__(self, *arguments, **keywords):
-        return self._child.request("call", self.__name__, list(arguments), keywords)[0]
+        return self._child.request("call", self.__name__, Inline(arguments), pairs(keywords))[0]
 
     def __getattr__(self, name: str):
-        if name.startswith("__"):
+        if name.startswith("__") and name not in DESCRIBING:
             raise AttributeError(f"function {self.__name__!r} has no attribute {name!r} here")
         value, is_method = self._child.request("attribute", self, name)
         if is_method is not True:
             return value
-        return lambda *arguments, **keywords: self._child.request("method", self, name, list(arguments), keywords)[0]
+        return lambda *arguments, **keywords: self._child.request("method", self, name, Inline(arguments), pairs(keywords))[0]

@@ -12,6 +12,7 @@ import dataclasses
 import sys
 import types
 import unittest
+from importlib.util import find_spec
 
 from raccoon.verdicts.effects import dotted, effects, imported
 from raccoon.verdicts.needs import is_test_case, needs
@@ -24,6 +25,7 @@ TEST_FILE = "<test>"  # the test's name in tracebacks
 MUTE = {ast.Constant, ast.Load, ast.Store, ast.List, ast.Tuple, ast.Dict, ast.UnaryOp, ast.USub, ast.Eq, ast.keyword}
 # nodes that need no analysis: nine of ten in a long test
 MAX_TEXT = 300  # characters of a message
+KNOWN_AS = {"np": "numpy", "pd": "pandas"}  # libraries under the names that tests use without importing them
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +36,7 @@ class TestProgram:
     context: types.CodeType
     functions: tuple[str, ...]  # names that it calls and only the code can define, including the entry point
     values: tuple[str, ...]  # names that it reads and only the code can define
-    modules: tuple[str, ...]  # standard modules that it uses without importing them
+    modules: tuple[str, ...]  # standard modules, and libraries of KNOWN_AS, that it uses without importing them
     libraries: tuple[str, ...]  # packages beyond the standard library that it imports
     test_cases: bool  # it defines unittest classes, which must be run
     classes: tuple[str, ...]  # classes that it uses and only the code can define
@@ -130,7 +132,11 @@ def analyse(test: str, context: str, entry_point: str, shared: bool = False) -> 
     bases = {
         node.value.id for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
     }
-    modules = sorted(name for name in (free & bases) - called - {entry_point} if name in sys.stdlib_module_names)
+    modules = sorted(
+        name
+        for name in (free & bases) - called - {entry_point}
+        if name in sys.stdlib_module_names or name in KNOWN_AS and find_spec(KNOWN_AS[name])
+    )
     free -= set(modules)
     if entry_point.isidentifier():
         free.add(entry_point)

@@ -173,10 +173,11 @@ class Run:
         missing = lambda name: name not in namespace or name == self.program["entry_point"]  # noqa: E731
         proxies = {name: Proxy(child, name) for name in self.test.functions if missing(name)}
         proxies |= {name: ClassProxy(child, name) for name in self.test.classes if missing(name)}
-        namespace |= {name: importlib.import_module(name) for name in self.test.modules} | proxies
+        modules = {name: importlib.import_module(tests.KNOWN_AS.get(name, name)) for name in self.test.modules}
+        namespace |= modules | proxies
         namespace |= {
             tests.TALLY: self.tally,
-            tests.VARIABLE: lambda name: child.request("value", name)[0],
+            tests.VARIABLE: lambda name: namespace[name] if name in namespace else child.heap.variable(name),
             tests.SAME: same,
             tests.SEED: self.seed,
             tests.KEEP: kept.keep,
@@ -186,7 +187,7 @@ class Run:
     def seed(self, module: str, *arguments) -> None:
         """Seeds a module's generator here and in the child, which the test thinks of as one process."""
         importlib.import_module(module).seed(*arguments)
-        self.child.request("seed", module, list(arguments))
+        self.child.request("seed", module, values.Inline(arguments))
 
     def run_beside_code(self) -> None:
         """Shared isolation: the child runs the test after the code's top level and reports what came of it.

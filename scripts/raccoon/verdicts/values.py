@@ -31,7 +31,6 @@ WALLS_STAND = b"walls stand"  # a child's first frame, sent before any code of i
 COMPILED = b"c"  # the first byte of the frame with the compiled program
 MAX_FRAME = 128 << 20  # bytes of one message on the wire
 MAX_DEPTH = 100  # levels of nesting in one message; lists and the like beyond it are sent by number
-NUMBERED = 2  # level down to which tuples keep their identity: results and arguments
 MAX_FIELDS = 64  # of a namedtuple
 
 STANDARD_MODULES = sys.stdlib_module_names | {"builtins"}  # both sides know their classes by name
@@ -219,6 +218,10 @@ def _from_json(text: str):
     return value
 
 
+class Inline(list):
+    """A list of the protocol, such as the arguments of a call, which is no value of the test or the code."""
+
+
 class ValueLimit(Exception):
     """A value that cannot be sent: too large, too deep, or bytes that `dumps` would not have written."""
 
@@ -244,11 +247,11 @@ def _message(value, long_ints: bool, heap):
     body = _encode(value, 0, long_ints, heap)
     if heap is None:
         return body
-    changed = [[number, _columns(columns, 0, long_ints, heap)] for number, columns in heap.changed.items()]
+    changed = [[number, _columns(columns, 1, long_ints, heap)] for number, columns in heap.changed.items()]
     new: list[list] = []
     while len(new) < len(heap.fresh):  # contents may add more; a loop does not nest as recursion would
         number, header, columns = heap.fresh[len(new)]
-        new.append([number, *header, _columns(columns, 0, long_ints, heap)])
+        new.append([number, *header, _columns(columns, 1, long_ints, heap)])
     return {"heap": [new, changed, body]} if new or changed else body
 
 
@@ -267,6 +270,8 @@ def _encode(value, depth: int, long_ints: bool, heap):
         if long_ints and kind is int and not -JSON_INT < value < JSON_INT:
             return {"int": f"{value:x}"}
         return value
+    if kind is Inline:
+        return [_encode(v, depth, long_ints, heap) for v in value]
     if heap is not None and (depth >= MAX_DEPTH or heap.tracks) and kind in KINDS:
         return heap.reference(value, KINDS[kind])
     if depth >= MAX_DEPTH:
@@ -278,7 +283,7 @@ def _encode(value, depth: int, long_ints: bool, heap):
         )
     if kind is tuple:
         parts = {"tuple": [_encode(v, *inner) for v in value]}
-        return heap.numbered(value, parts) if depth <= NUMBERED and heap is not None and heap.tracks else parts
+        return heap.numbered(value, parts) if depth == 0 and heap is not None and heap.tracks else parts
     if kind in KINDS:
         return {KINDS[kind].tag: _columns(KINDS[kind].take(value), *inner)}
     return _encode_rare(value, kind, inner)
@@ -293,7 +298,7 @@ def _encode_rare(value, kind: type, inner: tuple):
     if kind in VIEWS:
         return {VIEWS[kind][0]: [_encode(v, *inner) for v in value]}
     if kind is types.MappingProxyType:
-        return {"mappingproxy": _encode(dict(value), *inner)}
+        return {"mappingproxy": _columns([[*value], [*value.values()]], *inner)}
     if kind is slice:
         return {"slice": [_encode(v, *inner) for v in (value.start, value.stop, value.step)]}
     if kind is type and getattr(builtins, value.__name__, None) is value:
@@ -313,7 +318,7 @@ def _encode_numpy(value, kind: type, inner: tuple):
     data = getattr(value, "data", value) if kind.__name__ == "MaskedArray" else value
     name = "scalar" if not hasattr(value, "setflags") or value.ndim == 0 and kind.__name__ != "ndarray" else kind.__name__
     shape, dtype = list(value.shape), value.dtype
-    mask = [_encode(value.mask.tolist(), *inner)] if kind.__name__ == "MaskedArray" else []
+    mask = [value.mask.ravel().tolist()] if kind.__name__ == "MaskedArray" else []
     if dtype.kind in NUMPY_KINDS and not dtype.hasobject:
         if name == "ndarray" and not dtype.names and inner[-1] is not None and inner[-1].tracks:
             return inner[-1].reference(value, ARRAY)
@@ -393,7 +398,7 @@ def _decode_numpy(payload: list, depth: int, heap):
     if plain.kind not in NUMPY_KINDS or plain.hasobject:
         raise ValueLimit("dtype")
     found = numpy.frombuffer(base64.b64decode(raw), dtype=plain).reshape(shape).copy()
-    return found[()] if name == "scalar" else _numpy_class(found, name, mask, depth, heap)
+    return found[()] if name == "scalar" else _numpy_class(found, name, mask)
 
 
 def _decode_numpy_items(payload: list, depth: int, heap):
@@ -403,16 +408,19 @@ def _decode_numpy_items(payload: list, depth: int, heap):
     found = numpy.empty(len(items), dtype=object)
     found[:] = _decode(items, depth, heap)
     found = found.reshape(shape)
-    return found[()] if name == "scalar" else _numpy_class(found, name, mask, depth, heap)
+    return found[()] if name == "scalar" else _numpy_class(found, name, mask)
 
 
-def _numpy_class(found, name: str, mask: list, depth: int, heap):
+def _numpy_class(found, name: str, mask: list):
     """The array as the class that it had; that of a subclass of the code's own is an ndarray."""
     import numpy
 
     if name == "matrix":
         return found.view(numpy.matrix)
-    return numpy.ma.masked_array(found, _decode(mask[0], depth, heap)) if name == "MaskedArray" else found
+    if name != "MaskedArray":
+        return found
+    mask = numpy.array(mask[0], dtype=bool)
+    return numpy.ma.masked_array(found, mask.reshape(found.shape) if mask.size > 1 or found.size == 1 else mask.any())
 
 
 DECODERS = {
@@ -421,7 +429,9 @@ DECODERS = {
     "type": _decode_type,
     "constant": lambda name, depth, heap: CONSTANTS[name],
     "slice": lambda parts, depth, heap: slice(*_decode(parts, depth, heap)),
-    "mappingproxy": lambda table, depth, heap: types.MappingProxyType(dict(_decode(table, depth, heap))),
+    "mappingproxy": lambda columns, depth, heap: types.MappingProxyType(
+        dict(zip(*_decode(columns, depth, heap), strict=True))
+    ),
     "numpy": _decode_numpy,
     "numpy_items": _decode_numpy_items,
     **{

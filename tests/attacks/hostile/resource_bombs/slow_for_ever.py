@@ -1,7 +1,6 @@
 # sleeps a little in each of endlessly many steps of a returned generator
 # modes: one
 # task: sort_numbers
-# expect: FAIL
 # timeout: 1
 import time
 
