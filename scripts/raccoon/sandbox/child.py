@@ -217,11 +217,13 @@ class CodeHeap(heap.Heap):
         return self.object(value)
 
     def object(self, value) -> dict:
-        """An object that stays here, with what it is besides: "lazy" (Python's own iterator) or "call"."""
+        """An object that stays here, with what it is besides: "lazy" (Python's own iterator) or "call", and whether it
+        is true without being asked."""
         kind = type(value)
         lazy = kind.__module__.partition(".")[0] in values.STANDARD_MODULES and hasattr(kind, "__next__")
         flag = "lazy" if lazy and not hasattr(kind, "read") else "call" if callable(value) else ""
-        return {"object": [self.keep(value), kind.__name__[:100], flag]}
+        is_true = not hasattr(kind, "__bool__") and not hasattr(kind, "__len__")
+        return {"object": [self.keep(value), kind.__name__[:100], flag, is_true]}
 
     def of_a_base(self, value, kind: type, base: type, changing, encode) -> dict:
         """An instance of the code's own subclass of list, int and the like: its plain value with the class's name."""

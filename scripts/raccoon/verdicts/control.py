@@ -1,4 +1,4 @@
-"""Exceptions that end a run of a test, whoever catches them. None is an Exception, so that few tests do."""
+"""What ends a run of a test, whoever catches it (none is an Exception, so that few tests do), and an empty answer."""
 
 
 class Deadline(BaseException):
@@ -26,3 +26,42 @@ class NotPlanned(BaseException):
 
 
 OURS = (Deadline, CallerGone, ChildGone, Diverged, NotCarried, NotPlanned)
+
+
+class Blank:
+    """The answer to every request of a rehearsal: whatever is done with it goes on, and equals nothing."""
+
+    def __getattr__(self, name: str):
+        return self
+
+    def __call__(self, *arguments, **keywords):
+        return self
+
+    def __iter__(self):
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+    def __eq__(self, other) -> bool:
+        return False
+
+    def __hash__(self) -> int:
+        return 0
+
+    def __str__(self) -> str:
+        return ""
+
+    def __int__(self) -> int:
+        return 0
+
+    def __float__(self) -> float:
+        return 0.0
+
+    def __next__(self):
+        raise StopIteration
+
+    __index__ = __int__
+    __getitem__ = __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __call__
+    __mod__ = __pow__ = __floordiv__ = __and__ = __or__ = __xor__ = __abs__ = __neg__ = __round__ = __call__
+    __lt__ = __le__ = __gt__ = __ge__ = __eq__

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 from raccoon.verdicts import heap, values
-from raccoon.verdicts.control import OURS, NotCarried
+from raccoon.verdicts.control import OURS, Blank, NotCarried, NotPlanned
 from raccoon.verdicts.needs import CARRIED_METHODS, MUTATORS
 from raccoon.verdicts.test_programs import line_of
 from raccoon.verdicts.values import Inline
@@ -44,10 +44,10 @@ class Handle:
     # the test. What a test reads as __doc__ is that of the object, so this class has none.
 
     __doc__ = property(lambda self: self.__getattr__("__doc__"))
-    __slots__ = ("__child", "__number", "__name", "__made", "__methods")
+    __slots__ = ("__child", "__number", "__name", "__made", "__is_true", "__methods")
 
-    def __init__(self, child, number: int, name: str, made: bool | None):
-        fields = {"child": child, "number": number, "name": name, "made": made, "methods": {}}
+    def __init__(self, child, number: int, name: str, made: bool | None, is_true: bool = False):
+        fields = {"child": child, "number": number, "name": name, "made": made, "is_true": is_true, "methods": {}}
         for field, value in fields.items():
             object.__setattr__(self, f"_Handle__{field}", value)
 
@@ -107,7 +107,7 @@ class Handle:
         raise TypeError(f"{self.__name!r} object of the code cannot be copied here")
 
     def __bool__(self) -> bool:
-        return ask(self, "bool") is True
+        return self.__is_true or ask(self, "bool") is True
 
     def __str__(self) -> str:
         return ask(self, "str")
@@ -476,6 +476,8 @@ class JudgeHeap(heap.Heap):
 
     def encoded(self, value, kind: type, encode) -> dict:
         """The encoded form of a value that is not plain."""
+        if kind is Blank:
+            raise NotPlanned
         if kind in self._names:
             return self.reference(value, self.structure_kind(self._names[kind]), self._names[kind])
         if isinstance(value, Handle):
@@ -510,12 +512,12 @@ class JudgeHeap(heap.Heap):
 
     def object(self, payload, decode):
         """The stand-in of an object of the code. Nothing else that the child says of it is trusted."""
-        number, name, flag = payload
+        number, name, flag, is_true = payload
         if type(name) is not str or type(flag) is not str:
             raise values.ValueLimit("not an object")
-        return self.stand_in(number, name[:100], flag)
+        return self.stand_in(number, name[:100], flag, is_true is True)
 
-    def stand_in(self, number: int, name: str, flag: str):
+    def stand_in(self, number: int, name: str, flag: str, is_true: bool):
         """The one handle or iterator for a number, which the child has given."""
         if number in self._kinds or type(number) is not int or number % 2 == self.first:
             raise values.ValueLimit("not the number of an object")
@@ -523,7 +525,7 @@ class JudgeHeap(heap.Heap):
             raise values.ValueLimit("not the number of an object")
         if (number, False) not in self._handles:
             kinds = {"lazy": RemoteIterator, "call": Caller}
-            made = () if flag == "lazy" else (False,)
+            made = () if flag == "lazy" else (False, is_true)
             self._handles[number, False] = kinds.get(flag, Handle)(self._child, number, name, *made)
         return self._handles[number, False]
 
@@ -540,7 +542,8 @@ class JudgeHeap(heap.Heap):
             return value
         number = Handle.number_of(value, self)
         if (number, made) not in self._handles:
-            self._handles[number, made] = type(value)(self._child, number, Handle.name_of(value), made)
+            is_true = value._Handle__is_true
+            self._handles[number, made] = type(value)(self._child, number, Handle.name_of(value), made, is_true)
         return self._handles[number, made]
 
     def made(self, name: str):

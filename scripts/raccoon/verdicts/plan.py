@@ -10,8 +10,8 @@ import importlib
 from typing import Any
 
 from raccoon.verdicts import values
-from raccoon.verdicts.control import NotCarried, NotPlanned
-from raccoon.verdicts.test_programs import TestProgram
+from raccoon.verdicts.control import Blank, NotCarried, NotPlanned
+from raccoon.verdicts.test_programs import KNOWN_AS, TestProgram
 from raccoon.verdicts.test_run import Run
 
 MOST_REQUESTS, MOST_BYTES = 2000, 1 << 20
@@ -20,7 +20,7 @@ PLANNED = ("call", "seed")  # requests whose answers a test can do without
 
 
 class StandIn:
-    """Takes the place of the child in a rehearsal: notes what it is asked for and answers None."""
+    """Takes the place of the child in a rehearsal: notes what it is asked for and answers nothing."""
 
     def __init__(self):
         self.noted: list[bytes] = []
@@ -42,7 +42,7 @@ class StandIn:
             raise
         if details[0] not in PLANNED or self.requests > MOST_REQUESTS or b'{"test":' in self.noted[-1]:
             raise NotPlanned
-        return [None]
+        return [Blank()]
 
 
 def planned(program: dict, test: TestProgram) -> tuple[bytes, ...] | None:
@@ -54,7 +54,7 @@ def planned(program: dict, test: TestProgram) -> tuple[bytes, ...] | None:
     if test.shared or not test.harmless or not test.goes_on or test.classes or test.values:
         return ()
     child = StandIn()
-    for name in test.libraries:
+    for name in (*test.libraries, *(KNOWN_AS.get(name, name) for name in test.modules)):
         importlib.import_module(name)  # not in the rehearsal, whose end would leave half of it
     rehearsal = Rehearsal(program | {"wall_seconds": REHEARSAL_SECONDS}, test, child, False)
     outcome = rehearsal.judge()

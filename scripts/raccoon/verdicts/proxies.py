@@ -111,8 +111,7 @@ class Child:
 
     def _write(self, *frames: bytes) -> None:
         try:
-            for data in frames:
-                values.write_frame(self.descriptor, data)
+            values.write_frame(self.descriptor, *frames)
         except OSError:
             self.gone = True
             self.end("")

@@ -144,7 +144,7 @@ def analyse(test: str, context: str, entry_point: str, shared: bool = False) -> 
     values = sorted(free - called - {entry_point, *needed.classes})
     tracks = bool(needed.classes) or "class " in context or tells_copies(tree, needed.results)
     keeper = Keeper(tree, needed.results) if tracks and not shared else None
-    rewriter = _Rewriter({*values} | needed.caught, imported(nodes), keeper, shared)
+    rewriter = _Rewriter({*values} | needed.caught, needed.results.sources, imported(nodes), keeper, shared)
     rewritten = ast.fix_missing_locations(rewriter.visit(tree))
     return TestProgram(
         code=compile(rewritten, TEST_FILE, "exec", dont_inherit=True),
@@ -210,14 +210,24 @@ class _Rewriter(ast.NodeTransformer):
     that the test sets is set in the code's process too.
     """
 
-    def __init__(self, variables: set[str], modules: dict[str, str], keeper: Keeper | None, shared: bool):
+    def __init__(
+        self, variables: set[str], sources: set[str], modules: dict[str, str], keeper: Keeper | None, shared: bool
+    ):
+        self.sources = sources
         self.variables = variables if not shared else set()
         self.modules, self.keeper, self.shared = modules, keeper, shared
 
     def visit_Assert(self, node: ast.Assert) -> ast.With:
+        if node.msg is not None and self.asks_the_code(node.msg):
+            node.msg = None  # a failed assertion must not ask the code once more
         self.generic_visit(node)
         tally = ast.withitem(context_expr=ast.Name(id=TALLY, ctx=ast.Load()))
         return ast.copy_location(ast.With(items=[tally], body=[node]), node)
+
+    def asks_the_code(self, message: ast.expr) -> bool:
+        """Whether a message calls a function of the code."""
+        called = {node.func.id for node in ast.walk(message) if isinstance(node, ast.Call) and hasattr(node.func, "id")}
+        return not self.shared and not called.isdisjoint(self.sources)
 
     def visit_Expr(self, node: ast.Expr) -> ast.stmt:
         if isinstance(node.value, ast.Call) and dotted(node.value.func) == "unittest.main":

@@ -443,9 +443,9 @@ DECODERS = {
 # --- frames -----------------------------------------------------------------------------------------------------------
 
 
-def write_frame(descriptor: int, data: bytes) -> None:
-    """Writes one frame (length, then `data`) whole. Raises OSError if the other side has gone."""
-    frame = len(data).to_bytes(4, sys.byteorder) + data
+def write_frame(descriptor: int, *datas: bytes) -> None:
+    """Writes frames (length, then data) whole, at once. Raises OSError if the other side has gone."""
+    frame = b"".join([part for data in datas for part in (len(data).to_bytes(4, sys.byteorder), data)])
     written = os.write(descriptor, frame)
     while written < len(frame):
         written += os.write(descriptor, memoryview(frame)[written:])
