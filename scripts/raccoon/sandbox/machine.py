@@ -67,7 +67,7 @@ def memory_note(memory_mb: int) -> str:
         return ""
     return (
         f"; this container's memory limit of {allowed >> 20} MB is below a program's {memory_mb} MB: a program that "
-        "exceeds it is killed, and fails unless the task's solution is killed too; raise the container's limit or lower "
+        "exceeds it is killed, and fails unless the solution is killed too; raise the container's limit or lower "
         "memory_mb"
     )
 

@@ -44,7 +44,7 @@ CASES_BUDGET = 4  # times the CPU limit of one case: CPU limit of all cases of a
 PROGRAM_FIELDS = ("code", "test", "entry_point", "context", "task_id", "kind")  # sent to the judge
 MAX_ANSWER = 1 << 20  # bytes of a judge's answer
 STATUSES, ISOLATIONS = ("PASS", "PARTIAL", "FAIL", "INFRA"), ("separate", "shared")
-BLAMED = "exception: a process of the sandbox was lost twice with this code, and not with code that is known to be good"
+BLAMED = "exception: a process of the sandbox was lost twice with this code, and not with code known to be good"
 KINDS = ("pass", "wrong", "exception", "syntax", "no code", "timeout", "memory", "forbidden", "infra")
 
 

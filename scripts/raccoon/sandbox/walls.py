@@ -26,7 +26,7 @@ LANDLOCK_FILE_RIGHTS = 1 << 0 | 1 << 1 | 1 << 2 | LANDLOCK_TRUNCATE | LANDLOCK_I
 
 CLONE_ANY_NAMESPACE = 0x7E020080
 CLONE_THREAD = 0x00010000
-PR_SET_PDEATHSIG, PR_SET_NAME, PR_GET_NAME, PR_SET_NO_NEW_PRIVS = 1, 15, 16, 38
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NAME, PR_GET_NAME, PR_SET_NO_NEW_PRIVS = 1, 4, 15, 16, 38
 SIGKILL, EPERM, ENOSYS, ENOTSUP = 9, 1, 38, 95
 AF_UNIX, AF_INET, AF_INET6, SOCK_STREAM = 1, 2, 10, 1
 MFD_CLOEXEC = 1
@@ -142,6 +142,11 @@ def no_new_privileges() -> None:
 def die_with_parent(signal_number: int = SIGKILL) -> None:
     """Sends this process a signal when its parent ends. Call it after every change of uid, which clears it."""
     _prctl(PR_SET_PDEATHSIG, signal_number)
+
+
+def open_to_inspection(allowed: bool) -> None:
+    """Whether processes of the same user may read and write this one's files in /proc (PR_SET_DUMPABLE)."""
+    _prctl(PR_SET_DUMPABLE, int(allowed))
 
 
 def drop_capabilities() -> None:
@@ -316,7 +321,7 @@ def child_rules(roomy: bool) -> list[tuple]:
 
 def judge_rules() -> list[tuple]:
     """Rules for a judge: like a child, but it makes memory files, and forks, confines and kills processes for tests."""
-    own = ("clone", "kill", "tgkill", "seccomp", "pidfd_open")
+    own = ("clone", "kill", "tgkill", "seccomp", "pidfd_open", "prctl")
     limits = [rule for rule in child_rules(roomy=False) if rule[0] not in own]
     return [("memfd_create", (), ALLOW), *limits, *family_rules(roomy=False)]
 
