@@ -141,7 +141,7 @@ def test_endless_output_is_no_wrong_output(sandbox):
 NETWORK = {
     "closed by the server first": "s.listen(); c.connect(A); d, _ = s.accept(); d.close(); c.close()",
     "closed by the client first": "s.listen(); c.connect(A); d, _ = s.accept(); c.close(); d.close()",
-    "never closed": "s.listen(); c.connect(A); d, _ = s.accept(); d.send(b'x' * 1000); c.send(b'y'); hold.extend([s, d])",
+    "never closed": "s.listen(); c.connect(A); d, _ = s.accept(); d.send(b'x' * 999); hold.extend([s, d])",
     "not accepted": "s.listen(); c.connect(A); c.send(b'x')",
     "on its way": "s.listen(); a, b = socket.socketpair(); fds = [s.fileno(), u.fileno(), n.fileno(), a.fileno()]\n"
                   "    socket.send_fds(a, [b'x'], [*fds, b.fileno()]); socket.send_fds(b, [b'x'], fds)",
@@ -161,8 +161,8 @@ def test_no_port_outlives_a_program(sandbox, name):
     if "without namespaces" in sandbox.walls:
         pytest.skip("no network namespace here, so no program may open a socket")
     test = "assert f(lambda: 1) == 1"
-    verdicts = sandbox.run([
-        Program(f"{OPENED}    {NETWORK[name]}\n    return 1", test, "f"), Program(f"{OPENED}    return 1", test, "f")] * 2)
+    bodies = [f"{OPENED}    {NETWORK[name]}\n    return 1", f"{OPENED}    return 1"] * 2
+    verdicts = sandbox.run([Program(body, test, "f") for body in bodies])
     assert [(one.status, one.isolation) for one in verdicts] == [("PASS", "shared")] * 4, verdicts
 
 
@@ -171,6 +171,7 @@ def test_no_port_outlives_a_program(sandbox, name):
                                   "/proc/1/timerslack_ns", "/proc/1/oom_score_adj", "/proc/1/coredump_filter"])
 def test_settings_of_the_namespaces_are_not_the_programs(sandbox, path):
     """Neither their files nor the process that forks the programs can be written to."""
-    code = f"def f(x):\n    with open({path!r}, 'r+b', 0) as file:\n        file.write(file.read(9))\n    return 'written'"
+    write = f"    with open({path!r}, 'r+b', 0) as file:\n        file.write(file.read(9))\n"
+    code = f"def f(x):\n{write}    return 'written'"
     verdict = sandbox.run([Program(code, "assert f(lambda: 1) == 'written'", "f")])[0]
     assert verdict.status == "FAIL", verdict

@@ -71,7 +71,8 @@ class Program:
     @classmethod
     def of(cls, task: Any, code: str, **changes: Any) -> "Program":
         """The program that runs a task's test on code. `task` may be any object with these fields."""
-        fields = {name: getattr(task, name) for name in ("test", "entry_point", "context", "task_id", "kind", "solution")}
+        names = ("test", "entry_point", "context", "task_id", "kind", "solution")
+        fields = {name: getattr(task, name) for name in names}
         return cls(**{"code": code, **fields, **changes})
 
 

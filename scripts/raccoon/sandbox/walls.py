@@ -89,6 +89,8 @@ MAP_PRIVATE, MAP_ANONYMOUS, MAP_FAILED = 2, 32, ctypes.c_void_p(-1).value
 
 libc = ctypes.CDLL(None, use_errno=True)
 libc.mmap.restype = ctypes.c_void_p
+_direct_call = ctypes.PyDLL(None).syscall  # without errno and the release of the GIL, which touch many pages of a fork
+_put_pid = struct.Struct("=I").pack_into
 _MACHINE = platform.machine()  # read once: in a forked child it would cost page faults
 
 
@@ -168,16 +170,10 @@ def be_killed_first() -> None:
         handle.write("1000")
 
 
-def life_of(pid: int) -> list[int]:
-    """A descriptor that is ready to read when a child of this process is dead; none in gVisor, which has no such."""
-    try:
-        return [system_call("pidfd_open", pid, 0)]
-    except OSError:
-        return []
-
-
 def memory_file() -> int:
     """A descriptor of a new empty file in memory, of which nothing else knows."""
+    with contextlib.suppress(AttributeError):  # a Python that was built for an older C library
+        return os.memfd_create("file")
     return system_call("memfd_create", ctypes.c_char_p(b"file"), MFD_CLOEXEC)
 
 
@@ -401,6 +397,8 @@ class Filter:
 
     def install(self) -> None:
         """Puts this process and all its later children under the filter. It cannot be removed."""
+        pid = os.getpid()
         for offset in self._marks:
-            struct.pack_into("=I", self._code, offset, os.getpid())
-        checked(libc.syscall(*self._words), "seccomp")
+            _put_pid(self._code, offset, pid)
+        if _direct_call(*self._words):
+            raise OSError("the kernel refuses a seccomp filter")
