@@ -382,7 +382,7 @@ SPOILERS: list[tuple[str, Program, tuple[str, ...]]] = [
     ), ("PASS", "FAIL")),  # where nothing limits its processes, it may not open a socket
     *((f"test: {line}", of_judge(line), ()) for line in (
         "decimal.getcontext().prec = 3", "sys.setrecursionlimit(60)", "math.pi = 3", "json.dumps = None",
-        "signal.signal(signal.SIGALRM, signal.SIG_IGN)", "random.seed = print", "signal.setitimer(signal.ITIMER_REAL, 9)"
+        "signal.signal(signal.SIGALRM, signal.SIG_IGN)", "random.seed = print", "signal.setitimer(0, 9)",
     )),
 ]
 

@@ -51,6 +51,7 @@ PROGRAM_PATHS = """/usr/bin /bin /etc/passwd /etc/group /etc/hosts /etc/nsswitch
 /etc/alternatives /etc/fonts /usr/share""".split()
 CONTROL, RULESET = 30, 31  # the only descriptors that stay open, so that those of a job become 0 to 3
 STREAMS, JOB_CHANNEL = (0, 1, 2), 3  # descriptors of a child
+JOB_SPACE = socket.CMSG_SPACE(4 * 4)  # for these four
 FILE_BYTES, OPEN_FILES, SCRATCH_INODES = 64 << 20, 256, 8192
 SCRATCH_MB, PRIVATE_SCRATCH = 64, "/scratch"  # of the private root; its /tmp is a link to this folder
 THREADS = 128  # of one uid, if the child has its own uid
@@ -297,17 +298,17 @@ def serve(control: socket.socket, standing: Standing) -> None:
     seccomp = walls.Filter(walls.compile_filter(walls.child_rules(standing.roomy), walls.ALLOW, nested=True))
     report = b""
     while True:
-        message, descriptors, _, _ = socket.recv_fds(control, 32, 4)
+        message, job, _, _ = control.recvmsg(32, JOB_SPACE)
         if not message:
             return
-        if not descriptors:  # about a child whose end has crossed this message
+        if not job:  # about a child whose end has crossed this message
             control.send(report)
             continue
         number, cpu_seconds = struct.unpack_from(JOB, message)
         pid = os.fork()
         if pid == 0:
             become_child(message.endswith(b"s"), cpu_seconds, standing, seccomp)
-        os.closerange(0, len(descriptors))
+        os.closerange(0, JOB_CHANNEL + 1)
         ending = end_child(pid, control, standing)
         if is_dirty(standing):
             with contextlib.suppress(ConnectionError):

@@ -98,8 +98,9 @@ class Zygote:
         message = struct.pack(JOB, self.number, cpu_seconds) + (b"" if stdin is None else b"s")
         given = os.open(os.devnull, os.O_RDONLY) if stdin is None else stdin
         with ending_with_zygote():
-            streams = [given, output, output if errors is None else errors]
-            socket.send_fds(self.control, [message], [*streams, job.fileno()])  # become the descriptors 0 to 3
+            streams = given, output, output if errors is None else errors
+            passed = struct.pack("=4i", *streams, job.fileno())  # become the descriptors 0 to 3
+            self.control.sendmsg([message], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, passed)])
         if stdin is None:
             os.close(given)
 
