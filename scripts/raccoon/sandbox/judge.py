@@ -33,6 +33,7 @@ from raccoon.verdicts.plan import planned  # noqa: E402
 from raccoon.verdicts.proxies import Child, ChildGone  # noqa: E402
 from raccoon.verdicts.stdin_cases import CaseRun  # noqa: E402
 from raccoon.verdicts.test_run import (  # noqa: E402
+    KILLED_OUTSIDE,
     CallerGone,
     Deadline,
     Outcome,
@@ -101,7 +102,8 @@ def serve(caller: int, judge: "Judge") -> None:
     gc.collect()
     gc.freeze()
     while True:
-        verdict = judge.verify(json.loads(incoming.read(MAX_PROGRAM)))
+        program = json.loads(incoming.read(MAX_PROGRAM))
+        verdict = judge.verify(program) | {"number": program["number"]}
         values.write_frame(caller, json.dumps(verdict).encode())
 
 
@@ -153,6 +155,7 @@ class Judge:
         else:
             verdict = self.verify_function(program)
         self.zygote.settle()
+        verdict |= {"again": verdict.get("reason") == KILLED_OUTSIDE, "spent": self.zygote.spent}
         verdict["seconds"] = round(time.monotonic() - started, 4)
         return verdict
 

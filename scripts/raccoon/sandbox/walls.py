@@ -26,7 +26,7 @@ LANDLOCK_FILE_RIGHTS = 1 << 0 | 1 << 1 | 1 << 2 | LANDLOCK_TRUNCATE | LANDLOCK_I
 
 CLONE_ANY_NAMESPACE = 0x7E020080
 CLONE_THREAD = 0x00010000
-PR_SET_PDEATHSIG, PR_SET_NAME, PR_GET_NAME, PR_SET_NO_NEW_PRIVS = 1, 15, 16, 38
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NAME, PR_GET_NAME, PR_SET_NO_NEW_PRIVS = 1, 4, 15, 16, 38
 SIGKILL, EPERM, ENOSYS, ENOTSUP = 9, 1, 38, 95
 AF_UNIX, AF_INET, AF_INET6, SOCK_STREAM = 1, 2, 10, 1
 MFD_CLOEXEC = 1
@@ -63,7 +63,8 @@ waitid=247/95 execve=59/221 execveat=322/281 vfork=58/-1 fork=57/-1 setsid=112/1
 bind=49/200 listen=50/201 accept=43/202 accept4=288/242 connect=42/203 sendto=44/206 sendmmsg=307/269 recvmmsg=299/243
 tkill=200/130 clone=56/220 clone3=435/435 kill=62/129 tgkill=234/131 prctl=157/167 ioctl=16/29 fcntl=72/25
 prlimit64=302/261 socketpair=53/199 seccomp=317/277 setresuid=117/147 landlock_create_ruleset=444/444
-pidfd_open=434/434 memfd_create=319/279 landlock_add_rule=445/445 landlock_restrict_self=446/446 unshare=272/97 pivot_root=155/41 capset=126/91 chmod=90/-1
+pidfd_open=434/434 memfd_create=319/279
+landlock_add_rule=445/445 landlock_restrict_self=446/446 unshare=272/97 pivot_root=155/41 capset=126/91 chmod=90/-1
 fchmod=91/52 fchmodat=268/53 fchmodat2=452/452 chown=92/-1 fchown=93/55 lchown=94/-1 fchownat=260/54 utime=132/-1
 utimes=235/-1 utimensat=280/88 futimesat=261/-1 openat2=437/437 setxattr=188/5 lsetxattr=189/6 fsetxattr=190/7
 getxattr=191/8 lgetxattr=192/9 fgetxattr=193/10 listxattr=194/11 llistxattr=195/12 flistxattr=196/13
@@ -88,6 +89,8 @@ MAP_PRIVATE, MAP_ANONYMOUS, MAP_FAILED = 2, 32, ctypes.c_void_p(-1).value
 
 libc = ctypes.CDLL(None, use_errno=True)
 libc.mmap.restype = ctypes.c_void_p
+_direct_call = ctypes.PyDLL(None).syscall  # without errno and the release of the GIL, which touch many pages of a fork
+_put_pid = struct.Struct("=I").pack_into
 _MACHINE = platform.machine()  # read once: in a forked child it would cost page faults
 
 
@@ -143,6 +146,11 @@ def die_with_parent(signal_number: int = SIGKILL) -> None:
     _prctl(PR_SET_PDEATHSIG, signal_number)
 
 
+def open_to_inspection(allowed: bool) -> None:
+    """Whether processes of the same user may read and write this one's files in /proc (PR_SET_DUMPABLE)."""
+    _prctl(PR_SET_DUMPABLE, int(allowed))
+
+
 def drop_capabilities() -> None:
     """Empties all three capability sets of this process (capset(2), version 3)."""
     header = struct.pack("II", 0x20080522, 0)
@@ -162,16 +170,10 @@ def be_killed_first() -> None:
         handle.write("1000")
 
 
-def life_of(pid: int) -> list[int]:
-    """A descriptor that is ready to read when a child of this process is dead; none in gVisor, which has no such."""
-    try:
-        return [system_call("pidfd_open", pid, 0)]
-    except OSError:
-        return []
-
-
 def memory_file() -> int:
     """A descriptor of a new empty file in memory, of which nothing else knows."""
+    with contextlib.suppress(AttributeError):  # a Python that was built for an older C library
+        return os.memfd_create("file")
     return system_call("memfd_create", ctypes.c_char_p(b"file"), MFD_CLOEXEC)
 
 
@@ -395,6 +397,8 @@ class Filter:
 
     def install(self) -> None:
         """Puts this process and all its later children under the filter. It cannot be removed."""
+        pid = os.getpid()
         for offset in self._marks:
-            struct.pack_into("=I", self._code, offset, os.getpid())
-        checked(libc.syscall(*self._words), "seccomp")
+            _put_pid(self._code, offset, pid)
+        if _direct_call(*self._words):
+            raise OSError("the kernel refuses a seccomp filter")

@@ -19,7 +19,6 @@ import linecache
 import marshal
 import math
 import os
-import random
 import resource
 import select
 import signal
@@ -27,6 +26,11 @@ import socket
 import struct
 import sys
 import time
+
+_register, os.register_at_fork = os.register_at_fork, lambda **hooks: None
+import random  # noqa: E402  # without its hook, which would reseed it in each child: verdicts must be repeatable
+
+os.register_at_fork = _register
 
 SCRIPTS = os.path.abspath(f"{__file__}/../../..")  # started as a file: the package is two folders up
 sys.path.insert(0, SCRIPTS)
@@ -47,6 +51,7 @@ PROGRAM_PATHS = """/usr/bin /bin /etc/passwd /etc/group /etc/hosts /etc/nsswitch
 /etc/alternatives /etc/fonts /usr/share""".split()
 CONTROL, RULESET = 30, 31  # the only descriptors that stay open, so that those of a job become 0 to 3
 STREAMS, JOB_CHANNEL = (0, 1, 2), 3  # descriptors of a child
+JOB_SPACE = socket.CMSG_SPACE(4 * 4)  # for these four
 FILE_BYTES, OPEN_FILES, SCRATCH_INODES = 64 << 20, 256, 8192
 SCRATCH_MB, PRIVATE_SCRATCH = 64, "/scratch"  # of the private root; its /tmp is a link to this folder
 THREADS = 128  # of one uid, if the child has its own uid
@@ -116,6 +121,9 @@ def main() -> None:
         with contextlib.suppress(ConnectionError):  # the judge ended while the zygote was starting
             control.send(json.dumps({"error": f"{type(error).__name__}: {error}"}).encode())
         raise SystemExit(1) from error
+    random.seed(0)
+    if standing.roomy:
+        os.register_at_fork(after_in_child=random.seed)  # processes that a program forks draw different numbers
     atexit._clear()  # a child must not run the exit functions of preloaded modules
     gc.collect()
     gc.freeze()
@@ -189,6 +197,8 @@ def raise_walls(setup: Setup) -> Standing:
     if not uid:
         walls.drop_capabilities()
     furnish_interpreter(scratch)
+    if roomy:
+        walls.open_to_inspection(False)  # a child with the same uid must not write to this process through /proc
     walls.die_with_parent()
     seccomp = walls.seccomp_available()
     if seccomp:
@@ -288,24 +298,25 @@ def serve(control: socket.socket, standing: Standing) -> None:
     seccomp = walls.Filter(walls.compile_filter(walls.child_rules(standing.roomy), walls.ALLOW, nested=True))
     report = b""
     while True:
-        message, descriptors, _, _ = socket.recv_fds(control, 32, 4)
+        message, job, _, _ = control.recvmsg(32, JOB_SPACE)
         if not message:
             return
-        if not descriptors:  # about a child whose end has crossed this message
+        if not job:  # about a child whose end has crossed this message
             control.send(report)
             continue
         number, cpu_seconds = struct.unpack_from(JOB, message)
         pid = os.fork()
         if pid == 0:
             become_child(message.endswith(b"s"), cpu_seconds, standing, seccomp)
-        os.closerange(0, len(descriptors))
+        os.closerange(0, JOB_CHANNEL + 1)
         ending = end_child(pid, control, standing)
         if is_dirty(standing):
             with contextlib.suppress(ConnectionError):
                 control.send(struct.pack(STATUS, number, *ending, True, False))
             for folder, _ in standing.writable:
                 empty_folder(folder)
-        report = struct.pack(STATUS, number, *ending, False, False)
+        spent = standing.roomy and not namespaces.network_is_clean()
+        report = struct.pack(STATUS, number, *ending, False, spent)
         control.send(report)
 
 
@@ -330,18 +341,34 @@ def end_child(pid: int, control: socket.socket, standing: Standing) -> tuple[int
 
 
 def ended_by_itself(pid: int, control: socket.socket) -> bool:
-    """Waits until the child is dead, or until the judge wants its end. A child that is "gone" first gets GRACE."""
-    life, asked = walls.life_of(pid), [control]
-    dead, until = False, math.inf
-    while not dead and time.monotonic() < until:
-        wait = BLIND_TICK if not life else None if asked else GRACE
-        ready, _, _ = select.select([*life, *asked], [], [], wait)
-        dead = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-        if control in ready:
-            asked, until = [], time.monotonic() + (GRACE if control.recv(1) == b"g" else 0)
-    for descriptor in life:
-        os.close(descriptor)
+    """Waits until the child is dead, or until the judge wants its end. A child that is "gone" first gets GRACE.
+
+    It does little, in few steps: each page that this process writes to while it has a child is copied.
+    """
+    try:
+        life = os.pidfd_open(pid)
+    except (OSError, AttributeError):
+        return ended_unseen(pid, control)
+    poller = select.poll()
+    poller.register(life, select.POLLIN)
+    poller.register(CONTROL, select.POLLIN)
+    dead = poller.poll()[0][0] == life  # in the order of registration
+    if not dead and control.recv(1) == b"g":
+        poller.unregister(CONTROL)
+        dead = bool(poller.poll(GRACE * 1000))
+    os.close(life)
     return dead
+
+
+def ended_unseen(pid: int, control: socket.socket) -> bool:
+    """The same where neither the kernel (gVisor) nor Python can announce the end of a process."""
+    until = math.inf
+    while time.monotonic() < until:
+        if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            return True
+        if select.select([control], [], [], BLIND_TICK)[0]:
+            until = min(until, time.monotonic() + (GRACE if control.recv(1) == b"g" else 0))
+    return False
 
 
 def is_dirty(standing: Standing) -> bool:
@@ -358,6 +385,7 @@ def become_child(reads_stdin: bool, cpu_seconds: int, standing: Standing, seccom
     try:
         os.close(CONTROL)
         if standing.roomy:
+            walls.open_to_inspection(True)
             for stream in STREAMS:
                 os.set_inheritable(stream, True)
         resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds))
@@ -374,7 +402,8 @@ def become_child(reads_stdin: bool, cpu_seconds: int, standing: Standing, seccom
     except BaseException:
         os._exit(1)
     try:
-        random.seed(0)  # the module reseeds itself after a fork, but verdicts must be repeatable
+        if standing.roomy:
+            random.seed(0)
         (run_program if reads_stdin else answer_requests)(JOB_CHANNEL)
     finally:
         os._exit(0)

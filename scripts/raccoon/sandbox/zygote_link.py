@@ -61,6 +61,7 @@ class Zygote:
         command += ["-X", "no_debug_ranges"]  # without columns in tracebacks: a quarter of every compiled program
         command += [ZYGOTE, json.dumps(fields)]
         environment = {"PYTHONHASHSEED": "0", "PYTHONUTF8": "1", "MALLOC_ARENA_MAX": "1"}
+        environment["LD_BIND_NOW"] = "1"  # else each fork would look up and store the same addresses
         environment |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         environment |= {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
         reader, writer = os.pipe()  # from its first moment the interpreter knows that its stdout cannot be sought
@@ -97,8 +98,9 @@ class Zygote:
         message = struct.pack(JOB, self.number, cpu_seconds) + (b"" if stdin is None else b"s")
         given = os.open(os.devnull, os.O_RDONLY) if stdin is None else stdin
         with ending_with_zygote():
-            streams = [given, output, output if errors is None else errors]
-            socket.send_fds(self.control, [message], [*streams, job.fileno()])  # become the descriptors 0 to 3
+            streams = given, output, output if errors is None else errors
+            passed = struct.pack("=4i", *streams, job.fileno())  # become the descriptors 0 to 3
+            self.control.sendmsg([message], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, passed)])
         if stdin is None:
             os.close(given)
 
