@@ -1,12 +1,13 @@
 """Runs a program that reads stdin in the child: once, as Python runs a script, on the input of one case.
 
 Descriptor 0 already holds the input and descriptor 1 takes the output. The expected output never comes here. Each page
-that a fresh fork touches costs time, so this file does little, in few steps.
+that a fresh fork touches costs time, so this file does little, in few steps. What only few programs need (ADAPTATIONS)
+is done if a word of the program's text hints at it.
 """
 
-import _thread
 import atexit
 import builtins
+import gc
 import io
 import linecache
 import marshal
@@ -17,7 +18,12 @@ import types
 from raccoon.sandbox.child import FILENAME, MAX_PROGRAM, failure
 from raccoon.verdicts import values
 
-WRITERS = (io.TextIOWrapper, io.BufferedWriter)
+WRITERS = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)
+FLUSH_FAILED = 120  # Python's exit code if sys.stdout cannot be flushed at the end
+RECURSION_LIMIT, MAX_LIMIT = 1000, (1 << 31) - 1  # of a script that has set no limit, and of any
+EXEC_DEPTH = int(sys.version_info < (3, 12))  # levels that exec() itself takes
+STREAMS = {path: number for number, name in enumerate(("stdin", "stdout", "stderr"))
+           for path in (f"/dev/{name}", f"/dev/fd/{number}", f"/proc/self/fd/{number}")}
 
 
 def run_program(job: int) -> None:
@@ -27,56 +33,173 @@ def run_program(job: int) -> None:
     `job` carries marshal.dumps((code, units)). If `units` is None, this is the child of the first case: it compiles the
     code before any of it runs, and sends the judge the units for the children of the other cases.
     """
-    code, units = marshal.loads(values.FrameReader(job).read(MAX_PROGRAM))
-    module = types.ModuleType("__main__")
-    module.__file__ = FILENAME
-    sys.modules["__main__"] = module
+    source, units = marshal.loads(values.FrameReader(job).read(MAX_PROGRAM))
+    exit_code = 1
     try:
-        units = units or compiled(job, *code)
-        linecache.cache[FILENAME] = (lambda: code[1],)  # split into lines only when needed
-        builtins.exit = builtins.quit = sys.exit  # the module `site` gives these to scripts
-        sys.stdout.reconfigure(line_buffering=False)  # like a script whose output is not a terminal
-        run(units, module.__dict__)
-    except BaseException as error:
-        try:
-            values.write_frame(job, values.dumps(failure(error), trusted=False))
-        finally:
-            os._exit(1)  # also if the program has closed the channel: code 0 means success
+        report = units = units or compiled(job, *source)
+        if type(units) is list:
+            prepare(source[1])
+            preloaded = len(sys.modules)
+            report = executed(units)
+            exit_code = finish(preloaded)
+        if report is not None:
+            exit_code = 1
+            values.write_frame(job, report)
+    except BaseException:
+        os._exit(1)  # also if the program has closed the channel: code 0 means success
+    if exit_code:
+        os._exit(exit_code)
 
 
-def compiled(job: int, context: str, code: str) -> list:
-    """The code objects of context and program, which are also sent to the judge."""
+def compiled(job: int, context: str, code: str) -> list | bytes:
+    """The code objects of context and program, which are also sent to the judge; or the report of an error."""
     sources = (("context.py", context), (FILENAME, code))
-    units = [compile(text, name, "exec", dont_inherit=True) for name, text in sources if text]
+    try:
+        units = [compile(text, name, "exec", dont_inherit=True) for name, text in sources if text]
+    except BaseException as error:
+        return values.dumps(failure(error), trusted=False)
     values.write_frame(job, values.COMPILED + marshal.dumps(((context, code), units)))
     return units
 
 
-def run(units: list, namespace: dict) -> None:
-    """Runs the program, then does the work of Python at the end of a script."""
+def prepare(code: str) -> None:
+    """Makes the module __main__, and what else a script finds."""
+    module = types.ModuleType("__main__")
+    vars(module).update(__file__=FILENAME, __builtins__=builtins, __annotations__={}, __cached__=None)
+    sys.modules["__main__"] = module
+    linecache.cache[FILENAME] = (lambda: code,)  # split into lines only when needed
+    sys.stdout.reconfigure(line_buffering=False)  # like a script whose output is not a terminal
+    frame, depth = sys._getframe(), EXEC_DEPTH  # as many frames as below the program
+    while frame:
+        frame, depth = frame.f_back, depth + 1
+    sys.setrecursionlimit(RECURSION_LIMIT + depth)
+    for word, adapt in ADAPTATIONS:
+        if word in code:
+            adapt(code)
+
+
+def executed(units: list) -> bytes | None:
+    """Runs the code. The report of the exception that ended it, None if Python would exit with code 0."""
+    namespace = sys.modules["__main__"].__dict__
     try:
         for unit in units:
             exec(unit, namespace)
     except SystemExit as error:
-        if error.code is not None and error.code != 0:
-            flush(sys.stdout)
-            raise
-    except BaseException:
-        flush(sys.stdout)
-        raise
-    if _thread._count() > 0 and "threading" in sys.modules:  # imported in the zygote it would slow each fork
-        sys.modules["threading"]._shutdown()
+        return report_exit(error)
+    except BaseException as error:
+        report = values.dumps(failure(error), trusted=False)
+        if sys.excepthook is not sys.__excepthook__:
+            try:
+                sys.excepthook(type(error), error, error.__traceback__)
+            except SystemExit as exit:
+                return report_exit(exit)
+            except BaseException:
+                pass  # Python prints it
+        return report
+
+
+def report_exit(error: SystemExit) -> bytes | None:
+    """The report of an exit, None for code 0. Python reads the code as a C int; the system keeps its lowest byte."""
+    code = error.code
+    if code is None or isinstance(code, int) and int.__abs__(code) < 1 << 63 and int.__and__(code, 0xFF) == 0:
+        return None
+    return values.dumps(failure(error), trusted=False)
+
+
+def finish(preloaded: int) -> int:
+    """Does what Python does at the end of a script (Py_FinalizeEx), in its order. Returns the exit code, 0 or 120.
+
+    The program's objects are collected, so that buffered output is written and `__del__` and `finally` run. Modules
+    beyond the first `preloaded` are the program's.
+    """
+    sys.settrace(None)
+    if "threading" in sys.modules:  # imported in the zygote it would slow each fork
+        quietly(sys.modules["threading"]._shutdown)
     if atexit._ncallbacks():
-        atexit._run_exitfuncs()
-    for found in list(namespace.values()):  # files on descriptor 1, also of a kept method: open(1, "w").write
-        flush(found.__self__ if type(found) is types.BuiltinMethodType else found)
-    flush(sys.__stdout__)
-    if sys.stdout is not sys.__stdout__ and hasattr(sys.stdout, "flush"):
-        sys.stdout.flush()  # the program's own object
+        quietly(atexit._run_exitfuncs)
+    flushed = quietly(flush_stdout)
+    if gc.isenabled():
+        gc.collect()
+    quietly(restore_streams)
+    while len(sys.modules) > preloaded:
+        sys.modules.popitem()
+    sys.modules.pop("__main__", None)
+    importing, builtins.__import__ = builtins.__import__, no_import
+    gc.collect()
+    builtins.__import__ = importing
+    for found in gc.get_objects():  # what modules of the zygote refer to; it does not contain objects of the zygote
+        if issubclass(type(found), WRITERS):
+            quietly(found.flush)
+    quietly(flush_stdout)
+    return 0 if flushed else FLUSH_FAILED
 
 
-def flush(found: object) -> None:
-    """Flushes a file that is open for writing. Leaves anything else alone."""
-    if type(found) in WRITERS and not found.closed and found.writable():
-        found.flush()
+def quietly(function) -> bool:
+    """Calls it. Whether it raised nothing; Python prints what is raised at the end and goes on."""
+    try:
+        function()
+    except BaseException:
+        return False
+    return True
 
+
+def flush_stdout() -> None:
+    """Flushes sys.stdout, also an object of the program, if it is not closed."""
+    if sys.stdout is None:
+        return
+    try:
+        closed = bool(sys.stdout.closed)
+    except Exception:
+        closed = False
+    if not closed:
+        sys.stdout.flush()
+
+
+def restore_streams() -> None:
+    sys.stdin, sys.stdout, sys.stderr = sys.__stdin__, sys.__stdout__, sys.__stderr__
+
+
+def no_import(*_):
+    """Stands for __import__ when the program's last objects are collected."""
+    raise ImportError("sys.meta_path is None, Python is likely shutting down")
+
+
+# --- what few programs need -------------------------------------------------------------------------------------------
+
+
+def hide_depth(code: str) -> None:
+    """Lets the program read and set a recursion limit that does not count the frames below its own."""
+    get, real = sys.getrecursionlimit, sys.setrecursionlimit
+    frames = get() - RECURSION_LIMIT
+    sys.getrecursionlimit = lambda: get() - frames
+    sys.setrecursionlimit = lambda limit: real(min(limit + frames, MAX_LIMIT) if limit > 0 else limit)
+
+
+def serve_streams(code: str) -> None:
+    """Lets open() find the names of descriptors 0 to 2. The sandbox has no /proc."""
+
+    def served(function):
+        def opened(file, *arguments, **keywords):
+            number = STREAMS.get(os.fspath(file)) if isinstance(file, (str, os.PathLike)) else None
+            return function(file if number is None else os.dup(number), *arguments, **keywords)
+
+        return opened
+
+    real = os.open
+    builtins.open = io.open = served(io.open)
+    os.open = lambda path, *more, **keywords: os.dup(STREAMS[path]) if path in STREAMS else real(path, *more, **keywords)
+
+
+def write_itself(code: str) -> None:
+    """Puts the program's file into its folder."""
+    with open(FILENAME, "w", encoding="utf-8", newline="") as file:
+        file.write(code)
+
+
+ADAPTATIONS = (  # (word in the program's text, what it may need)
+    ("recursionlimit", hide_depth),
+    ("/dev", serve_streams),
+    ("/proc", serve_streams),
+    ("__file__", write_itself),
+    ("argv", write_itself),
+)

@@ -21,6 +21,7 @@ import os
 import random
 import resource
 import signal
+import site
 import socket
 import struct
 import sys
@@ -31,7 +32,7 @@ sys.path.insert(0, SCRIPTS)
 from raccoon.sandbox import namespaces, walls  # noqa: E402
 from raccoon.sandbox.child import FILENAME, TEST_PROGRAMS, answer_requests  # noqa: E402
 from raccoon.sandbox.scratch import empty_folder  # noqa: E402
-from raccoon.sandbox.stdin_child import run_program  # noqa: E402
+from raccoon.sandbox.stdin_child import RECURSION_LIMIT, run_program  # noqa: E402
 from raccoon.verdicts import values  # noqa: E402
 
 sys.path.remove(SCRIPTS)
@@ -136,6 +137,8 @@ def rehearse() -> None:
     request = values.dumps(["call", "rehearsed", [1, "a", [1, 2.5], (1, {2: None})], {}, False], trusted=True)
     program = marshal.dumps((("", REHEARSED), [compile(REHEARSED, FILENAME, "exec")]))
     itself = sys.modules["__main__"]
+    gc.collect()
+    gc.freeze()  # the end of a program collects garbage: here that must not take long
     for frames, work in [((function, request), answer_requests), ((program,), run_program)] * REHEARSALS:
         judge, child = socket.socketpair()
         with judge, child:
@@ -145,6 +148,7 @@ def rehearse() -> None:
             with contextlib.suppress(EOFError):
                 work(child.fileno())
     sys.modules["__main__"] = itself
+    sys.setrecursionlimit(RECURSION_LIMIT)
     del linecache.cache[FILENAME]
 
 
@@ -276,6 +280,9 @@ def furnish_interpreter(scratch: str) -> None:
     os.environ.update(OPENBLAS_NUM_THREADS="1", MPLBACKEND="agg", MPLCONFIGDIR=scratch)
     os.chdir(scratch)
     sys.argv[:] = [FILENAME]
+    site.setquit()  # the names that the module `site` gives to scripts
+    site.setcopyright()
+    site.sethelper()
 
 
 def serve(control: socket.socket, standing: Standing) -> None:
