@@ -9,7 +9,9 @@ PASS: only the bytes in the file behind its stdout count, and the judge reads th
 - "numbers", as in LiveCodeBench: lines without white space around them; numbers may be written differently.
 - "tokens": equal words; numbers with a fraction may differ by TOLERANCE.
 - "checker", for tasks with more than one right answer: a trusted program that defines check(input, output, expected).
-  It returns a truth value or raises AssertionError. Any other exception is our own fault (INFRA).
+  It returns a truth value or raises AssertionError. It runs in a fork of its own, so it leaves nothing behind. If it
+  raises anything else or does not end, the output is wrong; but if it also fails on the expected output, that is our
+  own fault (INFRA).
 """
 
 import dataclasses
@@ -21,11 +23,15 @@ import math
 import os
 import random
 import re
+import select
+import signal
 import socket
 import time
 import types
+from collections.abc import Callable
 from typing import Any
 
+from raccoon.sandbox.scratch import STILL_CLEARING
 from raccoon.verdicts import test_programs as tests
 from raccoon.verdicts import values
 from raccoon.verdicts.proxies import failure_text, reason_kind, well_formed
@@ -49,6 +55,7 @@ WALL_FACTOR, WALL_EXTRA = 2.0, 2.0  # wall limit of a case over its CPU limit, f
 TAIL = 2000  # characters of a program's output that a verdict keeps
 NUMBER = re.compile(rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,4})?")
 INTEGER = re.compile(rb"[+-]?\d+")
+ANSWERED, FAILED = b"-", b"!"  # the first byte of what a checker's process sends
 CHECK = "check"  # the function that a checker defines
 
 
@@ -168,8 +175,10 @@ class CaseRun:
         self.whose = program["task_id"] or "this task"
         self.job = marshal.dumps(((program["context"], program["code"]), None))  # compiled after the first child
         self.compiled = False
-        self.cpu_left = float(program["cpu_seconds"])
-        self.until = time.monotonic() + program["wall_seconds"]
+        self.limit = program["cpu_seconds"]  # of each case
+        self.wall = WALL_FACTOR * self.limit + WALL_EXTRA
+        self.until = math.inf  # the time for counting the cases that pass after a failure
+        self.spoke = time.monotonic()
         self.first: tuple[str, str] | None = None  # kind and text of the first failure
         self.passed = 0
         self.starved = self.stands = False
@@ -182,7 +191,7 @@ class CaseRun:
         except ValueError as error:
             return fields("infra", f"the cases of {self.whose} {error}")
         for number, case in enumerate(zip(cases.inputs, cases.outputs, strict=True), 1):
-            if self.first and time.monotonic() > self.until:
+            if time.monotonic() > self.until:
                 break
             kind, text = self.run_case(cases, *case)
             if kind == "pass":
@@ -191,7 +200,7 @@ class CaseRun:
             if not self.first:
                 self.tail = self.last_printed()
                 self.first = kind, text if kind in ("syntax", "infra") else f"{text} (case {number})"
-                self.until = min(self.until, time.monotonic() + AFTER_FAILURE)
+                self.until = time.monotonic() + AFTER_FAILURE
             if kind not in ("wrong", "exception") or self.program.get("ends_early"):
                 break
         if not self.first:
@@ -202,10 +211,7 @@ class CaseRun:
 
     def run_case(self, cases: Cases, given: bytes, expected: bytes) -> tuple[str, str]:
         """(kind, text) of one case, from the fork of its child to the comparison."""
-        limit = min(self.program["case_seconds"], math.ceil(self.cpu_left))
-        wall = min(WALL_FACTOR * limit + WALL_EXTRA, self.until - time.monotonic())
-        if limit <= 0 or wall <= 0:
-            return "timeout", "the time for all cases is used up"
+        limit, wall = self.limit, self.time_left()
         self.stage(given)
         reply, fault, late, gone = None, "", False, False
         ours, theirs = socket.socketpair()
@@ -224,11 +230,17 @@ class CaseRun:
             finally:
                 late |= alarm(0) and reply is None
             ending = self.zygote.end(gone)
-        self.cpu_left -= ending.cpu_seconds
         kind, text = self.outcome(reply, fault, late, gone, ending, limit)
         if kind == "pass":
             kind, text = self.compared(cases, given, expected)
         return kind, text
+
+    def time_left(self) -> float:
+        """Wall seconds for what comes next: a program, or a checker. The caller learns that the judge is not hung."""
+        if time.monotonic() > self.spoke + 1:
+            values.write_frame(self.zygote.caller, STILL_CLEARING)
+            self.spoke = time.monotonic()
+        return max(0.1, min(self.wall, self.until - time.monotonic()))
 
     def stage(self, given: bytes) -> None:
         """Puts the input into one stream and empties the other, for the next child."""
@@ -261,7 +273,7 @@ class CaseRun:
             return self.gone(ending, limit)
         if late:
             self.starved = BUSY_SHARE * limit < ending.cpu_seconds < limit
-            return "timeout", f"no end in {WALL_FACTOR * limit + WALL_EXTRA:g} s"
+            return "timeout", f"no end in {self.wall:g} s"
         if fault or not well_formed(reply) or reply[0] == "ok":
             return "exception", fault or "the code's process sent something that is not an answer"
         return "syntax" if reply[0] == "syntax" else reason_kind(reply[1]), failure_text(reply)
@@ -295,22 +307,29 @@ class CaseRun:
         return ("wrong", text) if text else ("pass", "")
 
     def checked(self, cases: Cases, given: bytes, printed: bytes, expected: bytes) -> str:
-        """The verdict of the task's checker in words, "" if it accepts. Raises TestFault if the checker fails."""
-        texts = [text.decode("utf-8", "replace") for text in (given, printed, expected)]
-        namespace = {"__name__": "checker", "__builtins__": __builtins__}
-        random.seed(0)
+        """The verdict of the task's checker in words, "" if it accepts. Raises TestFault if the checker is broken."""
+        fault, text = self.check(cases.checker, given, printed, expected)
+        if fault and self.check(cases.checker, given, expected, expected)[0]:
+            raise TestFault(f"the checker of {self.whose} {text}, also with the expected output")
+        return f"the checker {text} with this output" if fault else text
+
+    def check(self, checker: types.CodeType, *texts: bytes) -> tuple[bool, str]:
+        """(whether the checker failed to answer, the difference or failure in words), from a fork of this process."""
+        reader, writer = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            answer_in_fork(writer, self.confine, checker, [text.decode("utf-8", "replace") for text in texts])
+        os.close(writer)
         try:
-            alarm(max(0.1, self.until - time.monotonic()))
-            exec(cases.checker, namespace)
-            return "" if namespace[CHECK](*texts) else "the checker rejects the output"
-        except Deadline:
-            return "the checker did not end with this output"
-        except AssertionError as error:
-            return tests.describe(error)
-        except (Exception, SystemExit) as error:
-            raise TestFault(f"the checker of {self.whose} raises {tests.describe(error)}") from None
+            late = not select.select([reader], [], [], self.time_left())[0]
+            answer = b"" if late else os.read(reader, select.PIPE_BUF)
         finally:
-            alarm(0)
+            os.close(reader)
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        if not answer:
+            return True, "does not end" if late else "ends its process"
+        return not answer.startswith(ANSWERED), answer[1:].decode("utf-8", "replace")
 
     def printed(self, size: int) -> bytes:
         """The first `size` bytes in the file behind stdout."""
@@ -323,3 +342,26 @@ class CaseRun:
     def last_printed(self) -> bytes:
         """The last bytes in that file, to show to people."""
         return os.pread(self.streams[1], 4 * TAIL, max(0, os.fstat(self.streams[1]).st_size - 4 * TAIL))
+
+
+def answer_in_fork(writer: int, confine: Callable[[], None], checker: types.CodeType, texts: list[str]) -> None:
+    """Runs a checker in a new fork of the judge, writes its answer (no text if it accepts), and never returns."""
+    try:
+        os.closerange(3, writer)  # not the channels of the judge
+        os.closerange(writer + 1, 1 << 16)
+        for number in (signal.SIGALRM, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        confine()
+        kind, text = ANSWERED, ""
+        try:
+            namespace = {"__name__": "checker", "__builtins__": __builtins__}
+            random.seed(0)
+            exec(checker, namespace)
+            text = "" if namespace[CHECK](*texts) else "the checker rejects the output"
+        except AssertionError as error:
+            text = tests.describe(error)
+        except BaseException as error:
+            kind, text = FAILED, f"raises {tests.describe(error)}"
+        os.write(writer, (kind + text.encode("utf-8", "replace"))[: select.PIPE_BUF])
+    finally:
+        os._exit(0)
