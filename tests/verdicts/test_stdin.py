@@ -112,11 +112,11 @@ HOSTILE = {
     "claims success": (SAY.format(b'\x10\0\0\0["ok",null,null]'), "exception"),
     "claims infra": (SAY.format(b'\x1e\0\0\0["infra","x",[],"x",[]]         '), "exception"),
     "asks for shared isolation": (SAY.format(b'\x12\0\0\0{"needs":"shared"}'), "exception"),
-    "floods its channel": (f"while True:\n    exec({SAY.format(bytes(4096))!r})", "exception"),
+    "floods its channel": (f"while True:\n    exec({SAY.format(bytes(4096))!r})", "timeout"),
     "leaves answers behind": ("import os\nopen('answer', 'a').write(input())\n"
                               "print(3 if len(open('answer').read()) < 5 else 34)", "wrong: line 1 differs (case 2)"),
     "writes to its input": ("import os\nos.write(0, b'9' * 100)\nprint(3)", "wrong: line 1 differs (case 2)"),
-    "sparse output": ("import os\nos.ftruncate(1, 60 << 20)", "wrong: it printed 62,914,560 bytes"),
+    "sparse output": ("import os\nos.ftruncate(1, 60 << 20)", "exception: OSError"),
     "kills itself": ("import os\nos.kill(os.getpid(), 9)", "forbidden"),
     "looks for the answers": ("import gc, os\nfound = [o for o in gc.get_objects() if '34' in str(o)[:200]]\n"
                               "for n in range(3, 120):\n    try:\n        found.append(os.pread(n, 100, 0))\n"

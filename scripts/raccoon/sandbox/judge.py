@@ -21,6 +21,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 
 sys.path.insert(0, os.path.abspath(f"{__file__}/../../.."))  # started as a file: the package is two folders up
 from raccoon.sandbox import walls  # noqa: E402
@@ -59,24 +60,13 @@ def main() -> None:
 def stand_and_serve(setup: Setup, zygotes: list["Zygote"]) -> None:
     """Starts the zygote, adds it to `zygotes`, and judges until the caller ends."""
     try:
-        output, *streams = (output_file(setup.scratch) for _ in range(3))
-        zygotes.append(Zygote(setup, output))
-        confine(setup)
+        zygotes.append(Zygote(setup))
+        confine_test = confine(setup)
     except (OSError, EOFError) as error:
         values.write_frame(setup.caller, json.dumps({"error": str(error)}).encode())
         raise SystemExit(1) from None  # the caller still runs, so its other judges' folders stay
     values.write_frame(setup.caller, json.dumps({"walls": zygotes[0].walls}).encode())
-    serve(setup.caller, Judge(setup, zygotes[0], output, streams))
-
-
-def output_file(scratch: str) -> int:
-    """A descriptor of a nameless empty file for the output or input of programs, in memory if possible."""
-    with contextlib.suppress(OSError, AttributeError):  # a kernel or a Python without memfd_create
-        return os.memfd_create("output")
-    path = os.path.join(scratch, "output")
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    os.unlink(path)
-    return descriptor
+    serve(setup.caller, Judge(setup, zygotes[0], confine_test))
 
 
 def end(setup: Setup, zygotes: list["Zygote"]) -> None:
@@ -110,8 +100,12 @@ def _on_end(*_) -> None:
     raise CallerGone
 
 
-def confine(setup: Setup) -> None:
-    """Puts walls around the judge: it can read Python, and cannot write, start processes or reach the network."""
+def confine(setup: Setup) -> Callable[[], None]:
+    """Puts walls around the judge: it can read Python, and cannot write, start programs or reach the network.
+
+    Returns a function that puts the last walls around a fork of the judge, before it runs a test: it dies with the
+    judge, and can neither fork nor signal others.
+    """
     sys.path += setup.packages  # tests may import numpy
     read = [path for path in sys.path if os.path.isdir(path)]
     read += ["/usr/lib", "/usr/lib64", "/lib", "/lib64", "/usr/share/zoneinfo", "/dev/null", "/dev/urandom"]
@@ -122,25 +116,32 @@ def confine(setup: Setup) -> None:
     walls.limit(resource.RLIMIT_AS, JUDGE_MEMORY_MB << 20)
     walls.limit(resource.RLIMIT_CORE, 0)
     if walls.seccomp_available():
-        walls.Filter(walls.compile_filter(walls.family_rules(roomy=False), walls.refuse(walls.EPERM))).install()
-        walls.Filter(walls.compile_filter(walls.child_rules(roomy=False), walls.ALLOW, nested=True)).install()
+        walls.Filter(walls.compile_filter(walls.judge_rules(), walls.refuse(walls.EPERM))).install()
+        for_tests = walls.Filter(walls.compile_filter(walls.test_rules(), walls.ALLOW, nested=True))
+
+    def confine_test() -> None:
+        walls.die_with_parent()
+        if walls.seccomp_available():
+            for_tests.install()
+
+    return confine_test
 
 
 class Judge:
     """Turns programs into verdicts, one at a time."""
 
-    def __init__(self, setup: Setup, zygote: Zygote, output: int, streams: list[int]):
-        self.shared, self.zygote, self.output, self.streams = setup.shared, zygote, output, streams
+    def __init__(self, setup: Setup, zygote: Zygote, confine_test: Callable[[], None]):
+        self.shared, self.zygote, self.confine_test = setup.shared, zygote, confine_test
         self.analysed: collections.OrderedDict[tuple, tests.TestProgram] = collections.OrderedDict()
 
     def verify(self, program: dict) -> dict:
         """The verdict's fields for one program; {"needs": "shared"} if its test needs more than plain values."""
         started = time.monotonic()
         if program["kind"] == "program":
-            verdict = CaseRun(program, self.zygote, self.streams).judge()
-            verdict["output"] = (verdict["output"] + self.take_output())[-MAX_OUTPUT:]
+            verdict = CaseRun(program, self.zygote, self.confine_test).judge()
         else:
             verdict = self.verify_function(program)
+        self.zygote.settle()
         verdict["seconds"] = round(time.monotonic() - started, 4)
         return verdict
 
@@ -155,13 +156,14 @@ class Judge:
     def run(self, program: dict, test: tests.TestProgram) -> dict:
         """Runs one program in one child, from the fork to the end of the child."""
         ours, theirs = socket.socketpair()
+        output = walls.memory_file()
         with ours:
             with theirs:
-                self.zygote.fork(theirs, program["cpu_seconds"])
+                self.zygote.fork(theirs, program["cpu_seconds"], output)
             run = Run(program, test, Child(ours.fileno()), self.shared)
             run.judge()
             ending = self.zygote.end(run.child.gone)
-        return run.verdict(ending) | {"output": self.take_output()}
+        return run.verdict(ending) | {"output": take_output(output)}
 
     @staticmethod
     def key(program: dict) -> tuple[str, str, str]:
@@ -187,15 +189,13 @@ class Judge:
             self.analysed.popitem(last=False)
         return test
 
-    def take_output(self) -> str:
-        """The tail of the program's output. Empties the file for the next program."""
-        size = os.fstat(self.output).st_size
-        if not size:
-            return ""
-        tail = os.pread(self.output, 4 * MAX_OUTPUT, max(0, size - 4 * MAX_OUTPUT))
-        os.ftruncate(self.output, 0)
-        os.lseek(self.output, 0, os.SEEK_SET)
-        return tail.decode("utf-8", "replace")[-MAX_OUTPUT:]
+
+def take_output(output: int) -> str:
+    """The tail of the program's output. Closes its file."""
+    size = os.fstat(output).st_size
+    tail = os.pread(output, 4 * MAX_OUTPUT, max(0, size - 4 * MAX_OUTPUT)) if size else b""
+    os.close(output)
+    return tail.decode("utf-8", "replace")[-MAX_OUTPUT:]
 
 
 if __name__ == "__main__":

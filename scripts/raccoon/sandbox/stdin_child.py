@@ -57,7 +57,7 @@ def compiled(job: int, context: str, code: str) -> list | bytes:
     try:
         units = [compile(text, name, "exec", dont_inherit=True) for name, text in sources if text]
     except BaseException as error:
-        return values.dumps(failure(error), trusted=False)
+        return report_of(error)
     values.write_frame(job, values.COMPILED + marshal.dumps(((context, code), units)))
     return units
 
@@ -87,7 +87,7 @@ def executed(units: list) -> bytes | None:
     except SystemExit as error:
         return report_exit(error)
     except BaseException as error:
-        report = values.dumps(failure(error), trusted=False)
+        report = report_of(error)
         if sys.excepthook is not sys.__excepthook__:
             try:
                 sys.excepthook(type(error), error, error.__traceback__)
@@ -98,12 +98,17 @@ def executed(units: list) -> bytes | None:
         return report
 
 
+def report_of(error: BaseException) -> bytes:
+    """The report of an exception, without its arguments: the judge does not read before this process has ended."""
+    return values.dumps([*failure(error)[:4], []], trusted=False)
+
+
 def report_exit(error: SystemExit) -> bytes | None:
     """The report of an exit, None for code 0. Python reads the code as a C int; the system keeps its lowest byte."""
     code = error.code
     if code is None or isinstance(code, int) and int.__abs__(code) < 1 << 63 and int.__and__(code, 0xFF) == 0:
         return None
-    return values.dumps(failure(error), trusted=False)
+    return report_of(error)
 
 
 def finish(preloaded: int) -> int:
@@ -180,14 +185,16 @@ def serve_streams(code: str) -> None:
 
     def served(function):
         def opened(file, *arguments, **keywords):
-            number = STREAMS.get(os.fspath(file)) if isinstance(file, (str, os.PathLike)) else None
-            return function(file if number is None else os.dup(number), *arguments, **keywords)
+            path = os.fspath(file) if isinstance(file, (str, os.PathLike)) else None
+            return function(os.dup(STREAMS[path]) if path in STREAMS else file, *arguments, **keywords)
 
         return opened
 
-    real = os.open
+    def descriptor(path, *arguments, **keywords):
+        return os.dup(STREAMS[path]) if path in STREAMS else real(path, *arguments, **keywords)
+
     builtins.open = io.open = served(io.open)
-    os.open = lambda path, *more, **keywords: os.dup(STREAMS[path]) if path in STREAMS else real(path, *more, **keywords)
+    os.open, real = descriptor, os.open
 
 
 def write_itself(code: str) -> None:

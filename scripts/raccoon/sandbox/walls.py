@@ -29,6 +29,7 @@ CLONE_THREAD = 0x00010000
 PR_SET_PDEATHSIG, PR_SET_NAME, PR_GET_NAME, PR_SET_NO_NEW_PRIVS = 1, 15, 16, 38
 SIGKILL, EPERM, ENOSYS, ENOTSUP = 9, 1, 38, 95
 AF_UNIX, AF_INET, AF_INET6, SOCK_STREAM = 1, 2, 10, 1
+MFD_CLOEXEC = 1
 
 # name=x86-64/arm64, -1 if the architecture has no such call.
 SYSCALLS = {
@@ -62,7 +63,7 @@ waitid=247/95 execve=59/221 execveat=322/281 vfork=58/-1 fork=57/-1 setsid=112/1
 bind=49/200 listen=50/201 accept=43/202 accept4=288/242 connect=42/203 sendto=44/206 sendmmsg=307/269 recvmmsg=299/243
 tkill=200/130 clone=56/220 clone3=435/435 kill=62/129 tgkill=234/131 prctl=157/167 ioctl=16/29 fcntl=72/25
 prlimit64=302/261 socketpair=53/199 seccomp=317/277 setresuid=117/147 landlock_create_ruleset=444/444
-landlock_add_rule=445/445 landlock_restrict_self=446/446 unshare=272/97 pivot_root=155/41 capset=126/91 chmod=90/-1
+pidfd_open=434/434 memfd_create=319/279 landlock_add_rule=445/445 landlock_restrict_self=446/446 unshare=272/97 pivot_root=155/41 capset=126/91 chmod=90/-1
 fchmod=91/52 fchmodat=268/53 fchmodat2=452/452 chown=92/-1 fchown=93/55 lchown=94/-1 fchownat=260/54 utime=132/-1
 utimes=235/-1 utimensat=280/88 futimesat=261/-1 openat2=437/437 setxattr=188/5 lsetxattr=189/6 fsetxattr=190/7
 getxattr=191/8 lgetxattr=192/9 fgetxattr=193/10 listxattr=194/11 llistxattr=195/12 flistxattr=196/13
@@ -76,7 +77,7 @@ GUARDED = frozenset(
     """execve execveat vfork fork setsid setpgid socket bind listen accept accept4 connect sendto sendmmsg recvmmsg
     tkill clone clone3 kill tgkill prctl ioctl fcntl prlimit64 socketpair seccomp setresuid landlock_create_ruleset
     landlock_add_rule landlock_restrict_self unshare pivot_root capset openat2 chmod fchmod fchmodat fchmodat2 chown
-    fchown lchown fchownat utime utimes utimensat futimesat""".split()
+    fchown lchown fchownat utime utimes utimensat futimesat pidfd_open memfd_create""".split()
 )
 ATTRIBUTES = [name for name in SYSCALLS if name.endswith("xattr")]
 PRETENDED = "chmod fchmod fchmodat fchmodat2 chown fchown lchown fchownat utime utimes utimensat futimesat".split()
@@ -159,6 +160,19 @@ def be_killed_first() -> None:
     """If memory runs out, the kernel kills this process and its children before the caller and its judge."""
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as handle:
         handle.write("1000")
+
+
+def life_of(pid: int) -> list[int]:
+    """A descriptor that is ready to read when a child of this process is dead; none in gVisor, which has no such."""
+    try:
+        return [system_call("pidfd_open", pid, 0)]
+    except OSError:
+        return []
+
+
+def memory_file() -> int:
+    """A descriptor of a new empty file in memory, of which nothing else knows."""
+    return system_call("memfd_create", ctypes.c_char_p(b"file"), MFD_CLOEXEC)
 
 
 def address_space() -> int:
@@ -268,7 +282,8 @@ def family_rules(roomy: bool) -> list[tuple]:
     rules += [("fcntl", ((1, "==", command),), ALLOW) for command in SAFE_FCNTLS]
     rules += [("prctl", ((0, "==", option),), ALLOW) for option in (PR_SET_NAME, PR_GET_NAME, PR_SET_PDEATHSIG)]
     rules += [("prlimit64", ((0, "==", 0),), ALLOW), ("sendto", ((4, "null", 0),), ALLOW)]
-    rules += [(name, (), ALLOW) for name in ["kill", "tgkill", "seccomp", "setresuid", "landlock_restrict_self"]]
+    allowed = "kill tgkill seccomp setresuid landlock_restrict_self pidfd_open"
+    rules += [(name, (), ALLOW) for name in allowed.split()]
     rules += [(name, (), ALLOW) for name in PRETENDED]  # for the zygote's clean-up; a child's only pretend
     if roomy:
         rules += [("socket", ((0, "==", family),), ALLOW) for family in (AF_UNIX, AF_INET, AF_INET6)]
@@ -279,7 +294,7 @@ def family_rules(roomy: bool) -> list[tuple]:
 
 def child_rules(roomy: bool) -> list[tuple]:
     """Rules for one child, on top of family_rules: no new processes, no signals to others, no further walls."""
-    sealed = [(name, (), refuse(EPERM)) for name in ("setresuid", "landlock_restrict_self")]
+    sealed = [(name, (), refuse(EPERM)) for name in ("setresuid", "landlock_restrict_self", "pidfd_open")]
     if roomy:
         return sealed
     pretended = [(name, (), refuse(0)) for name in PRETENDED]
@@ -296,6 +311,18 @@ def child_rules(roomy: bool) -> list[tuple]:
         ("prlimit64", ((1, "==", resource.RLIMIT_CPU),), refuse(EPERM)),  # a lower one would look like our own kill
         ("setrlimit", ((0, "==", resource.RLIMIT_CPU),), refuse(EPERM)),
     ]
+
+
+def judge_rules() -> list[tuple]:
+    """Rules for a judge: like a child, but it makes memory files, and forks, confines and kills processes for tests."""
+    own = ("clone", "kill", "tgkill", "seccomp", "pidfd_open", "prctl")
+    limits = [rule for rule in child_rules(roomy=False) if rule[0] not in own]
+    return [("memfd_create", (), ALLOW), *limits, *family_rules(roomy=False)]
+
+
+def test_rules() -> list[tuple]:
+    """Rules for a judge's fork that runs a test, on top of judge_rules: those of a child."""
+    return [("memfd_create", (), refuse(EPERM)), *child_rules(roomy=False)]
 
 
 def compile_filter(rules: list[tuple], otherwise: int, nested: bool = False) -> bytes:

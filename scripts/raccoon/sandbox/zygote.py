@@ -1,10 +1,10 @@
 """The zygote sets up the kernel's walls once, then forks one child for each program. The child runs untrusted code.
 
 Only judge.py starts it, with an empty environment:
-    python -s -S -P zygote.py '{"control": 3, "output": 4, ...}'        (the fields of Setup)
+    python -s -S -P zygote.py '{"control": 3, ...}'        (the fields of Setup)
 It never sees a test, an expected value or a secret: it passes a job to a new child as a file descriptor, unread. Over
-`control` it first sends one hello (JSON: the walls in force, or why there are none). For each job (a descriptor and the
-CPU seconds) it forks a child. At the next message it kills and reaps the child and reports how it ended.
+`control` it first sends one hello (JSON: the walls in force, or why there are none). For each job (its descriptors and
+the CPU seconds) it forks a child. When the child ends, or at the next message, it reaps it and reports how it ended.
 
 child.py holds the rest of the child's work.
 """
@@ -17,9 +17,11 @@ import importlib
 import json
 import linecache
 import marshal
+import math
 import os
 import random
 import resource
+import select
 import signal
 import site
 import socket
@@ -44,15 +46,18 @@ SYSTEM_PATHS = """/usr/lib /usr/lib64 /lib /lib64 /usr/local/lib /usr/share/zone
 /dev/null /dev/zero /dev/urandom /dev/random""".split()
 PROGRAM_PATHS = """/usr/bin /bin /etc/passwd /etc/group /etc/hosts /etc/nsswitch.conf /etc/services /etc/mime.types
 /etc/alternatives /etc/fonts /usr/share""".split()
-CONTROL, RULESET = 30, 31  # descriptors; besides these only stdin, stdout and stderr stay open
+CONTROL, RULESET = 30, 31  # the only descriptors that stay open, so that those of a job become 0 to 3
+STREAMS, JOB_CHANNEL = (0, 1, 2), 3  # descriptors of a child
 FILE_BYTES, OPEN_FILES, SCRATCH_INODES = 64 << 20, 256, 8192
 SCRATCH_MB, PRIVATE_SCRATCH = 64, "/scratch"  # of the private root; its /tmp is a link to this folder
 THREADS = 128  # of one uid, if the child has its own uid
 UID_BASE, UID_SPAN = 60000, 4000  # below 65534, so that they exist in rootless containers too
-STATUS = "=id?"  # wait status, CPU seconds, whether it was killed
+JOB, STATUS = "=qq", "=qid???"  # the messages of zygote_link.py
 REHEARSALS = 30  # more than the calls after which the interpreter adapts a function
 REHEARSED = "def rehearsed(number, text, numbers, pair):\n    return numbers, pair\n"
 GRACE = 1.0  # seconds for a child that has closed the channel to end by itself
+EMPTY_TMPFS = 40  # st_size of an empty folder in a tmpfs
+BLIND_TICK = 0.001  # seconds between two looks at a child where the kernel (gVisor) cannot announce its end
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +65,6 @@ class Setup:
     """Descriptors, folders and limits of one zygote, from the judge."""
 
     control: int  # SOCK_SEQPACKET socket to the judge
-    output: int  # file that takes the child's stdout and stderr
     scratch: str  # an empty folder that nothing else uses
     memory_mb: int  # of address space for a child, beyond the zygote's own
     packages: tuple[str, ...]  # site-packages folders
@@ -81,6 +85,11 @@ class Standing:
     roomy: bool
     scratch: str
     signal_ruleset: int
+
+    @property
+    def writable(self) -> list[tuple[str, int]]:
+        """The folders that a child can write to, with their rights."""
+        return [(self.scratch, 0o700), *([("/dev/shm", 0o1777)] if self.roomy else [])]
 
     def describe(self) -> str:
         """The walls as one line of text."""
@@ -176,7 +185,7 @@ def raise_walls(setup: Setup) -> Standing:
     set_limits(setup, present, counted)
     walls.no_new_privileges()
     ruleset = -1 if namespaced else walls.signal_ruleset()
-    arrange_descriptors(setup, ruleset)
+    arrange_descriptors(ruleset)
     writable = [scratch, "/dev/null", *(["/dev/shm", "/proc"] if roomy else [])]
     landlock = walls.landlock_abi()
     if landlock:
@@ -259,15 +268,11 @@ def set_limits(setup: Setup, present: int, threads_counted: bool) -> None:
         walls.limit(resource.RLIMIT_NPROC, THREADS)
 
 
-def arrange_descriptors(setup: Setup, ruleset: int) -> None:
-    """Sets stdin to an empty file, stdout and stderr to the output file. Keeps the control socket; closes the rest."""
-    output = os.dup(setup.output)
-    os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
+def arrange_descriptors(ruleset: int) -> None:
+    """Keeps the control socket and the ruleset; closes all other descriptors."""
     if ruleset >= 0:
         os.dup2(ruleset, RULESET)
-    os.closerange(3, CONTROL)
+    os.closerange(0, CONTROL)
     os.closerange(RULESET + (ruleset >= 0), 1 << 16)
 
 
@@ -288,66 +293,80 @@ def furnish_interpreter(scratch: str) -> None:
 def serve(control: socket.socket, standing: Standing) -> None:
     """Runs one child at a time, until the judge closes the control socket."""
     seccomp = walls.Filter(walls.compile_filter(walls.child_rules(standing.roomy), walls.ALLOW, nested=True))
+    report = b""
     while True:
-        message, descriptors, _, _ = socket.recv_fds(control, 8, 3)
+        message, descriptors, _, _ = socket.recv_fds(control, 32, 4)
         if not message:
             return
-        (cpu_seconds,) = struct.unpack("=q", message)
+        if not descriptors:  # about a child whose end has crossed this message
+            control.send(report)
+            continue
+        number, cpu_seconds = struct.unpack_from(JOB, message)
         pid = os.fork()
         if pid == 0:
-            become_child(descriptors, cpu_seconds, standing, seccomp)
-        for descriptor in descriptors:
-            os.close(descriptor)
-        message = control.recv(1)
-        ending = end_child(pid, message == b"g", standing)
-        os.chmod(standing.scratch, 0o700)  # the child may have removed its rights
-        if standing.roomy or os.listdir(standing.scratch):
-            empty_folder(standing.scratch)  # before the answer, so that the next program does not wait for it
-        if standing.roomy:
-            empty_folder("/dev/shm")
-        if message:
-            control.send(ending)
+            become_child(message.endswith(b"s"), cpu_seconds, standing, seccomp)
+        os.closerange(0, len(descriptors))
+        ending = end_child(pid, control, standing)
+        if is_dirty(standing):
+            with contextlib.suppress(ConnectionError):
+                control.send(struct.pack(STATUS, number, *ending, True, False))
+            for folder, _ in standing.writable:
+                empty_folder(folder)
+        report = struct.pack(STATUS, number, *ending, False, False)
+        control.send(report)
 
 
-def end_child(pid: int, gone: bool, standing: Standing) -> bytes:
-    """Kills the child, and in its own pid namespace all its processes. Returns how it ended, packed as STATUS."""
-    killed = not (gone and ended_by_itself(pid))
-    os.kill(pid, signal.SIGKILL)
+def end_child(pid: int, control: socket.socket, standing: Standing) -> tuple[int, float, bool]:
+    """Waits for the child's end or for the judge's word to kill it, then in an own pid namespace kills all processes.
+
+    Returns its wait status, its CPU seconds and whether it had to be killed.
+    """
+    killed = not ended_by_itself(pid, control)
+    if killed:
+        os.kill(pid, signal.SIGKILL)
     if standing.roomy:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(-1, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
     _, status, usage = os.wait4(pid, 0)
     while standing.roomy:
         try:
             os.wait()
         except ChildProcessError:
             break
-    return struct.pack(STATUS, status, usage.ru_utime + usage.ru_stime, killed)
+    return status, usage.ru_utime + usage.ru_stime, killed
 
 
-def ended_by_itself(pid: int) -> bool:
-    """Whether a child that has closed the channel is dead, or dies within GRACE."""
-    until = time.monotonic() + GRACE
-    while time.monotonic() < until:
-        if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-            return True
-        time.sleep(0.0005)
-    return False
+def ended_by_itself(pid: int, control: socket.socket) -> bool:
+    """Waits until the child is dead, or until the judge wants its end. A child that is "gone" first gets GRACE."""
+    life, asked = walls.life_of(pid), [control]
+    dead, until = False, math.inf
+    while not dead and time.monotonic() < until:
+        wait = BLIND_TICK if not life else None if asked else GRACE
+        ready, _, _ = select.select([*life, *asked], [], [], wait)
+        dead = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        if control in ready:
+            asked, until = [], time.monotonic() + (GRACE if control.recv(1) == b"g" else 0)
+    for descriptor in life:
+        os.close(descriptor)
+    return dead
 
 
-def become_child(descriptors: list[int], cpu_seconds: int, standing: Standing, seccomp: walls.Filter) -> None:
-    """Puts the last walls around this new fork, runs the program, and never returns.
+def is_dirty(standing: Standing) -> bool:
+    """Whether a child has left anything in the folders that it can write to. Gives them their rights back."""
+    if standing.namespaces and not standing.roomy:  # it could not change the rights, and a tmpfs counts its entries
+        return os.stat(standing.scratch).st_size != EMPTY_TMPFS
+    for folder, mode in standing.writable:
+        os.chmod(folder, mode)
+    return any(os.listdir(folder) for folder, _ in standing.writable)
 
-    `descriptors` are the job's channel and, for a program that reads stdin, its stdin and stdout.
-    """
+
+def become_child(reads_stdin: bool, cpu_seconds: int, standing: Standing, seccomp: walls.Filter) -> None:
+    """Puts the last walls around this new fork, runs the program, and never returns."""
     try:
         os.close(CONTROL)
-        job, *streams = descriptors
-        for number, stream in enumerate(streams):
-            os.dup2(stream, number)
-            os.close(stream)
+        if standing.roomy:
+            for stream in STREAMS:
+                os.set_inheritable(stream, True)
         resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds))
         if standing.uid:
             os.setresuid(standing.uid, standing.uid, standing.uid)
@@ -358,12 +377,12 @@ def become_child(descriptors: list[int], cpu_seconds: int, standing: Standing, s
             os.close(standing.signal_ruleset)
         if standing.seccomp:
             seccomp.install()
-        values.write_frame(job, values.WALLS_STAND)
+        values.write_frame(JOB_CHANNEL, values.WALLS_STAND)
     except BaseException:
         os._exit(1)
     try:
         random.seed(0)  # the module reseeds itself after a fork, but verdicts must be repeatable
-        (run_program if streams else answer_requests)(job)
+        (run_program if reads_stdin else answer_requests)(JOB_CHANNEL)
     finally:
         os._exit(0)
 

@@ -4,19 +4,25 @@ import contextlib
 import dataclasses
 import json
 import os
+import select
 import socket
 import struct
 import subprocess
 import sys
+import time
+from typing import Protocol
 
 from raccoon.sandbox.scratch import STILL_CLEARING
 from raccoon.verdicts import values
-from raccoon.verdicts.test_run import Ending
+from raccoon.verdicts.test_run import Deadline, Ending
 
-STATUS = "=id?"  # the zygote's report of a child's end: wait status, CPU seconds, whether it was killed
+JOB = "=qq"  # a request for a child: its number, its CPU seconds
+STATUS = "=qid???"  # the zygote's report of a child's end: its number, wait status, CPU seconds, whether it was killed,
+# whether its scratch folder is still being emptied, whether this zygote should not run another child
 ZYGOTE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "zygote.py")
 ZYGOTE_GONE = 3  # exit code
 LONGEST_CLEARING = 60  # seconds that a scratch folder may take to be emptied
+OUTPUT_TICK = 0.01  # seconds between two looks at a child's output, so that not every line of it wakes the judge
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,12 +38,24 @@ class Setup:
     weak: bool  # continue if Landlock or seccomp is missing
 
 
-class Zygote:
-    """The judge's connection to its zygote. `walls` is its one-line report. Raises OSError if it cannot start."""
+class Output(Protocol):
+    """What a child prints into a pipe. `take` reads what is there and says whether more must be taken soon."""
 
-    def __init__(self, setup: Setup, output: int):
+    def fileno(self) -> int: ...
+
+    def take(self) -> bool: ...
+
+
+class Zygote:
+    """The judge's connection to its zygote. `walls` is its one-line report. Raises OSError if it cannot start.
+
+    `spent`: after the last child something is left in the zygote's namespaces, so it must not run another one.
+    """
+
+    def __init__(self, setup: Setup):
+        self.number, self.ending, self.clearing, self.spent = 0, None, False, False
         self.control, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        fields = {"control": other.fileno(), "output": output, "scratch": setup.scratch, "shared": setup.shared}
+        fields = {"control": other.fileno(), "scratch": setup.scratch, "shared": setup.shared}
         fields |= {name: getattr(setup, name) for name in ("memory_mb", "packages", "preload", "weak")}
         command = [sys.executable, "-s", "-S", "-P", "-Wignore"]
         command += ["-X", "no_debug_ranges"]  # without columns in tracebacks: a quarter of every compiled program
@@ -45,9 +63,12 @@ class Zygote:
         environment = {"PYTHONHASHSEED": "0", "PYTHONUTF8": "1", "MALLOC_ARENA_MAX": "1"}
         environment |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         environment |= {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
+        reader, writer = os.pipe()  # from its first moment the interpreter knows that its stdout cannot be sought
         self.process = subprocess.Popen(
-            command, env=environment, pass_fds=(other.fileno(), output), stdin=subprocess.DEVNULL
+            command, env=environment, pass_fds=(other.fileno(),), stdin=subprocess.DEVNULL, stdout=writer
         )
+        os.close(reader)
+        os.close(writer)
         other.close()
         hello = self.control.recv(1 << 16)
         if not hello:
@@ -64,31 +85,70 @@ class Zygote:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(timeout=5)
 
-    def fork(self, job: socket.socket, cpu_seconds: int, *streams: int) -> None:
-        """Asks for one child that serves `job`. `streams`, if given, become its stdin and stdout."""
+    def fork(
+        self, job: socket.socket, cpu_seconds: int, output: int, stdin: int | None = None, errors: int | None = None
+    ) -> None:
+        """Asks for one child that serves `job` and prints into `output`, also its stderr without `errors`.
+
+        A child without `stdin` reads an empty one. With `stdin` it runs a program that reads it (stdin_child.py).
+        """
+        self.settle()
+        self.number, self.ending = self.number + 1, None
+        message = struct.pack(JOB, self.number, cpu_seconds) + (b"" if stdin is None else b"s")
+        given = os.open(os.devnull, os.O_RDONLY) if stdin is None else stdin
         with ending_with_zygote():
-            socket.send_fds(self.control, [struct.pack("=q", cpu_seconds)], [job.fileno(), *streams])
+            streams = [given, output, output if errors is None else errors]
+            socket.send_fds(self.control, [message], [*streams, job.fileno()])  # become the descriptors 0 to 3
+        if stdin is None:
+            os.close(given)
+
+    def finished(self, seconds: float, output: Output | None = None) -> Ending | None:
+        """How the child ended, if it ends by itself within so many seconds; None if not, or if a Deadline rings."""
+        until, both = time.monotonic() + seconds, False
+        with contextlib.suppress(Deadline), ending_with_zygote():
+            while self.ending is None and (left := until - time.monotonic()) > 0:
+                watched = [self.control, output] if both else [self.control]
+                ready, _, _ = select.select(watched, [], [], min(left, OUTPUT_TICK) if output and not both else left)
+                if self.control in ready:
+                    self.receive()
+                elif output:
+                    both = output.take()
+        return self.ending
 
     def end(self, gone: bool) -> Ending:
-        """Asks to kill the child. One that is `gone` gets a moment to end by itself, so that its status tells why."""
+        """Kills the child, unless it has ended. One that is `gone` gets a moment to end by itself, which tells why."""
         with ending_with_zygote():
-            self.control.send(b"g" if gone else b"k")
-            report = self.cleared()
-            if not report:
-                raise ConnectionError
-        return Ending(*struct.unpack(STATUS, report))
+            if self.ending is None:
+                self.control.send(b"g" if gone else b"k")
+            while self.ending is None:
+                self.receive()
+        return self.ending
 
-    def cleared(self) -> bytes:
-        """The zygote's report, which it sends after it has emptied the scratch folder; b"" if that takes too long.
+    def receive(self) -> None:
+        """Takes one report of the zygote. That of an older child is one more than was needed."""
+        number, *ending, clearing, spent = struct.unpack(STATUS, self.report())
+        if number == self.number:
+            self.ending, self.clearing, self.spent = Ending(*ending), clearing, spent
+
+    def settle(self) -> None:
+        """Waits until the last child's scratch folder is empty, so that no other program waits for it."""
+        with ending_with_zygote():
+            while self.clearing:
+                self.receive()
+
+    def report(self) -> bytes:
+        """The zygote's next report. Raises ConnectionError if there is none for too long.
 
         The caller gets a message every second of the wait, so that it does not take the judge for hung.
         """
         for _ in range(LONGEST_CLEARING):
             try:
-                return self.control.recv(64)
+                if report := self.control.recv(64):
+                    return report
+                break
             except TimeoutError:
                 values.write_frame(self.caller, STILL_CLEARING)
-        return b""
+        raise ConnectionError("the zygote does not answer")
 
 
 @contextlib.contextmanager

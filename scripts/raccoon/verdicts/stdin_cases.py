@@ -14,6 +14,7 @@ PASS: only the bytes in the file behind its stdout count, and the judge reads th
   own fault (INFRA).
 """
 
+import contextlib
 import dataclasses
 import decimal
 import functools
@@ -31,6 +32,7 @@ import types
 from collections.abc import Callable
 from typing import Any
 
+from raccoon.sandbox import walls
 from raccoon.sandbox.scratch import STILL_CLEARING
 from raccoon.verdicts import test_programs as tests
 from raccoon.verdicts import values
@@ -50,6 +52,9 @@ MAX_COMPILED = 16 << 20  # bytes of a compiled program
 TOLERANCE = 1e-6  # absolute, or relative if the expected number is larger than 1
 ROOM = 1 << 20  # bytes that a program may print beyond twice the expected output
 CHECKED_OUTPUT = 16 << 20  # bytes of output that a checker reads at most
+MAX_PRINTED = 64 << 20  # bytes that a program may print
+TAKEN = 1 << 20  # bytes of a program's output that are read at once
+PIPE = 1 << 16  # bytes that a pipe holds: a program that has filled it waits
 MAX_NUMBER = 400  # characters of a word; longer words are not numbers
 WALL_FACTOR, WALL_EXTRA = 2.0, 2.0  # wall limit of a case over its CPU limit, for programs that sleep
 TAIL = 2000  # characters of a program's output that a verdict keeps
@@ -167,11 +172,61 @@ RULES = {"lines": same_lines, "numbers": same_numbers, "tokens": same_tokens}
 # --- the run ----------------------------------------------------------------------------------------------------------
 
 
-class CaseRun:
-    """One program with its cases. `streams` are two memory files: a case's input, and the program's output."""
+class Flood(Exception):
+    """The program prints more than MAX_PRINTED."""
 
-    def __init__(self, program: dict, zygote: Any, streams: tuple[int, int]):
-        self.program, self.zygote, self.streams = program, zygote, streams
+
+class Streams:
+    """The stdin, stdout and stderr of one case: nothing that a program does to them outlives it.
+
+    stdin is a file, as with `python program.py < input`. stdout is a pipe, as in every judge that captures it: what has
+    been printed can be neither read nor changed.
+    """
+
+    def __init__(self, given: bytes):
+        self.stdin, self.errors = walls.memory_file(), walls.memory_file()
+        self.reader, self.stdout = os.pipe()
+        os.set_blocking(self.reader, False)
+        self.printed, self.said = bytearray(), b""
+        view, place = memoryview(given), 0
+        while place < len(view):
+            place += os.pwrite(self.stdin, view[place:], place)
+
+    def fileno(self) -> int:
+        """The end of stdout's pipe that is read here."""
+        return self.reader
+
+    def take(self) -> bool:
+        """Reads what is in the pipe. Whether the program may be waiting for that. Raises Flood beyond MAX_PRINTED."""
+        before = len(self.printed)
+        with contextlib.suppress(BlockingIOError):
+            while len(self.printed) < before + TAKEN and (part := os.read(self.reader, TAKEN)):
+                self.printed += part
+        if len(self.printed) > MAX_PRINTED:
+            raise Flood
+        return len(self.printed) >= before + PIPE
+
+    def close(self) -> None:
+        """Reads what the dead child has left, and closes everything."""
+        with contextlib.suppress(Flood):
+            while self.take():
+                pass
+        if size := os.fstat(self.errors).st_size:
+            self.said = os.pread(self.errors, 4 * TAIL, max(0, size - 4 * TAIL))
+        for descriptor in (self.stdin, self.reader, self.errors):
+            os.close(descriptor)
+
+    def tail(self) -> bytes:
+        """The last bytes of output and messages, to show to people."""
+        return bytes(self.printed[-4 * TAIL :]) + self.said
+
+
+class CaseRun:
+    """One program with its cases. `confine` puts walls around a fork of the judge that runs a checker."""
+
+    def __init__(self, program: dict, zygote: Any, confine: Callable[[], None]):
+        self.program, self.zygote, self.confine = program, zygote, confine
+        self.streams: Streams | None = None  # of the present case
         self.whose = program["task_id"] or "this task"
         self.job = marshal.dumps(((program["context"], program["code"]), None))  # compiled after the first child
         self.compiled = False
@@ -198,13 +253,13 @@ class CaseRun:
                 self.passed += 1
                 continue
             if not self.first:
-                self.tail = self.last_printed()
+                self.tail = self.streams.tail() if self.streams else b""
                 self.first = kind, text if kind in ("syntax", "infra") else f"{text} (case {number})"
                 self.until = time.monotonic() + AFTER_FAILURE
             if kind not in ("wrong", "exception") or self.program.get("ends_early"):
                 break
         if not self.first:
-            self.tail = self.last_printed()
+            self.tail = self.streams.tail() if self.streams else b""
         kind, text = self.first or ("pass", "")
         verdict = fields(kind, text, self.passed, len(cases.inputs))
         return verdict | {"starved": self.starved, "output": self.tail.decode("utf-8", "replace")[-TAIL:]}
@@ -212,24 +267,33 @@ class CaseRun:
     def run_case(self, cases: Cases, given: bytes, expected: bytes) -> tuple[str, str]:
         """(kind, text) of one case, from the fork of its child to the comparison."""
         limit, wall = self.limit, self.time_left()
-        self.stage(given)
-        reply, fault, late, gone = None, "", False, False
+        reply, fault, late, gone, ending = None, "", False, False, None
+        self.streams = streams = Streams(given)
+        self.stands, until = False, time.monotonic() + wall
         ours, theirs = socket.socketpair()
         with ours:
             with theirs:
-                self.zygote.fork(theirs, limit, *self.streams)
+                self.zygote.fork(theirs, limit, streams.stdout, streams.stdin, streams.errors)
+            os.close(streams.stdout)  # so that the child's end ends it
             try:
-                alarm(wall)
-                reply = self.exchange(ours.fileno())
+                incoming = values.FrameReader(ours.fileno())
+                reply = self.start(ours.fileno(), incoming, wall)
+                if not reply:
+                    ending = self.zygote.finished(until - time.monotonic(), streams)
+                    late = ending is None
+                if ending:
+                    ours.setblocking(False)  # should a copy of the dead child's end still be open
+                    reply = self.report(incoming)
             except Deadline:
                 late = True
             except (EOFError, OSError):
                 gone = True
             except (values.ValueLimit, MemoryError):
                 fault = "the code's process sent something that is not an answer"
-            finally:
-                late |= alarm(0) and reply is None
+            except Flood:
+                fault = f"it printed more than {MAX_PRINTED:,} bytes"
             ending = self.zygote.end(gone)
+        streams.close()
         kind, text = self.outcome(reply, fault, late, gone, ending, limit)
         if kind == "pass":
             kind, text = self.compared(cases, given, expected)
@@ -242,29 +306,31 @@ class CaseRun:
             self.spoke = time.monotonic()
         return max(0.1, min(self.wall, self.until - time.monotonic()))
 
-    def stage(self, given: bytes) -> None:
-        """Puts the input into one stream and empties the other, for the next child."""
-        for stream in self.streams:
-            os.ftruncate(stream, 0)
-            os.lseek(stream, 0, os.SEEK_SET)
-        view, place = memoryview(given), 0
-        while place < len(view):
-            place += os.pwrite(self.streams[0], view[place:], place)
-
-    def exchange(self, descriptor: int) -> list:
-        """Sends the program to the child and returns its report; "syntax" if it could not be compiled.
-
-        Raises EOFError if it ends without a report, as a successful program does.
-        """
-        incoming, self.stands = values.FrameReader(descriptor), False
-        values.write_frame(descriptor, self.job)
-        incoming.read()  # values.WALLS_STAND: no code has run yet that could send anything else
-        self.stands = True
-        if not self.compiled:
+    def start(self, job: int, incoming: values.FrameReader, wall: float) -> list | None:
+        """Sends the program to the child. The first child compiles it for all; "syntax" if that fails."""
+        values.write_frame(job, self.job)
+        if self.compiled:
+            return None
+        try:
+            alarm(wall)
+            self.check_walls(incoming)
             frame = incoming.read(MAX_COMPILED + len(values.COMPILED))
-            if not frame.startswith(values.COMPILED):
-                return ["syntax", *values.loads(frame)[1:]]
-            self.job, self.compiled = frame.removeprefix(values.COMPILED), True
+        finally:
+            alarm(0)
+        if not frame.startswith(values.COMPILED):
+            return ["syntax", *values.loads(frame)[1:]]
+        self.job, self.compiled = frame.removeprefix(values.COMPILED), True
+        return None
+
+    def check_walls(self, incoming: values.FrameReader) -> None:
+        """Reads the child's first frame: no code has run yet that could send anything else."""
+        incoming.read()
+        self.stands = True
+
+    def report(self, incoming: values.FrameReader) -> list:
+        """What the dead child has reported. Raises EOFError if it ended without, as a successful program does."""
+        if not self.stands:
+            self.check_walls(incoming)
         return values.loads(incoming.read())
 
     def outcome(self, reply, fault: str, late: bool, gone: bool, ending: Ending, limit: int) -> tuple[str, str]:
@@ -295,10 +361,9 @@ class CaseRun:
     def compared(self, cases: Cases, given: bytes, expected: bytes) -> tuple[str, str]:
         """(kind, text) for the output that the dead child left in its stdout."""
         most = CHECKED_OUTPUT if cases.checker else 2 * len(expected) + ROOM
-        size = os.fstat(self.streams[1]).st_size
-        if size > most:
-            return "wrong", f"it printed {size:,} bytes; at most {most:,} are read"
-        printed = self.printed(size)
+        printed = bytes(self.streams.printed)
+        if len(printed) > most:
+            return "wrong", f"it printed {len(printed):,} bytes; at most {most:,} are read"
         try:
             text = self.checked(cases, given, printed, expected) if cases.checker else RULES[cases.compare](
                 printed, expected)
@@ -330,18 +395,6 @@ class CaseRun:
         if not answer:
             return True, "does not end" if late else "ends its process"
         return not answer.startswith(ANSWERED), answer[1:].decode("utf-8", "replace")
-
-    def printed(self, size: int) -> bytes:
-        """The first `size` bytes in the file behind stdout."""
-        parts, place = [], 0
-        while place < size and (part := os.pread(self.streams[1], size - place, place)):
-            parts.append(part)
-            place += len(part)
-        return b"".join(parts)
-
-    def last_printed(self) -> bytes:
-        """The last bytes in that file, to show to people."""
-        return os.pread(self.streams[1], 4 * TAIL, max(0, os.fstat(self.streams[1]).st_size - 4 * TAIL))
 
 
 def answer_in_fork(writer: int, confine: Callable[[], None], checker: types.CodeType, texts: list[str]) -> None:

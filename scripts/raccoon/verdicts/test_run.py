@@ -35,7 +35,8 @@ class Ending:
         if code == -signal.SIGKILL and not may_kill_itself:
             return "infra: the code's process was killed from outside, perhaps for want of memory"
         if code < 0:
-            return f"exception: the code's process died of {signal.Signals(-code).name}"
+            names = {known.value: known.name for known in signal.Signals}  # real-time signals have none
+            return f"exception: the code's process died of {names.get(-code, f'signal {-code}')}"
         return f"exception: the code ended its process with exit code {code} before its tests were over"
 
 
