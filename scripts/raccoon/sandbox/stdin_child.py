@@ -21,7 +21,6 @@ from raccoon.verdicts import values
 WRITERS = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)
 FLUSH_FAILED = 120  # Python's exit code if sys.stdout cannot be flushed at the end
 RECURSION_LIMIT, MAX_LIMIT = 1000, (1 << 31) - 1  # of a script that has set no limit, and of any
-EXEC_DEPTH = int(sys.version_info < (3, 12))  # levels that exec() itself takes
 STREAMS = {path: number for number, name in enumerate(("stdin", "stdout", "stderr"))
            for path in (f"/dev/{name}", f"/dev/fd/{number}", f"/proc/self/fd/{number}")}
 
@@ -69,7 +68,7 @@ def prepare(code: str) -> None:
     sys.modules["__main__"] = module
     linecache.cache[FILENAME] = (lambda: code,)  # split into lines only when needed
     sys.stdout.reconfigure(line_buffering=False)  # like a script whose output is not a terminal
-    frame, depth = sys._getframe(), EXEC_DEPTH  # as many frames as below the program
+    frame, depth = sys._getframe(), 0  # as many frames as below the program
     while frame:
         frame, depth = frame.f_back, depth + 1
     sys.setrecursionlimit(RECURSION_LIMIT + depth)
@@ -104,11 +103,15 @@ def report_of(error: BaseException) -> bytes:
 
 
 def report_exit(error: SystemExit) -> bytes | None:
-    """The report of an exit, None for code 0. Python reads the code as a C int; the system keeps its lowest byte."""
-    code = error.code
-    if code is None or isinstance(code, int) and int.__abs__(code) < 1 << 63 and int.__and__(code, 0xFF) == 0:
-        return None
-    return report_of(error)
+    """The report of an exit, None if it ends the process with code 0."""
+    return report_of(error) if exit_code(error.code) else None
+
+
+def exit_code(code: object) -> int:
+    """The process's exit code for SystemExit(code). Python reads it as a C int; the system keeps its lowest byte."""
+    if not isinstance(code, int):
+        return int(code is not None)
+    return int.__and__(code, 0xFF) if int.bit_length(code) < 64 else 0xFF
 
 
 def finish(preloaded: int) -> int:
@@ -203,10 +206,88 @@ def write_itself(code: str) -> None:
         file.write(code)
 
 
+def serve_pools(code: str) -> None:
+    """Runs process pools by threads, because the sandbox allows no other process.
+
+    A worker sees what a forked process would see: its tasks and results are pickled, and its functions of __main__ work
+    on a copy of the globals. The methods of classes do not.
+    """
+    import concurrent.futures
+    import multiprocessing.pool
+    import pickle
+    import queue
+    import threading
+
+    class Unpickler(pickle.Unpickler):
+        def __init__(self, data: bytes, main: dict):
+            super().__init__(io.BytesIO(data))
+            self.main = main
+
+        def find_class(self, module, name):
+            return self.main[name] if module == "__main__" and name in self.main else super().find_class(module, name)
+
+    class Channel(queue.SimpleQueue):
+        main = {}
+
+        def put(self, item):
+            super().put(Unpickler(pickle.dumps(item), self.main).load())
+
+    class Pool(multiprocessing.pool.ThreadPool):
+        def __init__(self, processes=None, initializer=None, initargs=(), maxtasksperchild=None):
+            self.main = forked_main()
+            if type(initializer) is types.FunctionType:
+                initializer = types.FunctionType(initializer.__code__, self.main, "", initializer.__defaults__)
+            super().__init__(processes, initializer, initargs)
+
+        def _setup_queues(self):
+            self._inqueue, self._outqueue = Channel(), Channel()
+            self._inqueue.main = self.main
+            self._quick_put, self._quick_get = self._inqueue.put, self._outqueue.get
+
+    class Executor(concurrent.futures.ThreadPoolExecutor):
+        main = None
+
+        def __init__(self, max_workers=None, mp_context=None, initializer=None, initargs=()):
+            super().__init__(max_workers, "", initializer, initargs)
+
+        def submit(self, *task, **keywords):
+            self.main = self.main or forked_main()
+            return super().submit(self.run, task, keywords)
+
+        def run(self, task, keywords):
+            (function, *arguments), keywords = Unpickler(pickle.dumps((task, keywords)), self.main).load()
+            return pickle.loads(pickle.dumps(function(*arguments, **keywords)))
+
+    base, default = multiprocessing.context.BaseContext, multiprocessing.context._default_context
+    for name in ("Lock", "RLock", "Condition", "Semaphore", "BoundedSemaphore", "Event", "Barrier"):
+        setattr(base, name, staticmethod(getattr(threading, name)))  # those of processes need files in /dev/shm
+    base.Pool = staticmethod(Pool)
+    vars(multiprocessing).update((name, getattr(default, name)) for name in multiprocessing.__all__)
+    concurrent.futures.ProcessPoolExecutor = Executor
+
+
+def forked_main() -> dict:
+    """A copy of the globals of __main__, for its functions in a worker. What cannot be copied is shared."""
+    import copy
+
+    main, memo, copied = vars(sys.modules["__main__"]), {}, {}
+    for name, value in main.items():
+        try:
+            copied[name] = copy.deepcopy(value, memo)
+        except Exception:
+            copied[name] = value
+        if type(value) is types.FunctionType and value.__globals__ is main:
+            copied[name] = types.FunctionType(value.__code__, copied, name, value.__defaults__, value.__closure__)
+            copied[name].__kwdefaults__ = value.__kwdefaults__
+    return copied
+
+
 ADAPTATIONS = (  # (word in the program's text, what it may need)
     ("recursionlimit", hide_depth),
     ("/dev", serve_streams),
     ("/proc", serve_streams),
     ("__file__", write_itself),
     ("argv", write_itself),
+    ("multiprocessing", serve_pools),
+    ("ProcessPoolExecutor", serve_pools),
 )

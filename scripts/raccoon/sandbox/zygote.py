@@ -28,6 +28,7 @@ import socket
 import struct
 import sys
 import time
+import warnings
 
 SCRIPTS = os.path.abspath(f"{__file__}/../../..")  # started as a file: the package is two folders up
 sys.path.insert(0, SCRIPTS)
@@ -110,8 +111,9 @@ def main() -> None:
     os.dup2(setup.control, CONTROL)
     control = socket.socket(fileno=CONTROL)
     try:
-        preload(setup)
-        rehearse()
+        with warnings.catch_warnings(action="ignore"):  # of the preloaded modules; a program shows its own
+            preload(setup)
+            rehearse()
         standing = raise_walls(setup)
     except (OSError, ImportError) as error:
         with contextlib.suppress(ConnectionError):  # the judge ended while the zygote was starting
