@@ -5,6 +5,7 @@ that a fresh fork touches costs time, so this file does little, in few steps. Wh
 is done if a word of the program's text hints at it.
 """
 
+import _thread
 import atexit
 import builtins
 import gc
@@ -35,9 +36,9 @@ def run_program(job: int) -> None:
     source, units = marshal.loads(values.FrameReader(job).read(MAX_PROGRAM))
     exit_code = 1
     try:
+        prepare(source[1])
         report = units = units or compiled(job, *source)
         if type(units) is list:
-            prepare(source[1])
             preloaded = len(sys.modules)
             report = executed(units)
             exit_code = finish(preloaded)
@@ -54,7 +55,7 @@ def compiled(job: int, context: str, code: str) -> list | bytes:
     """The code objects of context and program, which are also sent to the judge; or the report of an error."""
     sources = (("context.py", context), (FILENAME, code))
     try:
-        units = [compile(text, name, "exec", dont_inherit=True) for name, text in sources if text]
+        units = [compile(text.removeprefix("\ufeff"), name, "exec", dont_inherit=True) for name, text in sources if text]
     except BaseException as error:
         return report_of(error)
     values.write_frame(job, values.COMPILED + marshal.dumps(((context, code), units)))
@@ -81,20 +82,28 @@ def executed(units: list) -> bytes | None:
     """Runs the code. The report of the exception that ended it, None if Python would exit with code 0."""
     namespace = sys.modules["__main__"].__dict__
     try:
-        for unit in units:
-            exec(unit, namespace)
+        try:
+            for unit in units:
+                exec(unit, namespace)
+        finally:
+            quietly(lambda: sys.stderr.flush())
+            quietly(lambda: sys.stdout.flush())
     except SystemExit as error:
         return report_exit(error)
     except BaseException as error:
-        report = report_of(error)
-        if sys.excepthook is not sys.__excepthook__:
-            try:
-                sys.excepthook(type(error), error, error.__traceback__)
-            except SystemExit as exit:
-                return report_exit(exit)
-            except BaseException:
-                pass  # Python prints it
-        return report
+        return report_uncaught(error)
+
+
+def report_uncaught(error: BaseException) -> bytes | None:
+    """The report of an exception that the program's own sys.excepthook has seen; None if that exits with code 0."""
+    if sys.excepthook is not sys.__excepthook__:
+        try:
+            sys.excepthook(type(error), error, error.__traceback__)
+        except SystemExit as error_of_hook:
+            return report_exit(error_of_hook)
+        except BaseException:
+            pass  # Python prints it
+    return report_of(error)
 
 
 def report_of(error: BaseException) -> bytes:
@@ -135,9 +144,10 @@ def finish(preloaded: int) -> int:
     importing, builtins.__import__ = builtins.__import__, no_import
     gc.collect()
     builtins.__import__ = importing
-    for found in gc.get_objects():  # what modules of the zygote refer to; it does not contain objects of the zygote
-        if issubclass(type(found), WRITERS):
-            quietly(found.flush)
+    if not _thread._count():  # a daemon thread may hold files, which are then lost
+        for found in gc.get_objects():  # held by a module of the zygote, whose own objects are not among these
+            if issubclass(type(found), WRITERS):
+                quietly(found.flush)
     quietly(flush_stdout)
     return 0 if flushed else FLUSH_FAILED
 
@@ -189,7 +199,9 @@ def serve_streams(code: str) -> None:
     def served(function):
         def opened(file, *arguments, **keywords):
             path = os.fspath(file) if isinstance(file, (str, os.PathLike)) else None
-            return function(os.dup(STREAMS[path]) if path in STREAMS else file, *arguments, **keywords)
+            if path in STREAMS:
+                keywords["opener"] = lambda *_: os.dup(STREAMS[path])
+            return function(file, *arguments, **keywords)
 
         return opened
 
@@ -201,7 +213,8 @@ def serve_streams(code: str) -> None:
 
 
 def write_itself(code: str) -> None:
-    """Puts the program's file into its folder."""
+    """Puts the program's file into its folder, and says where it is."""
+    sys.modules["__main__"].__file__ = os.path.abspath(FILENAME)
     with open(FILENAME, "w", encoding="utf-8", newline="") as file:
         file.write(code)
 

@@ -287,6 +287,7 @@ def furnish_interpreter(scratch: str) -> None:
     os.environ.update(OPENBLAS_NUM_THREADS="1", MPLBACKEND="agg", MPLCONFIGDIR=scratch)
     os.chdir(scratch)
     sys.argv[:] = [FILENAME]
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # the judge ignores it
     site.setquit()  # the names that the module `site` gives to scripts
     site.setcopyright()
     site.sethelper()
