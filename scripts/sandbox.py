@@ -8,9 +8,10 @@ in gVisor. A verdict is only as good as its tests.
 Input, one JSON object a line: {"task_id", "code", "test", "entry_point", "context", "timeout"}; only code and test are
 required, `test` raises when the code is wrong, `timeout` is in CPU seconds. Output, in the same order: {"task_id",
 "status", "reason", "tests_passed", "tests_total", "seconds", "isolation", "output"}. With "kind": "program" the code
-reads stdin and prints, and `test` holds its cases as JSON text: {"inputs": [...], "outputs": [...]}. The verdict on a
-malformed line is INFRA and names the line's number; the other lines are judged. The exit code is 0 if every line could
-be judged, 1 if one could not.
+reads stdin and prints, and `test` holds its cases as JSON text: {"inputs": [...], "outputs": [...]}. A "solution" that
+is known to pass runs only where the code has ended processes of the sandbox, to find whose fault that is. The verdict
+on a malformed line is INFRA and names the line's number; the other lines are judged. The exit code is 0 if every line
+could be judged, 1 if one could not.
 """
 
 import argparse
@@ -33,7 +34,7 @@ from raccoon.sandbox.pool import (
     failed,
 )
 
-TEXTS = ("code", "test", "entry_point", "context")
+TEXTS = ("code", "test", "entry_point", "context", "solution")
 MALFORMED = "infra: malformed line"
 
 

@@ -127,11 +127,11 @@ def lacking(*calls: str):
 @pytest.fixture
 def more_calls(monkeypatch):
     """Calls that no wall has to name, for the filters of this process."""
-    for name, numbers in {"memfd_create": (319, 279), "mount": (165, 40), "setgroups": (116, 159)}.items():
+    for name, numbers in {"mount": (165, 40), "setgroups": (116, 159)}.items():
         monkeypatch.setitem(walls.SYSCALLS, name, numbers)
 
 
-@pytest.mark.parametrize("call", ["unshare", "mount", "pivot_root", "memfd_create", "close_range", "setgroups"])
+@pytest.mark.parametrize("call", ["unshare", "mount", "pivot_root", "pidfd_open", "close_range", "setgroups"])
 def test_call_that_the_kernel_has_not_costs_at_most_its_wall(more_calls, call):
     statuses, errors, code = command(preexec_fn=lacking(call), env=environment())
     assert (statuses, code) == (["PASS", "PASS"], 0), errors
@@ -155,7 +155,7 @@ def test_machine_without_a_wall_is_refused_unless_allowed(tmp_path, call, name):
 
 
 def test_kernel_with_hardly_any_wall_runs_where_that_is_allowed(more_calls):
-    absent = lacking("landlock_create_ruleset", "seccomp", "unshare", "memfd_create", "close_range", "setgroups")
+    absent = lacking("landlock_create_ruleset", "seccomp", "unshare", "pidfd_open", "close_range", "setgroups")
     statuses, errors, code = command(env=environment(SANDBOX_ALLOW_WEAK="1"), preexec_fn=absent)
     assert (statuses, code) == (["PASS", "PASS"], 0), errors
     assert "Landlock: WEAK, seccomp: WEAK" in errors
@@ -234,10 +234,11 @@ def small_cgroup():
 
 
 def test_program_beyond_the_containers_memory_costs_only_itself(small_cgroup):
-    """The kernel ends the program, not its caller or its judge, and the verdict is not the code's."""
+    """The kernel ends the program, not its caller or its judge. It is our fault only if the solution needs as much."""
     join = ["sh", "-c", f'echo $$ > {small_cgroup}; exec "$@"', "sh"]
-    statuses, errors, code = command(HUNGRY, RIGHT, under=join, env=environment())
-    assert (statuses, code) == (["INFRA", "PASS"], 0), errors
+    solved = HUNGRY | {"solution": HUNGRY["code"]}
+    statuses, errors, code = command(HUNGRY, solved, RIGHT, under=join, env=environment())
+    assert (statuses, code) == (["FAIL", "INFRA", "PASS"], 0), errors
     assert "this container's memory limit of 300 MB is below a program's 1024 MB" in errors
 
 

@@ -135,3 +135,42 @@ def test_long_outputs_and_slow_lines_arrive(sandbox):
 def test_endless_output_is_no_wrong_output(sandbox):
     verdict = sandbox.run([Program("while True: print('x' * 10_000)\n", CASES, kind="program")])[0]
     assert (verdict.status, verdict.kind) == ("FAIL", "exception"), verdict.reason
+
+
+# Bodies of a function whose test runs beside it. They use what a network namespace keeps.
+NETWORK = {
+    "closed by the server first": "s.listen(); c.connect(A); d, _ = s.accept(); d.close(); c.close()",
+    "closed by the client first": "s.listen(); c.connect(A); d, _ = s.accept(); c.close(); d.close()",
+    "never closed": "s.listen(); c.connect(A); d, _ = s.accept(); d.send(b'x' * 1000); c.send(b'y'); hold.extend([s, d])",
+    "not accepted": "s.listen(); c.connect(A); c.send(b'x')",
+    "on its way": "s.listen(); a, b = socket.socketpair(); fds = [s.fileno(), u.fileno(), n.fileno(), a.fileno()]\n"
+                  "    socket.send_fds(a, [b'x'], [*fds, b.fileno()]); socket.send_fds(b, [b'x'], fds)",
+    "of a process that stays": "s.listen()\n    if not os.fork(): os.setsid(); time.sleep(100)",
+}
+OPENED = """import os, socket, time
+A, hold = ('127.0.0.1', 8765), []
+def f(x):
+    s, c, u = socket.socket(), socket.socket(), socket.socket(type=socket.SOCK_DGRAM)
+    n = socket.socket(socket.AF_UNIX)
+    s.bind(A); u.bind(A); n.bind('\\0name')
+"""
+
+
+@pytest.mark.parametrize("name", NETWORK)
+def test_no_port_outlives_a_program(sandbox, name):
+    if "without namespaces" in sandbox.walls:
+        pytest.skip("no network namespace here, so no program may open a socket")
+    test = "assert f(lambda: 1) == 1"
+    verdicts = sandbox.run([
+        Program(f"{OPENED}    {NETWORK[name]}\n    return 1", test, "f"), Program(f"{OPENED}    return 1", test, "f")] * 2)
+    assert [(one.status, one.isolation) for one in verdicts] == [("PASS", "shared")] * 4, verdicts
+
+
+@pytest.mark.parametrize("path", ["/proc/sys/net/ipv4/ip_local_port_range", "/proc/sys/net/ipv4/tcp_max_tw_buckets",
+                                  "/proc/sys/kernel/hostname", "/proc/sys/kernel/ns_last_pid", "/proc/1/mem",
+                                  "/proc/1/timerslack_ns", "/proc/1/oom_score_adj", "/proc/1/coredump_filter"])
+def test_settings_of_the_namespaces_are_not_the_programs(sandbox, path):
+    """Neither their files nor the process that forks the programs can be written to."""
+    code = f"def f(x):\n    with open({path!r}, 'r+b', 0) as file:\n        file.write(file.read(9))\n    return 'written'"
+    verdict = sandbox.run([Program(code, "assert f(lambda: 1) == 'written'", "f")])[0]
+    assert verdict.status == "FAIL", verdict

@@ -30,7 +30,7 @@ from raccoon.verdicts import test_programs as tests  # noqa: E402
 from raccoon.verdicts import values  # noqa: E402
 from raccoon.verdicts.proxies import Child  # noqa: E402
 from raccoon.verdicts.stdin_cases import CaseRun  # noqa: E402
-from raccoon.verdicts.test_run import Run, TestFault, fields, on_alarm  # noqa: E402
+from raccoon.verdicts.test_run import KILLED_OUTSIDE, Run, TestFault, fields, on_alarm  # noqa: E402
 
 MAX_PROGRAM = 256 << 20  # bytes of one program with its tests, from the caller
 MAX_OUTPUT = 2000  # characters of the program's output that a verdict keeps
@@ -91,7 +91,8 @@ def serve(caller: int, judge: "Judge") -> None:
     gc.collect()
     gc.freeze()
     while True:
-        verdict = judge.verify(json.loads(incoming.read(MAX_PROGRAM)))
+        program = json.loads(incoming.read(MAX_PROGRAM))
+        verdict = judge.verify(program) | {"number": program["number"]}
         values.write_frame(caller, json.dumps(verdict).encode())
 
 
@@ -142,6 +143,7 @@ class Judge:
         else:
             verdict = self.verify_function(program)
         self.zygote.settle()
+        verdict |= {"again": verdict.get("reason") == KILLED_OUTSIDE, "spent": self.zygote.spent}
         verdict["seconds"] = round(time.monotonic() - started, 4)
         return verdict
 

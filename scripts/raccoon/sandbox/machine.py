@@ -67,7 +67,8 @@ def memory_note(memory_mb: int) -> str:
         return ""
     return (
         f"; this container's memory limit of {allowed >> 20} MB is below a program's {memory_mb} MB: a program that "
-        "exceeds it is killed and gets INFRA; raise the container's limit or lower memory_mb"
+        "exceeds it is killed, and fails unless the solution is killed too; raise the container's limit or lower "
+        "memory_mb"
     )
 
 

@@ -41,12 +41,17 @@ JUDGE = Path(__file__).resolve().with_name("judge.py")
 START_SECONDS = 60.0  # for a judge to start
 ALLOW_WEAK = "SANDBOX_ALLOW_WEAK"  # environment variable
 PROGRAM_FIELDS = ("code", "test", "entry_point", "context", "task_id", "kind")  # sent to the judge
+MAX_ANSWER = 1 << 20  # bytes of a judge's answer
+STATUSES, ISOLATIONS = ("PASS", "PARTIAL", "FAIL", "INFRA"), ("separate", "shared")
+BLAMED = "exception: a process of the sandbox was lost twice with this code, and not with code known to be good"
 KINDS = ("pass", "wrong", "exception", "syntax", "no code", "timeout", "memory", "forbidden", "infra")
 
 
 @dataclasses.dataclass(frozen=True)
 class Program:
     """Untrusted `code` and its trusted `test`. `context` runs before both; `timeout` is in CPU seconds.
+
+    `solution`, if known, is code that passes: it runs where `code` has ended our processes, to find whose fault it is.
 
     `kind` "function": the test is a program that calls the code. `kind` "program": the code reads stdin and prints, the
     test holds its cases (stdin_cases.py), `timeout` is for each case, and `ends_early` stops after a failed case.
@@ -60,11 +65,12 @@ class Program:
     timeout: float | None = None
     kind: str = "function"
     ends_early: bool = False
+    solution: str = ""
 
     @classmethod
     def of(cls, task: Any, code: str, **changes: Any) -> "Program":
         """The program that runs a task's test on code. `task` may be any object with these fields."""
-        fields = {name: getattr(task, name) for name in ("test", "entry_point", "context", "task_id", "kind")}
+        fields = {name: getattr(task, name) for name in ("test", "entry_point", "context", "task_id", "kind", "solution")}
         return cls(**{"code": code, **fields, **changes})
 
 
@@ -92,6 +98,9 @@ class Verdict:
     def as_dict(self) -> dict:
         """The fields of a verdict line, without the task_id."""
         return dataclasses.asdict(self)
+
+
+GOOD = Program("def one():\n    return 1\n", "assert one() == 1\n", "one")  # where a program brings no solution
 
 
 def failed(reason: str, status: str = "FAIL") -> Verdict:
@@ -174,9 +183,11 @@ class Sandbox:
         if len(program.code) > MAX_SOURCE:
             return failed(f"forbidden: {len(program.code):,} characters of code, limit {MAX_SOURCE:,}")
         request = self._request(program)
-        answer = self._pools[False].ask(request)
+        good = dataclasses.replace(program, code=program.solution) if program.solution.strip() else GOOD
+        control = self._request(good)
+        answer = self._pools[False].ask(request, control)
         if answer.get("needs") == "shared":
-            answer = self._pools[True].ask(request)
+            answer = self._pools[True].ask(request, control)
         return Verdict(**{field.name: answer[field.name] for field in dataclasses.fields(Verdict)})
 
     def _request(self, program: Program) -> dict:
@@ -207,17 +218,29 @@ class WorkerPool:
             refuse_other_walls(reports[0], report)
         return reports[0]
 
-    def ask(self, request: dict) -> dict:
-        """The answer of a free worker. A lost or starved program is judged once more, with nothing else running."""
-        request |= {"wall_seconds": WALL_FACTOR[self.shared] * request["cpu_seconds"] + WALL_EXTRA}
+    def ask(self, request: dict, control: dict) -> dict:
+        """The answer of a free worker. A lost or starved program is judged once more, with nothing else running.
+
+        If it is lost again and the `control` is not, then the code has chosen that: it fails.
+        """
         worker = self.idle.get()
         try:
             answer = worker.ask(request)
         finally:
             self.idle.put(worker)
-        if answer.get("status") == "INFRA" and answer.get("again") or answer.get("starved"):
+        if answer.get("again") or answer.get("starved"):
+            began = time.monotonic()
             answer = self.ask_alone(request)
+            if answer.get("again") and self.survives(control, time.monotonic() - began):
+                return failed(BLAMED).as_dict() | {"isolation": ISOLATIONS[self.shared]}
         return answer
+
+    def survives(self, control: dict, seconds: float) -> bool:
+        """Whether a good program, run again and again for as long as a lost one took, is never lost."""
+        until = time.monotonic() + seconds
+        while not (lost := self.ask_alone(control).get("again")) and time.monotonic() < until:
+            pass
+        return not lost
 
     def ask_alone(self, request: dict) -> dict:
         """Takes every worker of this pool, so that nothing competes, and asks one of them."""
@@ -290,27 +313,31 @@ class Worker:
 
     def ask(self, request: dict) -> dict:
         """The judge's answer. "again" marks one that was lost with a process and may be asked once more."""
-        began = 0.0
+        began, wall = 0.0, WALL_FACTOR[self.shared] * request["cpu_seconds"] + WALL_EXTRA
+        number = os.urandom(8).hex()  # no test can have written an answer to it in advance
         try:
             if self.stopped:
                 raise SandboxError("the sandbox has been closed")
             if self.process is None:
                 self.start()
             began = cpu_seconds(self.process.pid)
-            self.channel.settimeout(request["wall_seconds"] + PATIENCE)
-            send(self.channel, json.dumps(request).encode())
-            answer = receive(self.channel)
-            while answer == STILL_CLEARING:
-                answer = receive(self.channel)
-            return json.loads(answer)
+            self.channel.settimeout(wall + PATIENCE)
+            send(self.channel, json.dumps(request | {"wall_seconds": wall, "number": number}).encode())
+            data = receive(self.channel)
+            while data == STILL_CLEARING:
+                data = receive(self.channel)
+            answer = checked_answer(data, number)
         except TimeoutError:
-            busy = cpu_seconds(self.process.pid) - began > request["wall_seconds"] / 2
+            busy = cpu_seconds(self.process.pid) - began > wall / 2
             self.stop()
             verdict = failed("timeout: the test did not end on what the code returned")
             return verdict.as_dict() | {"starved": not busy}
         except (OSError, SandboxError) as error:
             self.stop()
             return failed(f"infra: a sandbox process was lost ({error})", "INFRA").as_dict() | {"again": True}
+        if answer.get("spent"):
+            self.stop()
+        return answer
 
     def stop(self, for_good: bool = False) -> None:
         """Kills the judge. Its zygote and child end with it."""
@@ -320,6 +347,24 @@ class Worker:
             process.kill()
             process.wait()
             self.channel.close()
+
+
+def checked_answer(data: bytes, number: str) -> dict:
+    """A judge's answer. Raises ConnectionError if it is none, or not the one to this question."""
+    try:
+        answer = json.loads(data)
+        if answer["number"] == number and answer.get("needs") == "shared":
+            return answer
+        texts = [answer[name] for name in ("reason", "output")]
+        counts = [answer[name] for name in ("tests_passed", "tests_total")]
+        right = answer["status"] in STATUSES and answer["isolation"] in ISOLATIONS and answer["number"] == number
+        right &= {*map(type, texts)} == {str} and {*map(type, counts)} == {int} and 0 <= counts[0] <= counts[1]
+        right &= type(answer["seconds"]) in (int, float)
+    except (ValueError, RecursionError, LookupError, TypeError):
+        right = False
+    if not right:
+        raise ConnectionError("a judge sent something that is not an answer")
+    return answer
 
 
 def home_cores(size: int) -> list[set[int]]:
@@ -364,6 +409,8 @@ def receive(channel: socket.socket) -> bytes:
         missing -= len(part)
         if header and not missing:
             (missing,) = struct.unpack("=I", b"".join(parts))
+            if missing > MAX_ANSWER:
+                raise ConnectionError("a judge sent something that is not an answer")
             parts, header = [], False
     return b"".join(parts)
 

@@ -26,7 +26,7 @@ LANDLOCK_FILE_RIGHTS = 1 << 0 | 1 << 1 | 1 << 2 | LANDLOCK_TRUNCATE | LANDLOCK_I
 
 CLONE_ANY_NAMESPACE = 0x7E020080
 CLONE_THREAD = 0x00010000
-PR_SET_PDEATHSIG, PR_SET_NAME, PR_GET_NAME, PR_SET_NO_NEW_PRIVS = 1, 15, 16, 38
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NAME, PR_GET_NAME, PR_SET_NO_NEW_PRIVS = 1, 4, 15, 16, 38
 SIGKILL, EPERM, ENOSYS, ENOTSUP = 9, 1, 38, 95
 AF_UNIX, AF_INET, AF_INET6, SOCK_STREAM = 1, 2, 10, 1
 MFD_CLOEXEC = 1
@@ -63,7 +63,8 @@ waitid=247/95 execve=59/221 execveat=322/281 vfork=58/-1 fork=57/-1 setsid=112/1
 bind=49/200 listen=50/201 accept=43/202 accept4=288/242 connect=42/203 sendto=44/206 sendmmsg=307/269 recvmmsg=299/243
 tkill=200/130 clone=56/220 clone3=435/435 kill=62/129 tgkill=234/131 prctl=157/167 ioctl=16/29 fcntl=72/25
 prlimit64=302/261 socketpair=53/199 seccomp=317/277 setresuid=117/147 landlock_create_ruleset=444/444
-pidfd_open=434/434 memfd_create=319/279 landlock_add_rule=445/445 landlock_restrict_self=446/446 unshare=272/97 pivot_root=155/41 capset=126/91 chmod=90/-1
+pidfd_open=434/434 memfd_create=319/279
+landlock_add_rule=445/445 landlock_restrict_self=446/446 unshare=272/97 pivot_root=155/41 capset=126/91 chmod=90/-1
 fchmod=91/52 fchmodat=268/53 fchmodat2=452/452 chown=92/-1 fchown=93/55 lchown=94/-1 fchownat=260/54 utime=132/-1
 utimes=235/-1 utimensat=280/88 futimesat=261/-1 openat2=437/437 setxattr=188/5 lsetxattr=189/6 fsetxattr=190/7
 getxattr=191/8 lgetxattr=192/9 fgetxattr=193/10 listxattr=194/11 llistxattr=195/12 flistxattr=196/13
@@ -141,6 +142,11 @@ def no_new_privileges() -> None:
 def die_with_parent(signal_number: int = SIGKILL) -> None:
     """Sends this process a signal when its parent ends. Call it after every change of uid, which clears it."""
     _prctl(PR_SET_PDEATHSIG, signal_number)
+
+
+def open_to_inspection(allowed: bool) -> None:
+    """Whether processes of the same user may read and write this one's files in /proc (PR_SET_DUMPABLE)."""
+    _prctl(PR_SET_DUMPABLE, int(allowed))
 
 
 def drop_capabilities() -> None:

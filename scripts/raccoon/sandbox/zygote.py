@@ -195,6 +195,8 @@ def raise_walls(setup: Setup) -> Standing:
     if not uid:
         walls.drop_capabilities()
     furnish_interpreter(scratch)
+    if roomy:
+        walls.open_to_inspection(False)  # a child with the same uid must not write to this process through /proc
     walls.die_with_parent()
     seccomp = walls.seccomp_available()
     if seccomp:
@@ -315,7 +317,8 @@ def serve(control: socket.socket, standing: Standing) -> None:
                 control.send(struct.pack(STATUS, number, *ending, True, False))
             for folder, _ in standing.writable:
                 empty_folder(folder)
-        report = struct.pack(STATUS, number, *ending, False, False)
+        spent = standing.roomy and not namespaces.network_is_clean()
+        report = struct.pack(STATUS, number, *ending, False, spent)
         control.send(report)
 
 
@@ -368,6 +371,7 @@ def become_child(reads_stdin: bool, cpu_seconds: int, standing: Standing, seccom
     try:
         os.close(CONTROL)
         if standing.roomy:
+            walls.open_to_inspection(True)
             for stream in STREAMS:
                 os.set_inheritable(stream, True)
         resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds))

@@ -16,6 +16,7 @@ AFTER_FAILURE = 2.0  # seconds for the remaining assertions after one has failed
 BUSY_SHARE = 0.2  # of the CPU limit: a child that used more before the wall limit was computing, not sleeping
 TIMEOUT_SHARE = 0.5  # of the CPU limit: a child killed by the kernel above it was killed for its CPU time (the kernel
 # samples that time for limits and measures it for reports). Below it, something else killed it
+KILLED_OUTSIDE = "infra: the code's process was killed from outside, perhaps for want of memory"
 CODE_FAULTS = ("wrong", "exception", "memory")  # kinds of failure that a test in shared isolation may report
 
 
@@ -33,7 +34,7 @@ class Ending:
             return "exception: the code closed its channel to the tests"
         code = os.waitstatus_to_exitcode(self.status)
         if code == -signal.SIGKILL and not may_kill_itself:
-            return "infra: the code's process was killed from outside, perhaps for want of memory"
+            return KILLED_OUTSIDE
         if code < 0:
             names = {known.value: known.name for known in signal.Signals}  # real-time signals have none
             return f"exception: the code's process died of {names.get(-code, f'signal {-code}')}"
