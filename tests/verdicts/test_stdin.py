@@ -110,7 +110,8 @@ HOSTILE = {
                       "raise SystemExit(4)", "exception"),
     "closes descriptor 1": ("import os\nos.close(1)\nprint(3)", "exception"),
     "real-time signal": (ADD + "import os\nprint(a + b, flush=True)\nos.kill(os.getpid(), 40)", "exception"),
-    "real-time signal to its group": (ADD + "import os\nprint(a + b, flush=True)\nos.killpg(0, 50)", ("exception", "forbidden")),
+    "real-time signal to its group": (
+        ADD + "import os\nprint(a + b, flush=True)\nos.killpg(0, 50)", ("exception", "forbidden")),
     "processes": (ADD + "import multiprocessing\np = multiprocessing.Process(target=print, args=(a + b,))\n"
                   "p.start()\np.join()", "forbidden"),
     "closes its channel": (
@@ -159,7 +160,7 @@ def in_plain_python(program: dict, folder) -> bool:
 
 
 def test_corpus_says_what_plain_python_says(tmp_path):
-    assert sum(program["honest"] for program in CORPUS) >= 120 and sum(not program["honest"] for program in CORPUS) >= 60
+    assert [program["honest"] for program in CORPUS].count(True) >= 120 and len(CORPUS) >= 180
     with concurrent.futures.ThreadPoolExecutor() as threads:
         found = threads.map(in_plain_python, CORPUS, (tmp_path / str(number) for number in range(len(CORPUS))))
         assert [p["task_id"] for p, right in zip(CORPUS, found, strict=True) if right is not p["honest"]] == []
@@ -193,7 +194,7 @@ def test_early_end_stops_at_the_first_failure(sandbox):
 
 
 def test_the_time_limit_is_for_each_case(sandbox):
-    busy = "import time\nuntil = time.process_time() + 0.7\nwhile time.process_time() < until:\n    pass\nprint(input())"
+    busy = "import time\nend = time.process_time() + 0.7\nwhile time.process_time() < end:\n    pass\nprint(input())"
     texts = [f"{n}\n" for n in range(8)]
     assert judged(sandbox, busy, cases(texts, texts), timeout=1).status == "PASS"
 
@@ -212,7 +213,11 @@ def test_checker_decides_where_several_answers_are_right(sandbox):
     assert "rejects" in judged(sandbox, "print('x')", test).reason
 
 
-PAIR_CHECKER = "def check(input, output, expected):\n    a, b = map(int, output.split())\n    return a + b == int(input)\n"
+PAIR_CHECKER = """
+def check(input, output, expected):
+    a, b = map(int, output.split())
+    return a + b == int(input)
+"""
 PICKY = """
 import json
 import os
@@ -262,8 +267,8 @@ def test_output_that_a_checker_cannot_read_is_wrong(sandbox, printed):
 
 
 @pytest.mark.parametrize("printed", [
-    "recursion", "memory", "exit", "os exit", "interrupt", "base", "stop", "loop", "sleep", "crash", "exec", "[" * 100000,
-    '{"a": ', "[1, 2"])
+    "recursion", "memory", "exit", "os exit", "interrupt", "base", "stop", "loop", "sleep", "crash", "exec",
+    "[" * 100000, '{"a": ', "[1, 2"])
 def test_output_on_which_a_checker_fails_is_wrong(sandbox, printed):
     test = cases(["7\n", "8\n"], ["[1]\n", "[2]\n"], compare="checker", checker=PICKY)
     right = "print('[1]' if input() == '7' else '[2]')"

@@ -34,28 +34,26 @@ def run_program(job: int) -> None:
     code before any of it runs, and sends the judge the units for the children of the other cases.
     """
     source, units = marshal.loads(values.FrameReader(job).read(MAX_PROGRAM))
-    exit_code = 1
     try:
         prepare(source[1])
-        report = units = units or compiled(job, *source)
-        if type(units) is list:
-            preloaded = len(sys.modules)
-            report = executed(units)
-            exit_code = finish(preloaded)
+        preloaded = len(sys.modules)
+        units = units or compiled(job, *source)
+        report = executed(units) if type(units) is list else units
+        code_at_end = finish(preloaded)
         if report is not None:
-            exit_code = 1
             values.write_frame(job, report)
+            os._exit(1)
     except BaseException:
-        os._exit(1)  # also if the program has closed the channel: code 0 means success
-    if exit_code:
-        os._exit(exit_code)
+        os._exit(1)  # the program has closed the channel, for example: code 0 means success
+    if code_at_end:
+        os._exit(code_at_end)
 
 
 def compiled(job: int, context: str, code: str) -> list | bytes:
     """The code objects of context and program, which are also sent to the judge; or the report of an error."""
-    sources = (("context.py", context), (FILENAME, code))
+    sources = (("context.py", context), (FILENAME, code.removeprefix("\ufeff")))  # as of a file with that mark
     try:
-        units = [compile(text.removeprefix("\ufeff"), name, "exec", dont_inherit=True) for name, text in sources if text]
+        units = [compile(text, name, "exec", dont_inherit=True) for name, text in sources if text]
     except BaseException as error:
         return report_of(error)
     values.write_frame(job, values.COMPILED + marshal.dumps(((context, code), units)))
