@@ -52,6 +52,7 @@ MAX_COMPILED = 16 << 20  # bytes of a compiled program
 TOLERANCE = 1e-6  # absolute, or relative if the expected number is larger than 1
 ROOM = 1 << 20  # bytes that a program may print beyond twice the expected output
 CHECKED_OUTPUT = 16 << 20  # bytes of output that a checker reads at most
+MAX_CASE = 1 << 30  # bytes of a case with its output, for a checker
 MAX_PRINTED = 64 << 20  # bytes that a program may print
 TAKEN = 1 << 20  # bytes of a program's output that are read at once
 PIPE = 1 << 16  # bytes that a pipe holds: a program that has filled it waits
@@ -236,15 +237,23 @@ class CaseRun:
         self.spoke = time.monotonic()
         self.first: tuple[str, str] | None = None  # kind and text of the first failure
         self.passed = 0
+        self.checker: Checker | None = None
         self.starved = self.stands = False
         self.tail = b""  # of the output in the first failed case, or in the last case
 
     def judge(self) -> dict:
-        """The verdict's fields. The first failed case decides; the others run only to be counted."""
+        """The verdict's fields."""
         try:
             cases = parse_cases(self.program["test"])
         except ValueError as error:
             return fields("infra", f"the cases of {self.whose} {error}")
+        try:
+            return self.judge_cases(cases)
+        finally:
+            self.end_checker()
+
+    def judge_cases(self, cases: Cases) -> dict:
+        """The verdict's fields. The first failed case decides; the others run only to be counted."""
         for number, case in enumerate(zip(cases.inputs, cases.outputs, strict=True), 1):
             if time.monotonic() > self.until:
                 break
@@ -371,50 +380,80 @@ class CaseRun:
             return "infra", str(fault)
         return ("wrong", text) if text else ("pass", "")
 
-    def checked(self, cases: Cases, given: bytes, printed: bytes, expected: bytes) -> str:
+    def checked(self, cases: Cases, *texts: bytes) -> str:
         """The verdict of the task's checker in words, "" if it accepts. Raises TestFault if the checker is broken."""
-        fault, text = self.check(cases.checker, given, printed, expected)
-        if fault and self.check(cases.checker, given, expected, expected)[0]:
+        given, _, expected = texts
+        fault, text = self.check(cases.checker, texts)
+        if fault and self.check(cases.checker, (given, expected, expected))[0]:
             raise TestFault(f"the checker of {self.whose} {text}, also with the expected output")
         return f"the checker {text} with this output" if fault else text
 
-    def check(self, checker: types.CodeType, *texts: bytes) -> tuple[bool, str]:
-        """(whether the checker failed to answer, the difference or failure in words), from a fork of this process."""
-        reader, writer = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            answer_in_fork(writer, self.confine, checker, [text.decode("utf-8", "replace") for text in texts])
-        os.close(writer)
+    def check(self, code: types.CodeType, texts: tuple[bytes, ...]) -> tuple[bool, str]:
+        """(whether the checker failed to answer, the difference or failure in words)"""
+        self.checker = self.checker or Checker(code, self.confine)
+        answer, late = self.checker.ask(texts, self.time_left())
+        if answer.startswith(ANSWERED):
+            return False, answer[1:].decode("utf-8", "replace")
+        self.end_checker()  # the next case gets a new one
+        return True, answer[1:].decode("utf-8", "replace") or ("does not end" if late else "ends its process")
+
+    def end_checker(self) -> None:
+        if self.checker:
+            self.checker.end()
+        self.checker = None
+
+
+class Checker:
+    """A checker in a fork of the judge, for the cases of one program."""
+
+    def __init__(self, code: types.CodeType, confine: Callable[[], None]):
+        self.channel, theirs = socket.socketpair()
+        self.pid = os.fork()
+        if self.pid == 0:
+            answer_in_fork(theirs.fileno(), code, confine)
+        theirs.close()
+
+    def ask(self, texts: tuple[bytes, ...], seconds: float) -> tuple[bytes, bool]:
+        """Its answer, b"" if there is none; and whether the time is over."""
         try:
-            late = not select.select([reader], [], [], self.time_left())[0]
-            answer = b"" if late else os.read(reader, select.PIPE_BUF)
-        finally:
-            os.close(reader)
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-        if not answer:
-            return True, "does not end" if late else "ends its process"
-        return not answer.startswith(ANSWERED), answer[1:].decode("utf-8", "replace")
+            values.write_frame(self.channel.fileno(), marshal.dumps(texts))
+            if not select.select([self.channel], [], [], seconds)[0]:
+                return b"", True
+            return self.channel.recv(select.PIPE_BUF), False
+        except OSError:
+            return b"", False
+
+    def end(self) -> None:
+        self.channel.close()
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
 
 
-def answer_in_fork(writer: int, confine: Callable[[], None], checker: types.CodeType, texts: list[str]) -> None:
-    """Runs a checker in a new fork of the judge, writes its answer (no text if it accepts), and never returns."""
+def answer_in_fork(channel: int, code: types.CodeType, confine: Callable[[], None]) -> None:
+    """Runs a checker on the cases that `channel` brings, in a new fork of the judge, and never returns."""
     try:
-        os.closerange(3, writer)  # not the channels of the judge
-        os.closerange(writer + 1, 1 << 16)
+        os.closerange(3, channel)  # not the channels of the judge
+        os.closerange(channel + 1, 1 << 16)
         for number in (signal.SIGALRM, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
         confine()
-        kind, text = ANSWERED, ""
-        try:
-            namespace = {"__name__": "checker", "__builtins__": __builtins__}
-            random.seed(0)
-            exec(checker, namespace)
-            text = "" if namespace[CHECK](*texts) else "the checker rejects the output"
-        except AssertionError as error:
-            text = tests.describe(error)
-        except BaseException as error:
-            kind, text = FAILED, f"raises {tests.describe(error)}"
-        os.write(writer, (kind + text.encode("utf-8", "replace"))[: select.PIPE_BUF])
+        incoming = values.FrameReader(channel)
+        while True:
+            texts = marshal.loads(incoming.read(MAX_CASE))
+            kind, text = answer([text.decode("utf-8", "replace") for text in texts], code)
+            os.write(channel, (kind + text.encode("utf-8", "replace"))[: select.PIPE_BUF])
     finally:
         os._exit(0)
+
+
+def answer(texts: list[str], code: types.CodeType) -> tuple[bytes, str]:
+    """What a checker says about one case: no text if it accepts the output."""
+    try:
+        namespace = {"__name__": "checker", "__builtins__": __builtins__}
+        random.seed(0)
+        exec(code, namespace)
+        return ANSWERED, "" if namespace[CHECK](*texts) else "the checker rejects the output"
+    except AssertionError as error:
+        return ANSWERED, tests.describe(error)
+    except BaseException as error:
+        return FAILED, f"raises {tests.describe(error)}"
