@@ -21,6 +21,8 @@ from raccoon.verdicts import values
 
 WRITERS = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)
 FLUSH_FAILED = 120  # Python's exit code if sys.stdout cannot be flushed at the end
+# Parts of words without one of which no program has objects that do something when they are collected. Most have none.
+LASTING = "open rite rap IO __del__ finally yield await weak Temp exec eval getattr __import__ import_module".split()
 RECURSION_LIMIT, MAX_LIMIT = 1000, (1 << 31) - 1  # of a script that has set no limit, and of any
 STREAMS = {path: number for number, name in enumerate(("stdin", "stdout", "stderr"))
            for path in (f"/dev/{name}", f"/dev/fd/{number}", f"/proc/self/fd/{number}")}
@@ -39,7 +41,7 @@ def run_program(job: int) -> None:
         preloaded = len(sys.modules)
         units = units or compiled(job, *source)
         report = executed(units) if type(units) is list else units
-        code_at_end = finish(preloaded)
+        code_at_end = finish("".join(source), preloaded)
         if report is not None:
             values.write_frame(job, report)
             os._exit(1)
@@ -121,18 +123,27 @@ def exit_code(code: object) -> int:
     return int.__and__(code, 0xFF) if int.bit_length(code) < 64 else 0xFF
 
 
-def finish(preloaded: int) -> int:
-    """Does what Python does at the end of a script (Py_FinalizeEx), in its order. Returns the exit code, 0 or 120.
-
-    The program's objects are collected, so that buffered output is written and `__del__` and `finally` run. Modules
-    beyond the first `preloaded` are the program's.
-    """
+def finish(source: str, preloaded: int) -> int:
+    """Does what Python does at the end of a script (Py_FinalizeEx), in its order. Returns the exit code, 0 or 120."""
     sys.settrace(None)
     if "threading" in sys.modules:  # imported in the zygote it would slow each fork
         quietly(sys.modules["threading"]._shutdown)
     if atexit._ncallbacks():
         quietly(atexit._run_exitfuncs)
     flushed = quietly(flush_stdout)
+    if any(word in source for word in LASTING):
+        collect(preloaded)
+    else:
+        quietly(restore_streams)
+    quietly(flush_stdout)
+    return 0 if flushed else FLUSH_FAILED
+
+
+def collect(preloaded: int) -> None:
+    """Collects the program's objects, so that buffered output is written and `__del__` and `finally` run.
+
+    Modules beyond the first `preloaded` are the program's.
+    """
     if gc.isenabled():
         gc.collect()
     quietly(restore_streams)
@@ -146,8 +157,6 @@ def finish(preloaded: int) -> int:
         for found in gc.get_objects():  # held by a module of the zygote, whose own objects are not among these
             if issubclass(type(found), WRITERS):
                 quietly(found.flush)
-    quietly(flush_stdout)
-    return 0 if flushed else FLUSH_FAILED
 
 
 def quietly(function) -> bool:

@@ -55,7 +55,7 @@ THREADS = 128  # of one uid, if the child has its own uid
 UID_BASE, UID_SPAN = 60000, 4000  # below 65534, so that they exist in rootless containers too
 JOB, STATUS = "=qq", "=qid???"  # the messages of zygote_link.py
 REHEARSALS = 30  # more than the calls after which the interpreter adapts a function
-REHEARSED = "def rehearsed(number, text, numbers, pair):\n    return numbers, pair\n"
+REHEARSED = "def rehearsed(number, text, numbers, pair):\n    return numbers, pair  # nothing left open\n"
 GRACE = 1.0  # seconds for a child that has closed the channel to end by itself
 EMPTY_TMPFS = 40  # st_size of an empty folder in a tmpfs
 BLIND_TICK = 0.001  # seconds between two looks at a child where the kernel (gVisor) cannot announce its end
