@@ -151,7 +151,7 @@ class Judge:
         """The verdict's fields for one program; {"needs": "shared"} if its test needs more than plain values."""
         started = time.monotonic()
         if program["kind"] == "program":
-            verdict = CaseRun(program, self.zygote).judge()
+            verdict = CaseRun(program, self.zygote, self.confine_test).judge()
         else:
             verdict = self.verify_function(program)
         self.zygote.settle()

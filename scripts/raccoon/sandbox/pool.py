@@ -40,7 +40,6 @@ MAX_TIMEOUT = 3600  # seconds
 JUDGE = Path(__file__).resolve().with_name("judge.py")
 START_SECONDS = 60.0  # for a judge to start
 ALLOW_WEAK = "SANDBOX_ALLOW_WEAK"  # environment variable
-CASES_BUDGET = 4  # times the CPU limit of one case: CPU limit of all cases of a program that reads stdin
 PROGRAM_FIELDS = ("code", "test", "entry_point", "context", "task_id", "kind")  # sent to the judge
 MAX_ANSWER = 1 << 20  # bytes of a judge's answer
 STATUSES, ISOLATIONS = ("PASS", "PARTIAL", "FAIL", "INFRA"), ("separate", "shared")
@@ -196,8 +195,7 @@ class Sandbox:
         cpu_seconds = math.ceil(program.timeout or self.timeout)
         fields = {name: getattr(program, name) for name in PROGRAM_FIELDS}
         if program.kind == "program":
-            fields |= {"case_seconds": cpu_seconds, "ends_early": program.ends_early}
-            cpu_seconds *= CASES_BUDGET
+            fields["ends_early"] = program.ends_early
         return fields | {"cpu_seconds": cpu_seconds}
 
 

@@ -1,12 +1,14 @@
 """Runs a program that reads stdin in the child: once, as Python runs a script, on the input of one case.
 
 Descriptor 0 already holds the input and descriptor 1 takes the output. The expected output never comes here. Each page
-that a fresh fork touches costs time, so this file does little, in few steps.
+that a fresh fork touches costs time, so this file does little, in few steps. What only few programs need (ADAPTATIONS)
+is done if a word of the program's text hints at it.
 """
 
 import _thread
 import atexit
 import builtins
+import gc
 import io
 import linecache
 import marshal
@@ -17,7 +19,13 @@ import types
 from raccoon.sandbox.child import FILENAME, MAX_PROGRAM, failure
 from raccoon.verdicts import values
 
-WRITERS = (io.TextIOWrapper, io.BufferedWriter)
+WRITERS = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)
+FLUSH_FAILED = 120  # Python's exit code if sys.stdout cannot be flushed at the end
+# Parts of words without one of which no program has objects that do something when they are collected. Most have none.
+LASTING = "open rite rap IO __del__ finally yield await weak Temp exec eval getattr __import__ import_module".split()
+RECURSION_LIMIT, MAX_LIMIT = 1000, (1 << 31) - 1  # of a script that has set no limit, and of any
+STREAMS = {path: number for number, name in enumerate(("stdin", "stdout", "stderr"))
+           for path in (f"/dev/{name}", f"/dev/fd/{number}", f"/proc/self/fd/{number}")}
 
 
 def run_program(job: int) -> None:
@@ -27,56 +35,279 @@ def run_program(job: int) -> None:
     `job` carries marshal.dumps((code, units)). If `units` is None, this is the child of the first case: it compiles the
     code before any of it runs, and sends the judge the units for the children of the other cases.
     """
-    code, units = marshal.loads(values.FrameReader(job).read(MAX_PROGRAM))
-    module = types.ModuleType("__main__")
-    module.__file__ = FILENAME
-    sys.modules["__main__"] = module
+    source, units = marshal.loads(values.FrameReader(job).read(MAX_PROGRAM))
     try:
-        units = units or compiled(job, *code)
-        linecache.cache[FILENAME] = (lambda: code[1],)  # split into lines only when needed
-        builtins.exit = builtins.quit = sys.exit  # the module `site` gives these to scripts
-        sys.stdout.reconfigure(line_buffering=False)  # like a script whose output is not a terminal
-        run(units, module.__dict__)
+        prepare(source[1])
+        preloaded = len(sys.modules)
+        units = units or compiled(job, *source)
+        report = executed(units) if type(units) is list else units
+        code_at_end = finish("".join(source), preloaded)
+        if report is not None:
+            values.write_frame(job, report)
+            os._exit(1)
+    except BaseException:
+        os._exit(1)  # the program has closed the channel, for example: code 0 means success
+    if code_at_end:
+        os._exit(code_at_end)
+
+
+def compiled(job: int, context: str, code: str) -> list | bytes:
+    """The code objects of context and program, which are also sent to the judge; or the report of an error."""
+    sources = (("context.py", context), (FILENAME, code.removeprefix("\ufeff")))  # as of a file with that mark
+    try:
+        units = [compile(text, name, "exec", dont_inherit=True) for name, text in sources if text]
     except BaseException as error:
-        try:
-            values.write_frame(job, values.dumps(failure(error, 0)))
-        finally:
-            os._exit(1)  # also if the program has closed the channel: code 0 means success
-
-
-def compiled(job: int, context: str, code: str) -> list:
-    """The code objects of context and program, which are also sent to the judge."""
-    sources = (("context.py", context), (FILENAME, code))
-    units = [compile(text, name, "exec", dont_inherit=True) for name, text in sources if text]
+        return report_of(error)
     values.write_frame(job, values.COMPILED + marshal.dumps(((context, code), units)))
     return units
 
 
-def run(units: list, namespace: dict) -> None:
-    """Runs the program, then does the work of Python at the end of a script."""
+def prepare(code: str) -> None:
+    """Makes the module __main__, and what else a script finds."""
+    module = types.ModuleType("__main__")
+    vars(module).update(__file__=FILENAME, __builtins__=builtins, __annotations__={}, __cached__=None)
+    sys.modules["__main__"] = module
+    linecache.cache[FILENAME] = (lambda: code,)  # split into lines only when needed
+    sys.stdout.reconfigure(line_buffering=False)  # like a script whose output is not a terminal
+    frame, depth = sys._getframe(), 0  # as many frames as below the program
+    while frame:
+        frame, depth = frame.f_back, depth + 1
+    sys.setrecursionlimit(RECURSION_LIMIT + depth)
+    for word, adapt in ADAPTATIONS:
+        if word in code:
+            adapt(code)
+
+
+def executed(units: list) -> bytes | None:
+    """Runs the code. The report of the exception that ended it, None if Python would exit with code 0."""
+    namespace = sys.modules["__main__"].__dict__
     try:
-        for unit in units:
-            exec(unit, namespace)
+        try:
+            for unit in units:
+                exec(unit, namespace)
+        finally:
+            quietly(lambda: sys.stderr.flush())
+            quietly(lambda: sys.stdout.flush())
     except SystemExit as error:
-        if error.code is not None and error.code != 0:
-            flush(sys.stdout)
-            raise
-    except BaseException:
-        flush(sys.stdout)
-        raise
-    if _thread._count() > 0 and "threading" in sys.modules:  # imported in the zygote it would slow each fork
-        sys.modules["threading"]._shutdown()
+        return report_exit(error)
+    except BaseException as error:
+        return report_uncaught(error)
+
+
+def report_uncaught(error: BaseException) -> bytes | None:
+    """The report of an exception that the program's own sys.excepthook has seen; None if that exits with code 0."""
+    if sys.excepthook is not sys.__excepthook__:
+        try:
+            sys.excepthook(type(error), error, error.__traceback__)
+        except SystemExit as error_of_hook:
+            return report_exit(error_of_hook)
+        except BaseException:
+            pass  # Python prints it
+    return report_of(error)
+
+
+def report_of(error: BaseException) -> bytes:
+    """The report of an exception, without its arguments: the judge does not read before this process has ended."""
+    return values.dumps([*failure(error)[:4], []], trusted=False)
+
+
+def report_exit(error: SystemExit) -> bytes | None:
+    """The report of an exit, None if it ends the process with code 0."""
+    return report_of(error) if exit_code(error.code) else None
+
+
+def exit_code(code: object) -> int:
+    """The process's exit code for SystemExit(code). Python reads it as a C int; the system keeps its lowest byte."""
+    if not isinstance(code, int):
+        return int(code is not None)
+    return int.__and__(code, 0xFF) if int.bit_length(code) < 64 else 0xFF
+
+
+def finish(source: str, preloaded: int) -> int:
+    """Does what Python does at the end of a script (Py_FinalizeEx), in its order. Returns the exit code, 0 or 120."""
+    sys.settrace(None)
+    if "threading" in sys.modules:  # imported in the zygote it would slow each fork
+        quietly(sys.modules["threading"]._shutdown)
     if atexit._ncallbacks():
-        atexit._run_exitfuncs()
-    for found in list(namespace.values()):  # files on descriptor 1, also of a kept method: open(1, "w").write
-        flush(found.__self__ if type(found) is types.BuiltinMethodType else found)
-    flush(sys.__stdout__)
-    if sys.stdout is not sys.__stdout__ and hasattr(sys.stdout, "flush"):
-        sys.stdout.flush()  # the program's own object
+        quietly(atexit._run_exitfuncs)
+    flushed = quietly(flush_stdout)
+    if any(word in source for word in LASTING):
+        collect(preloaded)
+    else:
+        quietly(restore_streams)
+    quietly(flush_stdout)
+    return 0 if flushed else FLUSH_FAILED
 
 
-def flush(found: object) -> None:
-    """Flushes a file that is open for writing. Leaves anything else alone."""
-    if type(found) in WRITERS and not found.closed and found.writable():
-        found.flush()
+def collect(preloaded: int) -> None:
+    """Collects the program's objects, so that buffered output is written and `__del__` and `finally` run.
 
+    Modules beyond the first `preloaded` are the program's.
+    """
+    if gc.isenabled():
+        gc.collect()
+    quietly(restore_streams)
+    while len(sys.modules) > preloaded:
+        sys.modules.popitem()
+    sys.modules.pop("__main__", None)
+    importing, builtins.__import__ = builtins.__import__, no_import
+    gc.collect()
+    builtins.__import__ = importing
+    if not _thread._count():  # a daemon thread may hold files, which are then lost
+        for found in gc.get_objects():  # held by a module of the zygote, whose own objects are not among these
+            if issubclass(type(found), WRITERS):
+                quietly(found.flush)
+
+
+def quietly(function) -> bool:
+    """Calls it. Whether it raised nothing; Python prints what is raised at the end and goes on."""
+    try:
+        function()
+    except BaseException:
+        return False
+    return True
+
+
+def flush_stdout() -> None:
+    """Flushes sys.stdout, also an object of the program, if it is not closed."""
+    if sys.stdout is None:
+        return
+    try:
+        closed = bool(sys.stdout.closed)
+    except Exception:
+        closed = False
+    if not closed:
+        sys.stdout.flush()
+
+
+def restore_streams() -> None:
+    sys.stdin, sys.stdout, sys.stderr = sys.__stdin__, sys.__stdout__, sys.__stderr__
+
+
+def no_import(*_):
+    """Stands for __import__ when the program's last objects are collected."""
+    raise ImportError("sys.meta_path is None, Python is likely shutting down")
+
+
+# --- what few programs need -------------------------------------------------------------------------------------------
+
+
+def hide_depth(code: str) -> None:
+    """Lets the program read and set a recursion limit that does not count the frames below its own."""
+    get, real = sys.getrecursionlimit, sys.setrecursionlimit
+    frames = get() - RECURSION_LIMIT
+    sys.getrecursionlimit = lambda: get() - frames
+    sys.setrecursionlimit = lambda limit: real(min(limit + frames, MAX_LIMIT) if limit > 0 else limit)
+
+
+def serve_streams(code: str) -> None:
+    """Lets open() find the names of descriptors 0 to 2. The sandbox has no /proc."""
+
+    def served(function):
+        def opened(file, *arguments, **keywords):
+            path = os.fspath(file) if isinstance(file, (str, os.PathLike)) else None
+            if path in STREAMS:
+                keywords["opener"] = lambda *_: os.dup(STREAMS[path])
+            return function(file, *arguments, **keywords)
+
+        return opened
+
+    def descriptor(path, *arguments, **keywords):
+        return os.dup(STREAMS[path]) if path in STREAMS else real(path, *arguments, **keywords)
+
+    builtins.open = io.open = served(io.open)
+    os.open, real = descriptor, os.open
+
+
+def write_itself(code: str) -> None:
+    """Puts the program's file into its folder, and says where it is."""
+    sys.modules["__main__"].__file__ = os.path.abspath(FILENAME)
+    with open(FILENAME, "w", encoding="utf-8", newline="") as file:
+        file.write(code)
+
+
+def serve_pools(code: str) -> None:
+    """Runs process pools by threads, because the sandbox allows no other process.
+
+    A worker sees what a forked process would see: its tasks and results are pickled, and its functions of __main__ work
+    on a copy of the globals. The methods of classes do not.
+    """
+    import concurrent.futures
+    import multiprocessing.pool
+    import pickle
+    import queue
+    import threading
+
+    class Unpickler(pickle.Unpickler):
+        def __init__(self, data: bytes, main: dict):
+            super().__init__(io.BytesIO(data))
+            self.main = main
+
+        def find_class(self, module, name):
+            return self.main[name] if module == "__main__" and name in self.main else super().find_class(module, name)
+
+    class Channel(queue.SimpleQueue):
+        main = {}
+
+        def put(self, item):
+            super().put(Unpickler(pickle.dumps(item), self.main).load())
+
+    class Pool(multiprocessing.pool.ThreadPool):
+        def __init__(self, processes=None, initializer=None, initargs=(), maxtasksperchild=None):
+            self.main = forked_main()
+            if type(initializer) is types.FunctionType:
+                initializer = types.FunctionType(initializer.__code__, self.main, "", initializer.__defaults__)
+            super().__init__(processes, initializer, initargs)
+
+        def _setup_queues(self):
+            self._inqueue, self._outqueue = Channel(), Channel()
+            self._inqueue.main = self.main
+            self._quick_put, self._quick_get = self._inqueue.put, self._outqueue.get
+
+    class Executor(concurrent.futures.ThreadPoolExecutor):
+        main = None
+
+        def __init__(self, max_workers=None, mp_context=None, initializer=None, initargs=()):
+            super().__init__(max_workers, "", initializer, initargs)
+
+        def submit(self, *task, **keywords):
+            self.main = self.main or forked_main()
+            return super().submit(self.run, task, keywords)
+
+        def run(self, task, keywords):
+            (function, *arguments), keywords = Unpickler(pickle.dumps((task, keywords)), self.main).load()
+            return pickle.loads(pickle.dumps(function(*arguments, **keywords)))
+
+    base, default = multiprocessing.context.BaseContext, multiprocessing.context._default_context
+    for name in ("Lock", "RLock", "Condition", "Semaphore", "BoundedSemaphore", "Event", "Barrier"):
+        setattr(base, name, staticmethod(getattr(threading, name)))  # those of processes need files in /dev/shm
+    base.Pool = staticmethod(Pool)
+    vars(multiprocessing).update((name, getattr(default, name)) for name in multiprocessing.__all__)
+    concurrent.futures.ProcessPoolExecutor = Executor
+
+
+def forked_main() -> dict:
+    """A copy of the globals of __main__, for its functions in a worker. What cannot be copied is shared."""
+    import copy
+
+    main, memo, copied = vars(sys.modules["__main__"]), {}, {}
+    for name, value in main.items():
+        try:
+            copied[name] = copy.deepcopy(value, memo)
+        except Exception:
+            copied[name] = value
+        if type(value) is types.FunctionType and value.__globals__ is main:
+            copied[name] = types.FunctionType(value.__code__, copied, name, value.__defaults__, value.__closure__)
+            copied[name].__kwdefaults__ = value.__kwdefaults__
+    return copied
+
+
+ADAPTATIONS = (  # (word in the program's text, what it may need)
+    ("recursionlimit", hide_depth),
+    ("/dev", serve_streams),
+    ("/proc", serve_streams),
+    ("__file__", write_itself),
+    ("argv", write_itself),
+    ("multiprocessing", serve_pools),
+    ("ProcessPoolExecutor", serve_pools),
+)

@@ -22,10 +22,12 @@ import os
 import resource
 import select
 import signal
+import site
 import socket
 import struct
 import sys
 import time
+import warnings
 
 _register, os.register_at_fork = os.register_at_fork, lambda **hooks: None
 import random  # noqa: E402  # without its hook, which would reseed it in each child: verdicts must be repeatable
@@ -37,7 +39,7 @@ sys.path.insert(0, SCRIPTS)
 from raccoon.sandbox import namespaces, walls  # noqa: E402
 from raccoon.sandbox.child import FILENAME, TEST_PROGRAMS, answer_requests  # noqa: E402
 from raccoon.sandbox.scratch import empty_folder  # noqa: E402
-from raccoon.sandbox.stdin_child import run_program  # noqa: E402
+from raccoon.sandbox.stdin_child import RECURSION_LIMIT, run_program  # noqa: E402
 from raccoon.verdicts import values  # noqa: E402
 
 sys.path.remove(SCRIPTS)
@@ -58,7 +60,7 @@ THREADS = 128  # of one uid, if the child has its own uid
 UID_BASE, UID_SPAN = 60000, 4000  # below 65534, so that they exist in rootless containers too
 JOB, STATUS = "=qq", "=qid???"  # the messages of zygote_link.py
 REHEARSALS = 30  # more than the calls after which the interpreter adapts a function
-REHEARSED = "def rehearsed(number, text, numbers, pair):\n    return numbers, pair\n"
+REHEARSED = "def rehearsed(number, text, numbers, pair):\n    return numbers, pair  # nothing left open\n"
 GRACE = 1.0  # seconds for a child that has closed the channel to end by itself
 EMPTY_TMPFS = 40  # st_size of an empty folder in a tmpfs
 BLIND_TICK = 0.001  # seconds between two looks at a child where the kernel (gVisor) cannot announce its end
@@ -114,8 +116,9 @@ def main() -> None:
     os.dup2(setup.control, CONTROL)
     control = socket.socket(fileno=CONTROL)
     try:
-        preload(setup)
-        rehearse()
+        with warnings.catch_warnings(action="ignore"):  # of the preloaded modules; a program shows its own
+            preload(setup)
+            rehearse()
         standing = raise_walls(setup)
     except (OSError, ImportError) as error:
         with contextlib.suppress(ConnectionError):  # the judge ended while the zygote was starting
@@ -153,6 +156,8 @@ def rehearse() -> None:
     request = values.dumps(["call", "rehearsed", [1, "a", [1, 2.5], (1, {2: None})], []])
     program = marshal.dumps((("", REHEARSED), [compile(REHEARSED, FILENAME, "exec")]))
     itself = sys.modules["__main__"]
+    gc.collect()
+    gc.freeze()  # the end of a program collects garbage: here that must not take long
     for frames, work in [((function, request), answer_requests), ((program,), run_program)] * REHEARSALS:
         judge, child = socket.socketpair()
         with judge, child:
@@ -162,6 +167,7 @@ def rehearse() -> None:
             with contextlib.suppress(EOFError):
                 work(child.fileno())
     sys.modules["__main__"] = itself
+    sys.setrecursionlimit(RECURSION_LIMIT)
     del linecache.cache[FILENAME]
 
 
@@ -291,6 +297,10 @@ def furnish_interpreter(scratch: str) -> None:
     os.environ.update(OPENBLAS_NUM_THREADS="1", MPLBACKEND="agg", MPLCONFIGDIR=scratch)
     os.chdir(scratch)
     sys.argv[:] = [FILENAME]
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # the judge ignores it
+    site.setquit()  # the names that the module `site` gives to scripts
+    site.setcopyright()
+    site.sethelper()
 
 
 def serve(control: socket.socket, standing: Standing) -> None:

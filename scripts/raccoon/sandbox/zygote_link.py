@@ -57,7 +57,7 @@ class Zygote:
         self.control, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         fields = {"control": other.fileno(), "scratch": setup.scratch, "shared": setup.shared}
         fields |= {name: getattr(setup, name) for name in ("memory_mb", "packages", "preload", "weak")}
-        command = [sys.executable, "-s", "-S", "-P", "-Wignore"]
+        command = [sys.executable, "-s", "-S", "-P"]
         command += ["-X", "no_debug_ranges"]  # without columns in tracebacks: a quarter of every compiled program
         command += [ZYGOTE, json.dumps(fields)]
         environment = {"PYTHONHASHSEED": "0", "PYTHONUTF8": "1", "MALLOC_ARENA_MAX": "1"}

@@ -9,7 +9,9 @@ PASS: only the bytes in the file behind its stdout count, and the judge reads th
 - "numbers", as in LiveCodeBench: lines without white space around them; numbers may be written differently.
 - "tokens": equal words; numbers with a fraction may differ by TOLERANCE.
 - "checker", for tasks with more than one right answer: a trusted program that defines check(input, output, expected).
-  It returns a truth value or raises AssertionError. Any other exception is our own fault (INFRA).
+  It returns a truth value or raises AssertionError. It runs in a fork of its own, so it leaves nothing behind. If it
+  raises anything else or does not end, the output is wrong; but if it also fails on the expected output, that is our
+  own fault (INFRA).
 """
 
 import contextlib
@@ -22,12 +24,16 @@ import math
 import os
 import random
 import re
+import select
+import signal
 import socket
 import time
 import types
+from collections.abc import Callable
 from typing import Any
 
 from raccoon.sandbox import walls
+from raccoon.sandbox.scratch import STILL_CLEARING
 from raccoon.verdicts import test_programs as tests
 from raccoon.verdicts import values
 from raccoon.verdicts.proxies import failure_text, reason_kind, well_formed
@@ -46,6 +52,7 @@ MAX_COMPILED = 16 << 20  # bytes of a compiled program
 TOLERANCE = 1e-6  # absolute, or relative if the expected number is larger than 1
 ROOM = 1 << 20  # bytes that a program may print beyond twice the expected output
 CHECKED_OUTPUT = 16 << 20  # bytes of output that a checker reads at most
+MAX_CASE = 1 << 30  # bytes of a case with its output, for a checker
 MAX_PRINTED = 64 << 20  # bytes that a program may print
 TAKEN = 1 << 20  # bytes of a program's output that are read at once
 PIPE = 1 << 16  # bytes that a pipe holds: a program that has filled it waits
@@ -54,6 +61,7 @@ WALL_FACTOR, WALL_EXTRA = 2.0, 2.0  # wall limit of a case over its CPU limit, f
 TAIL = 2000  # characters of a program's output that a verdict keeps
 NUMBER = re.compile(rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,4})?")
 INTEGER = re.compile(rb"[+-]?\d+")
+ANSWERED, FAILED = b"-", b"!"  # the first byte of what a checker's process sends
 CHECK = "check"  # the function that a checker defines
 
 
@@ -215,29 +223,39 @@ class Streams:
 
 
 class CaseRun:
-    """One program with its cases."""
+    """One program with its cases. `confine` puts walls around a fork of the judge that runs a checker."""
 
-    def __init__(self, program: dict, zygote: Any):
-        self.program, self.zygote = program, zygote
+    def __init__(self, program: dict, zygote: Any, confine: Callable[[], None]):
+        self.program, self.zygote, self.confine = program, zygote, confine
         self.streams: Streams | None = None  # of the present case
         self.whose = program["task_id"] or "this task"
         self.job = marshal.dumps(((program["context"], program["code"]), None))  # compiled after the first child
         self.compiled = False
-        self.cpu_left = float(program["cpu_seconds"])
-        self.until = time.monotonic() + program["wall_seconds"]
+        self.limit = program["cpu_seconds"]  # of each case
+        self.wall = WALL_FACTOR * self.limit + WALL_EXTRA
+        self.until = math.inf  # the time for counting the cases that pass after a failure
+        self.spoke = time.monotonic()
         self.first: tuple[str, str] | None = None  # kind and text of the first failure
         self.passed = 0
+        self.checker: Checker | None = None
         self.starved = self.stands = False
         self.tail = b""  # of the output in the first failed case, or in the last case
 
     def judge(self) -> dict:
-        """The verdict's fields. The first failed case decides; the others run only to be counted."""
+        """The verdict's fields."""
         try:
             cases = parse_cases(self.program["test"])
         except ValueError as error:
             return fields("infra", f"the cases of {self.whose} {error}")
+        try:
+            return self.judge_cases(cases)
+        finally:
+            self.end_checker()
+
+    def judge_cases(self, cases: Cases) -> dict:
+        """The verdict's fields. The first failed case decides; the others run only to be counted."""
         for number, case in enumerate(zip(cases.inputs, cases.outputs, strict=True), 1):
-            if self.first and time.monotonic() > self.until:
+            if time.monotonic() > self.until:
                 break
             kind, text = self.run_case(cases, *case)
             if kind == "pass":
@@ -246,7 +264,7 @@ class CaseRun:
             if not self.first:
                 self.tail = self.streams.tail() if self.streams else b""
                 self.first = kind, text if kind in ("syntax", "infra") else f"{text} (case {number})"
-                self.until = min(self.until, time.monotonic() + AFTER_FAILURE)
+                self.until = time.monotonic() + AFTER_FAILURE
             if kind not in ("wrong", "exception") or self.program.get("ends_early"):
                 break
         if not self.first:
@@ -257,10 +275,7 @@ class CaseRun:
 
     def run_case(self, cases: Cases, given: bytes, expected: bytes) -> tuple[str, str]:
         """(kind, text) of one case, from the fork of its child to the comparison."""
-        limit = min(self.program["case_seconds"], math.ceil(self.cpu_left))
-        wall = min(WALL_FACTOR * limit + WALL_EXTRA, self.until - time.monotonic())
-        if limit <= 0 or wall <= 0:
-            return "timeout", "the time for all cases is used up"
+        limit, wall = self.limit, self.time_left()
         reply, fault, late, gone, ending = None, "", False, False, None
         self.streams = streams = Streams(given)
         self.stands, until = False, time.monotonic() + wall
@@ -288,11 +303,17 @@ class CaseRun:
                 fault = f"it printed more than {MAX_PRINTED:,} bytes"
             ending = self.zygote.end(gone)
         streams.close()
-        self.cpu_left -= ending.cpu_seconds
         kind, text = self.outcome(reply, fault, late, gone, ending, limit)
         if kind == "pass":
             kind, text = self.compared(cases, given, expected)
         return kind, text
+
+    def time_left(self) -> float:
+        """Wall seconds for what comes next: a program, or a checker. The caller learns that the judge is not hung."""
+        if time.monotonic() > self.spoke + 1:
+            values.write_frame(self.zygote.caller, STILL_CLEARING)
+            self.spoke = time.monotonic()
+        return max(0.1, min(self.wall, self.until - time.monotonic()))
 
     def start(self, job: int, incoming: values.FrameReader, wall: float) -> list | None:
         """Sends the program to the child. The first child compiles it for all; "syntax" if that fails."""
@@ -327,7 +348,7 @@ class CaseRun:
             return self.gone(ending, limit)
         if late:
             self.starved = BUSY_SHARE * limit < ending.cpu_seconds < limit
-            return "timeout", f"no end in {WALL_FACTOR * limit + WALL_EXTRA:g} s"
+            return "timeout", f"no end in {self.wall:g} s"
         if fault or not well_formed(reply) or reply[0] == "ok":
             return "exception", fault or "the code's process sent something that is not an answer"
         return "syntax" if reply[0] == "syntax" else reason_kind(reply[1]), failure_text(reply)
@@ -359,20 +380,80 @@ class CaseRun:
             return "infra", str(fault)
         return ("wrong", text) if text else ("pass", "")
 
-    def checked(self, cases: Cases, given: bytes, printed: bytes, expected: bytes) -> str:
-        """The verdict of the task's checker in words, "" if it accepts. Raises TestFault if the checker fails."""
-        texts = [text.decode("utf-8", "replace") for text in (given, printed, expected)]
+    def checked(self, cases: Cases, *texts: bytes) -> str:
+        """The verdict of the task's checker in words, "" if it accepts. Raises TestFault if the checker is broken."""
+        given, _, expected = texts
+        fault, text = self.check(cases.checker, texts)
+        if fault and self.check(cases.checker, (given, expected, expected))[0]:
+            raise TestFault(f"the checker of {self.whose} {text}, also with the expected output")
+        return f"the checker {text} with this output" if fault else text
+
+    def check(self, code: types.CodeType, texts: tuple[bytes, ...]) -> tuple[bool, str]:
+        """(whether the checker failed to answer, the difference or failure in words)"""
+        self.checker = self.checker or Checker(code, self.confine)
+        answer, late = self.checker.ask(texts, self.time_left())
+        if answer.startswith(ANSWERED):
+            return False, answer[1:].decode("utf-8", "replace")
+        self.end_checker()  # the next case gets a new one
+        return True, answer[1:].decode("utf-8", "replace") or ("does not end" if late else "ends its process")
+
+    def end_checker(self) -> None:
+        if self.checker:
+            self.checker.end()
+        self.checker = None
+
+
+class Checker:
+    """A checker in a fork of the judge, for the cases of one program."""
+
+    def __init__(self, code: types.CodeType, confine: Callable[[], None]):
+        self.channel, theirs = socket.socketpair()
+        self.pid = os.fork()
+        if self.pid == 0:
+            answer_in_fork(theirs.fileno(), code, confine)
+        theirs.close()
+
+    def ask(self, texts: tuple[bytes, ...], seconds: float) -> tuple[bytes, bool]:
+        """Its answer, b"" if there is none; and whether the time is over."""
+        try:
+            values.write_frame(self.channel.fileno(), marshal.dumps(texts))
+            if not select.select([self.channel], [], [], seconds)[0]:
+                return b"", True
+            return self.channel.recv(select.PIPE_BUF), False
+        except OSError:
+            return b"", False
+
+    def end(self) -> None:
+        self.channel.close()
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+
+
+def answer_in_fork(channel: int, code: types.CodeType, confine: Callable[[], None]) -> None:
+    """Runs a checker on the cases that `channel` brings, in a new fork of the judge, and never returns."""
+    try:
+        os.closerange(3, channel)  # not the channels of the judge
+        os.closerange(channel + 1, 1 << 16)
+        for number in (signal.SIGALRM, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        confine()
+        incoming = values.FrameReader(channel)
+        while True:
+            texts = marshal.loads(incoming.read(MAX_CASE))
+            kind, text = answer([text.decode("utf-8", "replace") for text in texts], code)
+            os.write(channel, (kind + text.encode("utf-8", "replace"))[: select.PIPE_BUF])
+    finally:
+        os._exit(0)
+
+
+def answer(texts: list[str], code: types.CodeType) -> tuple[bytes, str]:
+    """What a checker says about one case: no text if it accepts the output."""
+    try:
         namespace = {"__name__": "checker", "__builtins__": __builtins__}
         random.seed(0)
-        try:
-            alarm(max(0.1, self.until - time.monotonic()))
-            exec(cases.checker, namespace)
-            return "" if namespace[CHECK](*texts) else "the checker rejects the output"
-        except Deadline:
-            return "the checker did not end with this output"
-        except AssertionError as error:
-            return tests.describe(error)
-        except (Exception, SystemExit) as error:
-            raise TestFault(f"the checker of {self.whose} raises {tests.describe(error)}") from None
-        finally:
-            alarm(0)
+        exec(code, namespace)
+        return ANSWERED, "" if namespace[CHECK](*texts) else "the checker rejects the output"
+    except AssertionError as error:
+        return ANSWERED, tests.describe(error)
+    except BaseException as error:
+        return FAILED, f"raises {tests.describe(error)}"
