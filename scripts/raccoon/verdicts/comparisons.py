@@ -1,0 +1,79 @@
+"""What a task whose solution is a whole program takes for the right output. Each rule compares bytes with bytes.
+
+- "lines": equal, except for white space at the ends of lines and blank lines at the end.
+- "numbers", as in LiveCodeBench: lines without white space around them; numbers may be written differently.
+- "tokens": equal words; numbers with a fraction may differ by TOLERANCE.
+"""
+
+import decimal
+import math
+import re
+
+TOLERANCE = 1e-6  # absolute, or relative if the expected number is larger than 1
+MAX_NUMBER = 400  # characters of a word; longer words are not numbers
+NUMBER = re.compile(rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,4})?")
+INTEGER = re.compile(rb"[+-]?\d+")
+
+
+def same_lines(printed: bytes, expected: bytes) -> str:
+    """Compares lines without trailing white space and without blank lines at the end. "", or the difference."""
+    return difference(trimmed(printed), trimmed(expected), bytes.__eq__)
+
+
+def same_numbers(printed: bytes, expected: bytes) -> str:
+    """Compares lines without white space around them, and numbers by value ("1.0" is "1"). "", or the difference."""
+    lines = [[line.strip() for line in text.strip().split(b"\n")] for text in (printed, expected)]
+    return difference(*lines, equal_line)
+
+
+def same_tokens(printed: bytes, expected: bytes) -> str:
+    """Compares words, whatever the spaces; numbers with a fraction may differ by TOLERANCE. "", or the difference."""
+    return difference(printed.split(), expected.split(), equal_token, "word")
+
+
+def trimmed(text: bytes) -> list[bytes]:
+    """The lines without trailing white space, up to the last that is not blank."""
+    lines = [line.rstrip() for line in text.rstrip().split(b"\n")]
+    return [] if lines == [b""] else lines
+
+
+def difference(printed: list[bytes], expected: list[bytes], equal, unit: str = "line") -> str:
+    """The first difference in words; "" if there is none."""
+    for number, (ours, theirs) in enumerate(zip(printed, expected, strict=False), 1):
+        if not equal(ours, theirs):
+            return f"{unit} {number} differs"
+    return "" if len(printed) == len(expected) else f"{len(printed)} {unit}s instead of {len(expected)}"
+
+
+def equal_line(ours: bytes, theirs: bytes) -> bool:
+    """Whether two lines are equal, or hold equal numbers."""
+    if ours == theirs:
+        return True
+    pairs = ours.split(), theirs.split()
+    return len(pairs[0]) == len(pairs[1]) and all(map(equal_number, *pairs))
+
+
+def equal_number(ours: bytes, theirs: bytes) -> bool:
+    """Whether both are decimal numbers with the same value."""
+    if not (is_number(ours) and is_number(theirs)):
+        return False
+    return decimal.Decimal(ours.decode()) == decimal.Decimal(theirs.decode())
+
+
+def equal_token(ours: bytes, theirs: bytes) -> bool:
+    """Whether two words are equal. An expected integer must match exactly, another number approximately."""
+    if ours == theirs:
+        return True
+    if not (is_number(ours) and is_number(theirs)):
+        return False
+    if INTEGER.fullmatch(theirs):
+        return equal_number(ours, theirs)
+    got, wanted = float(ours), float(theirs)
+    return math.isfinite(got) and abs(got - wanted) <= TOLERANCE * max(1.0, abs(wanted))
+
+
+def is_number(word: bytes) -> bool:
+    return len(word) <= MAX_NUMBER and NUMBER.fullmatch(word) is not None
+
+
+RULES = {"lines": same_lines, "numbers": same_numbers, "tokens": same_tokens}
