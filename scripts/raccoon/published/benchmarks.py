@@ -12,7 +12,7 @@ from pathlib import Path
 
 from raccoon.constants import InputError
 from raccoon.published.contests import apps_task, code_contests_task, taco_task
-from raccoon.published.evalplus import plus_test
+from raccoon.published.evalplus import plus_test, typed_inputs
 from raccoon.published.kodcode import kodcode_task
 from raccoon.published.leetcode import leetcode_task, leetcode_train_task
 from raccoon.published.livecodebench import livecodebench_task
@@ -257,9 +257,10 @@ def mbppplus_task(row: dict) -> Task:
 
 def row_plus_test(row: dict, reference: str) -> str:
     """The test program of an EvalPlus row. A row without additional inputs has {} as `plus_input`."""
-    return plus_test(take(row, "task_id"), take(row, "entry_point"), reference,
-                     [*take(row, "base_input", list), *take(row, "plus_input", (list, dict))],
-                     take(row, "atol", (int, float)), row.get("assertion", ""))
+    task_id = take(row, "task_id")
+    groups = [take(row, "base_input", list), list(take(row, "plus_input", (list, dict)))]
+    return plus_test(task_id, take(row, "entry_point"), reference, [typed_inputs(task_id, group) for group in groups],
+                     take(row, "atol", (int, float)))
 
 
 def bigcodebench_task(row: dict) -> Task:
