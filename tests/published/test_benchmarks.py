@@ -306,6 +306,7 @@ def plus_outcome(tmp_path, code: str, reference: str, inputs: list, atol: float 
     ("math.inf", "5.0", 1e-4, False), ("complex(1, 5)", "complex(1, math.inf)", 1e-4, False),
     ("1", "1.0000005", 0, False), ("True", "1.00001", 1e-4, False), ("[1, 2.0]", "[1.00001, 2.0]", 1e-4, True),
     ("[(1.00001, 2)]", "[[1.0, 2]]", 1e-4, True), ("[(1.0000005, 2)]", "[[1.0, 2]]", 0, False),
+    ("[1.00001, [2]]", "[1.0, [2]]", 1e-4, False), ("[1.0, []]", "[1.0, [2.0]]", 1e-4, False),
     ("'a'", "1.0", 1, False), ("None", "1.0", 1, False), ("[]", "[]", 0, True),
     ("{'a': 1.0000005}", "{'a': 1.0}", 0, False),
 ])

@@ -39,9 +39,16 @@ def _floats(value):
     return bool(items) and all(isinstance(item, float) for item in items)
 
 
+def _shape(value):
+    if not isinstance(value, (list, tuple)):
+        return ()
+    shapes = set(map(_shape, value))
+    return (len(value), *shapes.pop()) if len(shapes) == 1 else (object(),) if value else (0,)
+
+
 def _close(out, expected):
     if isinstance(expected, (list, tuple)):
-        return isinstance(out, (list, tuple)) and len(out) == len(expected) and all(map(_close, out, expected))
+        return all(map(_close, out, expected))
     if not (isinstance(out, (int, float, complex)) and isinstance(expected, (int, float, complex))):
         return False
     return out == expected or abs(expected) < inf and abs(out - expected) <= _atol + 1e-7 * abs(expected)
@@ -51,7 +58,9 @@ def _equal(same, out, expected):
     global _atol
     if _atol == 0 and _floats(expected):
         _atol = 1e-6
-    return same or _atol != 0 and type(out) is type(expected) and _close(out, expected)
+    if same or _atol == 0 or type(out) is not type(expected):
+        return same
+    return _shape(out) == _shape(expected) and _close(out, expected)
 
 
 def _agrees(out, expected, *args):
