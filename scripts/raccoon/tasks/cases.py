@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from raccoon.constants import InputError
 
-COMPARISONS = ("lines", "numbers", "tokens", "checker")
+COMPARISONS = ("lines", "numbers", "text", "tokens", "values", "checker")
 MAX_CASES = 20  # of a training task: every completion runs all of them
 MAX_CASE_CHARS = 100_000  # of input and output together; a larger case is left out if the task has smaller ones
 

@@ -2,7 +2,9 @@
 
 - "lines": equal, except for white space at the ends of lines and blank lines at the end.
 - "numbers", as in LiveCodeBench: lines without white space around them; numbers may be written differently.
+- "text", as in TACO: equal, except for white space at both ends.
 - "tokens": equal words; numbers with a fraction may differ by TOLERANCE.
+- "values", as in CodeContests: equal words, whatever the case of letters; numbers may differ by NEAR.
 """
 
 import decimal
@@ -10,8 +12,10 @@ import math
 import re
 
 TOLERANCE = 1e-6  # absolute, or relative if the expected number is larger than 1
+NEAR = 1e-5  # absolute
 MAX_NUMBER = 400  # characters of a word; longer words are not numbers
 NUMBER = re.compile(rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,4})?")
+REAL = re.compile(rb"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf|infinity|nan(?:\([a-z0-9_]*\))?)")
 INTEGER = re.compile(rb"[+-]?\d+")
 
 
@@ -29,6 +33,22 @@ def same_numbers(printed: bytes, expected: bytes) -> str:
 def same_tokens(printed: bytes, expected: bytes) -> str:
     """Compares words, whatever the spaces; numbers with a fraction may differ by TOLERANCE. "", or the difference."""
     return difference(printed.split(), expected.split(), equal_token, "word")
+
+
+def same_text(printed: bytes, expected: bytes) -> str:
+    """Compares whole texts without white space at both ends, whatever ends the printed lines. "", or the difference."""
+    printed = printed.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    return difference(printed.strip().split(b"\n"), expected.strip().split(b"\n"), bytes.__eq__)
+
+
+def same_values(printed: bytes, expected: bytes) -> str:
+    """Compares words in small letters, or as numbers of double precision. "", or the difference.
+
+    OutputsMatch in execution/tester_sandboxer.cc of google-deepmind/code_contests (b1bfbece). An infinity is equal only
+    to itself, and only if all words are equal.
+    """
+    words = [text.lower().replace(b"\f", b"\0").split() for text in (printed, expected)]
+    return "" if words[0] == words[1] else difference(*words, equal_value, "word")
 
 
 def trimmed(text: bytes) -> list[bytes]:
@@ -66,14 +86,22 @@ def equal_token(ours: bytes, theirs: bytes) -> bool:
         return True
     if not (is_number(ours) and is_number(theirs)):
         return False
-    if INTEGER.fullmatch(theirs):
-        return equal_number(ours, theirs)
     got, wanted = float(ours), float(theirs)
+    if INTEGER.fullmatch(theirs) or not math.isfinite(wanted):
+        return equal_number(ours, theirs)
     return math.isfinite(got) and abs(got - wanted) <= TOLERANCE * max(1.0, abs(wanted))
+
+
+def equal_value(ours: bytes, theirs: bytes) -> bool:
+    """Whether two words are numbers that differ by less than NEAR, or equal and no numbers."""
+    if REAL.fullmatch(ours) and REAL.fullmatch(theirs):
+        return abs(float(ours) - float(theirs)) < NEAR
+    return ours == theirs
 
 
 def is_number(word: bytes) -> bool:
     return len(word) <= MAX_NUMBER and NUMBER.fullmatch(word) is not None
 
 
-RULES = {"lines": same_lines, "numbers": same_numbers, "tokens": same_tokens}
+RULES = {"lines": same_lines, "numbers": same_numbers, "text": same_text, "tokens": same_tokens,
+         "values": same_values}
