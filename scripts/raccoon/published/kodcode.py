@@ -20,10 +20,12 @@ def kodcode_task(row: dict) -> Task | LeftOut:
         return LeftOut(task_id, "its solution or its test is not Python")
     imports = SolutionImports()
     test, defined = imports.visit(test), bound_names(solution)
-    used = [*imports.names, *read_names(test)]
-    entry_point = next((name for name in used if name in definitions(solution)), "")
-    if not entry_point or not set(imports.names) <= defined:
-        return LeftOut(task_id, "its test does not use what its solution defines")
+    used = {*imports.names, *missing_names(test)}
+    entry_point = next((name for name in candidates(row, solution) if name in used), "")
+    if not entry_point:
+        return LeftOut(task_id, "its test does not use its solution, or defines the functions itself")
+    if not set(imports.names) <= defined:
+        return LeftOut(task_id, "its test imports what its solution does not define")
     try:
         program = imported(solution, missing_names(test)) + imports.other_names() + plain_program(test)
     except NeedsPytest as missing:
@@ -69,16 +71,12 @@ class SolutionImports(ast.NodeTransformer):
         return "".join(f"{alias} = {name}\n" for name, alias in self.names.items() if alias != name)
 
 
-def read_names(tree: ast.Module) -> list[str]:
-    """The names that a test reads, in the order of its text."""
-    nodes = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
-    return [node.id for node in sorted(nodes, key=lambda node: (node.lineno, node.col_offset))]
-
-
-def definitions(solution: ast.Module) -> set[str]:
-    """The functions and classes of a solution."""
-    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-    return {node.name for node in solution.body if isinstance(node, kinds)}
+def candidates(row: dict, solution: ast.Module) -> list[str]:
+    """What may be the entry point, the most likely first: functions of `test_info`, other functions, classes."""
+    named = [info.get("function_name") for info in row.get("test_info") or []]
+    functions = [node.name for node in solution.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+    classes = [node.name for node in solution.body if isinstance(node, ast.ClassDef)]
+    return [*(name for name in named if name in functions), *functions, *classes]
 
 
 def imported(solution: ast.Module, names: set[str]) -> str:

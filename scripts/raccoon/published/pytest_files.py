@@ -34,6 +34,8 @@ def plain_program(tree: ast.Module) -> str:
     calls = file_calls(tree.body)
     if not calls and not any(isinstance(node, ast.ClassDef) and is_test_case(node) for node in tree.body):
         raise NeedsPytest("a test that runs")
+    if not any(isinstance(node, ast.Name) and node.id == "pytest" for node in ast.walk(tree)):
+        tree.body = [node for node in tree.body if ast.unparse(node) != "import pytest"]
     return "\n".join([ast.unparse(tree), "", *calls]) + "\n"
 
 
