@@ -1,7 +1,8 @@
 """The sets of contest problems: APPS, TACO and CodeContests, each row as a Task.
 
-Most problems are programs that read stdin. Some of APPS and TACO are functions that are called with arguments. Solutions were written by people, and some are
-wrong, so a run on these sets leaves out tasks whose solution fails (SKIP_FAILING_TASKS). Nothing is run here.
+Most problems are programs that read stdin. Some of APPS and TACO are functions that are called with arguments.
+Solutions were written by people, and some are wrong, so a run on these sets leaves out tasks whose solution fails
+(SKIP_FAILING_TASKS). Nothing is run here.
 """
 
 import json

@@ -20,14 +20,14 @@ def kodcode_task(row: dict) -> Task | LeftOut:
         return LeftOut(task_id, "its solution or its test is not Python")
     imports = SolutionImports()
     test, defined = imports.visit(test), bound_names(solution)
-    used = {*imports.names, *missing_names(test)}
+    used = missing_names(test)
     entry_point = next((name for name in candidates(row, solution) if name in used), "")
     if not entry_point:
         return LeftOut(task_id, "its test does not use its solution, or defines the functions itself")
-    if not set(imports.names) <= defined:
+    if not set(imports.names.values()) <= defined:
         return LeftOut(task_id, "its test imports what its solution does not define")
     try:
-        program = imported(solution, missing_names(test)) + imports.other_names() + plain_program(test)
+        program = imported(solution, used) + plain_program(test)
     except NeedsPytest as missing:
         return LeftOut(task_id, f"its test needs {missing}")
     return Task(
@@ -46,14 +46,14 @@ class SolutionImports(ast.NodeTransformer):
     """Removes the imports of the solution. The judge gives a test the names that only the code defines."""
 
     def __init__(self):
-        self.names: dict[str, str] = {}  # imported name -> name in the test
+        self.names: dict[str, str] = {}  # name in the test -> name in the solution
         self.modules: set[str] = set()
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.stmt:
         if node.module not in ("solution", "__future__"):  # the latter may not stand below other imports
             return node
         if node.module == "solution":
-            self.names |= {alias.name: alias.asname or alias.name for alias in node.names if alias.name != "*"}
+            self.names |= {alias.asname or alias.name: alias.name for alias in node.names if alias.name != "*"}
         return ast.copy_location(ast.Pass(), node)
 
     def visit_Import(self, node: ast.Import) -> ast.stmt:
@@ -66,9 +66,9 @@ class SolutionImports(ast.NodeTransformer):
             return ast.copy_location(ast.Name(node.attr, node.ctx), node)
         return self.generic_visit(node)
 
-    def other_names(self) -> str:
-        """The assignments that stand for `from solution import a as b`."""
-        return "".join(f"{alias} = {name}\n" for name, alias in self.names.items() if alias != name)
+    def visit_Name(self, node: ast.Name) -> ast.Name:
+        node.id = self.names.get(node.id, node.id)
+        return node
 
 
 def candidates(row: dict, solution: ast.Module) -> list[str]:
