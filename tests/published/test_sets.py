@@ -7,8 +7,12 @@ import pickle
 import zlib
 
 import pytest
+from tqdm import tqdm
 
 from raccoon.constants import InputError
+from raccoon.evaluation.generation import Completion, Request
+from raccoon.evaluation.grading import Grader
+from raccoon.evaluation.records import RecordFile
 from raccoon.published.benchmarks import BENCHMARKS, converted, load_benchmark
 from raccoon.published.contamination import find_badge, find_overlap, published_after
 from raccoon.sandbox.pool import Program, Sandbox
@@ -196,6 +200,18 @@ def test_line_with_an_integer_that_is_too_long_costs_itself_alone(tmp_path, caps
 
 
 # Each set as its own judge sees it
+
+
+@pytest.mark.parametrize("row, code", [
+    (LIVE, "def solve(xs: List[int]) -> int:\n    return reduce(add, xs)\n\n\n"
+           "print(solve(list(map(int, sys.stdin.readline().split()))))"),
+    (LIVE_METHOD, METHOD + "        return [2 * n for n in islice(numbers, 9)]\n")])
+def test_whole_program_of_livecodebench_has_its_judges_imports(sandbox, tmp_path, row, code):
+    task = task_of("livecodebench", row)
+    file, request = RecordFile(tmp_path / "l.jsonl"), Request(task)
+    with Grader(sandbox, file, {task.task_id: 10.0}, "here", tqdm(disable=True)) as grader:
+        grader.submit([(request, Completion(code, "", code=code, alone=True))], {request.key: ""})
+    assert [record.verdict.status for record in file.load().values()] == ["PASS"]
 
 
 def calls(inputs: list, outputs: list, body: str) -> tuple[dict, str]:

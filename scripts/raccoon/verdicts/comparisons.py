@@ -44,7 +44,7 @@ def same_text(printed: bytes, expected: bytes) -> str:
 def same_values(printed: bytes, expected: bytes) -> str:
     """Compares words in small letters, or as numbers of double precision. "", or the difference.
 
-    OutputsMatch in execution/tester_sandboxer.cc of google-deepmind/code_contests (b1bfbece). An infinity is equal only
+    OutputsMatch in execution/tester_sandboxer.cc of google-deepmind/code_contests (8d1341a3). An infinity is equal only
     to itself, and only if all words are equal.
     """
     words = [text.lower().replace(b"\f", b"\0").split() for text in (printed, expected)]
@@ -86,8 +86,10 @@ def equal_token(ours: bytes, theirs: bytes) -> bool:
         return True
     if not (is_number(ours) and is_number(theirs)):
         return False
+    if INTEGER.fullmatch(theirs):
+        return equal_number(ours, theirs)
     got, wanted = float(ours), float(theirs)
-    if INTEGER.fullmatch(theirs) or not math.isfinite(wanted):
+    if math.isinf(wanted):  # it is larger than a float, so TOLERANCE cannot be applied
         return equal_number(ours, theirs)
     return math.isfinite(got) and abs(got - wanted) <= TOLERANCE * max(1.0, abs(wanted))
 
