@@ -50,7 +50,7 @@ class SolutionImports(ast.NodeTransformer):
         self.modules: set[str] = set()
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.stmt:
-        if node.module not in ("solution", "__future__"):  # the latter may not stand below other imports
+        if node.module not in ("solution", "__future__"):  # __future__ would have to be the first import
             return node
         if node.module == "solution":
             self.names |= {alias.asname or alias.name: alias.name for alias in node.names if alias.name != "*"}
