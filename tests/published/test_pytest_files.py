@@ -223,6 +223,34 @@ class TestStack:
         assert stack.pop() == 1
         assert stack.size() == 0
 """),
+    "around each test": ("a + b", "a + b if b < 3 else 0", """
+calls = []
+
+def setup_module(module):
+    calls.append(1)
+
+def setup_function(function):
+    calls.append(2)
+
+def teardown_function():
+    calls.pop()
+
+class TestAround:
+    def setup_method(self, method):
+        self.number = 3
+
+    def teardown_method(self):
+        calls.append(self.number)
+
+    def test_class(self):
+        assert add(self.number, calls[0]) == 4
+
+def test_first():
+    assert add(len(calls), 0) == 3
+
+def test_second():
+    assert add(len(calls), 3) == 6
+"""),
     "main guard": ("a + b", "a - b", """
 import pytest
 
@@ -307,7 +335,8 @@ def test_same_verdicts_as_pytest(sandbox, verdicts_of_pytest, name):
      "indirect parameters"),
     ("async def test_x():\n    assert add(1, 2) == 3", "the asynchronous test test_x"),
     ("def check_x():\n    assert add(1, 2) == 3", "a test that runs"),
-    ("def setup_module():\n    pass\n\ndef test_x():\n    assert add(1, 2) == 3", "the function setup_module"),
+    ("def pytest_generate_tests(metafunc):\n    pass\n\ndef test_x():\n    assert add(1, 2) == 3",
+     "the function pytest_generate_tests"),
     ("class TestA:\n    def test_x(self):\n        assert add(1, 2) == 3\n\nclass TestB(TestA):\n    pass",
      "the tests that TestB inherits"),
     ("def add(a, b):\n    return a + b\n\ndef test_x():\n    assert add(1, 2) == 3", "defines the functions itself"),

@@ -56,15 +56,15 @@ def file_calls(body: list[ast.stmt]) -> list[str]:
     ready: set[str] = set()
     lines, ends = made(wide, fixtures, ready)
     functions = {node.name: node for node in body if isinstance(node, FUNCTIONS)}
-    unsupported = [name for name in ("setup_module", "setup_function", "pytest_generate_tests") if name in functions]
-    if unsupported:
-        raise NeedsPytest(f"the function {unsupported[0]}")
+    if "pytest_generate_tests" in functions:
+        raise NeedsPytest("the function pytest_generate_tests")
+    lines = hook(functions, "setup_module", "") + lines
     for node in body:
         if isinstance(node, FUNCTIONS) and node.name.startswith("test") and node.name not in fixtures:
-            lines += test_call(node, "", {}, fixtures, ready, taken_marks(node), values)
+            lines += test_call(node, "", functions, fixtures, ready, taken_marks(node), values)
         elif isinstance(node, ast.ClassDef) and node.name.startswith("Test") and not is_test_case(node):
             lines += class_calls(node, fixtures, ready, values)
-    return lines + ends
+    return [*lines, *ends, *hook(functions, "teardown_module", "")]
 
 
 def class_calls(node: ast.ClassDef, fixtures: dict[str, Fixture], ready: set[str], values: dict) -> list[str]:
@@ -87,9 +87,12 @@ def class_calls(node: ast.ClassDef, fixtures: dict[str, Fixture], ready: set[str
     return [*lines, *hook(methods, "teardown_class", f"{node.name}."), *after]
 
 
-def test_call(node: ast.FunctionDef, owner: str, methods: dict, fixtures: dict[str, Fixture], ready: set[str],
+def test_call(node: ast.FunctionDef, owner: str, functions: dict, fixtures: dict[str, Fixture], ready: set[str],
               marks: list[tuple[str, dict[str, ast.expr]]], values: dict) -> list[str]:
-    """The lines that call one test, in a loop for each `parametrize`. `owner` is its class, or ""."""
+    """The lines that call one test, in a loop for each `parametrize`.
+
+    `owner` is its class, or "". `functions` are those beside it, by name.
+    """
     if isinstance(node, ast.AsyncFunctionDef):
         raise NeedsPytest(f"the asynchronous test {node.name}")
     if NOT_CALLED & {name for name, _ in marks}:
@@ -108,9 +111,10 @@ def test_call(node: ast.FunctionDef, owner: str, methods: dict, fixtures: dict[s
     arguments = taken_arguments(node, bool(owner))
     before, after = made([*wanted, *(name for name in arguments if name not in given)], fixtures, set(ready))
     call = ", ".join(f"{name}={given.get(name, f'_made_{name}')}" for name in arguments)
-    body = [f"_self = {owner}()", *hook(methods, "setup_method", "_self.", node.name)] if owner else []
-    body += [*before, f"{'_self.' if owner else ''}{node.name}({call})", *after]
-    body += hook(methods, "teardown_method", "_self.", node.name)
+    kind, place = ("method", "_self.") if owner else ("function", "")
+    body = [f"_self = {owner}()"] if owner else []
+    body += [*hook(functions, f"setup_{kind}", place, node.name), *before, f"{place}{node.name}({call})", *after]
+    body += hook(functions, f"teardown_{kind}", place, node.name)
     return [*header, *(INDENT * len(header) + line for line in body)]
 
 
@@ -202,11 +206,12 @@ def taken_arguments(node: ast.FunctionDef, method: bool) -> list[str]:
     return [argument.arg for argument in [*positional[method and not static:], *needed]]
 
 
-def hook(methods: dict[str, ast.FunctionDef], name: str, owner: str, test: str = "") -> list[str]:
-    """The call of a method that pytest calls around tests; [] if the class has none."""
-    if name not in methods:
+def hook(functions: dict[str, ast.FunctionDef], name: str, owner: str, test: str = "") -> list[str]:
+    """The call of a function that pytest calls around tests; [] if there is none."""
+    if name not in functions:
         return []
-    return [f"{owner}{name}({owner + test if len(methods[name].args.args) > 1 else ''})"]
+    around = f"{owner}{test}" if test else "None"  # what it may ask for: the test, or the module
+    return [f"{owner}{name}({around if taken_arguments(functions[name], bool(owner)) else ''})"]
 
 
 def assigned(body: list[ast.stmt]) -> dict[str, ast.expr]:
