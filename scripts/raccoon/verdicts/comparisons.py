@@ -70,14 +70,20 @@ def equal_line(ours: bytes, theirs: bytes) -> bool:
     if ours == theirs:
         return True
     pairs = ours.split(), theirs.split()
-    return len(pairs[0]) == len(pairs[1]) and all(map(equal_number, *pairs))
+    return len(pairs[0]) == len(pairs[1]) and all(map(equal_decimal, *pairs))
+
+
+def equal_decimal(ours: bytes, theirs: bytes) -> bool:
+    """Whether both words are numbers for `decimal` with the same value."""
+    try:
+        return decimal.Decimal(ours.decode()) == decimal.Decimal(theirs.decode())
+    except (decimal.InvalidOperation, UnicodeDecodeError):
+        return False
 
 
 def equal_number(ours: bytes, theirs: bytes) -> bool:
     """Whether both are decimal numbers with the same value."""
-    if not (is_number(ours) and is_number(theirs)):
-        return False
-    return decimal.Decimal(ours.decode()) == decimal.Decimal(theirs.decode())
+    return is_number(ours) and is_number(theirs) and equal_decimal(ours, theirs)
 
 
 def equal_token(ours: bytes, theirs: bytes) -> bool:
