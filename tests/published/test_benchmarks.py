@@ -225,6 +225,14 @@ def test_every_row_becomes_a_sound_task(published, name, count):
         assert len(task.test) > 5_000 or parse_code(task.test).body
 
 
+def test_the_148_hard_rows_are_tasks_of_the_whole_set(published):
+    whole, hard = published("bigcodebench"), published("bigcodebench_hard")
+    assert len(hard) == 148 and hard.keys() == published("bigcodebench_hard_instruct").keys() < whole.keys()
+    assert {task.solution for task in hard.values()} <= {task.solution for task in whole.values()}
+    differ = [number for number, task in hard.items() if task.test != whole[number].test]
+    assert len(differ) == 1 and all(parse_code(task.test) for task in hard.values())
+
+
 def test_training_tasks_are_the_seeds_584(data_dir):
     tasks = load_training_tasks(data_dir)
     splits = [task.split for task in tasks if task.source == "mbpp"]
@@ -352,6 +360,13 @@ def test_plus_tolerance_begins_with_the_first_expected_float_of_a_group(tmp_path
 def test_inputs_have_the_types_that_evalplus_gives_them(number, published, typed):
     assert repr(typed_inputs(f"Mbpp/{number}", [published])) == repr([typed])
     assert typed_inputs(f"HumanEval/{number}", [published]) == [published]
+
+
+@pytest.mark.parametrize("task_id, inputs", [("Mbpp/2", [[5]]), ("Mbpp/722", [[[1], 2]]), ("Mbpp/252", [["x"]])])
+def test_input_of_another_type_than_evalplus_expects_is_named_with_its_row(tmp_path, task_id, inputs):
+    write_rows(tmp_path, "mbppplus", [ROWS["mbppplus"] | {"task_id": task_id, "base_input": inputs}])
+    with pytest.raises(InputError, match="MbppPlus.jsonl.gz, row 1"):
+        load_benchmark("mbppplus", tmp_path)
 
 
 @pytest.mark.parametrize("task_id, wrong", [

@@ -82,7 +82,7 @@ def converted(benchmark: Benchmark, rows: Iterable[dict], origin: str) -> list[T
     for number, row in enumerate(rows, 1):
         try:
             task = benchmark.convert(row)
-        except (InputError, SyntaxError, ValueError) as error:
+        except (InputError, SyntaxError, ValueError, TypeError, AttributeError) as error:
             if not is_too_long(error):
                 raise InputError(f"{origin}, row {number}: {error}; fetch the published file again") from error
             task = LeftOut(f"row {number}", LONG_INTEGER)
