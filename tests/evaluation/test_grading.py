@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import Future
+from dataclasses import replace
 
 import pytest
 
@@ -97,6 +98,16 @@ def test_a_solution_is_run_as_it_is_and_a_completion_with_its_prompts_context(pa
         sandbox.answer(0, 1)
     assert {program.code for program in sandbox.programs} == {"x = 1"}
     assert [program.context for program in sandbox.programs] == ["", "import math\n"]
+
+
+@pytest.mark.parametrize("source", ["livecodebench", "apps", "taco", "leetcode", "leetcode_train"])
+def test_context_that_the_sets_own_judge_adds_stands_before_a_solution_too(parts, source):
+    sandbox, _, _, grader = parts
+    request = Request(replace(TASKS[0], source=source))
+    with grader:
+        grader.submit([(request, Completion("x = 1", "", code="x = 1", alone=True))], {request.key: ""})
+        sandbox.answer(0)
+    assert [program.context for program in sandbox.programs] == ["import math\n"]
 
 
 def test_strict_grading_cuts_nothing_and_is_another_environment(parts):

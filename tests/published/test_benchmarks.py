@@ -19,7 +19,7 @@ from raccoon.published.benchmarks import (
     load_benchmark,
     load_training_tasks,
 )
-from raccoon.published.evalplus import example_arguments, plus_test, restore
+from raccoon.published.evalplus import plus_test, typed_inputs
 from raccoon.sandbox.pool import safe_execute
 from raccoon.tasks.prompts import messages
 from raccoon.tasks.syntax import bound_names, parse_code
@@ -225,6 +225,14 @@ def test_every_row_becomes_a_sound_task(published, name, count):
         assert len(task.test) > 5_000 or parse_code(task.test).body
 
 
+def test_the_148_hard_rows_are_tasks_of_the_whole_set(published):
+    whole, hard = published("bigcodebench"), published("bigcodebench_hard")
+    assert len(hard) == 148 and hard.keys() == published("bigcodebench_hard_instruct").keys() < whole.keys()
+    assert {task.solution for task in hard.values()} <= {task.solution for task in whole.values()}
+    differ = [number for number, task in hard.items() if task.test != whole[number].test]
+    assert len(differ) == 1 and all(parse_code(task.test) for task in hard.values())
+
+
 def test_training_tasks_are_the_seeds_584(data_dir):
     tasks = load_training_tasks(data_dir)
     splits = [task.split for task in tasks if task.source == "mbpp"]
@@ -293,19 +301,26 @@ def test_cruxeval_keeps_the_program_away_from_the_answer(published):
 
 
 def plus_outcome(tmp_path, code: str, reference: str, inputs: list, atol: float = 0) -> str:
-    return run_python(code + "\n" + plus_test("x", "f", reference, inputs, atol), tmp_path)
+    return run_python(code + "\n" + plus_test("x", "f", reference, [inputs], atol), tmp_path)
 
 
 @pytest.mark.parametrize("returned, expected, atol, agrees", [
     ("1", "1", 0, True), ("1.0", "1", 0, True), ("2", "1", 0, False), ("1.0000005", "1.0", 0, True),
     ("1.00001", "1.0", 0, False), ("1.00001", "1.0", 1e-4, True), ("[1.0000005]", "[1.0]", 0, True),
     ("(1.0000005,)", "[1.0]", 0, False), ("[1.0, 2.0]", "[1.0]", 1e-4, False), ("1.0", "[1.0]", 1e-4, False),
-    ("float('nan')", "float('nan')", 0, True), ("float('inf')", "float('inf')", 0, True),
+    ("float('nan')", "float('nan')", 0, False), ("float('inf')", "float('inf')", 0, True),
+    ("5.0", "float('inf')", 0, False), ("5", "float('inf')", 1e-4, False), ("-math.inf", "math.inf", 0, False),
+    ("[5.0, 1.0]", "[math.inf, 1.0]", 0, False), ("[math.inf, 1.0000005]", "[math.inf, 1.0]", 0, True),
+    ("math.inf", "5.0", 1e-4, False), ("complex(1, 5)", "complex(1, math.inf)", 1e-4, False),
+    ("1", "1.0000005", 0, False), ("True", "1.00001", 1e-4, False), ("[1, 2.0]", "[1.00001, 2.0]", 1e-4, True),
+    ("[(1.00001, 2)]", "[[1.0, 2]]", 1e-4, True), ("[(1.0000005, 2)]", "[[1.0, 2]]", 0, False),
+    ("[1.00001, [2]]", "[1.0, [2]]", 1e-4, False), ("[1.0, []]", "[1.0, [2.0]]", 1e-4, False),
     ("'a'", "1.0", 1, False), ("None", "1.0", 1, False), ("[]", "[]", 0, True),
     ("{'a': 1.0000005}", "{'a': 1.0}", 0, False),
 ])
 def test_plus_outputs_agree_as_in_evalplus(tmp_path, returned, expected, atol, agrees):
-    outcome = plus_outcome(tmp_path, f"def f(): return {returned}", f"def f(): return {expected}", [[]], atol)
+    outcome = plus_outcome(tmp_path, f"import math\ndef f(): return {returned}",
+                           f"import math\ndef f(): return {expected}", [[]], atol)
     assert outcome.partition(":")[0] == ("" if agrees else "AssertionError")
 
 
@@ -320,19 +335,47 @@ def test_plus_inputs_are_fresh_for_solution_and_reference(tmp_path):
 
 
 def test_plus_test_counts_an_assertion_for_each_input():
-    test = plus_test("x", "f", "def f(x): return x", [[1], ["\u00e9\ud800"], [float("inf")]], 0)
+    test = plus_test("x", "f", "def f(x): return x", [[[1], ["\u00e9\ud800"]], [[float("inf")]]], 0)
     verdict = safe_execute("def f(x): return x", test, "f")
     assert (verdict.status, verdict.tests_passed, verdict.tests_total) == ("PASS", 3, 3)
 
 
-@pytest.mark.parametrize("value, example, restored", [
-    ([[1, 2]], "[(1, 2)]", [(1, 2)]), ([1, [2]], "(1, (2,))", (1, (2,))),
-    ([[1, [2]]], "((1, 2),)", ((1, (2,)),)), ([3], "{1, 2}", {3}), ({"a": [1]}, "{'b': (2,)}", {"a": (1,)}),
-    ("1", "1", "1"), ([1], "[2]", [1]),
+def test_plus_tolerance_begins_with_the_first_expected_float_of_a_group(tmp_path):
+    reference, code = "def f(x): return x", "def f(x): return x + 5 if x == 10**9 else x"
+    groups = {True: [[[0.5], [10**9]]], False: [[[10**9], [0.5]]], None: [[[0.5]], [[10**9]]]}
+    outcomes = {name: run_python(f"{code}\n{plus_test('x', 'f', reference, group, 0)}", tmp_path) == ""
+                for name, group in groups.items()}
+    assert outcomes == {True: True, False: False, None: False}
+
+
+@pytest.mark.parametrize("number, published, typed", [
+    (2, [[3, 4], [5]], [(3, 4), (5,)]), (63, [[[1, 2], [3, 4]]], [[(1, 2), (3, 4)]]), (98, [[1, 2]], [[1, 2]]),
+    (75, [[[1, 2]], 6], [[(1, 2)], 6]), (106, [[5], [9, 10]], [[5], (9, 10)]), (104, [[["a"]]], [[["a"]]]),
+    (115, [[[1, 2], [], 3]], [[{1, 2}, {}, {}]]), (124, ["0", "1j"], [0.0, 1j]), (145, [[1, 2]], [[1, 2]]),
+    (250, [[10, 8], 4], [(10, 8), 4]), (252, ["(3+4j)"], [3 + 4j]), (259, [[[1], [2]], [[3]]], [((1,), (2,)), ((3,),)]),
+    (278, [[1, [2, [3]]]], [(1, (2, [3]))]), (307, [["HELLO", 5, [], True], 2, 50], [("HELLO", 5, [], True), 2, 50]),
+    (580, [[4, [5, [6]]]], [(4, (5, (6,)))]), (722, [{"a": [6.2, 70]}, 6.0, 70], [{"a": (6.2, 70)}, 6.0, 70]),
+    (744, [[7, None]], [(7, None)]), (808, [[10, 4], 6], [(10, 4), 6]),
 ])
-def test_types_that_json_lost_are_restored(value, example, restored):
-    [[argument]] = example_arguments(f"assert f({example}) == 1", "f")
-    assert repr(restore(value, [argument])) == repr(restored)
+def test_inputs_have_the_types_that_evalplus_gives_them(number, published, typed):
+    assert repr(typed_inputs(f"Mbpp/{number}", [published])) == repr([typed])
+    assert typed_inputs(f"HumanEval/{number}", [published]) == [published]
+
+
+@pytest.mark.parametrize("task_id, inputs", [("Mbpp/2", [[5]]), ("Mbpp/722", [[[1], 2]]), ("Mbpp/252", [["x"]])])
+def test_input_of_another_type_than_evalplus_expects_is_named_with_its_row(tmp_path, task_id, inputs):
+    write_rows(tmp_path, "mbppplus", [ROWS["mbppplus"] | {"task_id": task_id, "base_input": inputs}])
+    with pytest.raises(InputError, match="MbppPlus.jsonl.gz, row 1"):
+        load_benchmark("mbppplus", tmp_path)
+
+
+@pytest.mark.parametrize("task_id, wrong", [
+    ("Mbpp/137", "from array import array\ndef zero_count(nums):\n    nonzero = sum(1 for n in nums if n)\n"
+                 "    return (len(nums) - nonzero) / nonzero if nonzero else 7.0"),
+    ("Mbpp/404", "def minimum(a, b):\n    return 3.0 if min(a, b) in (float('inf'), float('-inf')) else min(a, b)"),
+])
+def test_wrong_answer_where_infinity_is_expected_fails(published, tmp_path, task_id, wrong):
+    assert run_python(program_of(published("mbppplus")[task_id], wrong), tmp_path).startswith("AssertionError")
 
 
 # Without a network

@@ -7,8 +7,12 @@ import pickle
 import zlib
 
 import pytest
+from tqdm import tqdm
 
 from raccoon.constants import InputError
+from raccoon.evaluation.generation import Completion, Request
+from raccoon.evaluation.grading import Grader
+from raccoon.evaluation.records import RecordFile
 from raccoon.published.benchmarks import BENCHMARKS, converted, load_benchmark
 from raccoon.published.contamination import find_badge, find_overlap, published_after
 from raccoon.sandbox.pool import Program, Sandbox
@@ -145,10 +149,138 @@ def test_private_tests_run_no_code(tmp_path, monkeypatch):
     ("taco", TACO | {"input_output": json.dumps({"inputs": ["1"], "outputs": []})}),
     ("code_contests", CONTESTS | {"input_file": "in.txt"}),
     ("kodcode", KODCODE | {"test": "from solution import add\n\ndef test_x(tmp_path):\n    assert add(1, 2) == 3\n"}),
-    ("kodcode", KODCODE | {"test": "import solution\n\ndef test_x():\n    assert solution.add(1, 2) == 3\n"}),
+    ("kodcode", KODCODE | {"solution": "def add(a, b:\n"}),
 ])
-def test_row_that_is_no_task_is_left_out(name, row):
+def test_row_that_is_no_task_is_left_out(capsys, name, row):
     assert task_of(name, row) is None
+    assert f"{name}: left out 1 of 1 rows\n  1: it" in capsys.readouterr().out
+
+
+def test_rows_left_out_are_counted_by_reason_and_named(capsys):
+    fixture = "def test_x(tmp_path):\n    assert add(1, 2) == 3\n"
+    rows = [KODCODE, KODCODE | {"question_id": "b", "test": fixture}, KODCODE | {"question_id": "c", "test": fixture},
+            KODCODE | {"question_id": "d", "test": "x ="}]
+    assert len(converted(BENCHMARKS["kodcode"], rows, "here")) == 1
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "kodcode: left out 3 of 4 rows"
+    assert sorted(line.strip()[:1] for line in said[1:]) == ["1", "2"]
+    assert any("tmp_path" in line and "KodCode/b, KodCode/c" in line for line in said)
+
+
+LONG = "9" * 5000
+LONG_ROWS = {
+    "apps": APPS_FUNCTION | {"input_output": f'{{"fn_name": "half", "inputs": [[{LONG}]], "outputs": [[1]]}}'},
+    "taco": TACO | {"input_output": f'{{"fn_name": "half", "inputs": [[1]], "outputs": [{LONG}]}}'},
+    "livecodebench": LIVE_METHOD | {"public_test_cases": json.dumps([{"input": LONG, "output": "1"}])},
+    "livecodebench packed": LIVE | {"private_test_cases": packed(f"[{LONG}]")},
+    "livecodebench plain": LIVE | {"private_test_cases": f"[{LONG}]"},
+    "mbpp": {"task_id": 5, "prompt": "p", "code": "def f():\n    return 1", "test_imports": [],
+             "test_list": [f"assert f() != {LONG}"]},
+    "humanevalplus": {"task_id": "HumanEval/0", "prompt": "def f(x):\n", "entry_point": "f", "test": "", "atol": 0,
+                      "canonical_solution": f"    return {LONG}", "base_input": [[1]], "plus_input": []},
+}
+SHORT_ROWS = {"apps": APPS_FUNCTION, "taco": TACO, "livecodebench": LIVE,
+              "humanevalplus": LONG_ROWS["humanevalplus"] | {"canonical_solution": "    return 1"},
+              "mbpp": LONG_ROWS["mbpp"] | {"test_list": ["assert f() == 1"]}}
+
+
+@pytest.mark.parametrize("name", LONG_ROWS)
+def test_integer_that_is_too_long_costs_its_row_alone(name):
+    benchmark = name.split()[0]
+    rows = [SHORT_ROWS[benchmark], LONG_ROWS[name], SHORT_ROWS[benchmark]]
+    assert 2 <= len(converted(BENCHMARKS[benchmark], rows, "here")) <= (3 if benchmark == "humanevalplus" else 2)
+
+
+def test_line_with_an_integer_that_is_too_long_costs_itself_alone(tmp_path, capsys):
+    folder = published(tmp_path, "apps", [APPS, APPS | {"problem_id": 8}], "train.jsonl")
+    path = tmp_path / "apps" / "train.jsonl"
+    path.write_text(path.read_text().replace('"problem_id": 7', f'"problem_id": {LONG}'))
+    assert [task.task_id for task in load_benchmark("apps", folder)] == ["APPS/train/8"]
+    assert "left out line 1" in capsys.readouterr().out
+
+
+# Each set as its own judge sees it
+
+
+@pytest.mark.parametrize("row, code", [
+    (LIVE, "def solve(xs: List[int]) -> int:\n    return reduce(add, xs)\n\n\n"
+           "print(solve(list(map(int, sys.stdin.readline().split()))))"),
+    (LIVE_METHOD, METHOD + "        return [2 * n for n in islice(numbers, 9)]\n")])
+def test_whole_program_of_livecodebench_has_its_judges_imports(sandbox, tmp_path, row, code):
+    task = task_of("livecodebench", row)
+    file, request = RecordFile(tmp_path / "l.jsonl"), Request(task)
+    with Grader(sandbox, file, {task.task_id: 10.0}, "here", tqdm(disable=True)) as grader:
+        grader.submit([(request, Completion(code, "", code=code, alone=True))], {request.key: ""})
+    assert [record.verdict.status for record in file.load().values()] == ["PASS"]
+
+
+def calls(inputs: list, outputs: list, body: str) -> tuple[dict, str]:
+    """A row of APPS whose function `f` is called with the inputs, and code for it."""
+    tests = json.dumps({"fn_name": "f", "inputs": inputs, "outputs": outputs})
+    code = f"def f(*args):\n    return {body}\n"
+    return APPS | {"starter_code": "def f(a):\n", "solutions": json.dumps([code]), "input_output": tests}, code
+
+
+@pytest.mark.parametrize("given, expected, body, passes", [
+    ([3], [[1, 2]], "(1, 2)", True), ([3], [1, 2], "(1, 2)", True), ([3], [[[1, 2], [3]]], "[(1, 2), (3,)]", True),
+    ([3], [[[1, [2, 3]]]], "((1, (2, 3)),)", True), ([3], {"a": [1, 2]}, "{'a': (1, 2)}", True),
+    ([3], {"1": 2}, "{1: 2}", True), ([3], [{"1": 2}], "{1: 2}", True), ([3], [{"-1": 2}], "{-1: 2}", True),
+    ([3], {"1": 2}, "{'1': 2}", False), ([3], {"a": 1, "2": 1}, "{'a': 1, '2': 1}", True),
+    ([{"1": [5]}], [[1]], "[key for key in args[0]]", True), ([{"1": 5}], [["1"]], "[key for key in args[0]]", False),
+    ([3], [[1, 2]], "[1, 3]", False), ([3], [[1, 2]], "{1, 2}", False), ([3], [[1, 2]], "'12'", False),
+    ([3], [0.5], "0.5", True), ([3], [5], "5", True), ([3], [[]], "()", True), ([3], [None], "None", True),
+])
+@pytest.mark.parametrize("name", ["apps", "taco"])
+def test_calls_are_compared_as_in_apps_and_taco(sandbox, name, given, expected, body, passes):
+    row, code = calls([given], [expected], body)
+    verdict, = sandbox.run([Program.of(task_of(name, row | {"file": "train-0", "row": 1}), code)])
+    assert (verdict.status == "PASS") is passes and verdict.isolation == "separate", verdict
+
+
+@pytest.mark.parametrize("name, row", [("apps", APPS), ("taco", TACO), ("code_contests", CONTESTS)])
+def test_rule_of_each_contest_set(sandbox, name, row):
+    """A third for 0.333333, and another case of letters."""
+    texts = {"apps": (True, False), "taco": (False, False), "code_contests": (True, True)}
+    if name == "code_contests":
+        empty = {"input": [], "output": []}
+        rows = [row | {"public_tests": {"input": ["1"], "output": [wanted]}, "private_tests": empty}
+                for wanted in ("0.333333\n", "Yes\n")]
+    else:
+        rows = [row | {"input_output": json.dumps({"inputs": ["1"], "outputs": [wanted]})}
+                for wanted in ("0.333333\n", "Yes\n")]
+    tasks = [task_of(name, one) for one in rows]
+    verdicts = sandbox.run([Program.of(tasks[0], "print(1 / 3)"), Program.of(tasks[1], "print('YES')")])
+    assert tuple(verdict.status == "PASS" for verdict in verdicts) == texts[name], verdicts
+
+
+@pytest.mark.parametrize("name, row, code", [
+    ("apps", APPS, "print(sum(map(int, sys.stdin.readline().split())))"),
+    ("taco", TACO, "print(int(fabs(sum(Counter(map(int, input().split())).elements()))))"),
+    ("apps", APPS_METHOD, METHOD + "        return [2 * n for n in heapq.nlargest(9, numbers)[::-1]]\n"),
+])
+def test_imports_of_the_sets_own_judge_stand_before_every_program(sandbox, name, row, code):
+    verdict, = sandbox.run([Program.of(task_of(name, row), code)])
+    assert verdict.status == "PASS", verdict
+
+
+def test_problem_with_a_special_judge_is_left_out_without_a_checker(tmp_path, capsys, sandbox):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    import pyarrow
+
+    rows = [{key: value for key, value in TACO.items() if key not in ("file", "row")}] * 3
+    (tmp_path / "taco").mkdir()
+    for file, part in (("test-00000-of-00002", rows[:1]), ("test-00001-of-00002", rows[1:])):
+        parquet.write_table(pyarrow.Table.from_pylist(part), tmp_path / "taco" / f"{file}.parquet")
+    assert [task.task_id for task in load_benchmark("taco_test", tmp_path)] == [f"TACO/test/{n}" for n in range(3)]
+    assert "no file" in capsys.readouterr().out
+    checker = "def check(input, output, expected):\n    return output.strip().isdigit()"
+    lines = [{"idx": 0, "special_judge": False, "case": 0}, {"idx": 1, "special_judge": True, "case": 1},
+             {"idx": 2, "special_judge": True, "case": 1, "checker": checker}]
+    published(tmp_path, "taco", lines, "output_spj.jsonl")
+    first, third = load_benchmark("taco_test", tmp_path)
+    assert "special judge and there is no checker (TACO/test/1)" in capsys.readouterr().out
+    verdicts = sandbox.run([Program.of(task, "print(5)") for task in (first, third)])
+    assert [verdict.status for verdict in verdicts] == ["PARTIAL", "PASS"]
 
 
 def test_number_and_size_of_cases_are_capped_always_the_same():

@@ -17,6 +17,7 @@ from typing import Any
 from raccoon.evaluation.generation import Completion, Request
 from raccoon.evaluation.records import Record, RecordFile, digest
 from raccoon.judging.extraction import RegexExtractor, not_extracted
+from raccoon.published.benchmarks import judge_adds_context
 from raccoon.sandbox.pool import Program, Sandbox
 from raccoon.tasks.extraction import whole_program, with_opened_thinking
 from raccoon.tasks.task import Task
@@ -92,7 +93,8 @@ class Grader:
         codes |= {request.key: code for (request, _), code in zip(texts, found, strict=True)}
         for request, completion in answers:
             code = codes[request.key]
-            task = replace(request.task, context="") if completion.alone else request.task
+            whole = completion.alone and not judge_adds_context(request.task.source)
+            task = replace(request.task, context="") if whole else request.task
             self.begun[request.key] = code or "", self._verdict(task, code)
 
     def _verdict(self, task: Task, code: str | None) -> Future:

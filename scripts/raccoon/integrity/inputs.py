@@ -20,7 +20,7 @@ from pathlib import Path
 
 from raccoon.integrity.examples import examples, literal
 from raccoon.published.benchmarks import BENCHMARKS, hub_rows, read_rows
-from raccoon.published.evalplus import oracle_test, typed_inputs
+from raccoon.published.evalplus import plus_test, typed_inputs
 from raccoon.sandbox.pool import Program
 from raccoon.tasks import templates
 from raccoon.tasks.syntax import parse_code
@@ -43,7 +43,7 @@ class FreshInputs:
 
     def program(self, task: Task, code: str, inputs: list[list]) -> Program:
         """The program that tries code on some of the inputs, with one assertion for each."""
-        test = oracle_test(task.task_id, task.entry_point, self.reference, inputs, self.atol)
+        test = plus_test(task.task_id, task.entry_point, self.reference, [inputs], self.atol)
         return Program.of(task, code, test=test)
 
 
@@ -78,7 +78,7 @@ def published_row(row: dict, convert: Callable[[dict], Task]) -> PublishedInputs
                  if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "inputs"]
         inputs = lists[0] if lists and isinstance(lists[0], list) else []
         return PublishedInputs(inputs, convert(row).solution, 0)
-    inputs = typed_inputs(row["task_id"], row["entry_point"], list(row["plus_input"]), row.get("assertion", ""))
+    inputs = typed_inputs(row["task_id"], list(row["plus_input"]))
     reference = row["prompt"] + row["canonical_solution"] if "assertion" not in row else row["canonical_solution"]
     return PublishedInputs(inputs, reference, row["atol"])
 

@@ -12,18 +12,21 @@ from pathlib import Path
 
 from raccoon.constants import InputError
 from raccoon.published.contests import apps_task, code_contests_task, taco_task
-from raccoon.published.evalplus import plus_test
+from raccoon.published.evalplus import plus_test, typed_inputs
 from raccoon.published.kodcode import kodcode_task
 from raccoon.published.leetcode import leetcode_task, leetcode_train_task
 from raccoon.published.livecodebench import livecodebench_task
 from raccoon.tasks.prompts import PREDICT, completion_prompt, description_prompt
 from raccoon.tasks.selection import selected
-from raccoon.tasks.syntax import bound_names, parse_code, text_above
-from raccoon.tasks.task import Task, numbered_lines, parse_json, parse_object, take
+from raccoon.tasks.syntax import bound_names, text_above
+from raccoon.tasks.task import LeftOut, Task, numbered_lines, parse_json, parse_object, take
 
 HUB = "https://huggingface.co"  # or what HF_ENDPOINT names
 SEED_SETS = ("mbpp", "humaneval")  # training sets unless others are named
 PARQUET_ROWS = 64  # read at once
+SHOWN = 300  # rows left out that are named, for each reason
+TOO_LONG = "for integer string conversion"  # in Python's message
+LONG_INTEGER = "it holds an integer with more digits than Python converts"
 
 
 @dataclass(frozen=True)
@@ -31,13 +34,15 @@ class Benchmark:
     """Where a benchmark is published, and how one of its rows becomes a Task."""
 
     name: str
-    convert: Callable[[dict], Task | None]  # None: the row cannot be expressed as a Task
+    convert: Callable[[dict], Task | LeftOut]
     file: str  # in DATA_DIR; with a *, all files that match
     hub: str
     config: str | None = None
     split: str | None = None  # None: all splits
     hub_files: str = ""  # files of the hub's repository; if given, they are read like files of DATA_DIR
     large: bool = False  # gigabytes: read only if it is named
+    judge_adds_context: bool = False  # its own judge puts the context before every program
+    special_judges: str = ""  # in DATA_DIR: which of its problems have more than one right answer
 
 
 def load_benchmark(name: str, data_dir: str | Path = "") -> list[Task]:
@@ -56,6 +61,8 @@ def load_benchmark(name: str, data_dir: str | Path = "") -> list[Task]:
     else:
         origin = f"hub data set {benchmark.hub}"
         rows = hub_files(benchmark) if benchmark.hub_files else hub_rows(benchmark)
+    if benchmark.special_judges:
+        rows = with_judges(rows, Path(data_dir) / benchmark.special_judges, name)
     return selected(converted(benchmark, rows, origin), words, name)
 
 
@@ -64,16 +71,50 @@ def is_benchmark(name: str) -> bool:
     return name.partition(":")[0] in BENCHMARKS
 
 
+def judge_adds_context(source: str) -> bool:
+    """Whether the own judge of a task's set puts the task's context before every program, also before a whole one."""
+    return source in BENCHMARKS and BENCHMARKS[source].judge_adds_context
+
+
 def converted(benchmark: Benchmark, rows: Iterable[dict], origin: str) -> list[Task]:
-    """The tasks of published rows. `origin` says in error messages where the rows come from."""
-    tasks = []
+    """The tasks of published rows; prints which rows are left out. `origin` says where the rows come from."""
+    tasks, left_out, number = [], {}, 0
     for number, row in enumerate(rows, 1):
         try:
             task = benchmark.convert(row)
-            tasks += [task] if task else []
-        except (InputError, SyntaxError, ValueError) as error:
-            raise InputError(f"{origin}, row {number}: {error}; fetch the published file again") from error
+        except (InputError, SyntaxError, ValueError, TypeError, AttributeError) as error:
+            if not is_too_long(error):
+                raise InputError(f"{origin}, row {number}: {error}; fetch the published file again") from error
+            task = LeftOut(f"row {number}", LONG_INTEGER)
+        if isinstance(task, Task):
+            tasks.append(task)
+        else:
+            left_out.setdefault(task.reason, []).append(task.task_id)
+    if left_out:
+        print(f"{benchmark.name}: left out {number - len(tasks)} of {number} rows")
+    for reason, names in left_out.items():
+        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+        print(f"  {len(names)}: {reason} ({', '.join(names[:SHOWN])}{more})")
     return tasks
+
+
+def is_too_long(error: BaseException | None) -> bool:
+    """Whether an error began with an integer that has more digits than Python converts."""
+    return error is not None and (TOO_LONG in str(error) or is_too_long(error.__context__))
+
+
+def with_judges(rows: Iterable[dict], path: Path, name: str) -> Iterator[dict]:
+    """The rows with the fields of TACO's list of special judges, whose `idx` is a row's position.
+
+    A line may also have a `checker`, a trusted program for the cases of that problem (tasks/cases.py).
+    """
+    if not path.is_file():
+        print(f"{name}: no file {path}, so problems with several right answers are compared with one of them")
+        yield from rows
+        return
+    judges = {take(line, "idx", int): line for line in read_rows(path, name)}
+    for row in rows:
+        yield row | judges.get(row["row"], {})
 
 
 def load_training_tasks(data_dir: str | Path = "", names: Sequence[str] = SEED_SETS) -> list[Task]:
@@ -85,13 +126,13 @@ def read_rows(path: Path, name: str) -> Iterator[dict]:
     """The rows of a published file: one JSON list, JSON lines, or parquet.
 
     If the path has a *, the rows of all matching files. Each row then also has the name of its file as "file" and its
-    position in it as "row".
+    position among all these rows as "row". A line with an integer that is too long is named and left out.
     """
     if "*" in path.name:
         paths = sorted(path.parent.glob(path.name), key=lambda found: (len(found.name), found.name))  # test2, test10
-        for found in paths:
-            for place, row in enumerate(read_rows(found, name)):
-                yield row | {"file": found.name.partition(".")[0], "row": place}
+        files = ((found.name.partition(".")[0], row) for found in paths for row in read_rows(found, name))
+        for place, (file, row) in enumerate(files):
+            yield row | {"file": file, "row": place}
         if paths:
             return
     if not path.is_file():
@@ -102,7 +143,15 @@ def read_rows(path: Path, name: str) -> Iterator[dict]:
     elif path.suffix == ".parquet":
         yield from parquet_rows(path)
     else:
-        yield from (parse_object(line, f"{path}, line {number}") for number, line in numbered_lines(path))
+        for number, line in numbered_lines(path):
+            try:
+                row = parse_object(line, f"{path}, line {number}")
+            except InputError as error:
+                if not is_too_long(error):
+                    raise
+                print(f"{name}: left out line {number} of {path}: {LONG_INTEGER}")
+                continue
+            yield row
 
 
 def parquet_rows(path: Path) -> Iterator[dict]:
@@ -221,9 +270,10 @@ def entry_point_of(test: str, solution: str) -> str:
     A pattern on the text fails if the call is inside set(...) or math.isclose(...). A list of builtins fails if the
     function is called sum.
     """
-    program, reference = parse_code(test), parse_code(solution)
-    if program is None or reference is None:
-        raise InputError("its code or first test is not Python")
+    try:
+        program, reference = ast.parse(test), ast.parse(solution)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise InputError(f"its code or first test is not Python: {error}") from None
     defined = bound_names(reference)
     for node in ast.walk(program):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in defined:
@@ -257,9 +307,10 @@ def mbppplus_task(row: dict) -> Task:
 
 def row_plus_test(row: dict, reference: str) -> str:
     """The test program of an EvalPlus row. A row without additional inputs has {} as `plus_input`."""
-    return plus_test(take(row, "task_id"), take(row, "entry_point"), reference,
-                     [*take(row, "base_input", list), *take(row, "plus_input", (list, dict))],
-                     take(row, "atol", (int, float)), row.get("assertion", ""))
+    task_id = take(row, "task_id")
+    groups = [take(row, "base_input", list), list(take(row, "plus_input", (list, dict)))]
+    return plus_test(task_id, take(row, "entry_point"), reference, [typed_inputs(task_id, group) for group in groups],
+                     take(row, "atol", (int, float)))
 
 
 def bigcodebench_task(row: dict) -> Task:
@@ -322,15 +373,19 @@ BENCHMARKS = {benchmark.name: benchmark for benchmark in (
               "bigcodebench/BigCodeBench-Hard-v0.1.4.jsonl.gz", "bigcode/bigcodebench-hard", split="v0.1.4"),
     Benchmark("cruxeval", cruxeval_task, "cruxeval/cruxeval.jsonl", "cruxeval-org/cruxeval", split="test"),
     Benchmark("livecodebench", livecodebench_task, "livecodebench/test*.jsonl", "livecodebench/code_generation_lite",
-              hub_files="test*.jsonl", large=True),
-    Benchmark("apps", apps_task, "apps/train*.jsonl", "codeparrot/apps", hub_files="train*.jsonl", large=True),
-    Benchmark("taco", taco_task, "taco/train-*.parquet", "BAAI/TACO", hub_files="ALL/train-*.parquet", large=True),
+              hub_files="test*.jsonl", large=True, judge_adds_context=True),
+    Benchmark("apps", apps_task, "apps/train*.jsonl", "codeparrot/apps", hub_files="train*.jsonl", large=True,
+              judge_adds_context=True),
+    Benchmark("taco", taco_task, "taco/train-*.parquet", "BAAI/TACO", hub_files="ALL/train-*.parquet", large=True,
+              judge_adds_context=True),
+    Benchmark("taco_test", taco_task, "taco/test-*.parquet", "BAAI/TACO", hub_files="ALL/test-*.parquet", large=True,
+              judge_adds_context=True, special_judges="taco/output_spj.jsonl"),
     Benchmark("code_contests", code_contests_task, "code_contests/train-*.parquet", "deepmind/code_contests",
               hub_files="data/train-*.parquet", large=True),
     Benchmark("kodcode", kodcode_task, "kodcode/train-*.parquet", "KodCode/KodCode-V1",
               hub_files="data/train-*.parquet", large=True),
     Benchmark("leetcode", leetcode_task, "leetcode/LeetCodeDataset-v0.3.1-test.jsonl.gz",
-              "newfacade/LeetCodeDataset", split="test"),
+              "newfacade/LeetCodeDataset", split="test", judge_adds_context=True),
     Benchmark("leetcode_train", leetcode_train_task, "leetcode/LeetCodeDataset-v0.1.0-train.jsonl.gz",
-              "newfacade/LeetCodeDataset", split="train"),
+              "newfacade/LeetCodeDataset", split="train", judge_adds_context=True),
 )}

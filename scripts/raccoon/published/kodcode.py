@@ -1,36 +1,40 @@
 """KodCode (Xu et al. 2025), each row as a Task: synthetic questions with solutions and pytest tests.
 
-A test file imports from `solution` and defines test functions. The test program also calls them. The result is None for
-a row whose tests need pytest's fixtures or parameters. Nothing is run here.
+KodCode's harness writes `from solution import *` before each test file. So a test may use every name of the solution,
+also what the solution imports. Nothing is run here.
 """
 
 import ast
 
+from raccoon.published.pytest_files import NeedsPytest, plain_program
 from raccoon.tasks.prompts import description_prompt
-from raccoon.tasks.syntax import bound_names, parse_code
-from raccoon.tasks.task import Task, take
+from raccoon.tasks.syntax import bound_names, missing_names, parse_code
+from raccoon.tasks.task import LeftOut, Task, take
 
 
-def kodcode_task(row: dict) -> Task | None:
+def kodcode_task(row: dict) -> Task | LeftOut:
     """A row of KodCode."""
-    solution, tests = parse_code(take(row, "solution")), parse_code(take(row, "test"))
-    if solution is None or tests is None:
-        return None
-    imported = [alias.name for node in tests.body if is_import_of_solution(node) for alias in node.names]
-    functions = [node for node in tests.body if isinstance(node, ast.FunctionDef) and node.name.startswith("test")]
-    plain = [node for node in functions if not node.decorator_list and not node.args.args]
-    if not imported or "*" in imported or not set(imported) <= bound_names(solution) or plain != functions or not plain:
-        return None
-    kept = [node for node in tests.body if not is_import_of_solution(node)]
-    calls = "".join(f"{node.name}()\n" for node in functions)
-    info = (row.get("test_info") or [{}])[0]
-    declaration = info.get("function_declaration") or imported[0]
+    task_id = f"KodCode/{take(row, 'question_id')}"
+    solution, test = parse_code(take(row, "solution")), parse_code(take(row, "test"))
+    if solution is None or test is None:
+        return LeftOut(task_id, "its solution or its test is not Python")
+    imports = SolutionImports()
+    test, defined = imports.visit(test), bound_names(solution)
+    used = missing_names(test)
+    entry_point = next((name for name in candidates(row, solution) if name in used), "")
+    if not entry_point:
+        return LeftOut(task_id, "its test does not use its solution, or defines the functions itself")
+    if not set(imports.names.values()) <= defined:
+        return LeftOut(task_id, "its test imports what its solution does not define")
+    try:
+        program = imported(solution, used) + plain_program(test)
+    except NeedsPytest as missing:
+        return LeftOut(task_id, f"its test needs {missing}")
     return Task(
-        task_id=f"KodCode/{take(row, 'question_id')}",
-        prompt=description_prompt(take(row, "question"), imported[0], declaration.rstrip(": \n") + ": ..."
-                                  if declaration.startswith("def ") else f"{imported[0]}(...)"),
-        test=f"{ast.unparse(ast.Module(kept, []))}\n\n{calls}",
-        entry_point=imported[0],
+        task_id=task_id,
+        prompt=description_prompt(take(row, "question"), entry_point, declaration_of(row, entry_point)),
+        test=program,
+        entry_point=entry_point,
         solution=take(row, "solution"),
         source="kodcode",
         split="train",
@@ -38,5 +42,53 @@ def kodcode_task(row: dict) -> Task | None:
     )
 
 
-def is_import_of_solution(node: ast.stmt) -> bool:
-    return isinstance(node, ast.ImportFrom) and node.module == "solution"
+class SolutionImports(ast.NodeTransformer):
+    """Removes the imports of the solution. The judge gives a test the names that only the code defines."""
+
+    def __init__(self):
+        self.names: dict[str, str] = {}  # name in the test -> name in the solution
+        self.modules: set[str] = set()
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.stmt:
+        if node.module not in ("solution", "__future__"):  # __future__ would have to be the first import
+            return node
+        if node.module == "solution":
+            self.names |= {alias.asname or alias.name: alias.name for alias in node.names if alias.name != "*"}
+        return ast.copy_location(ast.Pass(), node)
+
+    def visit_Import(self, node: ast.Import) -> ast.stmt:
+        self.modules |= {alias.asname or alias.name for alias in node.names if alias.name == "solution"}
+        node.names = [alias for alias in node.names if alias.name != "solution"]
+        return node if node.names else ast.copy_location(ast.Pass(), node)
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
+        if isinstance(node.value, ast.Name) and node.value.id in self.modules:
+            return ast.copy_location(ast.Name(node.attr, node.ctx), node)
+        return self.generic_visit(node)
+
+    def visit_Name(self, node: ast.Name) -> ast.Name:
+        node.id = self.names.get(node.id, node.id)
+        return node
+
+
+def candidates(row: dict, solution: ast.Module) -> list[str]:
+    """What may be the entry point, the most likely first: functions of `test_info`, other functions, classes."""
+    named = [info.get("function_name") for info in row.get("test_info") or []]
+    functions = [node.name for node in solution.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+    classes = [node.name for node in solution.body if isinstance(node, ast.ClassDef)]
+    return [*(name for name in named if name in functions), *functions, *classes]
+
+
+def imported(solution: ast.Module, names: set[str]) -> str:
+    """The imports of the solution that give a test some of these names."""
+    return "".join(f"{ast.unparse(node)}\n" for node in solution.body if isinstance(node, (ast.Import, ast.ImportFrom))
+                   and names & {(alias.asname or alias.name).partition(".")[0] for alias in node.names})
+
+
+def declaration_of(row: dict, entry_point: str) -> str:
+    """The header of the function, or a call of it if the row does not give one."""
+    for info in row.get("test_info") or []:
+        declaration = info.get("function_declaration") or ""
+        if info.get("function_name", entry_point) == entry_point and declaration.startswith("def "):
+            return declaration.rstrip(": \n") + ": ..."
+    return f"{entry_point}(...)"

@@ -80,7 +80,7 @@ def private_tests(row: dict) -> list:
     text = row.get("private_test_cases") or "[]"
     try:
         return json.loads(text)
-    except ValueError:
+    except json.JSONDecodeError:
         pass
     try:
         unpacker = zlib.decompressobj()

@@ -108,7 +108,7 @@ def report_uncaught(error: BaseException) -> bytes | None:
 
 def report_of(error: BaseException) -> bytes:
     """The report of an exception, without its arguments: the judge does not read before this process has ended."""
-    return values.dumps([*failure(error)[:4], []], trusted=False)
+    return values.dumps(failure(error, 0))
 
 
 def report_exit(error: SystemExit) -> bytes | None:

@@ -1,7 +1,7 @@
 """The cases of tasks whose solution is a whole program: the text it reads on stdin and the text it must print.
 
 They are the `test` of a Task of kind "program", as JSON text: {"inputs": [...], "outputs": [...], "compare": ...}.
-`compare` is one of COMPARISONS; verdicts/stdin_cases.py says what each takes for equal. Nothing is run here.
+`compare` is one of COMPARISONS; verdicts/comparisons.py says what each takes for equal. Nothing is run here.
 """
 
 import json
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from raccoon.constants import InputError
 
-COMPARISONS = ("lines", "numbers", "tokens", "checker")
+COMPARISONS = ("lines", "numbers", "text", "tokens", "values", "checker")
 MAX_CASES = 20  # of a training task: every completion runs all of them
 MAX_CASE_CHARS = 100_000  # of input and output together; a larger case is left out if the task has smaller ones
 

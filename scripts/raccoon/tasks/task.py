@@ -44,6 +44,14 @@ class Task:
     date: str = ""
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """A published row that cannot be a Task, and why."""
+
+    task_id: str
+    reason: str
+
+
 KINDS = ("function", "program")
 TASK_FIELDS = tuple(field.name for field in fields(Task))
 

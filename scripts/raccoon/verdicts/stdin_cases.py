@@ -4,26 +4,20 @@ The cases are the JSON text of a task's test: {"inputs": [...], "outputs": [...]
 A child gets the program and one input. It never holds an expected output. Its exit code or messages cannot make a
 PASS: only the bytes in the file behind its stdout count, and the judge reads them after the child is dead.
 
-`compare` is one of RULES, or "checker":
-- "lines": equal, except for white space at the ends of lines and blank lines at the end.
-- "numbers", as in LiveCodeBench: lines without white space around them; numbers may be written differently.
-- "tokens": equal words; numbers with a fraction may differ by TOLERANCE.
-- "checker", for tasks with more than one right answer: a trusted program that defines check(input, output, expected).
-  It returns a truth value or raises AssertionError. It runs in a fork of its own, so it leaves nothing behind. If it
-  raises anything else or does not end, the output is wrong; but if it also fails on the expected output, that is our
-  own fault (INFRA).
+`compare` is one of the rules in comparisons.py. Or it is "checker", for tasks with more than one right answer: a
+trusted program defines check(input, output, expected). It returns a truth value or raises AssertionError. It runs in a
+fork of its own, so it leaves nothing behind. If it raises anything else or does not end, the output is wrong; but if it
+also fails on the expected output, that is our own fault (INFRA).
 """
 
 import contextlib
 import dataclasses
-import decimal
 import functools
 import json
 import marshal
 import math
 import os
 import random
-import re
 import select
 import signal
 import socket
@@ -36,6 +30,7 @@ from raccoon.sandbox import walls
 from raccoon.sandbox.scratch import STILL_CLEARING
 from raccoon.verdicts import test_programs as tests
 from raccoon.verdicts import values
+from raccoon.verdicts.comparisons import RULES
 from raccoon.verdicts.proxies import failure_text, reason_kind, well_formed
 from raccoon.verdicts.test_run import (
     AFTER_FAILURE,
@@ -49,18 +44,14 @@ from raccoon.verdicts.test_run import (
 )
 
 MAX_COMPILED = 16 << 20  # bytes of a compiled program
-TOLERANCE = 1e-6  # absolute, or relative if the expected number is larger than 1
 ROOM = 1 << 20  # bytes that a program may print beyond twice the expected output
 CHECKED_OUTPUT = 16 << 20  # bytes of output that a checker reads at most
 MAX_CASE = 1 << 30  # bytes of a case with its output, for a checker
 MAX_PRINTED = 64 << 20  # bytes that a program may print
 TAKEN = 1 << 20  # bytes of a program's output that are read at once
 PIPE = 1 << 16  # bytes that a pipe holds: a program that has filled it waits
-MAX_NUMBER = 400  # characters of a word; longer words are not numbers
 WALL_FACTOR, WALL_EXTRA = 2.0, 2.0  # wall limit of a case over its CPU limit, for programs that sleep
 TAIL = 2000  # characters of a program's output that a verdict keeps
-NUMBER = re.compile(rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,4})?")
-INTEGER = re.compile(rb"[+-]?\d+")
 ANSWERED, FAILED = b"-", b"!"  # the first byte of what a checker's process sends
 CHECK = "check"  # the function that a checker defines
 
@@ -101,73 +92,6 @@ def parse_cases(text: str) -> Cases:
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise ValueError(f"cannot be used: {tests.describe(error)}") from None
     return Cases(*texts, compare, checker)
-
-
-# --- what is right ----------------------------------------------------------------------------------------------------
-
-
-def same_lines(printed: bytes, expected: bytes) -> str:
-    """Compares lines without trailing white space and without blank lines at the end. "", or the difference."""
-    return difference(trimmed(printed), trimmed(expected), bytes.__eq__)
-
-
-def same_numbers(printed: bytes, expected: bytes) -> str:
-    """Compares lines without white space around them, and numbers by value ("1.0" is "1"). "", or the difference."""
-    lines = [[line.strip() for line in text.strip().split(b"\n")] for text in (printed, expected)]
-    return difference(*lines, equal_line)
-
-
-def same_tokens(printed: bytes, expected: bytes) -> str:
-    """Compares words, whatever the spaces; numbers with a fraction may differ by TOLERANCE. "", or the difference."""
-    return difference(printed.split(), expected.split(), equal_token, "word")
-
-
-def trimmed(text: bytes) -> list[bytes]:
-    """The lines without trailing white space, up to the last that is not blank."""
-    lines = [line.rstrip() for line in text.rstrip().split(b"\n")]
-    return [] if lines == [b""] else lines
-
-
-def difference(printed: list[bytes], expected: list[bytes], equal, unit: str = "line") -> str:
-    """The first difference in words; "" if there is none."""
-    for number, (ours, theirs) in enumerate(zip(printed, expected, strict=False), 1):
-        if not equal(ours, theirs):
-            return f"{unit} {number} differs"
-    return "" if len(printed) == len(expected) else f"{len(printed)} {unit}s instead of {len(expected)}"
-
-
-def equal_line(ours: bytes, theirs: bytes) -> bool:
-    """Whether two lines are equal, or hold equal numbers."""
-    if ours == theirs:
-        return True
-    pairs = ours.split(), theirs.split()
-    return len(pairs[0]) == len(pairs[1]) and all(map(equal_number, *pairs))
-
-
-def equal_number(ours: bytes, theirs: bytes) -> bool:
-    """Whether both are decimal numbers with the same value."""
-    if not (is_number(ours) and is_number(theirs)):
-        return False
-    return decimal.Decimal(ours.decode()) == decimal.Decimal(theirs.decode())
-
-
-def equal_token(ours: bytes, theirs: bytes) -> bool:
-    """Whether two words are equal. An expected integer must match exactly, another number approximately."""
-    if ours == theirs:
-        return True
-    if not (is_number(ours) and is_number(theirs)):
-        return False
-    if INTEGER.fullmatch(theirs):
-        return equal_number(ours, theirs)
-    got, wanted = float(ours), float(theirs)
-    return math.isfinite(got) and abs(got - wanted) <= TOLERANCE * max(1.0, abs(wanted))
-
-
-def is_number(word: bytes) -> bool:
-    return len(word) <= MAX_NUMBER and NUMBER.fullmatch(word) is not None
-
-
-RULES = {"lines": same_lines, "numbers": same_numbers, "tokens": same_tokens}
 
 
 # --- the run ----------------------------------------------------------------------------------------------------------
