@@ -27,5 +27,5 @@ def infra_cause(reason: str, task_id: str) -> str:
 
 
 def named_counts(counts: dict[str, int]) -> str:
-    """Counts as text, the largest first: 3 a sandbox process was lost, 1 the test exits."""
-    return ", ".join(f"{number} {name}" for name, number in sorted(counts.items(), key=lambda item: -item[1]))
+    """Counts as text, the largest first: a sandbox process was lost (3), the test exits (1)."""
+    return ", ".join(f"{name} ({number})" for name, number in sorted(counts.items(), key=lambda item: -item[1]))

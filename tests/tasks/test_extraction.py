@@ -176,7 +176,8 @@ BESIDE = {
     "bold": "**Solution:**", "list": "1. First we define it.", "bullet": "- It adds two numbers.",
     "question": "What does it do?", "keyword in prose": "For example, this works:", "quotes": 'It "adds" the numbers.',
     "another language": "\u4e0b\u9762\u662f\u4ee3\u7801\uff1a", "french": "Voici la fonction demand\u00e9e :",
-    "language": "python", "capital language": "Python", "version": "python3", "short language": "py", "colon": "Python:",
+    "language": "python", "capital language": "Python", "version": "python3", "short language": "py",
+    "colon": "Python:",
     "file": "solution.py", "path": "src/my-app/solution.py", "file, bold": "**solution.py**", "file, code": "`main.py`",
     "file, named": "File: main.py", "file, colon": "main.py:", "command": "$ python solution.py",
     "two lines": "python\nHere is the function:", "blank line": "python\n\n", "blank line above": "\npython",
@@ -196,7 +197,7 @@ def test_text_in_the_fence_above_the_function(task, text):
 INSIDE = {
     "prose between helper and function": f"{PLUS}\n\nNow the function itself.\n\n{ADD_BY_PLUS}",
     "helper below": f"{ADD_BY_PLUS}\n\nThe helper is:\n\n{PLUS}",
-    "import above": "Imports first.\nimport operator\n\nThen the function:\ndef add(a, b):\n    return operator.add(a, b)",
+    "import above": "Imports first.\nimport operator\n\nThen this:\ndef add(a, b):\n    return operator.add(a, b)",
     "two versions": "def add(a, b):\n    return 0\n\nThat is wrong. Better:\n\n" + DEF,
     "broken first version": "def add(a, b) return a\n\nThat does not run. Fixed:\n\n" + DEF,
     "output": f"{DEF}\n\nprint(add(1, 2))\n\nThe output is as follows:\n\n3 (three)",
@@ -253,7 +254,8 @@ def nested_finally(depth: int) -> str:
 @pytest.mark.parametrize("unit", [
     "(", "[{(", "```\n", "```python\n", "```python\nx = 1\n```\n", "~", "`", " ", "\n", "\0", "\ud800",
     "<think>", "</think>", "def f(:\n", DEF + "\n", "import x\n!\n\n", ">>> a = 1\n", "return (\n", "a.",
-    "-", "x = '\\d'\n", "python\n", "A b c.\n", "A b c:\n\n\n", "```\nA b.\n(\n", "'", "a.py", "> ", ">\n", "    return a\nA b\n", "`return a` ", "`a``", "<|end|>\n", "<|end",
+    "python\n", "A b c.\n", "A b c:\n\n\n", "```\nA b.\n(\n", "'", "a.py",
+    "-", "x = '\\d'\n", "> ", ">\n", "    return a\nA b\n", "`return a` ", "`a``", "<|end|>\n", "<|end",
     "lambda: ", "[x for x in y]\n", nested_finally(17)])
 def test_hostile_completions_neither_raise_nor_take_long(task, unit):
     started = time.process_time()

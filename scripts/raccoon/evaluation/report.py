@@ -313,7 +313,7 @@ def score_notes(score: Score) -> list[str]:
         notes.append(f"{where}: the sandbox could not grade {counted(infra, 'completion')}, not scored; {again}.")
     if score.infra:
         shown = ", ".join(sorted(score.infra)[:20]) + (", ..." if len(score.infra) > 20 else "")
-        notes.append(f"{where}: warning: causes {named_counts(score.infra_causes)}. The controls of these tasks were "
+        notes.append(f"{where}: warning: {named_counts(score.infra_causes)}. The controls of these tasks were "
                      f"graded, so the code may have decided it: {shown}. Not scoring it raises pass@1 from "
                      f"{percent(score.if_infra_failed)} to {percent(pass_at_1(score.outcomes))}.")
     if score.shared_passed:

@@ -101,7 +101,8 @@ def not_extracted() -> Verdict:
 
 
 def question(text: str) -> Request:
-    messages = ({"role": "system", "content": SYSTEM}, {"role": "user", "content": text})
+    sent = text.encode("utf-8", "replace").decode()  # half a surrogate pair cannot be sent
+    messages = ({"role": "system", "content": SYSTEM}, {"role": "user", "content": sent})
     return Request(messages, temperature=0.0, max_tokens=MAX_CODE_TOKENS)
 
 

@@ -59,17 +59,18 @@ def infra_by_code_alarm(metrics: list[dict]) -> Alarm | None:
     if not begins(metrics, some):
         return None
     step = metrics[-1]
-    return Alarm(f"{step['statuses']['INFRA']} completions have no verdict, {step.get('infra_beside') or 0} of them beside "
-                 f"judged ones of the same task ({named_counts(step.get('infra') or {})}): if the code decides it, not "
-                 f"scoring them raises the pass rate; run their code from {COMPLETIONS_LOG} with scripts/sandbox.py")
+    lost, beside, causes = step["statuses"]["INFRA"], step.get("infra_beside") or 0, step.get("infra") or {}
+    return Alarm(f"{lost} completions have no verdict, {beside} of them beside judged ones of the same task "
+                 f"[{named_counts(causes)}]: if the code decides it, not scoring them raises the pass rate; run their "
+                 f"code from {COMPLETIONS_LOG} with scripts/sandbox.py")
 
 
 def shared_alarm(metrics: list[dict]) -> Alarm | None:
     if not begins(metrics, lambda steps: bool(steps) and number(steps[-1], "shared_refused") > 0):
         return None
-    return Alarm(f"{metrics[-1]['shared_refused']} completions ran in the process of their test, unlike the solution of "
-                 "their task: they are FAIL; the code attacks the sandbox, or the sandbox has a fault: read their code "
-                 f"in {COMPLETIONS_LOG}")
+    return Alarm(f"{metrics[-1]['shared_refused']} completions ran in the process of their test, unlike the solution "
+                 "of their task: they are FAIL; the code attacks the sandbox, or the sandbox has a fault: read their "
+                 f"code in {COMPLETIONS_LOG}")
 
 
 def judge_alarm(metrics: list[dict]) -> Alarm | None:

@@ -197,7 +197,7 @@ def defining_block(blocks: list[str], task: Task, parser: Parser) -> str:
 
 
 def with_parts(block: str, task: Task, parser: Parser) -> list[str]:
-    """The programs that a block may hold, the best last: itself; if it does not parse, its parts between lines of prose.
+    """The programs that a block may hold, the best last: itself; if it does not parse, its parts between prose too.
 
     Without an entry point, all parts together are the best. With one, they may hold an example and its output.
     """
