@@ -180,6 +180,11 @@ BESIDE = {
     "colon": "Python:",
     "file": "solution.py", "path": "src/my-app/solution.py", "file, bold": "**solution.py**", "file, code": "`main.py`",
     "file, named": "File: main.py", "file, colon": "main.py:", "command": "$ python solution.py",
+    "no capital": "to add two numbers", "no full stop": "sure, here you go", "two words": "Here is",
+    "emoji": "\u2705 Solution 1:", "other language": "bash", "word": "solution", "word, colon": "answer:",
+    "rule": "-----", "tag": "[PYTHON]",
+    "cell": "In [1]:", "installation": "pip install numpy", "call of a file": "python3 solution.py",
+    "complexity": "Time complexity: O(1)", "dash": "Explanation -",
     "two lines": "python\nHere is the function:", "blank line": "python\n\n", "blank line above": "\npython",
 }
 
@@ -216,7 +221,9 @@ def test_prose_in_the_middle_of_a_block(block):
 @pytest.mark.parametrize("broken", [
     "form math import sqrt", "From math import sqrt", "imprt math", "Import math", "X = = 1", "print 'this is it'",
     "Print 'This is it.'", "raise ValueError, 'This is bad.'", "Class Adder:", "class adder", "LIMIT := 5", "x + 'a",
-    "a b c", "else:", "Else:", "elif a:", "add(a, b) {", "int add(int a, int b);", "var x = 1;", "(",
+    "a = b c", "retrun a", "for x in y:", "try:",
+    "pass\n  x", "lambda x y", "please import the module", "else:", "Else:",
+    "elif a:", "add(a, b) {", "int add(int a, int b);", "var x = 1;", "(",
     "'''This begins a text.", "def helper(a, b) return a", "for x in y", "if this is that:", "Try:\n    x = 1",
     "If a is b:\n    x = 1", "Adder is here:\n    x = 1",
 ])

@@ -59,8 +59,8 @@ class RewardTable:
 
         Docstring and type hints are found in the syntax tree of `code`, long lines in its text. The length of the
         response is that of `completion`. A truncated completion is a FAIL: if the code before the cut passes, it
-        passes by chance, and a model that is rewarded for it learns not to stop. What is a FAIL with any verdict is one
-        with INFRA too.
+        passes by chance, and a model that is rewarded for it learns not to stop. A
+        truncated completion and an unpaid constant answer are a FAIL with INFRA too.
         """
         unpaid = constant and not self.pay_constant_answers
         status = "FAIL" if truncated or unpaid else verdict.status
