@@ -226,6 +226,7 @@ def test_prose_in_the_middle_of_a_block(block):
     "elif a:", "add(a, b) {", "int add(int a, int b);", "var x = 1;", "(",
     "'''This begins a text.", "def helper(a, b) return a", "for x in y", "if this is that:", "Try:\n    x = 1",
     "If a is b:\n    x = 1", "Adder is here:\n    x = 1",
+    "def f(x):\n    for y in x:\nFalse   return\n    return True", "def f(items):\nitems: in for item\n    return 1",
 ])
 def test_broken_code_above_the_function_is_no_text(broken):
     """Plain Python refuses the block, and so does the sandbox: the line is not cut away."""

@@ -167,11 +167,14 @@ def is_label(line: str) -> bool:
 
 
 def parts_between_prose(block: str) -> list[str]:
-    """The parts of a block of code between lines of prose; [] if it has no such line."""
+    """The parts of a block of code between lines of prose; [] if it has no such line.
+
+    A line above an indented one is not prose: it may be a broken line of the function around it.
+    """
     lines = block.split("\n")
     parts: list[list[str]] = [[]]
     for place, line in enumerate(lines):
-        if is_label(line) or is_sentence(line) and not (line.rstrip().endswith(":") and has_body(lines, place)):
+        if (is_label(line) or is_sentence(line)) and not has_body(lines, place):
             parts.append([])
         else:
             parts[-1].append(line)
