@@ -136,6 +136,7 @@ OTHER = [
     "def f(x):\n    if x:\n        print('yes')\n    else:\n        print('no')",
     "def f(path):\n    with open(path, 'w') as file:\n        file.write('x')\n    return True",
     "import sys\ndef f(x):\n    sys.stdout.write('x')",
+    "def f(x):\n    return STATE",  # of the context
     "cache = {}\ndef f(x):\n    return cache",
     "def f(x):\n    x()\n    return True",
     "def f(x):\n    if x.pop():\n        return True\n    return True",

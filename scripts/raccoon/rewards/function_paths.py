@@ -4,6 +4,7 @@ It runs nothing. Whatever may have an effect, or may raise on purpose, raises To
 """
 
 import ast
+import builtins
 from collections.abc import Iterable
 
 from raccoon.tasks.syntax import bound_names, is_literal, own_nodes
@@ -277,7 +278,7 @@ class Paths:
 
     def is_fixed(self, name: str) -> bool:
         """Whether a global name always means the same: a builtin or an import."""
-        return name in self.imported or name not in self.bound
+        return name in self.imported or name not in self.bound and hasattr(builtins, name)
 
 
 def is_plain_return(node: ast.stmt) -> bool:
