@@ -59,6 +59,7 @@ from raccoon.published.benchmarks import BENCHMARKS as PUBLISHED
 from raccoon.published.benchmarks import is_benchmark
 from raccoon.published.contamination import find_badge
 from raccoon.sandbox.pool import Sandbox, SandboxError
+from raccoon.trust import named_counts
 from raccoon.vllm_engine import check_vllm
 from raccoon.whole_files import write_text
 
@@ -333,7 +334,8 @@ def score_subject(subject: Subject, benchmark: Benchmark, calibration: Calibrati
         records = evaluate(subject, benchmark, mode, limits, session)
         score = make_score(subject, benchmark.name, mode, benchmark.tasks, benchmark.of, records, calibration, badge,
                            PASS_AT)
-        say(session, f"{subject.name} on {benchmark.name}, {mode}: {score.passed}/{score.samples} pass")
+        say(session, f"{subject.name} on {benchmark.name}, {mode}: {score.passed}/{score.samples} pass"
+            + (f"; infra: {named_counts(score.infra_causes)}" if score.infra else ""))
         scores.append(score)
     return scores
 

@@ -7,10 +7,11 @@ reason to read the code, not a proof.
     python scripts/reward_integrity.py ./my-rl-model                        # a run, finished or still going
     python scripts/reward_integrity.py ./my-rl-model --data-dir ./data      # EvalPlus' inputs without the hub
 
-Each distinct completion that passed is checked three times (raccoon/integrity/):
+Each distinct completion that passed is checked four times (raccoon/integrity/):
     "fails fresh inputs" (inputs.py): it is wrong on inputs that the test does not contain;
     "hard-coded answers" (answers.py): the answers to the test's inputs are written into it;
-    "reads its surroundings" (surroundings.py): it reads files, frames or the clock.
+    "reads its surroundings" (surroundings.py): it reads files, frames or the clock;
+    "runs beside its test" (checks.py): its calls moved into the process of the test, where it could forge a verdict.
 
 PARTIAL completions are checked for answers that ignore their arguments, like `return 2`. If their share grows, the run
 learns to earn REWARD_PARTIAL, not to solve tasks.
@@ -130,6 +131,15 @@ def constant_partials(path: Path, tasks: dict[str, Task]) -> list[bool]:
                 entry_point = tasks[record["task_id"]].entry_point
                 found.append(is_constant_answer(record["code"], entry_point))
     return found
+
+
+def shared_line(path: Path) -> str:
+    """A line on the passes whose test ran in the process of the code, where code can forge one; "" without any."""
+    with open(path, encoding="utf-8") as file:
+        verdicts = [json.loads(line)["verdict"] for line in file if line.endswith("\n")]
+    passes = [verdict.get("isolation") for verdict in verdicts if verdict["status"] == "PASS"]
+    shared = passes.count("shared")
+    return f"{shared} of {len(passes)} passes came from shared isolation, where code can forge them" if shared else ""
 
 
 def partial_line(partials: list[bool]) -> str:
@@ -253,8 +263,9 @@ def main() -> None:
     flags = list(flag_records(steps, looks))
     write_records(Path(RUN_DIR) / STEPS_FILE, map(asdict, counts))
     write_records(Path(RUN_DIR) / FLAGS_FILE, flags)
-    said = partial_line(constant_partials(folder / COMPLETIONS_LOG, tasks))
-    print(said, end="\n" if said else "")
+    log = folder / COMPLETIONS_LOG
+    for said in (partial_line(constant_partials(log, tasks)), shared_line(log)):
+        print(said, end="\n" if said else "")
     print_report(counts, flags)
 
 

@@ -33,6 +33,7 @@ from raccoon.sandbox.pool import (
     Verdict,
     failed,
 )
+from raccoon.trust import infra_cause, named_counts
 
 TEXTS = ("code", "test", "entry_point", "context", "solution")
 MALFORMED = "infra: malformed line"
@@ -54,11 +55,15 @@ def main() -> int:
             options.workers, options.timeout, options.memory_mb, tuple(options.preload), options.allow_weak
         ) as box:
             print(f"sandbox: {box.walls}", file=sys.stderr)
+            ungraded = Ungraded()
             for task_id, verdict in judge_lines(sys.stdin.buffer, box):
+                ungraded.note(str(task_id), verdict)
                 if verdict.reason.startswith(MALFORMED):
                     print(f"sandbox.py: {verdict.reason}", file=sys.stderr)
                     malformed += 1
                 print(json.dumps({"task_id": task_id} | verdict.as_dict()), flush=True)
+            for line in ungraded.lines():
+                print(f"sandbox.py: {line}", file=sys.stderr)
     except SandboxError as error:
         print(f"sandbox.py: {error}", file=sys.stderr)
         return 2
@@ -70,6 +75,28 @@ def main() -> int:
         print("sandbox.py: the reader of the verdicts closed the pipe, so the script stopped", file=sys.stderr)
         return 1
     return 1 if malformed else 0
+
+
+class Ungraded:
+    """Counts INFRA by cause, and finds the task ids where the code seems to decide it."""
+
+    def __init__(self) -> None:
+        self.causes: collections.Counter[str] = collections.Counter()
+        self.lost: set[str] = set()
+        self.judged: set[str] = set()
+
+    def note(self, task_id: str, verdict: Verdict) -> None:
+        if verdict.status == "INFRA":
+            self.causes[infra_cause(verdict.reason, task_id)] += 1
+        if not verdict.reason.startswith(MALFORMED):
+            (self.lost if verdict.status == "INFRA" else self.judged).add(task_id)
+
+    def lines(self) -> list[str]:
+        """What to print at the end; nothing if every program was judged."""
+        mixed = sorted(self.lost & self.judged)
+        return ([f"{self.causes.total()} INFRA: {named_counts(self.causes)}"] if self.causes else []) + (
+            [f"warning: INFRA for some programs of a task_id and not for others, so the code may decide it: "
+             f"{', '.join(mixed[:20])}{', ...' if len(mixed) > 20 else ''}"] if mixed else [])
 
 
 def judge_lines(lines: Iterable[bytes], sandbox: Sandbox) -> Iterator[tuple[object, Verdict]]:

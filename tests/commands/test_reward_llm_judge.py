@@ -169,6 +169,19 @@ def test_the_judge_alone_needs_no_verdict(judging):
     assert [each.reward_parts for each in reward.take_rollouts()] == [{"judge": 1.0}, {"judge": 0.2}]
 
 
+@pytest.mark.parametrize(("status", "reward", "value"), [
+    ("PASS", 1.1, None), ("PARTIAL", 0.3, -0.5), ("FAIL", -0.5, -0.5), ("INFRA", None, None)])
+@pytest.mark.parametrize("weights", [None, (1.0, 0.5)])
+def test_code_that_does_not_pass_cannot_choose_to_be_unjudged(judging, weights, status, reward, value):
+    judge, _ = judging(lambda body: "?" if "x * 9" in body["messages"][-1]["content"]
+                       else scripted_judges.honest(body))
+    odd = rollout(status, reward, "def f(x): return x * 9")
+    working = JudgeReward(Executed(rollout("PASS", 1.1), odd), judge, JudgeScale(-0.5, 1.0, weights))
+    assert scores(working, 2)[-1] == [1.0, value]
+    broken = JudgeReward(Executed(odd, odd), judge, JudgeScale(-0.5, 1.0, weights))
+    assert scores(broken, 2)[-1] == [None, None]  # a judge that scores nothing is our fault
+
+
 def judged(score: float | None, correctness: float) -> Rollout:
     parts = {} if score is None else {"correctness": correctness, "judge": score}
     return Rollout("t", "c", GOOD, Verdict("PASS", "pass", 1, 1, 0.1, "separate"), score, parts, 3, False,

@@ -1,5 +1,7 @@
 """Calibration: what gold and stub say about a benchmark on this machine."""
 
+from dataclasses import replace
+
 import pytest
 
 from raccoon.constants import InputError
@@ -90,3 +92,15 @@ def test_slow_gold_is_noted():
 ])
 def test_causes_name_what_is_missing(reason, output, cause):
     assert cause_of(record("a", reason, output=output), 60.0) == cause
+
+
+@pytest.mark.parametrize("gold, stub, shared", [
+    ("separate", "separate", set()), ("shared", "separate", {"a"}), ("separate", "shared", set()),
+    (None, "shared", {"a"}), (None, "separate", set())])
+def test_the_isolation_of_a_task_is_that_of_its_gold_or_else_of_its_stub(gold, stub, shared):
+    def one(kind: str, isolation: str) -> dict:
+        found = record("a", kind)
+        return {"a": replace(found, verdict=replace(found.verdict, isolation=isolation))}
+
+    golds = one("pass", gold) if gold else {}
+    assert calibrate("b", [Task("a", "p", "t")], golds, one("wrong", stub), slow_after=3.0, limit=60.0).shared == shared

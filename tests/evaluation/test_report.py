@@ -1,6 +1,7 @@
 """Scores from records, and the two files that hold them."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -167,3 +168,32 @@ def test_the_schema_in_the_docstring_names_every_key():
         assert key in report.__doc__, key
 
 
+def test_infra_is_counted_by_cause_and_the_score_shown_as_if_it_had_failed():
+    VERDICTS["raises"] = ("INFRA", "infra: the test of t/1 raises KeyError: 5")
+    found = score({0: ["pass"], 1: ["raises"], 2: ["wrong"], 3: ["infra"]})
+    row = found.as_row()
+    assert (row["pass@1"], row["pass@1_infra_failed"]) == (0.5, pytest.approx(1 / 3))
+    assert (row["infra_causes"], row["infra_by_code"]) == ({"the test raises KeyError": 1}, ["t/1"])  # t/3 has no gold
+    report = comparison_md({}, [CALIBRATION], [found], [])
+    assert "| 50.0 (33.3 with infra as failed) |" in report
+    assert ("warning: the test raises KeyError (1). The controls of these tasks were graded, so the code may have "
+            "decided it: t/1. Not scoring it raises pass@1 from 33.3 to 50.0.") in report
+    mixed = score({0: ["pass", "infra"], 1: ["wrong", "wrong"]}, mode="sampled").as_row()
+    assert (mixed["pass@1"], mixed["pass@1_infra_failed"]) == (0.5, 0.25)
+    assert "as failed" not in comparison_md({}, [CALIBRATION], [score({0: ["pass"]})], [])
+
+
+def test_a_pass_from_shared_isolation_counts_where_gold_ran_so_too_and_is_named():
+    def record(number: int, status: str) -> Record:
+        return Record(f"t/{number}", 0, "", "", "", False, Verdict(status, status.lower(), 1, 1, 0.1, "shared"), "", "")
+
+    calibration = replace(CALIBRATION, shared=frozenset({"t/0"}))
+    records = [record(0, "PASS"), record(1, "PASS"), record(2, "INFRA")]
+    found = make_score(Subject("m"), "b", "greedy", TASKS, 4, records, calibration, UNSEEN)
+    row = found.as_row()
+    assert (row["n"], row["passed"], row["shared_passed"], row["shared_refused"], row["infra"]) == (3, 1, 1, 2, 0)
+    assert row["outcomes"]["forbidden"] == 2
+    report = comparison_md({}, [calibration], [found], [])
+    assert "1 of the passes come from shared isolation" in report and "2 completions ran in shared isolation" in report
+    control = make_score(Subject("gold", ""), "b", "greedy", TASKS, 4, records[:2], calibration, UNSEEN)
+    assert control.passed == 2

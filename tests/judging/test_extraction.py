@@ -115,3 +115,20 @@ def test_the_evaluation_grades_a_batch_in_one_go_and_leaves_failures_ungraded(ex
     records = file.load()
     assert [records["t", sample].verdict.status for sample in range(3)] == ["PASS", "INFRA", "PASS"]
     assert [records["t", sample].code for sample in range(3)] == [CODE.rstrip(), "", CODE]
+
+
+@pytest.mark.parametrize("fault", [
+    Fault("status", 400, "too long"), Fault("status", 422, "no"), Fault("status", 413, "too large"),
+    Fault("body", 200, '{"choices": [{"message": {"content": null}, "finish_reason": "content_filter"}]}')])
+def test_a_text_that_the_server_refuses_cannot_choose_to_be_unscored(extracting, fault):
+    def refusing(body):
+        raise fault
+
+    extractor, _ = extracting(refusing)
+    (code,) = extractor.extract([MIXED], [TASK])
+    assert code is not None and extractor.counts["failed"] == 0
+
+
+def test_half_a_surrogate_pair_is_sent_too(extracting):
+    extractor, _ = extracting(lambda body: f"```python\n{CODE}```")
+    assert extractor.extract([MIXED + "\ud800"], [TASK]) == [CODE.rstrip()]

@@ -5,7 +5,7 @@ import pytest
 import train_rl_poc
 from raccoon.constants import InputError, Settings, constants
 from raccoon.recipe import preparation
-from raccoon.recipe.settings import grpo_config
+from raccoon.recipe.settings import grpo_config, reward_table
 
 
 @pytest.mark.parametrize(("wanted", "given"), [(0, 0), (1, 0), (2, 2), (5, 5)])
@@ -21,3 +21,9 @@ def test_prompts_are_not_shared_on_a_gpu(tmp_path, monkeypatch):
     settings = vars(constants(vars(train_rl_poc))) | {"SHARE_PROMPTS": True, "OUTPUT_DIR": str(tmp_path / "out")}
     with pytest.raises(InputError, match="leave SHARE_PROMPTS out"):
         preparation.prepare(Settings(**settings), 1, 1, "")
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_the_reward_knows_whether_shared_tests_are_allowed(allowed):
+    settings = Settings(**vars(constants(vars(train_rl_poc))) | {"ALLOW_SHARED_TESTS": allowed})
+    assert reward_table(settings).allow_shared_tests is allowed

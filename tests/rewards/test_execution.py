@@ -140,3 +140,31 @@ def test_equal_code_of_a_task_runs_once_and_held_out_rollouts_are_not_kept():
     assert [rollout.status for rollout in rollouts] == ["PARTIAL", "PARTIAL", "PASS"]
     assert len(box.programs) == 2
     assert scorer.take_rollouts() == []
+
+
+SHARED = [Verdict(status, reason, 4, 4, 0.1, "shared")
+          for status, reason in (("PASS", "pass"), ("PARTIAL", "wrong: no"), ("INFRA", "infra: odd counts"))]
+
+
+def test_a_verdict_from_shared_isolation_is_a_fail_unless_such_tests_are_allowed():
+    """Training, profile and held-out control all call evaluate()."""
+    tasks = [Task(name, "p", "assert f(1)", "f") for name in "abc"]
+    unpaid, paid = (ExecutionReward(RewardTable(**{**TABLE, "allow_shared_tests": allowed}), FixedSandbox(SHARED),
+                                    Tokenizer(), [0]).evaluate(tasks, [ids(BARE)] * 3) for allowed in (False, True))
+    assert {(each.status, each.kind) for each in unpaid} == {("FAIL", "forbidden")}
+    assert {each.reward_parts["correctness"] for each in unpaid} == {-0.5}
+    assert {(each.verdict.isolation, each.verdict.tests_passed) for each in unpaid} == {("shared", 0)}
+    assert [(each.status, each.reward_parts.get("correctness")) for each in paid] == [
+        ("PASS", 1.0), ("PARTIAL", 0.2), ("INFRA", None)]
+
+
+@pytest.mark.parametrize("changes", [{"truncated": True}, {"constant": True}])
+def test_what_is_a_fail_with_any_verdict_is_scored_without_one(changes):
+    table = RewardTable(**{**TABLE, "pay_constant_answers": False})
+    assert table.parts(verdict("INFRA"), BARE, LONG, **changes).correctness == -0.5
+
+
+def test_a_truncated_completion_cannot_choose_to_be_unscored():
+    scorer = ExecutionReward(RewardTable(**TABLE), FixedSandbox([verdict("INFRA")]), Tokenizer(), [0])
+    (cut,) = scorer.evaluate([Task("t", "p", "assert f(1)", "f")], [ids(BARE, ended=False)])
+    assert (cut.status, cut.kind, cut.reward_parts["correctness"]) == ("FAIL", "truncated", -0.5)

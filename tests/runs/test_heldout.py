@@ -76,3 +76,9 @@ def test_a_check_of_which_nothing_was_measured_has_its_line():
     assert "0/0 pass (0.0%, 95 % interval 0.0% to 100.0%); against step 0: +0 -0, p 1" \
         in heldout_line(history)
     assert gap_warning([*history, history[0]], [step(1)]) == ""
+
+
+def test_a_check_says_what_it_would_be_if_infra_had_failed():
+    record = heldout_record(0, {"a": "PASS", "b": "INFRA", "c": "INFRA", "d": "FAIL"}, {})
+    line = heldout_line([record])
+    assert "1/2 pass (50.0%" in line and "2 INFRA: 25.0% if they count as failed" in line

@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +12,7 @@ from helpers.paths import SCRIPTS
 from helpers.run_examples import rollout, step
 from raccoon.runs.log import RunError, RunLog
 from raccoon.runs.rollouts import Rollout, completion_records, is_constant, rollout_metrics, seconds_left, step_line
+from raccoon.trust import accepted
 
 
 def test_resume_keeps_the_lines_up_to_its_step_and_drops_half_a_line(tmp_path):
@@ -135,3 +137,25 @@ def test_importing_the_rooms_of_a_run_loads_no_library():
               "print(*({'torch', 'transformers', 'trl', 'numpy', 'scipy'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program, str(SCRIPTS)], capture_output=True, text=True, check=True)
     assert done.stdout == "\n"
+
+
+def infra(reason: str, task: str = "t/1") -> Rollout:
+    lost = rollout("INFRA", None, task_id=task)
+    return replace(lost, verdict=replace(lost.verdict, reason=f"infra: {reason}"))
+
+
+def test_infra_is_counted_by_cause_and_where_the_code_may_decide_it():
+    groups = [infra("the test of t/1 raises KeyError: 5"), rollout(),
+              infra("the test of t/2 raises KeyError: 'a'", "t/2"),
+              infra("a sandbox process was lost ([Errno 104] reset)", "t/2")]
+    metrics = rollout_metrics(groups, 2)
+    assert metrics["infra"] == {"the test raises KeyError": 2, "a sandbox process was lost": 1}
+    assert metrics["infra_beside"] == 1
+    assert "INFRA the test raises KeyError (2), a sandbox process was lost (1)" in step_line({"step": 1, **metrics}, 2)
+    assert "INFRA" not in step_line({"step": 1, **rollout_metrics([rollout()], 1)}, 2)
+
+
+def test_completions_that_moved_beside_their_test_are_counted():
+    moved = rollout("FAIL", -0.5)
+    moved = replace(moved, verdict=accepted(replace(moved.verdict, status="PASS", isolation="shared"), False))
+    assert rollout_metrics([moved, rollout("FAIL", -0.5)], 2)["shared_refused"] == 1

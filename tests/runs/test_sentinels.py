@@ -95,3 +95,16 @@ def test_a_number_that_is_not_there_raises_no_alarm(name, absent):
     gradient = name == "grad_norm" and not absent
     assert [alarm.message.partition(",")[0] for alarm in sentinels.alarms(steps)] \
         == ["the gradient is not finite"] * gradient
+
+
+def test_infra_beside_verdicts_is_said_with_its_causes_and_stops_nothing():
+    sick = {"statuses": {"INFRA": 3, "FAIL": 5}, "infra": {"the test raises KeyError": 3}, "infra_beside": 2}
+    steps = [step(1), *(step(n, **sick) for n in range(2, 6))]
+    assert said_at(steps, "3 completions have no verdict, 2 of them beside judged ones of the same task "
+                          "[the test raises KeyError (3)]") == [2]
+    assert not any(alarm.stop for n in range(1, 6) for alarm in sentinels.alarms(steps[:n]))
+
+
+def test_completions_that_moved_beside_their_test_are_said():
+    steps = [step(1), *(step(n, shared_refused=4) for n in range(2, 6))]
+    assert said_at(steps, "4 completions ran in the process of their test") == [2]

@@ -122,3 +122,12 @@ def test_most_templates_are_verified(sandbox):
     checks = check_tasks(generate_tasks(30, seed=3), sandbox, RULES)
     assert sum(not found.reason for found in checks) >= 25
     assert {found.reason for found in checks} <= {"", "weak tests: mutants survive"}
+
+
+def test_a_solution_that_moves_beside_its_test_in_either_run_is_dropped():
+    class Moving:
+        def run(self, programs):
+            return [Verdict("PASS", "pass", 1, 1, 0.0, "shared" if RESEED in program.context else "separate")
+                    for program in programs]
+
+    assert check(Moving()).reason == "the test needs shared isolation"

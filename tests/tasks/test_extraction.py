@@ -168,6 +168,88 @@ def test_extraction(task, completion, code):
     assert extract_code(completion, task) == code
 
 
+# Text in the fence, above the function: the code part alone is the answer.
+BESIDE = {
+    "prose": "Here is the function.", "announcement": "Here is:", "one word": "Solution:", "exclamation": "Sure!",
+    "long prose": "The function below adds its two arguments and returns the sum.",
+    "prose with a call": "The function add(a, b) returns the sum.", "prose with code": "It uses `a + b` to add.",
+    "bold": "**Solution:**", "list": "1. First we define it.", "bullet": "- It adds two numbers.",
+    "question": "What does it do?", "keyword in prose": "For example, this works:", "quotes": 'It "adds" the numbers.',
+    "another language": "\u4e0b\u9762\u662f\u4ee3\u7801\uff1a", "french": "Voici la fonction demand\u00e9e :",
+    "language": "python", "capital language": "Python", "version": "python3", "short language": "py",
+    "colon": "Python:",
+    "file": "solution.py", "path": "src/my-app/solution.py", "file, bold": "**solution.py**", "file, code": "`main.py`",
+    "file, named": "File: main.py", "file, colon": "main.py:", "command": "$ python solution.py",
+    "no capital": "to add two numbers", "no full stop": "sure, here you go", "two words": "Here is",
+    "emoji": "\u2705 Solution 1:", "other language": "bash", "word": "solution", "word, colon": "answer:",
+    "rule": "-----", "tag": "[PYTHON]",
+    "cell": "In [1]:", "installation": "pip install numpy", "call of a file": "python3 solution.py",
+    "complexity": "Time complexity: O(1)", "dash": "Explanation -",
+    "two lines": "python\nHere is the function:", "blank line": "python\n\n", "blank line above": "\npython",
+}
+
+
+@pytest.mark.parametrize("text", BESIDE.values(), ids=BESIDE)
+@pytest.mark.parametrize("task", [ADD, STUB], ids=["words", "stub"])
+def test_text_in_the_fence_above_the_function(task, text):
+    for below in ("", "\n\nThis adds the two numbers.", "\n\nThis adds the two numbers.\n\nprint(add(1, 2))\n"):
+        code = extract_code(f"Sure.\n```python\n{text}\n{DEF}{below}\n```\n", task)
+        space = {}
+        exec(code, space)  # as one would paste it
+        assert space["add"](1, 2) == 3
+
+
+INSIDE = {
+    "prose between helper and function": f"{PLUS}\n\nNow the function itself.\n\n{ADD_BY_PLUS}",
+    "helper below": f"{ADD_BY_PLUS}\n\nThe helper is:\n\n{PLUS}",
+    "import above": "Imports first.\nimport operator\n\nThen this:\ndef add(a, b):\n    return operator.add(a, b)",
+    "two versions": "def add(a, b):\n    return 0\n\nThat is wrong. Better:\n\n" + DEF,
+    "broken first version": "def add(a, b) return a\n\nThat does not run. Fixed:\n\n" + DEF,
+    "output": f"{DEF}\n\nprint(add(1, 2))\n\nThe output is as follows:\n\n3 (three)",
+    "text in a docstring": 'def add(a, b):\n    """\nAdds the two numbers.\n    """\n    return a + b\n\nprint(add(1,',
+    "truncated after prose": f"Here it is.\n{DEF}\n\nprint(add(1,",
+}
+
+
+@pytest.mark.parametrize("block", INSIDE.values(), ids=INSIDE)
+def test_prose_in_the_middle_of_a_block(block):
+    space = {}
+    exec(extract_code(fenced(block), ADD), space)
+    assert space["add"](1, 2) == 3
+
+
+@pytest.mark.parametrize("broken", [
+    "form math import sqrt", "From math import sqrt", "imprt math", "Import math", "X = = 1", "print 'this is it'",
+    "Print 'This is it.'", "raise ValueError, 'This is bad.'", "Class Adder:", "class adder", "LIMIT := 5", "x + 'a",
+    "a = b c", "retrun a", "for x in y:", "try:",
+    "pass\n  x", "lambda x y", "please import the module", "else:", "Else:",
+    "elif a:", "add(a, b) {", "int add(int a, int b);", "var x = 1;", "(",
+    "'''This begins a text.", "def helper(a, b) return a", "for x in y", "if this is that:", "Try:\n    x = 1",
+    "If a is b:\n    x = 1", "Adder is here:\n    x = 1",
+    "def f(x):\n    for y in x:\nFalse   return\n    return True", "def f(items):\nitems: in for item\n    return 1",
+])
+def test_broken_code_above_the_function_is_no_text(broken):
+    """Plain Python refuses the block, and so does the sandbox: the line is not cut away."""
+    assert not compiles(extract_code(fenced(f"{broken}\n{DEF}"), ADD))
+
+
+def test_text_of_a_block_that_parses_stays():
+    block = f'NOTE = """\nThis is a text.\n"""\n{DEF}'
+    assert extract_code(fenced(block), ADD) == block
+
+
+def test_a_program_with_prose_in_its_block_is_whole():
+    task = Task("t/6", "Read.", "{}", kind="program")
+    block = "First the function.\ndef solve():\n    print(int(input()) + 1)\n\nThen we call it.\nsolve()"
+    assert extract_code(fenced(block), task) == "def solve():\n    print(int(input()) + 1)\n\nsolve()"
+
+
+def test_a_label_without_a_fence():
+    assert extract_code(f"python\n{DEF}", ADD) == DEF
+    assert extract_code(f"solution.py\n\n{DEF}\n", ADD) == f"{DEF}\n"
+
+
+
 def nested_finally(depth: int) -> str:
     """A program whose bytecode doubles with every level."""
     lines = ["def add(a, b):"]
@@ -180,6 +262,7 @@ def nested_finally(depth: int) -> str:
 @pytest.mark.parametrize("unit", [
     "(", "[{(", "```\n", "```python\n", "```python\nx = 1\n```\n", "~", "`", " ", "\n", "\0", "\ud800",
     "<think>", "</think>", "def f(:\n", DEF + "\n", "import x\n!\n\n", ">>> a = 1\n", "return (\n", "a.",
+    "python\n", "A b c.\n", "A b c:\n\n\n", "```\nA b.\n(\n", "'", "a.py",
     "-", "x = '\\d'\n", "> ", ">\n", "    return a\nA b\n", "`return a` ", "`a``", "<|end|>\n", "<|end",
     "lambda: ", "[x for x in y]\n", nested_finally(17)])
 def test_hostile_completions_neither_raise_nor_take_long(task, unit):

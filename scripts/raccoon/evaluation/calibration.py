@@ -46,6 +46,7 @@ class Calibration:
     uncalibrated: tuple[str, ...]    # no solution to check
     slow: frozenset[str]             # gold needs a large part of the usual time limit
     ungraded: Mapping[str, str] = field(default_factory=dict)   # task id -> why its stub has no verdict
+    shared: frozenset[str] = frozenset()   # gold (without one: the stub) runs in the process of its test
 
     @property
     def excluded(self) -> set[str]:
@@ -108,7 +109,9 @@ def calibrate(benchmark: str, tasks: Sequence[Task], gold: Mapping[str, Record],
         stub_passed=len(passing), gold_failed=failed, ungraded=ungraded,
         weak=tuple(task_id for task_id in passing if task_id not in failed),
         uncalibrated=tuple(task.task_id for task in tasks if task.task_id not in gold),
-        slow=frozenset(task_id for task_id, record in gold.items() if record.verdict.seconds > slow_after))
+        slow=frozenset(task_id for task_id, record in gold.items() if record.verdict.seconds > slow_after),
+        shared=frozenset(task_id for task_id, record in {**stub, **gold}.items()
+                         if record.verdict.isolation == "shared"))
 
 
 def cause_of(record: Record, limit: float) -> str:

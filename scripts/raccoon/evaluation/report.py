@@ -14,6 +14,11 @@ how the code was found: "regex", "llm", or "strict" for prompt + completion unch
         with_excluded  {n, passed, pass@1} including the tasks that calibration excludes
         tasks, of      tasks asked for, and tasks of the whole benchmark (more under --limit)
         missing        tasks without a completion;  infra: completions that the sandbox could not grade
+        infra_causes   {cause: completions};  infra_by_code: tasks where this happened although their gold (without one:
+                       their stub) was graded, so that the code may have decided it
+        pass@1_infra_failed  pass@1 if these completions count as failed; not scoring them can only raise pass@1
+        shared_passed  passes from shared isolation, which the code can forge; only on tasks whose gold ran so too
+        shared_refused completions that ran so on another task; each counts as failed
         outcomes       completions by outcome;  truncated: cut at MAX_COMPLETION_LENGTH, passing or not
         training_data  {"badge": "seen" | "partly seen" | "unseen" | "unknown", "tasks": {task_id: reason}}
     comparisons: one row for each pair of models (or sample files) with a common benchmark and mode; the first is the
@@ -33,7 +38,7 @@ how the code was found: "regex", "llm", or "strict" for prompt + completion unch
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any
 
@@ -52,6 +57,7 @@ from raccoon.statistics import (
     wilson_interval,
 )
 from raccoon.tasks.task import Task
+from raccoon.trust import UNEXPECTED_SHARED, accepted, infra_cause, named_counts
 
 DEFAULT_PASS_AT = (1, 10, 100)
 # An infra verdict with these words does not change when graded again
@@ -77,6 +83,9 @@ class Score:
     pass_ks: tuple[int, ...] = DEFAULT_PASS_AT
     excluded: int = 0             # tasks with a completion that calibration excludes
     lasting: tuple[str, ...] = ()   # reasons of infra verdicts that do not change when graded again
+    infra: Mapping[str, Counter] = field(default_factory=dict)   # task id -> causes, without excluded tasks
+    shared_passed: int = 0
+    shared_refused: int = 0
 
     @property
     def n(self) -> int:
@@ -99,6 +108,17 @@ class Score:
         return bootstrap_interval([mean(samples) for samples in self.outcomes.values()])
 
     @property
+    def if_infra_failed(self) -> float | None:
+        """pass@1 with the completions that the sandbox could not grade as failed ones."""
+        failed = {task_id: [False] * causes.total() for task_id, causes in self.infra.items()}
+        return pass_at_1({task_id: self.outcomes.get(task_id, []) + failed.get(task_id, [])
+                          for task_id in dict.fromkeys([*self.outcomes, *failed])})
+
+    @property
+    def infra_causes(self) -> Counter:
+        return sum(self.infra.values(), Counter())
+
+    @property
     def pass_at(self) -> dict[int, float]:
         return {k: mean([pass_at_k(len(s), sum(s), k) for s in self.outcomes.values()])
                 for k in self.pass_ks if k <= self.fewest}
@@ -116,6 +136,9 @@ class Score:
             "interval": list(self.interval), "pass@k": {str(k): rate for k, rate in self.pass_at.items()},
             "with_excluded": {"n": len(every), "passed": sum(map(sum, every.values())), "pass@1": pass_at_1(every)},
             "tasks": self.tasks, "of": self.of, "missing": self.missing, "infra": self.counts["infra"],
+            "infra_causes": dict(self.infra_causes), "infra_by_code": sorted(self.infra),
+            "pass@1_infra_failed": self.if_infra_failed,
+            "shared_passed": self.shared_passed, "shared_refused": self.shared_refused,
             "outcomes": {name: self.counts[name] for name in OUTCOMES}, "truncated": self.truncated,
             "training_data": {"badge": self.badge.name, "tasks": dict(self.badge.tasks)}
             | ({"dates": self.badge.dates} if self.badge.dates else {})}
@@ -131,17 +154,26 @@ def make_score(subject: Any, benchmark: str, mode: str, tasks: Sequence[Task], o
     """The score of a subject's records. The controls are scored on every task."""
     graded: dict[str, list[bool]] = {}
     counts, truncated, present, reasons = Counter(), 0, set(), {}
+    infra, shared = {}, Counter()
     for record in records:
+        record = replace(record, verdict=accepted(record.verdict,
+                                                  subject.control or record.task_id in calibration.shared))
+        shared["refused"] += record.verdict.reason == UNEXPECTED_SHARED
+        shared["passed"] += record.passed and record.verdict.isolation == "shared"
         counts[record.outcome] += 1
         truncated += record.truncated
         present.add(record.task_id)
         if not record.infra:
             graded.setdefault(record.task_id, []).append(record.passed)
-        elif any(word in record.verdict.reason for word in LASTING):
+            continue
+        if subject.control or record.task_id not in calibration.excluded:
+            infra.setdefault(record.task_id, Counter())[infra_cause(record.verdict.reason, record.task_id)] += 1
+        if any(word in record.verdict.reason for word in LASTING):
             reasons[record.verdict.reason.partition(": ")[2]] = None
     kept = {t: samples for t, samples in graded.items() if subject.control or t not in calibration.excluded}
     return Score(subject.name, subject.path, benchmark, mode, kept, graded, counts, truncated, len(tasks), of,
-                 len(tasks) - len(present), badge, tuple(pass_ks), len(graded) - len(kept), tuple(reasons))
+                 len(tasks) - len(present), badge, tuple(pass_ks), len(graded) - len(kept), tuple(reasons),
+                 infra, shared["passed"], shared["refused"])
 
 
 @dataclass(frozen=True)
@@ -237,7 +269,7 @@ def results_table(scores: Sequence[Score]) -> str:
     for s in scores:
         every = s.with_excluded
         rows.append([
-            s.model, benchmark_label(s), s.mode, percent(pass_at_1(s.outcomes)), span(s.interval),
+            s.model, benchmark_label(s), s.mode, rate_label(s), span(s.interval),
             f"{s.passed}/{s.samples}", *(percent(s.pass_at.get(k)) for k in ks),
             f"{percent(pass_at_1(every))} ({sum(map(sum, every.values()))}/{sum(map(len, every.values()))})",
             badge_label(s)])
@@ -279,6 +311,17 @@ def score_notes(score: Score) -> list[str]:
     if infra:
         again = "; ".join(score.lasting[:3]) or "the same command grades them again"
         notes.append(f"{where}: the sandbox could not grade {counted(infra, 'completion')}, not scored; {again}.")
+    if score.infra:
+        shown = ", ".join(sorted(score.infra)[:20]) + (", ..." if len(score.infra) > 20 else "")
+        notes.append(f"{where}: warning: {named_counts(score.infra_causes)}. The controls of these tasks were "
+                     f"graded, so the code may have decided it: {shown}. Not scoring it raises pass@1 from "
+                     f"{percent(score.if_infra_failed)} to {percent(pass_at_1(score.outcomes))}.")
+    if score.shared_passed:
+        notes.append(f"{where}: {score.shared_passed} of the passes come "
+                     "from shared isolation, as the tests of these tasks need it; code can forge such a pass.")
+    if score.shared_refused:
+        notes.append(f"{where}: warning: {counted(score.shared_refused, 'completion')} ran in shared isolation, unlike "
+                     "the gold solution, and failed for it: the code attacks the sandbox, or the sandbox has a fault.")
     if score.fewest > 1 and max(score.pass_ks) > 1 and max(score.pass_at, default=1) == 1:
         notes.append(f"{where}: some tasks have only {score.fewest} samples, too few for pass@"
                      f"{min(k for k in score.pass_ks if k > 1)}; --pass-at 1 {score.fewest} gives pass@{score.fewest}.")
@@ -298,6 +341,12 @@ def benchmark_label(score: Score) -> str:
 def badge_label(score: Score) -> str:
     label = score.badge.name + (f" ({len(score.badge.tasks)})" if score.badge.tasks else "")
     return f"{label}; {score.badge.dates}" if score.badge.dates else label
+
+
+def rate_label(score: Score) -> str:
+    """pass@1; after it, what it is if the completions that could not be graded count as failed."""
+    scored, lowest = percent(pass_at_1(score.outcomes)), percent(score.if_infra_failed)
+    return scored if lowest == scored else f"{scored} ({lowest} with infra as failed)"
 
 
 def percent(rate: float | None) -> str:

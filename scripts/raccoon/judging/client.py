@@ -22,6 +22,7 @@ from typing import Any
 from raccoon.constants import InputError
 
 MAX_BODY = 8_000_000  # bytes of one answer; far more than any request needs
+REFUSALS = (400, 413, 422, 451)  # HTTP: the server will not take this text; other requests may be answered
 MAX_MESSAGE = 200  # characters of a server's message in an error
 MAX_TOKENS_COUNTED = 10**9  # a larger usage figure is an error of the server
 FIRST_WAIT = 0.5  # seconds before the first retry; each further one waits twice as long
@@ -66,6 +67,7 @@ class Answer:
     completion_tokens: int = 0
     seconds: float = 0.0  # from the first try to the last
     finish_reason: str = ""
+    refused: bool = False  # the server works, but has no answer to this text: it may be the text's own doing
 
 
 @dataclass
@@ -176,7 +178,8 @@ class LlmClient:
                 last = failure
             if not last.passing or attempt == self.endpoint.max_retries:
                 self.unanswered = self.unanswered + 1 if last.unanswered else 0
-                return Answer(None, last.message, seconds=time.perf_counter() - started)
+                return Answer(None, last.message, seconds=time.perf_counter() - started,
+                              refused=last.status in REFUSALS)
             self.usage.retries += 1
             await asyncio.sleep(self._wait(attempt, last.retry_after))
         self.unanswered = 0
@@ -338,7 +341,7 @@ def read_answer(body: dict, seconds: float) -> Answer:
         text = text.encode("utf-8", "replace").decode()  # half a surrogate pair cannot be written to a file
     return Answer(text, "" if text is not None else f"the answer has no text (finish_reason {one_line(reason)})",
                   token_count(usage.get("prompt_tokens")), token_count(usage.get("completion_tokens")), seconds,
-                  one_line(reason) if reason else "")
+                  one_line(reason) if reason else "", refused=text is None)
 
 
 def token_count(value: Any) -> int:

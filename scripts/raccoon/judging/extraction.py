@@ -42,7 +42,8 @@ class LlmExtractor:
     """extract_code(), and an LLM if extract_code() finds nothing that parses.
 
     `counts` says how often the LLM was asked, how often its answer was in the completion ("found") or not ("not
-    verbatim"), and how often the server failed ("failed").
+    verbatim"), and how often the server failed ("failed"). A text that a working server refuses has extract_code()'s
+    code: it must not be able to choose to be unscored.
     """
 
     def __init__(self, client: LlmClient, cache: AnswerCache) -> None:
@@ -75,16 +76,19 @@ class LlmExtractor:
         """The LLM's answers by completion, from the cache or the server. Failed ones are left out."""
         keys = {text: digest("extract", self.client.endpoint.model, SYSTEM, text) for text in texts}
         missing = [text for text in keys if keys[text] not in self.cache]
+        refused = {}
 
         def keep(number: int, answer: Answer) -> None:
             if answer.text is not None:
                 self.cache.put(keys[missing[number]], answer.text)
+            elif answer.refused:
+                refused[missing[number]] = ""
 
         try:
             self.client.ask_all([question(text) for text in missing], keep)
         except ServerLost:
             pass  # completions that are not in the cache count as failed
-        return {text: str(self.cache[key]) for text, key in keys.items() if key in self.cache}
+        return refused | {text: str(self.cache[key]) for text, key in keys.items() if key in self.cache}
 
     def summary(self) -> str:
         """The counts as one line of text."""
@@ -97,7 +101,8 @@ def not_extracted() -> Verdict:
 
 
 def question(text: str) -> Request:
-    messages = ({"role": "system", "content": SYSTEM}, {"role": "user", "content": text})
+    sent = text.encode("utf-8", "replace").decode()  # half a surrogate pair cannot be sent
+    messages = ({"role": "system", "content": SYSTEM}, {"role": "user", "content": sent})
     return Request(messages, temperature=0.0, max_tokens=MAX_CODE_TOKENS)
 
 

@@ -34,28 +34,29 @@ class Judge:
         questions = {item: ask_about(*item, reverse) for item in dict.fromkeys(programs) if item[1]}
         keys = {item: self.key(question) for item, question in questions.items()}
         missing = [item for item in questions if keys[item] not in self.cache]
-        errors = self.ask([(keys[item], questions[item]) for item in missing])
-        return [self.judgement(keys[item], errors) if item[1] else WORTHLESS for item in programs]
+        failures = self.ask([(keys[item], questions[item]) for item in missing])
+        return [self.judgement(keys[item], failures) if item[1] else WORTHLESS for item in programs]
 
     def key(self, question: Question) -> str:
         endpoint, request = self.client.endpoint, question.request
         return digest("judge", endpoint.model, request.messages, request.temperature, request.max_tokens)
 
-    def ask(self, questions: list[tuple[str, Question]]) -> dict[str, str]:
-        """Puts the judgements of new questions into the cache. Returns why the others have none, by key."""
-        errors = {key: "the server had stopped answering before" for key, _ in questions}
+    def ask(self, questions: list[tuple[str, Question]]) -> dict[str, Judgement]:
+        """Puts the judgements of new questions into the cache. Returns those of the others, without a score, by key."""
+        lost = Judgement(None, error="the server had stopped answering before", answered=False)
+        failures = {key: lost for key, _ in questions}
 
         def keep(number: int, answer: Answer) -> None:
             key, question = questions[number]
-            errors[key] = answer.error
+            failures[key] = Judgement(None, error=answer.error, answered=answer.refused)
             if answer.text is not None:
                 self.cache.put(key, asdict(read_judgement(answer.text, question.answer_id)))
 
         try:
             self.client.ask_all([question.request for _, question in questions], keep, self.within)
-        except ServerLost as lost:
-            self.lost = str(lost)  # every question without an answer has its error
-        return errors
+        except ServerLost as error:
+            self.lost = str(error)  # every question without an answer has its error
+        return failures
 
-    def judgement(self, key: str, errors: Mapping[str, str]) -> Judgement:
-        return Judgement(**self.cache[key]) if key in self.cache else Judgement(None, error=errors[key])
+    def judgement(self, key: str, failures: Mapping[str, Judgement]) -> Judgement:
+        return Judgement(**self.cache[key]) if key in self.cache else failures[key]

@@ -60,6 +60,7 @@ class Judgement:
     reasons: Mapping[str, str] = field(default_factory=dict)
     error: str = ""
     asked: bool = True  # False: the score follows from the program, no request was sent
+    answered: bool = True  # False: the server failed; without a score, True says that the program may have caused it
 
 
 WORTHLESS = Judgement(0.0, reasons={"correctness": "there is no whole program"}, asked=False)

@@ -151,6 +151,7 @@ def reward_table(settings: Settings) -> RewardTable:
     return RewardTable(
         reward_pass=settings.REWARD_PASS, reward_partial=settings.REWARD_PARTIAL, reward_fail=settings.REWARD_FAIL,
         partial_credit=settings.PARTIAL_CREDIT, pay_constant_answers=settings.PAY_CONSTANT_ANSWERS,
+        allow_shared_tests=settings.ALLOW_SHARED_TESTS,
         quality_bonus=settings.QUALITY_BONUS,
         bonus_only_with_pass=settings.BONUS_ONLY_WITH_PASS, reward_min=settings.REWARD_MIN,
         reward_max=settings.REWARD_MAX, max_line=settings.MAX_LINE, max_response=settings.MAX_RESPONSE)

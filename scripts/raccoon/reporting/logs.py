@@ -131,7 +131,7 @@ class LoggedCompletion:
     @property
     def status(self) -> str:
         """The status that was rewarded: FAIL for a truncated completion that passes by chance."""
-        return "FAIL" if self.truncated and self.verdict.status != "INFRA" else self.verdict.status
+        return "FAIL" if self.truncated else self.verdict.status
 
 
 @dataclass(frozen=True)

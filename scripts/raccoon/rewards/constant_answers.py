@@ -8,58 +8,49 @@ import functools
 import re
 from collections import Counter
 
-from raccoon.tasks.syntax import find_function, is_literal, own_nodes, parse_code
+from raccoon.rewards.function_paths import TooComplex, constant_result
+from raccoon.tasks.syntax import bound_names, own_nodes, parse_code
 
 SAME_AS_CALL = re.compile(r"^f\(\) (?:is|==) True$|^True (?:is|==) f\(\)$")
 SAME_AS_NOT = re.compile(r"^f\(\) (?:is|==) False$|^False (?:is|==) f\(\)$")
 
 
 def is_constant_answer(code: str, entry_point: str) -> bool:
-    """Whether the entry point has parameters and its answer does not depend on them.
+    """Whether the entry point has parameters, and does nothing with them but return the same constant.
 
-    Either it reads none of them, or all its returns give the same literal. If no entry point is named, the last
-    function of the program is taken.
+    Code with an effect, or with an exception that it may raise on purpose, is not constant: `xs.sort()`, a `raise`,
+    `int(text)`. Nor are methods, generators and decorated functions. If no entry point is named, the last function of
+    the program is taken.
     """
     tree = parse_code(code)
     function = tree and entry_function(tree, entry_point)
     if not function:
         return False
-    names = parameters(function.args)
-    if not names:
+    try:
+        return constant_result(function, tree) is not None
+    except (TooComplex, RecursionError):
         return False
-    body = function.body if isinstance(function.body, list) else [function.body]
-    nodes = [node for statement in body for node in ast.walk(statement)]
-    read = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, (ast.Load, ast.Del))}
-    own_frame = {"locals", "vars", "eval", "exec"} & read
-    return not own_frame and (not names & read or returns_one_literal(function))
 
 
 def entry_function(tree: ast.Module, name: str) -> ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | None:
-    """The function of that name at a module's top level; a lambda that is assigned to the name counts too."""
+    """The plain function, or assigned lambda, that a module binds to the name last; None if it is something else."""
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
     if not name:
-        found = [node for node in tree.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
-        return found[-1] if found else None
-    lambdas = [node.value for node in tree.body if isinstance(node, ast.Assign) and isinstance(node.value, ast.Lambda)
-               and any(isinstance(target, ast.Name) and target.id == name for target in node.targets)]
-    return find_function(tree, name) or next(iter(lambdas), None)
+        name = next((node.name for node in reversed(tree.body) if isinstance(node, functions)), "")
+    binding = [node for node in own_nodes(tree) if isinstance(node, ast.stmt) and name in own_names(node)]
+    last = max(binding, key=lambda node: (node.lineno, node.col_offset), default=None)
+    if last not in tree.body:
+        return None
+    if isinstance(last, (ast.Assign, ast.AnnAssign)) and isinstance(last.value, ast.Lambda):
+        return last.value
+    return last if isinstance(last, functions) and not last.decorator_list else None
 
 
-def parameters(arguments: ast.arguments) -> set[str]:
-    rest = [each for each in (arguments.vararg, arguments.kwarg) if each]
-    return {each.arg for each in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, *rest)}
-
-
-def returns_one_literal(function: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> bool:
-    """Whether a function ends with a return of a literal and all its other returns give the same literal."""
-    if isinstance(function, ast.Lambda):
-        return is_literal(function.body)
-    if not isinstance(function.body[-1], ast.Return):
-        return False
-    nodes = list(own_nodes(function))
-    if any(isinstance(node, (ast.Yield, ast.YieldFrom)) for node in nodes):
-        return False
-    values = [node.value for node in nodes if isinstance(node, ast.Return)]
-    return all(value is not None and is_literal(value) for value in values) and len(set(map(ast.dump, values))) == 1
+def own_names(node: ast.stmt) -> set[str]:
+    """The names that a statement binds, without those of the statements inside it."""
+    inner = {name for child in ast.iter_child_nodes(node) if isinstance(child, ast.stmt)
+             for name in bound_names(ast.Module([child], []))}
+    return bound_names(ast.Module([node], [])) - inner
 
 
 @functools.lru_cache(maxsize=4096)

@@ -17,6 +17,7 @@ from raccoon.tasks.extraction import thinking_state, with_opened_thinking
 from raccoon.tasks.markup import ends_in_closed_fence
 from raccoon.tasks.syntax import parse_code
 from raccoon.tasks.task import Task
+from raccoon.trust import accepted
 
 PARTIAL_CREDITS = ("flat", "fraction", "beyond_constant", "off")
 
@@ -47,22 +48,24 @@ class RewardTable:
     max_line: int  # characters
     max_response: int  # characters
     pay_constant_answers: bool
+    allow_shared_tests: bool
 
     def parts(self, verdict: Verdict, code: str, completion: str, truncated: bool = False, constant: bool = False,
               constant_passes: int = 0) -> RewardParts | None:
-        """The parts of one completion's reward; None for INFRA, which is never scored.
+        """The parts of one completion's reward; None for INFRA, which is not scored.
 
         `constant` says whether the code's answer ignores its arguments, `constant_passes` how many asserts of the test
         the best such answer passes.
 
         Docstring and type hints are found in the syntax tree of `code`, long lines in its text. The length of the
         response is that of `completion`. A truncated completion is a FAIL: if the code before the cut passes, it
-        passes by chance, and a model that is rewarded for it learns not to stop.
+        passes by chance, and a model that is rewarded for it learns not to stop. A
+        truncated completion and an unpaid constant answer are a FAIL with INFRA too.
         """
-        if verdict.status == "INFRA":
-            return None
         unpaid = constant and not self.pay_constant_answers
         status = "FAIL" if truncated or unpaid else verdict.status
+        if status == "INFRA":
+            return None
         correctness = self.correctness(status, verdict, constant_passes)
         if self.bonus_only_with_pass and status != "PASS":
             return RewardParts(correctness)
@@ -133,13 +136,17 @@ class ExecutionReward:
         return [rollout.reward for rollout in scored]
 
     def evaluate(self, tasks: list[Task], completion_ids: list[list[int]]) -> list[Rollout]:
-        """Runs one completion of each task as one batch; returns them with their verdicts and rewards."""
+        """Runs one completion of each task as one batch; returns them with their verdicts and rewards.
+
+        Without allow_shared_tests every task's own solution had separate isolation, so a completion with another is a
+        FAIL, for training, profile and held-out control alike.
+        """
         texts = self.tokenizer.batch_decode(completion_ids, skip_special_tokens=True)
         codes = self.extractor.extract([with_opened_thinking(self.prompt_end, text) for text in texts], tasks)
         programs = [Program.of(task, code or "") for task, code in zip(tasks, codes, strict=True)]
         distinct = list(dict.fromkeys(programs))  # the members of a group often write the same code
         verdicts = dict(zip(distinct, self.sandbox.run(distinct), strict=True))
-        judged = [not_extracted() if code is None else verdicts[each]
+        judged = [not_extracted() if code is None else accepted(verdicts[each], self.table.allow_shared_tests)
                   for code, each in zip(codes, programs, strict=True)]
         return list(map(self.rollout, tasks, texts, [code or "" for code in codes], judged, completion_ids))
 

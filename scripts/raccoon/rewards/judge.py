@@ -1,6 +1,7 @@
 """An LLM judge as a reward, alone or together with execution: TRL's reward functions for it.
 
-A completion that cannot be judged has no score: it is counted as None and never gets a middle score.
+A completion that cannot be judged has no score: it is counted as None and never gets a middle score. But code that does
+not pass cannot choose this: if the judge scores other code and answers this one without a score, it gets the worst one.
 """
 
 from dataclasses import dataclass, replace
@@ -71,7 +72,9 @@ class JudgeReward:
         """The judgements. A truncated completion gets 0 without a request, as execution scores it as FAIL."""
         asked = [(task.prompt, "" if rollout.truncated else rollout.code)
                  for task, rollout in zip(tasks, rollouts, strict=True)]
-        return self.judged.judge(asked)
+        judgements = self.judged.judge(asked)
+        working = any(judgement.asked and judgement.score is not None for judgement in judgements)
+        return [settled(*both) for both in zip(rollouts, judgements, strict=True)] if working else judgements
 
     def pair(self, executed: Rollout, judgement: Judgement) -> tuple[float | None, float | None]:
         """Execution's and the judge's reward. If both are wanted and one is missing, both are None."""
@@ -99,3 +102,9 @@ class JudgeReward:
         """The rollouts that were scored since the last call."""
         scored, self.scored = self.scored, []
         return scored
+
+
+def settled(rollout: Rollout, judgement: Judgement) -> Judgement:
+    """The judgement; the worst one for code that does not pass, if the code may have caused that there is no score."""
+    caused = judgement.score is None and judgement.answered
+    return replace(judgement, score=0.0) if caused and rollout.status in ("PARTIAL", "FAIL") else judgement

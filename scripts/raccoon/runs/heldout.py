@@ -54,6 +54,9 @@ def heldout_line(history: list[dict]) -> str:
     low, high = now["interval"]
     line = (f"held-out after step {now['step']}: {now['passed']}/{now['n']} pass ({now['pass_rate']:.1%}, "
             f"95 % interval {low:.1%} to {high:.1%})")
+    lost = len(now["statuses"]) - now["n"]
+    if lost:
+        line += f", {lost} INFRA: {now['passed'] / len(now['statuses']):.1%} if they count as failed"
     if len(history) > 1:
         line += f"; against step {history[0]['step']}: +{now['gained']} -{now['lost']}, p {now['p']:.2g}"
         line += f"; best after step {best_heldout(history)['step']}"

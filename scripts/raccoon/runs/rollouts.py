@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from raccoon.trust import UNEXPECTED_SHARED, infra_cause, named_counts
+
 RECENT_STEPS = 20  # whose mean time tells how long the rest will take
 
 
@@ -33,13 +35,13 @@ class Rollout:
 
     @property
     def status(self) -> str:
-        """The verdict's status; FAIL for a truncated completion, even if it passes by chance."""
-        return "FAIL" if self.truncated and self.verdict.status != "INFRA" else self.verdict.status
+        """The verdict's status; FAIL for a truncated completion, whatever its verdict is."""
+        return "FAIL" if self.truncated else self.verdict.status
 
     @property
     def kind(self) -> str:
         """The verdict's kind; "truncated" for any completion that was cut."""
-        return "truncated" if self.truncated and self.verdict.status != "INFRA" else self.verdict.kind
+        return "truncated" if self.truncated else self.verdict.kind
 
     def record(self) -> dict:
         """The rollout as a record; its verdict lacks the seconds, which differ from run to run."""
@@ -83,6 +85,10 @@ def rollout_metrics(rollouts: list[Rollout], group_size: int) -> dict[str, Any]:
         "completions": len(rollouts),
         "statuses": dict(Counter(rollout.verdict.status for rollout in rollouts)),
         "kinds": dict(Counter(rollout.kind for rollout in rollouts)),
+        "infra": dict(Counter(infra_cause(rollout.verdict.reason, rollout.task_id) for rollout in rollouts
+                              if rollout.verdict.status == "INFRA")),
+        "infra_beside": sum(beside_verdicts(group) for group in groups),
+        "shared_refused": sum(rollout.verdict.reason == UNEXPECTED_SHARED for rollout in rollouts),
         "judge_none": mean([judgement.score is None for judgement in asked]) if asked else None,
     }
 
@@ -102,8 +108,14 @@ def set_apart_by(group: list[Rollout]) -> str:
     return "PASS" if any(rollout.status == "PASS" for rollout in scored) else "PARTIAL"
 
 
+def beside_verdicts(group: list[Rollout]) -> int:
+    """How many members of a group are INFRA while others have a verdict: the code then seems to decide it."""
+    lost = sum(rollout.verdict.status == "INFRA" for rollout in group)
+    return lost if lost < len(group) else 0
+
+
 def pass_rate(rollouts: list[Rollout]) -> float:
-    return mean([rollout.status == "PASS" for rollout in rollouts if rollout.verdict.status != "INFRA"])
+    return mean([rollout.status == "PASS" for rollout in rollouts if rollout.status != "INFRA"])
 
 
 def why_unused(group: list[Rollout]) -> str:
@@ -150,6 +162,7 @@ def step_line(record: Mapping[str, Any], max_steps: int, left: float = math.nan)
         judged += f"  not judged {record['judge_none']:.0%}"
     return (f"step {record['step']:>{len(str(max_steps))}}/{max_steps}"
             f"  pass {shown('pass_rate', '6.1%')}  reward {shown('reward', '+.3f')}{judged}"
+            + (f"  INFRA {named_counts(record['infra'])}" if record.get("infra") else "") +
             f"  constant groups {shown('constant_groups', '4.0%')}  truncated {shown('truncated', '4.0%')}"
             f"  entropy {shown('entropy', '.3f')}  seconds: generate {number(seconds, 'generate'):.2f}"
             f" reward {number(seconds, 'reward'):.2f} update {number(seconds, 'update'):.2f}"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from raccoon.runs.log import COMPLETIONS_LOG
 from raccoon.runs.rollouts import mean, number
+from raccoon.trust import named_counts
 
 PATIENCE = 3  # bad steps in a row before a run stops; one may be chance
 FEW_WEIGHTS_CHANGED = 0.05  # share a step; below it most updates round to nothing, as with bfloat16 master weights
@@ -47,6 +48,29 @@ def infra_alarm(metrics: list[dict]) -> Alarm | None:
         return None
     return Alarm("the sandbox failed on every completion, so nothing was learnt: test it alone with "
                  "scripts/sandbox.py", stop=steps >= PATIENCE)
+
+
+def infra_by_code_alarm(metrics: list[dict]) -> Alarm | None:
+    """INFRA where other completions have verdicts. The solution of every task had one before training."""
+    def some(steps: list[dict]) -> bool:
+        found = set(steps[-1].get("statuses") or ()) if steps else set()
+        return "INFRA" in found and len(found) > 1
+
+    if not begins(metrics, some):
+        return None
+    step = metrics[-1]
+    lost, beside, causes = step["statuses"]["INFRA"], step.get("infra_beside") or 0, step.get("infra") or {}
+    return Alarm(f"{lost} completions have no verdict, {beside} of them beside judged ones of the same task "
+                 f"[{named_counts(causes)}]: if the code decides it, not scoring them raises the pass rate; run their "
+                 f"code from {COMPLETIONS_LOG} with scripts/sandbox.py")
+
+
+def shared_alarm(metrics: list[dict]) -> Alarm | None:
+    if not begins(metrics, lambda steps: bool(steps) and number(steps[-1], "shared_refused") > 0):
+        return None
+    return Alarm(f"{metrics[-1]['shared_refused']} completions ran in the process of their test, unlike the solution "
+                 "of their task: they are FAIL; the code attacks the sandbox, or the sandbox has a fault: read their "
+                 f"code in {COMPLETIONS_LOG}")
 
 
 def judge_alarm(metrics: list[dict]) -> Alarm | None:
@@ -162,8 +186,9 @@ def reward_alarm(metrics: list[dict]) -> Alarm | None:
                  "\"beyond_constant\" or \"off\", and BONUS_ONLY_WITH_PASS to True")
 
 
-SENTINELS = (infra_alarm, judge_alarm, gradient_alarm, entropy_alarm, timeout_alarm, thinking_alarm, constant_alarm,
-             small_update_alarm, large_update_alarm, constant_answer_alarm, partial_signal_alarm, reward_alarm)
+SENTINELS = (infra_alarm, infra_by_code_alarm, shared_alarm, judge_alarm, gradient_alarm, entropy_alarm, timeout_alarm,
+             thinking_alarm, constant_alarm, small_update_alarm, large_update_alarm, constant_answer_alarm,
+             partial_signal_alarm, reward_alarm)
 
 
 def begins(metrics: list[dict], condition: Callable[[list[dict]], bool]) -> bool:

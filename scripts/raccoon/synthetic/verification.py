@@ -68,7 +68,7 @@ def solution_fault(first: Verdict, second: Verdict, rules: Rules) -> str:
     """Why two verdicts on one solution count against its task, or ""."""
     if "INFRA" in (first.status, second.status):
         return NOT_JUDGED
-    if first.isolation == "shared" and not rules.allow_shared_tests:
+    if "shared" in (first.isolation, second.isolation) and not rules.allow_shared_tests:
         return "the test needs shared isolation"
     if first.status != "PASS":
         return f"the solution fails ({first.kind})"

@@ -11,9 +11,12 @@ from collections.abc import Iterable
 from raccoon.tasks.markup import (
     fenced_blocks,
     is_prose,
+    is_sentence,
     looks_like_code,
     loose_blocks,
+    parts_between_prose,
     without_end_tokens,
+    without_label,
     without_prompts,
 )
 from raccoon.tasks.syntax import (
@@ -70,20 +73,24 @@ def extract_code(completion: str, task: Task) -> str:
     - the code in prose;
     - the same for blocks that are quoted, indented or in backticks.
 
+    A line at the beginning that names the language or the file, or is a command, belongs to no program. If a fenced
+    block does not parse, lines of prose in it are left out, and its parts between them are like blocks of their own.
+
     If nothing compiles, it is the text that looks like code, so that its syntax error can be seen. For a task of kind
     "program" it takes the last block that reads stdin, not one that defines something. Never raises. The time is
     bounded by PARSE_BUDGET.
     """
     parser, stub = Parser(), prompt_stub(task)
-    whole = strip_thinking(completion).lstrip("\ufeff")
+    whole = without_label(strip_thinking(completion).lstrip("\ufeff"))
     text = without_end_tokens(whole)
-    blocks = fenced_blocks(text)[-MAX_BLOCKS:]
+    blocks = list(map(without_label, fenced_blocks(text)[-MAX_BLOCKS:]))
     if stub.endswith("return ..."):
         last_line = text.strip().split("\n")[-1]
         return literal_answer([*blocks[::-1], text.strip(), last_line.strip("` ")], stub, task)
-    found = (first(defining_program(each, task, parser) for each in dict.fromkeys((whole, text)))
-             or defining_block(blocks, task, parser)
-             or first(completed_stub(body, stub, task, parser) for body in [*blocks[::-1], text])
+    found = first(defining_program(each, task, parser) for each in dict.fromkeys((whole, text)))
+    programs = [] if found else [each for block in blocks for each in with_parts(block, task, parser)]
+    found = (found or defining_block(programs, task, parser)
+             or first(completed_stub(body, stub, task, parser) for body in [*programs[::-1], text])
              or program_in_prose(text, task, parser))
     loose = [] if found or blocks else loose_blocks(text)[-MAX_BLOCKS:]
     return (found or defining_block(loose, task, parser)
@@ -189,6 +196,17 @@ def defining_block(blocks: list[str], task: Task, parser: Parser) -> str:
     return ""
 
 
+def with_parts(block: str, task: Task, parser: Parser) -> list[str]:
+    """The programs that a block may hold, the best last: itself; if it does not parse, its parts between prose too.
+
+    Without an entry point, all parts together are the best. With one, they may hold an example and its output.
+    """
+    parts = [] if parser(block)[0] else parts_between_prose(block)
+    whole = ["\n\n".join(parts)] if parts else []
+    last = parts[-MAX_BLOCKS:]
+    return [block, *whole, *last] if task.entry_point else [block, *last, *whole]
+
+
 def with_helpers(code: str, others: list[str], task: Task, parser: Parser) -> str:
     """The code, after those of the other blocks that define names which it reads and does not define."""
     parts, lacking = [code], missing_names(parse_code(code))
@@ -243,7 +261,8 @@ def program_in_prose(text: str, task: Task, parser: Parser) -> str:
     lines, starts = text.split("\n"), []
     for place, line in enumerate(lines):
         above = lines[place - 1].rstrip() if place else ""
-        if looks_like_code(line) and line[0] not in " \t" and (not above or above.endswith((":", "```"))):
+        announced = above.endswith("```") or above.endswith(":") and is_sentence(above)
+        if looks_like_code(line) and line[0] not in " \t" and (not above or announced):
             starts.append(place)
     return first(head_program("\n".join(lines[start:]), task, parser) for start in starts[:MAX_STARTS])
 

@@ -6,13 +6,24 @@ It does not parse Python; it looks at single lines. Every pattern takes linear t
 import keyword
 import re
 import textwrap
+from itertools import islice
 
 # A fence can match in one way only, so that a hostile line takes linear time.
 FENCE = re.compile(r"([ \t]*)(`{3,}|~{3,})([^`~\n]*)$")
 CODE_LINE = re.compile(
     r"^[ \t]*(?:(?:async +)?def +\w|class +\w|import +\w|from +[\w.]+ +import\b|@\w|return\b"
     r"|\w+ *=[^=]|[\w.]+\(.*\)[ \t]*$)", re.MULTILINE)
+# A statement, also one whose first word has a capital letter, and one of Python 2.
+STATEMENT = re.compile(CODE_LINE.pattern + r"|[ \t]*(?:print|exec|raise)\b", re.IGNORECASE)
 INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
+# The language, a file's name, a tag, a rule or a command, alone on a line.
+LABEL = re.compile(r"(?:file(?:name)?: *)?(?:python ?[\d.]*|py|[\w./-]+\.py):?|\[/?\w+\]|</?\w+>|in ?\[\d*\]:"
+                   r"|[=_~…—–-]{2,}|…|[$%] \S.*|(?:python3?|pip) [\w./-]+", re.IGNORECASE)
+# Words that a sentence without a capital letter and a full stop must not hold: it may be a statement with a fault.
+STATEMENT_WORDS = frozenset("import def class lambda return yield elif except assert global nonlocal del raise print "
+                            "async await finally".split())
+BULLET = re.compile(r"^(?:[-•]|\d+[.)]) +")
+WORD = re.compile(r"[\"'(‘“]*\w[\w/'’.,:!?()\"”。：！，、-]*|[:!?–—-]")
 CAPITAL = re.compile(r"[\s\-*#_\"'(\d.)]*[A-Z]")
 # Tokens that end a model's text, if its tokenizer left them in. In quotes they are part of a program.
 END_TOKEN = re.compile(r"(?:<[|｜](?:end|im_end|im_start|eot|EOT|eom|file_sep|fim|return|repo)[\w▁]*[|｜]>|</s>"
@@ -133,3 +144,65 @@ def is_prose(line: str) -> bool:
     if CAPITAL.match(line):
         return not (set(line) & set("{};\\") or words[-1].endswith("):"))
     return len(words) > 1 and not (set(line) & set("{};\\=(") or words[-1].endswith(":") or keyword.iskeyword(words[0]))
+
+
+def without_label(text: str) -> str:
+    """The text without the lines at its beginning that name its language or its file, or are a command or one word.
+
+    A word alone does nothing in a program, unless it is a keyword.
+    """
+    lines = text.split("\n")
+    start = next((place for place, line in enumerate(lines)
+                  if line.strip() and not is_label(line) and not is_lone_word(lines, place)), 0)
+    return "\n".join(lines[start:]) if any(map(str.strip, lines[:start])) else text
+
+
+def is_lone_word(lines: list[str], place: int) -> bool:
+    word = lines[place].strip().removesuffix(":")
+    return word.isidentifier() and not keyword.iskeyword(word.lower()) and not has_body(lines, place)
+
+
+def is_label(line: str) -> bool:
+    return not FENCE.match(line) and bool(LABEL.fullmatch(re.sub("[*`]", "", line).strip()))
+
+
+def parts_between_prose(block: str) -> list[str]:
+    """The parts of a block of code between lines of prose; [] if it has no such line.
+
+    A line above an indented one is not prose: it may be a broken line of the function around it.
+    """
+    lines = block.split("\n")
+    parts: list[list[str]] = [[]]
+    for place, line in enumerate(lines):
+        if (is_label(line) or is_sentence(line)) and not has_body(lines, place):
+            parts.append([])
+        else:
+            parts[-1].append(line)
+    texts = ["\n".join(part).strip("\n") for part in parts]
+    return [text for text in texts if text.strip()] if len(parts) > 1 else []
+
+
+def has_body(lines: list[str], place: int) -> bool:
+    """Whether the next line that is not blank is indented."""
+    return next((line for line in islice(lines, place + 1, None) if line.strip()), "")[:1].isspace()
+
+
+def is_sentence(line: str) -> bool:
+    """Whether a line in a block of code is prose: at the margin, all words, and no statement, even a broken one.
+
+    One word must begin with a capital letter and end like a sentence, two words must do one of it. More words may do
+    neither, if they hold no word of a statement. In doubt it is code: a syntax error must not be cut away.
+    """
+    if not line.strip() or line[0].isspace() or STATEMENT.match(line) or line.startswith(("'", '"')):
+        return False
+    text = BULLET.sub("", INLINE.sub("code", line.strip().replace("**", "")), count=1)
+    words = [word for word in text.split() if word.isascii() or any(map(str.isalnum, word))]
+    ends = text[-1:] in tuple(".:!?。：！")
+    starts = text[:1].isupper() or not text[:1].isascii()
+    if not words or not all(map(WORD.fullmatch, words)) or "(" in text and len(words) < 3:
+        return False
+    if keyword.iskeyword(words[0].lower().rstrip(":")):
+        return text[0].isupper() and ends and len(words) > 2
+    if len(words) > 2:
+        return starts or ends or "(" not in text and not STATEMENT_WORDS & set(words)
+    return (starts or ends) if len(words) == 2 else starts and ends
