@@ -222,12 +222,29 @@ def same_token(ours: str, theirs: str) -> bool:
     return abs(got - wanted) <= decimal.Decimal("1e-6") * max(1, abs(wanted))
 
 
+def same_text(printed: str, expected: str) -> bool:
+    return printed.replace("\r\n", "\n").replace("\r", "\n").strip() == expected.strip()
+
+
+def same_values(printed: str, expected: str) -> bool:
+    ours, theirs = (text.lower().split() for text in (printed, expected))
+    return len(ours) == len(theirs) and all(map(same_value, ours, theirs))
+
+
+def same_value(ours: str, theirs: str) -> bool:
+    got, wanted = number(ours), number(theirs)
+    if isinstance(got, str) or isinstance(wanted, str):
+        return got == wanted
+    return abs(got - wanted) < decimal.Decimal("1e-5")
+
+
 def number(word: str) -> decimal.Decimal | str:
     """A word's value if it is a finite decimal number, else the word."""
     return decimal.Decimal(word) if re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", word) else word
 
 
-RULES = {"lines": same_lines, "numbers": same_numbers, "tokens": same_tokens}
+RULES = {"lines": same_lines, "numbers": same_numbers, "text": same_text, "tokens": same_tokens,
+         "values": same_values}
 
 
 # --- both -------------------------------------------------------------------------------------------------------------

@@ -100,6 +100,10 @@ def test_each_program_has_a_folder_of_its_own():
     ("0.3333333\n5", "0.3333334 5", {"compare": "tokens"}, True),
     ("5.0000001", "5", {"compare": "tokens"}, False),
     ("1", "1e400", {"compare": "tokens"}, False),
+    (" 1\r\n2 ", "1\n2", {"compare": "text"}, True),
+    ("1 \n2", "1\n2", {"compare": "text"}, False),
+    ("Yes  1.000009", "YES 1", {"compare": "values"}, True),
+    ("1.00002", "1", {"compare": "values"}, False),
     ("3", "", {"compare": "checker", "checker": "def check(i, o, e):\n    return int(o) == 3\n"}, True),
     ("x", "", {"compare": "checker", "checker": "def check(i, o, e):\n    return int(o) == 3\n"}, False),
 ])
