@@ -21,7 +21,7 @@ def lines() -> list[dict]:
     return benchmark.without_libraries(benchmark.read(benchmark.CORPUS), sys.executable)
 
 
-def test_corpus_is_large_and_its_names_are_unique(lines):
+def test_corpus_is_large_and_its_names_are_unique():
     whole = benchmark.read(benchmark.CORPUS)
     assert len({line["task_id"] for line in whole}) == len(whole)
     assert sum(line["honest"] for line in whole) >= 300
