@@ -4,6 +4,7 @@ Code of the program runs in this process. So nothing secret may be in it, and ev
 data only (verdicts/values.py, verdicts/heap.py).
 """
 
+import builtins
 import functools
 import itertools
 import json
@@ -206,7 +207,7 @@ class CodeHeap(heap.Heap):
         if isinstance(value, type):
             return self.class_(value)
         if self.structures and kind.__name__ in self.structures:
-            return self.reference(value, self.structure_kind(kind.__name__), kind.__name__)
+            return self.reference(value, self.structure_kind(kind.__name__), [kind.__name__])
         if isinstance(value, BaseException):
             return self.error(value, encode)
         if isinstance(value, tuple) and hasattr(kind, "_fields"):
@@ -217,21 +218,19 @@ class CodeHeap(heap.Heap):
         return self.object(value)
 
     def object(self, value) -> dict:
-        """An object that stays here, with what it is besides: "lazy" (Python's own iterator) or "call", and whether it
-        is true without being asked."""
+        """An object that stays here, with what it is besides ("lazy": Python's own iterator, or "call") and its traits."""
         kind = type(value)
         lazy = kind.__module__.partition(".")[0] in values.STANDARD_MODULES and hasattr(kind, "__next__")
         flag = "lazy" if lazy and not hasattr(kind, "read") else "call" if callable(value) else ""
-        is_true = not hasattr(kind, "__bool__") and not hasattr(kind, "__len__")
-        return {"object": [self.keep(value), kind.__name__[:100], flag, is_true]}
+        return {"object": [self.keep(value), kind.__name__[:100], flag, [hasattr(kind, name) for name in heap.TRAITS]]}
 
     def of_a_base(self, value, kind: type, base: type, changing, encode) -> dict:
         """An instance of the code's own subclass of list, int and the like: its plain value with the class's name."""
+        own = [name for name in heap.OWN if getattr(kind, name, None) is not getattr(base, name, None)]
+        names = [kind.__name__, *own]
         if changing is not None:
-            return self.reference(value, changing, kind.__name__)
-        asks = kind.__str__ is not base.__str__ or kind.__repr__ is not base.__repr__
-        plain = FLATTEN[base](value)
-        return {"sub": [self.keep(value), kind.__name__, base.__name__, asks, encode(plain)]}
+            return self.reference(value, changing, names)
+        return {"sub": [self.keep(value), names, base.__name__, encode(FLATTEN[base](value))]}
 
     def class_(self, kind: type) -> dict:
         """A class: a known one by its name, an exception of the code's own with its bases, another one as an object."""
@@ -242,11 +241,11 @@ class CodeHeap(heap.Heap):
         return {"class": [self.keep(kind), kind.__name__, [self.class_(base) for base in kind.__bases__ if issubclass(base, BaseException)]]}
 
     def error(self, error: BaseException, encode, causes: int = MAX_CAUSES) -> dict:
-        """An exception: class, message, arguments, attributes and cause."""
+        """An exception: number, class, message, arguments, attributes and cause."""
         arguments = error.args
         if isinstance(error, OSError) and error.filename is not None:
             arguments = (*arguments, error.filename)
-        parts = [self.class_(type(error)), failure(error, 0)[3]]
+        parts = [self.keep(error), self.class_(type(error)), failure(error, 0)[3]]
         for part in (arguments, tuple(vars(error).items())):
             try:
                 parts.append([encode(item) for item in part])
@@ -398,7 +397,7 @@ def leave(owner, error=None) -> bool:
 def run_test(conversation: Conversation, test: str, entry_point: str) -> list:
     """Shared isolation: runs the test in the code's own namespace."""
     tests, namespace = sys.modules[TEST_PROGRAMS], conversation.namespace
-    namespace["__name__"] = "__main__"
+    namespace["__name__"], original = "__main__", dict(vars(builtins))
     program = tests.analyse(test, "", entry_point, shared=True)
     tally = tests.Tally(program.goes_on)
     namespace[tests.TALLY] = tally
@@ -407,6 +406,7 @@ def run_test(conversation: Conversation, test: str, entry_point: str) -> list:
         tests.run_test_classes(namespace, tally)
     except BaseException as error:
         tally.note(error)
+    vars(builtins).update(original)  # the test may have replaced some
     return values.Inline(["ok", [tally.passed, tally.failed, tally.first]])
 
 

@@ -40,6 +40,7 @@ SHARED_NAMES = {  # of harmless modules, what reaches the code too
     "decimal": frozenset({"getcontext", "setcontext", "localcontext"}),
     "pytest": frozenset({"warns", "deprecated_call", "MonkeyPatch"}),
     "numpy": frozenset({"seterr"}),
+    "dataclasses": frozenset({"is_dataclass", "fields", "replace", "asdict", "astuple"}),  # they look at an object
 }
 POWERFUL = frozenset("eval exec compile __import__ globals locals vars setattr delattr getattr breakpoint input".split())
 FILES = frozenset({"open", "input"})
@@ -66,9 +67,16 @@ def effects(nodes: list[ast.AST]) -> Effects:
 
 def _draws_after_a_seed(nodes: list[ast.AST], modules: dict[str, str]) -> str:
     """Why a test needs the code's process that both sets the random numbers' seed and draws some itself."""
-    names = {f"{modules.get(dotted(node.value), '')}.{node.attr}" for node in nodes if isinstance(node, ast.Attribute)}
-    drawn = {name for name in names if name.startswith("random.")} - {"random.seed", "random.Random"}
-    return "it draws random numbers beside the code" if "random.seed" in names and drawn else ""
+    names = set()
+    for node in nodes:
+        if isinstance(node, ast.Attribute):
+            root, _, rest = dotted(node.value).partition(".")
+            names.add(".".join(filter(None, (modules.get(root, ""), rest, node.attr))))
+    for module in ("random", "numpy.random"):
+        drawn = {name for name in names if name.startswith(f"{module}.")} - {f"{module}.seed", "random.Random"}
+        if drawn and f"{module}.seed" in names:
+            return "it draws random numbers beside the code"
+    return ""
 
 
 def imported(nodes: list[ast.AST]) -> dict[str, str]:
@@ -107,7 +115,7 @@ def _attribute(node: ast.Attribute, modules: dict[str, str]) -> tuple[str, bool]
         if not isinstance(node.ctx, ast.Load):
             return f"it changes {module}", False
         return _used(module, node.attr)
-    if node.attr.startswith("__") and node.attr not in HARMLESS_DUNDERS:
+    if node.attr == "register" or node.attr.startswith("__") and node.attr not in HARMLESS_DUNDERS:
         return "", False
     return "", True
 

@@ -19,6 +19,9 @@ from raccoon.verdicts.values import IMMUTABLE_BASES, KINDS, LEAVES, TAGS, TEXT_T
 MAX_OBJECTS = 1_000_000  # numbered by one side
 SMALL = 4  # items of a column that are also compared by value
 KNOWN = frozenset(KINDS) | frozenset(TEXT_TAGS)  # classes that are sent by their name, besides the builtin ones
+OWN = """__contains__ __iter__ __len__ __getitem__ __missing__ __bool__ __eq__ __ne__ __lt__ __le__ __gt__ __ge__ __add__
+__radd__ __sub__ __rsub__ __mul__ __rmul__ __str__ __repr__ __format__""".split()  # methods that a subclass may replace
+TRAITS = "__bool__ __len__ __iter__ keys".split()  # what the judge knows of an object's class
 STRUCTURE = "structure"  # the tag of an instance of a class of the context
 
 
@@ -49,14 +52,17 @@ class Heap:
             if not same_columns(columns, self._agreed[number]):
                 self.changed[number] = self._agreed[number] = columns
 
-    def reference(self, value, kind: Kind, name: str = "") -> dict:
-        """The number of a collection, which crosses with its contents if it is new. `name`: of its own class."""
+    def reference(self, value, kind: Kind, names: list[str] | None = None) -> dict:
+        """The number of a collection, which crosses with its contents if it is new.
+
+        `names`: of its own class and of the methods that this replaces.
+        """
         number = self._numbers.get(id(value))
         if number is None:
             number = self.keep(value)
             columns = kind.take(value)
             self._kinds[number], self._agreed[number] = kind, columns
-            self.fresh.append((number, [kind.tag, name], columns))
+            self.fresh.append((number, [kind.tag, names], columns))
         return {"r": number}
 
     def numbered(self, value: tuple, parts: dict) -> dict:
@@ -87,9 +93,9 @@ class Heap:
     def receive(self, new: list, changed: list, decode) -> None:
         """Enters the objects of a message, then their contents, which may refer to each other."""
         waiting = []
-        for number, tag, name, columns in new:
+        for number, tag, names, columns in new:
             self._refuse_number(number)
-            value, kind = self._made(tag, name, columns)
+            value, kind = self._made(tag, names, columns)
             self.enter(number, value)
             self._kinds[number] = kind
             waiting.append((number, columns))
@@ -106,11 +112,11 @@ class Heap:
         if number in self.objects:
             raise ValueLimit("the number of another object")
 
-    def _made(self, tag: str, name: str, columns: list) -> tuple[object, Kind]:
+    def _made(self, tag: str, names: list[str] | None, columns: list) -> tuple[object, Kind]:
         if tag == STRUCTURE:
-            return self.made(name), self.structure_kind(name)
+            return self.made(names[0]), self.structure_kind(names[0])
         base, kind = TAGS[tag]
-        return kind.make(self.subclass(name, base) if name else base, columns), kind
+        return kind.make(self.subclass(names, base) if names else base, columns), kind
 
     def decoded(self, tag: str, payload, decode):
         """The object of a tag that is not in values.py. Raises KeyError for an unknown one."""

@@ -190,6 +190,7 @@ def _bindings(node: ast.AST) -> list[tuple[ast.AST, ast.AST]]:
 
 def why_shared(nodes: list[ast.AST]) -> str:
     """Why this test must run in the code's process; "" if plain values and objects are enough."""
+    modules = effects.imported(nodes)
     own_classes = {node.name for node in nodes if isinstance(node, ast.ClassDef)}
     for node in nodes:
         if isinstance(node, ast.ClassDef) and is_test_case(node):
@@ -203,6 +204,8 @@ def why_shared(nodes: list[ast.AST]) -> str:
         if isinstance(node, ast.Call):
             if _dotted(node.func) in EVALUATORS and not all(isinstance(a, ast.Constant) for a in node.args[:1]):
                 return "it evaluates text that is not a constant"  # results of the code must not run in the judge
+            if calls_name(node, "isinstance", "issubclass") and _names_an_abstract_class(node, modules):
+                return "it asks what an object can do"
             if own_classes & _names(node.func):
                 return f"it makes objects of its own class {_last_name(node.func)}"
     return effects.effects(nodes).shared
@@ -211,6 +214,13 @@ def why_shared(nodes: list[ast.AST]) -> str:
 def _patches_the_code(node: ast.AST, names: set[str]) -> bool:
     """Whether the test sets an attribute of a function or a class of the code."""
     return isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load) and bool(_names(node.value) & names)
+
+
+def _names_an_abstract_class(node: ast.Call, modules: dict[str, str]) -> bool:
+    """Whether isinstance() gets a class of collections.abc or typing."""
+    names = {effects.dotted(inner) for given in node.args[1:] for inner in ast.walk(given)}
+    known = {f"{modules.get(root, root)}.{rest}" for root, _, rest in (name.partition(".") for name in names if name)}
+    return any(name.startswith(("collections.abc.", "typing.")) for name in known)
 
 
 def why_objects_will_not_do(nodes: list[ast.AST], classes: set[str], results: Results) -> str:

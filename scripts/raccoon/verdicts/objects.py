@@ -14,8 +14,10 @@ be asked (`Sub`). The answer is a value or another stand-in, whatever the code d
 
 import collections
 import contextlib
+import copy
 import datetime
 import inspect
+import itertools
 import types
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
@@ -31,6 +33,7 @@ PASSING = (float, datetime.datetime, datetime.timedelta)  # what a clock gives m
 MAX_ITEMS = 10_000  # taken from an iterator at once
 DESCRIBING = frozenset({"__name__", "__qualname__", "__doc__", "__module__", "__wrapped__"})  # what a function says of itself
 MAX_BASES = 20  # levels of classes above an exception of the code
+TEXTS = {"__str__", "__repr__", "__format__"}
 ASSENTING = {name for kind in (str, bytes, set, float) for name in dir(kind) if name.startswith("is")} | {"all", "any"}
 HARMLESS = MUTATORS | set("get keys values items copy popleft pop".split())
 QUERIES = frozenset(CARRIED_METHODS - HARMLESS)  # methods of plain values that may get an expected value as an argument
@@ -44,10 +47,10 @@ class Handle:
     # the test. What a test reads as __doc__ is that of the object, so this class has none.
 
     __doc__ = property(lambda self: self.__getattr__("__doc__"))
-    __slots__ = ("__child", "__number", "__name", "__made", "__is_true", "__methods")
+    __slots__ = ("__child", "__number", "__name", "__made", "__traits", "__methods")
 
-    def __init__(self, child, number: int, name: str, made: bool | None, is_true: bool = False):
-        fields = {"child": child, "number": number, "name": name, "made": made, "is_true": is_true, "methods": {}}
+    def __init__(self, child, number: int, name: str, made: bool | None, traits: frozenset = frozenset(heap.TRAITS)):
+        fields = {"child": child, "number": number, "name": name, "made": made, "traits": traits, "methods": {}}
         for field, value in fields.items():
             object.__setattr__(self, f"_Handle__{field}", value)
 
@@ -107,7 +110,7 @@ class Handle:
         raise TypeError(f"{self.__name!r} object of the code cannot be copied here")
 
     def __bool__(self) -> bool:
-        return self.__is_true or ask(self, "bool") is True
+        return not self.__traits & {"__bool__", "__len__"} or ask(self, "bool") is True
 
     def __str__(self) -> str:
         return ask(self, "str")
@@ -140,13 +143,12 @@ class Handle:
         return ask(self, "len")
 
     def __iter__(self) -> Iterator:
+        memory = self.__child.heap.memory
         if self.__made:
-            self.__child.heap.memory.clear()  # to go through it may change it
+            memory.clear()  # to go through it may change it
             return iter(iterated(self, ask(self, "iterate")))
-        items = self.__items()
-        if items is None:
-            raise TypeError(f"{self.__name!r} object is not iterable")
-        return iter(items)
+        known = memory.setdefault(("items", self.__number), [])
+        return repeated(iterated(self, ask(self, "iterate")), known, self)
 
     def __reversed__(self) -> Iterator:
         return iter(iterated(self, ask(self, "reversed")))
@@ -155,13 +157,21 @@ class Handle:
         return following(*self.__child.request("take", self, 1), self.__child)
 
     def __contains__(self, item) -> bool:
+        said = ask(self, "contains", item) is True
         if self.__made or isinstance(item, Handle) or self.__number in self.__child.heap.read_as_objects:
-            return ask(self, "contains", item) is True
-        return any(item is own or item == own for own in iter(self))
+            return said
+        if any(item is own or item == own for own in iter(self)) != said:
+            self.__child.end(TWO_ANSWERS)
+        return said
 
     def __getitem__(self, key):
-        items = self.__items() if isinstance(key, (int, slice)) and not self.__made else None
-        return ask(self, "getitem", key) if items is None else list(items)[key]
+        found = ask(self, "getitem", key)
+        is_sequence = "__iter__" in self.__traits and "keys" not in self.__traits and not self.__made
+        if is_sequence and type(key) is int and key >= 0:
+            items = list(itertools.islice(iter(self), key, key + 1))
+            if not items or not alike(items[0], found):
+                self.__child.end(TWO_ANSWERS)
+        return found
 
     def __setitem__(self, key, value) -> None:
         ask(self, "setitem", key, value)
@@ -178,16 +188,6 @@ class Handle:
         elif self.__child.heap.is_raised_by_test(error):
             return ask(self, "leave", error) is True
         return False  # the code must not swallow the failure of an assertion, or of what the test does with its answer
-
-    def __items(self) -> "Replay | None":
-        """The items of a returned object, each read once until something is called; None if it has none."""
-        memory, key = self.__child.heap.memory, ("items", self.__number)
-        if key not in memory:
-            try:
-                memory[key] = Replay(iterated(self, ask(self, "iterate")), self)
-            except TypeError:
-                memory[key] = None
-        return memory[key]
 
     @staticmethod
     def operated(handle: "Handle", name: str, other, reflected: bool):
@@ -252,6 +252,17 @@ def _binary(name: str, reflected: bool = False):
     return lambda handle, other: Handle.operated(handle, name, other, reflected)
 
 
+def _augmented(name: str):
+    def operate(handle: Handle, other):
+        """In place: the result may be the object itself, or what a test's own instance gives."""
+        result = child_of(handle).request("operate", name, Inline([handle, other]))[0]
+        if same(result, handle):
+            return handle
+        return result if handle._Handle__made or isinstance(other, Handle) else NotImplemented
+
+    return operate
+
+
 def _unary(name: str):
     return lambda handle: ask(handle, name)
 
@@ -261,8 +272,10 @@ def _add_operators() -> None:
         bare = name.rstrip("_")
         setattr(Handle, f"__{bare}__", _binary(name))
         setattr(Handle, f"__r{bare}__", _binary(name, reflected=True))
-    for name in "lt le gt ge iadd isub imul itruediv iand ior ixor".split():
+    for name in "lt le gt ge".split():
         setattr(Handle, f"__{name}__", _binary(name))
+    for name in "iadd isub imul itruediv iand ior ixor".split():
+        setattr(Handle, f"__{name}__", _augmented(name))
     for name in "neg pos abs invert".split():
         setattr(Handle, f"__{name}__", _unary(name))
 
@@ -326,33 +339,18 @@ def iterated(handle: Handle, iterator) -> RemoteIterator:
     return iterator
 
 
-class Replay:
-    """The items of an object of the code, which can be gone through many times and are the same each time."""
-
-    def __init__(self, iterator: RemoteIterator, owner: Handle):
-        self._iterator, self._items, self._owner = iterator, [], owner
-
-    def __iter__(self) -> Iterator:
-        place = 0
-        while True:
-            while place < len(self._items):
-                yield self._items[place]
-                place += 1
-            try:
-                self._items.append(next(self._iterator))
-            except StopIteration:
-                self._check_length()
-                return
-
-    def _check_length(self) -> None:
-        """Ends the test if the object has said another length."""
-        child = child_of(self._owner)
-        said = child.heap.memory.get(("len", Handle.number_of(self._owner, child.heap)))
-        if said and said[0] != len(self._items):
-            child.end(TWO_ANSWERS)
-
-    def __length_hint__(self) -> int:
-        return self._iterator.__length_hint__()
+def repeated(iterator: RemoteIterator, known: list, owner: Handle) -> Iterator:
+    """The items of an object that the code returned, which must be the same each time that it is gone through."""
+    place = -1
+    for place, item in enumerate(iterator):
+        if place == len(known):
+            known.append(item)
+        elif not alike(known[place], item):
+            child_of(owner).end(TWO_ANSWERS)
+        yield item
+    said = child_of(owner).heap.memory.get(("len", number_of(owner)), [place + 1])
+    if place + 1 != len(known) or said[0] != len(known):
+        child_of(owner).end(TWO_ANSWERS)
 
 
 class Method:
@@ -418,17 +416,37 @@ class Sub:
         return getattr(handle_of(self), name)
 
 
-class Said(Sub):
-    """The same for a class with its own text."""
+def asking(name: str) -> Callable:
+    """A method that only the code can answer, such as the text of an object."""
+    return lambda value, *arguments: ask(handle_of(value), name.strip("_"), *arguments)
 
-    def __str__(self) -> str:
-        return ask(handle_of(self), "str")
 
-    def __repr__(self) -> str:
-        return ask(handle_of(self), "repr")
+def agreeing(name: str, plain_method: Callable, own: list[str]) -> Callable:
+    """A method that the code's class replaces: the plain class and the code must give one answer.
 
-    def __format__(self, spec: str) -> str:
-        return ask(handle_of(self), "format", spec)
+    Only for a key that the plain class does not know, the code's answer counts: a default for missing keys.
+    """
+
+    def method(value, *arguments):
+        handle = handle_of(value)
+        try:
+            plain = plain_method(value, *arguments)
+        except LookupError:
+            if {"__missing__", "__getitem__"}.isdisjoint(own):
+                raise
+            return ask(handle, "getitem", *arguments)
+        if plain is NotImplemented:
+            return plain
+        if name == "__iter__":
+            plain = list(plain)
+            said = list(iterated(handle, ask(handle, "iterate")))
+        else:
+            said = ask(handle, name.strip("_"), *arguments)
+        if type(plain).__eq__(plain, said) is not True:
+            child_of(handle).end(TWO_ANSWERS)
+        return iter(plain) if name == "__iter__" else said
+
+    return method
 
 
 def handle_of(value: Handle | Sub) -> Handle:
@@ -446,6 +464,7 @@ class JudgeHeap(heap.Heap):
         super().__init__(tracks)
         self.structures, self._child, self._own = kinds, child, own
         self._names = {kind: name for name, kind in kinds.items()}
+        self.fresh_read = False  # the test compares this answer by `==`, so it may differ from the last
         self._handles: dict[tuple[int, bool | None], Any] = {}
         self._errors: dict[int, type] = {}  # the code's own classes of exceptions
         self._subclasses: dict[tuple, type] = {}
@@ -462,11 +481,21 @@ class JudgeHeap(heap.Heap):
         """Whether a `raise` statement of the test raised this, and not a failed assertion."""
         return not isinstance(error, (AssertionError, *OURS)) and line_of(error) in self.raises
 
+    def read_anew(self, read: Callable):
+        """The result of `read`, in which an object may give another answer than the last time."""
+        self.fresh_read = True
+        try:
+            return read()
+        finally:
+            self.fresh_read = False
+
     def agreed(self, key: tuple, *details) -> list:
         """The reply to a read, which must be the same as before unless something was called."""
         reply = self._child.request(*details)
-        before = self.memory.setdefault(key, reply)
-        if before is reply or alike(before[0], reply[0]) and before[1:] == reply[1:]:
+        before = None if self.fresh_read else self.memory.get(key)
+        if before is None or alike(before[0], reply[0]) and before[1:] == reply[1:]:
+            kept = copy.copy(reply[0]) if type(reply[0]) in values.KINDS else reply[0]
+            self.memory[key] = [kept, *reply[1:]]
             return reply
         if type(before[0]) is type(reply[0]) and isinstance(reply[0], PASSING):
             return before
@@ -479,7 +508,7 @@ class JudgeHeap(heap.Heap):
         if kind is Blank:
             raise NotPlanned
         if kind in self._names:
-            return self.reference(value, self.structure_kind(self._names[kind]), self._names[kind])
+            return self.reference(value, self.structure_kind(self._names[kind]), [self._names[kind]])
         if isinstance(value, Handle):
             return {"r": Handle.number_of(value, self)}
         if isinstance(value, Sub) or kind in self._subclasses.values():
@@ -512,12 +541,13 @@ class JudgeHeap(heap.Heap):
 
     def object(self, payload, decode):
         """The stand-in of an object of the code. Nothing else that the child says of it is trusted."""
-        number, name, flag, is_true = payload
+        number, name, flag, has = payload
         if type(name) is not str or type(flag) is not str:
             raise values.ValueLimit("not an object")
-        return self.stand_in(number, name[:100], flag, is_true is True)
+        traits = frozenset(trait for trait, present in zip(heap.TRAITS, has, strict=True) if present is True)
+        return self.stand_in(number, name[:100], flag, traits)
 
-    def stand_in(self, number: int, name: str, flag: str, is_true: bool):
+    def stand_in(self, number: int, name: str, flag: str, traits: frozenset):
         """The one handle or iterator for a number, which the child has given."""
         if number in self._kinds or type(number) is not int or number % 2 == self.first:
             raise values.ValueLimit("not the number of an object")
@@ -525,7 +555,7 @@ class JudgeHeap(heap.Heap):
             raise values.ValueLimit("not the number of an object")
         if (number, False) not in self._handles:
             kinds = {"lazy": RemoteIterator, "call": Caller}
-            made = () if flag == "lazy" else (False, is_true)
+            made = () if flag == "lazy" else (False, traits)
             self._handles[number, False] = kinds.get(flag, Handle)(self._child, number, name, *made)
         return self._handles[number, False]
 
@@ -542,8 +572,8 @@ class JudgeHeap(heap.Heap):
             return value
         number = Handle.number_of(value, self)
         if (number, made) not in self._handles:
-            is_true = value._Handle__is_true
-            self._handles[number, made] = type(value)(self._child, number, Handle.name_of(value), made, is_true)
+            traits = value._Handle__traits
+            self._handles[number, made] = type(value)(self._child, number, Handle.name_of(value), made, traits)
         return self._handles[number, made]
 
     def made(self, name: str):
@@ -561,13 +591,24 @@ class JudgeHeap(heap.Heap):
         vars(instance).clear()
         vars(instance).update(fields)
 
-    def subclass(self, name: str, base: type, said: bool = False) -> type:
-        """The class that represents a subclass of a plain class."""
-        if base is None or type(name) is not str:
+    def subclass(self, names: list[str], base: type) -> type:
+        """The class that represents a subclass of a plain class, which replaces some of its methods."""
+        if base is None or {*map(type, names)} != {str}:
             raise values.ValueLimit("not a plain class")
-        key = (name[:100], base, said)
+        key = (base, *names)
         if key not in self._subclasses:
-            self._subclasses[key] = type(name[:100], (Said if said else Sub, base), {"__module__": "solution"})
+            name, own = names[0][:100], [each for each in heap.OWN if each in names[1:]]
+            members: dict[str, Any] = {"__module__": "solution"}
+            for each in own:
+                if each in TEXTS:
+                    members[each] = asking(each)
+                elif each == "__missing__" and hasattr(base, "__getitem__"):
+                    members["__getitem__"] = agreeing("__getitem__", base.__getitem__, own)
+                elif hasattr(base, each):
+                    members[each] = agreeing(each, getattr(base, each), own)
+            if "__eq__" in members:
+                members["__hash__"] = base.__hash__
+            self._subclasses[key] = type(name, (Sub, base), members)
         return self._subclasses[key]
 
     def enter(self, number: int, value) -> None:
@@ -578,14 +619,14 @@ class JudgeHeap(heap.Heap):
 
     def sub(self, payload, decode):
         """A value of the code's own subclass of a plain class."""
-        number, name, base, said, plain = payload
+        number, names, base, plain = payload
         if number in self.objects:
             return self.objects[number]
         self._refuse_number(number)
         base, plain = values.IMMUTABLE_BASES[base], decode(plain)
         if type(plain) is not base:
             raise values.ValueLimit("not a value of its base")
-        value = base.__new__(self.subclass(name, base, said is True), plain)
+        value = base.__new__(self.subclass(names, base), plain)
         self.enter(number, value)
         return value
 
@@ -624,8 +665,8 @@ class JudgeHeap(heap.Heap):
             above = [self._base(base, decode, level) for base in bases]
             if not above or not all(isinstance(base, type) and issubclass(base, BaseException) for base in above):
                 raise values.ValueLimit("not a class of exceptions")
-            members = {"__module__": "solution", "__str__": said_by_code}
-            self._errors[number] = type(name[:100], tuple(above), members)
+            members = {"__module__": "solution", "__str__": said_by_code, "__len__": asking("__len__")}
+            self._errors[number] = type(name[:100], (Sub, *above), members)
         return self._errors[number]
 
     def _base(self, base: dict, decode, level: int) -> type:
@@ -634,7 +675,10 @@ class JudgeHeap(heap.Heap):
 
     def error(self, payload, decode, level: int = 0) -> BaseException:
         """An exception of the code: of its own class or a standard one, with its attributes and its cause."""
-        kind, message, arguments, fields, cause, is_explicit = payload
+        number, kind, message, arguments, fields, cause, is_explicit = payload
+        if number in self.objects:
+            return self.objects[number]
+        self._refuse_number(number)
         [(tag, details)] = kind.items()
         kind = self.class_(details, decode) if tag == "class" else self.standard(details, decode)
         error = made_error(kind, [decode(argument) for argument in arguments])
@@ -643,6 +687,7 @@ class JudgeHeap(heap.Heap):
                 with contextlib.suppress(AttributeError):
                     BaseException.__setattr__(error, name, value)
         error.verdict_message = str(message)
+        self.enter(number, error)
         if cause is not None and level < MAX_BASES:
             behind = self.error(cause, decode, level + 1)
             error.__context__ = behind

@@ -10,8 +10,8 @@ import importlib
 from typing import Any
 
 from raccoon.verdicts import values
-from raccoon.verdicts.control import Blank, NotCarried, NotPlanned
-from raccoon.verdicts.test_programs import KNOWN_AS, TestProgram
+from raccoon.verdicts.control import OURS, Blank, NotCarried, NotPlanned
+from raccoon.verdicts.test_programs import KNOWN_AS, Tally, TestProgram
 from raccoon.verdicts.test_run import Run
 
 MOST_REQUESTS, MOST_BYTES = 2000, 1 << 20
@@ -26,7 +26,7 @@ class StandIn:
         self.noted: list[bytes] = []
         self.heap: Any = None
         self.fault, self.gone, self.diverged, self.silent = None, False, False, False
-        self.not_carried = False
+        self.not_carried = self.stopped = False
 
     @property
     def requests(self) -> int:
@@ -40,9 +40,10 @@ class StandIn:
         except NotCarried:
             self.not_carried = True
             raise
-        if details[0] not in PLANNED or self.requests > MOST_REQUESTS or b'{"test":' in self.noted[-1]:
+        self.stopped |= details[0] not in PLANNED or b'{"test":' in self.noted[-1]
+        if self.requests > MOST_REQUESTS:
             raise NotPlanned
-        return [Blank()]
+        return [Blank()] * 3
 
 
 def planned(program: dict, test: TestProgram) -> tuple[bytes, ...] | None:
@@ -51,23 +52,26 @@ def planned(program: dict, test: TestProgram) -> tuple[bytes, ...] | None:
     None if the test hands over an object that cannot be sent. No answer has a part in that, so it needs the code's
     process.
     """
-    if test.shared or not test.harmless or not test.goes_on or test.classes or test.values:
+    if test.shared or not test.harmless:
         return ()
     child = StandIn()
     for name in (*test.libraries, *(KNOWN_AS.get(name, name) for name in test.modules)):
         importlib.import_module(name)  # not in the rehearsal, whose end would leave half of it
-    rehearsal = Rehearsal(program | {"wall_seconds": REHEARSAL_SECONDS}, test, child, False)
+    rehearsal = Rehearsal(program | {"wall_seconds": REHEARSAL_SECONDS}, test, child)
     outcome = rehearsal.judge()
     if child.not_carried:
         return None
-    complete = not outcome.reason and not rehearsal.stopped
+    complete = test.goes_on and not outcome.reason and not rehearsal.stopped and not child.stopped
     return tuple(child.noted) if complete and sum(map(len, child.noted)) <= MOST_BYTES else ()
 
 
 class Rehearsal(Run):
-    """A run without the code, in which every assertion fails."""
+    """A run without the code, in which every assertion fails and does not end the test."""
 
-    stopped = False
+    def __init__(self, program: dict, test: TestProgram, child: StandIn):
+        super().__init__(program, test, child, False)
+        self.tally = Tally(True, OURS)
+        self.stopped = False
 
     def end_of_test(self, error: BaseException) -> None:
         """Any exception outside of an assertion is one that an answer may have prevented."""

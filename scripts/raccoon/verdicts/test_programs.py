@@ -21,6 +21,7 @@ from raccoon.verdicts.oracles import Keeper
 
 # Names that the rewritten test uses.
 TALLY, VARIABLE, SAME, SEED, KEEP, KEPT = "__tally__", "__variable__", "__same__", "__seed__", "__keep__", "__kept__"
+FRESH = "__fresh__"
 TEST_FILE = "<test>"  # the test's name in tracebacks
 MUTE = {ast.Constant, ast.Load, ast.Store, ast.List, ast.Tuple, ast.Dict, ast.UnaryOp, ast.USub, ast.Eq, ast.keyword}
 # nodes that need no analysis: nine of ten in a long test
@@ -246,6 +247,8 @@ class _Rewriter(ast.NodeTransformer):
 
     def visit_Compare(self, node: ast.Compare) -> ast.AST:
         self.generic_visit(node)
+        if not self.shared and len(node.ops) == 1 and isinstance(node.ops[0], ast.Eq):
+            node.left, node.comparators[0] = map(_read_anew, (node.left, node.comparators[0]))
         if self.shared or len(node.ops) != 1 or not isinstance(node.ops[0], (ast.Is, ast.IsNot)):
             return node
         if isinstance(node.comparators[0], ast.Constant):
@@ -264,6 +267,15 @@ class _Rewriter(ast.NodeTransformer):
         return ast.copy_location(
             ast.Call(ast.Name(SEED, ast.Load()), [ast.Constant(module), *node.args], node.keywords), node
         )
+
+
+def _read_anew(side: ast.expr) -> ast.expr:
+    """A side of an `==` that reads an attribute, a length or a text, which then may be another than the last time."""
+    is_text = isinstance(side, ast.Call) and isinstance(side.func, ast.Name) and side.func.id in ("len", "str", "repr")
+    if not is_text and not isinstance(side, ast.Attribute):
+        return side
+    nothing = ast.arguments(posonlyargs=[], args=[], kwonlyargs=[], kw_defaults=[], defaults=[])
+    return _calling(FRESH, side, ast.copy_location(ast.Lambda(nothing, side), side))
 
 
 def _calling(name: str, where: ast.AST, *arguments: ast.expr) -> ast.Call:

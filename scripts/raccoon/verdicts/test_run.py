@@ -179,6 +179,7 @@ class Run:
             tests.TALLY: self.tally,
             tests.VARIABLE: lambda name: namespace[name] if name in namespace else child.heap.variable(name),
             tests.SAME: same,
+            tests.FRESH: child.heap.read_anew,
             tests.SEED: self.seed,
             tests.KEEP: kept.keep,
             tests.KEPT: kept.kept,

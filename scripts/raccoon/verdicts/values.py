@@ -203,6 +203,7 @@ def _json_writer():
     return lambda value: "".join(encode(value, 0))
 
 
+_read, _write = os.read, os.write  # a test beside the code may replace those of the module
 _to_json = _json_writer()
 _scan_json = json.JSONDecoder().scan_once
 
@@ -446,9 +447,9 @@ DECODERS = {
 def write_frame(descriptor: int, *datas: bytes) -> None:
     """Writes frames (length, then data) whole, at once. Raises OSError if the other side has gone."""
     frame = b"".join([part for data in datas for part in (len(data).to_bytes(4, sys.byteorder), data)])
-    written = os.write(descriptor, frame)
+    written = _write(descriptor, frame)
     while written < len(frame):
-        written += os.write(descriptor, memoryview(frame)[written:])
+        written += _write(descriptor, memoryview(frame)[written:])
 
 
 class FrameReader:
@@ -474,7 +475,7 @@ class FrameReader:
     def _fill(self, size: int) -> None:
         parts, have = [self._ahead], len(self._ahead)
         while have < size:
-            parts.append(os.read(self._descriptor, max(65536, min(size - have, 1 << 20))))
+            parts.append(_read(self._descriptor, max(65536, min(size - have, 1 << 20))))
             have += len(parts[-1])
             if not parts[-1]:
                 raise EOFError("the other side has closed the channel")
