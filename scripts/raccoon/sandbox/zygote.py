@@ -172,7 +172,7 @@ def rehearse() -> None:
 def fill_holes() -> list:
     """Objects that fill the holes between those that the zygote has, so that the new ones of a child lie together.
 
-    Each page that a fresh fork writes to is copied for it. ROW objects side by side show that no hole of a size is left.
+    Each page that a fresh fork writes to is copied for it. ROW objects side by side show that a size has no hole left.
     """
     filling: list = []
     for size in range(16, 513, 16):  # the sizes of Python's own allocator
