@@ -2,20 +2,22 @@
 
 Both run the same programs on the same inputs in turn, in one run. The floor is a warm interpreter with the sandbox's
 own preloaded modules. It compiles each program once, forks for each case, runs it with files as stdin and stdout, and
-compares the output. It has no wall and no limit. CPU time is that of the whole process tree.
+compares the output. It has no wall and no limit. CPU time is that of the whole process tree below the caller.
 
-    python benchmarks/stdin_tasks.py [--rounds 7] [--repeats 20]
+    python benchmarks/stdin_tasks.py [--rounds 7] [--repeats 20] [--beside ../older]    # another checkout's sandbox too
 
 Output: a Markdown table on stdout.
 """
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
+from pathlib import Path
 
-from sandbox_throughput import cpu_seconds, machine, print_table
+from sandbox_throughput import CHECKOUT, ROOT, cpu_seconds, machine, print_table
 
 from raccoon.sandbox.pool import Program, Sandbox
 from raccoon.sandbox.zygote import STANDARD
@@ -125,42 +127,73 @@ def with_outputs() -> list[tuple[str, list[str], list[str]]]:
     return tasks
 
 
+def serve() -> None:
+    """The process of a sandbox: reads the tasks, then judges them as often as each further line says."""
+    programs = [
+        Program(source, json.dumps({"inputs": inputs, "outputs": outputs}), kind="program")
+        for source, inputs, outputs in json.loads(sys.stdin.readline())
+    ]
+    with Sandbox(workers=1) as box:
+        box.run(programs)
+        print(box._pools[False].workers[0].process.pid, flush=True)
+        for line in sys.stdin:
+            print(sum(verdict.status == "PASS" for verdict in box.run(programs * int(line))), flush=True)
+
+
+class Engine:
+    """A process that judges the tasks: the floor's interpreter, or a sandbox with `pid` of its judge."""
+
+    def __init__(self, name: str, command: list[str], lines: list[str], checkout: Path = ROOT):
+        self.name = name
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "env": os.environ | {CHECKOUT: str(checkout)}}
+        self.process = subprocess.Popen(command, **pipes, text=True)
+        print(*lines, sep="\n", file=self.process.stdin, flush=True)
+        hello = self.process.stdout.readline().strip()
+        if not hello:
+            raise ChildProcessError(f"{name} did not start; its error is above")
+        self.pid = self.process.pid if hello == "ready" else int(hello)
+
+    def run(self, repeats: int, right: int) -> float:
+        """CPU seconds of judging every task so often."""
+        before = cpu_seconds(self.pid)
+        print(repeats, file=self.process.stdin, flush=True)
+        if int(self.process.stdout.readline()) != right:
+            raise ChildProcessError(f"{self.name} judged a right program as wrong")
+        return cpu_seconds(self.pid) - before
+
+    def close(self) -> None:
+        self.process.stdin.close()
+        self.process.wait()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--repeats", type=int, default=20, help="times that each program is judged in a round")
+    parser.add_argument("--beside", type=Path, metavar="CHECKOUT", help="also measure the sandbox of another checkout")
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.serve:
+        return serve()
     tasks = with_outputs()
-    command = [sys.executable, "-I", "-S", "-X", "utf8", "-c", FLOOR]
-    floor = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    print(json.dumps(STANDARD), json.dumps(tasks), sep="\n", file=floor.stdin, flush=True)
-    if floor.stdout.readline() != "ready\n":
-        raise ChildProcessError("the floor's interpreter did not start; its error is above")
-    programs = [
-        Program(source, json.dumps({"inputs": inputs, "outputs": outputs}), kind="program")
-        for source, inputs, outputs in tasks
-    ]
-    with Sandbox(workers=1) as box:
-        judge = box._pools[False].workers[0].process.pid
-        box.run(programs)
-        rounds = []
-        for _ in range(options.rounds):
-            before = cpu_seconds(floor.pid)
-            print(options.repeats, file=floor.stdin, flush=True)
-            if int(floor.stdout.readline()) != options.repeats * len(tasks):
-                raise ChildProcessError("the floor judged a right program as wrong")
-            bare, before = cpu_seconds(floor.pid) - before, cpu_seconds(judge)
-            if not all(verdict.status == "PASS" for verdict in box.run(programs * options.repeats)):
-                raise ChildProcessError("the sandbox judged a right program as wrong")
-            rounds.append((bare, cpu_seconds(judge) - before))
-    floor.stdin.close()
-    floor.wait()
+    floor = [sys.executable, "-I", "-S", "-X", "utf8", "-c", FLOOR]
+    engines = [Engine("bare forks", floor, [json.dumps(STANDARD), json.dumps(tasks)])]
+    for checkout in (ROOT, options.beside.resolve()) if options.beside else (ROOT,):
+        name = "sandbox" if checkout == ROOT else f"sandbox of {checkout}"
+        engines.append(Engine(name, [sys.executable, __file__, "--serve"], [json.dumps(tasks)], checkout))
     count = options.repeats * len(tasks)
+    rounds = [[engine.run(options.repeats, count) for engine in engines] for _ in range(options.rounds)]
+    for engine in engines:
+        engine.close()
     print(f"{len(tasks)} programs of {CASES} cases, {options.rounds} rounds of {count} tasks; {machine()}.\n")
-    table = [[f"{1000 * bare / count:.1f}", f"{1000 * own / count:.1f}", f"{own / bare:.2f}"] for bare, own in rounds]
-    medians = [statistics.median(float(cells[place]) for cells in table) for place in range(3)]
-    print_table(["bare forks, CPU ms a task", "sandbox", "ratio"], table)
-    print(f"\nMedian ratio {medians[2]:.2f}.")
+    header = ["engine", "CPU ms a task, by round", "median", "x floor, median of the rounds"]
+    rows = []
+    for engine, spent in zip(engines, zip(*rounds, strict=True), strict=True):
+        cpu = [1000 * seconds / count for seconds in spent]
+        ratios = [own / bare[0] for own, bare in zip(spent, rounds, strict=True)]
+        cells = [" ".join(f"{value:.1f}" for value in cpu), f"{statistics.median(cpu):.1f}"]
+        rows.append([engine.name, *cells, f"{statistics.median(ratios):.2f}"])
+    print_table(header, rows)
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ WALL_FACTOR = {False: 2.0, True: 6.0}  # wall limit over CPU limit, for programs
 # (True) the tests may wait too, for a server to start or a process to time out
 WALL_EXTRA = 2.0  # seconds added to it
 PATIENCE = 4.0  # seconds without an answer after the wall limit; then the judge counts as hung
+CONTROL_SECONDS = 1.0  # at least, in which no good program may be lost before the code is blamed for its own loss
 WINDOW = 64  # programs submitted before the oldest verdict is taken
 MAX_TIMEOUT = 3600  # seconds
 JUDGE = Path(__file__).resolve().with_name("judge.py")
@@ -237,8 +238,8 @@ class WorkerPool:
         return answer
 
     def survives(self, control: dict, seconds: float) -> bool:
-        """Whether a good program, run again and again for as long as a lost one took, is never lost."""
-        until = time.monotonic() + seconds
+        """Whether a good program, run again and again for longer than a lost one took, is never lost."""
+        until = time.monotonic() + max(CONTROL_SECONDS, 2 * seconds)
         while not (lost := self.ask_alone(control).get("again")) and time.monotonic() < until:
             pass
         return not lost

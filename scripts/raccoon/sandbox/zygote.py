@@ -12,6 +12,7 @@ child.py holds the rest of the child's work.
 import atexit
 import contextlib
 import dataclasses
+import functools
 import gc
 import importlib
 import json
@@ -59,6 +60,8 @@ SCRATCH_MB, PRIVATE_SCRATCH = 64, "/scratch"  # of the private root; its /tmp is
 THREADS = 128  # of one uid, if the child has its own uid
 UID_BASE, UID_SPAN = 60000, 4000  # below 65534, so that they exist in rootless containers too
 JOB, STATUS = "=qq", "=qid???"  # the messages of zygote_link.py
+ROW, FILLING = 16, 1 << 19  # objects side by side; at most so many bytes of one size
+EMPTY_BYTES = sys.getsizeof(b"")
 REHEARSALS = 30  # more than the calls after which the interpreter adapts a function
 REHEARSED = "def rehearsed(number, text, numbers, pair):\n    return numbers, pair  # nothing left open\n"
 GRACE = 1.0  # seconds for a child that has closed the channel to end by itself
@@ -129,6 +132,7 @@ def main() -> None:
         os.register_at_fork(after_in_child=random.seed)  # processes that a program forks draw different numbers
     atexit._clear()  # a child must not run the exit functions of preloaded modules
     gc.collect()
+    kept = fill_holes()  # noqa: F841  # until the end
     gc.freeze()
     with contextlib.suppress(ConnectionError):
         control.send(json.dumps({"walls": standing.describe()}).encode())
@@ -169,6 +173,23 @@ def rehearse() -> None:
     sys.modules["__main__"] = itself
     sys.setrecursionlimit(RECURSION_LIMIT)
     del linecache.cache[FILENAME]
+
+
+def fill_holes() -> list:
+    """Objects that fill the holes between those that the zygote has, so that the new ones of a child lie together.
+
+    Each page that a fresh fork writes to is copied for it. ROW objects side by side show that a size has no hole left.
+    """
+    filling: list = []
+    for size in range(16, 513, 16):  # the sizes of Python's own allocator
+        make = functools.partial(bytes, size - EMPTY_BYTES) if size > 32 else complex if size == 32 else object
+        row, before = 0, 0
+        for _ in range(FILLING // size):
+            filling.append(make())
+            row, before = row + 1 if id(filling[-1]) - before == size else 0, id(filling[-1])
+            if row == ROW:
+                break
+    return filling
 
 
 def raise_walls(setup: Setup) -> Standing:
