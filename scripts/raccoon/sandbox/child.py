@@ -14,9 +14,9 @@ import sys
 import time
 import types
 
+from raccoon.sandbox.adaptations import FILENAME, adapt
 from raccoon.verdicts import heap, values
 
-FILENAME = "solution.py"  # the program's name in tracebacks
 MODULE = "solution"  # its name for itself: a main guard belongs to a script, and this code is called by a test
 TEST_PROGRAMS = "raccoon.verdicts.test_programs"
 MAX_PROGRAM = 64 << 20  # bytes of a program with its context
@@ -88,7 +88,8 @@ class Conversation:
             compiled = compile(code, FILENAME, "exec", dont_inherit=True)
         except BaseException as error:
             return values.Inline(["syntax", *failure(error)[1:]])
-        linecache.cache[FILENAME] = (len(code), None, code.splitlines(keepends=True), FILENAME)
+        linecache.cache[FILENAME] = (lambda: code,)  # split into lines only when needed
+        adapt(code)
         exec(compiled, self.namespace)
         return values.Inline(["ok", None])
 
@@ -222,7 +223,8 @@ class CodeHeap(heap.Heap):
         kind = type(value)
         lazy = kind.__module__.partition(".")[0] in values.STANDARD_MODULES and hasattr(kind, "__next__")
         flag = "lazy" if lazy and not hasattr(kind, "read") else "call" if callable(value) else ""
-        return {"object": [self.keep(value), kind.__name__[:100], flag, [hasattr(kind, name) for name in heap.TRAITS]]}
+        traits = [hasattr(kind, name) for name in heap.TRAITS]
+        return {"object": [self.keep(value), kind.__name__[:100], flag, traits]}
 
     def of_a_base(self, value, kind: type, base: type, changing, encode) -> dict:
         """An instance of the code's own subclass of list, int and the like: its plain value with the class's name."""
@@ -238,7 +240,8 @@ class CodeHeap(heap.Heap):
             return {"standard": [kind.__module__, kind.__name__]}
         if not issubclass(kind, BaseException):
             return self.object(kind)
-        return {"class": [self.keep(kind), kind.__name__, [self.class_(base) for base in kind.__bases__ if issubclass(base, BaseException)]]}
+        bases = [self.class_(base) for base in kind.__bases__ if issubclass(base, BaseException)]
+        return {"class": [self.keep(kind), kind.__name__, bases]}
 
     def error(self, error: BaseException, encode, causes: int = MAX_CAUSES) -> dict:
         """An exception: number, class, message, arguments, attributes and cause."""
@@ -403,10 +406,12 @@ def run_test(conversation: Conversation, test: str, entry_point: str) -> list:
     namespace[tests.TALLY] = tally
     try:
         exec(program.code, namespace)
-        tests.run_test_classes(namespace, tally)
+        if program.test_cases:
+            tests.run_test_classes(namespace, tally)
     except BaseException as error:
         tally.note(error)
-    vars(builtins).update(original)  # the test may have replaced some
+    finally:
+        vars(builtins).update(original)  # the test may have replaced some
     return values.Inline(["ok", [tally.passed, tally.failed, tally.first]])
 
 
@@ -415,6 +420,7 @@ OPERATIONS = {
     for name in """add sub mul truediv floordiv mod pow matmul and_ or_ xor lshift rshift neg pos abs invert
     iadd isub imul itruediv iand ior ixor eq ne lt le gt ge contains getitem setitem delitem""".split()
 } | {
+    "divmod": divmod,
     "bool": bool,
     "str": str,
     "repr": repr,

@@ -38,9 +38,10 @@ os.register_at_fork = _register
 SCRIPTS = os.path.abspath(f"{__file__}/../../..")  # started as a file: the package is two folders up
 sys.path.insert(0, SCRIPTS)
 from raccoon.sandbox import namespaces, walls  # noqa: E402
+from raccoon.sandbox.adaptations import RECURSION_LIMIT  # noqa: E402
 from raccoon.sandbox.child import FILENAME, TEST_PROGRAMS, answer_requests  # noqa: E402
 from raccoon.sandbox.scratch import empty_folder  # noqa: E402
-from raccoon.sandbox.stdin_child import RECURSION_LIMIT, run_program  # noqa: E402
+from raccoon.sandbox.stdin_child import run_program  # noqa: E402
 from raccoon.verdicts import values  # noqa: E402
 
 sys.path.remove(SCRIPTS)

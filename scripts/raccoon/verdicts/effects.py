@@ -11,15 +11,17 @@ import dataclasses
 # Modules that only compute, each with the names in it that do more. All names of the others are harmless.
 HARMLESS = {
     name: frozenset()
-    for name in """abc array base64 binascii bisect cmath collections collections.abc contextlib copy dataclasses datetime
-    difflib enum fractions functools hashlib heapq html itertools json keyword math numbers operator pprint queue
+    for name in """abc array base64 binascii bisect cmath collections collections.abc contextlib copy dataclasses
+    datetime difflib enum fractions functools hashlib heapq html itertools json keyword math numbers operator pprint queue
     re sortedcontainers statistics string struct textwrap time typing types unicodedata uuid zlib zoneinfo""".split()
 } | {
     "calendar": frozenset({"setfirstweekday"}),
     "pytest": frozenset({"warns", "deprecated_call", "MonkeyPatch", "main"}),
     "random": frozenset({"setstate"}),
     "numpy": frozenset({"random", "seterr", "seterrcall", "set_printoptions", "setbufsize", "lib", "core"}),
-    "decimal": frozenset({"getcontext", "setcontext", "localcontext", "DefaultContext", "BasicContext", "ExtendedContext"}),
+    "decimal": frozenset(
+        {"getcontext", "setcontext", "localcontext", "DefaultContext", "BasicContext", "ExtendedContext"}
+    ),
 }
 # Modules whose state the code would see in the same process, each with the names in it that only compute.
 SEEN_BY_CODE = {
@@ -42,14 +44,18 @@ SHARED_NAMES = {  # of harmless modules, what reaches the code too
     "numpy": frozenset({"seterr"}),
     "dataclasses": frozenset({"is_dataclass", "fields", "replace", "asdict", "astuple"}),  # they look at an object
 }
-POWERFUL = frozenset("eval exec compile __import__ globals locals vars setattr delattr getattr breakpoint input".split())
+POWERFUL = frozenset(
+    "eval exec compile __import__ globals locals vars setattr delattr getattr breakpoint input".split()
+)
 FILES = frozenset({"open", "input"})
-HARMLESS_DUNDERS = frozenset("__name__ __doc__ __init__ __class__ __len__ __eq__ __str__ __repr__ __iter__ __next__".split())
+HARMLESS_DUNDERS = frozenset(
+    "__name__ __doc__ __init__ __class__ __len__ __eq__ __str__ __repr__ __iter__ __next__".split()
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class Effects:
-    """`shared`: why the test must run in the code's process, "" if it need not. `harmless`: it leaves nothing behind."""
+    """`shared`: why the test must run in the code's process, "" if it need not. `harmless`: nothing is left behind."""
 
     shared: str
     harmless: bool

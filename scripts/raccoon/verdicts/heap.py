@@ -19,8 +19,8 @@ from raccoon.verdicts.values import IMMUTABLE_BASES, KINDS, LEAVES, TAGS, TEXT_T
 MAX_OBJECTS = 1_000_000  # numbered by one side
 SMALL = 4  # items of a column that are also compared by value
 KNOWN = frozenset(KINDS) | frozenset(TEXT_TAGS)  # classes that are sent by their name, besides the builtin ones
-OWN = """__contains__ __iter__ __len__ __getitem__ __missing__ __bool__ __eq__ __ne__ __lt__ __le__ __gt__ __ge__ __add__
-__radd__ __sub__ __rsub__ __mul__ __rmul__ __str__ __repr__ __format__""".split()  # methods that a subclass may replace
+OWN = """__contains__ __iter__ __len__ __getitem__ __missing__ __bool__ __eq__ __ne__ __lt__ __le__ __gt__ __ge__
+__add__ __radd__ __sub__ __rsub__ __mul__ __rmul__ __str__ __repr__ __format__""".split()  # methods that a subclass may replace
 TRAITS = "__bool__ __len__ __iter__ keys".split()  # what the judge knows of an object's class
 STRUCTURE = "structure"  # the tag of an instance of a class of the context
 
@@ -140,7 +140,7 @@ class Heap:
 
 
 def _fields(value) -> list[list]:
-    """The fields of a structure, read without running code of its class. Raises ValueLimit if they are no plain dict."""
+    """The fields of a structure, read without running code of its class. Raises ValueLimit if they are not a dict."""
     try:
         fields = object.__getattribute__(value, "__dict__")
     except AttributeError:

@@ -28,7 +28,9 @@ from raccoon.verdicts.needs import CARRIED_METHODS, MUTATORS
 from raccoon.verdicts.test_programs import line_of
 from raccoon.verdicts.values import Inline
 
-READS = frozenset("bool str repr format len int float index round isinstance getitem hash dir fields iterate".split())
+READS = frozenset(
+    "bool str repr format len int float index round isinstance getitem hash dir fields iterate contains".split()
+)
 PASSING = (float, datetime.datetime, datetime.timedelta)  # what a clock gives may differ between two reads
 MAX_ITEMS = 10_000  # taken from an iterator at once
 DESCRIBING = frozenset({"__name__", "__qualname__", "__doc__", "__module__", "__wrapped__"})  # what a function says of itself
@@ -268,7 +270,7 @@ def _unary(name: str):
 
 
 def _add_operators() -> None:
-    for name in "add sub mul truediv floordiv mod pow matmul and_ or_ xor lshift rshift".split():
+    for name in "add sub mul truediv floordiv mod divmod pow matmul and_ or_ xor lshift rshift".split():
         bare = name.rstrip("_")
         setattr(Handle, f"__{bare}__", _binary(name))
         setattr(Handle, f"__r{bare}__", _binary(name, reflected=True))

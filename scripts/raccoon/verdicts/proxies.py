@@ -190,4 +190,5 @@ class Proxy:
         value, is_method = self._child.request("attribute", self, name)
         if is_method is not True:
             return value
-        return lambda *arguments, **keywords: self._child.request("method", self, name, Inline(arguments), pairs(keywords))[0]
+        ask = self._child.request
+        return lambda *arguments, **keywords: ask("method", self, name, Inline(arguments), pairs(keywords))[0]

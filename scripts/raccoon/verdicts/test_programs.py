@@ -55,7 +55,7 @@ class Tally:
     """Counts assertions as a context manager around each of them. Keeps the first failure.
 
     `ours`: exceptions that are no result of a test. `imports`: lines whose failure is the test's own fault, because
-    only the test runs in this process. `silenced`: an object whose attribute `silent` is set while a message is written.
+    only the test runs in this process. `silenced`: its attribute `silent` is set while a message is written.
     """
 
     def __init__(self, goes_on: bool, ours: tuple = (), imports: frozenset[int] = frozenset(), on_failure=lambda: None):

@@ -317,7 +317,8 @@ def _encode_rare(value, kind: type, inner: tuple):
 def _encode_numpy(value, kind: type, inner: tuple):
     """{"numpy": [class, dtype, shape, bytes]}, or {"numpy_items": [class, shape, items]}, and a mask if it has one."""
     data = getattr(value, "data", value) if kind.__name__ == "MaskedArray" else value
-    name = "scalar" if not hasattr(value, "setflags") or value.ndim == 0 and kind.__name__ != "ndarray" else kind.__name__
+    is_scalar = not hasattr(value, "setflags") or value.ndim == 0 and kind.__name__ != "ndarray"
+    name = "scalar" if is_scalar else kind.__name__
     shape, dtype = list(value.shape), value.dtype
     mask = [value.mask.ravel().tolist()] if kind.__name__ == "MaskedArray" else []
     if dtype.kind in NUMPY_KINDS and not dtype.hasobject:
