@@ -95,22 +95,28 @@ def furnish_private_root() -> None:
     """Mounts /proc of this pid namespace and starts the loopback network `lo`, for programs that start processes."""
     with contextlib.suppress(OSError):  # forbidden if the outer /proc is masked; most programs do not need it
         _mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV)
-        with contextlib.suppress(OSError), open("/proc/sys/net/ipv4/tcp_max_tw_buckets", "w") as handle:
-            handle.write("0")  # else a closed connection would hold its port for a minute, against the next program
         _mount("/proc/sys", "/proc/sys", None, MS_BIND | MS_REC)
         _mount(None, "/proc/sys", None, MS_BIND | MS_REMOUNT | MS_NOSUID | MS_NODEV | MS_RDONLY)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", IFF_UP))
 
 
-def network_is_clean() -> bool:
-    """Whether this network namespace holds no socket and no closed connection. Without /proc nobody knows."""
-    try:
-        with open("/proc/net/sockstat") as handle:
-            counts = handle.read()
-    except OSError:
-        return False
-    return "sockets: used 0\n" in counts and " tw 0 " in counts
+def free_ports() -> int:
+    """Lets closed connections of this network namespace free their port at once, not after a minute.
+
+    Returns a descriptor of its counts of sockets for `network_is_clean`, -1 without the outer /proc.
+    """
+    with contextlib.suppress(OSError), open("/proc/sys/net/ipv4/tcp_max_tw_buckets", "w") as handle:
+        handle.write("0")
+    with contextlib.suppress(OSError):
+        return os.open("/proc/self/net/sockstat", os.O_RDONLY)
+    return -1
+
+
+def network_is_clean(counts: int) -> bool:
+    """Whether the namespace holds no socket and no closed connection. Unknown, without /proc, counts as clean."""
+    found = os.pread(counts, 4096, 0) if counts >= 0 else b"sockets: used 0\n tw 0 "
+    return b"sockets: used 0\n" in found and b" tw 0 " in found
 
 
 def _bind(source: str, target: str, flags: int) -> None:

@@ -53,7 +53,7 @@ SYSTEM_PATHS = """/usr/lib /usr/lib64 /lib /lib64 /usr/local/lib /usr/share/zone
 /dev/null /dev/zero /dev/urandom /dev/random""".split()
 PROGRAM_PATHS = """/usr/bin /bin /etc/passwd /etc/group /etc/hosts /etc/nsswitch.conf /etc/services /etc/mime.types
 /etc/alternatives /etc/fonts /usr/share""".split()
-CONTROL, RULESET = 30, 31  # the only descriptors that stay open, so that those of a job become 0 to 3
+CONTROL, RULESET, SOCKETS = 30, 31, 32  # the only descriptors that stay open, so that those of a job become 0 to 3
 STREAMS, JOB_CHANNEL = (0, 1, 2), 3  # descriptors of a child
 JOB_SPACE = socket.CMSG_SPACE(4 * 4)  # for these four
 FILE_BYTES, OPEN_FILES, SCRATCH_INODES = 64 << 20, 256, 8192
@@ -95,6 +95,7 @@ class Standing:
     roomy: bool
     scratch: str
     signal_ruleset: int
+    sockets: int  # descriptor of the counts of sockets in a roomy zygote's network namespace; -1: none
 
     @property
     def writable(self) -> list[tuple[str, int]]:
@@ -204,7 +205,11 @@ def raise_walls(setup: Setup) -> Standing:
     present = walls.address_space()
     own_user = os.geteuid() != 0 or not namespaces.owns_uid(own_uid)
 
+    sockets = [-1]
+
     def settle() -> None:
+        if setup.shared:
+            sockets[0] = namespaces.free_ports()
         namespaces.enter_private_root(setup.scratch, read, PRIVATE_SCRATCH, SCRATCH_MB, SCRATCH_INODES)
         if setup.shared:
             namespaces.furnish_private_root()
@@ -217,7 +222,7 @@ def raise_walls(setup: Setup) -> Standing:
     set_limits(setup, present, counted)
     walls.no_new_privileges()
     ruleset = -1 if namespaced else walls.signal_ruleset()
-    arrange_descriptors(ruleset)
+    arrange_descriptors(ruleset, sockets[0])
     writable = [scratch, "/dev/null", *(["/dev/shm", "/proc"] if roomy else [])]
     landlock = walls.landlock_abi()
     if landlock:
@@ -231,7 +236,8 @@ def raise_walls(setup: Setup) -> Standing:
     seccomp = walls.seccomp_available()
     if seccomp:
         walls.Filter(walls.compile_filter(walls.family_rules(roomy), walls.refuse(walls.EPERM))).install()
-    return Standing(namespaced, uid, landlock, seccomp, counted, roomy, scratch, RULESET if ruleset >= 0 else -1)
+    return Standing(namespaced, uid, landlock, seccomp, counted, roomy, scratch, RULESET if ruleset >= 0 else -1,
+                    SOCKETS if sockets[0] >= 0 else -1)
 
 
 def readable_paths(setup: Setup) -> list[str]:
@@ -302,12 +308,17 @@ def set_limits(setup: Setup, present: int, threads_counted: bool) -> None:
         walls.limit(resource.RLIMIT_NPROC, THREADS)
 
 
-def arrange_descriptors(ruleset: int) -> None:
-    """Keeps the control socket and the ruleset; closes all other descriptors."""
-    if ruleset >= 0:
-        os.dup2(ruleset, RULESET)
+def arrange_descriptors(ruleset: int, sockets: int) -> None:
+    """Keeps the control socket, the ruleset and the counts of sockets, where there are; closes all others."""
+    kept = {CONTROL, *(RULESET for _ in range(ruleset >= 0)), *(SOCKETS for _ in range(sockets >= 0))}
+    for descriptor, place in ((ruleset, RULESET), (sockets, SOCKETS)):
+        if descriptor >= 0:
+            os.dup2(descriptor, place, inheritable=False)
+    for descriptor in {*range(CONTROL, SOCKETS + 1)} - kept:
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
     os.closerange(0, CONTROL)
-    os.closerange(RULESET + (ruleset >= 0), 1 << 16)
+    os.closerange(SOCKETS + 1, 1 << 16)
 
 
 def furnish_interpreter(scratch: str) -> None:
@@ -347,7 +358,7 @@ def serve(control: socket.socket, standing: Standing) -> None:
                 control.send(struct.pack(STATUS, number, *ending, True, False))
             for folder, _ in standing.writable:
                 empty_folder(folder)
-        spent = standing.roomy and not namespaces.network_is_clean()
+        spent = standing.roomy and not namespaces.network_is_clean(standing.sockets)
         report = struct.pack(STATUS, number, *ending, False, spent)
         control.send(report)
 
@@ -418,6 +429,7 @@ def become_child(reads_stdin: bool, cpu_seconds: int, standing: Standing, seccom
         os.close(CONTROL)
         if standing.roomy:
             walls.open_to_inspection(True)
+            os.closerange(SOCKETS, SOCKETS + 1)
             for stream in STREAMS:
                 os.set_inheritable(stream, True)
         resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds))

@@ -1,6 +1,6 @@
 # locks its streams and makes them as large as it can
 # task: add_lines
-# expect: PARTIAL wrong
+# expect: FAIL exception
 import fcntl
 import os
 

@@ -1,6 +1,6 @@
 # maps its output to write into it after its end
 # task: add_lines
-# expect: PARTIAL wrong
+# expect: FAIL exception
 import mmap
 import os
 
