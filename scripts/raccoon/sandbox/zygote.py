@@ -158,13 +158,17 @@ def rehearse() -> None:
     The interpreter rewrites the bytecode of functions that run often (PEP 659). Done here, it is done once. In each
     fresh fork it would cost the copy of a page for every function.
     """
-    function = json.dumps({"context": "", "code": REHEARSED, "tracks": False, "planned": 1}).encode()
-    request = values.dumps(["call", "rehearsed", [1, "a", [1, 2.5], (1, {2: None})], []])
+    fields = {"context": "", "code": REHEARSED, "planned": 1}
+    rare = {"tuple": [1, {"dict": [[2], [None]]}]}
+    calls = [["call", "same", [given], []] for given in (1, "a", [1, 2.5], rare)]
+    request = json.dumps(["call", "pair", [1, rare], []]).encode()
+    planned = json.dumps(fields | {"tracks": False, "calls": calls}).encode()
+    asked = json.dumps(fields | {"tracks": True, "calls": []}).encode(), request
     program = marshal.dumps((("", REHEARSED), [compile(REHEARSED, FILENAME, "exec")]))
     itself = sys.modules["__main__"]
     gc.collect()
     gc.freeze()  # the end of a program collects garbage: here that must not take long
-    for frames, work in [((function, request), answer_requests), ((program,), run_program)] * REHEARSALS:
+    for frames, work in [((planned,), answer_requests), (asked, answer_requests), ((program,), run_program)] * REHEARSALS:
         judge, child = socket.socketpair()
         with judge, child:
             for frame in frames:

@@ -13,6 +13,7 @@ from raccoon.verdicts.control import OURS, ChildGone, Diverged, NotCarried
 from raccoon.verdicts.objects import DESCRIBING, MAX_ITEMS, JudgeHeap, pairs
 from raccoon.verdicts.values import Inline
 
+PLAIN_CALL = b'["call",'  # how a request starts that calls a function with values only
 MAX_TEXT = 300  # characters of a message
 
 
@@ -33,8 +34,12 @@ class Child:
 
     def send(self, context: str, code: str, tracks: bool) -> None:
         """Sends the program and the planned requests. The program starts to run."""
-        program = {"context": context, "code": code, "tracks": tracks, "planned": len(self.planned)}
-        self._write(json.dumps(program).encode(), *self.planned)
+        fields = {"context": context, "code": code, "tracks": tracks, "planned": len(self.planned)}
+        program = json.dumps(fields).encode().removesuffix(b"}") + b',"calls":['
+        if tracks or not all(data.startswith(PLAIN_CALL) for data in self.planned):
+            self._write(program + b"]}", *self.planned)
+        else:
+            self._write(program + b",".join(self.planned) + b"]}")
 
     def load(self) -> None:
         """Waits until the program's top level has run. Raises ChildGone with the reason if it did not."""

@@ -329,6 +329,35 @@ def _encode_numpy(value, kind: type, inner: tuple):
     return {"numpy_items": [name, shape, [_encode(v, *inner) for v in data.ravel().tolist()], *mask]}
 
 
+def plain(data: bytes):
+    """The value of a frame that only holds JSON. Raises ValueError for any other."""
+    return _from_json(data.decode(*TEXT))
+
+
+def all_plain(values: list) -> bool:
+    """Whether these are, as JSON gives them, no other values than None, numbers, texts and lists of those."""
+    for value in values:
+        kind = type(value)
+        if kind not in LEAVES and not (kind is list and LEAVES.issuperset(map(type, value))):
+            return False
+    return True
+
+
+def write_plain(descriptor: int, result) -> bool:
+    """Writes the reply ["ok", result] if the result is as plain as `all_plain` says, which most are. Else False."""
+    kind = type(result)
+    if kind not in LEAVES and not (kind is list and LEAVES.issuperset(map(type, result))):
+        return False
+    try:
+        data = b'["ok",' + _to_json(result).encode(*TEXT) + b"]"
+    except ValueError:  # an int of more decimal digits than Python converts
+        return False
+    if len(data) > MAX_FRAME:
+        return False
+    write_frame(descriptor, data)
+    return True
+
+
 # --- in ---------------------------------------------------------------------------------------------------------------
 
 DECODING_ERRORS = (
@@ -348,6 +377,11 @@ def loads(data: bytes, heap=None):
         return _decode(value, 0, heap)
     except DECODING_ERRORS as error:
         raise ValueLimit(f"not a value: {type(error).__name__}") from None
+
+
+def decoded(value: list, heap):
+    """The values in a list of the protocol that came as plain JSON."""
+    return _decode(value, 0, heap)
 
 
 def _decode(value, depth: int, heap):
