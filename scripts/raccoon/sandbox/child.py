@@ -433,7 +433,8 @@ def run_test(conversation: Conversation, test: str, entry_point: str) -> list:
         if program.test_cases:
             tests.run_test_classes(namespace, tally)
     except BaseException as error:
-        tally.note(error)
+        if not (isinstance(error, SystemExit) and not error.code and tests.is_raised_by_test(error)):
+            tally.note(error)
     finally:
         vars(builtins).update(original)  # the test may have replaced some
     return values.Inline(["ok", [tally.passed, tally.failed, tally.first]])

@@ -31,7 +31,7 @@ SEEN_BY_CODE = {
 } | {
     "os": frozenset({"path", "sep", "linesep", "pathsep", "altsep", "extsep", "curdir", "pardir"}),
     "sys": frozenset(
-        "maxsize float_info int_info hash_info maxunicode version version_info byteorder platform getsizeof".split()
+        "exit maxsize float_info int_info hash_info maxunicode version version_info byteorder platform getsizeof".split()
     ),
     "io": frozenset({"StringIO", "BytesIO", "TextIOBase", "IOBase"}),
     "os.path": frozenset(

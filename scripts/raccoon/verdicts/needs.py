@@ -22,6 +22,7 @@ CARRIED_METHODS = frozenset(name for kind in CARRIED for name in dir(kind)) | fr
 EVALUATORS = {"eval", "exec", "compile", "pickle.loads", "pickle.load", "marshal.loads", "dill.loads"}
 WATCHED = {"redirect_stdout", "redirect_stderr", "stdout", "stderr", "capsys"}
 INSPECTORS = {"type", "issubclass", "vars", "dir", "id", "callable", "super", "inspect"}
+COPIERS = {"copy.copy", "copy.deepcopy", "copy", "deepcopy", "pickle.dumps"}
 CATCHERS = {"raises", "suppress", "assertRaises", "assertRaisesRegex"}
 MUTATORS = frozenset(
     "append appendleft add clear discard extend insert pop popitem remove reverse setdefault sort update".split()
@@ -190,7 +191,6 @@ def _bindings(node: ast.AST) -> list[tuple[ast.AST, ast.AST]]:
 
 def why_shared(nodes: list[ast.AST]) -> str:
     """Why this test must run in the code's process; "" if plain values and objects are enough."""
-    modules = effects.imported(nodes)
     own_classes = {node.name for node in nodes if isinstance(node, ast.ClassDef)}
     for node in nodes:
         if isinstance(node, ast.ClassDef) and is_test_case(node):
@@ -204,8 +204,6 @@ def why_shared(nodes: list[ast.AST]) -> str:
         if isinstance(node, ast.Call):
             if _dotted(node.func) in EVALUATORS and not all(isinstance(a, ast.Constant) for a in node.args[:1]):
                 return "it evaluates text that is not a constant"  # results of the code must not run in the judge
-            if calls_name(node, "isinstance", "issubclass") and _names_an_abstract_class(node, modules):
-                return "it asks what an object can do"
             if own_classes & _names(node.func):
                 return f"it makes objects of its own class {_last_name(node.func)}"
     return effects.effects(nodes).shared
@@ -225,6 +223,7 @@ def _names_an_abstract_class(node: ast.Call, modules: dict[str, str]) -> bool:
 
 def why_objects_will_not_do(nodes: list[ast.AST], classes: set[str], results: Results) -> str:
     """Why a test that uses the code's own classes needs shared isolation; "" if it does not."""
+    modules = effects.imported(nodes)
     of_instances, of_results = _methods_called(nodes, results)
     if both := sorted(of_instances & of_results):
         return f"it calls the method {both[0]} of a result of the code"
@@ -233,6 +232,10 @@ def why_objects_will_not_do(nodes: list[ast.AST], classes: set[str], results: Re
             return "it compares results of the code by the code's own =="
         if isinstance(node, ast.Attribute) and node.attr.startswith("__") and node.attr != "__init__":
             return f"it reads {node.attr}"
+        if calls_name(node, "isinstance", "issubclass") and _names_an_abstract_class(node, modules):
+            return "it asks what an object can do"
+        if isinstance(node, ast.Call) and effects.dotted(node.func) in COPIERS and any(map(results.has, node.args)):
+            return "it copies objects of the code"
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in INSPECTORS:
             if any(map(results.has, node.args)):
                 return f"it inspects the code's objects with {node.func.id}"

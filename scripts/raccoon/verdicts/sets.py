@@ -15,15 +15,24 @@ from collections.abc import Iterator
 EMPTY = sys.getsizeof(set())  # bytes; the table of eight slots lies inside the object
 WORD = ctypes.sizeof(ctypes.c_void_p)
 LINEAR_PROBES, PERTURB_SHIFT = 9, 5  # of CPython's table
+LONGEST = 1000  # slots that a hash tries at most; in real tables fewer than 200
+FILLER = 1_000_003  # makes numbers that hardly occur among the items
+PLAIN = {type(None), bool, int, float, str, bytes}
 MOST = 1024  # items; a larger set is not rearranged
 
 
 def layout(items: set | frozenset) -> list[int]:
     """[] if a set built from the items in their order is the same, else its size in bytes and each item's slot."""
     order = list(items)
-    if len(items) > MOST or is_same(set(order), sys.getsizeof(items), order):
+    if len(order) > MOST or not all(map(is_plain, order)):
         return []
-    return [sys.getsizeof(items), *slots(items)]
+    again = (frozenset if isinstance(items, frozenset) else set)(order)
+    return [] if is_same(again, sys.getsizeof(items), order) else [sys.getsizeof(items), *slots(items)]
+
+
+def is_plain(item) -> bool:
+    """Whether no code of a program runs when the item is put into a set."""
+    return type(item) in PLAIN or type(item) is tuple and PLAIN.issuperset(map(type, item))
 
 
 def slots(items: set | frozenset) -> list[int]:
@@ -36,50 +45,90 @@ def slots(items: set | frozenset) -> list[int]:
     return [place for place in range(mask + 1) if entries[2 * place] and entries[2 * place + 1] != unused]
 
 
-def rebuilt(items: list, size: int, places: list[int]) -> set:
-    """A set of the items that has this layout if possible."""
-    found = set(items)
-    for candidate in candidates(items, size, places):
-        if is_same(candidate, size, items):
-            return candidate
-    return found
+def rebuilt(items: list, size: int, places: list[int]) -> frozenset:
+    """A frozenset of the items that has this layout if possible."""
+    orders = [items, set(items), set(set(items))]
+    if fits(items, size, places):
+        at_home, moved, _ = in_order_of_conflicts(items, places, mask_of(size))
+        orders += [at_home + moved, moved + at_home, set(at_home + moved)]
+    for order in orders:
+        if is_same(found := frozenset(order), size, items):
+            return found
+    return frozenset(items)
 
 
-def candidates(items: list, size: int, places: list[int]) -> Iterator[set]:
-    """Sets of the items that may have the layout: grown item by item, copied from another, or in order of conflicts."""
-    yield set(items)
-    yield set(set(items))
-    mask = max(8, (size - EMPTY) // (2 * WORD)) - 1
-    if mask > 16 * MOST or len(places) != len(items) or len(items) > MOST:
-        return
-    at_home, moved = in_order_of_conflicts(items, places, mask)
-    for first in (0, mask // 2, (mask + 1) // 4):
-        grown = set(set(at_home[:first]))  # a copy has a larger table than a set that grew
-        for item in (*at_home[first:], *moved):
-            grown.add(item)
-        yield grown
+def fill(found: set, items: list, size: int, places: list[int]) -> None:
+    """Puts the items into an empty set, with this layout if possible."""
+    for way in range(4) if fits(items, size, places) else ():
+        arrange(found, items, size, places, way)
+        if is_same(found, size, items):
+            return
+        set.clear(found)
+    set.update(found, set(items))
+    if not is_same(found, size, items):
+        set.clear(found)
+        set.update(found, items)
 
 
-def in_order_of_conflicts(items: list, places: list[int], mask: int) -> tuple[list, list]:
-    """The items that lie in the first slot of their hash, and the others, each after those that took its slots."""
-    pairs = list(zip(items, places, strict=True))
-    at_home = [item for item, place in pairs if hash(item) & mask == place]
-    taken = {place for item, place in pairs if hash(item) & mask == place}
-    waiting = [pair for pair in pairs if hash(pair[0]) & mask != pair[1]]
+def arrange(found: set, items: list, size: int, places: list[int], way: int) -> None:
+    """Puts the items into an empty set so that they take these places, in one of four ways.
+
+    Numbers stand for a while in the slots of items that were removed, and make the table as large as it was.
+    """
+    mask = mask_of(size)
+    at_home, moved, holes = in_order_of_conflicts(items, places, mask)
+    fillers = [slot + FILLER * (mask + 1) for slot in holes]
+    free = [slot + FILLER * (mask + 1) for slot in range(mask + 1) if slot not in holes.union(places)]
+    more = [] if way == 3 else free
+    first = [*fillers, *at_home]
+    if way:  # a table that was filled from another set has another size
+        count = 5 if way == 1 else (mask + 1) // 4
+        while len(first) < count and more:
+            first.append(more.pop())
+            fillers.append(first[-1])
+        set.update(found, set(first[:count]))
+    set.update(found, iter(first))
+    while found.__sizeof__() + EMPTY - set().__sizeof__() < size and more:
+        fillers.append(more.pop())
+        set.add(found, fillers[-1])
+    for item in moved:
+        set.add(found, item)
+    set.difference_update(found, fillers)
+
+
+def mask_of(size: int) -> int:
+    """The number of slots less one in a table that makes a set as large as this."""
+    return max(8, (size - EMPTY) // (2 * WORD)) - 1
+
+
+def fits(items: list, size: int, places: list) -> bool:
+    """Whether this can be the layout of so many items."""
+    mask = mask_of(size)
+    fine = all(type(place) is int and 0 <= place <= mask for place in places)
+    return fine and len(places) == len(items) <= MOST and mask < 16 * MOST and not mask & (mask + 1)
+
+
+def in_order_of_conflicts(items: list, places: list[int], mask: int) -> tuple[list, list, set[int]]:
+    """The items in the first slot of their hash, the others, each after those in its way, and slots of removed items."""
+    before = [earlier(hash(item), mask, place) for item, place in zip(items, places, strict=True)]
+    holes = {slot for slots in before for slot in slots}.difference(places)
+    at_home = [item for item, slots in zip(items, before, strict=True) if not slots]
+    taken = holes | {place for place, slots in zip(places, before, strict=True) if not slots}
+    waiting = [triple for triple in zip(items, places, before, strict=True) if triple[2]]
     moved = []
     while waiting:
-        ready = [(item, place) for item, place in waiting if taken.issuperset(earlier(hash(item), mask, place))]
+        ready = [triple for triple in waiting if taken.issuperset(triple[2])]
         if not ready:
             break
-        moved += [item for item, _ in ready]
-        taken |= {place for _, place in ready}
-        waiting = [pair for pair in waiting if pair[1] not in taken]
-    return at_home, moved + [item for item, _ in waiting]
+        moved += [item for item, _, _ in ready]
+        taken |= {place for _, place, _ in ready}
+        waiting = [triple for triple in waiting if triple[1] not in taken]
+    return at_home, moved + [item for item, _, _ in waiting], holes
 
 
 def earlier(code: int, mask: int, place: int) -> list[int]:
     """The slots that a hash tries before `place`."""
-    return list(itertools.takewhile(lambda slot: slot != place, itertools.islice(probes(code, mask), 4 * mask)))
+    return list(itertools.takewhile(lambda slot: slot != place, itertools.islice(probes(code, mask), LONGEST)))
 
 
 def probes(code: int, mask: int) -> Iterator[int]:
@@ -91,6 +140,6 @@ def probes(code: int, mask: int) -> Iterator[int]:
         slot = (slot * 5 + 1 + perturb) & mask
 
 
-def is_same(candidate: set, size: int, items: list) -> bool:
+def is_same(candidate: set | frozenset, size: int, items: list) -> bool:
     """Whether a set has this size in memory and this order."""
     return sys.getsizeof(candidate) == size and all(map(lambda one, other: one is other, candidate, items))

@@ -26,6 +26,7 @@ TEST_FILE = "<test>"  # the test's name in tracebacks
 MUTE = {ast.Constant, ast.Load, ast.Store, ast.List, ast.Tuple, ast.Dict, ast.UnaryOp, ast.USub, ast.Eq, ast.keyword}
 # nodes that need no analysis: nine of ten in a long test
 MAX_TEXT = 300  # characters of a message
+EXITS = ("exit", "quit")  # Python gives these to scripts
 KNOWN_AS = {"np": "numpy", "pd": "pandas"}  # libraries under the names that tests use without importing them
 
 
@@ -104,6 +105,14 @@ def line_of(error: BaseException) -> int:
         line = trace.tb_lineno if trace.tb_frame.f_code.co_filename == TEST_FILE else line
         trace = trace.tb_next
     return line
+
+
+def is_raised_by_test(error: BaseException) -> bool:
+    """Whether the test's own text raised this, and not something that it has called."""
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_code.co_filename == TEST_FILE
 
 
 def describe(error: BaseException) -> str:
@@ -187,7 +196,7 @@ def _libraries(nodes: list[ast.AST]) -> tuple[str, ...]:
 
 def _free_names(nodes: list[ast.AST]) -> set[str]:
     """Names that are read, but that these nodes and Python do not define."""
-    read, bound = set(), set(dir(builtins))
+    read, bound = set(), {*dir(builtins), *EXITS}
     for node in nodes:
         if isinstance(node, ast.Name):
             (read if isinstance(node.ctx, ast.Load) else bound).add(node.id)

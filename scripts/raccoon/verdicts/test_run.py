@@ -7,6 +7,7 @@ import importlib
 import os
 import random
 import signal
+import sys
 from typing import Any
 
 from raccoon.verdicts import heap, values
@@ -174,7 +175,7 @@ class Run:
         proxies = {name: Proxy(child, name) for name in self.test.functions if missing(name)}
         proxies |= {name: ClassProxy(child, name) for name in self.test.classes if missing(name)}
         modules = {name: importlib.import_module(tests.KNOWN_AS.get(name, name)) for name in self.test.modules}
-        namespace |= modules | proxies
+        namespace |= dict.fromkeys(tests.EXITS, sys.exit) | modules | proxies
         namespace |= {
             tests.TALLY: self.tally,
             tests.VARIABLE: lambda name: namespace[name] if name in namespace else child.heap.variable(name),

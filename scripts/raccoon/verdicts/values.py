@@ -61,6 +61,11 @@ TEXTS = {  # a value <-> the string or list of numbers that describes it complet
         lambda parts: range(*(int(part, 16) for part in parts)),
     ),
     "UUID": (uuid.UUID, lambda u: u.hex, uuid.UUID),
+    "timezone": (
+        datetime.timezone,
+        lambda z: [z.utcoffset(None).total_seconds(), z.tzname(None)],
+        lambda parts: _timezone(*parts),
+    ),
 }
 TEXT_TAGS = {kind: tag for tag, (kind, _, _) in TEXTS.items()}
 VIEWS = {
@@ -102,17 +107,14 @@ def _put_default(found: collections.defaultdict, columns: list[list]) -> None:
 
 
 def _put_set(found: set, columns: list[list]) -> None:
-    """Item by item, as it was changed on the other side, so that it iterates in the same order."""
-    set.difference_update(found, set(set.__iter__(found)) - set(columns[0]))
-    for item in columns[0]:
-        set.add(found, item)
-
-
-def _make_set(kind: type, columns: list[list]) -> set:
+    """Changes item by item, as on the other side, so that the set iterates in the same order."""
     items, layout = columns
-    if kind is set and layout and LEAVES.issuperset(map(type, items)):
-        return sets.rebuilt(items, layout[0], layout[1:])
-    return kind.__new__(kind)
+    if layout and not set.__len__(found):
+        sets.fill(found, items, layout[0], layout[1:])
+        return
+    set.difference_update(found, set(set.__iter__(found)) - set(items))
+    for item in items:
+        set.add(found, item)
 
 
 def _put_deque(found: collections.deque, columns: list[list]) -> None:
@@ -152,7 +154,7 @@ def _put_numpy(found, columns: list[list]) -> None:
 KINDS: dict[type, Kind] = {
     list: Kind("list", lambda v: [list.copy(v)], lambda v, c: list.__setitem__(v, slice(None), c[0])),
     dict: Kind("dict", lambda v: [[*dict.keys(v)], [*dict.values(v)]], _put_dict),
-    set: Kind("set", lambda v: [[*set.__iter__(v)], sets.layout(v) if type(v) is set else []], _put_set, _make_set),
+    set: Kind("set", lambda v: [[*set.__iter__(v)], sets.layout(v) if type(v) is set else []], _put_set),
     collections.deque: Kind(
         "deque", lambda v: [[*collections.deque.__iter__(v)], [v.maxlen]], _put_deque, _make_deque
     ),
@@ -191,6 +193,12 @@ ARRAY = Kind(  # numpy's, which may not be installed
 )
 TAGS = {kind.tag: (base, kind) for base, kind in KINDS.items()} | {"ndarray": (None, ARRAY)}
 IMMUTABLE_BASES = {base.__name__: base for base in (int, float, str, bytes, complex, tuple, frozenset)}
+
+
+def _timezone(seconds: float, name: str) -> datetime.timezone:
+    offset = datetime.timedelta(seconds=seconds)
+    plain = datetime.timezone(offset)
+    return plain if plain.tzname(None) == name else datetime.timezone(offset, name)
 
 
 def _json_writer():
@@ -302,7 +310,7 @@ def _encode_rare(value, kind: type, inner: tuple):
         return {"mappingproxy": _columns([[*value], [*value.values()]], *inner)}
     if kind is slice:
         return {"slice": [_encode(v, *inner) for v in (value.start, value.stop, value.step)]}
-    if kind is type and getattr(builtins, value.__name__, None) is value:
+    if kind is type and (getattr(builtins, value.__name__, None) is value or value is type(None)):
         return {"type": value.__name__}
     for name, constant in CONSTANTS.items():
         if value is constant:
@@ -397,10 +405,10 @@ def _decode(value, depth: int, heap):
         raise ValueLimit("not exactly one tag, or nested too deep")
     [(tag, payload)] = value.items()
     if tag == "tuple":
-        return tuple(_decode(list(payload), depth + 1, heap))
+        return tuple(_decode(list(payload), depth, heap))
     if tag in TAGS:
         base, kind = TAGS[tag]
-        columns = [_decode(column, depth + 1, heap) for column in payload]
+        columns = [_decode(column, depth, heap) for column in payload]
         found = kind.make(base, columns)
         kind.put(found, columns)
         return found
@@ -415,13 +423,12 @@ def _decode(value, depth: int, heap):
 
 def _decode_frozenset(payload: list, depth: int, heap) -> frozenset:
     items, layout = _decode(payload[0], depth, heap), payload[1]
-    found = frozenset(items)
-    return frozenset(sets.rebuilt(items, layout[0], layout[1:])) if layout else found
+    return sets.rebuilt(items, layout[0], layout[1:]) if layout else frozenset(items)
 
 
 def _decode_type(name: str, depth: int, heap) -> type:
-    found = getattr(builtins, name)
-    if type(found) is not type:
+    found = type(None) if name == "NoneType" else getattr(builtins, name)
+    if type(found) is not type or found.__name__ != name:
         raise ValueLimit(f"not a builtin type: {name!r}")
     return found
 
