@@ -114,6 +114,8 @@ def _effect(node: ast.AST, modules: dict[str, str]) -> tuple[str, bool]:
 
 
 def _attribute(node: ast.Attribute, modules: dict[str, str]) -> tuple[str, bool]:
+    if node.attr == "register":  # of an abstract class
+        return "", False
     owner = dotted(node.value)
     root, _, rest = owner.partition(".")
     if owner and root in modules:
@@ -121,7 +123,7 @@ def _attribute(node: ast.Attribute, modules: dict[str, str]) -> tuple[str, bool]
         if not isinstance(node.ctx, ast.Load):
             return f"it changes {module}", False
         return _used(module, node.attr)
-    if node.attr == "register" or node.attr.startswith("__") and node.attr not in HARMLESS_DUNDERS:
+    if node.attr.startswith("__") and node.attr not in HARMLESS_DUNDERS:
         return "", False
     return "", True
 

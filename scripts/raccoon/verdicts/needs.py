@@ -59,7 +59,9 @@ def needs(nodes: list[ast.AST], free: set[str], called: set[str], entry_point: s
 
 def classes_of_the_code(nodes: list[ast.AST], free: set[str], entry_point: str) -> set[str]:
     """Names that look like classes. The entry point only if the test uses it as one, as in `Solution().solve`."""
-    used = {id_ for node in nodes if isinstance(node, (ast.Call, ast.Attribute)) for id_ in _names(_owner(node))}
+    asked = [node.args[1] for node in nodes if calls_name(node, "isinstance", "issubclass") and len(node.args) == 2]
+    kinds = {id_ for given in asked for inner in ast.walk(given) for id_ in _names(inner)}
+    used = kinds | {id_ for node in nodes if isinstance(node, (ast.Call, ast.Attribute)) for id_ in _names(_owner(node))}
     capitals = {name for name in free - {entry_point} if name[:1].isupper()}
     classes = {name for name in capitals if name in used or not name.isupper()}  # LIMIT is not a class, P(1) calls one
     if CLASS_NAME.match(entry_point) and any(_shows_a_class(node, entry_point) for node in nodes):

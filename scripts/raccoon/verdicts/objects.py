@@ -668,7 +668,8 @@ class JudgeHeap(heap.Heap):
             if not above or not all(isinstance(base, type) and issubclass(base, BaseException) for base in above):
                 raise values.ValueLimit("not a class of exceptions")
             members = {"__module__": "solution", "__str__": said_by_code, "__len__": asking("__len__")}
-            self._errors[number] = type(name[:100], (Sub, *above), members)
+            own = () if any(issubclass(base, Sub) for base in above) else (Sub,)
+            self._errors[number] = type(name[:100], (*own, *above), members)
         return self._errors[number]
 
     def _base(self, base: dict, decode, level: int) -> type:

@@ -214,7 +214,7 @@ class Run:
 
 def is_skip(error: BaseException) -> bool:
     """Whether this is what pytest.skip() raises."""
-    return (type(error).__module__, type(error).__name__) == ("_pytest.outcomes", "Skipped")
+    return type(error) is getattr(sys.modules.get("_pytest.outcomes"), "Skipped", None)
 
 
 def outcome_fields(program: dict, test: tests.TestProgram, outcome: Outcome, ending: Ending, shared: bool) -> dict:
