@@ -74,9 +74,11 @@ def classes_of_the_code(nodes: list[ast.AST], free: set[str], entry_point: str) 
 
 
 def _acts_as_object(node: ast.AST, results: "Results") -> bool:
-    """Whether a result is stepped through with next(), or gets an item under a text, which no list does."""
+    """Whether a result is stepped through with next(), is compared with another one, or gets an item under a text."""
     if isinstance(node, ast.Call) and calls_name(node, "next", "iter"):
         return any(map(results.has, node.args))
+    if isinstance(node, ast.Compare) and results.has(node.left):
+        return any(isinstance(side, ast.Call) and results.has(side) for side in node.comparators)
     if not isinstance(node, ast.Subscript) or isinstance(node.ctx, ast.Load):
         return False
     return results.has(node.value) and isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str)
