@@ -37,9 +37,9 @@ class StandIn:
         """Notes one request. Raises NotPlanned if the test could not go on without its answer."""
         try:
             self.noted.append(values.dumps(values.Inline(details), self.heap))
-        except NotCarried:
+        except (NotCarried, values.ValueLimit):
             self.not_carried = True
-            raise
+            raise NotCarried from None
         self.stopped |= details[0] not in PLANNED or b'{"test":' in self.noted[-1]
         if self.requests > MOST_REQUESTS:
             raise NotPlanned

@@ -65,6 +65,8 @@ class Child:
             data = values.dumps(Inline(details), self.heap)
         except NotCarried as error:
             self.end(f"exception: the test hands an object of its class {error} to the code")
+        except values.ValueLimit as error:
+            self.end(f"exception: the test hands a value to the code that cannot be sent: {error}")
         if not self.planned:
             self._write(data)
         elif number >= len(self.planned) or data != self.planned[number]:
