@@ -55,7 +55,7 @@ class TestProgram:
 class Tally:
     """Counts assertions as a context manager around each of them. Keeps the first failure.
 
-    `ours`: exceptions that are no result of a test. `imports`: lines whose failure is the test's own fault, because
+    `ours`: exceptions that say nothing about the code. `imports`: lines whose failure is the test's own fault, because
     only the test runs in this process. `silenced`: its attribute `silent` is set while a message is written.
     """
 
@@ -216,8 +216,8 @@ def _free_names(nodes: list[ast.AST]) -> set[str]:
 class _Rewriter(ast.NodeTransformer):
     """Puts each assert under the tally. In the judge it also turns what needs the code's process into calls:
 
-    a variable of the code is read anew each time, `is` compares objects of the code and not their handles, and a seed
-    that the test sets is set in the code's process too.
+    a variable of the code is read each time that it is used, `is` compares objects of the code and not their handles,
+    and a seed that the test sets is set in the code's process too.
     """
 
     def __init__(

@@ -228,7 +228,7 @@ def _from_json(text: str):
 
 
 class Inline(list):
-    """A list of the protocol, such as the arguments of a call, which is no value of the test or the code."""
+    """A list of the protocol, such as the arguments of a call: not a value of the test or the code."""
 
 
 class ValueLimit(Exception):
@@ -343,7 +343,7 @@ def plain(data: bytes):
 
 
 def all_plain(values: list) -> bool:
-    """Whether these are, as JSON gives them, no other values than None, numbers, texts and lists of those."""
+    """Whether all values, as JSON gives them, are None, numbers, texts or lists of those."""
     for value in values:
         kind = type(value)
         if kind not in LEAVES and not (kind is list and LEAVES.issuperset(map(type, value))):
