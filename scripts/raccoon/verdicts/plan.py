@@ -52,7 +52,7 @@ def planned(program: dict, test: TestProgram) -> tuple[bytes, ...] | None:
     None if the test hands over an object that cannot be sent. No answer has a part in that, so it needs the code's
     process.
     """
-    if test.shared or not test.harmless:
+    if test.shared or not test.harmless or test.swallows:
         return ()
     child = StandIn()
     for name in (*test.libraries, *(KNOWN_AS.get(name, name) for name in test.modules)):

@@ -3,7 +3,7 @@
 A set iterates in the order of its hash table. That order depends on the table's size and on which items came first
 where two want the same slot. Code may return `tuple(s)`, so a set that is only equal can change a verdict.
 
-Source: Objects/setobject.c of CPython 3.11 to 3.14. Where the layout cannot be read or reproduced, the set is equal
+Source: Objects/setobject.c of CPython 3.11 to 3.14. If the layout cannot be read or reproduced, the set is equal
 but its order may differ.
 """
 

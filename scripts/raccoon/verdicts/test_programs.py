@@ -47,6 +47,7 @@ class TestProgram:
     expects_stop: bool  # it expects a StopIteration of the code
     asserts: int  # assert statements in its text, or test methods
     imports: frozenset[int]  # lines of its import statements
+    swallows: bool  # it catches every exception, also those that end a run
     raises: frozenset[int]  # lines of its raise statements
     shared: str  # why it needs shared isolation; "" if plain values and objects are enough
     goes_on: bool  # assertions after a failed one still run; False if the test itself catches exceptions
@@ -166,6 +167,7 @@ def analyse(test: str, context: str, entry_point: str, shared: bool = False) -> 
         test_cases=any(isinstance(node, ast.ClassDef) and is_test_case(node) for node in nodes),
         asserts=sum(map(_is_check, nodes)),
         imports=frozenset(node.lineno for node in nodes if isinstance(node, (ast.Import, ast.ImportFrom))),
+        swallows=any(map(_swallows, nodes)),
         raises=frozenset(node.lineno for node in nodes if isinstance(node, ast.Raise)),
         classes=needed.classes,
         tracks=tracks,
@@ -174,6 +176,11 @@ def analyse(test: str, context: str, entry_point: str, shared: bool = False) -> 
         shared=needed.shared,
         goes_on=not catches,
     )
+
+
+def _swallows(node: ast.AST) -> bool:
+    """Whether this is a handler of all exceptions."""
+    return isinstance(node, ast.ExceptHandler) and (node.type is None or "BaseException" in ast.unparse(node.type))
 
 
 def _is_check(node: ast.AST) -> bool:
@@ -216,8 +223,8 @@ def _free_names(nodes: list[ast.AST]) -> set[str]:
 class _Rewriter(ast.NodeTransformer):
     """Puts each assert under the tally. In the judge it also turns what needs the code's process into calls:
 
-    a variable of the code is read each time that it is used, `is` compares objects of the code and not their handles,
-    and a seed that the test sets is set in the code's process too.
+    a variable of the code is read each time that it is used, and `is` compares objects of the code and not their
+    handles. A seed that the test sets is set in the code's process too.
     """
 
     def __init__(
