@@ -4,9 +4,9 @@ Code of the program runs in this process. So nothing secret may be in it, and ev
 data only (verdicts/values.py, verdicts/heap.py).
 """
 
+import _thread
 import builtins
 import functools
-import itertools
 import json
 import linecache
 import operator
@@ -33,10 +33,11 @@ def answer_requests(job: int) -> None:
     It ends when the judge closes the channel, or after the requests that the judge has planned.
     """
     conversation = Conversation(job)
-    incoming, program = conversation.incoming, conversation.program
+    incoming = conversation.incoming
+    planned = [incoming.read() for _ in range(conversation.program["planned"])]  # else the judge may wait to send them
     conversation.reply(attempt(conversation.load))
-    for _ in range(program["planned"]) if program["planned"] else itertools.count():
-        conversation.answer(incoming.read())
+    for frame in planned or iter(incoming.read, None):
+        conversation.answer(frame)
 
 
 def attempt(action, *arguments) -> list:
@@ -68,6 +69,8 @@ def is_standard(kind: type) -> bool:
 
 class Conversation:
     """The program and its channel to the judge."""
+
+    turn = _thread.RLock()  # of the thread that waits for the test
 
     def __init__(self, job: int):
         self.job, self.incoming = job, values.FrameReader(job)
@@ -110,15 +113,15 @@ class Conversation:
 
     def ask_test(self, number: int, *details):
         """The result of a call of a function or an iterator of the test. The test may call the code meanwhile."""
-        self.reply(values.Inline(["callback", number, *details]))
-        while True:
-            frame = self.incoming.read()
-            kind, *details = values.loads(frame, self.heap)
-            if kind == "return":
-                return details[0]
-            if kind == "raise":
-                raise details[0]
-            self.reply(attempt(REQUESTS[kind], self, *details))
+        with self.turn:
+            self.reply(values.Inline(["callback", number, *details]))
+            while True:
+                kind, *details = values.loads(self.incoming.read(), self.heap)
+                if kind == "return":
+                    return details[0]
+                if kind == "raise":
+                    raise details[0]
+                self.reply(attempt(REQUESTS[kind], self, *details))
 
 
 def pairs(keywords: dict) -> values.Inline:

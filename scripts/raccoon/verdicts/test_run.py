@@ -143,7 +143,7 @@ class Run:
 
     def end_of_test(self, error: BaseException) -> None:
         """What an exception of the test itself means: a failure, unless it ends the test as successful."""
-        if not hasattr(error, "verdict_kind"):
+        if not (hasattr(error, "verdict_kind") or hasattr(error, "verdict_message")):  # not raised or made by the code
             if isinstance(error, SystemExit) and not error.code or is_skip(error) and self.tally.passed:
                 return
         self.tally.note(error)
