@@ -1,10 +1,10 @@
 """Structures by value, and objects of the code's own classes as numbers: what crosses, and what a test may ask."""
 
 import pytest
+from raccoon.verdicts.carriers import CodeCarrier, structures
 
 from raccoon.sandbox.pool import Program, Sandbox
 from raccoon.verdicts import carriers, values
-from raccoon.verdicts.carriers import CodeCarrier, structures
 from raccoon.verdicts.objects import Handle, JudgeCarrier
 from raccoon.verdicts.values import Foreign, ValueLimit, dumps, loads
 

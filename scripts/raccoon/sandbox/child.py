@@ -4,9 +4,9 @@ Code of the program runs in this process. So nothing secret may be in it, and ev
 data only (verdicts/values.py, verdicts/heap.py).
 """
 
+import _thread
 import builtins
 import functools
-import itertools
 import linecache
 import operator
 import sys
@@ -34,13 +34,14 @@ def answer_requests(job: int) -> None:
     """
     incoming = values.FrameReader(job)
     program = values.plain(incoming.read(MAX_PROGRAM))
+    planned = [incoming.read() for _ in range(program["planned"])]  # else the judge may wait to send them
     conversation = Conversation(job, incoming, program)
     conversation.reply(attempt(conversation.load))
     if program["calls"]:
         conversation.answer_calls(program["calls"])
         return
-    for _ in range(program["planned"]) if program["planned"] else itertools.count():
-        conversation.answer(incoming.read())
+    for frame in planned or iter(incoming.read, None):
+        conversation.answer(frame)
 
 
 def attempt(action, *arguments) -> list:
@@ -72,6 +73,8 @@ def is_standard(kind: type) -> bool:
 
 class Conversation:
     """The program and its channel to the judge."""
+
+    turn = _thread.RLock()  # of the thread that waits for the test
 
     def __init__(self, job: int, incoming: values.FrameReader, program: dict):
         self.job, self.incoming, self.program = job, incoming, program
@@ -134,15 +137,15 @@ class Conversation:
 
     def ask_test(self, number: int, *details):
         """The result of a call of a function or an iterator of the test. The test may call the code meanwhile."""
-        self.reply(values.Inline(["callback", number, *details]))
-        while True:
-            frame = self.incoming.read()
-            kind, *details = values.loads(frame, self.heap)
-            if kind == "return":
-                return details[0]
-            if kind == "raise":
-                raise details[0]
-            self.reply(attempt(REQUESTS[kind], self, *details))
+        with self.turn:
+            self.reply(values.Inline(["callback", number, *details]))
+            while True:
+                kind, *details = values.loads(self.incoming.read(), self.heap)
+                if kind == "return":
+                    return details[0]
+                if kind == "raise":
+                    raise details[0]
+                self.reply(attempt(REQUESTS[kind], self, *details))
 
 
 def pairs(keywords: dict) -> values.Inline:

@@ -206,6 +206,8 @@ class Judge:
         pid = os.fork()
         if pid == 0:
             try:
+                for descriptor in (self.zygote.caller, self.zygote.control.fileno()):
+                    os.close(descriptor)  # the test must not speak for the judge
                 self.confine_test()
                 values.write_frame(writing, values.dumps(list(dataclasses.astuple(run.judge()))))
             finally:

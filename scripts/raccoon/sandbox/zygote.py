@@ -158,12 +158,12 @@ def rehearse() -> None:
     The interpreter rewrites the bytecode of functions that run often (PEP 659). Done here, it is done once. In each
     fresh fork it would cost the copy of a page for every function.
     """
-    fields = {"context": "", "code": REHEARSED, "planned": 1}
+    fields = {"context": "", "code": REHEARSED}
     rare = {"tuple": [1, {"dict": [[2], [None]]}]}
     calls = [["call", "same", [given], []] for given in (1, "a", [1, 2.5], rare)]
     request = json.dumps(["call", "pair", [1, rare], []]).encode()
-    planned = json.dumps(fields | {"tracks": False, "calls": calls}).encode()
-    asked = json.dumps(fields | {"tracks": True, "calls": []}).encode(), request
+    planned = json.dumps(fields | {"tracks": False, "planned": 0, "calls": calls}).encode()
+    asked = json.dumps(fields | {"tracks": True, "planned": 1, "calls": []}).encode(), request
     program = marshal.dumps((("", REHEARSED), [compile(REHEARSED, FILENAME, "exec")]))
     itself = sys.modules["__main__"]
     gc.collect()

@@ -413,7 +413,7 @@ class Sub:
     """The part of a code's own subclass of a plain class that asks the code: attributes that the plain class lacks."""
 
     def __getattr__(self, name: str):
-        if name.startswith("__"):
+        if name.startswith(("__", RESERVED)):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r} here")
         return getattr(handle_of(self), name)
 
@@ -453,7 +453,7 @@ def agreeing(name: str, plain_method: Callable, own: list[str]) -> Callable:
 
 def handle_of(value: Handle | Sub) -> Handle:
     """The handle of a value that can be asked."""
-    return value if isinstance(value, Handle) else object.__getattribute__(value, "__dict__")["__handle__"]
+    return value if isinstance(value, Handle) else object.__getattribute__(value, "__dict__")[values.HANDLE]
 
 
 class JudgeHeap(heap.Heap):
@@ -541,6 +541,19 @@ class JudgeHeap(heap.Heap):
 
     # --- in
 
+    def receive(self, new: list, changed: list, decode) -> None:
+        """Enters the objects of a message. A function in a field is guarded as a method of the code's objects is."""
+        super().receive(new, changed, decode)
+        for number in [number for number, *_ in (*new, *changed) if self._kinds[number].put is values.put_fields]:
+            value = self.objects[number]
+            owner = Handle(self._child, number, type(value).__name__, made=False)
+            for name, field in values.fields(value).items():
+                if name in ASSENTING:
+                    refuse_method(name, field)
+                elif name in QUERIES and callable(field):
+                    vars(value)[name] = Method(self._child, owner, name, guarded=True)
+            self._agreed[number] = self._kinds[number].take(value)
+
     def object(self, payload, decode):
         """The stand-in of an object of the code. Nothing else that the child says of it is trusted."""
         number, name, flag, has = payload
@@ -617,7 +630,7 @@ class JudgeHeap(heap.Heap):
         """Puts an object of either side into the table."""
         super().enter(number, value)
         if isinstance(value, Sub):
-            vars(value)["__handle__"] = Handle(self._child, number, type(value).__name__, made=False)
+            vars(value)[values.HANDLE] = Handle(self._child, number, type(value).__name__, made=False)
 
     def sub(self, payload, decode):
         """A value of the code's own subclass of a plain class."""
@@ -653,9 +666,10 @@ class JudgeHeap(heap.Heap):
 
     def standard(self, payload, decode):
         """A class that is known by its name, or an exception of the standard library."""
-        found = heap.standard_object(*payload)
+        module, name = payload
+        found = heap.standard_object(module, name) if module.partition(".")[0] in values.STANDARD_MODULES else None
         if not isinstance(found, type) or not (found in heap.KNOWN or issubclass(found, BaseException)):
-            raise values.ValueLimit(f"not a known class: {payload[1][:100]!r}")
+            raise values.ValueLimit(f"not a known class: {name[:100]!r}")
         return found
 
     def class_(self, payload, decode, level: int = 0) -> type:
@@ -686,6 +700,7 @@ class JudgeHeap(heap.Heap):
         kind = self.class_(details, decode) if tag == "class" else self.standard(details, decode)
         error = made_error(kind, [decode(argument) for argument in arguments])
         for name, value in map(decode, fields):
+            refuse_method(name, value)
             if not name.startswith((RESERVED, "__")) or name == "__notes__":
                 with contextlib.suppress(AttributeError):
                     BaseException.__setattr__(error, name, value)

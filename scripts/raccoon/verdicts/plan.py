@@ -11,7 +11,8 @@ from typing import Any
 
 from raccoon.verdicts import values
 from raccoon.verdicts.control import OURS, Blank, NotCarried, NotPlanned
-from raccoon.verdicts.test_programs import KNOWN_AS, Tally, TestProgram
+from raccoon.verdicts.effects import KNOWN_AS
+from raccoon.verdicts.test_programs import Tally, TestProgram
 from raccoon.verdicts.test_run import Run
 
 MOST_REQUESTS, MOST_BYTES = 2000, 1 << 20

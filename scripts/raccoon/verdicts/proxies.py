@@ -34,12 +34,11 @@ class Child:
 
     def send(self, context: str, code: str, tracks: bool) -> None:
         """Sends the program and the planned requests. The program starts to run."""
-        fields = {"context": context, "code": code, "tracks": tracks, "planned": len(self.planned)}
-        program = json.dumps(fields).encode().removesuffix(b"}") + b',"calls":['
-        if tracks or not all(data.startswith(PLAIN_CALL) for data in self.planned):
-            self._write(program + b"]}", *self.planned)
-        else:
-            self._write(program + b",".join(self.planned) + b"]}")
+        with_program = not tracks and all(data.startswith(PLAIN_CALL) for data in self.planned)
+        calls, frames = (self.planned, ()) if with_program else ((), self.planned)
+        fields = {"context": context, "code": code, "tracks": tracks, "planned": len(frames)}
+        program = json.dumps(fields).encode().removesuffix(b"}") + b',"calls":[' + b",".join(calls) + b"]}"
+        self._write(program, *frames)
 
     def load(self) -> None:
         """Waits until the program's top level has run. Raises ChildGone with the reason if it did not."""

@@ -14,7 +14,7 @@ import types
 import unittest
 from importlib.util import find_spec
 
-from raccoon.verdicts.effects import dotted, effects, imported
+from raccoon.verdicts.effects import KNOWN_AS, dotted, effects, imported
 from raccoon.verdicts.needs import is_test_case, needs
 from raccoon.verdicts.observation import tells_copies
 from raccoon.verdicts.oracles import Keeper
@@ -27,7 +27,6 @@ MUTE = {ast.Constant, ast.Load, ast.Store, ast.List, ast.Tuple, ast.Dict, ast.Un
 # nodes that need no analysis: nine of ten in a long test
 MAX_TEXT = 300  # characters of a message
 EXITS = ("exit", "quit")  # Python gives these to scripts
-KNOWN_AS = {"np": "numpy", "pd": "pandas"}  # libraries under the names that tests use without importing them
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,7 +170,7 @@ def analyse(test: str, context: str, entry_point: str, shared: bool = False) -> 
         raises=frozenset(node.lineno for node in nodes if isinstance(node, ast.Raise)),
         classes=needed.classes,
         tracks=tracks,
-        harmless=effects(nodes).harmless and effects(context_nodes).harmless,
+        harmless=effects(nodes + context_nodes).harmless,
         expects_stop="StopIteration" in test or "next" in called,
         shared=needed.shared,
         goes_on=not catches,

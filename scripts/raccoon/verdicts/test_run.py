@@ -13,6 +13,7 @@ from typing import Any
 from raccoon.verdicts import heap, values
 from raccoon.verdicts import test_programs as tests
 from raccoon.verdicts.control import OURS, CallerGone, ChildGone, Deadline, Diverged, NotCarried
+from raccoon.verdicts.effects import KNOWN_AS
 from raccoon.verdicts.objects import ClassProxy, JudgeHeap, same
 from raccoon.verdicts.proxies import Child, Proxy
 
@@ -144,7 +145,7 @@ class Run:
 
     def end_of_test(self, error: BaseException) -> None:
         """What an exception of the test itself means: a failure, unless it ends the test as successful."""
-        if not hasattr(error, "verdict_kind"):
+        if not (hasattr(error, "verdict_kind") or hasattr(error, "verdict_message")):  # not raised or made by the code
             if isinstance(error, SystemExit) and not error.code or is_skip(error) and self.tally.passed:
                 return
         self.tally.note(error)
@@ -174,7 +175,7 @@ class Run:
         missing = lambda name: name not in namespace or name == self.program["entry_point"]  # noqa: E731
         proxies = {name: Proxy(child, name) for name in self.test.functions if missing(name)}
         proxies |= {name: ClassProxy(child, name) for name in self.test.classes if missing(name)}
-        modules = {name: importlib.import_module(tests.KNOWN_AS.get(name, name)) for name in self.test.modules}
+        modules = {name: importlib.import_module(KNOWN_AS.get(name, name)) for name in self.test.modules}
         namespace |= dict.fromkeys(tests.EXITS, sys.exit) | modules | proxies
         namespace |= {
             tests.TALLY: self.tally,

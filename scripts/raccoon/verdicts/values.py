@@ -32,6 +32,7 @@ COMPILED = b"c"  # the first byte of the frame with the compiled program
 MAX_FRAME = 128 << 20  # bytes of one message on the wire
 MAX_DEPTH = 100  # levels of nesting in one message; lists and the like beyond it are sent by number
 MAX_FIELDS = 64  # of a namedtuple
+HANDLE = "__handle__"  # attribute in the judge: whom to ask about an instance of the code's own subclass
 
 STANDARD_MODULES = sys.stdlib_module_names | {"builtins"}  # both sides know their classes by name
 TEXT = ("utf-8", "surrogatepass")  # so that two lone surrogates do not become one character
@@ -128,9 +129,18 @@ def _make_deque(kind: type, columns: list[list]) -> collections.deque:
     return found
 
 
-def _put_fields(found: Any, columns: list[list]) -> None:
-    vars(found).clear()
-    vars(found).update(zip(*columns, strict=True))
+def fields(found: Any) -> dict[str, Any]:
+    """The attributes of an instance, without the one in which the judge keeps whom to ask about it."""
+    return {name: value for name, value in vars(found).items() if name != HANDLE}
+
+
+def put_fields(found: Any, columns: list[list]) -> None:
+    """Replaces the attributes of an instance."""
+    new = dict(zip(*columns, strict=True))
+    new.pop(HANDLE, None)
+    for name in fields(found):
+        del vars(found)[name]
+    vars(found).update(new)
 
 
 def _put_array(found: array.array, columns: list[list]) -> None:
@@ -179,11 +189,11 @@ KINDS: dict[type, Kind] = {
         _put_array,
         lambda kind, columns: array.array.__new__(kind, columns[0][0]),
     ),
-    types.SimpleNamespace: Kind("SimpleNamespace", lambda v: [[*vars(v)], [*vars(v).values()]], _put_fields),
-    collections.UserDict: Kind("UserDict", lambda v: [["data"], [v.data]], _put_fields),
-    collections.UserList: Kind("UserList", lambda v: [["data"], [v.data]], _put_fields),
-    collections.UserString: Kind("UserString", lambda v: [["data"], [v.data]], _put_fields),
-    collections.ChainMap: Kind("ChainMap", lambda v: [["maps"], [v.maps]], _put_fields),
+    types.SimpleNamespace: Kind("SimpleNamespace", lambda v: [[*fields(v)], [*fields(v).values()]], put_fields),
+    collections.UserDict: Kind("UserDict", lambda v: [["data"], [v.data]], put_fields),
+    collections.UserList: Kind("UserList", lambda v: [["data"], [v.data]], put_fields),
+    collections.UserString: Kind("UserString", lambda v: [["data"], [v.data]], put_fields),
+    collections.ChainMap: Kind("ChainMap", lambda v: [["maps"], [v.maps]], put_fields),
 }
 ARRAY = Kind(  # numpy's, which may not be installed
     "ndarray",
