@@ -11,12 +11,14 @@ runs on both sides.
 `tracks` False: nothing of the test can tell a copy from the object, so lists and the like are sent by value.
 """
 
+import collections
 import operator
 import sys
 
 from raccoon.verdicts.values import IMMUTABLE_BASES, KINDS, LEAVES, TAGS, TEXT_TAGS, Kind, ValueLimit
 
 MAX_OBJECTS = 1_000_000  # numbered by one side
+MANY = 32  # objects that are looked through in each message, without asking which of them can have changed
 SMALL = 4  # items of a column that are also compared by value
 KNOWN = frozenset(KINDS) | frozenset(TEXT_TAGS)  # classes that are sent by their name, besides the builtin ones
 OWN = """__contains__ __iter__ __len__ __getitem__ __missing__ __bool__ __eq__ __ne__ __lt__ __le__ __gt__ __ge__
@@ -39,6 +41,10 @@ class Heap:
         self._numbers: dict[int, int] = {}  # id -> number
         self._kinds: dict[int, Kind] = {}  # of the objects that exist on both sides
         self._agreed: dict[int, list[list]] = {}  # their columns, when both sides last had the same
+        self._awake: set[int] = set()  # those that this side can change, because it holds them besides in this table
+        self._parts: dict[int, list[int]] = {}  # the numbered objects that each holds
+        self._held: collections.Counter[int] = collections.Counter()  # how often each is held so
+        self._unread: list[int] = []  # those whose parts must be found anew
         self._next = self.first
 
     # --- out
@@ -47,10 +53,46 @@ class Heap:
         """Starts a message: finds what has changed since the last one."""
         self.fresh.clear()
         self.changed.clear()
-        for number, kind in self._kinds.items():
-            columns = kind.take(self.objects[number])
+        for number in self._awake:
+            columns = self._kinds[number].take(self.objects[number])
             if not same_columns(columns, self._agreed[number]):
-                self.changed[number] = self._agreed[number] = columns
+                self.changed[number] = columns
+                self._agree(number, columns)
+        if len(self._awake) > MANY:
+            self._find_parts()
+            self._awake = self._within({number for number in self._awake if self._is_held_elsewhere(number)})
+
+    def _agree(self, number: int, columns: list[list]) -> None:
+        """Notes the contents that both sides have from now on."""
+        self._agreed[number] = columns
+        self._unread.append(number)
+        self._awake.add(number)
+
+    def _find_parts(self) -> None:
+        """Brings the parts of objects up to date."""
+        for number in self._unread:
+            self._held.subtract(self._parts.get(number, ()))
+            columns = [column for column in self._agreed[number] if not LEAVES.issuperset(map(type, column))]
+            known = (self._numbers.get(id(value)) for column in columns for value in column)
+            self._parts[number] = [part for part in known if part in self._kinds]
+            self._held.update(self._parts[number])
+        self._unread.clear()
+
+    def _is_held_elsewhere(self, number: int) -> bool:
+        """Whether this side refers to an object besides in this table and in other objects of it.
+
+        Each object of the table refers twice to a part: itself, and by its columns.
+        """
+        return sys.getrefcount(self.objects[number]) - 2 > 2 * self._held[number]
+
+    def _within(self, numbers: set[int]) -> set[int]:
+        """The objects with these numbers and all their parts."""
+        found, waiting = set(numbers), list(numbers)
+        while waiting:
+            new = [part for part in self._parts.get(waiting.pop(), ()) if part not in found]
+            found.update(new)
+            waiting += new
+        return found
 
     def reference(self, value, kind: Kind, names: list[str] | None = None) -> dict:
         """The number of a collection, which crosses with its contents if it is new.
@@ -61,7 +103,8 @@ class Heap:
         if number is None:
             number = self.keep(value)
             columns = kind.take(value)
-            self._kinds[number], self._agreed[number] = kind, columns
+            self._kinds[number] = kind
+            self._agree(number, columns)
             self.fresh.append((number, [kind.tag, names], columns))
         return {"r": number}
 
@@ -103,7 +146,7 @@ class Heap:
         for number, columns in (*waiting, *changed):
             value, kind = self.objects[number], self._kinds[number]
             kind.put(value, [decode(column, 1, self) for column in columns])
-            self._agreed[number] = kind.take(value)
+            self._agree(number, kind.take(value))
 
     def _refuse_number(self, number) -> None:
         """Raises ValueLimit if the other side cannot have given this number to a new object."""
@@ -123,7 +166,10 @@ class Heap:
         return self.DECODERS[tag](self, payload, decode)
 
     def referred(self, number, decode):
-        """The object with a number."""
+        """The object with a number, which this side can change from now on."""
+        if number in self._kinds and number not in self._awake:
+            self._find_parts()
+            self._awake |= self._within({number})
         return self.objects[number]
 
     def with_number(self, payload, decode):

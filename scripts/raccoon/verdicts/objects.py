@@ -552,7 +552,7 @@ class JudgeHeap(heap.Heap):
                     refuse_method(name, field)
                 elif name in QUERIES and callable(field):
                     vars(value)[name] = Method(self._child, owner, name, guarded=True)
-            self._agreed[number] = self._kinds[number].take(value)
+            self._agree(number, self._kinds[number].take(value))
 
     def object(self, payload, decode):
         """The stand-in of an object of the code. Nothing else that the child says of it is trusted."""
