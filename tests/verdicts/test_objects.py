@@ -39,7 +39,7 @@ ASKED = {
     "query_of_a_result": ("assert Pair(5).itself().startswith('a')", "FAIL", "separate"),
     "result_that_equals_nothing": ("assert Pair(5).itself() == 5", "PARTIAL", "separate"),
     "items_of_a_result": ("p = Pair(1).parts()\nassert list(p) == [1, 2] and 2 in p", "PASS", "separate"),
-    "made_instance_looked_for": ("p = Pair(1)\nassert [p].index(p) == 0", "PASS", "shared"),
+    "made_instance_looked_for": ("p = Pair(1)\nassert [p].index(p) == 0", "PASS", "separate"),
     "made_instance_copied": ("import copy\nassert copy.copy(Pair(3)).a == 3", "PASS", "shared"),
     "method_handed_over": ("p = Pair(3)\nassert p.run(p.startswith)", "PASS", "separate"),
     "class_handed_over": ("assert Pair(3).run(Pair).a == 1", "PASS", "separate"),
