@@ -85,7 +85,8 @@ def test_a_tuple_that_is_handed_over_or_returned_keeps_its_identity(wire):
 
 
 CHANGES = {
-    "[3, 1]": ["x.append(2)", "x.sort()", "x.clear()", "x[:] = [7]", "x.append(x)", "del x[0]", "x[0] = 3.0", "x[1] = True"],
+    "[3, 1]": ["x.append(2)", "x.sort()", "x.clear()", "x[:] = [7]", "x.append(x)", "del x[0]", "x[0] = 3.0",
+        "x[1] = True"],
     "[[1], [2]]": ["x[0].append(5)", "x[0] = x[1]", "x.reverse()", "x += [x[0]]", "x[1] = [2]"],
     "{'a': 1, 'b': [2]}": ["x.pop('a')", "x['b'].append(3)", "x['c'] = x", "x.update(a=x['b'])", "x['a'] = 1.0",
                            "x['z'] = x.pop('a'); x['a'] = 1"],

@@ -71,12 +71,14 @@ def test_what_may_be_asked_of_an_object(sandbox, name):
 # An object that f returns, and a test that plain Python passes because the object lies
 LIES = {
     "property alternates": ("v = property(lambda self: turn() % 2 * 9)", "r = f()\nassert r.v > 5\nassert r.v < 5"),
-    "attribute alternates": ("__getattr__ = lambda self, name: turn() % 2 * 9", "r = f()\nassert r.v > 5\nassert r.v < 5"),
+    "attribute alternates": ("__getattr__ = lambda self, name: turn() % 2 * 9",
+        "r = f()\nassert r.v > 5\nassert r.v < 5"),
     "len alternates": ("__len__ = lambda self: turn()", "r = f()\nassert len(r) > 0\nassert len(r) > 1"),
     "text alternates": ("__str__ = lambda self: str(turn())", "r = f()\nassert '1' in str(r)\nassert '2' in str(r)"),
     "items alternate": ("__iter__ = lambda self: iter([turn()])", "r = f()\nassert max(r) == 1\nassert max(r) == 2"),
     "item is no item": ("__iter__ = lambda self: iter([1])\n    __getitem__ = lambda self, i: 7", "assert f()[0] == 7"),
-    "contains everything": ("__iter__ = lambda self: iter([1])\n    __contains__ = lambda self, x: True", "assert 7 in f()"),
+    "contains everything": ("__iter__ = lambda self: iter([1])\n    __contains__ = lambda self, x: True",
+        "assert 7 in f()"),
     "contains without items": ("__contains__ = lambda self, x: True", "assert 7 in f()"),
     "equals everything": ("__eq__ = lambda self, other: True", "assert f() == 7"),
     "equals from the right": ("__eq__ = lambda self, other: True", "assert 7 == f()"),
@@ -98,18 +100,23 @@ def test_no_object_lies(sandbox, name):
 
 # An honest object that f returns, and a test
 HONEST = {
-    "changes between calls": ("def go(self): self.n = 5\n    n = 1", "r = f()\nassert r.n == 1\nr.go()\nassert r.n == 5"),
+    "changes between calls": ("def go(self): self.n = 5\n    n = 1", "r = f()\nassert r.n == 1\nr.go()\nassert r.n == 5"
+        ),
     "counts its reads": ("v = property(lambda self: turn())", "r = f()\nassert r.v == 1\nassert r.v == 2"),
-    "passes with time": ("v = property(lambda self: __import__('time').perf_counter())", "r = f()\nassert r.v > 0 and r.v > 0"),
-    "has items": ("__iter__ = lambda self: iter([1, 2])", "r = f()\nassert list(r) == [1, 2]\nassert sum(r) == 3 and 2 in r"),
+    "passes with time": ("v = property(lambda self: __import__('time').perf_counter())",
+        "r = f()\nassert r.v > 0 and r.v > 0"),
+    "has items": ("__iter__ = lambda self: iter([1, 2])",
+        "r = f()\nassert list(r) == [1, 2]\nassert sum(r) == 3 and 2 in r"),
     "can be entered": ("__enter__ = lambda self: self\n    def __exit__(self, *a): self.done = a[0] is None",
                        "r = f()\nwith r as same:\n    assert same is r\nassert r.done"),
     "can be called": ("__call__ = lambda self, x: x + 1", "assert f()(2) == 3"),
     "has a class attribute": ("LIMIT = [1]", "r = f()\nr.LIMIT.append(2)\nassert f().LIMIT == [1, 2]"),
     "is of its class": ("pass", "assert isinstance(f(), R) and not isinstance(5, R)"),
     "has a name": ("pass", "assert type(f()).__name__ == 'R' and R.__name__ == 'R'"),
-    "keeps what it is given": ("def put(self, x): self.x = x", "r, xs = f(), []\nr.put(xs)\nxs.append(1)\nassert r.x is xs"),
-    "iterates on itself": ("n = 0\n    __iter__ = lambda self: self\n    def __next__(self):\n        self.n += 1\n        if self.n > 2: raise StopIteration\n        return self.n",
+    "keeps what it is given": ("def put(self, x): self.x = x",
+        "r, xs = f(), []\nr.put(xs)\nxs.append(1)\nassert r.x is xs"),
+    "iterates on itself": ("n = 0\n    __iter__ = lambda self: self\n    def __next__(self):\n        self.n += 1\n"
+        "        if self.n > 2: raise StopIteration\n        return self.n",
                            "r = f()\nassert next(r) == 1 and list(r) == [2]"),
 }
 
@@ -139,7 +146,8 @@ def test_methods_of_a_subclass_can_be_called(sandbox, base):
     ("class R(dict):\n    def __getitem__(self, i): return 9", "assert R and f()[1] == 9"),
     ("class R(list):\n    def __iter__(self): return iter([9])", "assert sum(f()) == 9"),
     ("class R(int):\n    def __bool__(self): return True", "assert f()"),
-    ("class R(int):\n    def __lt__(self, other): return True\n    __gt__ = __ge__ = __le__ = __lt__", "assert f() > 9"),
+    ("class R(int):\n    def __lt__(self, other): return True\n    __gt__ = __ge__ = __le__ = __lt__", "assert f() > 9"
+        ),
     ("class R(int):\n    def __sub__(self, other): return 0\n    __rsub__ = __sub__", "assert abs(f() - 9) < 1"),
     ("class R(str):\n    def __contains__(self, other): return True", "assert 'nine' in f()"),
 ])  # fmt: skip
@@ -153,7 +161,7 @@ def test_default_for_missing_keys_counts(sandbox):
     assert judged(sandbox, code, "r = f()\nassert r[1] == 1 and r[4] == 8").status == "PASS"
 
 
-# --- functions of the test that the code calls --------------------------------------------------------------------------
+# --- functions of the test that the code calls ------------------------------------------------------------------------
 
 CALLBACKS = {
     "called": ("def f(g): return g(2)", "assert f(lambda x: x + 1) == 3"),
@@ -161,17 +169,21 @@ CALLBACKS = {
     "with keywords": ("def f(g): return g(2, k=3)", "def g(x, *, k): return x + k\nassert f(g) == 5"),
     "as a key": ("def f(xs, g): return sorted(xs, key=g)", "assert f([3, 1, 2], lambda x: -x) == [3, 2, 1]"),
     "builtin": ("def f(g): return g([1, 2])", "assert f(sum) == 3 and f(len) == 2 and f(str.__len__ and max) == 2"),
-    "changes a list": ("def f(xs, g):\n    g(xs)\n    return xs", "xs = [1]\nassert f(xs, lambda x: x.append(2)) is xs == [1, 2]"),
+    "changes a list": ("def f(xs, g):\n    g(xs)\n    return xs",
+        "xs = [1]\nassert f(xs, lambda x: x.append(2)) is xs == [1, 2]"),
     "remembers": ("def f(g): return [g(1), g(2)]", "seen = []\nf(seen.append)\nassert seen == [1, 2]"),
     "raises": ("def f(g):\n    try: g()\n    except KeyError as error: return error.args[0]",
                "def g(): raise KeyError('k')\nassert f(g) == 'k'"),
-    "raises through": ("def f(g): return g()", "def g(): raise KeyError('k')\ntry:\n    f(g)\nexcept KeyError as error:\n"
+    "raises through": ("def f(g): return g()",
+        "def g(): raise KeyError('k')\ntry:\n    f(g)\nexcept KeyError as error:\n"
                        "    assert error.args == ('k',)\nelse:\n    assert False"),
     "calls the code": ("def f(g, n): return g(n) if n else 0", "assert f(lambda n: f(lambda m: m, n - 1) + 1, 3) == 3"),
     "is decorated": ("def f(g):\n    def inner(*a): return g(*a) * 2\n    return inner",
                      "@f\ndef g(x): return x + 1\nassert g(2) == 6"),
-    "keeps its name": ("import functools\ndef f(g):\n    @functools.wraps(g)\n    def inner(*a): return g(*a)\n    return inner",
-                       "@f\ndef g(x):\n    'text'\n    return x\nassert g.__name__ == 'g' and g.__doc__ == 'text' and g(1) == 1"),
+    "keeps its name": (
+        "import functools\ndef f(g):\n    @functools.wraps(g)\n    def inner(*a): return g(*a)\n    return inner",
+                       "@f\ndef g(x):\n    'text'\n    return x\n"
+                           "assert g.__name__ == 'g' and g.__doc__ == 'text' and g(1) == 1"),
     "handed back": ("def f(g): return g", "g = lambda: 1\nassert f(g) is g"),
     "iterator": ("def f(xs): return next(xs)", "it = iter([1, 2, 3])\nassert f(it) == 1 and next(it) == 2"),
     "generator": ("def f(xs): return sum(xs)", "assert f(n * n for n in range(4)) == 14"),
@@ -190,7 +202,8 @@ def test_functions_cross_both_ways(sandbox, name):
 
 
 @pytest.mark.parametrize("code", [
-    "def f(g): return g(3)", "def f(g): raise ValueError", "def f(g):\n    try: g(1)\n    except BaseException: pass\n    return 3",
+    "def f(g): return g(3)", "def f(g): raise ValueError",
+        "def f(g):\n    try: g(1)\n    except BaseException: pass\n    return 3",
     "import os\ndef f(g):\n    g(1)\n    os._exit(0)", "def f(g):\n    while True: g(1)",
 ])  # fmt: skip
 def test_callback_does_not_help_wrong_code(code):
@@ -244,7 +257,8 @@ RAISED = [
 @pytest.mark.parametrize("what, caught, says", RAISED)
 def test_exception_of_the_code_is_what_the_test_catches(sandbox, what, caught, says):
     for test in (f"try:\n    f({what!r})\nexcept {caught} as e:\n    assert {says}\nelse:\n    assert False",
-                 f"import pytest\nwith pytest.raises({caught}) as info:\n    f({what!r})\ne = info.value\nassert {says}"):
+                 f"import pytest\nwith pytest.raises({caught}) as info:\n    f({what!r})\n"
+                 f"e = info.value\nassert {says}"):
         verdict = judged(sandbox, ERRORS, test)
         assert (verdict.status, verdict.isolation) == ("PASS", "separate"), verdict
     silent = judged(sandbox, ERRORS, test.replace(repr(what), "'0'"))
@@ -263,7 +277,7 @@ def test_exception_that_the_test_does_not_expect(sandbox, what, test):
         assert (verdict.status, verdict.kind) == ("FAIL", "exception"), verdict
 
 
-# --- pytest -------------------------------------------------------------------------------------------------------------
+# --- pytest -----------------------------------------------------------------------------------------------------------
 
 OUTCOMES = [  # a test of `def f(x): return x`, its status
     ("import pytest\nwith pytest.raises(ValueError):\n    f(1)", "FAIL"),
@@ -285,10 +299,16 @@ def test_outcomes_that_are_no_exceptions(sandbox, test, status):
     assert verdict.status == status, verdict
 
 
-# --- texts of errors ----------------------------------------------------------------------------------------------------
+# --- texts of errors --------------------------------------------------------------------------------------------------
 
-ODD = "import os, time\nclass Odd:\n    def __repr__(self): {}\n    __str__ = __format__ = __repr__\ndef f(x): return Odd()\n"
-ENDINGS = ["os._exit(0)", "os.kill(os.getpid(), 9)", "time.sleep(99)", "[0 for _ in iter(int, 1)]", "return 5", "raise SystemExit",
+ODD = """import os, time
+class Odd:
+    def __repr__(self): {}
+    __str__ = __format__ = __repr__
+def f(x): return Odd()
+"""
+ENDINGS = ["os._exit(0)", "os.kill(os.getpid(), 9)", "time.sleep(99)", "[0 for _ in iter(int, 1)]", "return 5",
+    "raise SystemExit",
            "return 'five'"]
 WITH_TEXTS = ["name = {5: 'five'}[f(1)]\nassert name == 'five'", "assert [].index(f(1)) == 0", "assert f(1) == 5, f(1)",
               "assert False, f'{f(1)}'", "raise ValueError(f(1))", "int(f(1))\nassert True"]

@@ -71,7 +71,7 @@ def test_structures_of_the_context_are_tracked():
     assert analyse("assert f(1) == 2", TREE, "f").tracks
 
 
-# --- arguments as they were before the call -----------------------------------------------------------------------------
+# --- arguments as they were before the call ---------------------------------------------------------------------------
 
 READ_BEFORE = [
     "xs = [3, 1]\nassert f(xs) == sorted(xs)",
@@ -107,7 +107,7 @@ def test_arguments_are_read_as_the_code_has_left_them(test):
     assert not {KEEP, KEPT} & set(analyse(test, "", "f").code.co_names)
 
 
-# --- effects ------------------------------------------------------------------------------------------------------------
+# --- effects ----------------------------------------------------------------------------------------------------------
 
 HARMLESS = [
     "assert f(1) == 2",
