@@ -78,7 +78,7 @@ COUNTS = ["[90_000, 2, ['wrong', 'x']]", "[10**400, 1, ['wrong', 'x']]", "[10**4
 
 @pytest.mark.parametrize("counts", COUNTS)
 def test_counts_beside_the_code_are_those_of_the_text(sandbox, counts):
-    code = f"import sys\nchild = sys.modules['raccoon.sandbox.child']\ndef f(x): return 0\n"
+    code = "import sys\nchild = sys.modules['raccoon.sandbox.child']\ndef f(x): return 0\n"
     code += f"child.REQUESTS['test'] = lambda *_: ['ok', {counts}]\n"
     verdict = judged(sandbox, code, UNITTEST)
     assert verdict.status != "INFRA" and verdict.isolation == "shared", verdict

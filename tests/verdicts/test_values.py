@@ -293,7 +293,8 @@ def test_deep_values_cross(tracks, wrap, deepest):
 def test_depth_of_a_message_is_limited():
     with pytest.raises(ValueLimit):
         dumps(nested(values.MAX_DEPTH + 50))
-    for opening, inner, closing in ((b"[", b'{"set":[]}', b"]"), (b'{"tuple":[', b"", b"]}"), (250 * b"[", b"", 250 * b"]")):
+    levels = ((b"[", b'{"set":[]}', b"]"), (b'{"tuple":[', b"", b"]}"), (250 * b"[", b"", 250 * b"]"))
+    for opening, inner, closing in levels:
         data = 400 * opening + inner + 400 * closing
         for heap in (None, Wire().heap):
             with pytest.raises(ValueLimit):
