@@ -9,7 +9,8 @@ from raccoon.sandbox import pool
 from raccoon.sandbox.pool import Program, Sandbox
 
 CASES = json.dumps({"inputs": ["1\n"], "outputs": ["2\n"]})
-TESTS = {"function": "assert f(1) == 2", "shared": "assert f(lambda: 1) == 2", "program": CASES}
+BESIDE = "from unittest import mock\n"  # a test with this line runs beside the code
+TESTS = {"function": "assert f(1) == 2", "shared": BESIDE + "assert f(1) == 2", "program": CASES}
 FATAL = ["os.kill(os.getpid(), 40)", "os.kill(os.getpid(), 63)", "os.killpg(os.getpgrp(), 40)", "os.kill(0, 50)",
          "os.kill(-1, 40)", "os.killpg(0, 2)", "os.kill(1, 2)", "signal.raise_signal(35)", "os.abort()",
          "signal.pthread_kill(threading.get_ident(), 64)", "signal.raise_signal(9)",
@@ -36,11 +37,12 @@ def program(form: str, line: str, **fields) -> Program:
 def test_no_signal_to_itself_is_infra(sandbox, form, line):
     verdict = sandbox.run([program(form, line)])[0]
     assert verdict.status in ("FAIL", "PARTIAL"), verdict
-    assert sandbox.run([Program("def f(x): return x() + 1", TESTS["shared"], "f")])[0].status == "PASS"
+    assert sandbox.run([Program("def f(x): return x + 1", TESTS["shared"], "f")])[0].status == "PASS"
 
 
 # Tests that end their judge with some code only. Such a test stands for every way that code may find to do so.
-DEADLY = "import os\nif f(1) != 2:\n    os._exit(9)\nassert f(2) == 3"
+END = "exec('import os; os._exit(9)')"
+DEADLY = f"if f(1) != 2:\n    {END}\nassert f(2) == 3"
 GOOD, BAD = "def f(x): return x + 1", "def f(x): return x"
 
 
@@ -56,7 +58,7 @@ def test_code_that_ends_the_judge_fails(sandbox, solution):
 
 
 def test_test_that_ends_every_judge_is_our_fault(sandbox):
-    test = "import os\nf(1)\nos._exit(9)"
+    test = f"f(1)\n{END}"
     both = sandbox.run([deadly(test, GOOD, GOOD), deadly(test, BAD, GOOD)])
     assert [verdict.status for verdict in both] == ["INFRA", "INFRA"], both
 

@@ -17,10 +17,11 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the sandbox nee
 
 COMMAND = [sys.executable, str(SCRIPTS / "sandbox.py"), "--workers", "1"]
 RIGHT = {"code": "def f(x):\n    return x + 1\n", "test": "assert f(1) == 2\n", "entry_point": "f"}
-SHARED = {"code": "def f(g):\n    return g(1)\n", "test": "assert f(lambda x: x + 1) == 2\n", "entry_point": "f"}
+BESIDE = "from unittest import mock\n"  # a test with this line runs beside the code
+SHARED = RIGHT | {"test": BESIDE + RIGHT["test"]}
 HUNGRY = {"code": "def f(n):\n    return len(bytes(n) + b'x')\n", "test": "assert f(400 << 20)\n", "entry_point": "f"}
 FORK = {
-    "code": "import os\ndef f(g):\n    pid = os.fork()\n    return g(1) if pid else os._exit(0)\n",
+    "code": "import os\ndef f(x):\n    return 2 if os.fork() else os._exit(0)\n",
     "test": SHARED["test"],
     "entry_point": "f",
 }
@@ -249,5 +250,5 @@ def test_worker_keeps_to_a_core_only_where_each_core_has_one(extra, pinned):
     with Sandbox(workers=len(cores) + extra) as box:
         test = "home = f(1)\nassert len(home) == 1" if pinned else f"assert f(1) == {sorted(cores)}"
         assert box.submit(Program(code, test, "f")).result().status == "PASS"
-        beside = f"assert f(lambda x: x) == {sorted(cores)}"
+        beside = f"{BESIDE}assert f(1) == {sorted(cores)}"
         assert box.submit(Program(code, beside, "f")).result().status == "PASS"

@@ -53,7 +53,8 @@ a, b = socket.socketpair(); socket.send_fds(a, [b'x'], [0, 1, 2, a.fileno(), b.f
 """.splitlines()
 IMPORTS = "import fcntl, mmap, os, signal, socket, struct\n"
 CASES = json.dumps({"inputs": ["1\n", "2\n"], "outputs": ["2\n", "3\n"]})
-SHARED = "assert f(lambda: 1) == 2\nassert f(lambda: 2) == 3"  # a function cannot cross, so the test runs with the code
+BESIDE = "from unittest import mock\n"  # a test with this line runs beside the code
+SHARED = BESIDE + "assert f(1) == 2\nassert f(2) == 3"
 
 
 def spoiling(form: str, line: str) -> Program:
@@ -61,8 +62,7 @@ def spoiling(form: str, line: str) -> Program:
     if form == "program":
         return Program(f"{IMPORTS}print(int(input()) + 1, flush=True)\n{line}\n", CASES, kind="program")
     test = SHARED if form == "shared" else "assert f(1) == 2"
-    value = "x()" if form == "shared" else "x"
-    return Program(f"{IMPORTS}def f(x):\n    {line}\n    return {value} + 1\n", test, "f")
+    return Program(f"{IMPORTS}def f(x):\n    {line}\n    return x + 1\n", test, "f")
 
 
 def probing(form: str) -> Program:
@@ -78,8 +78,8 @@ def honest(form: str) -> Program:
     noise = "import sys\nprint('out ' * 1000)\nprint('err ' * 1000, file=sys.stderr)\n"
     if form == "program":
         return Program(f"{noise.replace('print(', '(', 1)}print(int(sys.stdin.read()) + 1)\n", CASES, kind="program")
-    value, test = ("x()", SHARED) if form == "shared" else ("x", "assert f(1) == 2")
-    return Program(f"{noise}assert not sys.stdin.read()\ndef f(x):\n    return {value} + 1\n", test, "f")
+    test = SHARED if form == "shared" else "assert f(1) == 2"
+    return Program(f"{noise}assert not sys.stdin.read()\ndef f(x):\n    return x + 1\n", test, "f")
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +160,7 @@ def f(x):
 def test_no_port_outlives_a_program(sandbox, name):
     if "without namespaces" in sandbox.walls:
         pytest.skip("no network namespace here, so no program may open a socket")
-    test = "assert f(lambda: 1) == 1"
+    test = BESIDE + "assert f(1) == 1"
     bodies = [f"{OPENED}    {NETWORK[name]}\n    return 1", f"{OPENED}    return 1"] * 2
     verdicts = sandbox.run([Program(body, test, "f") for body in bodies])
     assert [(one.status, one.isolation) for one in verdicts] == [("PASS", "shared")] * 4, verdicts
@@ -173,5 +173,5 @@ def test_settings_of_the_namespaces_are_not_the_programs(sandbox, path):
     """Neither their files nor the process that forks the programs can be written to."""
     write = f"    with open({path!r}, 'r+b', 0) as file:\n        file.write(file.read(9))\n"
     code = f"def f(x):\n{write}    return 'written'"
-    verdict = sandbox.run([Program(code, "assert f(lambda: 1) == 'written'", "f")])[0]
+    verdict = sandbox.run([Program(code, BESIDE + "assert f(1) == 'written'", "f")])[0]
     assert verdict.status == "FAIL", verdict

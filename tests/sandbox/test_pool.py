@@ -28,9 +28,10 @@ COMMAND = [sys.executable, str(SCRIPTS / "sandbox.py")]
 ROOM = "/raccoon/sandbox/"  # judges and zygotes are started from files there
 RIGHT = Program("def f(x):\n    return x + 1\n", "assert f(1) == 2\n", "f", task_id="right")
 SLOW = Program("import time\n\ndef f(x):\n    time.sleep(0.1)\n    return x\n", "assert f(1) == 1\n", "f")
-SHARED = Program("def f(g):\n    return g(1)\n", "assert f(lambda x: x + 1) == 2\n", "f")
+BESIDE = "from unittest import mock\n"  # a test with this line runs beside the code
+SHARED = Program("def f(x):\n    return x + 1\n", BESIDE + "assert f(1) == 2\n", "f")
 CALL = "assert f(1) == 1"
-CALLBACK = "assert f(lambda x: x) == 1"
+SHARED_CALL = BESIDE + CALL
 ENDLESS = "def f(x):\n    while True:\n        pass\n"
 PATIENCE = 15.0  # seconds in which ended processes must be gone and their folders removed
 
@@ -172,7 +173,7 @@ def test_assertions_that_passed_before_a_timeout_count(sandbox):
 
 
 @pytest.mark.parametrize("code", ["os._exit(97)", "def f(x): os._exit(97)"], ids=["load", "call"])
-@pytest.mark.parametrize("test", [CALL, CALLBACK], ids=["separate", "shared"])
+@pytest.mark.parametrize("test", [CALL, SHARED_CALL], ids=["separate", "shared"])
 def test_code_cannot_choose_infra_by_its_exit_code(sandbox, code, test):
     assert judged(sandbox, f"import os\n{code}", test).status == "FAIL"
 
@@ -180,10 +181,10 @@ def test_code_cannot_choose_infra_by_its_exit_code(sandbox, code, test):
 def test_code_cannot_choose_infra_by_a_signal_to_itself(sandbox):
     code = "import os, signal\ndef f(x): os.kill(os.getpid(), signal.SIGKILL)"
     assert judged(sandbox, code, CALL).status == "FAIL"
-    assert judged(sandbox, code, CALLBACK).status == "FAIL"
+    assert judged(sandbox, code, SHARED_CALL).status == "FAIL"
 
 
-@pytest.mark.parametrize("test", [CALL, CALLBACK], ids=["separate", "shared"])
+@pytest.mark.parametrize("test", [CALL, SHARED_CALL], ids=["separate", "shared"])
 def test_code_cannot_choose_infra_by_a_limit_of_its_own(sandbox, test):
     code = "import resource\ndef f(x):\n    resource.setrlimit(resource.RLIMIT_CPU, (0, 0))\n    while True: pass"
     assert judged(sandbox, code, test, timeout=1.0).status == "FAIL"
@@ -208,12 +209,11 @@ BROKEN_TESTS = {
     "deep_operators": (f"assert f(1) == {'-' * 100_000}1", "", "does not compile"),
     "library": (f"import nosuchlib\n{CALL}", "", "needs nosuchlib"),
     "library_inside": ("def check(c):\n    import nosuchlib\n    assert c(1)\n\ncheck(f)", "", "nosuchlib"),
-    "library_of_a_shared_test": (f"import nosuchlib\n{CALLBACK}", "", "needs nosuchlib"),
+    "library_of_a_shared_test": (f"import nosuchlib\n{SHARED_CALL}", "", "needs nosuchlib"),
     "library_of_the_context": (CALL, "from nosuchlib.part import name", "needs nosuchlib"),
     "never_calls": ("assert True", "", "never calls the code"),
     "empty": ("", "", "never calls the code"),
     "exits": ("import sys\nsys.exit(0)", "", "Tests/7"),
-    "shared_checks_nothing": ("f(lambda x: x)", "", "checks nothing"),
     "context_raises": (CALL, "raise ValueError('no')", "ValueError: no"),
     "context_syntax": (CALL, "def (", "does not compile"),
 }
@@ -278,8 +278,8 @@ def test_oracles_of_humaneval(sandbox, data_dir, number):
 MUTATIONS = {
     "emptied_argument_is_no_sorted_one": (
         "def f(n):\n    n.clear()\n    return n", "n = [3, 1]\nassert f(n) == sorted(n)", "PARTIAL"),
-    "argument_is_left_alone": (
-        "def f(n):\n    return [n.pop()]", "n = [3, 1]\nassert f(n) == [1]\nassert n == [3, 1]", "PASS"),
+    "argument_must_be_left_alone": (
+        "def f(n):\n    return [n.pop()]", "n = [3, 1]\nassert f(n) == [1]\nassert n == [3, 1]", "PARTIAL"),
     "statement": ("def f(n): n.sort()", "n = [3, 1]\nf(n)\nassert n == [1, 3]", "PASS"),
     "statement_wrong": ("def f(n): return sorted(n)", "n = [3, 1]\nf(n)\nassert n == [1, 3]", "PARTIAL"),
     "statement_in_check": (
@@ -300,7 +300,7 @@ MUTATIONS = {
 
 
 @pytest.mark.parametrize("name", list(MUTATIONS))
-def test_arguments_change_only_where_the_test_asks_for_it(sandbox, name):
+def test_arguments_change_as_in_one_process(sandbox, name):
     code, test, status = MUTATIONS[name]
     verdict = judged(sandbox, code, test)
     assert (verdict.status, verdict.isolation) == (status, "separate"), verdict
@@ -317,7 +317,6 @@ class Cases(unittest.TestCase):
 """
 PATCHED = "with {}('os.getcwd', return_value='there'):\n    assert f() == 'there'\n"
 GETCWD = "import os\n\ndef f():\n    return os.getcwd()\n"
-APPLY = "def f(g):\n    return g(2)\n"
 
 PAIR = """class Pair:
     def __init__(self, a):
@@ -334,21 +333,12 @@ PAIR = """class Pair:
 SHARED_TESTS = {
     "unittest": ("def f(x): return x", UNITTEST),
     "objects_compared": (PAIR, "assert Pair(3) == Pair(3)"),
-    "objects_compared_by_a_helper": (PAIR, "def same(a, b):\n    return a == b\nassert same(Pair(3), Pair(3))"),
     "object_in_a_set": (PAIR, "assert len({Pair(3), Pair(3)}) == 1"),
-    "object_copied": (PAIR, "import copy\nassert copy.copy(Pair(3)).a == 3"),
-    "exception_of_the_code": (
-        "class Full(Exception): pass\ndef f(x): raise Full", "try:\n    f(1)\nexcept Full:\n    assert True"),
-    "function_for_a_method": (
-        "class Box:\n    def apply(self, g): return g(2)", "assert Box().apply(lambda x: x + 1) == 3"),
     "patch": (GETCWD, "from unittest.mock import patch\n" + PATCHED.format("patch")),
     "mock_patch": (GETCWD, "from unittest import mock\n" + PATCHED.format("mock.patch")),
     "unittest_mock_patch": (GETCWD, "import unittest.mock\n" + PATCHED.format("unittest.mock.patch")),
-    "lambda": (APPLY, "assert f(lambda x: x + 1) == 3"),
-    "lambda_by_keyword": (APPLY, "assert f(g=lambda x: x + 1) == 3"),
-    "function_of_the_test": (APPLY, "def inc(x):\n    return x + 1\n\nassert f(inc) == 3"),
-    "builtin_function": (APPLY, "assert f(str) == '2'\nassert f(bin) == '0b10'"),
-    "function_returned": ("def f(a): return lambda b: a + b", "assert f(1)(2) == 3"),
+    "mock_without_assert": (
+        "def f(g): g(2)", BESIDE + "m = mock.Mock()\nf(m)\nm.assert_called_once_with(2)"),
 }
 
 
@@ -363,12 +353,12 @@ def test_what_plain_data_cannot_carry_runs_beside_the_code(sandbox, name):
 SHARED_VERDICTS = {
     "half": ("def f(x): return 1", UNITTEST, "PARTIAL", "wrong", 1, 2),
     "first_wrong": (
-        "def f(g): return g(1)", "assert f(lambda x: x) == 2\nassert f(lambda x: x) == 1",
+        "def f(x): return x", BESIDE + "assert f(1) == 2\nassert f(1) == 1",
         "PARTIAL", "wrong", 1, 2),
-    "exception": ("def f(g): return 1 // 0", CALLBACK, "FAIL", "exception", 0, 1),
-    "syntax": ("def f(g) 1", CALLBACK, "FAIL", "syntax", 0, 1),
-    "missing": ("def g(g): return 1", CALLBACK, "FAIL", "exception", 0, 1),
-    "exit": ("import os\ndef f(g): os._exit(0)", CALLBACK, "FAIL", "exception", 0, 1),
+    "exception": ("def f(g): return 1 // 0", SHARED_CALL, "FAIL", "exception", 0, 1),
+    "syntax": ("def f(g) 1", SHARED_CALL, "FAIL", "syntax", 0, 1),
+    "missing": ("def g(g): return 1", SHARED_CALL, "FAIL", "exception", 0, 1),
+    "exit": ("import os\ndef f(g): os._exit(0)", SHARED_CALL, "FAIL", "exception", 0, 1),
 }
 
 
@@ -381,7 +371,7 @@ def test_verdict_beside_the_code(sandbox, name):
 
 
 def test_shared_test_sees_the_context(sandbox):
-    verdict = judged(sandbox, "def f(g): return g(K)", "assert f(lambda x: x + 1) == K + 1", context="K = 4")
+    verdict = judged(sandbox, "def f(x): return x + K", BESIDE + "assert f(1) == K + 1", context="K = 4")
     assert (verdict.status, verdict.isolation) == ("PASS", "shared"), verdict
 
 
@@ -606,7 +596,7 @@ def test_malformed_lines_are_named_and_cost_only_themselves():
     assert done.returncode == 1, done.stderr.decode()
     assert [verdict["status"] for verdict in verdicts] == ["INFRA", "PASS"] * len(MALFORMED)
     assert [verdict["task_id"] for verdict in verdicts[1::2]] == list(MALFORMED)
-    named = [line for line in done.stderr.decode().splitlines() if "malformed" in line]
+    named = [line for line in done.stderr.decode().splitlines() if "malformed line " in line and "INFRA" not in line]
     assert len(named) == len(MALFORMED)
     for place, line in enumerate(named):
         assert f"line {2 * place + 1}" in line and len(line) < 300, line

@@ -10,6 +10,7 @@ import pytest
 
 from helpers.paths import ROOT
 from raccoon.sandbox.pool import Program, Sandbox, Verdict
+from raccoon.verdicts import comparisons, stdin_cases
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the sandbox needs Linux")
 
@@ -153,7 +154,7 @@ def in_plain_python(program: dict, folder) -> bool:
     for given, expected in list(zip(one.inputs, one.outputs, strict=True))[: 1 if program["honest"] else None]:
         done = subprocess.run([sys.executable, "solution.py"], input=given, capture_output=True, cwd=folder, timeout=60,
                               start_new_session=True, env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8"})
-        if done.returncode or stdin_cases.RULES[one.compare](done.stdout, expected):
+        if done.returncode or comparisons.RULES[one.compare](done.stdout, expected):
             return False
     return True
 

@@ -2,7 +2,6 @@
 
 import array
 import collections
-import dataclasses
 import datetime
 import decimal
 import enum
@@ -14,24 +13,34 @@ import os
 import random
 import struct
 import threading
+import types
 import typing
+import uuid
 
 import pytest
 
+from helpers.wire import Wire
 from raccoon.verdicts import values
-from raccoon.verdicts.values import Foreign, FrameReader, NotCarried, Record, ValueLimit, dumps, loads, write_frame
+from raccoon.verdicts.values import FrameReader, ValueLimit, dumps, loads, write_frame
+
+WAYS = {  # how a value crosses
+    "plain": lambda value: loads(dumps(value)),
+    "copied": lambda value: Wire(tracks=False).back(value),
+    "shared": lambda value: Wire().back(value),
+    "to the code": lambda value: Wire().out(value),
+}
 
 
-def crossed(value, trusted: bool = False):
+def crossed(value):
     """A value after it has gone over the wire."""
-    return loads(dumps(value, trusted))
+    return loads(dumps(value))
 
 
 def alike(one, other) -> bool:
-    """Whether two values are equal and of the same types all the way down; not-a-number equals itself."""
+    """Whether two values are equal, of the same types all the way down; NaN equals itself."""
     if type(one) is not type(other):
         return False
-    if isinstance(one, dict):
+    if isinstance(one, (dict, collections.UserDict)):
         return alike(list(one.items()), list(other.items()))
     if isinstance(one, (list, tuple, collections.deque)):
         return len(one) == len(other) and all(map(alike, one, other))
@@ -42,30 +51,66 @@ def alike(one, other) -> bool:
 
 CARRIED = [
     None, True, False, 0, 1, -1, 2**63 - 1, 2**63, -(2**63), 2**200, 0.0, -0.0, 0.1, 1e308, 5e-324,
-    math.inf, -math.inf, math.nan, 1j, complex(-0.0, math.inf),
-    "", "text", "\0", "\u00e9\u4e2d\U0001f600", "\ud800", "'\"\\\n", b"", b"\x00\xff", bytearray(b"ab"),
+    math.inf, -math.inf, math.nan, 1j, complex(-0.0, math.inf), ..., NotImplemented, slice(1, None, [2]),
+    "", "text", "\0", "\u00e9\u4e2d\U0001f600", "\ud800", "\ud83d\ude00", "'\"\\\n", b"", b"\x00\xff", bytearray(b"ab"),
     [], [1, 2], [[], [[]]], (), (1,), (1, [2, (3,)]), {}, {"a": 1},
     {1: "a", (1, 2): [3], None: True, 2.5: b"x", frozenset({1}): {}},
-    set(), {1, 2}, {(1, 2), "a"}, frozenset({3}), collections.deque([1, 2]), collections.Counter("aab"),
-    collections.OrderedDict([("b", 1), ("a", 2)]), range(5), range(10, 0, -3), range(0),
+    set(), {1, 2}, {(1, 2), "a"}, frozenset({3}), collections.deque([1, 2]), collections.deque([1], 3),
+    collections.Counter("aab"), collections.OrderedDict([("b", 1), ("a", 2)]),
+    collections.defaultdict(list, a=[1]), types.SimpleNamespace(a=[1]), types.MappingProxyType({1: [2]}),
+    collections.UserDict(a=1), collections.UserList([1]), collections.UserString("x"),
+    collections.ChainMap({1: 2}, {3: 4}), array.array("d", [1, 2]), array.array("B"), uuid.UUID(int=5),
+    range(5), range(10, 0, -3), range(0), range(0, 10**30, 2),
     decimal.Decimal("1.10"), decimal.Decimal("NaN"), decimal.Decimal("-0E+3"), fractions.Fraction(-2, 3),
     datetime.date(2024, 2, 29), datetime.time(1, 2, 3, 4), datetime.timedelta(-1, 2, 3),
     datetime.datetime(2024, 1, 2, 3, 4, 5, 6),
     datetime.datetime(2024, 1, 2, tzinfo=datetime.timezone(datetime.timedelta(hours=-5, minutes=30))),
-    int, str, list, type, {"tuple": [1]}, {"int": "ff"}, {"foreign": ["a", True]},
+    int, str, list, type, ValueError, {"tuple": [1]}, {"int": "ff"}, {"r": 0}, {"heap": [[], [], 1]},
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("trusted", [True, False])
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("value", CARRIED, ids=repr)
-def test_value_arrives_as_it_is(value, trusted):
-    assert alike(crossed(value, trusted), value)
-    assert alike(crossed([{"key": (value,)}], trusted), [{"key": (value,)}])
+def test_value_arrives_as_it_is(value, way):
+    assert alike(WAYS[way](value), value)
+    assert alike(WAYS[way]([{"key": (value,)}]), [{"key": (value,)}])
 
 
 def test_long_integer_crosses_beyond_the_decimal_limit():
     number = 10**5000 + 1
-    assert crossed([number, -number, 1]) == [number, -number, 1]
+    for way in WAYS.values():
+        assert way([number, -number, 1, {number}]) == [number, -number, 1, {number}]
+
+
+def test_millions_of_integers_cross():
+    numbers = list(range(3_000_000))
+    assert WAYS["plain"](numbers) == numbers == WAYS["shared"](numbers)
+
+
+ITEMS = {  # kinds of items of a set; many want the same slot
+    "ints": lambda rng: rng.randrange(-5, 200),
+    "texts": lambda rng: chr(rng.randrange(99, 5000)) * 2,
+    "tuples": lambda rng: (rng.randrange(30), chr(rng.randrange(97, 120))),
+    "large": lambda rng: rng.randrange(10**12),
+    "mixed": lambda rng: rng.choice([rng.randrange(40), chr(rng.randrange(97, 120)), (rng.randrange(9), None), None,
+        b"x"]),
+}
+HISTORIES = {  # how a set came to hold its items
+    "added": lambda some: set(some()),
+    "copied": lambda some: set(set(some())),
+    "joined": lambda some: set(some()) | set(some()),
+    "cut": lambda some: set(some()) & set(some()) | set(some()[:5]),
+    "reduced": lambda some: set(some()) - set(some()),
+    "updated": lambda some: (found := set(some())).update(some()) or found,
+    "removed": lambda some: (found := set(some())).difference_update(some()[:9]) or found,
+    "frozen": lambda some: frozenset(some()),
+}
+
+
+def random_set(rng: random.Random) -> set:
+    """A set of one kind of items that has a history."""
+    item = rng.choice([*ITEMS.values()])
+    return rng.choice([*HISTORIES.values()])(lambda: [item(rng) for _ in range(rng.randrange(40))])
 
 
 def random_value(rng: random.Random, depth: int = 0):
@@ -73,7 +118,7 @@ def random_value(rng: random.Random, depth: int = 0):
     leaves = [
         lambda: rng.randint(-(10**20), 10**20),
         lambda: rng.uniform(-1e9, 1e9),
-        lambda: "".join(chr(rng.randrange(1, 0x3000)) for _ in range(rng.randrange(6))),
+        lambda: "".join(chr(rng.choice([rng.randrange(1, 0x3000), rng.randrange(0xD800, 0xE000)])) for _ in range(5)),
         lambda: rng.randbytes(rng.randrange(5)),
         lambda: rng.choice([None, True, False]),
         lambda: (rng.randrange(9), rng.random()),
@@ -83,45 +128,32 @@ def random_value(rng: random.Random, depth: int = 0):
         lambda: tuple(random_value(rng, depth + 1) for _ in range(rng.randrange(4))),
         lambda: {rng.randrange(100): random_value(rng, depth + 1) for _ in range(rng.randrange(4))},
         lambda: {rng.choice("abc"): random_value(rng, depth + 1) for _ in range(rng.randrange(4))},
-        lambda: {rng.choice([1, "a", (2, b"x"), 2.5]) for _ in range(rng.randrange(4))},
+        lambda: random_set(rng),
         lambda: collections.deque([random_value(rng, depth + 1)]),
+        lambda: collections.UserDict({1: random_value(rng, depth + 1)}),
     ]
     return rng.choice(leaves if depth >= 4 else leaves + 2 * nested)()
 
 
-def test_thousand_random_values_arrive_as_they_are():
+@pytest.mark.parametrize("way", WAYS)
+def test_random_values_arrive_as_they_are(way):
     rng = random.Random(0)
-    for _ in range(1000):
+    for _ in range(400):
         value = random_value(rng)
-        assert alike(crossed(value), value), value
+        assert alike(WAYS[way](value), value), value
 
 
-class Text(str):
-    """A string that claims to equal everything."""
-
-    def __eq__(self, other):
-        return True
-
-    __hash__ = str.__hash__
-
-    def __str__(self):
-        return "another"
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("history", HISTORIES)
+def test_sets_iterate_in_the_same_order(way, history):
+    for kind, item in ITEMS.items():
+        rng = random.Random(kind)
+        sets = [HISTORIES[history](lambda: [item(rng) for _ in range(rng.randrange(40))]) for _ in range(60)]  # noqa: B023
+        same = [[*map(repr, WAYS[way](one))] == [*map(repr, one)] for one in sets]
+        assert sum(same) >= 57, kind  # the order of a few cannot be told from their tables
 
 
-class Number(int):
-    """An integer that claims to equal everything."""
-
-    def __eq__(self, other):
-        return True
-
-    __hash__ = int.__hash__
-
-
-class Pieces(list):
-    """A list that claims to equal everything."""
-
-    def __eq__(self, other):
-        return True
+# --- subclasses -------------------------------------------------------------------------------------------------------
 
 
 class Colour(enum.IntEnum):
@@ -132,65 +164,88 @@ class Named(typing.NamedTuple):
     first: int
     second: object
 
-
-@dataclasses.dataclass
-class Point:
-    x: int
-    y: object
-
-    def __eq__(self, other):
-        return True
+    def total(self):
+        return self.first + 1
 
 
-class Opaque:
-    """An object of the code's own class that claims to equal everything."""
-
-    def __eq__(self, other):
-        return True
+def sub(base: type, *arguments, **members):
+    """An instance of a subclass."""
+    return type("Sub", (base,), members)(*arguments)
 
 
-def sub(base: type, *arguments):
-    """An instance of an otherwise empty subclass."""
-    return type("Sub", (base,), {})(*arguments)
-
-
-FLATTENED = [
-    (Number(5), 5), (Text("a"), "a"), (Pieces([1]), [1]), (Colour.RED, 1), (sub(bytes, b"x"), b"x"),
+LIES = {name: lambda self, *_: True for name in ("__eq__", "__contains__")} | {"__hash__": lambda self: 1}
+SUBCLASSES = [
+    (sub(int, 5), 5), (sub(str, "a"), "a"), (sub(list, [1]), [1]), (Colour.RED, 1), (sub(bytes, b"x"), b"x"),
     (sub(float, 1.5), 1.5), (sub(complex, 1j), 1j), (sub(set, {1}), {1}), (sub(frozenset, {1}), frozenset({1})),
-    (sub(tuple, (1,)), (1,)), (sub(dict, {"a": 1}), {"a": 1}), (collections.defaultdict(list, a=[1]), {"a": [1]}),
-    (sub(collections.deque, [1]), collections.deque([1])),
+    (sub(tuple, (1,)), (1,)), (sub(dict, {"a": 1}), {"a": 1}), (sub(collections.deque, [1]), collections.deque([1])),
+    (sub(collections.UserDict, {"a": 1}), collections.UserDict({"a": 1})), (sub(collections.Counter, "aa"), {"a": 2}),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("value, plain", FLATTENED, ids=repr)
-def test_subclass_arrives_as_its_plain_value(value, plain):
-    assert alike(crossed([value]), [plain])
+@pytest.mark.parametrize("tracks", [False, True])
+@pytest.mark.parametrize("value, plain", SUBCLASSES, ids=repr)
+def test_subclass_arrives_as_a_subclass_that_equals_its_plain_value(value, plain, tracks):
+    wire = Wire(tracks)
+    [arrived] = wire.back([value])
+    assert arrived == plain and type(arrived) is not type(plain) and isinstance(arrived, type(plain))
+    assert wire.out(arrived) is value
 
 
-@pytest.mark.parametrize("liar", [Opaque(), Number(5), Text("a"), Pieces([1]), Point(1, 2)], ids=repr)
-def test_lying_equality_does_not_cross(liar):
-    arrived = crossed(liar)
-    assert arrived != "other" and "other" != arrived and arrived != [] and arrived != 6
+@pytest.mark.parametrize("base, argument, other", [
+    (int, 5, 6), (str, "a", "b"), (list, [1], [2]), (dict, {1: 2}, {}), (set, {1}, {2}), (tuple, (1,), ()), (float, 1.0
+        , 2.0),
+])  # fmt: skip
+def test_subclass_must_not_lie(base, argument, other):
+    """It gives the answer of its plain class, or the test ends."""
+    arrived = Wire().back(sub(base, argument, **LIES))
+    assert arrived == argument
+    with pytest.raises(BaseException, match="two answers"):
+        assert arrived == other
+    if base in (list, dict, set, tuple):
+        with pytest.raises(BaseException, match="two answers"):
+            assert 7 in arrived
 
 
-def test_named_tuple_keeps_its_fields_and_equals_a_tuple():
-    arrived = crossed(Named(1, [2]))
-    assert arrived == (1, [2]) and (arrived.first, arrived.second) == (1, [2])
+def test_named_tuple_keeps_its_fields_and_methods_and_equals_a_tuple():
+    arrived = Wire(code="").back(Named(1, [2]))
+    assert arrived == (1, [2]) and (arrived.first, arrived.second) == (1, [2]) and arrived.total() == 2
+    assert arrived._asdict() == {"first": 1, "second": [2]} and arrived._replace(first=3) == (3, [2])
 
 
-def test_dataclass_arrives_as_its_fields():
-    arrived = crossed(Point(1, [2]))
-    assert type(arrived) is Record and (arrived.x, arrived.y) == (1, [2])
+def test_enum_has_its_name():
+    arrived = Wire().back(Colour.RED)
+    assert arrived == 1 and arrived.name == "RED" and str(arrived) == str(Colour.RED)
 
 
-def test_iterator_arrives_as_an_iterator_over_its_items():
-    assert [*crossed(n * n for n in range(4))] == [0, 1, 4, 9]
-    arrived = crossed(iter([1, 2]))
-    assert next(arrived) == 1 and next(arrived) == 2 and next(arrived, None) is None
-    endless = crossed(itertools.count())
-    assert [*itertools.islice(endless, 5)] == [0, 1, 2, 3, 4]
-    with pytest.raises(ValueLimit, match="more than"):
-        list(endless)
+# --- lazy -------------------------------------------------------------------------------------------------------------
+
+
+def test_iterator_is_read_as_far_as_the_test_reads_it():
+    taken = []
+    wire = Wire()
+    arrived = wire.back(taken.append(n) or n * n for n in itertools.count())
+    assert [*itertools.islice(arrived, 3)] == [0, 1, 4] and taken == [0, 1, 2]
+    assert next(wire.out(arrived)) == 9
+
+
+def test_generator_that_raises_in_the_middle_and_one_that_returns():
+    def half():
+        yield 1
+        raise LookupError("no")
+
+    def returning():
+        yield from [1, 2]
+        return 3
+
+    arrived = Wire().back(half())
+    assert next(arrived) == 1
+    with pytest.raises(LookupError, match="no"):
+        next(arrived)
+    arrived = Wire().back(returning())
+    assert [next(arrived), next(arrived)] == [1, 2]
+    with pytest.raises(StopIteration) as stop:
+        next(arrived)
+    assert stop.value.value == 3
 
 
 def test_dict_views_compare_as_views():
@@ -199,85 +254,86 @@ def test_dict_views_compare_as_views():
     assert list(crossed(table.values())) == [1, 2]
 
 
-NOT_CARRIED = [
-    Opaque(), lambda: 1, array.array("i", [1]), ValueError("no"), print, Opaque, memoryview(b"a"), object(),
-    ..., NotImplemented, math,
-]  # fmt: skip
+# --- limits -----------------------------------------------------------------------------------------------------------
+
+NOT_CARRIED = [object(), lambda: 1, ValueError("no"), print, memoryview(b"a"), math, sub(int, 5), iter([])]
 
 
 @pytest.mark.parametrize("value", NOT_CARRIED, ids=repr)
-def test_anything_else_is_foreign_from_the_code_and_not_carried_from_the_test(value):
-    arrived = crossed({"key": [value]})["key"][0]
-    assert type(arrived) is Foreign and arrived == arrived and arrived != loads(dumps(value, trusted=False))
-    assert type(value).__name__ in repr(arrived)
-    with pytest.raises(NotCarried):
-        dumps([value], trusted=True)
+def test_anything_else_needs_a_heap(value):
+    with pytest.raises(ValueLimit):
+        dumps([value])
 
 
-def test_foreign_keeps_its_truth_value():
-    assert crossed(Opaque()) and not crossed(type("Empty", (), {"__len__": lambda self: 0})())
-
-
-def test_foreign_cannot_be_handed_back():
-    """Else the code would choose by what it returns how its test is run."""
-    for value in (crossed(Opaque()), crossed(Point(1, 2))):
-        with pytest.raises(ValueLimit):
-            dumps([value], trusted=True)
-
-
-def nested(depth: int):
+def nested(depth: int, wrap=lambda value: [value]):
     value = 1
     for _ in range(depth):
-        value = [value]
+        value = wrap(value)
     return value
 
 
-def test_depth_is_limited_on_both_sides():
-    assert crossed(nested(values.MAX_DEPTH - 1)) == nested(values.MAX_DEPTH - 1)
-    deep = crossed(nested(values.MAX_DEPTH + 50))
-    while type(deep) is list:
-        (deep,) = deep
-    assert type(deep) is Foreign
-    with pytest.raises((NotCarried, ValueLimit)):
-        dumps(nested(values.MAX_DEPTH + 50), trusted=True)
-    with pytest.raises(ValueLimit):
-        loads(b"[" * 400 + b'{"set":[]}' + b"]" * 400)
-    with pytest.raises(ValueLimit):
-        loads(b'{"tuple":[' * 400 + b"]}" * 400)
-    with pytest.raises(ValueLimit):
-        loads(b"[" * 100_000 + b"]" * 100_000)
+def depth_of(value) -> int:
+    depth = 0
+    while value != 1:
+        value, depth = value[0], depth + 1
+    return depth
 
 
-def test_cycle_is_no_value():
-    cycle: list = []
-    cycle.append(cycle)
-    assert type(crossed(cycle)) is list
-    table: dict = {}
-    table["self"] = table
-    assert type(crossed(table)) is dict
+@pytest.mark.parametrize("tracks", [False, True])
+@pytest.mark.parametrize("wrap, deepest", [
+    (lambda value: [value], 5000), (lambda value: {0: value}, 5000), (lambda value: (value,), 98),
+    (lambda value: [(value,)], 300), (lambda value: collections.deque([value]), 300),
+])  # fmt: skip
+def test_deep_values_cross(tracks, wrap, deepest):
+    for depth in (50, 98, deepest):
+        value = nested(depth, wrap)
+        assert depth_of(Wire(tracks).back(value)) == depth_of(Wire(tracks).out(value)) == depth_of(value)
+
+
+def test_depth_of_a_message_is_limited():
+    with pytest.raises(ValueLimit):
+        dumps(nested(values.MAX_DEPTH + 50))
+    levels = ((b"[", b'{"set":[]}', b"]"), (b'{"tuple":[', b"", b"]}"), (250 * b"[", b"", 250 * b"]"))
+    for opening, inner, closing in levels:
+        data = 400 * opening + inner + 400 * closing
+        for heap in (None, Wire().heap):
+            with pytest.raises(ValueLimit):
+                loads(data, heap)
+
+
+@pytest.mark.parametrize("tracks", [False, True])
+def test_circle_stays_a_circle(tracks):
+    circle: list = [{}]
+    circle[0]["self"] = circle
+    arrived = Wire(tracks).back(circle)
+    seen = [arrived]
+    while len(seen) < 500:  # the first levels may be copies
+        seen.append(seen[-1][0]["self"])
+    assert len(set(map(id, seen))) <= 2 * values.MAX_DEPTH
 
 
 def test_size_is_limited():
     with pytest.raises(ValueLimit, match="bytes, limit"):
-        dumps("a" * (values.MAX_FRAME + 1), trusted=False)
+        dumps("a" * (values.MAX_FRAME + 1))
     assert len(crossed("a" * (values.MAX_FRAME - 100))) == values.MAX_FRAME - 100
 
 
 HOSTILE = [
-    b"", b"{", b"nonsense", b"\xff", b'"\xc3\xa9"', b"[1,]", b"1 2", b"{}", b"9" * 5000,
-    b'{"a":1,"b":2}', b'{"nosuchtag":1}', b'{"tuple":1}', b'{"tuple":null}', b'{"set":[[1]]}',
-    b'{"set":[{"dict":[]}]}', b'{"dict":[[1]]}', b'{"dict":[[[],1]]}', b'{"dict":1}', b'{"int":"zz"}',
-    b'{"int":5}', b'{"bytes":"x"}', b'{"bytes":1}', b'{"complex":["a","b"]}', b'{"Decimal":"x"}',
+    b"", b"{", b"nonsense", b"\xff", b"[1,]", b"1 2", b"{}", b"9" * 5000,
+    b'{"a":1,"b":2}', b'{"nosuchtag":1}', b'{"tuple":1}', b'{"tuple":null}', b'{"set":[[1]]}', b'{"set":1}',
+    b'{"set":[[[1]],[]]}', b'{"dict":[[1]]}', b'{"dict":[[[]],[1]]}', b'{"dict":[[1],[]]}', b'{"dict":1}',
+    b'{"int":"zz"}', b'{"int":5}', b'{"bytes":"x"}', b'{"bytes":1}', b'{"complex":["a","b"]}', b'{"Decimal":"x"}',
     b'{"Fraction":["1","0"]}', b'{"datetime":"never"}', b'{"datetime":1}', b'{"timedelta":[1e400,0,0]}',
-    b'{"timedelta":["a"]}', b'{"range":[0,1,0]}', b'{"range":[0,"a",1]}', b'{"range":[0,99999999,1]}',
-    b'{"range":[0,1e3,1]}', b'{"type":"print"}', b'{"type":"__import__"}', b'{"type":"nosuchtype"}',
-    b'{"type":1}', b'{"type":"__doc__"}', b'{"namedtuple":[["a"],[1,2]]}', b'{"namedtuple":[[1],[1]]}',
-    b'{"namedtuple":[["a"],5]}', b'{"namedtuple":[]}', b'{"record":[["a"]]}', b'{"record":[[1,2]]}',
-    b'{"record":5}', b'{"foreign":[]}', b'{"foreign":5}', b'{"ndarray":["O",[1]]}', b'{"ndarray":["<V8",[1]]}',
-    b'{"ndarray":[">i8,i8",[1]]}', b'{"ndarray":[1,[1]]}', b'{"keys":[[1]]}', b'{"items":[1]}', b'{"deque":5}',
-    b'{"iter":5}', b'{"Counter":[1]}', b'{"OrderedDict":[1]}',
-    json.dumps({"namedtuple": [[f"f{i}" for i in range(65)], [0] * 65]}).encode(),
-    json.dumps({"record": [[f"f{i}", 0] for i in range(65)]}).encode(),
+    b'{"timedelta":["a"]}', b'{"range":[0,1,0]}', b'{"range":["0","1","0"]}',
+    b'{"type":"print"}', b'{"type":"__import__"}', b'{"type":"nosuchtype"}', b'{"type":"__loader__"}',
+    b'{"type":1}', b'{"type":"__doc__"}', b'{"deque":5}', b'{"Counter":[1]}', b'{"OrderedDict":[1]}',
+    b'{"frozenset":[[[1]],[]]}', b'{"frozenset":[1]}', b'{"UUID":"x"}',
+    b'{"array":[["z",""]]}', b'{"array":[["i","00"]]}', b'{"bytearray":[["x"]]}',
+    b'{"mappingproxy":[[1]]}', b'{"keys":[[1]]}', b'{"items":[1]}', b'{"constant":"print"}', b'{"constant":[]}',
+    b'{"numpy":["ndarray","O",[1],""]}', b'{"numpy":["ndarray","<V8",[1],""]}', b'{"numpy":["ndarray",1,[1],""]}',
+    b'{"numpy":["ndarray",[["a","O"]],[1],"AAAAAAAAAAA="]}', b'{"numpy":["ndarray","<i8",[2],"AAAAAAAAAAA="]}',
+    b'{"numpy_items":["ndarray",[3],[1]]}', b'{"ndarray":[["O",""],[1]]}', b'{"ndarray":[["<i8","x"],[1]]}',
+    b'{"r":0}', b'{"object":[1,"x","",[]]}', b'{"heap":[[],[],1]}', b'{"numbered":[1,{"tuple":[]}]}',
 ]  # fmt: skip
 
 
@@ -287,45 +343,50 @@ def test_bytes_that_no_dumps_wrote_are_refused(data):
         loads(data)
 
 
-def test_forged_fields_name_attributes_and_nothing_more():
-    forged = loads(b'{"record":[["__class__",1],["__dict__",2],["__eq__",3],["x",4]]}')
-    assert type(forged) is Record and forged.x == 4
-    named = loads(b'{"namedtuple":[["class","_private","__eq__","import"],[1,2,3,4]]}')
-    assert named == (1, 2, 3, 4) and named != (0,)
-
-
 def test_mutated_bytes_give_a_value_or_a_limit_and_never_another_error():
     rng = random.Random(1)
-    allowed = {type(value) for value in CARRIED} | {Foreign, Record, type(iter([])), type(values)}
-    for _ in range(3000):
-        data = bytearray(dumps(random_value(rng), trusted=False))
+    pieces = [b"", b'"', b"[", b"}", b"9", b"-", b"null", b"\xff", b"1e9", b'{"r":1}', b"[]", b"{}", b"true"]
+    for turn in range(4000):
+        tracks = bool(turn % 2)
+        wire = Wire(tracks)
+        data = bytearray(dumps(rng.choice([random_value(rng), sub(int, 5), object(), Named(1, 2), ValueError("x"),
+                                           rng.choice(CARRIED)]), wire.code))
         for _ in range(rng.randint(1, 3)):
-            place = rng.randrange(len(data))
-            data[place : place + rng.randrange(2)] = rng.choice([b"", b'"', b"[", b"}", b"9", b"-", b"null",
-            b"\xff"])
+            place = rng.randrange(len(data) + 1)
+            data[place : place + rng.randrange(6)] = rng.choice(pieces)
         try:
-            value = loads(bytes(data))
+            loads(bytes(data), wire.heap)
         except ValueLimit:
             continue
-        assert type(value) in allowed or isinstance(value, tuple), type(value)
 
 
 def test_no_class_of_the_wire_comes_from_a_module():
-    """A tag names a type of this file's tables and is never imported or looked up elsewhere."""
-    for tag in ("os.system", "posix", "sandbox_values", "__reduce__", "eval", "Foreign"):
-        with pytest.raises(ValueLimit):
-            loads(json.dumps({tag: ["echo"]}).encode())
+    """A tag names a type of a table and is never imported or looked up elsewhere."""
+    for tag in ("os.system", "posix", "sandbox_values", "__reduce__", "eval", "method", "named", "test", "exception"):
+        for heap in (None, Wire().heap):
+            with pytest.raises(ValueLimit):
+                loads(json.dumps({tag: [1, "echo"]}).encode(), heap)
 
 
-def test_numpy_arrives_as_numpy_and_compares_by_value():
+@pytest.mark.parametrize("way", WAYS)
+def test_numpy_arrives_as_numpy(way):
     numpy = pytest.importorskip("numpy")
-    for value in (numpy.arange(6).reshape(2, 3), numpy.array([0.5, numpy.nan]), numpy.array([True]),
-                  numpy.array([1 + 2j]), numpy.array([1, 2], dtype="uint8"), numpy.zeros(0)):
-        arrived = crossed(value)
-        assert arrived.dtype == value.dtype and numpy.array_equal(arrived, value, equal_nan=True)
-        assert arrived.shape == value.shape
-    for scalar, plain in ((numpy.int64(3), 3), (numpy.float64(0.5), 0.5), (numpy.bool_(1), True)):
-        assert alike(crossed(scalar), plain)
+    arrays = [
+        numpy.arange(6).reshape(2, 3), numpy.array([0.5, numpy.nan]), numpy.array([True]), numpy.array([1 + 2j]),
+        numpy.array([1, 2], dtype="uint8"), numpy.zeros(0), numpy.array(3), numpy.arange(9)[::-2], numpy.matrix([[1]]),
+        numpy.asfortranarray(numpy.arange(4).reshape(2, 2)), numpy.array(["a", "bc"]), numpy.array([b"a"]),
+        numpy.array([1, None, "x"], dtype=object), numpy.array(["2024-01-01"], dtype="M8[D]"), numpy.zeros((0, 3)),
+        numpy.array([(1, 2.0)], dtype=[("a", "i4"), ("b", "f8")]), numpy.float16([1.5]), numpy.ones((2, 1, 2), ">i4"),
+    ]  # fmt: skip
+    for value in arrays:
+        arrived = WAYS[way](value)
+        assert (type(arrived), arrived.dtype, arrived.shape) == (type(value), value.dtype, value.shape)
+        assert arrived.tolist() == value.tolist() or numpy.isnan(value).any()
+    scalars = [numpy.int64(3), numpy.float64(0.5), numpy.bool_(1), numpy.longdouble(2), numpy.datetime64("2024-01-01"),
+               numpy.timedelta64(3, "D"), numpy.str_("x"), numpy.float32(0.1), numpy.complex64(1j)]
+    assert all(alike(WAYS[way](scalar), scalar) for scalar in scalars)
+    masked = WAYS[way](numpy.ma.masked_array([1, 2, 3], [0, 1, 0]))
+    assert masked.sum() == 4 and masked.mask.tolist() == [False, True, False]
 
 
 def frames(*sizes: int) -> list[bytes]:
