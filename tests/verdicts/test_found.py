@@ -91,6 +91,31 @@ def test_own_subclass_of_a_namespace_can_be_asked_and_changed(sandbox):
     assert verdict(sandbox, code, "r = f()\nassert r.total() == 3\nr.a = 5\nassert r.total() == 7").status == "PASS"
 
 
+def test_object_does_not_learn_which_item_it_should_hold(sandbox):
+    code = "class R:\n    x = None\n    def __contains__(self, x):\n        self.x = x\n        return True\n"
+    code += "    def __iter__(self):\n        return iter([self.x])\n\ndef f(x):\n    return R()\n"
+    assert verdict(sandbox, code, "assert 5 in f(1)").status == "FAIL"
+    honest = "class R:\n    def __iter__(self):\n        return iter([5])\n\ndef f(x):\n    return R()\n"
+    assert verdict(sandbox, honest, "assert 5 in f(1) and 6 not in f(1)").status == "PASS"
+
+
+@pytest.mark.parametrize("test", [
+    "for args in [([3, 1],), ([2, 1],)]:\n    assert f(*args) == sorted(*args)",
+    "def same(a, b):\n    assert a == b\nfor args in [([3, 1],)]:\n    same(f(*args), sorted(*args))",
+    "import math\nxs = [3, 1]\nassert math.isclose(sum(f(xs)), sum(xs))",
+    "import numpy as np\nxs = [3, 1]\nassert np.array_equal(f(xs), np.sort(xs))",
+])  # fmt: skip
+def test_code_that_empties_its_argument_is_compared_with_what_it_got(sandbox, test):
+    emptied, honest = "def f(xs):\n    xs.clear()\n    return []\n", "def f(xs):\n    xs.sort()\n    return xs\n"
+    assert verdict(sandbox, emptied, test).status == "PARTIAL"
+    assert verdict(sandbox, honest, test).status == "PASS"
+
+
+def test_record_of_an_argument_shows_it_as_the_code_left_it(sandbox):
+    test = "seen, xs = [], [3, 1]\nseen.append((f(xs), xs))\nassert seen == [(None, [1, 3])]"
+    assert verdict(sandbox, "def f(xs):\n    xs.sort()\n", test).status == "PASS"
+
+
 def test_own_exception_is_not_asked_what_the_judge_thinks_of_it(sandbox):
     code = "class Own(AssertionError):\n    verdict_kind = 'wrong'\n\ndef f(x):\n    raise Own('no')\n"
     assert verdict(sandbox, code, "x = f(1)\nassert x == 1").status == "FAIL"
