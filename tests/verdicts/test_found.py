@@ -134,6 +134,23 @@ def test_code_that_sleeps_does_not_hold_up_the_judge_with_large_arguments(sandbo
     assert found.reason.startswith("timeout: no result")
 
 
+def test_answer_that_makes_the_test_end_its_process_is_wrong(sandbox):
+    test = "exec('1')\nif f(1) != 1:\n    __import__('os')._exit(1)\nassert f(2) == 2"
+    found = sandbox.submit(Program("def f(x):\n    return 2\n", test, "f", solution=IDENTITY)).result()
+    assert (found.status, verdict(sandbox, IDENTITY, test).status) == ("FAIL", "PASS")
+
+
+@pytest.mark.parametrize("context", ["import sys\nsys.exit(0)", "raise KeyboardInterrupt", "raise ValueError"])
+def test_context_that_raises_is_our_fault(sandbox, context):
+    assert sandbox.submit(Program(IDENTITY, "assert f(1) == 1", "f", context)).result().status == "INFRA"
+
+
+def test_test_that_imports_the_main_module_means_that_of_the_code(sandbox):
+    test = "import __main__\nassert f(1) == 1 and __main__.f(2) == 2"
+    found = verdict(sandbox, IDENTITY, test)
+    assert (found.status, found.isolation) == ("PASS", "shared")
+
+
 # --- tests ------------------------------------------------------------------------------------------------------------
 
 REACHING = {

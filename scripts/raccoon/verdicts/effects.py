@@ -43,7 +43,7 @@ HARMLESS = {
 # Modules whose state the code would see in the same process, each with the names in it that only compute.
 SEEN_BY_CODE = {
     name: frozenset()
-    for name in """builtins fileinput gc getpass glob importlib inspect locale logging pathlib shelve shutil signal
+    for name in """__main__ builtins fileinput gc getpass glob importlib inspect locale logging pathlib shelve shutil signal
     socket sqlite3 subprocess tempfile threading tracemalloc warnings weakref""".split()
 } | {
     "os": frozenset({"path", "sep", "linesep", "pathsep", "altsep", "extsep", "curdir", "pardir"}),

@@ -181,7 +181,7 @@ def _libraries(nodes: list[ast.AST]) -> tuple[str, ...]:
         elif isinstance(node, ast.ImportFrom) and node not in optional and not node.level:
             names.add(node.module)
     roots = {name.partition(".")[0] for name in names}
-    return tuple(sorted(root for root in roots if root not in sys.stdlib_module_names))
+    return tuple(sorted(roots - sys.stdlib_module_names - {"__main__"}))
 
 
 def _free_names(nodes: list[ast.AST]) -> set[str]:
