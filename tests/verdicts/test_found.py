@@ -151,6 +151,16 @@ def test_test_that_imports_the_main_module_means_that_of_the_code(sandbox):
     assert (found.status, found.isolation) == ("PASS", "shared")
 
 
+@pytest.mark.parametrize("code, test", [
+    ("copy = {'a': 1}", "assert copy.get('a') == 1 and f(1) == 1"),
+    ("string = 'abc'", "assert string.upper() == 'ABC' and f(1) == 1"),
+    ("class Winreg:\n    value = 3\nwinreg = Winreg()", "assert winreg.value == 3 and f(1) == 1"),
+    ("import math", "assert math.floor(2.5) == f(2)"),
+])  # fmt: skip
+def test_variable_with_the_name_of_a_module_is_the_codes(sandbox, code, test):
+    assert verdict(sandbox, f"{code}\n{IDENTITY}", test).status == "PASS"
+
+
 # --- tests ------------------------------------------------------------------------------------------------------------
 
 REACHING = {

@@ -9,10 +9,10 @@ the code's own objects.
 import ast
 import builtins
 import dataclasses
+import importlib
 import sys
 import types
 import unittest
-from importlib.util import find_spec
 
 from raccoon.verdicts.effects import KNOWN_AS, dotted, effects, imported
 from raccoon.verdicts.needs import is_test_case, needs
@@ -129,14 +129,7 @@ def analyse(test: str, context: str, entry_point: str, shared: bool = False) -> 
     context_nodes = list(ast.walk(ast.parse(context))) if context else []
     free = _free_names(nodes + context_nodes)
     called = {node.func.id for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
-    bases = {
-        node.value.id for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
-    }
-    modules = sorted(
-        name
-        for name in (free & bases) - called - {entry_point}
-        if name in sys.stdlib_module_names or name in KNOWN_AS and find_spec(KNOWN_AS[name])
-    )
+    modules = [name for name in sorted(free - called - {entry_point}) if _is_module(name, nodes)]
     free -= set(modules)
     if entry_point.isidentifier():
         free.add(entry_point)
@@ -164,6 +157,18 @@ def analyse(test: str, context: str, entry_point: str, shared: bool = False) -> 
         shared=needed.shared,
         goes_on=not catches,
     )
+
+
+def _is_module(name: str, nodes: list[ast.AST]) -> bool:
+    """Whether a test reads a name that it does not define as a module: one that has all attributes that it reads."""
+    if name not in sys.stdlib_module_names and name not in KNOWN_AS:
+        return False
+    reads = {node.attr for node in nodes if isinstance(node, ast.Attribute) and dotted(node.value) == name}
+    try:
+        module = importlib.import_module(KNOWN_AS.get(name, name)) if reads else None
+    except ImportError:
+        return False
+    return bool(reads) and all(hasattr(module, attribute) for attribute in reads)
 
 
 def _is_check(node: ast.AST) -> bool:
