@@ -151,6 +151,12 @@ def test_test_that_imports_the_main_module_means_that_of_the_code(sandbox):
     assert (found.status, found.isolation) == ("PASS", "shared")
 
 
+def test_class_of_the_test_that_the_code_makes_objects_of_is_beside_the_code(sandbox):
+    test = "class A:\n    def __init__(self, x):\n        self.x = x\nassert f(A, 3).x == 3\n"
+    found = verdict(sandbox, "def f(kind, *given):\n    return kind(*given)\n", test)
+    assert (found.status, found.isolation) == ("PASS", "shared")
+
+
 @pytest.mark.parametrize("code, test", [
     ("copy = {'a': 1}", "assert copy.get('a') == 1 and f(1) == 1"),
     ("string = 'abc'", "assert string.upper() == 'ABC' and f(1) == 1"),

@@ -208,6 +208,9 @@ def why_shared(nodes: list[ast.AST]) -> str:
                 return "it asks what an object can do"
             if own_classes & _names(node.func):
                 return f"it makes objects of its own class {_last_name(node.func)}"
+            handed = own_classes & {name for given in node.args for name in _names(given)}
+            if handed and _last_name(node.func) not in {"isinstance", "issubclass", *CATCHERS}:
+                return f"it hands its own class {min(handed)} on"
     return effects.effects(nodes).shared
 
 
