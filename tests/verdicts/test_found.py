@@ -151,6 +151,19 @@ def test_test_that_imports_the_main_module_means_that_of_the_code(sandbox):
     assert (found.status, found.isolation) == ("PASS", "shared")
 
 
+@pytest.mark.parametrize("body, status", [
+    ("int('x')", "PASS"), ("raise ValueError", "PASS"), ("assert False", "PARTIAL"), ("int(f(1))", "FAIL"),
+    ("held.index('x')", "FAIL"), ("[].pop()", "FAIL"),
+])  # fmt: skip
+def test_only_what_the_test_itself_raises_can_be_suppressed(sandbox, body, status):
+    code = "class Suppress:\n    def __init__(self, *kinds):\n        self.kinds = kinds\n    def __enter__(self):\n"
+    code += "        return []\n    def __exit__(self, kind, *_):\n"
+    code += "        return kind is not None and issubclass(kind, (AssertionError, *self.kinds))\n"
+    code += "def f(x):\n    return 'x'\n"
+    test = f"with Suppress(ValueError) as held:\n    {body}\nassert f(1) == 'x'\n"
+    assert verdict(sandbox, code, test).status == status
+
+
 def test_class_of_the_test_that_the_code_makes_objects_of_is_beside_the_code(sandbox):
     test = "class A:\n    def __init__(self, x):\n        self.x = x\nassert f(A, 3).x == 3\n"
     found = verdict(sandbox, "def f(kind, *given):\n    return kind(*given)\n", test)

@@ -15,7 +15,7 @@ import types
 import unittest
 
 from raccoon.verdicts.effects import KNOWN_AS, dotted, effects, imported
-from raccoon.verdicts.needs import is_test_case, needs
+from raccoon.verdicts.needs import Results, is_test_case, needs
 from raccoon.verdicts.observation import tells_copies
 from raccoon.verdicts.oracles import Keeper
 
@@ -45,7 +45,7 @@ class TestProgram:
     expects_stop: bool  # it expects a StopIteration of the code
     asserts: int  # assert statements in its text, or test methods
     imports: frozenset[int]  # lines of its import statements
-    raises: frozenset[int]  # lines of its raise statements
+    raises: frozenset[int]  # lines at which it raises by itself, whatever the code has answered
     shared: str  # why it needs shared isolation; "" if plain values and objects are enough
     goes_on: bool  # assertions after a failed one still run; False if the test itself catches exceptions
 
@@ -149,7 +149,7 @@ def analyse(test: str, context: str, entry_point: str, shared: bool = False) -> 
         test_cases=any(isinstance(node, ast.ClassDef) and is_test_case(node) for node in nodes),
         asserts=sum(map(_is_check, nodes)),
         imports=frozenset(node.lineno for node in nodes if isinstance(node, (ast.Import, ast.ImportFrom))),
-        raises=frozenset(node.lineno for node in nodes if isinstance(node, ast.Raise)),
+        raises=_own_lines(nodes, needed.results),
         classes=needed.classes,
         tracks=tracks,
         harmless=effects(nodes + context_nodes).harmless,
@@ -157,6 +157,14 @@ def analyse(test: str, context: str, entry_point: str, shared: bool = False) -> 
         shared=needed.shared,
         goes_on=not catches,
     )
+
+
+def _own_lines(nodes: list[ast.AST], results: Results) -> frozenset[int]:
+    """Lines of raise statements, and of those in a `with` that hold no result of the code, such as `1 / 0`."""
+    inside = [statement for node in nodes if isinstance(node, ast.With) for statement in node.body]
+    simple = [statement for statement in inside if isinstance(statement, (ast.Expr, ast.Assign))]
+    own = [each for each in simple if not any(map(results.has, ast.walk(each)))]
+    return frozenset(each.lineno for each in own + [node for node in nodes if isinstance(node, ast.Raise)])
 
 
 def _is_module(name: str, nodes: list[ast.AST]) -> bool:
