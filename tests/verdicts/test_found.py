@@ -205,6 +205,7 @@ REACHING = {
     "attribute by pattern": "match f:\n    case object(__globals__=g):\n        g.clear()",
     "frame": "def g():\n    yield\ng().gi_frame.f_builtins['abs'] = None",
     "traceback": "import pytest\nwith pytest.raises(ValueError) as e:\n    int('x')\ne.tb.tb_frame.f_builtins.clear()",
+    "abstract class": "import numbers\nnumbers.Number.register(str)",
     "loader": "__loader__.load_module('math').pi = 3",
     "import by pytest": "import pytest\npytest.importorskip('math').pi = 3",
     "alias of a class": "from collections import Counter\nC = Counter\nC.most_common = None",

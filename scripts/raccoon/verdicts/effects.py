@@ -70,6 +70,7 @@ HARMLESS_DUNDERS = frozenset(
     "__name__ __doc__ __init__ __class__ __len__ __eq__ __str__ __repr__ __iter__ __next__".split()
 )
 OF_NAMED_TUPLES = frozenset({"_asdict", "_replace", "_fields", "_make"})
+LEADING_OUT = frozenset({"tb", "traceback", "ctypes", "register"})
 CHANGING = (list, dict, set, bytearray)  # contents that all tests would share
 FIXED = (int, float, complex, str, bytes, tuple, frozenset, type(None), types.FunctionType, types.BuiltinFunctionType)
 IMMUTABLE_TYPE = 1 << 8  # Py_TPFLAGS_IMMUTABLETYPE
@@ -156,8 +157,6 @@ def _attribute(node: ast.Attribute, modules: dict[str, str]) -> tuple[str, bool]
         if not isinstance(node.ctx, ast.Load):
             return f"it changes {module}", False
         return _used(module, node.attr)
-    if node.attr == "register" or node.attr.startswith("__") and node.attr not in HARMLESS_DUNDERS:
-        return "", False
     return "", True
 
 
@@ -249,7 +248,7 @@ def _is_open(name: str, fields: set[str]) -> bool:
         return True
     if name.startswith("_"):
         return name in fields
-    return not name.startswith(("gi_", "cr_", "ag_", "tb_", "f_")) and name not in ("tb", "traceback", "ctypes")
+    return not name.startswith(("gi_", "cr_", "ag_", "tb_", "f_")) and name not in LEADING_OUT
 
 
 def _can_be_changed(path: str, changes: bool) -> bool:
