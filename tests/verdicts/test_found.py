@@ -91,6 +91,31 @@ def test_own_subclass_of_a_namespace_can_be_asked_and_changed(sandbox):
     assert verdict(sandbox, code, "r = f()\nassert r.total() == 3\nr.a = 5\nassert r.total() == 7").status == "PASS"
 
 
+def test_object_does_not_learn_which_item_it_should_hold(sandbox):
+    code = "class R:\n    x = None\n    def __contains__(self, x):\n        self.x = x\n        return True\n"
+    code += "    def __iter__(self):\n        return iter([self.x])\n\ndef f(x):\n    return R()\n"
+    assert verdict(sandbox, code, "assert 5 in f(1)").status == "FAIL"
+    honest = "class R:\n    def __iter__(self):\n        return iter([5])\n\ndef f(x):\n    return R()\n"
+    assert verdict(sandbox, honest, "assert 5 in f(1) and 6 not in f(1)").status == "PASS"
+
+
+@pytest.mark.parametrize("test", [
+    "for args in [([3, 1],), ([2, 1],)]:\n    assert f(*args) == sorted(*args)",
+    "def same(a, b):\n    assert a == b\nfor args in [([3, 1],)]:\n    same(f(*args), sorted(*args))",
+    "import math\nxs = [3, 1]\nassert math.isclose(sum(f(xs)), sum(xs))",
+    "import numpy as np\nxs = [3, 1]\nassert np.array_equal(f(xs), np.sort(xs))",
+])  # fmt: skip
+def test_code_that_empties_its_argument_is_compared_with_what_it_got(sandbox, test):
+    emptied, honest = "def f(xs):\n    xs.clear()\n    return []\n", "def f(xs):\n    xs.sort()\n    return xs\n"
+    assert verdict(sandbox, emptied, test).status == "PARTIAL"
+    assert verdict(sandbox, honest, test).status == "PASS"
+
+
+def test_record_of_an_argument_shows_it_as_the_code_left_it(sandbox):
+    test = "seen, xs = [], [3, 1]\nseen.append((f(xs), xs))\nassert seen == [(None, [1, 3])]"
+    assert verdict(sandbox, "def f(xs):\n    xs.sort()\n", test).status == "PASS"
+
+
 def test_own_exception_is_not_asked_what_the_judge_thinks_of_it(sandbox):
     code = "class Own(AssertionError):\n    verdict_kind = 'wrong'\n\ndef f(x):\n    raise Own('no')\n"
     assert verdict(sandbox, code, "x = f(1)\nassert x == 1").status == "FAIL"
@@ -107,6 +132,52 @@ def test_callbacks_of_several_threads_do_not_mix(sandbox):
 def test_code_that_sleeps_does_not_hold_up_the_judge_with_large_arguments(sandbox):
     found = verdict(sandbox, "import time\ntime.sleep(60)\n" + IDENTITY, "assert len(f('a' * 900_000)) == 1")
     assert found.reason.startswith("timeout: no result")
+
+
+def test_answer_that_makes_the_test_end_its_process_is_wrong(sandbox):
+    test = "exec('1')\nif f(1) != 1:\n    __import__('os')._exit(1)\nassert f(2) == 2"
+    found = sandbox.submit(Program("def f(x):\n    return 2\n", test, "f", solution=IDENTITY)).result()
+    assert (found.status, verdict(sandbox, IDENTITY, test).status) == ("FAIL", "PASS")
+
+
+@pytest.mark.parametrize("context", ["import sys\nsys.exit(0)", "raise KeyboardInterrupt", "raise ValueError"])
+def test_context_that_raises_is_our_fault(sandbox, context):
+    assert sandbox.submit(Program(IDENTITY, "assert f(1) == 1", "f", context)).result().status == "INFRA"
+
+
+def test_test_that_imports_the_main_module_means_that_of_the_code(sandbox):
+    test = "import __main__\nassert f(1) == 1 and __main__.f(2) == 2"
+    found = verdict(sandbox, IDENTITY, test)
+    assert (found.status, found.isolation) == ("PASS", "shared")
+
+
+@pytest.mark.parametrize("body, status", [
+    ("int('x')", "PASS"), ("raise ValueError", "PASS"), ("assert False", "PARTIAL"), ("int(f(1))", "FAIL"),
+    ("held.index('x')", "FAIL"), ("[].pop()", "FAIL"),
+])  # fmt: skip
+def test_only_what_the_test_itself_raises_can_be_suppressed(sandbox, body, status):
+    code = "class Suppress:\n    def __init__(self, *kinds):\n        self.kinds = kinds\n    def __enter__(self):\n"
+    code += "        return []\n    def __exit__(self, kind, *_):\n"
+    code += "        return kind is not None and issubclass(kind, (AssertionError, *self.kinds))\n"
+    code += "def f(x):\n    return 'x'\n"
+    test = f"with Suppress(ValueError) as held:\n    {body}\nassert f(1) == 'x'\n"
+    assert verdict(sandbox, code, test).status == status
+
+
+def test_class_of_the_test_that_the_code_makes_objects_of_is_beside_the_code(sandbox):
+    test = "class A:\n    def __init__(self, x):\n        self.x = x\nassert f(A, 3).x == 3\n"
+    found = verdict(sandbox, "def f(kind, *given):\n    return kind(*given)\n", test)
+    assert (found.status, found.isolation) == ("PASS", "shared")
+
+
+@pytest.mark.parametrize("code, test", [
+    ("copy = {'a': 1}", "assert copy.get('a') == 1 and f(1) == 1"),
+    ("string = 'abc'", "assert string.upper() == 'ABC' and f(1) == 1"),
+    ("class Winreg:\n    value = 3\nwinreg = Winreg()", "assert winreg.value == 3 and f(1) == 1"),
+    ("import math", "assert math.floor(2.5) == f(2)"),
+])  # fmt: skip
+def test_variable_with_the_name_of_a_module_is_the_codes(sandbox, code, test):
+    assert verdict(sandbox, f"{code}\n{IDENTITY}", test).status == "PASS"
 
 
 # --- tests ------------------------------------------------------------------------------------------------------------
@@ -134,6 +205,7 @@ REACHING = {
     "attribute by pattern": "match f:\n    case object(__globals__=g):\n        g.clear()",
     "frame": "def g():\n    yield\ng().gi_frame.f_builtins['abs'] = None",
     "traceback": "import pytest\nwith pytest.raises(ValueError) as e:\n    int('x')\ne.tb.tb_frame.f_builtins.clear()",
+    "abstract class": "import numbers\nnumbers.Number.register(str)",
     "loader": "__loader__.load_module('math').pi = 3",
     "import by pytest": "import pytest\npytest.importorskip('math').pi = 3",
     "alias of a class": "from collections import Counter\nC = Counter\nC.most_common = None",

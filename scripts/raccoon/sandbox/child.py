@@ -249,6 +249,7 @@ class CodeHeap(heap.Heap):
         """An object that stays here, with what it is besides ("lazy": Python's own iterator, or "call") and its traits."""
         kind = type(value)
         lazy = kind.__module__.partition(".")[0] in values.STANDARD_MODULES and hasattr(kind, "__next__")
+        self.tracks |= lazy  # its items may be one list, which it changes
         flag = "lazy" if lazy and not hasattr(kind, "read") else "call" if callable(value) else ""
         traits = [hasattr(kind, name) for name in heap.TRAITS]
         return {"object": [self.keep(value), kind.__name__[:100], flag, traits]}
@@ -401,6 +402,7 @@ def take(conversation: Conversation, iterator, most: int) -> list:
     "more", "end" with the value that a generator has returned, or the failure of the next item.
     """
     items = values.Inline()
+    conversation.heap.tracks = True  # as the items may be one list, which the iterator changes
     until = time.monotonic() + TAKING
     try:
         while len(items) < most and (not items or time.monotonic() < until):

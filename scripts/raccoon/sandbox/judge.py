@@ -34,6 +34,7 @@ from raccoon.verdicts.proxies import Child, ChildGone  # noqa: E402
 from raccoon.verdicts.stdin_cases import CaseRun  # noqa: E402
 from raccoon.verdicts.test_run import (  # noqa: E402
     KILLED_OUTSIDE,
+    TEST_ENDED,
     CallerGone,
     Deadline,
     Outcome,
@@ -155,7 +156,7 @@ class Judge:
         else:
             verdict = self.verify_function(program)
         self.zygote.settle()
-        verdict |= {"again": verdict.get("reason") == KILLED_OUTSIDE, "spent": self.zygote.spent}
+        verdict |= {"again": verdict.get("reason") in (KILLED_OUTSIDE, TEST_ENDED), "spent": self.zygote.spent}
         verdict["seconds"] = round(time.monotonic() - started, 4)
         return verdict
 
@@ -217,7 +218,7 @@ class Judge:
             alarm(run.program["wall_seconds"] + PATIENCE)
             return Outcome(*values.loads(values.FrameReader(reading).read()))
         except (EOFError, values.ValueLimit, TypeError):
-            return Outcome(reason="infra: the process of the test has ended")
+            return Outcome(reason=TEST_ENDED)
         except Deadline:
             return Outcome(reason=run.late())
         finally:

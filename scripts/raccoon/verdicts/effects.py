@@ -43,7 +43,7 @@ HARMLESS = {
 # Modules whose state the code would see in the same process, each with the names in it that only compute.
 SEEN_BY_CODE = {
     name: frozenset()
-    for name in """builtins fileinput gc getpass glob importlib inspect locale logging pathlib shelve shutil signal
+    for name in """__main__ builtins fileinput gc getpass glob importlib inspect locale logging pathlib shelve shutil signal
     socket sqlite3 subprocess tempfile threading tracemalloc warnings weakref""".split()
 } | {
     "os": frozenset({"path", "sep", "linesep", "pathsep", "altsep", "extsep", "curdir", "pardir"}),
@@ -70,6 +70,7 @@ HARMLESS_DUNDERS = frozenset(
     "__name__ __doc__ __init__ __class__ __len__ __eq__ __str__ __repr__ __iter__ __next__".split()
 )
 OF_NAMED_TUPLES = frozenset({"_asdict", "_replace", "_fields", "_make"})
+LEADING_OUT = frozenset({"tb", "traceback", "ctypes", "register"})
 CHANGING = (list, dict, set, bytearray)  # contents that all tests would share
 FIXED = (int, float, complex, str, bytes, tuple, frozenset, type(None), types.FunctionType, types.BuiltinFunctionType)
 IMMUTABLE_TYPE = 1 << 8  # Py_TPFLAGS_IMMUTABLETYPE
@@ -158,8 +159,6 @@ def _attribute(node: ast.Attribute, modules: dict[str, str]) -> tuple[str, bool]
         if not isinstance(node.ctx, ast.Load):
             return f"it changes {module}", False
         return _used(module, node.attr)
-    if node.attr.startswith("__") and node.attr not in HARMLESS_DUNDERS:
-        return "", False
     return "", True
 
 
@@ -168,7 +167,7 @@ def _name(node: ast.Name, modules: dict[str, str]) -> tuple[str, bool]:
         return f"it calls {node.id}()", False
     if "." in modules.get(node.id, ""):
         return _used(*modules[node.id].rsplit(".", 1))
-    return "", node.id not in POWERFUL and (not node.id.startswith("__") or node.id == "__name__")
+    return "", node.id not in POWERFUL and (not node.id.startswith("__") or node.id in ("__name__", "__slots__"))
 
 
 def _used(module: str, name: str) -> tuple[str, bool]:
@@ -251,7 +250,7 @@ def _is_open(name: str, fields: set[str]) -> bool:
         return True
     if name.startswith("_"):
         return name in fields
-    return not name.startswith(("gi_", "cr_", "ag_", "tb_", "f_")) and name not in ("tb", "traceback", "ctypes")
+    return not name.startswith(("gi_", "cr_", "ag_", "tb_", "f_")) and name not in LEADING_OUT
 
 
 def _can_be_changed(path: str, changes: bool) -> bool:

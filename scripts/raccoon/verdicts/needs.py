@@ -22,6 +22,7 @@ CARRIED_METHODS = frozenset(name for kind in CARRIED for name in dir(kind)) | fr
 EVALUATORS = {"eval", "exec", "compile", "pickle.loads", "pickle.load", "marshal.loads", "dill.loads"}
 WATCHED = {"redirect_stdout", "redirect_stderr", "stdout", "stderr", "capsys"}
 INSPECTORS = {"type", "issubclass", "vars", "dir", "id", "callable", "super", "inspect"}
+OF_ERRORS = {"__init__", "__cause__", "__context__", "__notes__", "__name__", "__doc__"}  # read from any side
 COPIERS = {"copy.copy", "copy.deepcopy", "copy", "deepcopy", "pickle.dumps"}
 CATCHERS = {"raises", "suppress", "assertRaises", "assertRaisesRegex"}
 MUTATORS = frozenset(
@@ -210,6 +211,9 @@ def why_shared(nodes: list[ast.AST]) -> str:
                 return "it evaluates text that is not a constant"  # results of the code must not run in the judge
             if own_classes & _names(node.func):
                 return f"it makes objects of its own class {_last_name(node.func)}"
+            handed = own_classes & {name for given in node.args for name in _names(given)}
+            if handed and _last_name(node.func) not in {"isinstance", "issubclass", *CATCHERS}:
+                return f"it hands its own class {min(handed)} on"
     return effects.effects(nodes).shared
 
 
@@ -234,7 +238,7 @@ def why_objects_will_not_do(nodes: list[ast.AST], classes: set[str], results: Re
     for node in nodes:
         if isinstance(node, ast.Compare) and _compares_made(node, results) or _looks_made_up(node, results):
             return "it compares results of the code by the code's own =="
-        if isinstance(node, ast.Attribute) and node.attr.startswith("__") and node.attr != "__init__":
+        if isinstance(node, ast.Attribute) and node.attr.startswith("__") and node.attr not in OF_ERRORS:
             return f"it reads {node.attr}"
         if calls_name(node, "isinstance", "issubclass") and _names_an_abstract_class(node, modules):
             return "it asks what an object can do"

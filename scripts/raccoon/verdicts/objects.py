@@ -159,10 +159,10 @@ class Handle:
         return following(*self.__child.request("take", self, 1), self.__child)
 
     def __contains__(self, item) -> bool:
+        alone = self.__made or isinstance(item, Handle) or self.__number in self.__child.heap.read_as_objects
+        held = None if alone else any(item is own or item == own for own in iter(self))  # before the code sees the item
         said = ask(self, "contains", item) is True
-        if self.__made or isinstance(item, Handle) or self.__number in self.__child.heap.read_as_objects:
-            return said
-        if any(item is own or item == own for own in iter(self)) != said:
+        if not alone and held != said:
             self.__child.end(TWO_ANSWERS)
         return said
 
@@ -569,6 +569,7 @@ class JudgeHeap(heap.Heap):
         if not 0 <= number < 2 * heap.MAX_OBJECTS:
             raise values.ValueLimit("not the number of an object")
         if (number, False) not in self._handles:
+            self.tracks |= flag == "lazy"
             kinds = {"lazy": RemoteIterator, "call": Caller}
             made = () if flag == "lazy" else (False, traits)
             self._handles[number, False] = kinds.get(flag, Handle)(self._child, number, name, *made)

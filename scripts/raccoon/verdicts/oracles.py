@@ -7,6 +7,7 @@ computed from the argument as it was before the call. Elsewhere a test sees its 
 import ast
 import builtins
 
+from raccoon.verdicts.effects import dotted
 from raccoon.verdicts.needs import MUTATORS, Results
 
 OBSERVERS = frozenset(dir(builtins))
@@ -42,6 +43,7 @@ class Keeper:
         found: dict[str, list[ast.Name]] = {}
         for call in self._calls(tree):
             for given in (*call.args, *(keyword.value for keyword in call.keywords)):
+                given = given.value if isinstance(given, ast.Starred) else given
                 if isinstance(given, ast.Name):
                     found.setdefault(given.id, []).append(given)
         return found
@@ -61,9 +63,11 @@ class Keeper:
                     self._mark(computed, names, inside)
 
     def _keep_arguments(self, node: ast.Call, names: set[str], inside: set[ast.AST]) -> None:
-        """Marks the arguments of a function of the test that also gets a call's result, as in `poly(xs, f(xs))`."""
-        function = node.func.id if isinstance(node.func, ast.Name) else ""
-        if function and function not in OBSERVERS and any(map(self._is_call, node.args)):
+        """Marks the arguments of a function that also gets a call's result: `np.array_equal(f(xs), np.sort(xs))`."""
+        function, given_to_it = dotted(node.func), [inner for given in node.args for inner in ast.walk(given)]
+        if not function or function in OBSERVERS or function.rpartition(".")[2] in MUTATORS:
+            return
+        if any(map(self._is_call, given_to_it)):
             for given in node.args:
                 self._mark(given, names, inside)
 

@@ -9,13 +9,13 @@ the code's own objects.
 import ast
 import builtins
 import dataclasses
+import importlib
 import sys
 import types
 import unittest
-from importlib.util import find_spec
 
 from raccoon.verdicts.effects import KNOWN_AS, dotted, effects, imported
-from raccoon.verdicts.needs import is_test_case, needs
+from raccoon.verdicts.needs import Results, is_test_case, needs
 from raccoon.verdicts.observation import tells_copies
 from raccoon.verdicts.oracles import Keeper
 
@@ -47,7 +47,7 @@ class TestProgram:
     asserts: int  # assert statements in its text, or test methods
     imports: frozenset[int]  # lines of its import statements
     swallows: bool  # it catches every exception, also those that end a run
-    raises: frozenset[int]  # lines of its raise statements
+    raises: frozenset[int]  # lines at which it raises by itself, whatever the code has answered
     shared: str  # why it needs shared isolation; "" if plain values and objects are enough
     goes_on: bool  # assertions after a failed one still run; False if the test itself catches exceptions
 
@@ -139,14 +139,7 @@ def analyse(test: str, context: str, entry_point: str, shared: bool = False) -> 
     context_nodes = list(ast.walk(ast.parse(context))) if context else []
     free = _free_names(nodes + context_nodes)
     called = {node.func.id for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
-    bases = {
-        node.value.id for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
-    }
-    modules = sorted(
-        name
-        for name in (free & bases) - called - {entry_point}
-        if name in sys.stdlib_module_names or name in KNOWN_AS and find_spec(KNOWN_AS[name])
-    )
+    modules = [name for name in sorted(free - called - {entry_point}) if _is_module(name, nodes)]
     free -= set(modules)
     if entry_point.isidentifier():
         free.add(entry_point)
@@ -167,7 +160,7 @@ def analyse(test: str, context: str, entry_point: str, shared: bool = False) -> 
         asserts=sum(map(_is_check, nodes)),
         imports=frozenset(node.lineno for node in nodes if isinstance(node, (ast.Import, ast.ImportFrom))),
         swallows=any(map(_swallows, nodes)),
-        raises=frozenset(node.lineno for node in nodes if isinstance(node, ast.Raise)),
+        raises=_own_lines(nodes, needed.results),
         classes=needed.classes,
         tracks=tracks,
         harmless=effects(nodes + context_nodes).harmless,
@@ -180,6 +173,26 @@ def analyse(test: str, context: str, entry_point: str, shared: bool = False) -> 
 def _swallows(node: ast.AST) -> bool:
     """Whether this is a handler of all exceptions."""
     return isinstance(node, ast.ExceptHandler) and (node.type is None or "BaseException" in ast.unparse(node.type))
+
+
+def _own_lines(nodes: list[ast.AST], results: Results) -> frozenset[int]:
+    """Lines of raise statements, and of those in a `with` that hold no result of the code, such as `1 / 0`."""
+    inside = [statement for node in nodes if isinstance(node, ast.With) for statement in node.body]
+    simple = [statement for statement in inside if isinstance(statement, (ast.Expr, ast.Assign))]
+    own = [each for each in simple if not any(map(results.has, ast.walk(each)))]
+    return frozenset(each.lineno for each in own + [node for node in nodes if isinstance(node, ast.Raise)])
+
+
+def _is_module(name: str, nodes: list[ast.AST]) -> bool:
+    """Whether a test reads a name that it does not define as a module: one that has all attributes that it reads."""
+    if name not in sys.stdlib_module_names and name not in KNOWN_AS:
+        return False
+    reads = {node.attr for node in nodes if isinstance(node, ast.Attribute) and dotted(node.value) == name}
+    try:
+        module = importlib.import_module(KNOWN_AS.get(name, name)) if reads else None
+    except ImportError:
+        return False
+    return bool(reads) and all(hasattr(module, attribute) for attribute in reads)
 
 
 def _is_check(node: ast.AST) -> bool:
@@ -197,7 +210,7 @@ def _libraries(nodes: list[ast.AST]) -> tuple[str, ...]:
         elif isinstance(node, ast.ImportFrom) and node not in optional and not node.level:
             names.add(node.module)
     roots = {name.partition(".")[0] for name in names}
-    return tuple(sorted(root for root in roots if root not in sys.stdlib_module_names))
+    return tuple(sorted(roots - sys.stdlib_module_names - {"__main__"}))
 
 
 def _free_names(nodes: list[ast.AST]) -> set[str]:

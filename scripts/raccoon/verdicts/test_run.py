@@ -22,6 +22,7 @@ BUSY_SHARE = 0.2  # of the CPU limit: a child that used more before the wall lim
 TIMEOUT_SHARE = 0.5  # of the CPU limit: a child killed by the kernel above it was killed for its CPU time (the kernel
 # samples that time for limits and measures it for reports). Below it, something else killed it
 KILLED_OUTSIDE = "infra: the code's process was killed from outside, perhaps for want of memory"
+TEST_ENDED = "infra: the process of the test has ended"
 CODE_FAULTS = ("wrong", "exception", "memory")  # kinds of failure that a test in shared isolation may report
 
 
@@ -158,7 +159,9 @@ class Run:
         namespace = {"__name__": "__main__", "__builtins__": __builtins__}
         try:
             exec(self.test.context, namespace)
-        except Exception as error:
+        except OURS:
+            raise
+        except BaseException as error:
             raise TestFault(f"the context of {self.whose} raises {tests.describe(error)}") from None
         self.furnish(namespace)
         random.seed(0)
