@@ -110,7 +110,7 @@ def test_plain_data_will_do(test):
     ("assert eval(f(1)) == 5", "evaluates"),
     ("import pickle\nassert pickle.loads(f(1)) == 5", "evaluates"),
     ("import asyncio\nassert asyncio.run(f(1)) == 2", "awaits"),
-    ("class Mine(Stack):\n    pass\nassert f(Mine) and Stack().top() == 1", "derives"),
+    ("class Mine(Stack):\n    pass\nassert f(Mine) and Stack().top() == 1", "own class"),
     ("class Mine:\n    pass\nassert f(Mine()) == 1", "own class Mine"),
     ("assert Stack(1) == Stack(1)", "compares"),
     ("assert Stack(1) in [Stack(1)]", "compares"),

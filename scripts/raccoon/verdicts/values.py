@@ -291,7 +291,7 @@ def _encode(value, depth: int, long_ints: bool, heap):
         return value
     if kind is Inline:
         return [_encode(v, depth, long_ints, heap) for v in value]
-    if heap is not None and (depth >= MAX_DEPTH or heap.tracks) and kind in KINDS:
+    if heap is not None and kind in KINDS and (depth >= MAX_DEPTH or heap.tracks or KINDS[kind].put is put_fields):
         return heap.reference(value, KINDS[kind])
     if depth >= MAX_DEPTH:
         raise ValueLimit(f"nested deeper than {MAX_DEPTH}")
@@ -418,6 +418,8 @@ def _decode(value, depth: int, heap):
         return tuple(_decode(list(payload), depth, heap))
     if tag in TAGS:
         base, kind = TAGS[tag]
+        if heap is not None and kind.put is put_fields:
+            raise ValueLimit("attributes without a number")  # the heap looks at them
         columns = [_decode(column, depth, heap) for column in payload]
         found = kind.make(base, columns)
         kind.put(found, columns)
