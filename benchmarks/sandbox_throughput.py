@@ -332,14 +332,14 @@ class Stack:
     def pop(self): return Odd()
 """
 FORGER = """import sys
-values = sys.modules['raccoon.verdicts.values']
+values = sys.modules['raccoon.exchange.values']
 def dumps(*given, old=values.dumps, **named):
     return b'["ok",{"type":"__loader__"},null]' if given[0][:2] == ['ok', 'X'] else old(*given, **named)
 values.dumps = dumps
 def f(text): return 'X'
 """
 COUNTER = """import sys
-tests = sys.modules.get('raccoon.verdicts.test_programs')
+tests = sys.modules.get('raccoon.test_texts.test_programs')
 def f(x): tests.Tally.__exit__ = lambda self, *_: setattr(self, 'passed', 10**5000) or True
 """
 

@@ -2,11 +2,11 @@
 
 import types
 
-from raccoon.sandbox.child import REQUESTS, CodeHeap, attempt
-from raccoon.verdicts.heap import structures
-from raccoon.verdicts.objects import JudgeHeap
+from raccoon.child.functions import REQUESTS, CodeHeap, attempt
+from raccoon.exchange.heap import structures
+from raccoon.exchange.values import Inline, dumps, loads
+from raccoon.verdicts.judge_heap import JudgeHeap
 from raccoon.verdicts.proxies import Child
-from raccoon.verdicts.values import Inline, dumps, loads
 
 
 def defined(code: str, module: str) -> dict:

@@ -37,7 +37,7 @@ def kill_a_fork():
 
 parent = os.getpid()
 actions = {
-    "fork": lambda: os.fork() or os._exit(0), "kill": lambda: os.kill(parent, 0), "memory file": walls.memory_file,
+    "fork": lambda: os.fork() or os._exit(0), "kill": lambda: os.kill(parent, 0), "memory file": frames.memory_file,
     "exec": lambda: os.execv("/bin/true", ["true"]), "write": lambda: open("/tmp/written", "w"),
     "socket": lambda: __import__("socket").socket(), "own signal": lambda: os.kill(os.getpid(), 0)}
 print({name: (outcome(action), "done" if forked(action) else "refused") for name, action in actions.items()})

@@ -11,7 +11,7 @@ from raccoon.sandbox.pool import Program, Sandbox
 from raccoon.synthetic.answers import MIN_TESTS, AnswerError, StoredAnswer, plain_test, read_candidate, read_task
 from raccoon.synthetic.prompts import MODES, Question, Sampling, make_question
 from raccoon.tasks.task import Task
-from raccoon.verdicts.test_programs import analyse
+from raccoon.test_texts.test_programs import analyse
 
 GOOD = {"prompt": "Double x.", "entry_point": "double", "solution": "def double(x):\n    return 2 * x",
         "tests": ["assert double(1) == 2", "assert double(0) == 0", "assert double(-3) == -6"]}

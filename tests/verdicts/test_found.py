@@ -5,7 +5,7 @@ import json
 import pytest
 
 from raccoon.sandbox.pool import Program, Sandbox
-from raccoon.verdicts.test_programs import analyse
+from raccoon.test_texts.test_programs import analyse
 
 IDENTITY = "def f(x):\n    return x\n"
 RAW = """

@@ -6,10 +6,11 @@ import random
 import pytest
 
 from helpers.wire import Wire
-from raccoon.verdicts import heap
-from raccoon.verdicts.heap import structures
-from raccoon.verdicts.objects import Handle
-from raccoon.verdicts.values import ValueLimit, dumps, loads
+from raccoon.exchange import heap
+from raccoon.exchange.frames import ValueLimit
+from raccoon.exchange.heap import structures
+from raccoon.exchange.values import dumps, loads
+from raccoon.verdicts.handles import Handle
 
 CONTEXT = """
 import dataclasses

@@ -2,7 +2,7 @@
 
 import pytest
 
-from raccoon.verdicts.test_programs import KEEP, KEPT, analyse
+from raccoon.test_texts.test_programs import KEEP, KEPT, analyse
 
 CHECK = "def check(candidate):\n{}\ncheck(f)"
 TREE = "class TreeNode:\n    def __init__(self, val=0):\n        self.val = val\n"

@@ -6,8 +6,8 @@ import signal
 import pytest
 
 from raccoon.sandbox.pool import Program, Sandbox
+from raccoon.test_texts.test_programs import analyse
 from raccoon.verdicts.plan import MOST_REQUESTS, planned
-from raccoon.verdicts.test_programs import analyse
 from raccoon.verdicts.test_run import on_alarm
 
 CHECK = "def check(candidate):\n    assert candidate([1]) == [1], 'no'\n    assert candidate([2]) == [2]\ncheck(f)"

@@ -40,7 +40,7 @@ def test_programs_that_differed_from_plain_python(sandbox, data_dir):
 # --- what an answer must not be able to do ----------------------------------------------------------------------------
 
 RAW = """import sys
-values, child = sys.modules["raccoon.verdicts.values"], sys.modules["raccoon.sandbox.child"]
+values, child = sys.modules["raccoon.exchange.values"], sys.modules["raccoon.child.functions"]
 def dumps(value, heap=None, old=values.dumps):
     if value[0] == "ok" and value[1] == "X":
         return FRAME
@@ -78,7 +78,7 @@ COUNTS = ["[90_000, 2, ['wrong', 'x']]", "[10**400, 1, ['wrong', 'x']]", "[10**4
 
 @pytest.mark.parametrize("counts", COUNTS)
 def test_counts_beside_the_code_are_those_of_the_text(sandbox, counts):
-    code = "import sys\nchild = sys.modules['raccoon.sandbox.child']\ndef f(x): return 0\n"
+    code = "import sys\nchild = sys.modules['raccoon.child.functions']\ndef f(x): return 0\n"
     code += f"child.REQUESTS['test'] = lambda *_: ['ok', {counts}]\n"
     verdict = judged(sandbox, code, UNITTEST)
     assert verdict.status != "INFRA" and verdict.isolation == "shared", verdict

@@ -2,8 +2,8 @@
 
 import pytest
 
-from raccoon.verdicts import test_programs
-from raccoon.verdicts.test_programs import Tally, analyse
+from raccoon.test_texts import test_programs
+from raccoon.test_texts.test_programs import Tally, analyse
 
 CHECK = "def check(candidate):\n{}\n\ncheck(f)\n"
 

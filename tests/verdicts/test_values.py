@@ -20,8 +20,9 @@ import uuid
 import pytest
 
 from helpers.wire import Wire
-from raccoon.verdicts import values
-from raccoon.verdicts.values import FrameReader, ValueLimit, dumps, loads, write_frame
+from raccoon.exchange import frames, values
+from raccoon.exchange.frames import FrameReader, ValueLimit, write_frame
+from raccoon.exchange.values import dumps, loads
 
 WAYS = {  # how a value crosses
     "plain": lambda value: loads(dumps(value)),
@@ -314,8 +315,8 @@ def test_circle_stays_a_circle(tracks):
 
 def test_size_is_limited():
     with pytest.raises(ValueLimit, match="bytes, limit"):
-        dumps("a" * (values.MAX_FRAME + 1))
-    assert len(crossed("a" * (values.MAX_FRAME - 100))) == values.MAX_FRAME - 100
+        dumps("a" * (frames.MAX_FRAME + 1))
+    assert len(crossed("a" * (frames.MAX_FRAME - 100))) == frames.MAX_FRAME - 100
 
 
 HOSTILE = [
@@ -389,12 +390,12 @@ def test_numpy_arrives_as_numpy(way):
     assert masked.sum() == 4 and masked.mask.tolist() == [False, True, False]
 
 
-def frames(*sizes: int) -> list[bytes]:
+def sized(*sizes: int) -> list[bytes]:
     return [bytes([place % 256]) * size for place, size in enumerate(sizes)]
 
 
 def test_frames_arrive_whole_and_in_order():
-    sent = frames(0, 1, 5, 70_000, 3_000_000, 2, 65_536)
+    sent = sized(0, 1, 5, 70_000, 3_000_000, 2, 65_536)
     reading, writing = os.pipe()
     sender = threading.Thread(target=lambda: [write_frame(writing, frame) for frame in sent])
     sender.start()
@@ -409,7 +410,7 @@ def test_frames_arrive_whole_and_in_order():
 
 @pytest.mark.parametrize("data, error", [
     (b"", EOFError), (b"\1\0", EOFError), (struct.pack("=I", 10) + b"half", EOFError),
-    (struct.pack("=I", 0xFFFFFFFF), ValueLimit), (struct.pack("=I", values.MAX_FRAME + 1), ValueLimit),
+    (struct.pack("=I", 0xFFFFFFFF), ValueLimit), (struct.pack("=I", frames.MAX_FRAME + 1), ValueLimit),
 ])  # fmt: skip
 def test_broken_frame_is_an_error_and_no_wait(data, error):
     reading, writing = os.pipe()

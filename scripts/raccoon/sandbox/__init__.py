@@ -1,4 +1,4 @@
 """The processes that run untrusted programs (caller, judge, zygote, child) and the walls around them.
 
-Imports the standard library and verdicts.
+It imports verdicts, child, exchange and test_texts.
 """

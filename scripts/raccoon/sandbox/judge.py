@@ -25,10 +25,10 @@ import time
 from collections.abc import Callable
 
 sys.path.insert(0, os.path.abspath(f"{__file__}/../../.."))  # started as a file: the package is two folders up
+from raccoon.exchange import frames, values  # noqa: E402
 from raccoon.sandbox import walls  # noqa: E402
 from raccoon.sandbox.zygote_link import Setup, Zygote  # noqa: E402
-from raccoon.verdicts import test_programs as tests  # noqa: E402
-from raccoon.verdicts import values  # noqa: E402
+from raccoon.test_texts import test_programs as tests  # noqa: E402
 from raccoon.verdicts.plan import planned  # noqa: E402
 from raccoon.verdicts.proxies import Child, ChildGone  # noqa: E402
 from raccoon.verdicts.stdin_cases import CaseRun  # noqa: E402
@@ -75,9 +75,9 @@ def stand_and_serve(setup: Setup, zygotes: list["Zygote"]) -> None:
         zygotes.append(Zygote(setup))
         confine_test = confine(setup)
     except (OSError, EOFError) as error:
-        values.write_frame(setup.caller, json.dumps({"error": str(error)}).encode())
+        frames.write_frame(setup.caller, json.dumps({"error": str(error)}).encode())
         raise SystemExit(1) from None  # the caller still runs, so its other judges' folders stay
-    values.write_frame(setup.caller, json.dumps({"walls": zygotes[0].walls}).encode())
+    frames.write_frame(setup.caller, json.dumps({"walls": zygotes[0].walls}).encode())
     serve(setup.caller, Judge(setup, zygotes[0], confine_test))
 
 
@@ -99,13 +99,13 @@ def remove_empty_folders(root: str) -> None:
 
 def serve(caller: int, judge: "Judge") -> None:
     """Reads programs and writes verdicts until the caller closes the channel."""
-    incoming = values.FrameReader(caller)
+    incoming = frames.FrameReader(caller)
     gc.collect()
     gc.freeze()
     while True:
         program = json.loads(incoming.read(MAX_PROGRAM))
         verdict = judge.verify(program) | {"number": program["number"]}
-        values.write_frame(caller, json.dumps(verdict).encode())
+        frames.write_frame(caller, json.dumps(verdict).encode())
 
 
 def _on_end(*_) -> None:
@@ -183,7 +183,7 @@ class Judge:
     def run(self, program: dict, test: tests.TestProgram, plan: tuple[bytes, ...]) -> dict:
         """Runs one program in one child, from the fork to the end of the child."""
         ours, theirs = socket.socketpair()
-        output = walls.memory_file()
+        output = frames.memory_file()
         with ours:
             with theirs:
                 self.zygote.fork(theirs, program["cpu_seconds"], output)
@@ -210,14 +210,14 @@ class Judge:
                 for descriptor in (self.zygote.caller, self.zygote.control.fileno()):
                     os.close(descriptor)  # the test must not speak for the judge
                 self.confine_test()
-                values.write_frame(writing, values.dumps(list(dataclasses.astuple(run.judge()))))
+                frames.write_frame(writing, values.dumps(list(dataclasses.astuple(run.judge()))))
             finally:
                 os._exit(0)
         os.close(writing)
         try:
             alarm(run.program["wall_seconds"] + PATIENCE)
-            return Outcome(*values.loads(values.FrameReader(reading).read()))
-        except (EOFError, values.ValueLimit, TypeError):
+            return Outcome(*values.loads(frames.FrameReader(reading).read()))
+        except (EOFError, frames.ValueLimit, TypeError):
             return Outcome(reason=TEST_ENDED)
         except Deadline:
             return Outcome(reason=run.late())

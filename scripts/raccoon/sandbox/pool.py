@@ -25,8 +25,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from raccoon.exchange.frames import STILL_CLEARING
 from raccoon.sandbox.machine import SandboxError, memory_note, refuse_foreign_platform, scratch_root
-from raccoon.sandbox.scratch import STILL_CLEARING, remove_folder
+from raccoon.sandbox.scratch import remove_folder
 
 TIMEOUT = 10.0  # CPU seconds of one program; MBPP's slowest gold solution needs 3
 MEMORY_MB = 1024  # address space of one program beyond the interpreter's own

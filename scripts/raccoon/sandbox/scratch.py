@@ -4,7 +4,6 @@ import contextlib
 import os
 import time
 
-STILL_CLEARING = b""  # a judge's frame to its caller: the verdict is known, but the scratch folder is not yet empty
 ATTEMPTS = 20  # to remove a folder while its processes are still ending
 PAUSE = 0.05  # seconds between them
 

@@ -29,7 +29,6 @@ CLONE_THREAD = 0x00010000
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NAME, PR_GET_NAME, PR_SET_NO_NEW_PRIVS = 1, 4, 15, 16, 38
 SIGKILL, EPERM, ENOSYS, ENOTSUP = 9, 1, 38, 95
 AF_UNIX, AF_INET, AF_INET6, SOCK_STREAM = 1, 2, 10, 1
-MFD_CLOEXEC = 1
 
 # name=x86-64/arm64, -1 if the architecture has no such call.
 SYSCALLS = {
@@ -168,13 +167,6 @@ def be_killed_first() -> None:
     """If memory runs out, the kernel kills this process and its children before the caller and its judge."""
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as handle:
         handle.write("1000")
-
-
-def memory_file() -> int:
-    """A descriptor of a new empty file in memory, of which nothing else knows."""
-    with contextlib.suppress(AttributeError):  # a Python that was built for an older C library
-        return os.memfd_create("file")
-    return system_call("memfd_create", ctypes.c_char_p(b"file"), MFD_CLOEXEC)
 
 
 def address_space() -> int:

@@ -37,12 +37,12 @@ os.register_at_fork = _register
 
 SCRIPTS = os.path.abspath(f"{__file__}/../../..")  # started as a file: the package is two folders up
 sys.path.insert(0, SCRIPTS)
+from raccoon.child.adaptations import RECURSION_LIMIT  # noqa: E402
+from raccoon.child.functions import FILENAME, TEST_PROGRAMS, answer_requests  # noqa: E402
+from raccoon.child.programs import run_program  # noqa: E402
+from raccoon.exchange import frames  # noqa: E402
 from raccoon.sandbox import namespaces, walls  # noqa: E402
-from raccoon.sandbox.adaptations import RECURSION_LIMIT  # noqa: E402
-from raccoon.sandbox.child import FILENAME, TEST_PROGRAMS, answer_requests  # noqa: E402
 from raccoon.sandbox.scratch import empty_folder  # noqa: E402
-from raccoon.sandbox.stdin_child import run_program  # noqa: E402
-from raccoon.verdicts import values  # noqa: E402
 
 sys.path.remove(SCRIPTS)
 
@@ -148,7 +148,8 @@ def preload(setup: Setup) -> None:
         importlib.import_module(name)
     if setup.shared:
         importlib.import_module(TEST_PROGRAMS)
-    for package in ("raccoon", "raccoon.sandbox", "raccoon.verdicts"):
+    packages = [name for name, module in sys.modules.items() if hasattr(module, "__path__")]
+    for package in filter(lambda name: name.partition(".")[0] == "raccoon", packages):
         sys.modules[package].__path__ = []  # the program cannot import more of the project
 
 
@@ -168,11 +169,12 @@ def rehearse() -> None:
     itself = sys.modules["__main__"]
     gc.collect()
     gc.freeze()  # the end of a program collects garbage: here that must not take long
-    for frames, work in [((planned,), answer_requests), (asked, answer_requests), ((program,), run_program)] * REHEARSALS:
+    jobs = [((planned,), answer_requests), (asked, answer_requests), ((program,), run_program)]
+    for parts, work in jobs * REHEARSALS:
         judge, child = socket.socketpair()
         with judge, child:
-            for frame in frames:
-                values.write_frame(judge.fileno(), frame)
+            for frame in parts:
+                frames.write_frame(judge.fileno(), frame)
             judge.shutdown(socket.SHUT_WR)
             with contextlib.suppress(EOFError):
                 work(child.fileno())
@@ -446,7 +448,7 @@ def become_child(reads_stdin: bool, cpu_seconds: int, standing: Standing, seccom
             os.close(standing.signal_ruleset)
         if standing.seccomp:
             seccomp.install()
-        values.write_frame(JOB_CHANNEL, values.WALLS_STAND)
+        frames.write_frame(JOB_CHANNEL, frames.WALLS_STAND)
     except BaseException:
         os._exit(1)
     try:

@@ -12,8 +12,8 @@ import sys
 import time
 from typing import Protocol
 
-from raccoon.sandbox.scratch import STILL_CLEARING
-from raccoon.verdicts import values
+from raccoon.exchange import frames
+from raccoon.exchange.frames import STILL_CLEARING
 from raccoon.verdicts.test_run import Deadline, Ending
 
 JOB = "=qq"  # a request for a child: its number, its CPU seconds
@@ -149,7 +149,7 @@ class Zygote:
                     return report
                 break
             except TimeoutError:
-                values.write_frame(self.caller, STILL_CLEARING)
+                frames.write_frame(self.caller, STILL_CLEARING)
         raise ConnectionError("the zygote does not answer")
 
 

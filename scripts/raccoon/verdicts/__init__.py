@@ -1,4 +1,4 @@
-"""The way from a program and its test to a verdict: how tests run, and which data judge and child exchange.
+"""The way from a program and its test to a verdict: how a test runs against a child, and what decides.
 
-Imports the standard library only.
+It imports exchange and test_texts.
 """

@@ -9,10 +9,10 @@ differs, the answers are worthless: the test runs again in a new child and asks 
 import importlib
 from typing import Any
 
-from raccoon.verdicts import values
+from raccoon.exchange import frames, values
+from raccoon.test_texts.effects import KNOWN_AS
+from raccoon.test_texts.test_programs import Tally, TestProgram
 from raccoon.verdicts.control import OURS, Blank, NotCarried, NotPlanned
-from raccoon.verdicts.effects import KNOWN_AS
-from raccoon.verdicts.test_programs import Tally, TestProgram
 from raccoon.verdicts.test_run import Run
 
 MOST_REQUESTS, MOST_BYTES = 2000, 1 << 20
@@ -38,7 +38,7 @@ class StandIn:
         """Notes one request. Raises NotPlanned if the test could not go on without its answer."""
         try:
             self.noted.append(values.dumps(values.Inline(details), self.heap))
-        except (NotCarried, values.ValueLimit):
+        except (NotCarried, frames.ValueLimit):
             self.not_carried = True
             raise NotCarried from None
         self.stopped |= details[0] not in PLANNED or b'{"test":' in self.noted[-1]

@@ -8,10 +8,11 @@ import json
 import sys
 from typing import Any, NoReturn
 
-from raccoon.verdicts import values
+from raccoon.exchange import frames, values
+from raccoon.exchange.values import Inline
 from raccoon.verdicts.control import OURS, ChildGone, Diverged, NotCarried
-from raccoon.verdicts.objects import DESCRIBING, MAX_ITEMS, JudgeHeap, pairs
-from raccoon.verdicts.values import Inline
+from raccoon.verdicts.handles import DESCRIBING, MAX_ITEMS, pairs
+from raccoon.verdicts.judge_heap import JudgeHeap
 
 PLAIN_CALL = b'["call",'  # how a request starts that calls a function with values only
 MAX_TEXT = 300  # characters of a message
@@ -24,7 +25,7 @@ class Child:
     """
 
     def __init__(self, descriptor: int, planned: tuple[bytes, ...] = (), expects_stop: bool = False):
-        self.descriptor, self.incoming = descriptor, values.FrameReader(descriptor)
+        self.descriptor, self.incoming = descriptor, frames.FrameReader(descriptor)
         self.planned, self.expects_stop = planned, expects_stop
         self.fault: str | None = None  # of the ChildGone that was raised, also if the test caught it
         self.heap: JudgeHeap | None = None
@@ -35,16 +36,16 @@ class Child:
     def send(self, context: str, code: str, tracks: bool) -> None:
         """Sends the program and the planned requests. The program starts to run."""
         with_program = not tracks and all(data.startswith(PLAIN_CALL) for data in self.planned)
-        calls, frames = (self.planned, ()) if with_program else ((), self.planned)
-        fields = {"context": context, "code": code, "tracks": tracks, "planned": len(frames)}
+        calls, requests = (self.planned, ()) if with_program else ((), self.planned)
+        fields = {"context": context, "code": code, "tracks": tracks, "planned": len(requests)}
         program = json.dumps(fields).encode().removesuffix(b"}") + b',"calls":[' + b",".join(calls) + b"]}"
-        self._write(program, *frames)
+        self._write(program, *requests)
 
     def load(self) -> None:
         """Waits until the program's top level has run. Raises ChildGone with the reason if it did not."""
         self.loaded = True
         try:
-            self.incoming.read()  # values.WALLS_STAND: no code has run yet that could send anything else
+            self.incoming.read()  # frames.WALLS_STAND: no code has run yet that could send anything else
         except (EOFError, OSError):
             self.end("infra: a wall could not be raised around the code")
         reply = self._receive()
@@ -64,7 +65,7 @@ class Child:
             data = values.dumps(Inline(details), self.heap)
         except NotCarried as error:
             self.end(f"exception: the test hands an object of its class {error} to the code")
-        except values.ValueLimit as error:
+        except frames.ValueLimit as error:
             self.end(f"exception: the test hands a value to the code that cannot be sent: {error}")
         if not self.planned:
             self._write(data)
@@ -115,9 +116,9 @@ class Child:
             error.verdict_kind, error.verdict_text = reason_kind(reply[1]), failure_text(reply)
         return error
 
-    def _write(self, *frames: bytes) -> None:
+    def _write(self, *datas: bytes) -> None:
         try:
-            values.write_frame(self.descriptor, *frames)
+            frames.write_frame(self.descriptor, *datas)
         except OSError:
             self.gone = True
             self.end("")
@@ -129,7 +130,7 @@ class Child:
         except (EOFError, OSError):
             self.gone = True
             self.end("")
-        except values.ValueLimit as error:
+        except frames.ValueLimit as error:
             self.end(f"exception: the code's answer is {error}")
         except MemoryError:
             self.end("memory: the code's answer does not fit the judge's memory")

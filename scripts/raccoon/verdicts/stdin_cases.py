@@ -26,10 +26,9 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from raccoon.sandbox import walls
-from raccoon.sandbox.scratch import STILL_CLEARING
-from raccoon.verdicts import test_programs as tests
-from raccoon.verdicts import values
+from raccoon.exchange import frames, values
+from raccoon.exchange.frames import STILL_CLEARING
+from raccoon.test_texts import test_programs as tests
 from raccoon.verdicts.comparisons import RULES
 from raccoon.verdicts.proxies import failure_text, reason_kind, well_formed
 from raccoon.verdicts.test_run import (
@@ -109,7 +108,7 @@ class Streams:
     """
 
     def __init__(self, given: bytes):
-        self.stdin, self.errors = walls.memory_file(), walls.memory_file()
+        self.stdin, self.errors = frames.memory_file(), frames.memory_file()
         self.reader, self.stdout = os.pipe()
         os.set_blocking(self.reader, False)
         self.printed, self.said = bytearray(), b""
@@ -209,7 +208,7 @@ class CaseRun:
                 self.zygote.fork(theirs, limit, streams.stdout, streams.stdin, streams.errors)
             os.close(streams.stdout)  # so that the child's end ends it
             try:
-                incoming = values.FrameReader(ours.fileno())
+                incoming = frames.FrameReader(ours.fileno())
                 reply = self.start(ours.fileno(), incoming, wall)
                 if not reply:
                     ending = self.zygote.finished(until - time.monotonic(), streams)
@@ -221,7 +220,7 @@ class CaseRun:
                 late = True
             except (EOFError, OSError):
                 gone = True
-            except (values.ValueLimit, MemoryError):
+            except (frames.ValueLimit, MemoryError):
                 fault = "the code's process sent something that is not an answer"
             except Flood:
                 fault = f"it printed more than {MAX_PRINTED:,} bytes"
@@ -235,32 +234,32 @@ class CaseRun:
     def time_left(self) -> float:
         """Wall seconds for what comes next: a program, or a checker. The caller learns that the judge is not hung."""
         if time.monotonic() > self.spoke + 1:
-            values.write_frame(self.zygote.caller, STILL_CLEARING)
+            frames.write_frame(self.zygote.caller, STILL_CLEARING)
             self.spoke = time.monotonic()
         return max(0.1, min(self.wall, self.until - time.monotonic()))
 
-    def start(self, job: int, incoming: values.FrameReader, wall: float) -> list | None:
+    def start(self, job: int, incoming: frames.FrameReader, wall: float) -> list | None:
         """Sends the program to the child. The first child compiles it for all; "syntax" if that fails."""
-        values.write_frame(job, self.job)
+        frames.write_frame(job, self.job)
         if self.compiled:
             return None
         try:
             alarm(wall)
             self.check_walls(incoming)
-            frame = incoming.read(MAX_COMPILED + len(values.COMPILED))
+            frame = incoming.read(MAX_COMPILED + len(frames.COMPILED))
         finally:
             alarm(0)
-        if not frame.startswith(values.COMPILED):
+        if not frame.startswith(frames.COMPILED):
             return ["syntax", *values.loads(frame)[1:]]
-        self.job, self.compiled = frame.removeprefix(values.COMPILED), True
+        self.job, self.compiled = frame.removeprefix(frames.COMPILED), True
         return None
 
-    def check_walls(self, incoming: values.FrameReader) -> None:
+    def check_walls(self, incoming: frames.FrameReader) -> None:
         """Reads the child's first frame: no code has run yet that could send anything else."""
         incoming.read()
         self.stands = True
 
-    def report(self, incoming: values.FrameReader) -> list:
+    def report(self, incoming: frames.FrameReader) -> list:
         """What the dead child has reported. Raises EOFError if it ended without, as a successful program does."""
         if not self.stands:
             self.check_walls(incoming)
@@ -340,7 +339,7 @@ class Checker:
     def ask(self, texts: tuple[bytes, ...], seconds: float) -> tuple[bytes, bool]:
         """Its answer, b"" if there is none; and whether the time is over."""
         try:
-            values.write_frame(self.channel.fileno(), marshal.dumps(texts))
+            frames.write_frame(self.channel.fileno(), marshal.dumps(texts))
             if not select.select([self.channel], [], [], seconds)[0]:
                 return b"", True
             return self.channel.recv(select.PIPE_BUF), False
@@ -361,7 +360,7 @@ def answer_in_fork(channel: int, code: types.CodeType, confine: Callable[[], Non
         for number in (signal.SIGALRM, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
         confine()
-        incoming = values.FrameReader(channel)
+        incoming = frames.FrameReader(channel)
         while True:
             texts = marshal.loads(incoming.read(MAX_CASE))
             kind, text = answer([text.decode("utf-8", "replace") for text in texts], code)

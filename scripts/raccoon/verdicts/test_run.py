@@ -10,11 +10,12 @@ import signal
 import sys
 from typing import Any
 
-from raccoon.verdicts import heap, values
-from raccoon.verdicts import test_programs as tests
+from raccoon.exchange import frames, heap, values
+from raccoon.test_texts import test_programs as tests
+from raccoon.test_texts.effects import KNOWN_AS
 from raccoon.verdicts.control import OURS, CallerGone, ChildGone, Deadline, Diverged, NotCarried
-from raccoon.verdicts.effects import KNOWN_AS
-from raccoon.verdicts.objects import ClassProxy, JudgeHeap, same
+from raccoon.verdicts.handles import ClassProxy, same
+from raccoon.verdicts.judge_heap import JudgeHeap
 from raccoon.verdicts.proxies import Child, Proxy
 
 AFTER_FAILURE = 2.0  # seconds for the remaining assertions after one has failed
@@ -104,7 +105,7 @@ def copied(value):
     """A copy, in which sets iterate in the same order. Raises an Exception if there can be none."""
     try:
         return values.loads(values.dumps(value))
-    except values.ValueLimit:
+    except frames.ValueLimit:
         return copy.deepcopy(value)
 
 

@@ -9,30 +9,22 @@ JSON carries None, bool, int, float, str and list as they are; any other value i
 {"tuple": [1, 2]}, {"dict": [[keys], [values]]}, {"int": "-ff"} (too long for decimal) and so on.
 """
 
-import array
 import base64
 import builtins
-import collections
-import dataclasses
 import datetime
 import decimal
 import fractions
 import json
-import os
 import sys
 import types
 import uuid
-from collections.abc import Callable
-from typing import Any
 
-from raccoon.verdicts import sets
+from raccoon.exchange import sets
+from raccoon.exchange.frames import MAX_FRAME, ValueLimit, write_frame
+from raccoon.exchange.kinds import ARRAY, KINDS, TAGS, put_fields
 
-WALLS_STAND = b"walls stand"  # a child's first frame, sent before any code of its program runs
-COMPILED = b"c"  # the first byte of the frame with the compiled program
-MAX_FRAME = 128 << 20  # bytes of one message on the wire
 MAX_DEPTH = 100  # levels of nesting in one message; lists and the like beyond it are sent by number
 MAX_FIELDS = 64  # of a namedtuple
-HANDLE = "__handle__"  # attribute in the judge: whom to ask about an instance of the code's own subclass
 
 STANDARD_MODULES = sys.stdlib_module_names | {"builtins"}  # both sides know their classes by name
 TEXT = ("utf-8", "surrogatepass")  # so that two lone surrogates do not become one character
@@ -76,132 +68,6 @@ VIEWS = {
 }
 NUMPY_KINDS = "biufcmMSUV"  # the kinds of dtypes whose bytes say everything; other arrays are sent item by item
 
-
-@dataclasses.dataclass(frozen=True)
-class Kind:
-    """A class whose instances change: `take` reads their contents as columns (lists of values), `put` replaces them.
-
-    `make` gives an empty instance of a class; the columns are there for what cannot be changed later.
-    """
-
-    tag: str
-    take: Callable[[Any], list[list]]
-    put: Callable[[Any, list[list]], None]
-    make: Callable[[type, list[list]], Any] = lambda kind, columns: kind.__new__(kind)
-
-
-def _put_dict(found: dict, columns: list[list]) -> None:
-    dict.clear(found)
-    for key, value in zip(*columns[:2], strict=True):
-        dict.__setitem__(found, key, value)
-
-
-def _put_ordered(found: collections.OrderedDict, columns: list[list]) -> None:
-    collections.OrderedDict.clear(found)
-    for key, value in zip(*columns, strict=True):
-        collections.OrderedDict.__setitem__(found, key, value)
-
-
-def _put_default(found: collections.defaultdict, columns: list[list]) -> None:
-    found.default_factory = columns[2][0]
-    _put_dict(found, columns)
-
-
-def _put_set(found: set, columns: list[list]) -> None:
-    """Changes item by item, as on the other side, so that the set iterates in the same order."""
-    items, layout = columns
-    if layout and not set.__len__(found):
-        sets.fill(found, items, layout[0], layout[1:])
-        return
-    set.difference_update(found, set(set.__iter__(found)) - set(items))
-    for item in items:
-        set.add(found, item)
-
-
-def _put_deque(found: collections.deque, columns: list[list]) -> None:
-    collections.deque.clear(found)
-    collections.deque.extend(found, columns[0])
-
-
-def _make_deque(kind: type, columns: list[list]) -> collections.deque:
-    found = kind.__new__(kind)
-    collections.deque.__init__(found, (), columns[1][0])
-    return found
-
-
-def fields(found: Any) -> dict[str, Any]:
-    """The attributes of an instance, without the one in which the judge keeps whom to ask about it."""
-    return {name: value for name, value in vars(found).items() if name != HANDLE}
-
-
-def put_fields(found: Any, columns: list[list]) -> None:
-    """Replaces the attributes of an instance."""
-    new = dict(zip(*columns, strict=True))
-    new.pop(HANDLE, None)
-    for name in fields(found):
-        del vars(found)[name]
-    vars(found).update(new)
-
-
-def _put_array(found: array.array, columns: list[list]) -> None:
-    del found[:]
-    found.frombytes(bytes.fromhex(columns[0][1]))
-
-
-def _make_numpy(kind: type, columns: list[list]):
-    import numpy
-
-    return numpy.zeros(columns[1], dtype=columns[0][0])
-
-
-def _put_numpy(found, columns: list[list]) -> None:
-    import numpy
-
-    (dtype, raw), shape = columns
-    numpy.copyto(found, numpy.frombuffer(base64.b64decode(raw), dtype=dtype).reshape(shape))
-
-
-KINDS: dict[type, Kind] = {
-    list: Kind("list", lambda v: [list.copy(v)], lambda v, c: list.__setitem__(v, slice(None), c[0])),
-    dict: Kind("dict", lambda v: [[*dict.keys(v)], [*dict.values(v)]], _put_dict),
-    set: Kind("set", lambda v: [[*set.__iter__(v)], sets.layout(v) if type(v) is set else []], _put_set),
-    collections.deque: Kind(
-        "deque", lambda v: [[*collections.deque.__iter__(v)], [v.maxlen]], _put_deque, _make_deque
-    ),
-    collections.Counter: Kind("Counter", lambda v: [[*dict.keys(v)], [*dict.values(v)]], _put_dict),
-    collections.OrderedDict: Kind(
-        "OrderedDict",
-        lambda v: [
-            names := [*collections.OrderedDict.__iter__(v)],
-            [dict.__getitem__(v, name) for name in names],
-        ],
-        _put_ordered,
-    ),
-    collections.defaultdict: Kind(
-        "defaultdict", lambda v: [[*dict.keys(v)], [*dict.values(v)], [v.default_factory]], _put_default
-    ),
-    bytearray: Kind(
-        "bytearray", lambda v: [[bytearray.hex(v)]], lambda v, c: v.__setitem__(slice(None), bytes.fromhex(c[0][0]))
-    ),
-    array.array: Kind(
-        "array",
-        lambda v: [[v.typecode, array.array.tobytes(v).hex()]],
-        _put_array,
-        lambda kind, columns: array.array.__new__(kind, columns[0][0]),
-    ),
-    types.SimpleNamespace: Kind("SimpleNamespace", lambda v: [[*fields(v)], [*fields(v).values()]], put_fields),
-    collections.UserDict: Kind("UserDict", lambda v: [["data"], [v.data]], put_fields),
-    collections.UserList: Kind("UserList", lambda v: [["data"], [v.data]], put_fields),
-    collections.UserString: Kind("UserString", lambda v: [["data"], [v.data]], put_fields),
-    collections.ChainMap: Kind("ChainMap", lambda v: [["maps"], [v.maps]], put_fields),
-}
-ARRAY = Kind(  # numpy's, which may not be installed
-    "ndarray",
-    lambda v: [[v.dtype.str, base64.b64encode(v.tobytes()).decode()], [*v.shape]],
-    _put_numpy,
-    _make_numpy,
-)
-TAGS = {kind.tag: (base, kind) for base, kind in KINDS.items()} | {"ndarray": (None, ARRAY)}
 IMMUTABLE_BASES = {base.__name__: base for base in (int, float, str, bytes, complex, tuple, frozenset)}
 
 
@@ -221,7 +87,6 @@ def _json_writer():
     return lambda value: "".join(encode(value, 0))
 
 
-_read, _write = os.read, os.write  # a test beside the code may replace those of the module
 _to_json = _json_writer()
 _scan_json = json.JSONDecoder().scan_once
 
@@ -239,10 +104,6 @@ def _from_json(text: str):
 
 class Inline(list):
     """A list of the protocol, such as the arguments of a call: not a value of the test or the code."""
-
-
-class ValueLimit(Exception):
-    """A value that cannot be sent: too large, too deep, or bytes that `dumps` would not have written."""
 
 
 # --- out --------------------------------------------------------------------------------------------------------------
@@ -493,44 +354,3 @@ DECODERS = {
         tag: (lambda items, depth, heap, make=make: make(_decode(items, depth, heap))) for tag, make in VIEWS.values()
     },
 }
-
-
-# --- frames -----------------------------------------------------------------------------------------------------------
-
-
-def write_frame(descriptor: int, *datas: bytes) -> None:
-    """Writes frames (length, then data) whole, at once. Raises OSError if the other side has gone."""
-    frame = b"".join([part for data in datas for part in (len(data).to_bytes(4, sys.byteorder), data)])
-    written = _write(descriptor, frame)
-    while written < len(frame):
-        written += _write(descriptor, memoryview(frame)[written:])
-
-
-class FrameReader:
-    """Reads frames from a descriptor with as few system calls as possible."""
-
-    def __init__(self, descriptor: int):
-        self._descriptor, self._ahead = descriptor, b""
-
-    def read(self, limit: int = MAX_FRAME) -> bytes:
-        """The next frame. Raises EOFError if the other side has gone, ValueLimit for a frame beyond `limit` bytes."""
-        if len(self._ahead) < 4:
-            self._fill(4)
-        ahead = self._ahead
-        size = int.from_bytes(ahead[:4], sys.byteorder)
-        if size > limit:
-            raise ValueLimit(f"frame of {size:,} bytes, limit {limit:,}")
-        if len(ahead) < 4 + size:
-            self._fill(4 + size)
-            ahead = self._ahead
-        self._ahead = ahead[4 + size :]
-        return ahead[4 : 4 + size]
-
-    def _fill(self, size: int) -> None:
-        parts, have = [self._ahead], len(self._ahead)
-        while have < size:
-            parts.append(_read(self._descriptor, max(65536, min(size - have, 1 << 20))))
-            have += len(parts[-1])
-            if not parts[-1]:
-                raise EOFError("the other side has closed the channel")
-        self._ahead = b"".join(parts)

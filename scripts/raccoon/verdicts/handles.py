@@ -12,35 +12,28 @@ be asked (`Sub`). The answer is a value or another stand-in, whatever the code d
   that pass with time may differ; then the first answer counts.
 """
 
-import collections
-import contextlib
-import copy
 import datetime
-import inspect
 import itertools
 import types
 from collections.abc import Callable, Iterator
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from raccoon.verdicts import heap, values
-from raccoon.verdicts.control import OURS, Blank, NotCarried, NotPlanned
-from raccoon.verdicts.needs import CARRIED_METHODS, MUTATORS
-from raccoon.verdicts.test_programs import line_of
-from raccoon.verdicts.values import Inline
+from raccoon.exchange import frames, heap, kinds
+from raccoon.exchange.values import Inline
+from raccoon.test_texts.needs import CARRIED_METHODS, MUTATORS
 
 READS = frozenset(
     "bool str repr format len int float index round isinstance getitem hash dir fields iterate contains".split()
 )
 PASSING = (float, datetime.datetime, datetime.timedelta)  # what a clock gives may differ between two reads
 MAX_ITEMS = 10_000  # taken from an iterator at once
-DESCRIBING = frozenset({"__name__", "__qualname__", "__doc__", "__module__", "__wrapped__"})  # what a function says of itself
-MAX_BASES = 20  # levels of classes above an exception of the code
+DESCRIBING = frozenset("__name__ __qualname__ __doc__ __module__ __wrapped__".split())  # what a function says of itself
 TEXTS = {"__str__", "__repr__", "__format__"}
 ASSENTING = {name for kind in (str, bytes, set, float) for name in dir(kind) if name.startswith("is")} | {"all", "any"}
 HARMLESS = MUTATORS | set("get keys values items copy popleft pop".split())
 QUERIES = frozenset(CARRIED_METHODS - HARMLESS)  # methods of plain values that may get an expected value as an argument
-TWO_ANSWERS = "exception: an object of the code gave two answers to one question"
 RESERVED = "verdict_"  # attributes of an exception that only the judge sets
+TWO_ANSWERS = "exception: an object of the code gave two answers to one question"
 
 
 class Handle:
@@ -60,7 +53,7 @@ class Handle:
     def number_of(handle: "Handle", shared: heap.Heap) -> int:
         """The number of a handle's object in the child. Raises ValueLimit for an object of another program."""
         if handle.__child.heap is not shared:
-            raise values.ValueLimit("an object of another program")
+            raise frames.ValueLimit("an object of another program")
         return handle.__number
 
     @staticmethod
@@ -453,305 +446,7 @@ def agreeing(name: str, plain_method: Callable, own: list[str]) -> Callable:
 
 def handle_of(value: Handle | Sub) -> Handle:
     """The handle of a value that can be asked."""
-    return value if isinstance(value, Handle) else object.__getattribute__(value, "__dict__")[values.HANDLE]
-
-
-class JudgeHeap(heap.Heap):
-    """The judge's side of the objects that it shares with one child."""
-
-    first = 0
-
-    def __init__(self, child, kinds: dict[str, type], tracks: bool, own: Callable[[type], bool] = lambda kind: False):
-        """`kinds`: the context's structures. `own`: whether the test or its context has defined a class."""
-        super().__init__(tracks)
-        self.structures, self._child, self._own = kinds, child, own
-        self._names = {kind: name for name, kind in kinds.items()}
-        self.fresh_read = False  # the test compares this answer by `==`, so it may differ from the last
-        self._handles: dict[tuple[int, bool | None], Any] = {}
-        self._errors: dict[int, type] = {}  # the code's own classes of exceptions
-        self._subclasses: dict[tuple, type] = {}
-        self.read_as_objects: set[int] = set()  # results of which the test has read what no plain value has
-        self.raises: frozenset[int] = frozenset()  # lines of the test's raise statements
-        self.memory: dict[tuple, Any] = {}  # answers about the code's objects since the last call
-
-    def asked(self, kind: str, name) -> None:
-        """Notes a request. Any request except a read clears the memory, because it may change the objects."""
-        if kind not in ("attribute", "take") and not (kind == "operate" and name in READS):
-            self.memory.clear()
-
-    def is_raised_by_test(self, error: BaseException) -> bool:
-        """Whether a `raise` statement of the test raised this, and not a failed assertion."""
-        return not isinstance(error, (AssertionError, *OURS)) and line_of(error) in self.raises
-
-    def read_anew(self, read: Callable):
-        """The result of `read`, in which an object may give another answer than the last time."""
-        self.fresh_read = True
-        try:
-            return read()
-        finally:
-            self.fresh_read = False
-
-    def agreed(self, key: tuple, *details) -> list:
-        """The reply to a read, which must be the same as before unless something was called."""
-        reply = self._child.request(*details)
-        before = None if self.fresh_read else self.memory.get(key)
-        if before is None or alike(before[0], reply[0]) and before[1:] == reply[1:]:
-            kept = copy.copy(reply[0]) if type(reply[0]) in values.KINDS else reply[0]
-            self.memory[key] = [kept, *reply[1:]]
-            return reply
-        if type(before[0]) is type(reply[0]) and isinstance(reply[0], PASSING):
-            return before
-        return self._child.end(TWO_ANSWERS)
-
-    # --- out
-
-    def encoded(self, value, kind: type, encode) -> dict:
-        """The encoded form of a value that is not plain."""
-        if kind is Blank:
-            raise NotPlanned
-        if kind in self._names:
-            return self.reference(value, self.structure_kind(self._names[kind]), [self._names[kind]])
-        if isinstance(value, Handle):
-            return {"r": Handle.number_of(value, self)}
-        if isinstance(value, Sub) or kind in self._subclasses.values():
-            return {"r": Handle.number_of(handle_of(value), self)}
-        if kind is RemoteIterator:
-            return {"r": value._number}
-        if kind is Method:
-            return Method.wire(value, self)
-        if hasattr(kind, "called_by_name") or kind is ClassProxy:
-            return {"named": value.__name__}
-        if (number := self._numbers.get(id(value))) is not None and number % 2 != self.first:
-            return {"r": number}
-        return self.of_the_test(value, kind, encode)
-
-    def of_the_test(self, value, kind: type, encode) -> dict:
-        """An object of the test's side. Raises NotCarried for an instance of its own class."""
-        if name := heap.standard_name(value):
-            return {"standard": name}
-        if isinstance(value, BaseException):
-            nearest = next(filter(None, map(heap.standard_name, kind.__mro__)))
-            return {"exception": [self.keep(value), *nearest, encode(Inline(value.args))]}
-        if isinstance(value, Iterator):
-            return {"test": [self.keep(value), "iterator", kind.__name__]}
-        if inspect.isroutine(value) or isinstance(value, type) or callable(value) and not self._own(kind):
-            name = getattr(value, "__name__", kind.__name__)
-            return {"test": [self.keep(value), "function", name, getattr(value, "__doc__", None), parameters(value)]}
-        raise NotCarried(kind.__name__)
-
-    # --- in
-
-    def receive(self, new: list, changed: list, decode) -> None:
-        """Enters the objects of a message. A function in a field is guarded as a method of the code's objects is."""
-        super().receive(new, changed, decode)
-        for number in [number for number, *_ in (*new, *changed) if self._kinds[number].put is values.put_fields]:
-            value = self.objects[number]
-            owner = Handle(self._child, number, type(value).__name__, made=False)
-            for name, field in values.fields(value).items():
-                if name in ASSENTING:
-                    refuse_method(name, field)
-                elif name in QUERIES and callable(field):
-                    vars(value)[name] = Method(self._child, owner, name, guarded=True)
-            self._agree(number, self._kinds[number].take(value))
-
-    def object(self, payload, decode):
-        """The stand-in of an object of the code. Nothing else that the child says of it is trusted."""
-        number, name, flag, has = payload
-        if type(name) is not str or type(flag) is not str:
-            raise values.ValueLimit("not an object")
-        traits = frozenset(trait for trait, present in zip(heap.TRAITS, has, strict=True) if present is True)
-        return self.stand_in(number, name[:100], flag, traits)
-
-    def stand_in(self, number: int, name: str, flag: str, traits: frozenset):
-        """The one handle or iterator for a number, which the child has given."""
-        if number in self._kinds or type(number) is not int or number % 2 == self.first:
-            raise values.ValueLimit("not the number of an object")
-        if not 0 <= number < 2 * heap.MAX_OBJECTS:
-            raise values.ValueLimit("not the number of an object")
-        if (number, False) not in self._handles:
-            self.tracks |= flag == "lazy"
-            kinds = {"lazy": RemoteIterator, "call": Caller}
-            made = () if flag == "lazy" else (False, traits)
-            self._handles[number, False] = kinds.get(flag, Handle)(self._child, number, name, *made)
-        return self._handles[number, False]
-
-    def made_by_test(self, value):
-        """The result of a call of a class by the test."""
-        return self._other_handle(value, True)
-
-    def variable(self, name: str):
-        """The present value of one of the code's variables."""
-        return self._other_handle(self._child.request("value", name)[0], None)
-
-    def _other_handle(self, value, made: bool | None):
-        if not isinstance(value, Handle):
-            return value
-        number = Handle.number_of(value, self)
-        if (number, made) not in self._handles:
-            traits = value._Handle__traits
-            self._handles[number, made] = type(value)(self._child, number, Handle.name_of(value), made, traits)
-        return self._handles[number, made]
-
-    def made(self, name: str):
-        """A structure without its fields."""
-        return object.__new__(self.structures[name])
-
-    def fill(self, instance, columns: list[list]) -> None:
-        """Sets the fields of a structure. A field must not replace a member that its class defines."""
-        fields = dict(zip(*columns, strict=True))
-        for name, value in fields.items():
-            found = getattr(type(instance), name, None)
-            if callable(found) or isinstance(found, (property, types.MemberDescriptorType)):
-                raise values.ValueLimit(f"a field with the name of a method: {name[:100]!r}")
-            refuse_method(name, value)
-        vars(instance).clear()
-        vars(instance).update(fields)
-
-    def subclass(self, names: list[str], base: type) -> type:
-        """The class that represents a subclass of a plain class, which replaces some of its methods."""
-        if base is None or {*map(type, names)} != {str}:
-            raise values.ValueLimit("not a plain class")
-        key = (base, *names)
-        if key not in self._subclasses:
-            name, own = names[0][:100], [each for each in heap.OWN if each in names[1:]]
-            members: dict[str, Any] = {"__module__": "solution"}
-            for each in own:
-                if each in TEXTS:
-                    members[each] = asking(each)
-                elif each == "__missing__" and hasattr(base, "__getitem__"):
-                    members["__getitem__"] = agreeing("__getitem__", base.__getitem__, own)
-                elif hasattr(base, each):
-                    members[each] = agreeing(each, getattr(base, each), own)
-            if "__eq__" in members:
-                members["__hash__"] = base.__hash__
-            self._subclasses[key] = type(name, (Sub, base), members)
-        return self._subclasses[key]
-
-    def enter(self, number: int, value) -> None:
-        """Puts an object of either side into the table."""
-        super().enter(number, value)
-        if isinstance(value, Sub):
-            vars(value)[values.HANDLE] = Handle(self._child, number, type(value).__name__, made=False)
-
-    def sub(self, payload, decode):
-        """A value of the code's own subclass of a plain class."""
-        number, names, base, plain = payload
-        if number in self.objects:
-            return self.objects[number]
-        self._refuse_number(number)
-        base, plain = values.IMMUTABLE_BASES[base], decode(plain)
-        if type(plain) is not base:
-            raise values.ValueLimit("not a value of its base")
-        value = base.__new__(self.subclass(names, base), plain)
-        self.enter(number, value)
-        return value
-
-    def namedtuple(self, payload, decode):
-        """A named tuple, which can be asked for the methods of its class."""
-        number, name, fields, items = payload
-        if number in self.objects:
-            return self.objects[number]
-        self._refuse_number(number)
-        if len(fields) > values.MAX_FIELDS or {*map(type, fields), type(name)} - {str}:
-            raise values.ValueLimit("not the fields of a named tuple")
-        key = (name[:100], tuple(fields))
-        if key not in self._subclasses:
-            plain = collections.namedtuple("Fields", fields, rename=True)
-            self._subclasses[key] = type(name[:100], (Sub, plain), {"__module__": "solution"})
-        items = [decode(item) for item in items]
-        for field, item in zip(fields, items, strict=True):
-            refuse_method(field, item)
-        value = self._subclasses[key](*items)
-        self.enter(number, value)
-        return value
-
-    def standard(self, payload, decode):
-        """A class that is known by its name, or an exception of the standard library."""
-        module, name = payload
-        found = heap.standard_object(module, name) if module.partition(".")[0] in values.STANDARD_MODULES else None
-        if not isinstance(found, type) or not (found in heap.KNOWN or issubclass(found, BaseException)):
-            raise values.ValueLimit(f"not a known class: {name[:100]!r}")
-        return found
-
-    def class_(self, payload, decode, level: int = 0) -> type:
-        """The class that represents a class of exceptions of the code's own."""
-        number, name, bases = payload
-        if type(number) is not int or type(name) is not str or level > MAX_BASES:
-            raise values.ValueLimit("not a class")
-        if number not in self._errors:
-            above = [self._base(base, decode, level) for base in bases]
-            if not above or not all(isinstance(base, type) and issubclass(base, BaseException) for base in above):
-                raise values.ValueLimit("not a class of exceptions")
-            members = {"__module__": "solution", "__str__": said_by_code, "__len__": asking("__len__")}
-            own = () if any(issubclass(base, Sub) for base in above) else (Sub,)
-            self._errors[number] = type(name[:100], (*own, *above), members)
-        return self._errors[number]
-
-    def _base(self, base: dict, decode, level: int) -> type:
-        [(tag, payload)] = base.items()
-        return self.class_(payload, decode, level + 1) if tag == "class" else self.standard(payload, decode)
-
-    def error(self, payload, decode, level: int = 0) -> BaseException:
-        """An exception of the code: of its own class or a standard one, with its attributes and its cause."""
-        number, kind, message, arguments, fields, cause, is_explicit = payload
-        if number in self.objects:
-            return self.objects[number]
-        self._refuse_number(number)
-        [(tag, details)] = kind.items()
-        kind = self.class_(details, decode) if tag == "class" else self.standard(details, decode)
-        error = made_error(kind, [decode(argument) for argument in arguments])
-        for name, value in map(decode, fields):
-            refuse_method(name, value)
-            if not name.startswith((RESERVED, "__")) or name == "__notes__":
-                with contextlib.suppress(AttributeError):
-                    BaseException.__setattr__(error, name, value)
-        error.verdict_message = str(message)
-        self.enter(number, error)
-        if cause is not None and level < MAX_BASES:
-            behind = self.error(cause, decode, level + 1)
-            error.__context__ = behind
-            if is_explicit is True:
-                error.__cause__ = behind
-        return error
-
-    DECODERS = heap.Heap.DECODERS | {
-        "object": object,
-        "sub": sub,
-        "namedtuple": namedtuple,
-        "standard": standard,
-        "class": class_,
-        "error": error,
-    }
-
-
-def parameters(function: Callable) -> list[list]:
-    """[name, kind, is it optional] of each parameter of a function of the test; [] if they are not known."""
-    try:
-        found = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):
-        return []
-    return [[each.name, each.kind.name, each.default is not each.empty] for each in found]
-
-
-def made_error(kind: type[BaseException], arguments: list) -> BaseException:
-    """An exception with these arguments."""
-    try:
-        return kind(*arguments)
-    except Exception:  # some, such as JSONDecodeError, take other arguments than they keep
-        error = kind.__new__(kind)
-        error.args = tuple(arguments)
-        return error
-
-
-def said_by_code(error: BaseException) -> str:
-    """The text of an exception of the code's own class, whose `__str__` ran in the child."""
-    return vars(error).get("verdict_message", "")
-
-
-def refuse_method(name: str, value) -> None:
-    """Raises ValueLimit for a field that could be called like a method of a plain value and please any test."""
-    if name in CARRIED_METHODS and callable(value):
-        raise values.ValueLimit(f"a field that can be called: {name[:100]!r}")
+    return value if isinstance(value, Handle) else object.__getattribute__(value, "__dict__")[kinds.HANDLE]
 
 
 def alike(one, other) -> bool:

@@ -14,10 +14,10 @@ import sys
 import types
 import unittest
 
-from raccoon.verdicts.effects import KNOWN_AS, dotted, effects, imported
-from raccoon.verdicts.needs import Results, is_test_case, needs
-from raccoon.verdicts.observation import tells_copies
-from raccoon.verdicts.oracles import Keeper
+from raccoon.test_texts.effects import KNOWN_AS, dotted, effects, imported
+from raccoon.test_texts.needs import Results, is_test_case, needs
+from raccoon.test_texts.observation import tells_copies
+from raccoon.test_texts.oracles import Keeper
 
 # Names that the rewritten test uses.
 TALLY, VARIABLE, SAME, SEED, KEEP, KEPT = "__tally__", "__variable__", "__same__", "__seed__", "__keep__", "__kept__"

@@ -7,8 +7,8 @@ computed from the argument as it was before the call. Elsewhere a test sees its 
 import ast
 import builtins
 
-from raccoon.verdicts.effects import dotted
-from raccoon.verdicts.needs import MUTATORS, Results
+from raccoon.test_texts.effects import dotted
+from raccoon.test_texts.needs import MUTATORS, Results
 
 OBSERVERS = frozenset(dir(builtins))
 

@@ -16,9 +16,9 @@ import os
 import sys
 import types
 
-from raccoon.sandbox.adaptations import adapt
-from raccoon.sandbox.child import FILENAME, MAX_PROGRAM, failure
-from raccoon.verdicts import values
+from raccoon.child.adaptations import adapt
+from raccoon.child.functions import FILENAME, MAX_PROGRAM, failure
+from raccoon.exchange import frames, values
 
 WRITERS = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)
 FLUSH_FAILED = 120  # Python's exit code if sys.stdout cannot be flushed at the end
@@ -33,7 +33,7 @@ def run_program(job: int) -> None:
     `job` carries marshal.dumps((code, units)). If `units` is None, this is the child of the first case: it compiles the
     code before any of it runs, and sends the judge the units for the children of the other cases.
     """
-    source, units = marshal.loads(values.FrameReader(job).read(MAX_PROGRAM))
+    source, units = marshal.loads(frames.FrameReader(job).read(MAX_PROGRAM))
     try:
         prepare(source[1])
         preloaded = len(sys.modules)
@@ -41,7 +41,7 @@ def run_program(job: int) -> None:
         report = executed(units) if type(units) is list else units
         code_at_end = finish("".join(source), preloaded)
         if report is not None:
-            values.write_frame(job, report)
+            frames.write_frame(job, report)
             os._exit(1)
     except BaseException:
         os._exit(1)  # the program has closed the channel, for example: code 0 means success
@@ -56,7 +56,7 @@ def compiled(job: int, context: str, code: str) -> list | bytes:
         units = [compile(text, name, "exec", dont_inherit=True) for name, text in sources if text]
     except BaseException as error:
         return report_of(error)
-    values.write_frame(job, values.COMPILED + marshal.dumps(((context, code), units)))
+    frames.write_frame(job, frames.COMPILED + marshal.dumps(((context, code), units)))
     return units
 
 

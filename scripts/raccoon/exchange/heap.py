@@ -1,6 +1,6 @@
 """The objects that judge and child share in one run: numbers for objects, and the contents of those that change.
 
-Both sides keep a table of numbered objects. A list, a set or another collection of values.KINDS exists on both sides;
+Both sides keep a table of numbered objects. A list, a set or another collection of kinds.py exists on both sides;
 each message says what its sender has changed in it since the last message. So a change in place, two names for one
 list, or an argument that is returned mean on the other side what they mean in one process. An object of another class
 stays on its side, and the other has a stand-in for it that asks (objects.py in the judge, child.py in the child).
@@ -15,14 +15,17 @@ import collections
 import operator
 import sys
 
-from raccoon.verdicts.values import IMMUTABLE_BASES, KINDS, LEAVES, TAGS, TEXT_TAGS, Kind, ValueLimit
+from raccoon.exchange.frames import ValueLimit
+from raccoon.exchange.kinds import KINDS, TAGS, Kind
+from raccoon.exchange.values import IMMUTABLE_BASES, LEAVES, TEXT_TAGS
 
 MAX_OBJECTS = 1_000_000  # numbered by one side
 MANY = 32  # objects that are looked through in each message, without asking which of them can have changed
 SMALL = 4  # items of a column that are also compared by value
 KNOWN = frozenset(KINDS) | frozenset(TEXT_TAGS)  # classes that are sent by their name, besides the builtin ones
+# Methods that a subclass may replace.
 OWN = """__contains__ __iter__ __len__ __getitem__ __missing__ __bool__ __eq__ __ne__ __lt__ __le__ __gt__ __ge__
-__add__ __radd__ __sub__ __rsub__ __mul__ __rmul__ __str__ __repr__ __format__""".split()  # methods that a subclass may replace
+__add__ __radd__ __sub__ __rsub__ __mul__ __rmul__ __str__ __repr__ __format__""".split()
 TRAITS = "__bool__ __len__ __iter__ keys".split()  # what the judge knows of an object's class
 STRUCTURE = "structure"  # the tag of an instance of a class of the context
 

@@ -7,7 +7,7 @@ twice. A test of the usual form, `assert f([1, 2]) == 3`, can do none of it.
 
 import ast
 
-from raccoon.verdicts.needs import MUTATORS, Results
+from raccoon.test_texts.needs import MUTATORS, Results
 
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.Lambda)
 LOOPS = (ast.For, ast.While, ast.AsyncFor)

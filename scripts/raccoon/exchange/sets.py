@@ -109,7 +109,7 @@ def fits(items: list, size: int, places: list) -> bool:
 
 
 def in_order_of_conflicts(items: list, places: list[int], mask: int) -> tuple[list, list, set[int]]:
-    """The items in the first slot of their hash, the others, each after those in its way, and slots of removed items."""
+    """The items in the first slot of their hash, the others in an order that works, and slots of removed items."""
     before = [earlier(hash(item), mask, place) for item, place in zip(items, places, strict=True)]
     holes = {slot for slots in before for slot in slots}.difference(places)
     at_home = [item for item, slots in zip(items, before, strict=True) if not slots]

@@ -11,7 +11,7 @@ import datetime
 import decimal
 import re
 
-from raccoon.verdicts import effects
+from raccoon.test_texts import effects
 
 CARRIED = (int, float, complex, str, bytes, list, tuple, set, dict, range, memoryview)
 CARRIED += (collections.deque, collections.Counter, datetime.datetime, datetime.timedelta, decimal.Decimal)
@@ -62,7 +62,8 @@ def classes_of_the_code(nodes: list[ast.AST], free: set[str], entry_point: str) 
     """Names that look like classes. The entry point only if the test uses it as one, as in `Solution().solve`."""
     asked = [node.args[1] for node in nodes if calls_name(node, "isinstance", "issubclass") and len(node.args) == 2]
     kinds = {id_ for given in asked for inner in ast.walk(given) for id_ in _names(inner)}
-    used = kinds | {id_ for node in nodes if isinstance(node, (ast.Call, ast.Attribute)) for id_ in _names(_owner(node))}
+    owners = [_owner(node) for node in nodes if isinstance(node, (ast.Call, ast.Attribute))]
+    used = kinds | {name for owner in owners for name in _names(owner)}
     capitals = {name for name in free - {entry_point} if name[:1].isupper()}
     classes = {name for name in capitals if name in used or not name.isupper()}  # LIMIT is not a class, P(1) calls one
     if CLASS_NAME.match(entry_point) and any(_shows_a_class(node, entry_point) for node in nodes):

@@ -1,0 +1,4 @@
+"""What runs in the untrusted process: a program, the answers to the judge's requests, and a script's end.
+
+It imports exchange.
+"""
