@@ -43,8 +43,8 @@ HARMLESS = {
 # Modules whose state the code would see in the same process, each with the names in it that only compute.
 SEEN_BY_CODE = {
     name: frozenset()
-    for name in """__main__ builtins fileinput gc getpass glob importlib inspect locale logging pathlib shelve shutil signal
-    socket sqlite3 subprocess tempfile threading tracemalloc warnings weakref""".split()
+    for name in """__main__ builtins fileinput gc getpass glob importlib inspect locale logging pathlib shelve shutil
+    signal socket sqlite3 subprocess tempfile threading tracemalloc warnings weakref""".split()
 } | {
     "os": frozenset({"path", "sep", "linesep", "pathsep", "altsep", "extsep", "curdir", "pardir"}),
     "sys": frozenset(
