@@ -233,6 +233,11 @@ def test_star_import_hides_no_effect():
     assert analyse("from decimal import *\ngetcontext().prec = 3\nassert f(1) == 1", "", "f").shared
 
 
+def test_what_a_test_has_held_is_free_for_the_next(sandbox):
+    large = "x = [{}] * 50_000_000\ndef g():\n    return x\nassert f(1) == 1 and g()"
+    assert {verdict(sandbox, IDENTITY, large.format(n)).status for n in range(12)} == {"PASS"}
+
+
 @pytest.mark.parametrize("test, context", [
     ("assert f(1) == 1", ""),
     ("import math\nassert math.isclose(f(1.0), math.pi)", ""),

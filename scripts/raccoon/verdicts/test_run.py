@@ -117,6 +117,7 @@ class Run:
         self.tally = tests.Tally(test.goes_on, OURS, test.imports, on_failure=lambda: alarm(AFTER_FAILURE))
         self.tally.silenced = child
         self.whose = program["task_id"] or "this task"
+        self.namespace: dict[str, Any] = {"__name__": "__main__", "__builtins__": __builtins__}
 
     def judge(self) -> Outcome:
         """Runs the test to its end or its deadline."""
@@ -142,6 +143,9 @@ class Run:
             reason = self.child.fault
         elif rang and not reason:
             reason = self.late()
+        self.namespace.clear()  # else it waits for the collector, as it holds functions that hold it
+        if self.child.heap:
+            vars(self.child.heap).clear()
         tally = self.tally
         return Outcome(tally.passed, tally.failed, tally.first, reason, self.child.gone, self.child.diverged)
 
@@ -157,7 +161,7 @@ class Run:
 
     def run_here(self) -> None:
         """Separate isolation: runs the test in this process, with proxies for the code's functions."""
-        namespace = {"__name__": "__main__", "__builtins__": __builtins__}
+        namespace = self.namespace
         try:
             exec(self.test.context, namespace)
         except OURS:
