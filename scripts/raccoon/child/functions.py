@@ -1,7 +1,7 @@
 """The child: runs one untrusted program and answers the judge's requests with values, until it is killed.
 
 Code of the program runs in this process. So nothing secret may be in it, and everything that it sends is treated as
-data only (verdicts/values.py, verdicts/heap.py).
+data only (exchange/values.py, exchange/heap.py).
 """
 
 import _thread

@@ -47,7 +47,7 @@ class Heap:
         self._awake: set[int] = set()  # those that this side can change, because it holds them besides in this table
         self._parts: dict[int, list[int]] = {}  # the numbered objects that each holds
         self._held: collections.Counter[int] = collections.Counter()  # how often each is held so
-        self._unread: list[int] = []  # those whose parts must be found anew
+        self._unread: list[int] = []  # those whose parts may have changed
         self._next = self.first
 
     # --- out

@@ -15,25 +15,22 @@ from raccoon.exchange import frames, heap, kinds, values
 from raccoon.exchange.values import Inline
 from raccoon.test_texts.needs import CARRIED_METHODS
 from raccoon.test_texts.test_programs import line_of
+from raccoon.verdicts.classes import ClassProxy, Sub, agreeing, asking, handle_of
 from raccoon.verdicts.control import OURS, Blank, NotCarried, NotPlanned
 from raccoon.verdicts.handles import (
     ASSENTING,
     PASSING,
+    PLAIN_BASE,
     QUERIES,
     READS,
     RESERVED,
     TEXTS,
     TWO_ANSWERS,
     Caller,
-    ClassProxy,
     Handle,
     Method,
     RemoteIterator,
-    Sub,
-    agreeing,
     alike,
-    asking,
-    handle_of,
 )
 
 MAX_BASES = 20  # levels of classes above an exception of the code
@@ -197,7 +194,7 @@ class JudgeHeap(heap.Heap):
         key = (base, *names)
         if key not in self._subclasses:
             name, own = names[0][:100], [each for each in heap.OWN if each in names[1:]]
-            members: dict[str, Any] = {"__module__": "solution"}
+            members: dict[str, Any] = {"__module__": "solution", PLAIN_BASE: base}
             for each in own:
                 if each in TEXTS:
                     members[each] = asking(each)
@@ -240,7 +237,7 @@ class JudgeHeap(heap.Heap):
         key = (name[:100], tuple(fields))
         if key not in self._subclasses:
             plain = collections.namedtuple("Fields", fields, rename=True)
-            self._subclasses[key] = type(name[:100], (Sub, plain), {"__module__": "solution"})
+            self._subclasses[key] = type(name[:100], (Sub, plain), {"__module__": "solution", PLAIN_BASE: tuple})
         items = [decode(item) for item in items]
         for field, item in zip(fields, items, strict=True):
             refuse_method(field, item)

@@ -13,8 +13,9 @@ from typing import Any
 from raccoon.exchange import frames, heap, values
 from raccoon.test_texts import test_programs as tests
 from raccoon.test_texts.effects import KNOWN_AS
+from raccoon.verdicts.classes import ClassProxy
 from raccoon.verdicts.control import OURS, CallerGone, ChildGone, Deadline, Diverged, NotCarried
-from raccoon.verdicts.handles import ClassProxy, same
+from raccoon.verdicts.handles import same
 from raccoon.verdicts.judge_heap import JudgeHeap
 from raccoon.verdicts.proxies import Child, Proxy
 
