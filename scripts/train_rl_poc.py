@@ -98,7 +98,9 @@ MAX_GRAD_NORM = 1.0  # gradients are clipped to this norm
 LOSS_TYPE = "dapo"  # gives every token of the batch the same weight (arXiv 2503.14476); "grpo" favours short answers
 SCALE_REWARDS = "none"  # divide advantages by nothing (arXiv 2503.20783), or by the deviation of "batch" or "group"
 EPSILON = 0.2  # clip range of the ratio below 1
-EPSILON_HIGH = 0.28  # clip range above 1 (arXiv 2503.14476); both matter only if NUM_ITERATIONS > 1
+# Clip range above 1 (arXiv 2503.14476); both matter only if NUM_ITERATIONS > 1. LOSS_TYPE "cispo" takes EPSILON_HIGH as
+# the largest ratio itself: give it a value like 5 (arXiv 2510.13786)
+EPSILON_HIGH = 0.28
 BETA = 0.0  # weight of the KL term; 0 needs no reference model in memory
 NUM_ITERATIONS = 1  # steps on one set of completions
 MASK_TRUNCATED = False  # completions that were cut: False scores them as FAIL, True leaves them out of the loss
