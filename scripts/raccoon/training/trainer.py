@@ -146,12 +146,16 @@ class CodeTrainer(OpenTrainer):
         return logprobs, entropies, None
 
     def plan_passes(self, passes: list[dict]) -> list[dict]:
-        """One generation's passes. If they all belong to one step, their rows may be sorted."""
+        """One generation's passes, the same number of rows in each process. Those of one step may be sorted."""
         if not self.skip_rows and not self.share_prompts:
             return passes
         if self.args.steps_per_generation == self.args.gradient_accumulation_steps:
             passes = signal_first(passes, by_prompt=self.share_prompts)
-        return [rows_with_signal(batch) for batch in passes] if self.skip_rows else passes
+        if not self.skip_rows:
+            return passes
+        counts = torch.stack([batch["advantages"].count_nonzero() for batch in passes])
+        most = self.accelerator.gather(counts[None]).amax(dim=0).clamp(min=1).tolist()
+        return [rows_with_signal(batch, count) for batch, count in zip(passes, most, strict=True)]
 
     def score_completions(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         started = time.perf_counter()
