@@ -172,7 +172,7 @@ ALLOW_WEAK_SANDBOX = False  # train even if the kernel lacks some of the sandbox
 
 # What is kept
 SAVE_STEPS = 50  # steps between checkpoints
-SAVE_TOTAL_LIMIT = 2  # number of newest checkpoints to keep, beside the best; a 14B model's takes about 177 GB
+SAVE_TOTAL_LIMIT = 2  # checkpoints to keep: the newest, the best, then older ones; a 14B model's takes about 177 GB
 REPORT_TO = "none"  # or "tensorboard", "trackio", "wandb": send the metrics there too
 
 DEMO = {

@@ -224,7 +224,6 @@ def grpo_config(settings: Settings, gpus: int) -> Any:
         ddp_timeout=COLLECTIVE_SECONDS + waiting_seconds(settings),
         ddp_find_unused_parameters=False,  # every pass uses every weight
         save_steps=settings.SAVE_STEPS,
-        save_total_limit=settings.SAVE_TOTAL_LIMIT,
         logging_steps=1,
         logging_nan_inf_filter=False,  # a loss that is not finite is shown, not averaged away
         disable_tqdm=True,  # lines read better in a container's log
