@@ -42,7 +42,7 @@ from raccoon.training.batches import (
 )
 from raccoon.training.callbacks import Watch, peak_memory_gb
 from raccoon.training.export import saving
-from raccoon.training.library_internals import OpenTrainer, engine_settings
+from raccoon.training.library_internals import OpenTrainer, engine_settings, push_merged_copies
 from raccoon.training.sharding import unsharded
 from raccoon.training.vllm_rollouts import push_weights, sampling_ratios
 
@@ -73,6 +73,8 @@ class CodeTrainer(OpenTrainer):
             check_sharing(self.model, self.max_completion_length)
         adapters = kwargs.get("peft_config") is not None  # whose base is stored as it is computed
         self.working_copy = WorkingCopy(torch.bfloat16) if lean and self.args.bf16 and not adapters else None
+        if adapters and self.use_vllm:
+            push_merged_copies(self)
         self.metrics: list[dict] = []  # the lines of metrics.jsonl
         self.stop_reason, self.ended = "", "the last step was made"
         self.seconds = {"generate": 0.0, "reward": 0.0, "update": 0.0}
