@@ -9,7 +9,8 @@ is better (evaluate_models.py does). To continue a stopped run, give the same co
     python scripts/train_rl_poc.py --help                           # every constant is a flag
 
 On one GPU, --use-lora --learning-rate 5e-5 trains adapters over a bfloat16 base model. The saved model has them merged
-in. By arithmetic, not by measurement, 80 GB are enough for a 14B model and 24 GB for a 1.5B model.
+in, in float32; they also lie in OUTPUT_DIR/lora_adapter. By arithmetic, not by measurement, 80 GB are enough for a 14B
+model and 24 GB for a 1.5B model.
 
 Inputs:  MODEL_PATH; MBPP and HumanEval from the hub or DATA_DIR; task files (TRAIN_FILES, HELDOUT).
 Outputs: OUTPUT_DIR with the model and tokenizer, config.json (every constant, beside the model's own keys),
