@@ -9,7 +9,8 @@ is better (evaluate_models.py does). To continue a stopped run, give the same co
     python scripts/train_rl_poc.py --help                           # every constant is a flag
 
 On one GPU, --use-lora --learning-rate 5e-5 trains adapters over a bfloat16 base model. The saved model has them merged
-in. By arithmetic, not by measurement, 80 GB are enough for a 14B model and 24 GB for a 1.5B model.
+in, in float32; they also lie in OUTPUT_DIR/lora_adapter. By arithmetic, not by measurement, 80 GB are enough for a 14B
+model and 24 GB for a 1.5B model.
 
 Inputs:  MODEL_PATH; MBPP and HumanEval from the hub or DATA_DIR; task files (TRAIN_FILES, HELDOUT).
 Outputs: OUTPUT_DIR with the model and tokenizer, config.json (every constant, beside the model's own keys),
@@ -98,7 +99,9 @@ MAX_GRAD_NORM = 1.0  # gradients are clipped to this norm
 LOSS_TYPE = "dapo"  # gives every token of the batch the same weight (arXiv 2503.14476); "grpo" favours short answers
 SCALE_REWARDS = "none"  # divide advantages by nothing (arXiv 2503.20783), or by the deviation of "batch" or "group"
 EPSILON = 0.2  # clip range of the ratio below 1
-EPSILON_HIGH = 0.28  # clip range above 1 (arXiv 2503.14476); both matter only if NUM_ITERATIONS > 1
+# Clip range above 1 (arXiv 2503.14476); both matter only if NUM_ITERATIONS > 1. LOSS_TYPE "cispo" takes EPSILON_HIGH as
+# the largest ratio itself: give it a value like 5 (arXiv 2510.13786)
+EPSILON_HIGH = 0.28
 BETA = 0.0  # weight of the KL term; 0 needs no reference model in memory
 NUM_ITERATIONS = 1  # steps on one set of completions
 MASK_TRUNCATED = False  # completions that were cut: False scores them as FAIL, True leaves them out of the loss
@@ -170,7 +173,7 @@ ALLOW_WEAK_SANDBOX = False  # train even if the kernel lacks some of the sandbox
 
 # What is kept
 SAVE_STEPS = 50  # steps between checkpoints
-SAVE_TOTAL_LIMIT = 2  # number of newest checkpoints to keep, beside the best; a 14B model's takes about 177 GB
+SAVE_TOTAL_LIMIT = 2  # checkpoints to keep: the newest, the best, then older ones; a 14B model's takes about 177 GB
 REPORT_TO = "none"  # or "tensorboard", "trackio", "wandb": send the metrics there too
 
 DEMO = {

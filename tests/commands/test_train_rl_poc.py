@@ -14,6 +14,26 @@ import pytest
 from helpers.training_runs import PROGRAMS, SCRIPT, STEPS, TEMPLATE, command, environment, furnish, lines, outcome, run
 from raccoon.tasks.task import Task, write_task_file
 
+# The script, in whose run the held-out check after step 2 is the best one, and which gets a Ctrl-C after step 3.
+BEST_AND_STOPPED = """
+import os, signal, sys
+sys.path.insert(0, {scripts!r})
+import train_rl_poc
+from raccoon.constants import override_constants, run_main
+def watchers(*_):
+    from raccoon.training.callbacks import Watch
+    class BestAndStopped(Watch):
+        def on_step_end(self, args, state, control, **_):
+            if state.global_step == 2:
+                state.best_global_step, state.best_metric, control.should_save = 2, 1.0, True
+            if state.global_step == 3:
+                os.kill(os.getpid(), signal.SIGINT)
+    return [BestAndStopped()]
+train_rl_poc.memory_probe = watchers
+override_constants(vars(train_rl_poc))
+run_main(train_rl_poc.main)
+"""
+
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory) -> Path:
@@ -191,6 +211,19 @@ def test_a_stopped_run_goes_on_bit_for_bit(workplace, straight):
     assert f"resume   stopped/checkpoint-{stopped['step']}" in done.stdout
     assert outcome(folder) == outcome(straight)
     assert not (folder / "STOPPED.json").exists()
+
+
+@pytest.mark.parametrize(("limit", "left"), [("1", [4]), ("2", [2, 4])])
+def test_a_stop_keeps_its_checkpoint_beside_an_earlier_best_one(workplace, limit, left):
+    """With room for one checkpoint, it is the newest: the best one would cost the steps since."""
+    (workplace / "best.py").write_text(BEST_AND_STOPPED.format(scripts=str(SCRIPT.parent)))
+    argv = command(f"best_{limit}", "--save-total-limit", limit, "--heldout", "", "--max-steps", "6")
+    argv[1] = "best.py"
+    done = subprocess.run(argv, cwd=workplace, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 128 + signal.SIGINT, done.stdout + done.stderr
+    found = [int(path.name.split("-")[1]) for path in (workplace / f"best_{limit}").glob("checkpoint-*")]
+    assert sorted(found) == left
+    assert f"resume   best_{limit}/checkpoint-4" in run(workplace, f"best_{limit}", *argv[-6:]).stdout
 
 
 def test_a_killed_run_goes_on_from_the_newest_whole_checkpoint(workplace, straight):

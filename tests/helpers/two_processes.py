@@ -75,7 +75,7 @@ class Probe:
 
             def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> Any:
                 result = super()._get_per_token_logps_and_entropies(*args, **kwargs)
-                probe.dtypes["logps"] |= {str(result[0].dtype), str(result[1].dtype)}
+                probe.dtypes["logps"] |= {str(part.dtype) for part in result[:2] if part is not None}
                 return result
 
             def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:

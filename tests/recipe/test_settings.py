@@ -5,7 +5,7 @@ import pytest
 import train_rl_poc
 from raccoon.constants import InputError, Settings, constants
 from raccoon.recipe import preparation
-from raccoon.recipe.settings import grpo_config, reward_table
+from raccoon.recipe.settings import CHOICES, check_constants, grpo_config, reward_table
 
 
 @pytest.mark.parametrize(("wanted", "given"), [(0, 0), (1, 0), (2, 2), (5, 5)])
@@ -27,3 +27,21 @@ def test_prompts_are_not_shared_on_a_gpu(tmp_path, monkeypatch):
 def test_the_reward_knows_whether_shared_tests_are_allowed(allowed):
     settings = Settings(**vars(constants(vars(train_rl_poc))) | {"ALLOW_SHARED_TESTS": allowed})
     assert reward_table(settings).allow_shared_tests is allowed
+
+
+def check(**changes) -> None:
+    check_constants(Settings(**vars(constants(vars(train_rl_poc))) | changes), 1)
+
+
+@pytest.mark.parametrize("cap", [0.28, 0.0, -1.0, 0.999, float("nan")])
+def test_a_cap_of_the_ratio_that_scales_every_update_is_refused(cap):
+    """With LOSS_TYPE cispo, TRL cuts the ratio itself at EPSILON_HIGH, and in the first iteration all ratios are 1."""
+    with pytest.raises(InputError, match="EPSILON_HIGH .* give at least 1"):
+        check(LOSS_TYPE="cispo", EPSILON_HIGH=cap)
+
+
+def test_a_cap_of_at_least_one_and_a_clip_range_are_accepted():
+    for cap in (1.0, 5.0):
+        check(LOSS_TYPE="cispo", EPSILON_HIGH=cap)
+    for loss in set(CHOICES["LOSS_TYPE"]) - {"cispo"}:
+        check(LOSS_TYPE=loss)

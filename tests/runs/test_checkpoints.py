@@ -114,6 +114,19 @@ def test_a_checkpoint_that_is_written_again_is_not_whole_until_its_end(tmp_path)
 # Nothing that was computed is lost
 
 
+@pytest.mark.parametrize(("limit", "best", "left"), [
+    (1, None, [10]), (2, None, [8, 10]), (3, None, [6, 8, 10]),
+    (1, 4, [10]), (2, 4, [4, 10]), (3, 4, [4, 8, 10]), (5, 4, [2, 4, 6, 8, 10]),  # with 1 the newest, never the best
+    (1, 10, [10]), (2, 10, [8, 10]), (2, 8, [8, 10]), (3, 3, [6, 8, 10]), (0, 4, [2, 4, 6, 8, 10, 12])])
+def test_the_newest_checkpoint_is_kept_then_the_best_then_older_ones(tmp_path, limit, best, left):
+    for step in (10, 2, 8, 12, 4, 6):  # not in their order; 12 was damaged when the run went on from 8
+        make_checkpoint(tmp_path, step)
+    (tmp_path / "checkpoint-best").mkdir()
+    checkpoints.remove_old(tmp_path, limit, 10, best)
+    assert sorted(int(path.name[11:]) for path in tmp_path.glob("checkpoint-[0-9]*")) == left
+    assert (tmp_path / "checkpoint-best").is_dir()
+
+
 def test_other_processes_are_refused_with_both_numbers_and_the_remedy(tmp_path):
     make_checkpoint(tmp_path, 4, processes=2)
     log_steps(tmp_path, 6, LEARNING_RATE=0.1)

@@ -33,15 +33,18 @@ def batch(advantages):
 
 
 def test_rows_of_advantage_0_leave_with_the_padding_that_they_caused():
-    kept = rows_with_signal(batch([0.5, -0.5, 0.0]))
+    kept = rows_with_signal(batch([0.5, -0.5, 0.0]), 2)
     assert kept["prompt_ids"].tolist() == [[0, 1], [2, 3]]
     assert kept["completion_ids"].tolist() == [[7], [8]]
     assert kept["advantages"].tolist() == [0.5, -0.5]
     assert kept["num_items_in_batch"] == 4  # the loss is divided by the tokens of the whole batch
 
 
-def test_one_row_stays_where_none_has_a_signal():
-    assert rows_with_signal(batch([0.0, 0.0, 0.0]))["prompt_ids"].tolist() == [[1]]
+def test_rows_without_a_signal_fill_up_to_the_number_of_another_process():
+    assert rows_with_signal(batch([0.0, 0.0, 0.0]), 1)["prompt_ids"].tolist() == [[1]]
+    filled = rows_with_signal(batch([0.0, 0.0, 0.5]), 2)
+    assert filled["advantages"].tolist() == [0.5, 0.0]
+    assert filled["prompt_ids"].tolist() == [[4, 5, 6], [0, 0, 1]]
 
 
 def test_rows_with_a_signal_come_first_and_the_longest_of_them_before_the_others():

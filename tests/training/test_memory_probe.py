@@ -21,6 +21,29 @@ override_constants(vars(train_rl_poc))
 run_main(train_rl_poc.main)
 """
 
+# The same, but the probe takes the CPU for a GPU and says how much memory it holds in place of Adam's moments.
+ON_A_CARD = """
+import sys
+from types import SimpleNamespace
+sys.path.insert(0, {scripts!r})
+import torch
+import train_rl_poc
+from raccoon.training import memory_probe
+from raccoon.constants import override_constants, run_main
+class Card:
+    cuda = SimpleNamespace(is_available=lambda: True, OutOfMemoryError=torch.cuda.OutOfMemoryError,
+                           **dict.fromkeys(("synchronize", "empty_cache", "reset_peak_memory_stats"), lambda: None))
+    def __getattr__(self, name):
+        return getattr(torch, name)
+    def empty(self, size, **options):
+        print("held", size, flush=True)
+        return torch.empty(size, **options)
+memory_probe.torch = Card()
+train_rl_poc.memory_probe = lambda *_: [memory_probe.MemoryProbe(20, 3, {moments_gb}, {{}}, False)]
+override_constants(vars(train_rl_poc))
+run_main(train_rl_poc.main)
+"""
+
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Path:
@@ -82,6 +105,39 @@ def test_the_probe_leaves_no_trace(place):
                for done in (plain, probed)]
     assert len(entropy[0]) == 3
     assert entropy[0] == entropy[1]
+
+
+def test_only_moments_that_do_not_exist_yet_are_held_a_place_for(place):
+    """A resumed run has them from its checkpoint; a second copy, 59 GB of a 14B model, would not fit beside them."""
+    from safetensors.torch import load_file
+
+    moments = 8 * sum(tensor.numel() for tensor in load_file(place / "model" / "model.safetensors").values())
+    script = place / "on_a_card.py"
+    script.write_text(ON_A_CARD.format(scripts=str(SCRIPT.parent), moments_gb=moments / 1e9))
+    held = []
+    for steps in ("2", "3"):
+        done = start(place, script.name, "resumed", "--save-steps", "2", "--max-steps", steps)
+        assert done.returncode == 0, done.stderr
+        held += [int(line.split()[1]) for line in done.stdout.splitlines() if line.startswith("held ")]
+    assert "resume   resumed/checkpoint-2" in done.stdout
+    assert held == [pytest.approx(moments, abs=1), 0]
+
+
+def test_a_gpu_too_small_for_the_moments_is_one_line(monkeypatch):
+    torch = pytest.importorskip("torch")
+    from raccoon.runs.log import RunError
+    from raccoon.training import memory_probe
+
+    def full(*_, **__):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 59 GiB.")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch, "empty", full)
+    probe = memory_probe.MemoryProbe(2, 1, 1e-6, {}, False)
+    probe.trainer = SimpleNamespace(optimizer=SimpleNamespace(state={}))
+    args = SimpleNamespace(gradient_accumulation_steps=1, per_device_train_batch_size=1, device="cpu")
+    with pytest.raises(RunError, match="a pass of 1 x 3 tokens does not fit the GPU .*; --plan shows the nearest"):
+        probe.on_train_begin(args, None, None)
 
 
 @pytest.mark.parametrize(("flags", "words"), [

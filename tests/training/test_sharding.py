@@ -39,6 +39,7 @@ def runs(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("sharding")
     write_inputs(folder)
     profile = ["--profile-samples", "3", "--max-constant-share", "1"]
+    skip = ["--skip-rows-without-signal", "--max-refills", "0"]
     wanted = [
         {"argv": flags("whole", *profile), "sharded": False},
         {"argv": flags("sharded", *profile), "sharded": True},
@@ -47,12 +48,27 @@ def runs(tmp_path_factory) -> Path:
         {"argv": flags("bf16"), "sharded": True, "bf16": True},
         {"argv": flags("lora", "--use-lora"), "sharded": True},
         {"argv": flags("whole_lora", "--use-lora"), "sharded": False},
+        {"argv": flags("all_rows", "--max-refills", "0"), "sharded": True},
+        {"argv": flags("skipped", *skip), "sharded": True},
+        {"argv": flags("skipped_whole", *skip), "sharded": False},
+        {"argv": flags("skipped_twice", *skip, "--num-iterations", "2"), "sharded": True},
     ]
     (folder / "runs.json").write_text(json.dumps(wanted))
     done = subprocess.run([sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
                            str(WORKER), "runs.json"], cwd=folder, env=environment(), capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
+
+
+def test_processes_that_skip_different_rows_learn_what_they_learn_from_all_rows(runs):
+    """TRL gathers a value of each row, so processes with different numbers of rows would wait for each other."""
+    records = lines(runs / "skipped" / "completions.jsonl")
+    signals = [[record["advantage"] != 0 for record in records if record["step"] == step][8 * half:][:8]
+               for step in range(1, STEPS + 1) for half in range(2)]
+    assert any(sum(first) != sum(second) for first, second in zip(signals[::2], signals[1::2], strict=True))
+    for output in ("skipped", "skipped_whole"):
+        assert lines(runs / output / "completions.jsonl") == lines(runs / "all_rows" / "completions.jsonl")
+        assert largest_difference(runs / output, runs / "all_rows") < 1e-5
 
 
 def probes(folder: Path, output: str) -> list[dict]:

@@ -63,7 +63,7 @@ def test_older_checkpoints_go_only_once_the_new_one_is_whole(tmp_path, monkeypat
         write_sizes(checkpoint, 1)
 
     def save(self, model, trial) -> None:
-        assert checkpoint_fault(newer) and self.args.save_total_limit is None
+        assert checkpoint_fault(newer)
         (newer / "model").write_text("weights")
 
     def wait() -> None:
@@ -72,11 +72,11 @@ def test_older_checkpoints_go_only_once_the_new_one_is_whole(tmp_path, monkeypat
 
     monkeypatch.setattr(GRPOTrainer, "_save_checkpoint", save)
     trainer = CodeTrainer.__new__(CodeTrainer)
-    trainer.args = SimpleNamespace(output_dir=str(tmp_path), save_total_limit=1)
-    trainer.state = SimpleNamespace(global_step=8, best_model_checkpoint=None)
+    trainer.args, trainer.kept_checkpoints = SimpleNamespace(output_dir=str(tmp_path)), 1
+    trainer.state = SimpleNamespace(global_step=8, best_global_step=None)
     trainer.accelerator = SimpleNamespace(is_main_process=True, num_processes=2, wait_for_everyone=wait)
     trainer._save_checkpoint(None, None)
-    assert (older.exists(), trainer.args.save_total_limit) == (False, 1)
+    assert not older.exists()
     assert checkpoint_fault(newer) == ""
     (newer / "rng_state_1.pth").unlink()
     assert checkpoint_fault(newer) == "rng_state_1.pth is missing"

@@ -3,6 +3,7 @@
 import sys
 import threading
 import types
+from contextlib import contextmanager
 from dataclasses import make_dataclass
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib.metadata import PackageNotFoundError
@@ -93,12 +94,18 @@ def vllm(monkeypatch):
 
 @pytest.fixture
 def trainer(vllm, tmp_path):
+    with made_trainer(tmp_path, "float32") as made:
+        yield made
+
+
+@contextmanager
+def made_trainer(tmp_path, dtype, adapters=None):
     from trl import GRPOConfig
 
     make_model(tmp_path / "model")
     (tmp_path / "out").mkdir()
     tokenizer = load_chat_tokenizer(str(tmp_path / "model"))
-    model = load_policy(str(tmp_path / "model"), tokenizer, "float32")
+    model = load_policy(str(tmp_path / "model"), tokenizer, dtype)
     tasks = [Task(f"t/{i}", f"task {i}", "assert f(1) == 2\n", "f", solution=PROGRAMS[0]) for i in range(4)]
     args = GRPOConfig(output_dir=str(tmp_path / "out"), use_cpu=True, bf16=False, max_steps=STEPS, num_generations=4,
                       per_device_train_batch_size=8, max_completion_length=LIMIT, learning_rate=0.05, save_steps=9,
@@ -109,7 +116,7 @@ def trainer(vllm, tmp_path):
         reward = ExecutionReward(RewardTable(**TABLE), sandbox, tokenizer, model.generation_config.eos_token_id)
         yield CodeTrainer(
             model=model, args=args, processing_class=tokenizer, reward=reward, tasks=tasks, max_refills=0,
-            callbacks=[StepClock(), WeightWatch()], run_log=RunLog(tmp_path / "out"))
+            peft_config=adapters, callbacks=[StepClock(), WeightWatch()], run_log=RunLog(tmp_path / "out"))
 
 
 def test_every_generation_has_the_newest_weights_and_its_ratios_are_logged(trainer):
@@ -123,6 +130,52 @@ def test_every_generation_has_the_newest_weights_and_its_ratios_are_logged(train
         assert step["ratio_mean"] == pytest.approx(2.718281828 ** 0.1, rel=1e-3)  # raw: before the cut at CAP
         assert step["ratio_max"] > CAP and step["ratio_above_cap"] == 1.0
     assert generation.stops == [0, 2] and generation.options["max_model_length"] == 64
+
+
+class Receiver:
+    """vLLM's LLM, as far as TRL's own sync_weights goes: it keeps a copy of what was pushed last."""
+
+    def __init__(self) -> None:
+        self.weights = {}
+        runner = types.SimpleNamespace(model=types.SimpleNamespace(load_weights=self.load_weights))
+        self.llm_engine = types.SimpleNamespace(model_executor=types.SimpleNamespace(
+            driver_worker=types.SimpleNamespace(model_runner=runner)))
+
+    def load_weights(self, pairs):
+        self.weights.update({name: weight.clone() for name, weight in pairs})
+
+    def wake_up(self, tags):
+        assert tags == ["weights"]
+
+    def reset_prefix_cache(self):
+        pass
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+def test_pushes_of_adapters_leave_the_base_model_bit_for_bit(dtype, monkeypatch, tmp_path):
+    from peft import LoraConfig
+    from trl.generation import vllm_generation
+
+    monkeypatch.setattr(vllm_generation, "LLM", dict, raising=False)
+    monkeypatch.setattr(vllm_generation.VLLMGeneration, "_init_vllm", lambda self: setattr(self, "llm", Receiver()))
+    monkeypatch.setitem(sys.modules, "vllm.model_executor.layers", types.SimpleNamespace(utils=types.SimpleNamespace()))
+    adapters = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM")
+    with made_trainer(tmp_path, dtype, adapters) as trainer:
+        policy, generation = trainer.model, trainer.vllm_generation
+        frozen = {name: weight for name, weight in policy.named_parameters() if not weight.requires_grad}
+        base = {name: weight.clone() for name, weight in frozen.items()}
+        for _ in range(50):
+            with torch.no_grad():
+                for weight in policy.parameters():
+                    if weight.requires_grad:
+                        weight.add_(0.01 * torch.randn_like(weight))
+            generation.sync_weights()
+        assert frozen and all(torch.equal(weight, base[name]) for name, weight in frozen.items())
+        assert not any(weight.grad_fn for weight in generation.llm.weights.values())
+        oracle = dict(policy.float().merge_and_unload().named_parameters())
+        assert generation.llm.weights.keys() == oracle.keys()
+        for name, weight in generation.llm.weights.items():
+            assert torch.equal(weight, oracle[name].to(getattr(torch, dtype))), name
 
 
 def test_weights_that_did_not_arrive_stop_the_run(trainer):

@@ -46,6 +46,7 @@ def build_trainer(settings: Settings, tasks: list[Task], heldout: list[Task], to
         lean=settings.GENERATION == "lean",
         skip_rows=settings.SKIP_ROWS_WITHOUT_SIGNAL,
         share_prompts=settings.SHARE_PROMPTS,
+        kept_checkpoints=settings.SAVE_TOTAL_LIMIT,
     )
 
 

@@ -78,6 +78,9 @@ def check_constants(settings: Settings, processes: int) -> None:
     if settings.SKIP_ROWS_WITHOUT_SIGNAL and (settings.LOSS_TYPE not in WHOLE_BATCH_LOSSES or settings.BETA):
         raise InputError(f"SKIP_ROWS_WITHOUT_SIGNAL changes the gradient of LOSS_TYPE {settings.LOSS_TYPE} with BETA "
                          f"{settings.BETA}; choose a LOSS_TYPE from {', '.join(WHOLE_BATCH_LOSSES)} and BETA 0")
+    if settings.LOSS_TYPE == "cispo" and not settings.EPSILON_HIGH >= 1:
+        raise InputError(f"EPSILON_HIGH is {settings.EPSILON_HIGH}, and LOSS_TYPE cispo takes it as the largest ratio "
+                         "itself, not as a distance above 1: all updates would shrink; give at least 1, like 5")
     if settings.GENERATION == "lean" and processes > 1:
         raise InputError(f"GENERATION lean generates in one process, and the run has {processes}; set it to "
                          "transformers or vllm")
@@ -221,7 +224,6 @@ def grpo_config(settings: Settings, gpus: int) -> Any:
         ddp_timeout=COLLECTIVE_SECONDS + waiting_seconds(settings),
         ddp_find_unused_parameters=False,  # every pass uses every weight
         save_steps=settings.SAVE_STEPS,
-        save_total_limit=settings.SAVE_TOTAL_LIMIT,
         logging_steps=1,
         logging_nan_inf_filter=False,  # a loss that is not finite is shown, not averaged away
         disable_tqdm=True,  # lines read better in a container's log

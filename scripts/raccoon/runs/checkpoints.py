@@ -3,13 +3,15 @@
 It loads no checkpoint (TRL does). It works on files alone, without torch.
 
 Inputs:  OUTPUT_DIR with config.json, metrics.jsonl and checkpoint-*.
-Outputs: checkpoint-*/sizes.json, which marks a checkpoint as whole; the logs, cut to the step where the run continues.
+Outputs: checkpoint-*/sizes.json, which marks a checkpoint as whole; the logs, cut to the step where the run continues;
+         no more checkpoints than SAVE_TOTAL_LIMIT.
 """
 
 import fcntl
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -124,9 +126,8 @@ def newest_whole_checkpoint(folder: str | Path, processes: int) -> tuple[Path | 
     None if the run has not reached its first checkpoint. Raises InputError if it has and none is whole, or if a number
     of processes other than `processes` made it: sampling and batches would differ from the run's.
     """
-    found = [path for path in Path(folder).glob("checkpoint-*") if re.fullmatch(r"checkpoint-\d+", path.name)]
-    faults = {}
-    for path in sorted(found, key=checkpoint_step, reverse=True):
+    found, faults = checkpoints(folder), {}
+    for path in reversed(found):
         sizes = read_sizes(path)
         if sizes and sizes.processes != processes:
             raise InputError(f"OUTPUT_DIR {folder} holds a run of {sizes.processes} process(es), and this command "
@@ -141,6 +142,25 @@ def newest_whole_checkpoint(folder: str | Path, processes: int) -> tuple[Path | 
                          f"continue from ({named or 'there is none'}); restore one, give another folder, or delete "
                          "this one to start over")
     return whole, [f"{path} is not whole ({fault})" for path, fault in faults.items() if fault]
+
+
+def checkpoints(folder: str | Path) -> list[Path]:
+    """The folder's checkpoints, whole or not, by step."""
+    found = [path for path in Path(folder).glob("checkpoint-*") if re.fullmatch(r"checkpoint-\d+", path.name)]
+    return sorted(found, key=checkpoint_step)
+
+
+def remove_old(folder: str | Path, limit: int, newest: int, best: int | None) -> None:
+    """Deletes all checkpoints but `limit`: that of the step `newest`, then that of the step `best`, then those before.
+
+    Those of steps after the newest are damaged, because the run did not continue from them: they go first. A limit of
+    0 deletes none.
+    """
+    steps = {path: checkpoint_step(path) for path in checkpoints(folder)}
+    worth = sorted(steps, key=lambda path: (steps[path] == newest, steps[path] == best, steps[path] < newest,
+                                            steps[path]))
+    for path in worth[:-limit] if limit > 0 else []:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def reached_a_checkpoint(folder: str | Path, checkpoints: Iterable[Path]) -> bool:

@@ -62,14 +62,13 @@ def signal_first(passes: list[dict], by_prompt: bool = False) -> list[dict]:
     return [{name: value[part] if value.dim() else value for name, value in whole.items()} for part in parts]
 
 
-def rows_with_signal(batch: dict) -> dict:
-    """A TRL batch without the rows whose advantage is 0, and without columns that then hold only padding.
+def rows_with_signal(batch: dict, count: int) -> dict:
+    """`count` rows of a TRL batch, and no columns that then hold only padding.
 
-    At least one row stays, because each process of a sharded run must make the same number of passes.
+    The rows with a signal come first. If there are fewer, rows of advantage 0 follow, which add nothing to the
+    gradient: in each pass all processes must have the same number of rows, because TRL gathers a value of each.
     """
-    kept = batch["advantages"].nonzero()[:, 0]
-    if not len(kept):
-        kept = torch.zeros(1, dtype=torch.long, device=batch["advantages"].device)
+    kept = (batch["advantages"] == 0).int().argsort(stable=True)[:count]
     chosen = {name: value[kept] if value.dim() else value for name, value in batch.items()}
     prompt, completion = (max(1, int(chosen[f"{part}_mask"].sum(dim=1).max())) for part in ("prompt", "completion"))
     return {name: value if value.dim() < 2 else value[:, -prompt:] if name.startswith("prompt") else

@@ -1,11 +1,14 @@
 """Writes the trained policy at the end of a run: one whole model, with its adapters merged in, that any tool can load.
 
+LoRA's adapters lie beside it, too, in OUTPUT_DIR/lora_adapter.
+
 The trainer writes the checkpoints, which may be in shards.
 """
 
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,11 +19,15 @@ from torch.distributed.checkpoint.api import CheckpointException
 from raccoon.runs.log import RunError
 from raccoon.training.sharding import whole_weights
 
+ADAPTER_FOLDER = "lora_adapter"
+
 
 def save_policy(trainer: Any, folder: str) -> None:
     """Writes the model, with LoRA adapters merged into it, and the tokenizer.
 
     A policy with float32 weights that computed in bfloat16 is written in bfloat16, the precision in which it sampled.
+    With adapters it is written in float32: a bfloat16 base model would round away half of what they learnt. It is made
+    in the machine's memory, because a GPU that just fits the training has no room for it.
     """
     model = trainer.accelerator.unwrap_model(trainer.model)
     lora = hasattr(model, "merge_and_unload")
@@ -31,10 +38,13 @@ def save_policy(trainer: Any, folder: str) -> None:
     with saving("the model", folder):
         if weights is not None:
             model = rebuilt(model, weights)
+        elif lora:
+            model = model.cpu()
         elif dtype:
             model = model.to(dtype)
         if lora:
-            model = model.merge_and_unload(safe_merge=True)
+            model.save_pretrained(Path(folder) / ADAPTER_FOLDER, save_embedding_layers=False)
+            model = model.float().merge_and_unload(safe_merge=True)
         model.save_pretrained(folder)
         trainer.processing_class.save_pretrained(folder)
 

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from peft.tuners.lora import LoraLayer
 from trl import GRPOTrainer
 
 # (module, class or "" for the module itself, name, what it is for)
@@ -26,6 +27,7 @@ PRIVATE_NAMES = (
     ("trl.trainer.grpo_trainer", "GRPOTrainer", "_metrics", "a memory probe that leaves no trace"),
     ("trl.trainer.grpo_trainer", "GRPOTrainer", "_last_loaded_step", "which weights vLLM has"),
     ("trl.generation.vllm_generation", "VLLMGeneration", "_llm_weights_sleeping", "whether vLLM has no weights"),
+    ("trl.generation.vllm_generation", "VLLMGeneration", "_iter_named_params", "adapters that are merged into copies"),
     ("transformers", "Trainer", "_clip_grad_norm", "skipping an update whose gradient is not finite"),
     ("transformers", "Trainer", "_save_checkpoint", "checkpoints that count only once they are whole"),
     ("torch.distributed.fsdp", "FSDPModule", "_get_fsdp_state", "whole weights for as long as a batch is generated"),
@@ -128,6 +130,30 @@ def engine_lacks_weights(trainer: GRPOTrainer) -> bool:
 def note_engine_weights(trainer: GRPOTrainer) -> None:
     """Tells TRL that vLLM has the policy's weights, so that it does not push them again."""
     trainer._last_loaded_step = trainer.state.global_step
+
+
+def push_merged_copies(trainer: GRPOTrainer) -> None:
+    """Makes TRL push the policy's merged_parameters to vLLM.
+
+    TRL itself merges the adapters into the base model and takes them out again. In bfloat16 that changes the base
+    model a little with each push (huggingface/trl issue 6688).
+    """
+    generation = trainer.vllm_generation
+    generation._iter_named_params = lambda: merged_parameters(generation.model)
+
+
+@torch.no_grad()
+def merged_parameters(model: Any) -> Iterator[tuple[str, torch.Tensor]]:
+    """A LoRA policy's weights under the base model's names, with the adapters merged into copies, one at a time."""
+    layers = [module for module in model.modules() if isinstance(module, LoraLayer)]
+    for name, weight in model.named_parameters():
+        if model.prefix in name:
+            continue
+        deltas = [layer.get_delta_weight(adapter) for layer in layers if layer.get_base_layer().weight is weight
+                  for adapter in layer.active_adapters]
+        merged = sum(deltas, weight.float()).to(weight.dtype) if deltas else weight.data
+        name = name.removeprefix("base_model.model.").replace(".base_layer", "")
+        yield name.replace("_checkpoint_wrapped_module.", ""), merged
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch.distributed.tensor import DTensor
 
 from raccoon.runs.log import RunError
 from raccoon.training.library_internals import metrics_left_alone
@@ -24,10 +25,10 @@ CPU_TOKENS = 16  # tokens that a dry run generates without a GPU; each may take 
 class MemoryProbe(Watch):
     """Makes the passes when training begins. With `then_end`, the dry run, it then ends the process.
 
-    In a step of several passes, a pass has the gradients of earlier ones beside it, so two are made. `moments_gb`
-    replaces Adam's moments, which exist only after the first update. `planned` holds the plan's GB while training and
-    generating, and its least seconds of a pass and of a token; a missing entry was not planned. Raises RunError if the
-    GPU's memory is too small.
+    In a step of several passes, a pass has the gradients of earlier ones beside it, so two are made. `moments_gb` are
+    Adam's moments. A new run has none before its first update, so as much memory is held in their place. `planned`
+    holds the plan's GB while training and generating, and its least seconds of a pass and of a token; a missing entry
+    was not planned. Raises RunError if the GPU's memory is too small.
     """
 
     prompt: int  # tokens
@@ -39,8 +40,8 @@ class MemoryProbe(Watch):
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         passes = min(args.gradient_accumulation_steps, 2)
         what = f"a pass of {args.per_device_train_batch_size} x {self.prompt + self.completion} tokens"
-        moments = torch.empty(int(self.moments_gb * 1e9) if torch.cuda.is_available() else 0, dtype=torch.uint8,
-                              device=args.device)
+        size = self.missing_moments() if torch.cuda.is_available() else 0
+        moments = self.fitting(what, lambda: torch.empty(size, dtype=torch.uint8, device=args.device))
         seconds = self.fitting(what, lambda: [self.timed(self.run_pass) for _ in range(passes)][-1])
         self.trainer.model_wrapped.zero_grad(set_to_none=True)
         training = peak_memory_gb()
@@ -52,6 +53,13 @@ class MemoryProbe(Watch):
             sys.exit(0)
         del moments
         forget_peak()  # the run's own peak counts from here
+
+    def missing_moments(self) -> int:
+        """The bytes of Adam's moments that the optimizer does not hold: in a resumed run it has them already."""
+        tensors = [value for state in self.trainer.optimizer.state.values() for value in state.values()
+                   if torch.is_tensor(value)]
+        held = sum((each.to_local() if isinstance(each, DTensor) else each).nbytes for each in tensors)
+        return max(0, int(self.moments_gb * 1e9) - held)
 
     def fitting(self, what: str, work: Callable[[], Any]) -> Any:
         """Returns what `work` returns. If the GPU's memory is too small, raises RunError with the remedy."""

@@ -15,14 +15,13 @@ from typing import Any
 import torch
 from accelerate.utils import gather_object
 from transformers import GenerationConfig, PrinterCallback
-from transformers.trainer_utils import rotate_checkpoints
 from trl.trainer.utils import nanstd
 
 from raccoon import decoding
 from raccoon.cpu import return_freed_memory
 from raccoon.decoding import WorkingCopy
 from raccoon.progress import progress_bar
-from raccoon.runs.checkpoints import remove_sizes, write_sizes
+from raccoon.runs.checkpoints import remove_old, remove_sizes, write_sizes
 from raccoon.runs.log import COMPLETIONS_LOG, METRICS_LOG, PROFILE_LOG, RunLog, finite
 from raccoon.runs.profile import profile_records
 from raccoon.runs.rollouts import Rollout, completion_records, rollout_metrics, seconds_left, step_line
@@ -43,7 +42,7 @@ from raccoon.training.batches import (
 )
 from raccoon.training.callbacks import Watch, peak_memory_gb
 from raccoon.training.export import saving
-from raccoon.training.library_internals import OpenTrainer, engine_settings
+from raccoon.training.library_internals import OpenTrainer, engine_settings, push_merged_copies
 from raccoon.training.sharding import unsharded
 from raccoon.training.vllm_rollouts import push_weights, sampling_ratios
 
@@ -59,7 +58,8 @@ class CodeTrainer(OpenTrainer):
     """
 
     def __init__(self, *, reward: Any, tasks: list[Task], max_refills: int, run_log: RunLog, fence_stop: Any = None,
-                 lean: bool = False, skip_rows: bool = False, share_prompts: bool = False, **kwargs: Any) -> None:
+                 lean: bool = False, skip_rows: bool = False, share_prompts: bool = False, kept_checkpoints: int = 0,
+                 **kwargs: Any) -> None:
         with engine_settings(kwargs["model"], kwargs["args"]):
             super().__init__(reward_funcs=reward.functions, train_dataset=rows(tasks), **kwargs)
         self.remove_callback(PrinterCallback)
@@ -68,10 +68,13 @@ class CodeTrainer(OpenTrainer):
         self.reward, self.tasks, self.max_refills = reward, tasks, max_refills
         self.run_log, self.fence_stop = run_log, fence_stop
         self.lean, self.skip_rows, self.share_prompts = lean, skip_rows, share_prompts
+        self.kept_checkpoints = kept_checkpoints
         if share_prompts:
             check_sharing(self.model, self.max_completion_length)
         adapters = kwargs.get("peft_config") is not None  # whose base is stored as it is computed
         self.working_copy = WorkingCopy(torch.bfloat16) if lean and self.args.bf16 and not adapters else None
+        if adapters and self.use_vllm:
+            push_merged_copies(self)
         self.metrics: list[dict] = []  # the lines of metrics.jsonl
         self.stop_reason, self.ended = "", "the last step was made"
         self.seconds = {"generate": 0.0, "reward": 0.0, "update": 0.0}
@@ -146,12 +149,16 @@ class CodeTrainer(OpenTrainer):
         return logprobs, entropies, None
 
     def plan_passes(self, passes: list[dict]) -> list[dict]:
-        """One generation's passes. If they all belong to one step, their rows may be sorted."""
+        """One generation's passes, the same number of rows in each process. Those of one step may be sorted."""
         if not self.skip_rows and not self.share_prompts:
             return passes
         if self.args.steps_per_generation == self.args.gradient_accumulation_steps:
             passes = signal_first(passes, by_prompt=self.share_prompts)
-        return [rows_with_signal(batch) for batch in passes] if self.skip_rows else passes
+        if not self.skip_rows:
+            return passes
+        counts = torch.stack([batch["advantages"].count_nonzero() for batch in passes])
+        most = self.accelerator.gather(counts[None]).amax(dim=0).clamp(min=1).tolist()
+        return [rows_with_signal(batch, count) for batch, count in zip(passes, most, strict=True)]
 
     def score_completions(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         started = time.perf_counter()
@@ -284,7 +291,6 @@ class CodeTrainer(OpenTrainer):
     def write_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
         """Writes TRL's checkpoint. When all of it is written, marks it as whole and deletes older ones."""
         checkpoint = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
-        limit, self.args.save_total_limit = self.args.save_total_limit, None
         with saving(checkpoint.name, self.args.output_dir):
             if self.accelerator.is_main_process:
                 remove_sizes(checkpoint)
@@ -292,8 +298,8 @@ class CodeTrainer(OpenTrainer):
             self.accelerator.wait_for_everyone()
             if self.accelerator.is_main_process:
                 write_sizes(checkpoint, self.accelerator.num_processes)
-                rotate_checkpoints(self.args.output_dir, limit, self.state.best_model_checkpoint, use_mtime=True)
-        self.args.save_total_limit = limit
+                remove_old(self.args.output_dir, self.kept_checkpoints, self.state.global_step,
+                           self.state.best_global_step)
 
 
 def own_randomness() -> AbstractContextManager:

@@ -1,0 +1,64 @@
+"""The model that a run with adapters saves, from a base model in bfloat16."""
+
+from types import SimpleNamespace
+
+import pytest
+
+torch, peft = pytest.importorskip("torch"), pytest.importorskip("peft")
+safetensors = pytest.importorskip("safetensors.torch")
+
+from helpers.training_runs import make_model  # noqa: E402
+from raccoon.training.export import save_policy  # noqa: E402
+from raccoon.training.policy import load_chat_tokenizer, load_policy  # noqa: E402
+
+RANK, ALPHA = 4, 8
+
+
+@pytest.fixture
+def policy(tmp_path):
+    """Adapters whose update is far smaller than the weights, as after a short run."""
+    make_model(tmp_path / "model")
+    base = load_policy(str(tmp_path / "model"), load_chat_tokenizer(str(tmp_path / "model")), "bfloat16")
+    model = peft.get_peft_model(base, peft.LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules="all-linear",
+                                                      task_type="CAUSAL_LM"))
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if "lora_B" in name:
+                weight.normal_(0, 1e-4)
+    return model
+
+
+def save(policy, folder) -> None:
+    accelerator = SimpleNamespace(unwrap_model=lambda model: model, is_main_process=True)
+    trainer = SimpleNamespace(model=policy, accelerator=accelerator, is_fsdp_enabled=False,
+                              args=SimpleNamespace(bf16=True), processing_class=SimpleNamespace(
+                                  save_pretrained=lambda folder: None))
+    save_policy(trainer, str(folder))
+
+
+def test_the_saved_model_holds_all_that_the_adapters_learnt(policy, tmp_path):
+    parts = {name: weight.detach().double() for name, weight in policy.named_parameters()}
+    save(policy, tmp_path / "out")
+    saved = safetensors.load_file(tmp_path / "out" / "model.safetensors")
+    adapted = 0
+    for name, weight in saved.items():
+        path = f"base_model.model.{name.removesuffix('.weight')}"
+        assert weight.dtype == torch.float32
+        if f"{path}.base_layer.weight" not in parts:
+            assert torch.equal(weight.double(), parts[f"{path}.weight"])
+            continue
+        adapted += 1
+        update = ALPHA / RANK * parts[f"{path}.lora_B.default.weight"] @ parts[f"{path}.lora_A.default.weight"]
+        kept = weight.double() - parts[f"{path}.base_layer.weight"]
+        assert (kept - update).norm() < 1e-3 * update.norm(), name
+    assert adapted == 7
+
+
+def test_the_adapters_lie_beside_the_saved_model(policy, tmp_path):
+    learnt = {name: weight.clone() for name, weight in peft.get_peft_model_state_dict(policy).items()}
+    save(policy, tmp_path / "out")
+    base = load_policy(str(tmp_path / "model"), load_chat_tokenizer(str(tmp_path / "model")), "bfloat16")
+    loaded = peft.PeftModel.from_pretrained(base, tmp_path / "out" / "lora_adapter")
+    found = peft.get_peft_model_state_dict(loaded)
+    assert found.keys() == learnt.keys() and all(torch.equal(found[name], learnt[name]) for name in learnt)
+    assert not list((tmp_path / "out").glob("adapter*"))  # a folder with one is loaded as adapters
