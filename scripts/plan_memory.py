@@ -25,7 +25,7 @@ MAX_PROMPT_LENGTH = 512  # tokens
 MAX_COMPLETION_LENGTH = 1024  # tokens
 MAX_STEPS = 500  # optimizer steps
 SAVE_STEPS = 50  # steps between checkpoints
-SAVE_TOTAL_LIMIT = 2  # number of newest checkpoints to keep
+SAVE_TOTAL_LIMIT = 2  # checkpoints to keep: the newest, the best, then older ones
 LORA_RANK = 32  # for the rows with USE_LORA
 
 

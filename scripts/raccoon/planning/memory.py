@@ -190,7 +190,8 @@ def plan(shape: Shape, setting: Setting, machine: Machine) -> Plan:
     trained, weight_bytes = trained_weights(shape, setting)
     checkpoint = trained * (weight_bytes + MOMENT_BYTES[setting.optimizer](weight_bytes)) / GB
     saved = min(setting.save_total_limit + 1, -(-setting.max_steps // setting.save_steps))  # + 1: the oldest goes last
-    disk = saved * checkpoint + shape.parameters * BF16 / GB
+    final = FP32 if setting.lora_rank else BF16  # a merged model is saved in float32, to keep the update whole
+    disk = saved * checkpoint + shape.parameters * final / GB
     return Plan(shape, setting, machine, memory, step_seconds(shape, setting, machine), checkpoint, disk)
 
 
