@@ -19,6 +19,7 @@ KNOWN = {  # programs that plain Python passes and the sandbox does not, each wi
     "numpy/slices and transposes are views": "arrays cross one by one, without the memory that they share",
     "test state/a global of the code is changed": "names that the test defines do not reach the code",
     "test state/a helper of the code is replaced": "names that the test defines do not reach the code",
+    "types/functions of abstract collections": "isinstance() with an abstract class sees a stand-in, not the object",
     "types/typing objects": "an object of `typing` stays in the code's process, and a stand-in equals no plain value",
     "types/typing and generic aliases": "an object of `typing` stays in the code's process, as above",
     "types/operators in place and from the right": "the result of an operator must not see the values of the test",

@@ -10,7 +10,8 @@ from helpers.paths import SCRIPTS
 JUDGE = """
 import os, signal, sys
 sys.path.insert(0, sys.argv[1])
-from raccoon.sandbox import judge, walls
+from raccoon.exchange import frames
+from raccoon.sandbox import judge
 from raccoon.sandbox.zygote_link import Setup
 os.makedirs("root/scratch")
 confine_test = judge.confine(Setup(0, os.path.abspath("root/scratch"), 1024, (), (), False, True))

@@ -144,6 +144,8 @@ class Run:
             reason = self.child.fault
         elif rang and not reason:
             reason = self.late()
+        if not (reason or self.tally.first or self.child.requests):
+            reason = f"infra: the test of {self.whose} never calls the code"
         self.namespace.clear()  # else it waits for the collector, as it holds functions that hold it
         if self.child.heap:
             vars(self.child.heap).clear()
@@ -172,8 +174,6 @@ class Run:
         self.furnish(namespace)
         random.seed(0)
         exec(self.test.code, namespace)
-        if not self.child.requests:
-            raise TestFault(f"the test of {self.whose} never calls the code")
 
     def furnish(self, namespace: dict) -> None:
         """Puts into the test's namespace what stands for the code, and the helpers of the rewritten test."""
@@ -218,7 +218,7 @@ class Run:
                 self.tally.first = [kind if kind in CODE_FAULTS else "exception", text]
         except (TypeError, ValueError, OverflowError):
             raise ChildGone("exception: the code's process sent something that is not an answer") from None
-        if not self.tally.first and self.tally.passed < 1:
+        if self.test.asserts and not self.tally.first and self.tally.passed < 1:
             raise ChildGone("exception: the code kept the test from checking anything")
 
 
