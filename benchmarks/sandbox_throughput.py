@@ -368,7 +368,8 @@ SPOILERS: list[tuple[str, Program, tuple[str, ...]]] = [
     ("text sleeps", stack("time.sleep(100)"), UNPAID),
     ("forges a frame", Program(FORGER, "assert (f('abc'), f(f('abc'))) == ('cba', 'abc')", "f"), UNPAID),
     ("counts without end", Program(COUNTER, BESIDE_CODE, "f"), UNPAID),
-    ("no number for the checker", Program("print('word')", json.dumps(json.loads(CASES) | {
+    ("no number for the checker", Program("print('word')", json.dumps({
+        "inputs": ["1\n"], "outputs": ["2 2\n"],
         "compare": "checker", "checker": "def check(i, o, e):\n    a, b = map(int, o.split())\n    return a == b"
     }), kind="program"), UNPAID),
     ("raises not", Program("def f(x): return x", "import pytest\nwith pytest.raises(ValueError): f(3)", "f"), UNPAID),

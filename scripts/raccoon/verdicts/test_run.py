@@ -144,7 +144,7 @@ class Run:
             reason = self.child.fault
         elif rang and not reason:
             reason = self.late()
-        if not (reason or self.tally.first or self.child.requests):
+        if not (reason or self.tally.first or self.child.requests) and self.child.fault is None:
             reason = f"infra: the test of {self.whose} never calls the code"
         self.namespace.clear()  # else it waits for the collector, as it holds functions that hold it
         if self.child.heap:
