@@ -43,12 +43,13 @@ if [[ ${TEST_PYTHON:-} ]]; then python=$TEST_PYTHON; else fresh_environment; fi
 "$python" -m ruff check --no-cache scripts tests benchmarks
 if (($#)); then exec "$python" -m pytest -q --durations=15 "$@"; fi
 
-# The hostile programs mostly wait for their time limits, so they run in parallel and their report is printed last.
+# The tests of the sandbox mostly wait for time limits, so they run in parallel and their report is printed last.
 report=$(mktemp)
 trap 'kill $(jobs -p) 2>/dev/null || true; rm -f "$report"' EXIT  # the jobs may have ended before
-"$python" -m pytest -q --durations=5 tests/attacks >"$report" 2>&1 &
+of_the_sandbox=(tests/attacks tests/sandbox tests/verdicts tests/plain_python)
+"$python" -m pytest -q --durations=5 "${of_the_sandbox[@]}" >"$report" 2>&1 &
 status=0
-"$python" -m pytest -q --durations=15 --ignore=tests/attacks || status=$?
+"$python" -m pytest -q --durations=15 "${of_the_sandbox[@]/#/--ignore=}" || status=$?
 wait $! || status=$?
 cat "$report"
 exit "$status"
