@@ -243,7 +243,7 @@ def why_objects_will_not_do(nodes: list[ast.AST], classes: set[str], results: Re
             return f"it reads {node.attr}"
         if calls_name(node, "isinstance", "issubclass") and _names_an_abstract_class(node, modules):
             return "it asks what an object can do"
-        if isinstance(node, ast.Call) and effects.dotted(node.func) in COPIERS and any(map(results.has, node.args)):
+        if isinstance(node, ast.Call) and effects.dotted(node.func) in COPIERS and any(map(results.is_made, node.args)):
             return "it copies objects of the code"
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in INSPECTORS:
             if any(map(results.has, node.args)):

@@ -29,12 +29,21 @@ OURS = (Deadline, CallerGone, ChildGone, Diverged, NotCarried, NotPlanned)
 
 
 class Blank:
-    """The answer to every request of a rehearsal: whatever is done with it goes on, and equals nothing."""
+    """The answer to every request of a rehearsal: whatever is done with it goes on, and equals nothing.
+
+    `compared` gets what the test compares it with, or gives to one of its operators.
+    """
+
+    __slots__ = ("compared",)
+
+    def __init__(self, compared: list):
+        self.compared = compared
 
     def __getattr__(self, name: str):
         return self
 
     def __call__(self, *arguments, **keywords):
+        self.compared.extend(arguments)
         return self
 
     def __iter__(self):
@@ -44,6 +53,7 @@ class Blank:
         return 0
 
     def __eq__(self, other) -> bool:
+        self.compared.append(other)
         return False
 
     def __hash__(self) -> int:

@@ -6,6 +6,8 @@ program and ends by itself. When the test runs on the answers, each of its reque
 differs, the answers are worthless: the test runs again in a new child and asks step by step.
 """
 
+import ast
+import contextlib
 import importlib
 from typing import Any
 
@@ -16,6 +18,7 @@ from raccoon.verdicts.control import OURS, Blank, NotCarried, NotPlanned
 from raccoon.verdicts.test_run import Run
 
 MOST_REQUESTS, MOST_BYTES = 2000, 1 << 20
+SMALL = 10  # numbers up to this say little about an answer
 REHEARSAL_SECONDS = 0.1
 PLANNED = ("call", "seed")  # requests whose answers a test can do without
 
@@ -28,6 +31,8 @@ class StandIn:
         self.heap: Any = None
         self.fault, self.gone, self.diverged, self.silent = None, False, False, False
         self.not_carried = self.stopped = False
+        self.arguments: list = []  # of all calls
+        self.compared: list = []  # what the test expects of the answers
 
     @property
     def requests(self) -> int:
@@ -44,7 +49,8 @@ class StandIn:
         self.stopped |= details[0] not in PLANNED or b'{"test":' in self.noted[-1]
         if self.requests > MOST_REQUESTS:
             raise NotPlanned
-        return [Blank()] * 3
+        self.arguments += details[2] if details[0] in PLANNED else ()
+        return [Blank(self.compared)] * 3
 
 
 def planned(program: dict, test: TestProgram) -> tuple[bytes, ...] | None:
@@ -62,8 +68,43 @@ def planned(program: dict, test: TestProgram) -> tuple[bytes, ...] | None:
     outcome = rehearsal.judge()
     if child.not_carried:
         return None
+    if gives_answers_away(child.arguments, child.compared + literals(program["test"])):
+        return ()
     complete = test.goes_on and not outcome.reason and not rehearsal.stopped and not child.stopped
     return tuple(child.noted) if complete and sum(map(len, child.noted)) <= MOST_BYTES else ()
+
+
+def gives_answers_away(arguments: list, expected: list) -> bool:
+    """Whether an argument of one call is what the test expects of another: the code must not see it too early."""
+    given = set(filter(None, map(telling, [*arguments, *(part for each in arguments for part in parts(each))])))
+    return not given.isdisjoint(filter(None, map(telling, expected)))
+
+
+def parts(value) -> list:
+    """The items of a list or a tuple."""
+    return list(value) if type(value) in (list, tuple) else []
+
+
+def telling(value) -> bytes | None:
+    """A value as bytes, if it is not one that many calls have, such as 0, True or an empty list."""
+    if value is None or type(value) is bool or type(value) in (int, float) and abs(value) <= SMALL:
+        return None
+    if hasattr(type(value), "__len__") and len(value) <= 1:
+        return None
+    try:
+        return values.dumps(value)
+    except (frames.ValueLimit, RecursionError):
+        return None
+
+
+def literals(test: str) -> list:
+    """What the text of a test compares with."""
+    sides = [side for node in ast.walk(ast.parse(test)) if isinstance(node, ast.Compare) for side in node.comparators]
+    found = []
+    for side in sides:
+        with contextlib.suppress(ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+            found.append(ast.literal_eval(side))
+    return found
 
 
 class Rehearsal(Run):
