@@ -87,9 +87,10 @@ def parts(value) -> list:
 
 def telling(value) -> bytes | None:
     """A value as bytes, if it is not one that many calls have, such as 0, True or an empty list."""
-    if value is None or type(value) is bool or type(value) in (int, float) and abs(value) <= SMALL:
+    kind = type(value)
+    if kind not in (int, float, complex, str, bytes, list, tuple, dict, set, frozenset):
         return None
-    if hasattr(type(value), "__len__") and len(value) <= 1:
+    if abs(value) <= SMALL if kind in (int, float, complex) else len(value) <= 1:
         return None
     try:
         return values.dumps(value)
