@@ -34,7 +34,7 @@ from raccoon.gpus import use_gpus, visible_gpus
 from raccoon.launch import check_grace, is_launched, relaunch_under_accelerate, world_size
 from raccoon.planning.memory import find_machine
 from raccoon.planning.report import report
-from raccoon.recipe.building import build_trainer, memory_probe, worth_training_on
+from raccoon.recipe.building import build_trainer, worth_training_on
 from raccoon.recipe.description import describe, plan_lines
 from raccoon.recipe.preparation import Machines, prepare
 from raccoon.recipe.reward_source import Servers, open_servers
@@ -74,8 +74,8 @@ MAX_STEPS = 500  # optimizer steps
 TEMPERATURE = 0.8  # of sampling; a higher value explores more
 TOP_P = 1.0  # share of the probability mass to sample from; a value below 1 biases the importance ratios
 TOP_K = 0  # number of likeliest tokens to sample from; 0: all tokens, because fewer bias the ratios too
-# The engine that samples completions: "transformers"; "lean", in one process, which reads the prompt of a group only
-# once and drops completions from the batch when they end; "vllm" (requirements-vllm.txt), faster, mostly on GPUs
+# The engine that samples completions: "transformers"; "lean", which reads the prompt of a group only once and drops
+# completions from the batch when they end; "vllm" (requirements-vllm.txt), faster, mostly on GPUs
 GENERATION = "transformers"
 VLLM_MODE = "colocate"  # vLLM runs in this process; or "server": it runs elsewhere and leaves this GPU to training
 VLLM_SERVER_URL = "http://127.0.0.1:8000"  # of that server; SETUP_GUIDE.md says how to start it
@@ -202,7 +202,7 @@ DEMO = {
 def train(trainer: Any, checkpoint: Path | None, stop: StopSignal) -> None:
     """Trains to the last step; ends the process if a signal or a sentinel stops the run earlier."""
     step = checkpoint_step(checkpoint) if checkpoint else 0
-    if not stop.number:
+    if not trainer.agreed(stop):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         step = trainer.state.global_step
     reason = trainer.stop_reason or stop.name
@@ -261,7 +261,7 @@ def run(settings: Settings, sandbox: Sandbox, servers: Servers, stop: StopSignal
         hold_folder(OUTPUT_DIR)  # before the run's first write
     checkpoint = None if DRY_RUN else resume_point(OUTPUT_DIR, machines.processes)
     trainer = build_trainer(settings, tasks, [] if DRY_RUN else heldout, tokenizer, sandbox, servers, stop,
-                            machines.gpus, memory_probe(settings, machines))
+                            machines)
     joined = trainer.accelerator.num_processes
     if joined != machines.processes:
         raise RunError(f"{machines.processes} processes were started, but accelerate joined {joined} of them; start "

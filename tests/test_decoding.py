@@ -22,6 +22,14 @@ def greedy(logits_R_V, rows):
     return logits_R_V.argmax(dim=-1)
 
 
+def test_a_working_copy_draws_no_random_number(model):
+    """It is made at the first generation, which a resumed run has later than a whole one."""
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    WorkingCopy(torch.bfloat16).of(model)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_each_row_is_what_generate_writes_for_it_alone(model):
     """Also where rows end at different lengths and leave, and where some share their prompt."""
     alone = {"max_new_tokens": LONGEST, "do_sample": False, "eos_token_id": None}

@@ -5,6 +5,7 @@ In a group of eight more than half of this work is wasted. This file imports tor
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -101,17 +102,27 @@ def drawn(scores_R_V: torch.Tensor) -> torch.Tensor:
     return torch.searchsorted(sums_R_V, points_R_1, right=True)[:, 0].clamp(max=sums_R_V.size(1) - 1)
 
 
+def own_randomness() -> AbstractContextManager:
+    """A block that does not change the random state of the CPU and of this process's GPU."""
+    return torch.random.fork_rng(devices=[torch.cuda.current_device()] if torch.cuda.is_available() else [])
+
+
 class WorkingCopy:
     """A copy of a policy's weights in another dtype, only for decoding; casting them for each token takes longer."""
 
     def __init__(self, dtype: torch.dtype) -> None:
         self.dtype, self.model = dtype, None
 
+    def drop(self) -> None:
+        """Frees the copy's memory."""
+        self.model = None
+
     @torch.no_grad()
     def of(self, policy: Any) -> Any:
         """The copy, updated with the policy's newest weights."""
         if self.model is None:
-            self.model = AutoModelForCausalLM.from_config(policy.config, dtype=self.dtype).to(policy.device).eval()
+            with own_randomness(), policy.device:  # else a resumed run, which makes it later, would sample otherwise
+                self.model = AutoModelForCausalLM.from_config(policy.config, dtype=self.dtype).eval()
         newest = dict(policy.named_parameters())
         for name, weight in self.model.named_parameters():
             weight.copy_(newest[name])

@@ -78,7 +78,6 @@ def straight(workplace) -> Path:
     (["--model-path", "."], "holds no model (no config.json)"),
     (["--skip-rows-without-signal", "--loss-type", "grpo"], "changes the gradient of LOSS_TYPE grpo with BETA 0.0"),
     (["--skip-rows-without-signal", "--beta", "0.1"], "changes the gradient of LOSS_TYPE dapo with BETA 0.1"),
-    (["--generation", "lean", "--processes", "2"], "GENERATION lean generates in one process, and the run has 2"),
     (["--stop-at-fence", "--mask-truncated"], "STOP_AT_FENCE does not work with GENERATION vllm, nor with"),
     (["--partial-credit", "some"], "no PARTIAL_CREDIT 'some'; choose from flat, fraction, beyond_constant, off"),
     (["--output-dir", "model"], "OUTPUT_DIR model is MODEL_PATH"),

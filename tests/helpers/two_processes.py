@@ -5,13 +5,16 @@ gloo. One pair of processes makes all runs, because importing the libraries take
 
     torchrun --nproc-per-node 2 tests/helpers/two_processes.py runs.json
 
-runs.json is a list of {"argv": [flags of the script], "sharded": bool, "bf16": bool}. What each process of a
-sharded run saw (gathers of each generation, dtypes, gradients between micro-batches) goes to OUTPUT_DIR.probe.RANK.
+runs.json is a list of {"argv": [flags of the script], "sharded": bool, "bf16": bool, "stopped": bool}. What each
+process of a sharded run saw (gathers of each generation, dtypes, gradients between micro-batches) goes to
+OUTPUT_DIR.probe.RANK. In a stopped run the last process got SIGTERM before training; the exit codes go to
+OUTPUT_DIR.exit.RANK.
 """
 
 import json
 import os
 import runpy
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +26,7 @@ from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import DistributedType
 from torch.distributed.fsdp import FSDPModule
 from torch.distributed.fsdp._fully_shard import _fsdp_param_group
+from torch.distributed.fsdp._fully_shard._fsdp_state import FSDPState
 from torch.distributed.tensor import DTensor
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
@@ -49,13 +53,15 @@ class Probe:
     def __init__(self) -> None:
         self.count = 0  # all-gathers so far
         self.gathers: list[int] = []  # of each generation, a held-out check counting as one
+        self.hooked = 0  # FSDP2's hooks so far
+        self.generations: list[list[int]] = []  # of each in a step: its forward passes, its longest completion, hooks
         self.units = self.resharding = self.micro_batches = self.whole_gradients = 0
         self.shard = 0  # weights that this process holds
         self.dtypes: dict[str, set[str]] = {"masters": set(), "computed": set(), "reduced": set(), "logps": set()}
 
     def watching(self, trainer_class: type) -> type:
         """The trainer class, which tells this probe what it does."""
-        probe, gather = self, _fsdp_param_group.foreach_all_gather
+        probe, gather, pre_forward = self, _fsdp_param_group.foreach_all_gather, FSDPState._pre_forward
 
         def counted(*args: Any, **kwargs: Any) -> Any:
             probe.count += 1
@@ -73,6 +79,16 @@ class Probe:
             _generate_single_turn = counting(trainer_class._generate_single_turn)
             sample = counting(trainer_class.sample)
 
+            def complete(self, *args: Any, **kwargs: Any) -> Any:
+                passes, hooked = [], probe.hooked
+                model = self.accelerator.unwrap_model(self.model)
+                base = getattr(model, "get_base_model", lambda: model)()
+                watch = base.register_forward_hook(lambda *_: passes.append(1))
+                completion_ids, logprobs = super().complete(*args, **kwargs)
+                watch.remove()
+                probe.generations.append([len(passes), max(map(len, completion_ids)), probe.hooked - hooked])
+                return completion_ids, logprobs
+
             def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> Any:
                 result = super()._get_per_token_logps_and_entropies(*args, **kwargs)
                 probe.dtypes["logps"] |= {str(part.dtype) for part in result[:2] if part is not None}
@@ -83,7 +99,11 @@ class Probe:
                 probe.after_micro_batch(self.model)
                 return loss
 
-        _fsdp_param_group.foreach_all_gather = counted
+        def hook(state: FSDPState, *args: Any) -> Any:
+            probe.hooked += 1
+            return pre_forward(state, *args)
+
+        _fsdp_param_group.foreach_all_gather, FSDPState._pre_forward = counted, hook
         return Watched
 
     def after_micro_batch(self, model: torch.nn.Module) -> None:
@@ -103,14 +123,17 @@ class Probe:
         self.whole_gradients += sum(not isinstance(gradient, DTensor) for gradient in gradients)
 
     def write(self, output: str) -> None:
-        seen = {"gathers": self.gathers, "units": self.units, "resharding": self.resharding,
+        seen = {"gathers": self.gathers, "generations": self.generations, "hooked": self.hooked,
+                "units": self.units, "resharding": self.resharding,
                 "micro_batches": self.micro_batches, "whole_gradients": self.whole_gradients, "shard": self.shard,
                 **{name: sorted(each) for name, each in self.dtypes.items()}}
         Path(f"{output}.probe.{os.environ['RANK']}").write_text(json.dumps(seen))
 
 
-def run(argv: list[str], sharded: bool, bf16: bool = False) -> None:
+def run(argv: list[str], sharded: bool, bf16: bool = False, stopped: bool = False) -> None:
     """One start of the training script; "bf16" is what it asks for on GPUs."""
+    output = argv[argv.index("--output-dir") + 1]
+    from raccoon.runs.stop import StopSignal
     from raccoon.training import trainer
 
     AcceleratorState._reset_state(reset_partial_state=True)
@@ -127,10 +150,17 @@ def run(argv: list[str], sharded: bool, bf16: bool = False) -> None:
 
     checkpoints.hold_folder = lambda folder: None  # its runs share a process, which would shut itself out
     sys.argv = ["train_rl_poc.py", *argv]
-    runpy.run_path(str(SCRIPTS / "train_rl_poc.py"), run_name="__main__")
+    if stopped and os.environ["RANK"] == "1":
+        StopSignal.install = lambda stop: setattr(stop, "number", signal.SIGTERM)
+    try:
+        runpy.run_path(str(SCRIPTS / "train_rl_poc.py"), run_name="__main__")
+    except SystemExit as ended:
+        if not stopped:
+            raise
+        Path(f"{output}.exit.{os.environ['RANK']}").write_text(str(ended.code))
     sys.stdout, trainer.CodeTrainer = stdout, trainer_class
     if sharded:
-        probe.write(argv[argv.index("--output-dir") + 1])
+        probe.write(output)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from raccoon.planning.memory import (
     needed_learning_rate,
     parse_gpus,
     plan,
+    rows_outside_steps,
     share_of_moving_weights,
     training_seconds,
 )
@@ -71,6 +72,17 @@ def test_other_settings_by_hand(changes, gpus, training, generating, verdict):
     assert found.memory.training == close(training, 0.01)
     assert found.memory.generating == close(generating, 0.01)
     assert found.verdict == verdict
+
+
+@pytest.mark.parametrize(("changes", "rows"), [
+    ({}, 51),  # 35 more than in a step need 0.308 GB each, up to 134.1 of 140.8 usable GB
+    ({"completion": 4096}, 20),  # up to the peak of the update, which is higher
+    ({"lora_rank": 32}, 128),
+    ({"batch_size": 16, "gradient_accumulation": 16}, 256),
+])
+def test_checks_outside_of_steps_sample_what_fits_into_the_peak(changes, rows):
+    found = plan(SHAPES["Qwen2.5-14B"], Setting(**changes), H200S)
+    assert rows_outside_steps(found) == rows
 
 
 def test_replicas_hold_what_they_have_reduced_beside_the_gradients():

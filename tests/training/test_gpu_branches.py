@@ -11,9 +11,9 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("trl")
 
 import train_rl_poc  # noqa: E402
+from raccoon import decoding  # noqa: E402
 from raccoon.constants import constants  # noqa: E402
 from raccoon.recipe.settings import grpo_config  # noqa: E402
-from raccoon.training import trainer  # noqa: E402
 
 # (module, name in it, the branch that relies on it). Private names of scripts/ are test_library_internals.py's.
 RELIED_ON = (
@@ -72,7 +72,7 @@ def test_a_held_out_check_touches_the_random_state_of_its_own_gpu_alone(monkeypa
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
     monkeypatch.setattr(torch.random, "fork_rng", lambda devices: asked.append(devices))
-    trainer.own_randomness()
+    decoding.own_randomness()
     assert asked == [[1]]
 
 

@@ -14,9 +14,10 @@ PROBED = """
 import sys
 sys.path.insert(0, {scripts!r})
 import train_rl_poc
+from raccoon.recipe import building
 from raccoon.training.memory_probe import MemoryProbe
 from raccoon.constants import override_constants, run_main
-train_rl_poc.memory_probe = lambda *_: [MemoryProbe(20, 3, 0.0, {{}}, False)]
+building.memory_probe = lambda *_: [MemoryProbe(20, 3, 0.0, {{}}, False)]
 override_constants(vars(train_rl_poc))
 run_main(train_rl_poc.main)
 """
@@ -28,6 +29,7 @@ from types import SimpleNamespace
 sys.path.insert(0, {scripts!r})
 import torch
 import train_rl_poc
+from raccoon.recipe import building
 from raccoon.training import memory_probe
 from raccoon.constants import override_constants, run_main
 class Card:
@@ -39,7 +41,7 @@ class Card:
         print("held", size, flush=True)
         return torch.empty(size, **options)
 memory_probe.torch = Card()
-train_rl_poc.memory_probe = lambda *_: [memory_probe.MemoryProbe(20, 3, {moments_gb}, {{}}, False)]
+building.memory_probe = lambda *_: [memory_probe.MemoryProbe(20, 3, {moments_gb}, {{}}, False)]
 override_constants(vars(train_rl_poc))
 run_main(train_rl_poc.main)
 """
@@ -47,7 +49,7 @@ run_main(train_rl_poc.main)
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Path:
-    folder = furnish(tmp_path_factory.mktemp("probe"))
+    folder = furnish(tmp_path_factory.mktemp("probe"), heldout=2)
     (folder / "probed.py").write_text(PROBED.format(scripts=str(SCRIPT.parent)))
     return folder
 
@@ -93,6 +95,25 @@ def test_a_later_pass_has_the_gradients_of_the_first_beside_it(accumulation, exp
                                          device="cpu"), None, None)
     assert seen == expected
     assert model.weight.grad is None
+
+
+def test_the_probes_batch_is_padded_as_those_of_training():
+    """Without padding attention takes another path, which needs less memory."""
+    pytest.importorskip("torch")
+    from raccoon.training.memory_probe import MemoryProbe
+
+    probe = MemoryProbe(4, 3, 0.0, {}, False)
+    args = SimpleNamespace(device="cpu", per_device_train_batch_size=2, steps_per_generation=1)
+    probe.trainer = SimpleNamespace(args=args, model=SimpleNamespace(config=SimpleNamespace(vocab_size=9)),
+                                    accelerator=SimpleNamespace(num_processes=1))
+    assert probe.batch()["prompt_mask"].tolist() == [[0, 1, 1, 1], [1, 1, 1, 1]]
+
+
+def test_the_probe_comes_before_the_held_out_check(place):
+    """A lack of memory shows in the first minute, not after the check."""
+    done = start(place, "probed.py", "checked", "--heldout", "heldout.jsonl", "--max-steps", "1")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.index("probe    a pass") < done.stdout.index("held-out after step 0")
 
 
 def test_the_probe_leaves_no_trace(place):

@@ -40,6 +40,7 @@ def runs(tmp_path_factory) -> Path:
     write_inputs(folder)
     profile = ["--profile-samples", "3", "--max-constant-share", "1"]
     skip = ["--skip-rows-without-signal", "--max-refills", "0"]
+    one = ["--batch-size", "1", "--gradient-accumulation", "1", "--num-generations", "2", "--max-refills", "0"]
     wanted = [
         {"argv": flags("whole", *profile), "sharded": False},
         {"argv": flags("sharded", *profile), "sharded": True},
@@ -52,6 +53,10 @@ def runs(tmp_path_factory) -> Path:
         {"argv": flags("skipped", *skip), "sharded": True},
         {"argv": flags("skipped_whole", *skip), "sharded": False},
         {"argv": flags("skipped_twice", *skip, "--num-iterations", "2"), "sharded": True},
+        {"argv": flags("lean", "--generation", "lean"), "sharded": True},
+        {"argv": flags("one_row", *one, "--max-completion-length", "8", "--heldout", ""), "sharded": True},
+        {"argv": flags("lean_whole", "--generation", "lean"), "sharded": False},
+        {"argv": flags("stopped"), "sharded": False, "stopped": True},
     ]
     (folder / "runs.json").write_text(json.dumps(wanted))
     done = subprocess.run([sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
@@ -97,6 +102,31 @@ def test_weights_are_gathered_once_for_a_generation(runs, output):
         assert set(seen["gathers"]) == {seen["units"]}
         assert seen["units"] >= 3  # two layers, and what is outside of them
         assert seen["resharding"] == seen["units"] - 1  # all but the last, which the backward pass needs first
+
+
+@pytest.mark.parametrize("output", ["sharded", "bf16", "lora", "lean", "one_row"])
+def test_a_token_of_a_sharded_model_costs_what_one_of_a_whole_model_does(runs, output):
+    """No hook of FSDP2 runs, and no process waits for the longest completion of another."""
+    seen = probes(runs, output)
+    for process in seen:
+        assert process["hooked"] > 0  # in training
+        assert all(passes == longest and not hooks for passes, longest, hooks in process["generations"])
+
+
+def test_processes_have_completions_of_different_lengths(runs):
+    first, second = ([longest for _, longest, _ in process["generations"]] for process in probes(runs, "one_row"))
+    assert first != second
+
+
+def test_a_stop_signal_that_reached_one_process_stops_all(runs):
+    assert [(runs / f"stopped.exit.{rank}").read_text() for rank in range(2)] == ["143", "143"]
+    assert json.loads((runs / "stopped" / "STOPPED.json").read_text())["step"] == 0
+
+
+def test_lean_generation_serves_several_processes(runs):
+    assert lines(runs / "lean" / "completions.jsonl") == lines(runs / "lean_whole" / "completions.jsonl")
+    assert largest_difference(runs / "lean", runs / "lean_whole") < 1e-5
+    assert largest_difference(runs / "lean", runs / "model") > 1e-3
 
 
 def test_the_processes_generate_equally_often(runs):

@@ -1,5 +1,6 @@
 """The arithmetic of refills (rows moved between batches, advantages of a swapped batch), and a checkpoint's order."""
 
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -12,6 +13,8 @@ from trl import GRPOTrainer  # noqa: E402
 from raccoon.runs.checkpoints import checkpoint_fault, write_sizes  # noqa: E402
 from raccoon.runs.rollouts import Rollout  # noqa: E402
 from raccoon.sandbox.pool import Verdict  # noqa: E402
+from raccoon.tasks.task import Task  # noqa: E402
+from raccoon.training import trainer as trainer_module  # noqa: E402
 from raccoon.training.trainer import CodeTrainer, constant_groups, copy_rows  # noqa: E402
 
 
@@ -54,6 +57,26 @@ def test_batch_scaled_advantages_leave_infra_out():
     advantages = CodeTrainer.batch_scaled_advantages(trainer, rollouts)
     spread = (2 / 9) ** 0.5 * (3 / 2) ** 0.5 + 1e-4  # of 1, 0 and 1, with Bessel's correction
     assert advantages.tolist() == pytest.approx([0.5 / spread, -0.5 / spread, 0.0, 0.0])
+
+
+@pytest.mark.parametrize(("use_vllm", "calls"), [(False, [3, 2]), (True, [5])])
+def test_outside_of_steps_as_many_completions_are_sampled_together_as_fit(use_vllm, calls, monkeypatch):
+    """A held-out check in batches of a step takes several times as long. vLLM makes batches itself."""
+    seen = []
+
+    def complete(prompt_ids, *_):
+        seen.append(len(prompt_ids))
+        return prompt_ids, None
+
+    monkeypatch.setattr(trainer_module, "Sampling", lambda *_: nullcontext())
+    monkeypatch.setattr(trainer_module, "gather_object", list)
+    trainer = SimpleNamespace(
+        accelerator=SimpleNamespace(num_processes=1, process_index=0), args=SimpleNamespace(seed=0), use_vllm=use_vllm,
+        sample_rows=3, complete=complete, gathered=nullcontext, prompt_token_ids=lambda texts: [[1]] * len(texts),
+        reward=SimpleNamespace(evaluate=lambda tasks, ids: [task.task_id for task in tasks]))
+    tasks = [Task(f"t{number}", "p", "") for number in range(5)]
+    assert CodeTrainer.sample(trainer, tasks, 0.0) == ["t0", "t1", "t2", "t3", "t4"]
+    assert seen == calls
 
 
 def test_older_checkpoints_go_only_once_the_new_one_is_whole(tmp_path, monkeypatch):

@@ -26,6 +26,7 @@ VLLM_ASLEEP_GB = 2.0  # what vLLM keeps on the GPU while the weights are updated
 PROCESS_GB = 0.5  # what Python and the libraries take without a model; counted on a CPU only
 TILE_TOKENS, TILE_WORDS = 4096, 32768  # size of the tile of logits that TRL's fused head holds at a time
 TILES_WITHOUT_TRITON = 8.25  # tiles at once: without Triton each step of the arithmetic has its own tile
+SAMPLE_ROWS = 128  # completions sampled together outside of steps, where no group or batch decides their number
 TYPICAL_WEIGHT = 0.02  # standard deviation of a weight: initializer_range of the Qwen2.5 models
 BF16, FP32 = 2, 4  # bytes of a number
 WEIGHT_BYTES = {"float32": FP32, "bfloat16": BF16}
@@ -193,6 +194,19 @@ def plan(shape: Shape, setting: Setting, machine: Machine) -> Plan:
     final = FP32 if setting.lora_rank else BF16  # a merged model is saved in float32, to keep the update whole
     disk = saved * checkpoint + shape.parameters * final / GB
     return Plan(shape, setting, machine, memory, step_seconds(shape, setting, machine), checkpoint, disk)
+
+
+def rows_outside_steps(found: Plan) -> int:
+    """How many completions a GPU samples together in a held-out check or a profile; more cost little more per token.
+
+    At most SAMPLE_ROWS, and no more than fit with the plan's error, but always as many as in a step.
+    """
+    def generating(rows: int) -> float:
+        setting = replace(found.setting, batch_size=rows, gradient_accumulation=1)
+        return plan(found.shape, setting, found.machine).memory.generating
+
+    most, least = max(found.memory.peak, found.machine.usable_gb / (1 + PLAN_ERROR)), found.setting.sequences
+    return next((rows for rows in range(SAMPLE_ROWS, least, -1) if generating(rows) <= most), least)
 
 
 def trained_weights(shape: Shape, setting: Setting) -> tuple[int, int]:

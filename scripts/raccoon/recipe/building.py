@@ -3,6 +3,7 @@
 from typing import Any
 
 from raccoon.constants import InputError, Settings
+from raccoon.planning.memory import rows_outside_steps
 from raccoon.recipe.preparation import Machines
 from raccoon.recipe.reward_source import Servers, completion_reward
 from raccoon.recipe.settings import grpo_config
@@ -14,29 +15,35 @@ from raccoon.tasks.task import Task
 
 
 def build_trainer(settings: Settings, tasks: list[Task], heldout: list[Task], tokenizer: Any, sandbox: Sandbox,
-                  servers: Servers, stop: StopSignal, gpus: int, watchers: list) -> Any:
-    """The trainer with its callbacks; `watchers` are called after them."""
+                  servers: Servers, stop: StopSignal, machines: Machines) -> Any:
+    """The trainer with its callbacks. The memory probe comes before the held-out control, which takes minutes."""
     from peft import LoraConfig
 
     from raccoon.training.callbacks import HeldoutControl, StepClock, StopBetweenSteps, WeightWatch
-    from raccoon.training.policy import FenceStop, load_policy, prompt_end
+    from raccoon.training.policy import FenceStop, ignored_settings, load_policy, prompt_end
     from raccoon.training.trainer import CodeTrainer
 
-    args = grpo_config(settings, gpus)  # joins the processes, so that with FSDP2 only the first reads the weights
-    frozen = "bfloat16" if gpus else "float32"
+    args = grpo_config(settings, machines.gpus)  # joins the processes: with FSDP2 only the first reads the weights
+    frozen = "bfloat16" if machines.gpus else "float32"
     model = load_policy(settings.MODEL_PATH, tokenizer, frozen if settings.USE_LORA else settings.MASTER_WEIGHTS)
     if settings.GENERATION == "vllm":  # by itself it knows only the end tokens of the checkpoint's generation_config
         args.generation_kwargs = {"stop_token_ids": model.generation_config.eos_token_id}
     control = HeldoutControl(heldout, settings.HELDOUT_EVERY, settings.HELDOUT_TEMPERATURE, settings.HELDOUT_PATIENCE)
     lora = LoraConfig(r=settings.LORA_RANK, lora_alpha=settings.LORA_ALPHA, target_modules=settings.LORA_TARGETS,
                       task_type="CAUSAL_LM")
+    used = {"temperature": settings.TEMPERATURE, "top_p": settings.TOP_P, "top_k": settings.TOP_K}
+    ignored = ignored_settings(model.generation_config, used)
+    if ignored:
+        print(f"ignored  {ignored} in the generation_config.json of {settings.MODEL_PATH}: only this script's "
+              "constants decide how a run samples", flush=True)
     callbacks = [StepClock(), WeightWatch(), StopBetweenSteps(stop, settings.NUM_ITERATIONS)]
+    probe = memory_probe(settings, machines)
     return CodeTrainer(
         model=model,
         args=args,
         processing_class=tokenizer,
         peft_config=lora if settings.USE_LORA else None,
-        callbacks=[*callbacks, *([control] if heldout else []), *watchers],
+        callbacks=[*callbacks, *probe, *([control] if heldout else [])],
         reward=completion_reward(settings, sandbox, servers, tokenizer, model.generation_config.eos_token_id,
                                  prompt_end(tokenizer, settings.ENABLE_THINKING)),
         tasks=tasks,
@@ -47,6 +54,7 @@ def build_trainer(settings: Settings, tasks: list[Task], heldout: list[Task], to
         skip_rows=settings.SKIP_ROWS_WITHOUT_SIGNAL,
         share_prompts=settings.SHARE_PROMPTS,
         kept_checkpoints=settings.SAVE_TOTAL_LIMIT,
+        sample_rows=rows_outside_steps(machines.planned) if machines.gpus and machines.planned else 0,
     )
 
 

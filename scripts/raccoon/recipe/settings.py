@@ -81,9 +81,6 @@ def check_constants(settings: Settings, processes: int) -> None:
     if settings.LOSS_TYPE == "cispo" and not settings.EPSILON_HIGH >= 1:
         raise InputError(f"EPSILON_HIGH is {settings.EPSILON_HIGH}, and LOSS_TYPE cispo takes it as the largest ratio "
                          "itself, not as a distance above 1: all updates would shrink; give at least 1, like 5")
-    if settings.GENERATION == "lean" and processes > 1:
-        raise InputError(f"GENERATION lean generates in one process, and the run has {processes}; set it to "
-                         "transformers or vllm")
     if settings.CPU_BFLOAT16:
         check_bfloat16()
     check_servers(settings)

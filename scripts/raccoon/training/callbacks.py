@@ -134,7 +134,5 @@ class StopBetweenSteps(Watch):
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if state.global_step % self.every:
             return
-        number = torch.tensor([self.stop.number], device=args.device)
-        self.stop.number = int(self.trainer.accelerator.gather(number).max())
-        if self.stop.number:
+        if self.trainer.agreed(self.stop):
             self.trainer.end(self.stop.name)

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from peft.tuners.lora import LoraLayer
+from torch.distributed.fsdp._fully_shard._fsdp_state import FSDPState
 from trl import GRPOTrainer
 
 # (module, class or "" for the module itself, name, what it is for)
@@ -33,6 +34,9 @@ PRIVATE_NAMES = (
     ("torch.distributed.fsdp", "FSDPModule", "_get_fsdp_state", "whole weights for as long as a batch is generated"),
     ("torch.distributed.fsdp._fully_shard._fsdp_state", "FSDPState", "_fsdp_param_groups", "the same"),
     ("torch.distributed.fsdp._fully_shard._fsdp_param_group", "FSDPParamGroup", "post_forward_mesh_info", "the same"),
+    ("torch.distributed.fsdp._fully_shard._fsdp_state", "FSDPState", "_lazy_init", "the same, before the first pass"),
+    ("torch.nn", "Module", "_forward_pre_hooks", "forward passes without FSDP2's hooks while a batch is generated"),
+    ("torch.nn", "Module", "_forward_hooks", "the same"),
 )
 
 # Needed only with vLLM
@@ -201,3 +205,36 @@ def parameter_groups(units: list[torch.nn.Module]) -> set[Any]:
     it.
     """
     return {group for unit in units for group in unit._get_fsdp_state()._fsdp_param_groups}
+
+
+def prepare_units(units: list[torch.nn.Module]) -> None:
+    """Does what FSDP2 leaves for a model's first forward pass; the first unit is the whole model."""
+    for unit in units[:1]:
+        unit._get_fsdp_state()._lazy_init()
+
+
+@contextmanager
+def without_sharding_hooks(units: list[torch.nn.Module]) -> Iterator[None]:
+    """Takes FSDP2's hooks off the sharded modules' forward passes, and puts them back.
+
+    Modules with whole weights do not need them, and they take a third of a decoding step's time on the CPU.
+    """
+    tables = [table for unit in units for table in (unit._forward_pre_hooks, unit._forward_hooks)]
+    kept = [dict(table) for table in tables]
+    try:
+        for table in tables:
+            for number in [number for number, hook in table.items() if is_sharding_hook(hook)]:
+                del table[number]
+        yield
+    finally:
+        for table, before in zip(tables, kept, strict=True):
+            added = dict(table)
+            table.clear()
+            table.update(before | added)
+
+
+def is_sharding_hook(hook: Any) -> bool:
+    """Whether a forward hook is FSDP2's: a method of its state, or functions around one."""
+    while hook and not isinstance(getattr(hook, "__self__", None), FSDPState):
+        hook = getattr(hook, "__wrapped__", None)
+    return bool(hook)

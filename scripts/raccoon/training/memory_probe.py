@@ -14,9 +14,10 @@ from typing import Any
 import torch
 from torch.distributed.tensor import DTensor
 
+from raccoon.decoding import own_randomness
 from raccoon.runs.log import RunError
+from raccoon.training.callbacks import Watch, peak_memory_gb
 from raccoon.training.library_internals import metrics_left_alone
-from raccoon.training.trainer import Watch, own_randomness, peak_memory_gb
 
 CPU_TOKENS = 16  # tokens that a dry run generates without a GPU; each may take a second
 
@@ -99,6 +100,7 @@ class MemoryProbe(Watch):
         size = trainer.args.per_device_train_batch_size * trainer.args.steps_per_generation
         words = trainer.model.config.vocab_size
         prompts = [[place % words for place in range(self.prompt)] for _ in range(size)]
+        prompts[0] = prompts[0][1:] or prompts[0]  # padded, as in training
         kept = trainer.generation_config
         limits = {"min_new_tokens": tokens, "max_new_tokens": tokens}
         if not trainer.use_vllm:
@@ -122,7 +124,10 @@ class MemoryProbe(Watch):
         print("dry run  every check passed and the model has made a pass; nothing was trained", flush=True)
 
     def batch(self) -> dict[str, torch.Tensor]:
-        """A batch in TRL's names: as many sequences as a pass has, at full length, of tokens that count upwards."""
+        """A batch in TRL's names: as many sequences as a pass has, at full length, of tokens that count upwards.
+
+        The first prompt is one token shorter, because without padding attention takes another path, with less memory.
+        """
         args, device = self.trainer.args, self.trainer.args.device
         size, words = args.per_device_train_batch_size, self.trainer.model.config.vocab_size
         lengths = {"prompt": self.prompt, "completion": self.completion}
@@ -131,6 +136,7 @@ class MemoryProbe(Watch):
                  for part, length in lengths.items()}
         batch |= {f"{part}_mask": torch.ones((size, length), dtype=torch.long, device=device)
                   for part, length in lengths.items()}
+        batch["prompt_mask"][0, 0] = 0
         batch["advantages"] = torch.zeros(size, device=device)  # zero, so that nothing is learnt
         batch["ref_per_token_logps"] = torch.zeros((size, self.completion), device=device)
         tokens = size * self.completion * args.steps_per_generation * self.trainer.accelerator.num_processes

@@ -4,18 +4,21 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import datasets
 import torch
 import transformers
-from transformers import AutoModelForCausalLM, StoppingCriteria, StoppingCriteriaList
+from transformers import AutoModelForCausalLM, GenerationConfig, StoppingCriteria, StoppingCriteriaList
 
 from raccoon.constants import InputError
 from raccoon.model_files import end_tokens, load_tokenizer
 from raccoon.tasks.markup import ends_in_closed_fence
 from raccoon.tasks.prompts import messages
 from raccoon.tasks.task import Task
+
+BESIDE_SAMPLING = ("max_length", "max_new_tokens", "transformers_version", "_from_model_config")
 
 
 def quiet_libraries() -> None:
@@ -56,6 +59,36 @@ def load_policy(path: str, tokenizer: Any, dtype: str) -> Any:
     return model
 
 
+def ignored_settings(config: GenerationConfig, used: dict[str, Any]) -> str:
+    """What a checkpoint's generation_config asks for beside the settings that are used, as text."""
+    own = (*used.items(), ("do_sample", True))
+    return ", ".join(f"{name} {value!r}" for name, value in config.to_diff_dict().items()
+                     if "token_id" not in name and name not in BESIDE_SAMPLING and (name, value) not in own)
+
+
+@contextmanager
+def generating(model: Any, fence_stop: "FenceStop | None") -> Iterator[None]:
+    """Makes the model's generate() sample by its arguments alone, for this process alone, within a with block.
+
+    By itself it takes what its arguments leave open, like min_p, from the checkpoint's generation_config.json, and
+    processes with a sharded model wait for each other's longest completion. With `fence_stop` it ends completions
+    there too.
+    """
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    checkpoints, registered = base.generation_config, vars(model).get("generate")
+    base.generation_config = GenerationConfig()
+    criteria = [FenceCriterion(fence_stop.closes)] if fence_stop else []
+    model.generate = partial(type(model).generate, model, synced_gpus=False,
+                             stopping_criteria=StoppingCriteriaList(criteria))
+    try:
+        yield
+    finally:
+        base.generation_config = checkpoints
+        del model.generate
+        if registered:
+            model.generate = registered
+
+
 def recomputation(config: type, wanted: bool) -> dict[str, bool]:
     """The argument with which a config class turns on computing activations a second time instead of keeping them.
 
@@ -88,17 +121,6 @@ class FenceStop:
         ends = [next((end for end in range(1, len(ids) + 1) if self.closes(ids[:end])), len(ids))
                 for ids in completion_ids]
         return [ids[:end] for ids, end in zip(completion_ids, ends, strict=True)]
-
-    @contextmanager
-    def stopping(self, model: Any) -> Iterator[None]:
-        """Makes the model's generate() stop there too, within a with block."""
-        plain = model.generate
-        model.generate = lambda *args, **kwargs: plain(
-            *args, stopping_criteria=StoppingCriteriaList([FenceCriterion(self.closes)]), **kwargs)
-        try:
-            yield
-        finally:
-            del model.generate
 
 
 class FenceCriterion(StoppingCriteria):

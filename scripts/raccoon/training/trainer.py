@@ -19,13 +19,14 @@ from trl.trainer.utils import nanstd
 
 from raccoon import decoding
 from raccoon.cpu import return_freed_memory
-from raccoon.decoding import WorkingCopy
+from raccoon.decoding import WorkingCopy, own_randomness
 from raccoon.progress import progress_bar
 from raccoon.runs.checkpoints import remove_old, remove_sizes, write_sizes
 from raccoon.runs.log import COMPLETIONS_LOG, METRICS_LOG, PROFILE_LOG, RunLog, finite
 from raccoon.runs.profile import profile_records
 from raccoon.runs.rollouts import Rollout, completion_records, rollout_metrics, seconds_left, step_line
 from raccoon.runs.sentinels import alarms
+from raccoon.runs.stop import StopSignal
 from raccoon.tasks.prompts import messages
 from raccoon.tasks.task import Task
 from raccoon.training import sharding
@@ -43,6 +44,7 @@ from raccoon.training.batches import (
 from raccoon.training.callbacks import Watch, peak_memory_gb
 from raccoon.training.export import saving
 from raccoon.training.library_internals import OpenTrainer, engine_settings, push_merged_copies
+from raccoon.training.policy import generating
 from raccoon.training.sharding import unsharded
 from raccoon.training.vllm_rollouts import push_weights, sampling_ratios
 
@@ -53,13 +55,14 @@ class CodeTrainer(OpenTrainer):
     It logs every completion and every step. It swaps groups that teach nothing for groups of other `tasks`, at most
     `max_refills` times a step (dynamic sampling, arXiv 2503.14476).
 
-    `reward` provides its reward functions. After training, `stop_reason` says why the run is unfinished ("" if it is
-    finished), and `ended` says what ended a finished run.
+    `reward` provides its reward functions. Outside of steps it samples `sample_rows` completions together, or as many
+    as in a step if that is more. After training, `stop_reason` says why the run is unfinished ("" if it is finished),
+    and `ended` says what ended a finished run.
     """
 
     def __init__(self, *, reward: Any, tasks: list[Task], max_refills: int, run_log: RunLog, fence_stop: Any = None,
                  lean: bool = False, skip_rows: bool = False, share_prompts: bool = False, kept_checkpoints: int = 0,
-                 **kwargs: Any) -> None:
+                 sample_rows: int = 0, **kwargs: Any) -> None:
         with engine_settings(kwargs["model"], kwargs["args"]):
             super().__init__(reward_funcs=reward.functions, train_dataset=rows(tasks), **kwargs)
         self.remove_callback(PrinterCallback)
@@ -69,10 +72,12 @@ class CodeTrainer(OpenTrainer):
         self.run_log, self.fence_stop = run_log, fence_stop
         self.lean, self.skip_rows, self.share_prompts = lean, skip_rows, share_prompts
         self.kept_checkpoints = kept_checkpoints
+        self.sample_rows = max(sample_rows, self.args.per_device_train_batch_size * self.args.steps_per_generation)
         if share_prompts:
             check_sharing(self.model, self.max_completion_length)
-        adapters = kwargs.get("peft_config") is not None  # whose base is stored as it is computed
-        self.working_copy = WorkingCopy(torch.bfloat16) if lean and self.args.bf16 and not adapters else None
+        adapters = kwargs.get("peft_config") is not None
+        computed = adapters or self.is_fsdp_enabled  # then whole weights are in the precision of the computation
+        self.working_copy = WorkingCopy(torch.bfloat16) if lean and self.args.bf16 and not computed else None
         if adapters and self.use_vllm:
             push_merged_copies(self)
         self.metrics: list[dict] = []  # the lines of metrics.jsonl
@@ -108,11 +113,9 @@ class CodeTrainer(OpenTrainer):
             push_weights(self, self.prompt_token_ids([messages(self.tasks[0])])[0])
         if self.lean:
             return self.decode(*args), None
-        if not self.fence_stop:
-            return super().sample_completions(*args, **kwargs)
-        with self.fence_stop.stopping(self.accelerator.unwrap_model(self.model)):
+        with generating(self.accelerator.unwrap_model(self.model), self.fence_stop):
             completion_ids, logprobs = super().sample_completions(*args, **kwargs)
-        return self.fence_stop.cut(completion_ids), logprobs
+        return self.fence_stop.cut(completion_ids) if self.fence_stop else completion_ids, logprobs
 
     def decode(self, prompt_ids: list[list[int]], *_: Any) -> list[list[int]]:
         """Completions of the prompts from this project's own decoding loop, ROWS at a time."""
@@ -130,6 +133,8 @@ class CodeTrainer(OpenTrainer):
             completions += decoding.decode(model, prompt_ids[start : start + decoding.ROWS], self.max_completion_length,
                                            decoding.sampler(config), closes)
         model.train(training)
+        if self.working_copy and not self.args.use_cpu:
+            self.working_copy.drop()  # a GPU needs its memory for the update
         return completions
 
     def token_logprobs(self, model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor, logits_to_keep: int,
@@ -248,6 +253,12 @@ class CodeTrainer(OpenTrainer):
             if alarm.stop:
                 self.end(alarm.message)
 
+    def agreed(self, stop: StopSignal) -> int:
+        """The stop signal's number, or 0, the same on all processes, which it may not have reached at once."""
+        number = torch.tensor([stop.number], device=self.args.device)
+        stop.number = int(self.accelerator.gather(number).max())
+        return stop.number
+
     def end(self, reason: str) -> None:
         """Ends training after this step, and saves a checkpoint."""
         self.stop_reason = reason
@@ -262,7 +273,7 @@ class CodeTrainer(OpenTrainer):
         share = -(-len(tasks) // processes)
         own = (tasks + tasks[:1] * processes)[rank * share :][:share]  # the same number on each process
         prompt_ids = self.prompt_token_ids([messages(task) for task in own])
-        size = self.args.per_device_train_batch_size * self.args.steps_per_generation
+        size = len(own) if self.use_vllm else self.sample_rows  # vLLM makes its own batches
         completion_ids: list[list[int]] = []
         bar = progress_bar(total=len(own), desc=shown, unit="completion", disable=not shown or rank > 0)
         with own_randomness(), Sampling(self, temperature), self.gathered(), bar:
@@ -300,11 +311,6 @@ class CodeTrainer(OpenTrainer):
                 write_sizes(checkpoint, self.accelerator.num_processes)
                 remove_old(self.args.output_dir, self.kept_checkpoints, self.state.global_step,
                            self.state.best_global_step)
-
-
-def own_randomness() -> AbstractContextManager:
-    """A block that does not change the random state of the CPU and of this process's GPU."""
-    return torch.random.fork_rng(devices=[torch.cuda.current_device()] if torch.cuda.is_available() else [])
 
 
 class Sampling:
