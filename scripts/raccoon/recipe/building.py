@@ -54,7 +54,7 @@ def build_trainer(settings: Settings, tasks: list[Task], heldout: list[Task], to
         skip_rows=settings.SKIP_ROWS_WITHOUT_SIGNAL,
         share_prompts=settings.SHARE_PROMPTS,
         kept_checkpoints=settings.SAVE_TOTAL_LIMIT,
-        sample_rows=rows_outside_steps(machines.planned) if machines.gpus and machines.planned else 0,
+        sample_rows=rows_outside_steps(machines.planned) if machines.planned else 0,
     )
 
 
