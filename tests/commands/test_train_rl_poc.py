@@ -20,6 +20,7 @@ import os, signal, sys
 sys.path.insert(0, {scripts!r})
 import train_rl_poc
 from raccoon.constants import override_constants, run_main
+from raccoon.recipe import building
 def watchers(*_):
     from raccoon.training.callbacks import Watch
     class BestAndStopped(Watch):
@@ -29,7 +30,7 @@ def watchers(*_):
             if state.global_step == 3:
                 os.kill(os.getpid(), signal.SIGINT)
     return [BestAndStopped()]
-train_rl_poc.memory_probe = watchers
+building.memory_probe = watchers
 override_constants(vars(train_rl_poc))
 run_main(train_rl_poc.main)
 """

@@ -43,7 +43,8 @@ def test_a_checkpoints_own_sampling_is_ignored_and_named():
     """With min_p 1.0 only the likeliest token is left, so all completions of a prompt would be the same."""
     model = small_model()
     model.generation_config = declared = transformers.GenerationConfig(
-        min_p=1.0, no_repeat_ngram_size=2, suppress_tokens=[CODE], min_new_tokens=8, top_k=5, eos_token_id=END)
+        min_p=1.0, no_repeat_ngram_size=2, suppress_tokens=[CODE], min_new_tokens=8, top_k=5, eos_token_id=END,
+        use_cache=True, output_attentions=False, max_new_tokens=5)
     prompt = torch.tensor([[ASK, OPEN]] * 64)
     own = transformers.GenerationConfig(max_new_tokens=8, do_sample=True, temperature=1.0, top_k=0, top_p=1.0,
                                         eos_token_id=END, pad_token_id=PAD)

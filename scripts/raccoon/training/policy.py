@@ -18,7 +18,8 @@ from raccoon.tasks.markup import ends_in_closed_fence
 from raccoon.tasks.prompts import messages
 from raccoon.tasks.task import Task
 
-BESIDE_SAMPLING = ("max_length", "max_new_tokens", "transformers_version", "_from_model_config")
+# Beginnings of names in a generation_config that do not decide what is sampled, or that training always sets
+BESIDE_SAMPLING = ("_", "max_", "output_", "return_", "transformers_version", "use_cache")
 
 
 def quiet_libraries() -> None:
@@ -63,7 +64,7 @@ def ignored_settings(config: GenerationConfig, used: dict[str, Any]) -> str:
     """What a checkpoint's generation_config asks for beside the settings that are used, as text."""
     own = (*used.items(), ("do_sample", True))
     return ", ".join(f"{name} {value!r}" for name, value in config.to_diff_dict().items()
-                     if "token_id" not in name and name not in BESIDE_SAMPLING and (name, value) not in own)
+                     if "token_id" not in name and not name.startswith(BESIDE_SAMPLING) and (name, value) not in own)
 
 
 @contextmanager
