@@ -58,7 +58,9 @@ def test_full_training_of_14b_on_two_h200s_by_hand():
     ({"weights": "bfloat16"}, "2x141", 59.1 + 10.3, 44.3 + 34.5, "fits"),
     ({"batch_size": 8}, "2x141", 118.2 + 1.1 + 3.1 + 10.0, 88.6 + 29.5 + 9.8, "fits"),  # the last layer's peak
     ({"gradient_accumulation": 16}, "2x141", 118.2 + 10.3, 88.6 + 29.5 + 19.7, "tight"),
-    ({"vllm": "colocate"}, "2x141", 118.2 + 10.3 + 2, 88.6 + 29.5 + 4.8 + 3, "fits"),
+    ({"vllm": "colocate"}, "2x141", 118.2 + 10.3 + 2, 88.6 + 0.27 * 151.4, "fits"),
+    ({"vllm": "colocate", "vllm_share": 0.6}, "2x141", 118.2 + 10.3 + 2, 88.6 + 0.6 * 151.4, "does not fit"),
+    ({"vllm": "colocate", "vllm_share": 0.6, "lora_rank": 32}, "1x141", 37.3 + 2, 31.2 + 0.6 * 151.4, "fits"),
     ({"vllm": "server"}, "2x141", 118.2 + 10.3, 88.6 + 4.7, "fits"),
     ({"reference": True}, "2x141", 118.2 + 29.5 + 10.3, 118.2 + 34.5, "does not fit"),
     ({"lora_rank": 32}, "1x80", 29.5 + 2.2 + 5.6, 29.5 + 1.7 + 5.2, "fits"),
@@ -71,6 +73,22 @@ def test_other_settings_by_hand(changes, gpus, training, generating, verdict):
     assert found.memory.training == close(training, 0.01)
     assert found.memory.generating == close(generating, 0.01)
     assert found.verdict == verdict
+
+
+@pytest.mark.parametrize(("share", "verdict"), [(0.1, "does not fit"), (0.21, "does not fit"), (0.22, "fits")])
+def test_a_share_without_room_for_one_sequence_does_not_fit(share, verdict):
+    """vLLM holds 29.54 GB of weights, a workspace of 3 and a sequence's cache of 0.30: 21.7 % of 151.4 GB."""
+    found = plan(SHAPE, Setting(vllm="colocate", vllm_share=share), H200S)
+    assert (found.least_share, found.verdict) == (0.22, verdict)
+    assert plan(SHAPE, Setting(vllm_share=share), H200S).verdict == "fits"  # no vLLM
+    assert ("it needs at least 0.22" in report("Qwen2.5-14B", found.setting, H200S, 32)) == (share < 0.22)
+
+
+def test_without_a_known_card_vllm_has_a_cache_for_every_sequence():
+    for share in (0.1, 0.6):
+        found = plan(SHAPE, Setting(vllm="colocate", vllm_share=share), Machine(2, 0.0))
+        assert found.memory.generating == close(88.6 + 29.54 + 3 + 4.83)
+        assert found.verdict == "unknown"
 
 
 def test_replicas_hold_what_they_have_reduced_beside_the_gradients():
@@ -152,7 +170,7 @@ def test_gpus_that_cannot_be_meant_are_refused(text):
 
 def test_the_plans_own_constants_are_trainings():
     for name in ("BATCH_SIZE", "GRADIENT_ACCUMULATION", "MAX_PROMPT_LENGTH", "MAX_COMPLETION_LENGTH", "MAX_STEPS",
-                 "SAVE_STEPS", "SAVE_TOTAL_LIMIT", "LORA_RANK", "REPLICAS"):
+                 "SAVE_STEPS", "SAVE_TOTAL_LIMIT", "LORA_RANK", "REPLICAS", "VLLM_MEMORY_SHARE"):
         assert getattr(plan_memory, name) == getattr(train_rl_poc, name), name
     assert planned_setting(constants(vars(train_rl_poc))) == Setting()
 

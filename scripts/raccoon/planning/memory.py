@@ -47,6 +47,7 @@ class Setting:
     optimizer: str = "adamw_torch_fused"
     lora_rank: int = 0
     vllm: str = ""  # "colocate": vLLM sleeps while the weights are updated; "server": vLLM runs on another GPU
+    vllm_share: float = 0.27  # of the GPU's whole memory, which a colocated vLLM fills while it generates
     reference: bool = False  # a second, frozen model for the KL term
     max_steps: int = 500
     save_steps: int = 50
@@ -151,11 +152,19 @@ class Plan:
                 "token": decoding_seconds(self.shape, setting.sequences, setting.prompt + setting.completion / 2)}
 
     @property
+    def least_share(self) -> float:
+        """The smallest share, in hundredths, of which a colocated vLLM can have a cache for one sequence; else 0."""
+        if self.setting.vllm != "colocate" or not self.machine.gpus or not self.machine.memory_gb:
+            return 0.0
+        sequence = cache_gb(self.shape, self.setting) / self.setting.sequences
+        return math.ceil(100 * (server_gb(self.shape) + sequence) / self.machine.memory_gb) / 100
+
+    @property
     def verdict(self) -> str:
         """fits, tight or does not fit; unknown if the GPUs' memory is unknown."""
         if not self.machine.memory_gb:
             return "unknown"
-        if self.memory.peak > self.machine.usable_gb:
+        if self.memory.peak > self.machine.usable_gb or self.setting.vllm_share < self.least_share:
             return "does not fit"
         return "fits" if self.memory.peak * (1 + PLAN_ERROR) <= self.machine.usable_gb else "tight"
 
@@ -183,6 +192,8 @@ def plan(shape: Shape, setting: Setting, machine: Machine) -> Plan:
     else:
         memory = cpu_memory(shape, setting)
     if setting.vllm == "colocate":
+        if machine.gpus and machine.memory_gb:  # vLLM makes its cache as large as its share allows
+            memory = replace(memory, cache=max(setting.vllm_share * machine.memory_gb - server_gb(shape), 0.0))
         pushed = max(largest_tensor_gb(shape) - memory.cache, 0.0)  # vLLM makes its cache after it gets the weights
         memory = replace(memory, engine=server_gb(shape) + pushed, asleep=VLLM_ASLEEP_GB)
     elif setting.vllm:

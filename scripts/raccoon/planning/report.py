@@ -3,7 +3,7 @@
 import math
 from dataclasses import replace
 
-from raccoon.planning.memory import Machine, Plan, Setting, plan
+from raccoon.planning.memory import Machine, Plan, Setting, plan, server_gb
 from raccoon.planning.model_shape import Shape, model_shape
 
 LARGEST_CLUSTER = 1024  # GPUs; more are not proposed
@@ -36,12 +36,25 @@ def remedy(planned: Plan, rank: int) -> str:
     found = {name: plan(shape, other, machine).verdict for name, other in settings(setting, rank).items()
              if other.vllm == setting.vllm}
     names = [name for wanted in ("fits", "tight") for name, verdict in found.items() if verdict == wanted]
+    shares = sorted(range(1, 100), key=lambda percent: abs(percent - 100 * setting.vllm_share))
+    names = [f"VLLM_MEMORY_SHARE {percent / 100}" for percent in shares if setting.vllm == "colocate" and plan(
+        shape, replace(setting, vllm_share=percent / 100), machine).verdict == "fits"] + names
     counts = (2**power for power in range(int(math.log2(LARGEST_CLUSTER)) + 1))
     enough = next((count for count in counts if count > machine.gpus > 0
                    and plan(shape, setting, Machine(count, machine.memory_gb)).verdict != "does not fit"), None)
     ways = [*names[:1], *([f"{enough} such GPUs"] if enough else [])]
     larger = "larger GPUs" if machine.gpus else "shorter completions"
     return " or ".join(ways) or f"no setting here; use a smaller model, or {larger}"
+
+
+def share_fault(planned: Plan) -> str:
+    """Why a colocated vLLM cannot work with its share of the GPU; "" if it can."""
+    share, least = planned.setting.vllm_share, planned.least_share
+    if share >= least:
+        return ""
+    enough = f"it needs at least {least}" if least < 1 else "no share is enough"
+    return (f"VLLM_MEMORY_SHARE {share} of {planned.machine.memory_gb:.1f} GB is too small for vLLM's weights and "
+            f"workspace ({server_gb(planned.shape):.1f} GB) and the cache of one sequence: {enough}")
 
 
 def summary(found: Plan) -> str:
@@ -86,6 +99,9 @@ def report(name: str, setting: Setting, machine: Machine, rank: int) -> str:
              f"are the least at an H200's speed{seconds}", "",
              table(shape, setting, machine, rank)]
     planned = plan(shape, setting, machine)
+    fault = share_fault(plan(shape, replace(setting, vllm="colocate"), machine))
+    if fault:
+        lines += ["", f"colocated vLLM: {fault}"]
     if planned.verdict == "does not fit":
         lines += ["", f"the setting does not fit; what fits: {remedy(planned, rank)}"]
     return "\n".join(lines)
