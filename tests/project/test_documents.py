@@ -33,10 +33,10 @@ TRAIN = script_defaults()  # the training script's constants
 MEASURED = ("measured", "throughput", "soak", "seeds", "gpu")
 PASSAGE = 12  # words
 PROGRAMS = ("python", "python3", "bash", "sbatch", "accelerate", "docker", "pip", "source", "export", "vllm")
-# Flags of docker and accelerate in the text; those in command blocks of docker are tests/test_containers.py's
+# Flags of docker, pip and accelerate in the text; those in command blocks of docker are tests/test_containers.py's
 FOREIGN_FLAGS = {"--init", "--user", "--tmpfs", "--stop-timeout", "--build-arg", "--gpus", "--pids-limit",
                  "--machine_rank", "--detach", "--max-model-len", "--weight-transfer-config", "--logprobs-mode",
-                 "--port"}
+                 "--port", "--extra-index-url"}
 SCRIPT = re.compile(r"(scripts|benchmarks)/\w+\.(py|sh)")
 DATE = re.compile(r"20\d\d-\d\d-\d\d")
 MACHINE = re.compile(r"\b(cores?|CPU|GPU|H100|H200)\b")
