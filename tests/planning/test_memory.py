@@ -22,7 +22,7 @@ from raccoon.planning.memory import (
     training_seconds,
 )
 from raccoon.planning.model_shape import SHAPES, Shape
-from raccoon.planning.report import remedy, report, settings
+from raccoon.planning.report import remedy, report, settings, summary
 from raccoon.recipe.settings import planned_setting
 
 SHAPE = SHAPES["Qwen2.5-14B"]
@@ -127,6 +127,23 @@ def test_floors_by_hand():
     server = plan(SHAPE, Setting(vllm="server"), H200S)  # one card reads the weights once for twice the sequences
     more = 16 * 1024 * 1024 * 196_608 / 4.3e12 + 16 * SHAPE.pass_operations(512, 0)[0] / 7.9e14
     assert server.step_seconds - found.step_seconds == close(more)
+
+
+def test_the_likely_time_is_a_guess_of_eager_decoding():
+    found = plan(SHAPE, Setting(), H200S)
+    assert found.likely_seconds == close(found.step_seconds + 1024 * (48 * 0.9e-3 - 7.26e-3))
+    words = "; by a guess of transformers' decoding more likely 48 s a step and 6.6 h in all"
+    assert words in report("Qwen2.5-14B", Setting(), H200S, 32) and words in summary(found)
+    server = plan(SHAPE, Setting(vllm="colocate"), H200S)
+    assert server.likely_seconds == server.step_seconds and "likely" not in summary(server)
+
+
+def test_the_guesses_behind_fits_are_printed():
+    text = report("Qwen2.5-14B", Setting(), H200S, 32)
+    for guess in ("3 GB and 5% of each GPU", "vLLM takes 3 GB beside weights and cache and 2 GB asleep", "be 5% wrong"):
+        assert guess in text
+    assert "guesses" in summary(plan(SHAPE, Setting(), H200S))
+    assert "guess" not in report("Qwen2.5-0.5B", Setting(), Machine(0, 25.0), 32)
 
 
 def test_disk_counts_the_checkpoints_that_lie_there_at_once():
