@@ -27,13 +27,15 @@ MAX_STEPS = 500  # optimizer steps
 SAVE_STEPS = 50  # steps between checkpoints
 SAVE_TOTAL_LIMIT = 2  # checkpoints to keep: the newest, the best, then older ones
 LORA_RANK = 32  # for the rows with USE_LORA
+VLLM_MEMORY_SHARE = 0.27  # of each GPU, for the rows with a colocated vLLM
 
 
 def main() -> None:
     machine = replace(find_machine(GPUS), replicas=REPLICAS)
     setting = Setting(
         batch_size=BATCH_SIZE, gradient_accumulation=GRADIENT_ACCUMULATION, prompt=MAX_PROMPT_LENGTH,
-        completion=MAX_COMPLETION_LENGTH, max_steps=MAX_STEPS, save_steps=SAVE_STEPS, save_total_limit=SAVE_TOTAL_LIMIT)
+        completion=MAX_COMPLETION_LENGTH, max_steps=MAX_STEPS, save_steps=SAVE_STEPS, save_total_limit=SAVE_TOTAL_LIMIT,
+        vllm_share=VLLM_MEMORY_SHARE)
     print("\n\n".join(report(name, setting, machine, LORA_RANK) for name in MODELS))
 
 

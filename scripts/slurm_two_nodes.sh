@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs a script of this project on two machines of a Slurm cluster, as one job. From the project's folder:
+# Runs a script of this project on two machines of a Slurm cluster, as one job. It has never run on a GPU. From the
+# project's folder:
 #
 #     sbatch scripts/slurm_two_nodes.sh scripts/train_rl_poc.py --model-path /shared/sft --output-dir /shared/rl
 #     sbatch scripts/slurm_two_nodes.sh scripts/evaluate_models.py --models /shared/sft /shared/rl

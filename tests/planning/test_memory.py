@@ -23,7 +23,7 @@ from raccoon.planning.memory import (
     training_seconds,
 )
 from raccoon.planning.model_shape import SHAPES, Shape
-from raccoon.planning.report import remedy, report, settings
+from raccoon.planning.report import remedy, report, settings, summary
 from raccoon.recipe.settings import planned_setting
 
 SHAPE = SHAPES["Qwen2.5-14B"]
@@ -59,7 +59,9 @@ def test_full_training_of_14b_on_two_h200s_by_hand():
     ({"weights": "bfloat16"}, "2x141", 59.1 + 10.3, 44.3 + 34.5, "fits"),
     ({"batch_size": 8}, "2x141", 118.2 + 1.1 + 3.1 + 10.0, 88.6 + 29.5 + 9.8, "fits"),  # the last layer's peak
     ({"gradient_accumulation": 16}, "2x141", 118.2 + 10.3, 88.6 + 29.5 + 19.7, "tight"),
-    ({"vllm": "colocate"}, "2x141", 118.2 + 10.3 + 2, 88.6 + 29.5 + 4.8 + 3, "fits"),
+    ({"vllm": "colocate"}, "2x141", 118.2 + 10.3 + 2, 88.6 + 0.27 * 151.4, "fits"),
+    ({"vllm": "colocate", "vllm_share": 0.6}, "2x141", 118.2 + 10.3 + 2, 88.6 + 0.6 * 151.4, "does not fit"),
+    ({"vllm": "colocate", "vllm_share": 0.6, "lora_rank": 32}, "1x141", 37.3 + 2, 31.2 + 0.6 * 151.4, "fits"),
     ({"vllm": "server"}, "2x141", 118.2 + 10.3, 88.6 + 4.7, "fits"),
     ({"reference": True}, "2x141", 118.2 + 29.5 + 10.3, 118.2 + 34.5, "does not fit"),
     ({"lora_rank": 32}, "1x80", 29.5 + 2.2 + 5.6, 29.5 + 1.7 + 5.2, "fits"),
@@ -83,6 +85,22 @@ def test_other_settings_by_hand(changes, gpus, training, generating, verdict):
 def test_checks_outside_of_steps_sample_what_fits_into_the_peak(changes, rows):
     found = plan(SHAPES["Qwen2.5-14B"], Setting(**changes), H200S)
     assert rows_outside_steps(found) == rows
+
+
+@pytest.mark.parametrize(("share", "verdict"), [(0.1, "does not fit"), (0.21, "does not fit"), (0.22, "fits")])
+def test_a_share_without_room_for_one_sequence_does_not_fit(share, verdict):
+    """vLLM holds 29.54 GB of weights, a workspace of 3 and a sequence's cache of 0.30: 21.7 % of 151.4 GB."""
+    found = plan(SHAPE, Setting(vllm="colocate", vllm_share=share), H200S)
+    assert (found.least_share, found.verdict) == (0.22, verdict)
+    assert plan(SHAPE, Setting(vllm_share=share), H200S).verdict == "fits"  # no vLLM
+    assert ("it needs at least 0.22" in report("Qwen2.5-14B", found.setting, H200S, 32)) == (share < 0.22)
+
+
+def test_without_a_known_card_vllm_has_a_cache_for_every_sequence():
+    for share in (0.1, 0.6):
+        found = plan(SHAPE, Setting(vllm="colocate", vllm_share=share), Machine(2, 0.0))
+        assert found.memory.generating == close(88.6 + 29.54 + 3 + 4.83)
+        assert found.verdict == "unknown"
 
 
 def test_replicas_hold_what_they_have_reduced_beside_the_gradients():
@@ -121,6 +139,23 @@ def test_floors_by_hand():
     server = plan(SHAPE, Setting(vllm="server"), H200S)  # one card reads the weights once for twice the sequences
     more = 16 * 1024 * 1024 * 196_608 / 4.3e12 + 16 * SHAPE.pass_operations(512, 0)[0] / 7.9e14
     assert server.step_seconds - found.step_seconds == close(more)
+
+
+def test_the_likely_time_is_a_guess_of_eager_decoding():
+    found = plan(SHAPE, Setting(), H200S)
+    assert found.likely_seconds == close(found.step_seconds + 1024 * (48 * 0.9e-3 - 7.26e-3))
+    words = "; by a guess of transformers' decoding more likely 48 s a step and 6.6 h in all"
+    assert words in report("Qwen2.5-14B", Setting(), H200S, 32) and words in summary(found)
+    server = plan(SHAPE, Setting(vllm="colocate"), H200S)
+    assert server.likely_seconds == server.step_seconds and "likely" not in summary(server)
+
+
+def test_the_guesses_behind_fits_are_printed():
+    text = report("Qwen2.5-14B", Setting(), H200S, 32)
+    for guess in ("3 GB and 5% of each GPU", "vLLM takes 3 GB beside weights and cache and 2 GB asleep", "be 5% wrong"):
+        assert guess in text
+    assert "guesses" in summary(plan(SHAPE, Setting(), H200S))
+    assert "guess" not in report("Qwen2.5-0.5B", Setting(), Machine(0, 25.0), 32)
 
 
 def test_disk_counts_the_checkpoints_that_lie_there_at_once():
@@ -164,7 +199,7 @@ def test_gpus_that_cannot_be_meant_are_refused(text):
 
 def test_the_plans_own_constants_are_trainings():
     for name in ("BATCH_SIZE", "GRADIENT_ACCUMULATION", "MAX_PROMPT_LENGTH", "MAX_COMPLETION_LENGTH", "MAX_STEPS",
-                 "SAVE_STEPS", "SAVE_TOTAL_LIMIT", "LORA_RANK", "REPLICAS"):
+                 "SAVE_STEPS", "SAVE_TOTAL_LIMIT", "LORA_RANK", "REPLICAS", "VLLM_MEMORY_SHARE"):
         assert getattr(plan_memory, name) == getattr(train_rl_poc, name), name
     assert planned_setting(constants(vars(train_rl_poc))) == Setting()
 

@@ -84,6 +84,8 @@ def two_h200s(monkeypatch, tmp_path):
     monkeypatch.setattr(preflight, "fetch_config", lambda name: None)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(0, 0, int(1e12)))
     monkeypatch.setattr(train_rl_poc, "OUTPUT_DIR", str(tmp_path / "run"))
+    for name in ("check_engine", "prepare_vllm"):  # vLLM is not installed
+        monkeypatch.setattr(f"raccoon.recipe.preparation.{name}", lambda *_: None)
     started = []
     monkeypatch.setattr("raccoon.launch.run_launcher", started.append)
     monkeypatch.setattr(train_rl_poc, "Sandbox", interrupt)  # what comes after the launch
@@ -130,6 +132,9 @@ def test_lora_is_not_sharded_and_bfloat16_not_mixed(two_h200s, monkeypatch, chan
     (1, {"PROCESSES": 2}, r"PROCESSES is 2 and 1 GPU\(s\) are visible"),
     (2, {"PROCESSES": 1}, "what fits: USE_LORA"),
     (2, {"BETA": 0.1}, "what fits: OPTIMIZER adamw_torch_8bit"),
+    (2, {"GENERATION": "vllm", "VLLM_MEMORY_SHARE": 0.1}, r"VLLM_MEMORY_SHARE 0.1 of 150.8 GB is too small for vLLM's "
+     r"weights and workspace \(32.5 GB\) and the cache of one sequence: it needs at least 0.22"),
+    (2, {"GENERATION": "vllm", "VLLM_MEMORY_SHARE": 0.6}, "needs 179 GB .*; what fits: VLLM_MEMORY_SHARE 0.29 or"),
 ])
 def test_a_start_that_cannot_fit_starts_nothing(two_h200s, monkeypatch, cards, change, words):
     started, found = two_h200s

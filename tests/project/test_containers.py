@@ -14,9 +14,11 @@ import yaml
 
 from helpers.paths import ROOT, SCRIPTS
 from raccoon import constants
+from raccoon.gpus import OLDEST_DRIVER
 
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
 SERVICES = COMPOSE["services"]
+IMAGES = ("run", "test", "vllm")  # the stages that become images
 OURS = {name: service for name, service in SERVICES.items() if "build" in service}
 IMAGE = "nano-raccoon-rl"
 CHECKPOINT_SECONDS = 600  # between SIGTERM and SIGKILL: a step, then 177 GB at a few hundred MB/s
@@ -125,7 +127,7 @@ def test_base_image_is_pinned_and_can_be_chosen():
     assert first.startswith("${BASE_IMAGE} ")
 
 
-@pytest.mark.parametrize("stage", ["run", "test"])
+@pytest.mark.parametrize("stage", IMAGES)
 def test_image_runs_as_an_ordinary_user(stage):
     assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", last(stage, "USER")), "Kubernetes' runAsNonRoot wants a number"
 
@@ -134,13 +136,53 @@ def test_run_is_the_stage_that_a_plain_build_ends_with():
     assert list(stages())[-1] == "run" and IMAGE in {service["image"] for service in OURS.values()}
 
 
-@pytest.mark.parametrize("stage", ["run", "test"])
+@pytest.mark.parametrize("stage", IMAGES)
 def test_code_comes_after_everything_that_takes_long(stage):
     steps = stages()[stage]
     code = steps.index(("COPY", ". ."))
     copied = [place for place, (word, rest) in enumerate(steps) if word == "COPY"]
     assert code == max(copied) and not [rest for word, rest in steps[code:] if word == "RUN"]
     assert all(re.match(r"requirements[\w-]*\.txt ", rest) for _, rest in (steps[place] for place in copied[:-1]))
+
+
+def installations(stage: str) -> list[str]:
+    """What a stage runs with pip, without the mounts of the build."""
+    steps = [rest for word, rest in stages()[stage] if word == "RUN"]
+    return [re.sub(r"--mount=\S+ ", "", rest) for rest in steps if "pip install" in rest]
+
+
+def test_only_one_image_has_vllm_and_no_image_has_two_sets_of_libraries():
+    found = {stage: set(re.findall(r"requirements[\w-]*\.txt", " ".join(installations(stage)))) for stage in IMAGES}
+    assert found == {"run": {"requirements.txt"}, "test": {"requirements.txt", "requirements-test.txt"},
+                     "vllm": {"requirements-vllm.txt"}}
+
+
+@pytest.mark.parametrize("index", ["", "https://download.pytorch.org/whl/cu126"])
+def test_torch_can_come_from_another_index(index):
+    """The torch of an index for one CUDA has a version like 2.13.0+cu126, which pip prefers to PyPI's 2.13.0."""
+    assert ("ARG", "TORCH_INDEX=") in stages()["run"] and ("ARG", "TORCH_INDEX=") not in stages()["vllm"]
+    line, = installations("run")
+    done = subprocess.run(["sh", "-euc", f'pip() {{ echo "$@"; }}; {line}'], env={"TORCH_INDEX": index},
+                          capture_output=True, text=True, check=True)
+    words = done.stdout.split()
+    assert words[:3] == ["install", "--cache-dir", "/pip"] and words[-2:] == ["--requirement", "requirements.txt"]
+    assert words[3:-2] == (["--extra-index-url", index] if index else [])
+
+
+@pytest.mark.parametrize("stage", IMAGES)
+def test_what_ngc_images_set_is_empty_before_anything_is_installed(stage):
+    """Since 25.03 they make pip refuse every version but their own."""
+    words = [f"{word} {rest}" for word, rest in stages()[stage]]
+    assert environment(stage)["PIP_CONSTRAINT"] == environment(stage)["LD_LIBRARY_PATH"] == ""
+    empty = next(place for place, step in enumerate(words) if "PIP_CONSTRAINT=" in step)
+    assert empty < next(place for place, step in enumerate(words) if "-m venv" in step or "pip install" in step)
+
+
+@pytest.mark.parametrize(("name", "section"), [
+    ("README.md", "## In a container"), ("SETUP_GUIDE.md", "## 1. The machine"), ("Dockerfile", "# The image")])
+def test_the_driver_is_named_where_one_starts(name, section):
+    text = (ROOT / name).read_text(encoding="utf-8").partition(f"\n{section}")[2].partition("\n## ")[0]
+    assert f"{OLDEST_DRIVER['13']} or newer" in text and "TORCH_INDEX" in text
 
 
 def test_image_holds_what_the_scripts_need():
@@ -152,7 +194,7 @@ def test_image_holds_what_the_scripts_need():
     check_script(ast.literal_eval(last("test", "CMD")))
 
 
-@pytest.mark.parametrize("stage", ["run", "test"])
+@pytest.mark.parametrize("stage", IMAGES)
 def test_environment_makes_no_second_environment(stage):
     """demo.sh and test.sh take the interpreter of the image."""
     values = environment(stage)
@@ -198,7 +240,7 @@ def test_ignore_file_lets_in_what_is_published():
 
 
 def test_services_are_those_that_people_know():
-    assert set(SERVICES) == {"train", "evaluate", "demo", "test", "judge", "rollouts"}
+    assert set(SERVICES) == {"train", "train-vllm", "evaluate", "demo", "test", "judge", "rollouts"}
     assert set(OURS) == set(SERVICES) - {"judge", "rollouts"}
 
 
@@ -218,7 +260,7 @@ def test_service_agrees_with_the_dockerfile(name):
 
 def test_only_services_for_models_of_any_size_ask_for_a_gpu():
     assert {name for name, service in SERVICES.items() if "deploy" in service} == {
-        "train", "evaluate", "judge", "rollouts"}
+        "train", "train-vllm", "evaluate", "judge", "rollouts"}
 
 
 def test_foreign_images_are_pinned_and_reached_from_this_machine_alone():

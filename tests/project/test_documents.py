@@ -33,10 +33,10 @@ TRAIN = script_defaults()  # the training script's constants
 MEASURED = ("measured", "throughput", "soak", "seeds", "gpu")
 PASSAGE = 12  # words
 PROGRAMS = ("python", "python3", "bash", "sbatch", "accelerate", "docker", "pip", "source", "export", "vllm")
-# Flags of docker and accelerate in the text; those in command blocks of docker are tests/test_containers.py's
+# Flags of docker, pip and accelerate in the text; those in command blocks of docker are tests/test_containers.py's
 FOREIGN_FLAGS = {"--init", "--user", "--tmpfs", "--stop-timeout", "--build-arg", "--gpus", "--pids-limit",
                  "--machine_rank", "--detach", "--max-model-len", "--weight-transfer-config", "--logprobs-mode",
-                 "--port"}
+                 "--port", "--extra-index-url"}
 SCRIPT = re.compile(r"(scripts|benchmarks)/\w+\.(py|sh)")
 DATE = re.compile(r"20\d\d-\d\d-\d\d")
 MACHINE = re.compile(r"\b(cores?|CPU|GPU|H100|H200)\b")
@@ -403,6 +403,18 @@ def test_quantities_in_the_text_stand_beside_a_command(path):
     assert lacking == []
 
 
+@pytest.mark.parametrize(("name", "section"), [
+    ("SETUP_GUIDE.md", "1. The machine"), ("SETUP_GUIDE.md", "6. Two H200s"), ("SETUP_GUIDE.md", "7. Two machines"),
+    ("POC_README.md", "Two H200s"), ("POC_README.md", "vLLM rollouts"), ("README.md", "In a container"),
+    ("QUICK_START.md", ""), ("Dockerfile", ""), ("docker-compose.yml", ""), ("scripts/slurm_two_nodes.sh", "")])
+def test_what_never_ran_on_a_gpu_says_so(name, section):
+    text = read(ROOT / name)
+    if section:
+        text, = (one for one in sections(text) if one.partition("\n")[0].endswith(f"# {section}"))
+    text = " ".join(re.sub("^# ", "", text, flags=re.M).split())
+    assert re.search(r"(?:never|not|No \w+ has) (?:run|measured) on a GPU", text)
+
+
 @pytest.mark.parametrize("table", [table for table in every_table() if table.marker == "computed"],
                          ids=lambda table: table.document)
 def test_computed_table_is_what_its_command_prints(table):
@@ -413,6 +425,8 @@ def test_computed_table_is_what_its_command_prints(table):
     assert table.rows == [{name: row[name] for name in table.rows[0]} for row in printed_rows]
     usable, memory = re.search(r"which (\S+) of (\S+) are usable", " ".join(table.before.split())).groups()
     assert f"x {memory} GB, of which {usable} GB usable" in done.stdout
+    likely = re.search(r"likely to take (\S+) s a step and (\S+) hours", " ".join(table.before.split())).groups()
+    assert "more likely {} s a step and {} h in all".format(*likely) in done.stdout
 
 
 def worked_reward(row: dict[str, str]) -> float:

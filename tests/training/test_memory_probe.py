@@ -82,6 +82,7 @@ def test_a_dry_run_goes_through_everything_and_trains_nothing(place):
 def test_a_later_pass_has_the_gradients_of_the_first_beside_it(accumulation, expected):
     """As a step has them: 5.8 GB of a 14B model's peak, which one pass alone would not show."""
     torch = pytest.importorskip("torch")
+    from raccoon.training.callbacks import PeakMemory
     from raccoon.training.memory_probe import MemoryProbe
 
     probe, model, seen = MemoryProbe(2, 1, 0.0, {}, False), torch.nn.Linear(2, 2), []
@@ -90,7 +91,7 @@ def test_a_later_pass_has_the_gradients_of_the_first_beside_it(accumulation, exp
         seen.append(model.weight.grad is not None)
         model(torch.ones(1, 2)).sum().backward()
 
-    probe.trainer, probe.run_pass = SimpleNamespace(model_wrapped=model), run_pass
+    probe.trainer, probe.run_pass = SimpleNamespace(model_wrapped=model, memory=PeakMemory()), run_pass
     probe.on_train_begin(SimpleNamespace(gradient_accumulation_steps=accumulation, per_device_train_batch_size=1,
                                          device="cpu"), None, None)
     assert seen == expected

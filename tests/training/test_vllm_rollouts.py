@@ -35,14 +35,22 @@ LIMIT, CAP, STEPS = 3, 1.05, 2
 
 
 class Engine:
-    """vLLM's LLM, as far as the check of the weights goes: another copy of the model."""
+    """vLLM's LLM, as far as the check of the weights and its sleep go: another copy of the model."""
+
+    pool = {}  # of each tag, an allocation of vLLM's memory pool
 
     def __init__(self, model) -> None:
         self.model, self.woken = model, []
         self.llm_engine = types.SimpleNamespace(model_config=types.SimpleNamespace(dtype=torch.float32))
 
+    def sleep(self, level):
+        for allocation in self.pool.values():
+            allocation.is_asleep = True
+
     def wake_up(self, tags):
         self.woken += tags
+        for tag in self.pool.keys() & set(tags):
+            self.pool[tag].is_asleep = False
 
     def generate(self, prompts, sampling_params, use_tqdm):
         assert sampling_params.prompt_logprobs == 0 and sampling_params.temperature == 0  # draws nothing
@@ -64,6 +72,8 @@ class Generation:
         self.pushes, self.temperatures, self.loses_weights = 0, [], False
 
     def sync_weights(self):
+        if self.mode == "colocate":
+            self.llm.wake_up(tags=["weights"])
         self.pushes, self._llm_weights_sleeping = self.pushes + 1, False
         state = {name: torch.zeros_like(value) if self.loses_weights else value.clone()
                  for name, value in self.policy.state_dict().items()}
@@ -81,6 +91,7 @@ class Generation:
             scores = vllm_rollouts.policy_log_probabilities(self.llm.model, out, "cpu")[len(ids) - 1:]
             completions.append(out[len(ids):])
             logps.append([[score - 0.1] for score in scores])  # as if its kernels found all a bit less likely
+        self.llm.sleep(level=2)
         return prompts, completions, logps, None
 
 
@@ -123,13 +134,47 @@ def test_every_generation_has_the_newest_weights_and_its_ratios_are_logged(train
     trainer.train()
     generation = trainer.vllm_generation
     trainer.sample(trainer.tasks, temperature=0.0)
-    assert generation.pushes == STEPS + 1 and generation.llm.woken == ["kv_cache"] * (STEPS + 1)
+    assert generation.pushes == STEPS + 1 and generation.llm.woken == ["weights", "kv_cache"] * (STEPS + 1)
     assert generation.temperatures == [1.0] * STEPS + [0.0] and generation.temperature == 1.0
     metrics = lines(Path(trainer.args.output_dir) / "metrics.jsonl")
     for step in metrics:
         assert step["ratio_mean"] == pytest.approx(2.718281828 ** 0.1, rel=1e-3)  # raw: before the cut at CAP
         assert step["ratio_max"] > CAP and step["ratio_above_cap"] == 1.0
     assert generation.stops == [0, 2] and generation.options["max_model_length"] == 64
+
+
+class Card:
+    """torch, with the counter of a GPU: of the policy, and always of vLLM's whole pool too, asleep or not."""
+
+    def __init__(self, pool, training: float) -> None:
+        self.pool, self.training = pool, training
+        self.cuda = types.SimpleNamespace(is_available=lambda: True, max_memory_allocated=lambda: self.peak,
+                                          reset_peak_memory_stats=self.reset)
+        self.peak = 900e9  # while the model and the engine were loaded
+
+    def reset(self):
+        """From here on to the next change of what sleeps: the policy's peak, then with 90 GB that last."""
+        sleeping = [allocation.is_asleep for allocation in self.pool.values()]
+        policy = self.training if all(sleeping) else 90e9 + any(sleeping) * 5e9  # a tensor on its way to vLLM
+        self.peak = policy + sum(allocation.handle[1] for allocation in self.pool.values())
+
+    def __getattr__(self, name):
+        return getattr(torch, name)
+
+
+@pytest.mark.parametrize(("training", "peak"), [(130e9, 130), (110e9, 128)])
+def test_the_peak_does_not_count_what_sleeps_in_vllm(vllm, tmp_path, monkeypatch, training, peak):
+    """The larger of training, without the engine's 38 GB, and generating: 90 + 38. With 5 GB of a push only 30 wake."""
+    pool = {tag: types.SimpleNamespace(handle=(0, size), is_asleep=True)
+            for tag, size in {"weights": int(30e9), "kv_cache": int(8e9)}.items()}
+    allocator = types.SimpleNamespace(instance=types.SimpleNamespace(pointer_to_data=pool))
+    monkeypatch.setitem(sys.modules, "vllm.device_allocator.cumem", types.SimpleNamespace(CuMemAllocator=allocator))
+    monkeypatch.setattr(Engine, "pool", pool)
+    monkeypatch.setattr("raccoon.training.callbacks.torch", Card(pool, training))
+    with made_trainer(tmp_path, "float32") as trainer:
+        trainer.train()
+    metrics = lines(Path(trainer.args.output_dir) / "metrics.jsonl")
+    assert [step["peak_memory_gb"] for step in metrics] == [pytest.approx(peak)] * STEPS
 
 
 class Receiver:
@@ -143,6 +188,9 @@ class Receiver:
 
     def load_weights(self, pairs):
         self.weights.update({name: weight.clone() for name, weight in pairs})
+
+    def sleep(self, level):
+        pass
 
     def wake_up(self, tags):
         assert tags == ["weights"]

@@ -16,13 +16,18 @@ from raccoon.planning.model_shape import Shape
 BANDWIDTH = 4.3e12  # bytes a second of its memory
 OPERATIONS = 7.9e14  # bfloat16 operations a second
 
-# What does not depend on the run
+# Five guesses that decide what "fits", and one of the time; none was measured on a GPU
 RESERVED_GB = 3.0  # of each GPU, for the CUDA context and NCCL
 FRAGMENTED = 0.05  # share of each GPU that the allocator cannot use
-CPU_FRAGMENTED = 0.15  # share of a machine's memory that malloc keeps between tensors, or that other programs use
-PLAN_ERROR = 0.05  # relative error of the plan; a setting that fits only without it is "tight"
 VLLM_WORKSPACE_GB = 3.0  # of vLLM, beside its weights and cache
 VLLM_ASLEEP_GB = 2.0  # what vLLM keeps on the GPU while the weights are updated
+PLAN_ERROR = 0.05  # relative error of the plan; a setting that fits only without it is "tight"
+# Seconds of a layer and token in transformers' decoding, where the CPU starts each kernel, whatever the batch. Others
+# measured 35.7 ms a token with 40 layers, in 2023 (foundation-model-stack, pull request 69).
+EAGER_LAYER_SECONDS = 0.9e-3
+
+# What does not depend on the run
+CPU_FRAGMENTED = 0.15  # share of a machine's memory that malloc keeps between tensors, or that other programs use
 PROCESS_GB = 0.5  # what Python and the libraries take without a model; counted on a CPU only
 TILE_TOKENS, TILE_WORDS = 4096, 32768  # size of the tile of logits that TRL's fused head holds at a time
 TILES_WITHOUT_TRITON = 8.25  # tiles at once: without Triton each step of the arithmetic has its own tile
@@ -48,6 +53,7 @@ class Setting:
     optimizer: str = "adamw_torch_fused"
     lora_rank: int = 0
     vllm: str = ""  # "colocate": vLLM sleeps while the weights are updated; "server": vLLM runs on another GPU
+    vllm_share: float = 0.27  # of the GPU's whole memory, which a colocated vLLM fills while it generates
     reference: bool = False  # a second, frozen model for the KL term
     max_steps: int = 500
     save_steps: int = 50
@@ -144,6 +150,13 @@ class Plan:
         return self.step_seconds * self.setting.max_steps / 3600
 
     @property
+    def likely_seconds(self) -> float:
+        """A guess of a step's seconds with transformers' decoding; with vLLM there is none, and it is the floor."""
+        eager = EAGER_LAYER_SECONDS * self.shape.layers
+        slower = 0.0 if self.setting.vllm else max(eager - self.floors["token"], 0.0)
+        return self.step_seconds + self.setting.completion * slower
+
+    @property
     def floors(self) -> dict[str, float]:
         """The least seconds of a pass, and of a token of all sequences."""
         setting = self.setting
@@ -152,11 +165,19 @@ class Plan:
                 "token": decoding_seconds(self.shape, setting.sequences, setting.prompt + setting.completion / 2)}
 
     @property
+    def least_share(self) -> float:
+        """The smallest share, in hundredths, of which a colocated vLLM can have a cache for one sequence; else 0."""
+        if self.setting.vllm != "colocate" or not self.machine.gpus or not self.machine.memory_gb:
+            return 0.0
+        sequence = cache_gb(self.shape, self.setting) / self.setting.sequences
+        return math.ceil(100 * (server_gb(self.shape) + sequence) / self.machine.memory_gb) / 100
+
+    @property
     def verdict(self) -> str:
         """fits, tight or does not fit; unknown if the GPUs' memory is unknown."""
         if not self.machine.memory_gb:
             return "unknown"
-        if self.memory.peak > self.machine.usable_gb:
+        if self.memory.peak > self.machine.usable_gb or self.setting.vllm_share < self.least_share:
             return "does not fit"
         return "fits" if self.memory.peak * (1 + PLAN_ERROR) <= self.machine.usable_gb else "tight"
 
@@ -184,6 +205,8 @@ def plan(shape: Shape, setting: Setting, machine: Machine) -> Plan:
     else:
         memory = cpu_memory(shape, setting)
     if setting.vllm == "colocate":
+        if machine.gpus and machine.memory_gb:  # vLLM makes its cache as large as its share allows
+            memory = replace(memory, cache=max(setting.vllm_share * machine.memory_gb - server_gb(shape), 0.0))
         pushed = max(largest_tensor_gb(shape) - memory.cache, 0.0)  # vLLM makes its cache after it gets the weights
         memory = replace(memory, engine=server_gb(shape) + pushed, asleep=VLLM_ASLEEP_GB)
     elif setting.vllm:

@@ -12,7 +12,7 @@ from raccoon.gpus import check_driver, query_gpus
 from raccoon.launch import check_local_gpus
 from raccoon.planning.memory import Plan, needed_learning_rate, share_of_moving_weights
 from raccoon.planning.model_shape import fetch_config
-from raccoon.planning.report import remedy
+from raccoon.planning.report import remedy, share_fault
 
 CPU_WEIGHTS_LIMIT_GB = 2.0  # without a GPU; a step of a larger model would take hours
 ENOUGH_MOVING = 0.5  # share of the weights that an update must be able to change
@@ -56,6 +56,8 @@ def check_precision(weights: str, learning_rate: float) -> None:
 
 def check_memory(plan: Plan, lora_rank: int) -> None:
     """Raises InputError for a plan that does not fit its GPUs or the machine's memory; it names a setting that fits."""
+    if share_fault(plan):
+        raise InputError(f"{share_fault(plan)}; --allow-unfit starts it anyway")
     if plan.verdict == "does not fit":
         raise InputError(
             f"the run needs {plan.memory.peak:.0f} GB a {'GPU' if plan.machine.gpus else 'process'} by its plan, and "

@@ -3,10 +3,24 @@
 import math
 from dataclasses import replace
 
-from raccoon.planning.memory import Machine, Plan, Setting, plan
+from raccoon.planning.memory import (
+    FRAGMENTED,
+    PLAN_ERROR,
+    RESERVED_GB,
+    VLLM_ASLEEP_GB,
+    VLLM_WORKSPACE_GB,
+    Machine,
+    Plan,
+    Setting,
+    plan,
+    server_gb,
+)
 from raccoon.planning.model_shape import Shape, model_shape
 
 LARGEST_CLUSTER = 1024  # GPUs; more are not proposed
+GUESSES = (f'"fits" rests on five guesses, not measured on a GPU: {RESERVED_GB:g} GB and {FRAGMENTED:.0%} of each GPU '
+           f"are kept free, vLLM takes {VLLM_WORKSPACE_GB:g} GB beside weights and cache and {VLLM_ASLEEP_GB:g} GB "
+           f"asleep, and the plan may be {PLAN_ERROR:.0%} wrong")
 
 
 def settings(setting: Setting, rank: int) -> dict[str, Setting]:
@@ -36,6 +50,9 @@ def remedy(planned: Plan, rank: int) -> str:
     found = {name: plan(shape, other, machine).verdict for name, other in settings(setting, rank).items()
              if other.vllm == setting.vllm}
     names = [name for wanted in ("fits", "tight") for name, verdict in found.items() if verdict == wanted]
+    shares = sorted(range(1, 100), key=lambda percent: abs(percent - 100 * setting.vllm_share))
+    names = [f"VLLM_MEMORY_SHARE {percent / 100}" for percent in shares if setting.vllm == "colocate" and plan(
+        shape, replace(setting, vllm_share=percent / 100), machine).verdict == "fits"] + names
     counts = (2**power for power in range(int(math.log2(LARGEST_CLUSTER)) + 1))
     enough = next((count for count in counts if count > machine.gpus > 0
                    and plan(shape, setting, Machine(count, machine.memory_gb)).verdict != "does not fit"), None)
@@ -44,8 +61,18 @@ def remedy(planned: Plan, rank: int) -> str:
     return " or ".join(ways) or f"no setting here; use a smaller model, or {larger}"
 
 
+def share_fault(planned: Plan) -> str:
+    """Why a colocated vLLM cannot work with its share of the GPU; "" if it can."""
+    share, least = planned.setting.vllm_share, planned.least_share
+    if share >= least:
+        return ""
+    enough = f"it needs at least {least}" if least < 1 else "no share is enough"
+    return (f"VLLM_MEMORY_SHARE {share} of {planned.machine.memory_gb:.1f} GB is too small for vLLM's weights and "
+            f"workspace ({server_gb(planned.shape):.1f} GB) and the cache of one sequence: {enough}")
+
+
 def summary(found: Plan) -> str:
-    """The short form of a plan, in one or two lines; without a GPU it has no seconds, as those are a GPU's."""
+    """The short form of a plan, in one or three lines; without a GPU it has no seconds, as those are a GPU's."""
     memory, machine = found.memory, found.machine
     disk = f"{found.checkpoint_gb:.3g} GB a checkpoint, {found.disk_gb:.3g} GB of disk"
     usable = f" of {machine.usable_gb:.1f} usable" if machine.memory_gb else ""
@@ -53,8 +80,16 @@ def summary(found: Plan) -> str:
             f"{memory.training:.3g}, generating {memory.generating:.3g})")
     if not machine.gpus:
         return f"{peak}; {disk}"
-    return (f"{peak}\nat least {found.step_seconds:.2g} s a step and {found.hours:.2g} h in all, at an H200's speed; "
-            f"{disk}")
+    return (f"{peak}\nat least {found.step_seconds:.2g} s a step and {found.hours:.2g} h in all, at an H200's speed"
+            f"{likely(found)}; {disk}\ncomputed and never measured on a GPU; --plan names the guesses in it")
+
+
+def likely(found: Plan) -> str:
+    """What a run is likely to take beside the floor; "" if there is no guess."""
+    seconds = found.likely_seconds
+    hours = seconds * found.setting.max_steps / 3600
+    return "" if seconds == found.step_seconds else (
+        f"; by a guess of transformers' decoding more likely {seconds:.2g} s a step and {hours:.2g} h in all")
 
 
 COLUMNS = ("setting", "weights", "gradients", "optimizer", "gathered", "reduced", "activations", "logits",
@@ -79,13 +114,15 @@ def report(name: str, setting: Setting, machine: Machine, rank: int) -> str:
     """The whole plan of a model: what was counted, the table, and what fits if this setting does not."""
     shape = model_shape(name)
     usable = f", of which {machine.usable_gb:.1f} GB usable" if machine.memory_gb else ""
-    holder, seconds = ("GPU", "") if machine.gpus else ("process", "; a CPU is much slower")
+    planned, holder = plan(shape, setting, machine), "GPU" if machine.gpus else "process"
     lines = [f"{name}: {shape.parameters:,} parameters; {machine}{usable}",
              f"{setting.sequences} completions a {holder} and step, {setting.batch_size} a pass, each of "
              f"{setting.prompt} + {setting.completion} tokens; GB are 1e9 bytes, for each {holder}; seconds and hours "
-             f"are the least at an H200's speed{seconds}", "",
-             table(shape, setting, machine, rank)]
-    planned = plan(shape, setting, machine)
+             f"are the least at an H200's speed{likely(planned) if machine.gpus else '; a CPU is much slower'}",
+             *([GUESSES] if machine.gpus else []), "", table(shape, setting, machine, rank)]
+    fault = share_fault(plan(shape, replace(setting, vllm="colocate"), machine))
+    if fault:
+        lines += ["", f"colocated vLLM: {fault}"]
     if planned.verdict == "does not fit":
         lines += ["", f"the setting does not fit; what fits: {remedy(planned, rank)}"]
     return "\n".join(lines)

@@ -142,7 +142,7 @@ def planned_setting(settings: Settings) -> Setting:
         prompt=settings.MAX_PROMPT_LENGTH, completion=settings.MAX_COMPLETION_LENGTH,
         weights="float32" if settings.USE_LORA else settings.MASTER_WEIGHTS, optimizer=settings.OPTIMIZER,
         lora_rank=settings.LORA_RANK if settings.USE_LORA else 0,
-        vllm=settings.VLLM_MODE if settings.GENERATION == "vllm" else "",
+        vllm=settings.VLLM_MODE if settings.GENERATION == "vllm" else "", vllm_share=settings.VLLM_MEMORY_SHARE,
         reference=settings.BETA > 0 and not settings.USE_LORA,
         max_steps=settings.MAX_STEPS, save_steps=settings.SAVE_STEPS, save_total_limit=settings.SAVE_TOTAL_LIMIT)
 

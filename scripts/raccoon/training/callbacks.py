@@ -2,7 +2,9 @@
 
 import resource
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,15 +21,47 @@ from raccoon.runs.heldout import (
 from raccoon.runs.log import HELDOUT_LOG, METRICS_LOG, finite
 from raccoon.runs.stop import StopSignal
 from raccoon.tasks.task import Task
+from raccoon.training.library_internals import sleeping_bytes
 
 SAMPLED_WEIGHTS = 256  # elements of each tensor that are watched; to watch all would need a copy of the model
 
 
-def peak_memory_gb() -> float:
-    """The most memory that this process has held, on the GPU if there is one, else on the machine."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / 1e9
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+class PeakMemory:
+    """The most memory that this process has held since `restart`, on the GPU if there is one, else on the machine.
+
+    What sleeps in vLLM is not held, but torch counts it. So the counter starts again whenever more or less of it
+    sleeps, and the peak of each part is what torch counted minus what slept.
+    """
+
+    def __init__(self, engine: Any = None) -> None:
+        """`engine` is the vLLM that sleeps in this process, if there is one."""
+        for name in ("sleep", "wake_up") if engine else ():
+            setattr(engine, name, partial(self.across, getattr(engine, name)))
+        self.restart()
+
+    def restart(self) -> None:
+        """Forgets the peak so far."""
+        self.before, self.asleep = 0, sleeping_bytes()
+        if torch.cuda.is_available():
+            torch.cuda.reset_peak_memory_stats()
+
+    def across(self, change: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Calls `change`, after which other parts of vLLM's memory sleep."""
+        peak = self.held()
+        changed = change(*args, **kwargs)
+        self.restart()
+        self.before = peak
+        return changed
+
+    def held(self) -> int:
+        """The peak in bytes."""
+        if torch.cuda.is_available():
+            return max(self.before, torch.cuda.max_memory_allocated() - self.asleep)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+    @property
+    def gb(self) -> float:
+        return self.held() / 1e9
 
 
 class Watch(TrainerCallback):

@@ -6,6 +6,7 @@ the public names of this file.
 """
 
 import copy
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -43,6 +44,10 @@ PRIVATE_NAMES = (
 VLLM_NAMES = (
     ("trl.generation.vllm_generation", "", "LLM", "settings of the engine that GRPOConfig has no argument for"),
     ("vllm.model_executor.layers.utils", "", "dispatch_cpu_unquantized_gemm", "weights that can be pushed on a CPU"),
+    ("vllm.device_allocator.cumem", "CuMemAllocator", "instance", "how much of vLLM's memory sleeps"),
+    ("vllm.device_allocator.cumem", "CuMemAllocator", "pointer_to_data", "the same"),
+    ("vllm.device_allocator", "AllocationData", "handle", "the same"),
+    ("vllm.device_allocator", "AllocationData", "is_asleep", "the same"),
 )
 
 
@@ -134,6 +139,16 @@ def engine_lacks_weights(trainer: GRPOTrainer) -> bool:
 def note_engine_weights(trainer: GRPOTrainer) -> None:
     """Tells TRL that vLLM has the policy's weights, so that it does not push them again."""
     trainer._last_loaded_step = trainer.state.global_step
+
+
+def sleeping_bytes() -> int:
+    """The bytes that vLLM has taken off this process's GPU while it sleeps; torch counts them as allocated.
+
+    These are whole segments of torch's pool, of which torch may count a little less.
+    """
+    module = sys.modules.get("vllm.device_allocator.cumem")  # vLLM itself imports it when it makes its memory pool
+    pool = module.CuMemAllocator.instance if module else None
+    return sum(data.handle[1] for data in pool.pointer_to_data.values() if data.is_asleep) if pool else 0
 
 
 def push_merged_copies(trainer: GRPOTrainer) -> None:

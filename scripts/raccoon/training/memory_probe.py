@@ -16,7 +16,7 @@ from torch.distributed.tensor import DTensor
 
 from raccoon.decoding import own_randomness
 from raccoon.runs.log import RunError
-from raccoon.training.callbacks import Watch, peak_memory_gb
+from raccoon.training.callbacks import Watch
 from raccoon.training.library_internals import metrics_left_alone
 
 CPU_TOKENS = 16  # tokens that a dry run generates without a GPU; each may take a second
@@ -45,15 +45,22 @@ class MemoryProbe(Watch):
         moments = self.fitting(what, lambda: torch.empty(size, dtype=torch.uint8, device=args.device))
         seconds = self.fitting(what, lambda: [self.timed(self.run_pass) for _ in range(passes)][-1])
         self.trainer.model_wrapped.zero_grad(set_to_none=True)
-        training = peak_memory_gb()
+        training = self.trainer.memory.gb
         print(f"probe    {what}: peak {training:.3g} GB{self.beside('training', ' of {:.3g} planned')}", flush=True)
-        forget_peak()
+        self.forget_peak()
         if self.then_end:
             token = self.fitting("generating at full length", self.generate)
-            self.print_list({"training": training, "generating": peak_memory_gb(), "pass": seconds, "token": token})
+            self.print_list({"training": training, "generating": self.trainer.memory.gb, "pass": seconds,
+                             "token": token})
             sys.exit(0)
         del moments
-        forget_peak()  # the run's own peak counts from here
+        self.forget_peak()  # the run's own peak counts from here
+
+    def forget_peak(self) -> None:
+        """Starts a new measurement of the peak."""
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        self.trainer.memory.restart()
 
     def missing_moments(self) -> int:
         """The bytes of Adam's moments that the optimizer does not hold: in a resumed run it has them already."""
@@ -141,10 +148,3 @@ class MemoryProbe(Watch):
         batch["ref_per_token_logps"] = torch.zeros((size, self.completion), device=device)
         tokens = size * self.completion * args.steps_per_generation * self.trainer.accelerator.num_processes
         return batch | {"num_items_in_batch": torch.tensor(tokens, device=device)}
-
-
-def forget_peak() -> None:
-    """Starts a new measurement of the GPU's peak memory."""
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()

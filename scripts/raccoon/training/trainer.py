@@ -41,7 +41,7 @@ from raccoon.training.batches import (
     signal_first,
     task_row,
 )
-from raccoon.training.callbacks import Watch, peak_memory_gb
+from raccoon.training.callbacks import PeakMemory, Watch
 from raccoon.training.export import saving
 from raccoon.training.library_internals import OpenTrainer, engine_settings, push_merged_copies
 from raccoon.training.policy import generating
@@ -80,6 +80,7 @@ class CodeTrainer(OpenTrainer):
         self.working_copy = WorkingCopy(torch.bfloat16) if lean and self.args.bf16 and not computed else None
         if adapters and self.use_vllm:
             push_merged_copies(self)
+        self.memory = PeakMemory(self.vllm_generation.llm if self.args.vllm_enable_sleep_mode else None)
         self.metrics: list[dict] = []  # the lines of metrics.jsonl
         self.stop_reason, self.ended = "", "the last step was made"
         self.seconds = {"generate": 0.0, "reward": 0.0, "update": 0.0}
@@ -240,7 +241,7 @@ class CodeTrainer(OpenTrainer):
         logs |= {name: value for name, value in self.step_record.items() if isinstance(value, float)}
         super().log(logs, start_time)
         record = {"step": self.state.global_step, **self.step_record, "seconds": dict(self.seconds),
-                  "peak_memory_gb": peak_memory_gb()}
+                  "peak_memory_gb": self.memory.gb}
         for name in ("loss", "grad_norm", "learning_rate", "entropy", "kl", "num_tokens"):
             record[name] = logs.get(name)
         self.metrics.append(finite(record))
