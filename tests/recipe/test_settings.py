@@ -29,8 +29,8 @@ def test_the_reward_knows_whether_shared_tests_are_allowed(allowed):
     assert reward_table(settings).allow_shared_tests is allowed
 
 
-def check(**changes) -> None:
-    check_constants(Settings(**vars(constants(vars(train_rl_poc))) | changes), 1)
+def check(processes: int = 1, **changes) -> None:
+    check_constants(Settings(**vars(constants(vars(train_rl_poc))) | changes), processes)
 
 
 @pytest.mark.parametrize("cap", [0.28, 0.0, -1.0, 0.999, float("nan")])
@@ -45,3 +45,11 @@ def test_a_cap_of_at_least_one_and_a_clip_range_are_accepted():
         check(LOSS_TYPE="cispo", EPSILON_HIGH=cap)
     for loss in set(CHOICES["LOSS_TYPE"]) - {"cispo"}:
         check(LOSS_TYPE=loss)
+
+
+def test_refills_need_whole_groups_in_each_process():
+    """Four completions a step are a group, but each of two processes has only half of it."""
+    half = {"BATCH_SIZE": 1, "GRADIENT_ACCUMULATION": 2, "processes": 2}
+    with pytest.raises(InputError, match="= 2 completions a step of each process .* the nearest .* fits is 2"):
+        check(MAX_REFILLS=1, **half)
+    check(MAX_REFILLS=0, **half)
