@@ -82,14 +82,7 @@ class TestIterator:
         return 0
 
 
-class TestObject:
-    """Anything else of the test: the code can only hand it back."""
-
-    def __init__(self, conversation, number: int, name: str):
-        pass
-
-
-OF_THE_TEST = {"function": TestFunction, "iterator": TestIterator, "object": TestObject}
+OF_THE_TEST = {"function": TestFunction, "iterator": TestIterator}
 
 
 class Kept:
@@ -205,7 +198,7 @@ class CodeHeap(heap.Heap):
         return self.objects[number]
 
     def of_the_test(self, payload, decode):
-        """A function, an iterator or another object of the test."""
+        """A function or an iterator of the test."""
         number, kind, *described = payload
         if number not in self.objects:
             self.enter(number, OF_THE_TEST[kind](self.conversation, number, *described))

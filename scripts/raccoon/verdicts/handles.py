@@ -23,7 +23,7 @@ from raccoon.exchange.values import Inline
 from raccoon.test_texts.needs import CARRIED_METHODS, MUTATORS
 
 READS = frozenset(
-    "bool str repr format len int float index round isinstance getitem hash dir fields iterate contains".split()
+    "bool str repr format len int float index round isinstance getitem hash dir iterate contains".split()
 )
 PASSING = (float, datetime.datetime, datetime.timedelta)  # what a clock gives may differ between two reads
 MAX_ITEMS = 10_000  # taken from an iterator at once
