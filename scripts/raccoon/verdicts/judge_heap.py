@@ -144,9 +144,7 @@ class JudgeHeap(heap.Heap):
 
     def stand_in(self, number: int, name: str, flag: str, traits: frozenset):
         """The one handle or iterator for a number, which the child has given."""
-        if number in self._kinds or type(number) is not int or number % 2 == self.first:
-            raise frames.ValueLimit("not the number of an object")
-        if not 0 <= number < 2 * heap.MAX_OBJECTS:
+        if number in self._kinds or not self._is_theirs(number):
             raise frames.ValueLimit("not the number of an object")
         if (number, False) not in self._handles:
             self.tracks |= flag == "lazy"
@@ -248,7 +246,7 @@ class JudgeHeap(heap.Heap):
     def standard(self, payload, decode):
         """A class that is known by its name, or an exception of the standard library."""
         module, name = payload
-        found = heap.standard_object(module, name) if module.partition(".")[0] in values.STANDARD_MODULES else None
+        found = heap.standard_object(module, name)
         if not isinstance(found, type) or not (found in heap.KNOWN or issubclass(found, BaseException)):
             raise frames.ValueLimit(f"not a known class: {name[:100]!r}")
         return found
@@ -259,7 +257,7 @@ class JudgeHeap(heap.Heap):
         if type(number) is not int or type(name) is not str or level > MAX_BASES:
             raise frames.ValueLimit("not a class")
         if number not in self._errors:
-            above = [self._base(base, decode, level) for base in bases]
+            above = [self._described_class(base, decode, level + 1) for base in bases]
             if not above or not all(isinstance(base, type) and issubclass(base, BaseException) for base in above):
                 raise frames.ValueLimit("not a class of exceptions")
             members = {"__module__": "solution", "__str__": said_by_code, "__len__": asking("__len__")}
@@ -267,9 +265,9 @@ class JudgeHeap(heap.Heap):
             self._errors[number] = type(name[:100], (*own, *above), members)
         return self._errors[number]
 
-    def _base(self, base: dict, decode, level: int) -> type:
-        [(tag, payload)] = base.items()
-        return self.class_(payload, decode, level + 1) if tag == "class" else self.standard(payload, decode)
+    def _described_class(self, described: dict, decode, level: int = 0) -> type:
+        [(tag, payload)] = described.items()
+        return self.class_(payload, decode, level) if tag == "class" else self.standard(payload, decode)
 
     def error(self, payload, decode, level: int = 0) -> BaseException:
         """An exception of the code: of its own class or a standard one, with its attributes and its cause."""
@@ -277,9 +275,7 @@ class JudgeHeap(heap.Heap):
         if number in self.objects:
             return self.objects[number]
         self._refuse_number(number)
-        [(tag, details)] = kind.items()
-        kind = self.class_(details, decode) if tag == "class" else self.standard(details, decode)
-        error = made_error(kind, [decode(argument) for argument in arguments])
+        error = made_error(self._described_class(kind, decode), [decode(argument) for argument in arguments])
         for name, value in map(decode, fields):
             refuse_method(name, value)
             if not name.startswith((RESERVED, "__")) or name == "__notes__":
