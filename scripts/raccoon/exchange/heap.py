@@ -3,7 +3,7 @@
 Both sides keep a table of numbered objects. A list, a set or another collection of kinds.py exists on both sides;
 each message says what its sender has changed in it since the last message. So a change in place, two names for one
 list, or an argument that is returned mean on the other side what they mean in one process. An object of another class
-stays on its side, and the other has a stand-in for it that asks (objects.py in the judge, child.py in the child).
+stays on its side, and the other has a stand-in for it that asks (verdicts/handles.py, child/code_heap.py).
 
 Instances of the plain classes of the context (ListNode, TreeNode) count as collections of their fields: the context
 runs on both sides.

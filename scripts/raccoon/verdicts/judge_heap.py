@@ -41,11 +41,13 @@ class JudgeHeap(heap.Heap):
 
     first = 0
 
-    def __init__(self, child, kinds: dict[str, type], tracks: bool, own: Callable[[type], bool] = lambda kind: False):
-        """`kinds`: the context's structures. `own`: whether the test or its context has defined a class."""
+    def __init__(
+        self, child, structures: dict[str, type], tracks: bool, own: Callable[[type], bool] = lambda kind: False
+    ):
+        """`structures`: classes of the context. `own`: whether the test or its context has defined a class."""
         super().__init__(tracks)
-        self.structures, self._child, self._own = kinds, child, own
-        self._names = {kind: name for name, kind in kinds.items()}
+        self.structures, self._child, self._own = structures, child, own
+        self._names = {kind: name for name, kind in structures.items()}
         self.fresh_read = False  # the test compares this answer by `==`, so it may differ from the last
         self._handles: dict[tuple[int, bool | None], Any] = {}
         self._errors: dict[int, type] = {}  # the code's own classes of exceptions
@@ -148,9 +150,9 @@ class JudgeHeap(heap.Heap):
             raise frames.ValueLimit("not the number of an object")
         if (number, False) not in self._handles:
             self.tracks |= flag == "lazy"
-            kinds = {"lazy": RemoteIterator, "call": Caller}
+            classes = {"lazy": RemoteIterator, "call": Caller}
             made = () if flag == "lazy" else (False, traits)
-            self._handles[number, False] = kinds.get(flag, Handle)(self._child, number, name, *made)
+            self._handles[number, False] = classes.get(flag, Handle)(self._child, number, name, *made)
         return self._handles[number, False]
 
     def made_by_test(self, value):
