@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from helpers import warm_python
 from helpers.paths import SCRIPTS
 from helpers.random_model import write_model, write_tasks
 from raccoon.tasks.task import Task, write_task_file
@@ -32,8 +33,12 @@ def environment():
     return {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "DATA_DIR": ""}
 
 
-def evaluate(folder, *flags, launcher=(sys.executable,), code=0):
-    done = subprocess.run([*launcher, SCRIPT, *flags], cwd=folder, env=environment(), capture_output=True, text=True)
+def evaluate(folder, *flags, code=0, afresh=False):
+    if afresh:  # in a Python of its own, as users start it
+        done = subprocess.run([sys.executable, SCRIPT, *flags], cwd=folder, env=environment(), capture_output=True,
+                              text=True)
+    else:
+        done = warm_python.run([SCRIPT, *flags], folder, DATA_DIR="")
     assert done.returncode == code, done.stdout + done.stderr
     return done
 
@@ -50,7 +55,7 @@ def results(folder):
 def whole(place):
     """The output of an evaluation of both models that nothing interrupted."""
     done = evaluate(place, "--models", "sft", "rl", "--benchmarks", "tasks.jsonl", "--output-dir", "whole",
-                    "--batch-size", "8", *MODES)
+                    "--batch-size", "8", *MODES, afresh=True)
     (place / "whole.log").write_text(done.stdout)
     return place / "whole"
 
@@ -255,7 +260,8 @@ def test_bad_input_is_one_line_and_writes_nothing(place, flags, words):
 def test_a_terminal_without_utf8_is_refused_before_anything_is_graded(place, monkeypatch):
     monkeypatch.setenv("LC_ALL", "C")
     monkeypatch.setenv("PYTHONUTF8", "0")
-    done = evaluate(place, "--models", "gold", "--benchmarks", "tasks.jsonl", "--output-dir", "ascii", code=2)
+    done = evaluate(place, "--models", "gold", "--benchmarks", "tasks.jsonl", "--output-dir", "ascii", code=2,
+                    afresh=True)
     assert done.stderr == "error: the report needs UTF-8, and standard output takes ascii: set PYTHONUTF8=1\n"
     assert not (place / "ascii").exists()
 

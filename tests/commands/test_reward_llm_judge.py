@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 import reward_llm_judge
-from helpers import scripted_judges
+from helpers import scripted_judges, warm_python
 from helpers.paths import ROOT, SCRIPTS
 from helpers.scripted_server import Fault, ScriptedServer
-from helpers.training_runs import environment, furnish, lines
+from helpers.training_runs import furnish, lines
 from raccoon.constants import InputError
 from raccoon.judging import client
 from raccoon.judging.client import Endpoint, LlmClient, Request
@@ -218,11 +218,11 @@ def workplace(tmp_path_factory) -> Path:
 
 
 def train(folder: Path, output: str, server: ScriptedServer, *flags: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(SCRIPTS / "train_rl_poc.py"), "--model-path", "model", "--output-dir", output,
-               "--training-sets", "", "--train-files", "train.jsonl", "--heldout", "", "--save-steps", "2",
-               "--max-completion-length", "3", "--temperature", "1", "--learning-rate", "0.03", "--max-refills", "1",
-               "--sandbox-workers", "1", "--judge-base-url", server.url, "--judge-model", "scripted", *flags]
-    return subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, check=False)
+    words = [str(SCRIPTS / "train_rl_poc.py"), "--model-path", "model", "--output-dir", output,
+             "--training-sets", "", "--train-files", "train.jsonl", "--heldout", "", "--save-steps", "2",
+             "--max-completion-length", "3", "--temperature", "1", "--learning-rate", "0.03", "--max-refills", "1",
+             "--sandbox-workers", "1", "--judge-base-url", server.url, "--judge-model", "scripted", *flags]
+    return warm_python.run(words, folder)
 
 
 def test_training_on_both_goes_on_exactly_and_asks_nothing_twice(workplace):

@@ -1,16 +1,15 @@
 """Models that think aloud, with a chat template like Qwen3's: switched off, cut short, or followed by an answer."""
 
 import json
-import subprocess
-import sys
 from collections import Counter
 
 import pytest
 
+from helpers import warm_python
 from helpers.paths import SCRIPTS
 from helpers.random_model import write_model, write_tasks
 from helpers.reward_doubles import TABLE
-from helpers.training_runs import environment, lines
+from helpers.training_runs import lines
 from raccoon.rewards.execution import ExecutionReward, RewardTable
 from raccoon.runs.rollouts import rollout_metrics
 from raccoon.runs.sentinels import alarms
@@ -91,8 +90,7 @@ def place(tmp_path_factory, request):
 
 
 def start(folder, script, *flags):
-    done = subprocess.run([sys.executable, str(SCRIPTS / script), *flags, "--max-completion-length", str(LIMIT)],
-                          cwd=folder, env=environment(), capture_output=True, text=True)
+    done = warm_python.run([str(SCRIPTS / script), *flags, "--max-completion-length", str(LIMIT)], folder)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -11,7 +11,20 @@ from pathlib import Path
 
 import pytest
 
-from helpers.training_runs import PROGRAMS, SCRIPT, STEPS, TEMPLATE, command, environment, furnish, lines, outcome, run
+from helpers import warm_python
+from helpers.training_runs import (
+    PROGRAMS,
+    SCRIPT,
+    STEPS,
+    TEMPLATE,
+    command,
+    environment,
+    furnish,
+    lines,
+    outcome,
+    run,
+    run_afresh,
+)
 from raccoon.tasks.task import Task, write_task_file
 
 # The script, in whose run the held-out check after step 2 is the best one, and which gets a Ctrl-C after step 3.
@@ -44,19 +57,21 @@ def workplace(tmp_path_factory) -> Path:
 
 def stop_after(folder: Path, output: str, step: int, number: int) -> tuple[int, str]:
     """Runs the script, sends it a signal once it has printed a step, and gives its exit code and output."""
-    process = subprocess.Popen(command(output), cwd=folder, env=environment(), stdout=subprocess.PIPE, text=True)
-    text = ""
-    for line in process.stdout:
-        text += line
-        if line.split()[:2] == ["step", f"{step}/{STEPS}"]:
-            process.send_signal(number)
-    return process.wait(), text
+    reader, writer = os.pipe()
+    script, text = warm_python.Script(command(output)[1:], folder, {}, writer, sys.stderr), ""
+    os.close(writer)
+    with open(reader) as stdout:
+        for line in stdout:
+            text += line
+            if line.split()[:2] == ["step", f"{step}/{STEPS}"]:
+                os.kill(script.pid, number)
+    return script.wait(), text
 
 
 @pytest.fixture(scope="module")
 def straight(workplace) -> Path:
     """The output of a run that nothing stopped."""
-    done = run(workplace, "straight")
+    done = run_afresh(workplace, "straight")
     assert done.returncode == 0, done.stderr
     (workplace / "straight.log").write_text(done.stdout)
     return workplace / "straight"
@@ -218,8 +233,7 @@ def test_a_stop_keeps_its_checkpoint_beside_an_earlier_best_one(workplace, limit
     """With room for one checkpoint, it is the newest: the best one would cost the steps since."""
     (workplace / "best.py").write_text(BEST_AND_STOPPED.format(scripts=str(SCRIPT.parent)))
     argv = command(f"best_{limit}", "--save-total-limit", limit, "--heldout", "", "--max-steps", "6")
-    argv[1] = "best.py"
-    done = subprocess.run(argv, cwd=workplace, env=environment(), capture_output=True, text=True, check=False)
+    done = warm_python.run(["best.py", *argv[2:]], workplace)
     assert done.returncode == 128 + signal.SIGINT, done.stdout + done.stderr
     found = [int(path.name.split("-")[1]) for path in (workplace / f"best_{limit}").glob("checkpoint-*")]
     assert sorted(found) == left
@@ -268,7 +282,7 @@ def test_a_full_disk_ends_the_run_and_it_goes_on(workplace, straight):
     def small_files() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (24_000, 24_000))  # less than the optimizer's state
 
-    done = run(workplace, "full", preexec_fn=small_files)
+    done = run_afresh(workplace, "full", preexec_fn=small_files)
     assert done.returncode == 1, done.stderr
     assert "could not be written" in done.stderr
     assert "Traceback" not in done.stderr

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import train_rl_poc
+from helpers import warm_python
 from raccoon.tasks.task import Task, write_task_file
 
 SCRIPT = Path(train_rl_poc.__file__)
@@ -61,9 +62,14 @@ def environment(**changes: str) -> dict[str, str]:
     return {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", **changes}
 
 
-def run(folder: Path, output: str, *flags: str, **options) -> subprocess.CompletedProcess:
-    return subprocess.run(command(output, *flags), cwd=folder, env=environment(), capture_output=True, text=True,
-                          check=False, **options)
+def run(folder: Path, output: str, *flags: str) -> subprocess.CompletedProcess:
+    return warm_python.run(command(output, *flags)[1:], folder)
+
+
+def run_afresh(folder: Path, output: str, **options) -> subprocess.CompletedProcess:
+    """A run in a Python of its own, as users start it."""
+    return subprocess.run(command(output), cwd=folder, env=environment(), capture_output=True, text=True, check=False,
+                          **options)
 
 
 def outcome(folder: Path) -> dict[str, str]:

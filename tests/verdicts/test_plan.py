@@ -66,7 +66,7 @@ def test_object_that_cannot_be_sent_is_known_beforehand():
 
 @pytest.fixture(scope="module")
 def sandbox():
-    with Sandbox(workers=1, timeout=3) as box:
+    with Sandbox(workers=1, timeout=1) as box:
         yield box
 
 

@@ -195,7 +195,7 @@ def test_early_end_stops_at_the_first_failure(sandbox):
 
 def test_the_time_limit_is_for_each_case(sandbox):
     busy = "import time\nend = time.process_time() + 0.7\nwhile time.process_time() < end:\n    pass\nprint(input())"
-    texts = [f"{n}\n" for n in range(8)]
+    texts = [f"{n}\n" for n in range(3)]
     assert judged(sandbox, busy, cases(texts, texts), timeout=1).status == "PASS"
 
 

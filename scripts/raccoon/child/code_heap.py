@@ -8,7 +8,6 @@ from raccoon.exchange import frames, heap, values
 
 MAX_MESSAGE = 1000  # characters of an exception's message
 MAX_CAUSES = 5  # exceptions behind an exception
-MAX_ITEMS = 10_000  # taken from an iterator for one request
 
 
 def failure(error: BaseException, causes: int = MAX_CAUSES) -> list:
@@ -26,13 +25,7 @@ def failure(error: BaseException, causes: int = MAX_CAUSES) -> list:
 
 def is_standard(kind: type) -> bool:
     """Whether a class is the one of the standard library that its module and name say, not another with that name."""
-    module = sys.modules.get(kind.__module__)
-    return kind.__module__.partition(".")[0] in values.STANDARD_MODULES and getattr(module, kind.__name__, None) is kind
-
-
-def pairs(keywords: dict) -> values.Inline:
-    """Keyword arguments in the form of the protocol."""
-    return values.Inline(values.Inline(pair) for pair in keywords.items())
+    return heap.standard_object(kind.__module__, kind.__name__) is kind
 
 
 class TestFunction:
@@ -55,7 +48,7 @@ class TestFunction:
         )
 
     def __call__(self, *arguments, **keywords):
-        return self._ask("call", values.Inline(arguments), pairs(keywords))
+        return self._ask("call", values.Inline(arguments), values.pairs(keywords))
 
     def __get__(self, owner, kind=None):
         return self if owner is None else types.MethodType(self, owner)
@@ -78,18 +71,11 @@ class TestIterator:
         return self._ahead.pop()
 
     def __length_hint__(self) -> int:
-        self._many = MAX_ITEMS  # list() and sorted() ask for it before they take everything
+        self._many = values.MAX_ITEMS  # list() and sorted() ask for it before they take everything
         return 0
 
 
-class TestObject:
-    """Anything else of the test: the code can only hand it back."""
-
-    def __init__(self, conversation, number: int, name: str):
-        pass
-
-
-OF_THE_TEST = {"function": TestFunction, "iterator": TestIterator, "object": TestObject}
+OF_THE_TEST = {"function": TestFunction, "iterator": TestIterator}
 
 
 class Kept:
@@ -205,7 +191,7 @@ class CodeHeap(heap.Heap):
         return self.objects[number]
 
     def of_the_test(self, payload, decode):
-        """A function, an iterator or another object of the test."""
+        """A function or an iterator of the test."""
         number, kind, *described = payload
         if number not in self.objects:
             self.enter(number, OF_THE_TEST[kind](self.conversation, number, *described))

@@ -250,7 +250,6 @@ OPERATIONS = {
     "dir": dir,
     "enter": lambda owner: type(owner).__enter__(owner),
     "leave": leave,
-    "fields": lambda owner: [getattr(owner, name) for name in type(owner).__dataclass_fields__],
 }
 REQUESTS = {
     "call": call,

@@ -3,7 +3,7 @@
 Both sides keep a table of numbered objects. A list, a set or another collection of kinds.py exists on both sides;
 each message says what its sender has changed in it since the last message. So a change in place, two names for one
 list, or an argument that is returned mean on the other side what they mean in one process. An object of another class
-stays on its side, and the other has a stand-in for it that asks (objects.py in the judge, child.py in the child).
+stays on its side, and the other has a stand-in for it that asks (verdicts/handles.py, child/code_heap.py).
 
 Instances of the plain classes of the context (ListNode, TreeNode) count as collections of their fields: the context
 runs on both sides.
@@ -17,7 +17,7 @@ import sys
 
 from raccoon.exchange.frames import ValueLimit
 from raccoon.exchange.kinds import KINDS, TAGS, Kind
-from raccoon.exchange.values import IMMUTABLE_BASES, LEAVES, TEXT_TAGS
+from raccoon.exchange.values import IMMUTABLE_BASES, LEAVES, STANDARD_MODULES, TEXT_TAGS
 
 MAX_OBJECTS = 1_000_000  # numbered by one side
 MANY = 32  # objects that are looked through in each message, without asking which of them can have changed
@@ -151,9 +151,13 @@ class Heap:
             kind.put(value, [decode(column, 1, self) for column in columns])
             self._agree(number, kind.take(value))
 
+    def _is_theirs(self, number) -> bool:
+        """Whether this is a number that the other side gives."""
+        return type(number) is int and number & 1 != self.first and 0 <= number < 2 * MAX_OBJECTS
+
     def _refuse_number(self, number) -> None:
         """Raises ValueLimit if the other side cannot have given this number to a new object."""
-        if type(number) is not int or number & 1 == self.first or not 0 <= number < 2 * MAX_OBJECTS:
+        if not self._is_theirs(number):
             raise ValueLimit("not the number of an object")
         if number in self.objects:
             raise ValueLimit("the number of another object")
@@ -231,14 +235,12 @@ def standard_name(value) -> list[str] | None:
     if not isinstance(module, str):
         owner = getattr(value, "__objclass__", None) or type(getattr(value, "__self__", None))
         module = getattr(owner, "__module__", "")  # str.lower
-    if not isinstance(name, str) or module.partition(".")[0] not in sys.stdlib_module_names | {"builtins"}:
-        return None
-    return [module, name] if standard_object(module, name) is value else None
+    return [module, name] if isinstance(name, str) and standard_object(module, name) is value else None
 
 
 def standard_object(module: str, name: str):
     """What a loaded module of the standard library calls `name`, with dots; None if there is no such thing."""
-    found = sys.modules.get(module)
+    found = sys.modules.get(module) if module.partition(".")[0] in STANDARD_MODULES else None
     for part in name.split("."):
         found = getattr(found, part, None)
     return found

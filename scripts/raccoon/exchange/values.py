@@ -25,6 +25,7 @@ from raccoon.exchange.kinds import ARRAY, KINDS, TAGS, put_fields
 
 MAX_DEPTH = 100  # levels of nesting in one message; lists and the like beyond it are sent by number
 MAX_FIELDS = 64  # of a namedtuple
+MAX_ITEMS = 10_000  # taken from an iterator at once
 
 STANDARD_MODULES = sys.stdlib_module_names | {"builtins"}  # both sides know their classes by name
 TEXT = ("utf-8", "surrogatepass")  # so that two lone surrogates do not become one character
@@ -104,6 +105,11 @@ def _from_json(text: str):
 
 class Inline(list):
     """A list of the protocol, such as the arguments of a call: not a value of the test or the code."""
+
+
+def pairs(keywords: dict) -> Inline:
+    """Keyword arguments in the form of the protocol."""
+    return Inline(Inline(pair) for pair in keywords.items())
 
 
 # --- out --------------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import collections
 import concurrent.futures
 import contextlib
 import dataclasses
+import functools
 import json
 import math
 import os
@@ -21,7 +22,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -185,13 +186,16 @@ class Sandbox:
             return failed("no code: there is no Python code to run")
         if len(program.code) > MAX_SOURCE:
             return failed(f"forbidden: {len(program.code):,} characters of code, limit {MAX_SOURCE:,}")
-        request = self._request(program)
-        good = dataclasses.replace(program, code=program.solution) if program.solution.strip() else GOOD
-        control = self._request(good)
+        request, control = self._request(program), functools.partial(self._control, program)
         answer = self._pools[False].ask(request, control)
         if answer.get("needs") == "shared":
             answer = self._pools[True].ask(request, control)
         return Verdict(**{field.name: answer[field.name] for field in dataclasses.fields(Verdict)})
+
+    def _control(self, program: Program) -> dict:
+        """The request for code known to be good: the program's own solution if it brings one."""
+        good = dataclasses.replace(program, code=program.solution) if program.solution.strip() else GOOD
+        return self._request(good)
 
     def _request(self, program: Program) -> dict:
         cpu_seconds = math.ceil(program.timeout or self.timeout)
@@ -221,10 +225,10 @@ class WorkerPool:
             refuse_other_walls(reports[0], report)
         return reports[0]
 
-    def ask(self, request: dict, control: dict) -> dict:
+    def ask(self, request: dict, control: Callable[[], dict]) -> dict:
         """The answer of a free worker. A lost or starved program is judged once more, with nothing else running.
 
-        If it is lost again and the `control` is not, then the code has chosen that: it fails.
+        If it is lost again and what `control` makes is not, then the code has chosen that: it fails.
         """
         worker = self.idle.get()
         try:
@@ -234,7 +238,7 @@ class WorkerPool:
         if answer.get("again") or answer.get("starved"):
             began = time.monotonic()
             answer = self.ask_alone(request)
-            if answer.get("again") and self.survives(control, time.monotonic() - began):
+            if answer.get("again") and self.survives(control(), time.monotonic() - began):
                 return failed(BLAMED).as_dict() | {"isolation": ISOLATIONS[self.shared]}
         return answer
 

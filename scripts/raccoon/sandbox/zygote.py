@@ -6,7 +6,7 @@ It never sees a test, an expected value or a secret: it passes a job to a new ch
 `control` it first sends one hello (JSON: the walls in force, or why there are none). For each job (its descriptors and
 the CPU seconds) it forks a child. When the child ends, or at the next message, it reaps it and reports how it ended.
 
-child.py holds the rest of the child's work.
+The room `child` holds the rest of the child's work.
 """
 
 import atexit

@@ -91,7 +91,7 @@ class Zygote:
     ) -> None:
         """Asks for one child that serves `job` and prints into `output`, also its stderr without `errors`.
 
-        A child without `stdin` reads an empty one. With `stdin` it runs a program that reads it (stdin_child.py).
+        A child without `stdin` reads an empty one. With `stdin` it runs a program that reads it (child/programs.py).
         """
         self.settle()
         self.number, self.ending = self.number + 1, None

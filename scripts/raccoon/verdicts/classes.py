@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator
 
 from raccoon.exchange import kinds
-from raccoon.exchange.values import Inline
-from raccoon.verdicts.handles import RESERVED, TWO_ANSWERS, Handle, ask, child_of, iterated, pairs
+from raccoon.exchange.values import Inline, pairs
+from raccoon.verdicts.handles import RESERVED, TWO_ANSWERS, Handle, ask, child_of, iterated
 
 
 class ClassProxy:

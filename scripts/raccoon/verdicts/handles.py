@@ -19,14 +19,11 @@ from collections.abc import Iterator
 from typing import NoReturn
 
 from raccoon.exchange import frames, heap
-from raccoon.exchange.values import Inline
+from raccoon.exchange.values import MAX_ITEMS, Inline, pairs
 from raccoon.test_texts.needs import CARRIED_METHODS, MUTATORS
 
-READS = frozenset(
-    "bool str repr format len int float index round isinstance getitem hash dir fields iterate contains".split()
-)
+READS = frozenset("bool str repr format len int float index round isinstance getitem hash dir iterate contains".split())
 PASSING = (float, datetime.datetime, datetime.timedelta)  # what a clock gives may differ between two reads
-MAX_ITEMS = 10_000  # taken from an iterator at once
 DESCRIBING = frozenset("__name__ __qualname__ __doc__ __module__ __wrapped__".split())  # what a function says of itself
 TEXTS = {"__str__", "__repr__", "__format__"}
 ASSENTING = {name for kind in (str, bytes, set, float) for name in dir(kind) if name.startswith("is")} | {"all", "any"}
@@ -207,11 +204,6 @@ class Caller(Handle):
 
     def __call__(self, *arguments, **keywords):
         return Handle.called(self, arguments, keywords)
-
-
-def pairs(keywords: dict) -> Inline:
-    """Keyword arguments in the form of the protocol."""
-    return Inline(Inline(pair) for pair in keywords.items())
 
 
 def refuse(kind: str, name: str) -> NoReturn:

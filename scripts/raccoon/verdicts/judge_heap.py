@@ -41,11 +41,13 @@ class JudgeHeap(heap.Heap):
 
     first = 0
 
-    def __init__(self, child, kinds: dict[str, type], tracks: bool, own: Callable[[type], bool] = lambda kind: False):
-        """`kinds`: the context's structures. `own`: whether the test or its context has defined a class."""
+    def __init__(
+        self, child, structures: dict[str, type], tracks: bool, own: Callable[[type], bool] = lambda kind: False
+    ):
+        """`structures`: classes of the context. `own`: whether the test or its context has defined a class."""
         super().__init__(tracks)
-        self.structures, self._child, self._own = kinds, child, own
-        self._names = {kind: name for name, kind in kinds.items()}
+        self.structures, self._child, self._own = structures, child, own
+        self._names = {kind: name for name, kind in structures.items()}
         self.fresh_read = False  # the test compares this answer by `==`, so it may differ from the last
         self._handles: dict[tuple[int, bool | None], Any] = {}
         self._errors: dict[int, type] = {}  # the code's own classes of exceptions
@@ -144,15 +146,13 @@ class JudgeHeap(heap.Heap):
 
     def stand_in(self, number: int, name: str, flag: str, traits: frozenset):
         """The one handle or iterator for a number, which the child has given."""
-        if number in self._kinds or type(number) is not int or number % 2 == self.first:
-            raise frames.ValueLimit("not the number of an object")
-        if not 0 <= number < 2 * heap.MAX_OBJECTS:
+        if number in self._kinds or not self._is_theirs(number):
             raise frames.ValueLimit("not the number of an object")
         if (number, False) not in self._handles:
             self.tracks |= flag == "lazy"
-            kinds = {"lazy": RemoteIterator, "call": Caller}
+            classes = {"lazy": RemoteIterator, "call": Caller}
             made = () if flag == "lazy" else (False, traits)
-            self._handles[number, False] = kinds.get(flag, Handle)(self._child, number, name, *made)
+            self._handles[number, False] = classes.get(flag, Handle)(self._child, number, name, *made)
         return self._handles[number, False]
 
     def made_by_test(self, value):
@@ -248,7 +248,7 @@ class JudgeHeap(heap.Heap):
     def standard(self, payload, decode):
         """A class that is known by its name, or an exception of the standard library."""
         module, name = payload
-        found = heap.standard_object(module, name) if module.partition(".")[0] in values.STANDARD_MODULES else None
+        found = heap.standard_object(module, name)
         if not isinstance(found, type) or not (found in heap.KNOWN or issubclass(found, BaseException)):
             raise frames.ValueLimit(f"not a known class: {name[:100]!r}")
         return found
@@ -259,7 +259,7 @@ class JudgeHeap(heap.Heap):
         if type(number) is not int or type(name) is not str or level > MAX_BASES:
             raise frames.ValueLimit("not a class")
         if number not in self._errors:
-            above = [self._base(base, decode, level) for base in bases]
+            above = [self._described_class(base, decode, level + 1) for base in bases]
             if not above or not all(isinstance(base, type) and issubclass(base, BaseException) for base in above):
                 raise frames.ValueLimit("not a class of exceptions")
             members = {"__module__": "solution", "__str__": said_by_code, "__len__": asking("__len__")}
@@ -267,9 +267,9 @@ class JudgeHeap(heap.Heap):
             self._errors[number] = type(name[:100], (*own, *above), members)
         return self._errors[number]
 
-    def _base(self, base: dict, decode, level: int) -> type:
-        [(tag, payload)] = base.items()
-        return self.class_(payload, decode, level + 1) if tag == "class" else self.standard(payload, decode)
+    def _described_class(self, described: dict, decode, level: int = 0) -> type:
+        [(tag, payload)] = described.items()
+        return self.class_(payload, decode, level) if tag == "class" else self.standard(payload, decode)
 
     def error(self, payload, decode, level: int = 0) -> BaseException:
         """An exception of the code: of its own class or a standard one, with its attributes and its cause."""
@@ -277,9 +277,7 @@ class JudgeHeap(heap.Heap):
         if number in self.objects:
             return self.objects[number]
         self._refuse_number(number)
-        [(tag, details)] = kind.items()
-        kind = self.class_(details, decode) if tag == "class" else self.standard(details, decode)
-        error = made_error(kind, [decode(argument) for argument in arguments])
+        error = made_error(self._described_class(kind, decode), [decode(argument) for argument in arguments])
         for name, value in map(decode, fields):
             refuse_method(name, value)
             if not name.startswith((RESERVED, "__")) or name == "__notes__":

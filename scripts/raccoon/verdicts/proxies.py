@@ -5,13 +5,12 @@ Everything that the child sends is treated as data. A proxy replaces each functi
 
 import itertools
 import json
-import sys
 from typing import Any, NoReturn
 
-from raccoon.exchange import frames, values
-from raccoon.exchange.values import Inline
+from raccoon.exchange import frames, heap, values
+from raccoon.exchange.values import MAX_ITEMS, Inline, pairs
 from raccoon.verdicts.control import OURS, ChildGone, Diverged, NotCarried
-from raccoon.verdicts.handles import DESCRIBING, MAX_ITEMS, pairs
+from raccoon.verdicts.handles import DESCRIBING
 from raccoon.verdicts.judge_heap import JudgeHeap
 
 PLAIN_CALL = b'["call",'  # how a request starts that calls a function with values only
@@ -174,9 +173,7 @@ def reason_kind(name: str) -> str:
 def standard_exception(name: str) -> type[BaseException] | None:
     """The exception class of this module and name, if it is loaded and belongs to the standard library."""
     module, _, attribute = name.rpartition(".")
-    if module.partition(".")[0] not in values.STANDARD_MODULES:
-        return None
-    found = getattr(sys.modules.get(module), attribute, None)
+    found = heap.standard_object(module, attribute)
     return found if isinstance(found, type) and issubclass(found, BaseException) else None
 
 

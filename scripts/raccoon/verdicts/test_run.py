@@ -178,8 +178,8 @@ class Run:
     def furnish(self, namespace: dict) -> None:
         """Puts into the test's namespace what stands for the code, and the helpers of the rewritten test."""
         child, kept = self.child, Kept()
-        kinds = heap.structures(namespace)
-        child.heap = JudgeHeap(child, kinds, self.test.tracks, lambda kind: kind.__module__ == "__main__")
+        structures = heap.structures(namespace)
+        child.heap = JudgeHeap(child, structures, self.test.tracks, lambda kind: kind.__module__ == "__main__")
         child.heap.raises = self.test.raises
         missing = lambda name: name not in namespace or name == self.program["entry_point"]  # noqa: E731
         proxies = {name: Proxy(child, name) for name in self.test.functions if missing(name)}
