@@ -41,6 +41,7 @@ from trl.trainer import utils as trl_utils
 from raccoon.planning.memory import Setting
 from raccoon.planning.model_shape import Shape
 from raccoon.training import sharding
+from raccoon.training.policy import recompute_layers
 
 # The code that makes a tensor says what it is: the innermost of these files on the stack
 PLACES = {"chunked_logprob.py": "head", "_fsdp_collectives.py": "gathered", "_fsdp_param.py": "gathered",
@@ -239,7 +240,7 @@ class Training:
                 model = get_peft_model(model, LoraConfig(
                     r=lora, lora_alpha=2 * lora, target_modules="all-linear", task_type="CAUSAL_LM"))
         if self.gpu:
-            model.activation_checkpointing_enable()
+            recompute_layers(model)
             if lora:
                 model.enable_input_require_grads()
         with self.faking():

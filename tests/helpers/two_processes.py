@@ -135,6 +135,7 @@ def run(argv: list[str], sharded: bool, bf16: bool = False, stopped: bool = Fals
     output = argv[argv.index("--output-dir") + 1]
     from raccoon.runs.stop import StopSignal
     from raccoon.training import trainer
+    from raccoon.training.policy import recomputation
 
     AcceleratorState._reset_state(reset_partial_state=True)
     for name, value in SHARDING.items():
@@ -142,7 +143,7 @@ def run(argv: list[str], sharded: bool, bf16: bool = False, stopped: bool = Fals
         if sharded:
             os.environ[name] = value
     trl.GRPOConfig = type("Config", (Config,), {"__new__": lambda _, **kwargs: Config(
-        **{**kwargs, "bf16": bf16, "activation_checkpointing": bf16})})  # a class still: its fields are asked for
+        **{**kwargs, "bf16": bf16, **recomputation(Config, bf16)})})  # a class still: its fields are asked for
     probe, trainer_class, stdout = Probe(), trainer.CodeTrainer, sys.stdout
     if sharded:
         trainer.CodeTrainer = probe.watching(trainer_class)

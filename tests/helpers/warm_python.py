@@ -25,7 +25,6 @@ class Script:
     """A script that runs. Its output goes to `stdout` and `stderr`, which are files or descriptors."""
 
     def __init__(self, words: list[str], folder: Path, changes: dict[str, str], stdout, stderr):
-        self.args = words
         self.channel = server()
         job = json.dumps({"words": words, "folder": str(folder), "changes": changes}).encode()
         streams = [each if isinstance(each, int) else each.fileno() for each in (stdout, stderr)]

@@ -1,12 +1,15 @@
 """Completions that end behind their code fence: where, what is left of them, and that generation stops there."""
 
+from functools import partial
+from types import SimpleNamespace
+
 import pytest
 
 torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
 tokenizers = pytest.importorskip("tokenizers")
 pytest.importorskip("datasets")
 
-from raccoon.training.policy import FenceStop, generating, ignored_settings  # noqa: E402
+from raccoon.training.policy import FenceStop, generating, ignored_settings, recompute_layers  # noqa: E402
 
 WORDS = ["<pad>", "<end>", "```python\n", "x = 1\n", "```", "\n", "Prose.\n", "```\n", "Ask:\n"]
 PAD, END, OPEN, CODE, FENCE, LINE, PROSE, CLOSE, ASK = range(len(WORDS))
@@ -89,3 +92,11 @@ def test_generation_stops_once_every_fence_is_closed(rows, width, tokenizer):
     assert "generate" not in vars(model)
     for row, said in zip(stop.cut(made.tolist()), rows, strict=True):
         assert row[: len(said)] == said and (CLOSE not in said or row == said)
+
+
+@pytest.mark.parametrize("names", [
+    ["activation_checkpointing_enable", "gradient_checkpointing_enable"], ["gradient_checkpointing_enable"]])
+def test_layers_are_recomputed_by_the_name_of_the_installed_transformers(names):
+    called = []
+    recompute_layers(SimpleNamespace(**{name: partial(called.append, name) for name in names}))
+    assert called == names[:1]

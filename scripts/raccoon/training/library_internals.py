@@ -6,6 +6,8 @@ the public names of this file.
 """
 
 import copy
+import importlib
+import inspect
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,6 +51,16 @@ VLLM_NAMES = (
     ("vllm.device_allocator", "AllocationData", "handle", "the same"),
     ("vllm.device_allocator", "AllocationData", "is_asleep", "the same"),
 )
+LIBRARIES = ("trl", "transformers", "torch", "accelerate")
+
+
+def is_there(module: str, owner: str, name: str) -> bool:
+    """Whether an installed class has an attribute, or its own source or that of its bases sets it on instances."""
+    found = getattr(importlib.import_module(module), owner)
+    if hasattr(found, name) or name in getattr(found, "__annotations__", {}):
+        return True
+    written = [inspect.getsource(base) for base in found.__mro__ if base.__module__.partition(".")[0] in LIBRARIES]
+    return any(f"self.{name} =" in source or f"self.{name}:" in source for source in written)
 
 
 class OpenTrainer(GRPOTrainer):

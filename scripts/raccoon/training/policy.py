@@ -100,6 +100,12 @@ def recomputation(config: type, wanted: bool) -> dict[str, bool]:
     return {next(name for name in names if name in config.__dataclass_fields__): wanted}
 
 
+def recompute_layers(model: Any) -> None:
+    """Makes a model compute its activations a second time, by the name that its version of transformers has."""
+    enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+    enable()
+
+
 class FenceStop:
     """Ends completions after the line that closes their code fence, because only text follows, which takes time.
 
