@@ -10,8 +10,8 @@
 #
 # Outputs: D/sft_model, D/rl_model, D/eval_results/comparison.md, D/rl_model/report.html. The same command goes on where
 # a stopped one ended. --real needs a package of 93 MB, and MBPP from the hub or DATA_DIR; it compares with a control too,
-# which got more SFT instead of GRPO. Its stages were run one by one, never all in one command: WHAT_GOES_WRONG.md has
-# the results.
+# which got more SFT instead of GRPO. Its stages were run one by one, never all in one command: see
+# RESULTS.md.
 # Exit: 0 done; 2 bad input; 130 stopped by Ctrl-C, 143 by SIGTERM; otherwise that of the stage that failed.
 set -euo pipefail
 

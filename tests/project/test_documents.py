@@ -332,7 +332,7 @@ def test_quoted_message_is_the_scripts(message):
 
 
 def test_messages_are_quoted():
-    assert len(quoted_messages()) > 70
+    assert len(quoted_messages()) > 60
 
 
 @pytest.mark.parametrize("text", alarm_texts())

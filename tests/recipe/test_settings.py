@@ -50,6 +50,6 @@ def test_a_cap_of_at_least_one_and_a_clip_range_are_accepted():
 def test_refills_need_whole_groups_in_each_process():
     """Four completions a step are a group, but each of two processes has only half of it."""
     half = {"BATCH_SIZE": 1, "GRADIENT_ACCUMULATION": 2, "processes": 2}
-    with pytest.raises(InputError, match="= 2 completions a step of each process .* the nearest .* fits is 2"):
+    with pytest.raises(InputError, match="= 2 completions a step.* within each process.* fits is 2"):
         check(MAX_REFILLS=1, **half)
     check(MAX_REFILLS=0, **half)

@@ -130,11 +130,11 @@ def check_batch(settings: Settings, processes: int) -> None:
     nearest = min(sizes, key=lambda size: abs(size - settings.NUM_GENERATIONS), default=None)
     remedy = f"the nearest NUM_GENERATIONS that fits is {nearest}" if sizes else "raise BATCH_SIZE"
     spread = f" x {processes} process(es)" if divided == completions else ""
-    within = "" if divided == completions else " of each process (MAX_REFILLS swaps groups within one)"
+    within = "" if divided == completions else " within each process, as MAX_REFILLS needs"
     raise InputError(
         f"BATCH_SIZE {settings.BATCH_SIZE} x GRADIENT_ACCUMULATION {settings.GRADIENT_ACCUMULATION}{spread} = "
-        f"{divided} completions a step{within}, which do not split into groups of NUM_GENERATIONS "
-        f"{settings.NUM_GENERATIONS}; {remedy}")
+        f"{divided} completions a step, which do not split into groups of NUM_GENERATIONS "
+        f"{settings.NUM_GENERATIONS}{within}; {remedy}")
 
 
 def planned_setting(settings: Settings) -> Setting:
