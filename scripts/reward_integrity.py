@@ -24,7 +24,6 @@ Exit:    0, whatever was found; 1 if the sandbox cannot start; 2 bad input.
 """
 
 import ast
-import json
 import random
 import shlex
 import sys
@@ -40,6 +39,7 @@ from raccoon.rewards.constant_answers import is_constant_answer
 from raccoon.runs.log import COMPLETIONS_LOG, RunLog
 from raccoon.sandbox.pool import Sandbox, SandboxError
 from raccoon.statistics import wilson_interval
+from raccoon.store import LineFile
 from raccoon.tasks.syntax import parse_code
 from raccoon.tasks.task import Task, read_task_file
 from raccoon.whole_files import write_records
@@ -103,40 +103,31 @@ def check_constants() -> None:
 
 
 def read_passes(path: Path, tasks: dict[str, Task]) -> Iterator[Pass]:
-    """The completions that were rewarded as a PASS. A last line that is still being written is skipped."""
-    with open(path, encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
-            if not line.endswith("\n"):
-                return
-            try:
-                record = json.loads(line)
-                rewarded = record["verdict"]["status"] == "PASS" and not record["truncated"]
-                found = Pass(int(record["step"]), int(record["group"]), record["task_id"], record["code"])
-            except (ValueError, KeyError, TypeError) as error:
-                raise InputError(f"{path}, line {number} is not the record of a completion ({type(error).__name__}: "
-                                 f"{error}); delete the line, or give another RUN_DIR") from error
-            if found.task_id not in tasks:
-                raise InputError(f"{path}, line {number}: task {found.task_id!r} is not in {TASKS_FILE}; "
-                                 "both files must come from the same run")
-            if rewarded:
-                yield found
+    """The completions that were rewarded as a PASS."""
+    for where, record in LineFile(path).rows():
+        try:
+            rewarded = record["verdict"]["status"] == "PASS" and not record["truncated"]
+            found = Pass(int(record["step"]), int(record["group"]), record["task_id"], record["code"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{where} is not the record of a completion ({type(error).__name__}: {error}); "
+                             "delete the line, or give another RUN_DIR") from error
+        if found.task_id not in tasks:
+            raise InputError(f"{where}: task {found.task_id!r} is not in {TASKS_FILE}; both files must come from the "
+                             "same run")
+        if rewarded:
+            yield found
 
 
 def constant_partials(path: Path, tasks: dict[str, Task]) -> list[bool]:
     """For each completion that is a PARTIAL, in the order of the log: whether its answer ignores its arguments."""
-    found = []
-    with open(path, encoding="utf-8") as file:
-        for record in (json.loads(line) for line in file if line.endswith("\n")):
-            if record["verdict"]["status"] == "PARTIAL" and not record["truncated"]:
-                entry_point = tasks[record["task_id"]].entry_point
-                found.append(is_constant_answer(record["code"], entry_point))
-    return found
+    return [is_constant_answer(record["code"], tasks[record["task_id"]].entry_point)
+            for _, record in LineFile(path).rows()
+            if record["verdict"]["status"] == "PARTIAL" and not record["truncated"]]
 
 
 def shared_line(path: Path) -> str:
     """A line on the passes whose test ran in the process of the code, where code can forge one; "" without any."""
-    with open(path, encoding="utf-8") as file:
-        verdicts = [json.loads(line)["verdict"] for line in file if line.endswith("\n")]
+    verdicts = (record["verdict"] for _, record in LineFile(path).rows())
     passes = [verdict.get("isolation") for verdict in verdicts if verdict["status"] == "PASS"]
     shared = passes.count("shared")
     return f"{shared} of {len(passes)} passes came from shared isolation, where code can forge them" if shared else ""

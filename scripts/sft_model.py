@@ -31,8 +31,9 @@ from raccoon.published.contamination import find_overlap
 from raccoon.recipe.task_selection import passing_tasks
 from raccoon.runs.log import CONFIG_FILE, RunLog
 from raccoon.sandbox.pool import Sandbox, SandboxError
+from raccoon.store import parse_object
 from raccoon.tasks.markup import fenced_blocks
-from raccoon.tasks.task import Task, numbered_lines, parse_object, read_task_file, write_task_file
+from raccoon.tasks.task import Task, numbered_lines, read_task_file, write_task_file
 
 MODEL_PATH = "./real/base_model"  # a folder or a hub id
 OUTPUT_DIR = "./real/sft_model"

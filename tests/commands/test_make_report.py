@@ -261,14 +261,14 @@ def test_half_a_line_and_a_step_without_metrics_are_still_being_written(tmp_path
 
 
 @pytest.mark.parametrize("line, named", [
-    ("{broken", "metrics.jsonl line 2 is not valid JSON"),
-    ("[" * 100_000, "metrics.jsonl line 2 is not valid JSON"),
-    ("[1]", "metrics.jsonl line 2 is not a JSON object"),
-    ("{}", "metrics.jsonl line 2 has no 'step'"),
-    (json.dumps(metrics(2, pass_rate="high")), "metrics.jsonl line 2: pass_rate is 'high'"),
-    (json.dumps(metrics(2, kinds={"pass": None})), "metrics.jsonl line 2: kinds"),
-    (json.dumps(metrics(2, step=True)), "metrics.jsonl line 2: step is True"),
-    (json.dumps(metrics(2, reward=float("inf"))), "metrics.jsonl line 2: reward is inf"),
+    ("{broken", "metrics.jsonl, line 2: not JSON"),
+    ("[" * 100_000, "metrics.jsonl, line 2: not JSON"),
+    ("[1]", "metrics.jsonl, line 2: found a JSON list"),
+    ("{}", "metrics.jsonl, line 2 has no 'step'"),
+    (json.dumps(metrics(2, pass_rate="high")), "metrics.jsonl, line 2: pass_rate is 'high'"),
+    (json.dumps(metrics(2, kinds={"pass": None})), "metrics.jsonl, line 2: kinds"),
+    (json.dumps(metrics(2, step=True)), "metrics.jsonl, line 2: step is True"),
+    (json.dumps(metrics(2, reward=float("inf"))), "metrics.jsonl, line 2: reward is inf"),
 ])
 def test_a_broken_line_is_named(tmp_path, line, named):
     folder = write_run(tmp_path / "run", 1)
@@ -281,12 +281,12 @@ def test_a_broken_line_is_named(tmp_path, line, named):
 def test_a_broken_optional_log_is_named_too(tmp_path):
     folder = write_run(tmp_path / "run")
     write_lines(folder / "heldout.jsonl", [check(0, 4), {**check(6, 5), "interval": [0.1]}])
-    with pytest.raises(InputError, match="heldout.jsonl line 2: interval"):
+    with pytest.raises(InputError, match="heldout.jsonl, line 2: interval"):
         read_run(folder)
     (folder / "heldout.jsonl").unlink()
     (folder / "completions.jsonl").write_text("no\n")
     done = start(folder)
-    assert done.returncode == 2 and "completions.jsonl line 1 is not valid JSON" in done.stderr
+    assert done.returncode == 2 and "completions.jsonl, line 1: not JSON" in done.stderr
     assert done.stderr.count("\n") == 1 and not (folder / "report.html").exists()
 
 

@@ -351,7 +351,7 @@ def test_the_sample_of_a_step_is_bounded_and_a_young_run_has_nothing(run_dir):
 
 @pytest.mark.parametrize("line, said", [
     ('{"step": 1}', "line 1 is not the record of a completion"),
-    ("nonsense", "line 1 is not the record of a completion"),
+    ("nonsense", "completions.jsonl, line 1: not JSON"),
     (json.dumps(record(1, Task("other", "p", "t"), "x")), "line 1: task 'other' is not in"),
 ])
 def test_what_is_no_run_is_refused(run_dir, line, said):

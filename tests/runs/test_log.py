@@ -18,11 +18,12 @@ from raccoon.trust import accepted
 def test_resume_keeps_the_lines_up_to_its_step_and_drops_half_a_line(tmp_path):
     log = RunLog(tmp_path)
     log.append("completions.jsonl", [{"step": 1, "n": 0}, {"step": 2, "n": 1}, {"step": 3, "n": 2}])
-    with open(tmp_path / "completions.jsonl", "a") as file:
-        file.write('{"step": 1, "n"')
+    path = tmp_path / "completions.jsonl"
+    path.write_bytes(b'{"n":7,"step":0}\n' + path.read_bytes() + b'{"step": 1, "n"')
     log.keep_until(2)
-    assert log.read("completions.jsonl", 9) == [{"step": 1, "n": 0}, {"step": 2, "n": 1}]
-    assert log.read("completions.jsonl", 1) == [{"step": 1, "n": 0}]
+    assert path.read_bytes() == b'{"n":7,"step":0}\n{"step": 1, "n": 0}\n{"step": 2, "n": 1}\n'
+    assert log.read("completions.jsonl", 9) == [{"step": 0, "n": 7}, {"step": 1, "n": 0}, {"step": 2, "n": 1}]
+    assert log.read("completions.jsonl", 0) == [{"step": 0, "n": 7}]
     assert log.read("absent.jsonl", 9) == []
 
 

@@ -34,8 +34,9 @@ from raccoon.evaluation.records import digest
 from raccoon.gpus import device_files
 from raccoon.judging import client
 from raccoon.judging.client import Answer, Endpoint, LlmClient, ServerLost
+from raccoon.store import parse_object
 from raccoon.tasks.prompts import messages
-from raccoon.tasks.task import Task, numbered_lines, parse_object
+from raccoon.tasks.task import Task, numbered_lines
 
 # A larger checkpoint is refused on a machine without a GPU: a 14B model would take days.
 MAX_CPU_GB = 8

@@ -4,7 +4,6 @@ It runs no code and loads no model; it needs only the standard library.
 """
 
 import gzip
-import json
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
@@ -14,6 +13,7 @@ from pathlib import Path
 from raccoon.constants import (
     InputError,
 )  # noqa: F401
+from raccoon.store import parse_object
 from raccoon.tasks.cases import check_cases
 from raccoon.whole_files import write_records
 
@@ -125,22 +125,6 @@ def check_form(path: Path) -> None:
         raise InputError(f"{path} is UTF-16: save it as UTF-8")
     if start == b"\x1f\x8b" and path.suffix != ".gz":
         raise InputError(f"{path} is compressed with gzip: name it {path.name}.gz")
-
-
-def parse_object(line: str, where: str) -> dict:
-    """The JSON object on a line. Raises InputError, which begins with `where`, if there is none."""
-    return parse_json(line, where, dict)
-
-
-def parse_json(text: str, where: str, kind: type):
-    """The JSON value in a text. Raises InputError if it is not JSON, or not of type `kind`."""
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{where}: not JSON ({error}); write one JSON object on each line") from error
-    if not isinstance(value, kind):
-        raise InputError(f"{where}: found a JSON {type(value).__name__}, expected a {kind.__name__}")
-    return value
 
 
 def take(row: dict, name: str, kind: type | tuple[type, ...] = str):
