@@ -16,7 +16,8 @@ from raccoon.integrity.examples import UNKNOWN, examples
 from raccoon.integrity.inputs import FreshInputs, fresh_inputs, perturbed, published_inputs, published_row
 from raccoon.integrity.surroundings import surroundings_lines
 from raccoon.published.benchmarks import load_benchmark
-from raccoon.sandbox.pool import Program, Sandbox, Verdict
+from raccoon.records import Program, Verdict
+from raccoon.sandbox.pool import Sandbox
 from raccoon.tasks.syntax import parse_code
 from raccoon.tasks.task import Task, write_task_file
 from raccoon.tasks.templates import generate_tasks

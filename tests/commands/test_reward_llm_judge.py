@@ -21,10 +21,10 @@ from raccoon.judging.judge import Judge
 from raccoon.judging.measurement import measure_injections, measure_samples, read_injections, read_samples
 from raccoon.judging.rubric import WORTHLESS, Judgement
 from raccoon.ledger import AnswerCache
+from raccoon.records import Verdict
 from raccoon.rewards.judge import JudgeReward, JudgeScale
 from raccoon.runs.rollouts import Rollout, is_constant, rollout_metrics
 from raccoon.runs.sentinels import alarms
-from raccoon.sandbox.pool import Verdict
 from raccoon.tasks.task import Task
 
 pytest.importorskip("openai")

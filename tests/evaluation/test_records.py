@@ -7,7 +7,7 @@ import pytest
 
 from raccoon.constants import InputError
 from raccoon.evaluation.records import Record, RecordFile, digest
-from raccoon.sandbox.pool import Verdict
+from raccoon.records import Verdict
 from raccoon.tasks.task import Task
 
 PASS = Verdict("PASS", "pass", 2, 2, 0.1, "separate")

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from raccoon.constants import InputError
 from raccoon.evaluation.generation import Completion
-from raccoon.sandbox.pool import Verdict
+from raccoon.records import Verdict
 from raccoon.store import LineFile
 from raccoon.tasks.task import Task
 from raccoon.whole_files import write_records

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from raccoon.records import Verdict
 from raccoon.trust import UNEXPECTED_SHARED, infra_cause, named_counts
 
 RECENT_STEPS = 20  # whose mean time tells how long the rest will take
@@ -15,14 +16,14 @@ RECENT_STEPS = 20  # whose mean time tells how long the rest will take
 class Rollout:
     """One completion with its verdict, reward and advantage.
 
-    `verdict` is a sandbox Verdict. `reward` is None, and `reward_parts` is empty, if a score that it needs is missing:
-    the verdict is INFRA, or a judge gave none.
+    `reward` is None, and `reward_parts` is empty, if a score that it needs is missing: the verdict is INFRA, or a judge
+    gave none.
     """
 
     task_id: str
     completion: str
     code: str
-    verdict: Any
+    verdict: Verdict
     reward: float | None
     reward_parts: Mapping[str, float]
     tokens: int
