@@ -35,11 +35,11 @@ from pathlib import Path
 from raccoon.constants import InputError, override_constants, run_main
 from raccoon.integrity.checks import Look, SecondLook
 from raccoon.integrity.inputs import EVALPLUS, PublishedInputs, published_inputs
+from raccoon.reporting.logs import TASKS_FILE, LoggedCompletion, read_records
 from raccoon.rewards.constant_answers import is_constant_answer
 from raccoon.runs.log import COMPLETIONS_LOG, RunLog
 from raccoon.sandbox.pool import Sandbox, SandboxError
 from raccoon.statistics import wilson_interval
-from raccoon.store import LineFile
 from raccoon.tasks.syntax import parse_code
 from raccoon.tasks.task import Task, read_task_file
 from raccoon.whole_files import write_records
@@ -56,28 +56,11 @@ SANDBOX_TIMEOUT = 2.0  # CPU seconds for each program; slower code is not flagge
 SANDBOX_MEMORY_MB = 1024  # for each program
 ALLOW_WEAK_SANDBOX = False  # run even if the kernel lacks some of the sandbox's walls
 
-TASKS_FILE = "tasks.jsonl"
 STEPS_FILE, FLAGS_FILE = "integrity.jsonl", "integrity_flags.jsonl"  # the outputs
 PERIODS = 3  # rows of the printed table: the run is split into so many parts
 WORST_TASKS = 5  # how many are printed
 
-
-@dataclass(frozen=True)
-class Pass:
-    """A completion that passed its task's test. Code that differs only in layout has the same `key`."""
-
-    step: int
-    group: int
-    task_id: str
-    code: str
-
-    @property
-    def key(self) -> tuple[str, str]:
-        tree = parse_code(self.code)
-        try:
-            return self.task_id, ast.dump(tree) if tree else self.code
-        except RecursionError:  # a sum of a thousand terms nests that deeply
-            return self.task_id, self.code
+Chosen = dict[int, dict[tuple[str, str], LoggedCompletion]]  # step -> key -> a completion to check
 
 
 @dataclass(frozen=True)
@@ -102,33 +85,26 @@ def check_constants() -> None:
             raise InputError(f"no {name} in {RUN_DIR}; give the OUTPUT_DIR of a run of train_rl_poc.py")
 
 
-def read_passes(path: Path, tasks: dict[str, Task]) -> Iterator[Pass]:
+def read_passes(path: Path, tasks: dict[str, Task]) -> Iterator[LoggedCompletion]:
     """The completions that were rewarded as a PASS."""
-    for where, record in LineFile(path).rows():
-        try:
-            rewarded = record["verdict"]["status"] == "PASS" and not record["truncated"]
-            found = Pass(int(record["step"]), int(record["group"]), record["task_id"], record["code"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{where} is not the record of a completion ({type(error).__name__}: {error}); "
-                             "delete the line, or give another RUN_DIR") from error
-        if found.task_id not in tasks:
-            raise InputError(f"{where}: task {found.task_id!r} is not in {TASKS_FILE}; both files must come from the "
-                             "same run")
-        if rewarded:
-            yield found
+    for each in read_records(path, LoggedCompletion):
+        if each.task_id not in tasks:
+            raise InputError(f"{path}, step {each.step}: task {each.task_id!r} is not in {TASKS_FILE}; both files must "
+                             "come from the same run")
+        if each.status == "PASS":
+            yield each
 
 
 def constant_partials(path: Path, tasks: dict[str, Task]) -> list[bool]:
     """For each completion that is a PARTIAL, in the order of the log: whether its answer ignores its arguments."""
-    return [is_constant_answer(record["code"], tasks[record["task_id"]].entry_point)
-            for _, record in LineFile(path).rows()
-            if record["verdict"]["status"] == "PARTIAL" and not record["truncated"]]
+    return [is_constant_answer(each.code, tasks[each.task_id].entry_point)
+            for each in read_records(path, LoggedCompletion) if each.status == "PARTIAL"]
 
 
 def shared_line(path: Path) -> str:
     """A line on the passes whose test ran in the process of the code, where code can forge one; "" without any."""
-    verdicts = (record["verdict"] for _, record in LineFile(path).rows())
-    passes = [verdict.get("isolation") for verdict in verdicts if verdict["status"] == "PASS"]
+    verdicts = (each.verdict for each in read_records(path, LoggedCompletion))
+    passes = [verdict.isolation for verdict in verdicts if verdict.status == "PASS"]
     shared = passes.count("shared")
     return f"{shared} of {len(passes)} passes came from shared isolation, where code can forge them" if shared else ""
 
@@ -146,11 +122,20 @@ def partial_line(partials: list[bool]) -> str:
     return line
 
 
-def choose(passes: Iterable[Pass]) -> dict[int, dict[tuple[str, str], Pass]]:
+def key_of(each: LoggedCompletion) -> tuple[str, str]:
+    """What is checked once: the task and the code without its layout."""
+    tree = parse_code(each.code)
+    try:
+        return each.task_id, ast.dump(tree) if tree else each.code
+    except RecursionError:  # a sum of a thousand terms nests that deeply
+        return each.task_id, each.code
+
+
+def choose(passes: Iterable[LoggedCompletion]) -> Chosen:
     """step -> up to PASSES_PER_STEP of its distinct passes, by their keys."""
-    steps: dict[int, dict[tuple[str, str], Pass]] = {}
+    steps: Chosen = {}
     for each in passes:
-        steps.setdefault(each.step, {}).setdefault(each.key, each)
+        steps.setdefault(each.step, {}).setdefault(key_of(each), each)
     for step, distinct in sorted(steps.items()):
         keys = sorted(distinct)
         chosen = random.Random(f"{SEED} {step}").sample(keys, min(PASSES_PER_STEP, len(keys)))
@@ -171,7 +156,7 @@ def published(tasks: list[Task]) -> dict[str, PublishedInputs]:
         return {}
 
 
-def look_at(steps: dict[int, dict[tuple[str, str], Pass]], tasks: dict[str, Task]) -> dict[tuple[str, str], Look]:
+def look_at(steps: Chosen, tasks: dict[str, Task]) -> dict[tuple[str, str], Look]:
     """key -> result of the second check; each distinct completion is checked once."""
     distinct = {key: each for chosen in steps.values() for key, each in chosen.items()}
     used = [tasks[task_id] for task_id in sorted({task_id for task_id, _ in distinct})]
@@ -195,12 +180,13 @@ def count(step: int, looks: list[Look]) -> StepCount:
     return StepCount(step, checked, flagged, flagged / checked if checked else None, dict(reasons), dict(unchecked))
 
 
-def flag_records(steps: dict[int, dict[tuple[str, str], Pass]], looks: dict[tuple[str, str], Look]) -> Iterator[dict]:
+def flag_records(steps: Chosen, looks: dict[tuple[str, str], Look]) -> Iterator[dict]:
     """The lines of integrity_flags.jsonl."""
     for chosen in steps.values():
         for key, each in chosen.items():
             if looks[key].findings:
-                yield {**asdict(each), "reasons": [asdict(finding) for finding in looks[key].findings]}
+                yield {"step": each.step, "group": each.group, "task_id": each.task_id, "code": each.code,
+                       "reasons": [asdict(finding) for finding in looks[key].findings]}
 
 
 def print_report(counts: list[StepCount], flags: list[dict]) -> None:

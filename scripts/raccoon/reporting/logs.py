@@ -109,6 +109,7 @@ class LoggedVerdict:
     tests_passed: int
     tests_total: int
     output: str = ""
+    isolation: str = "separate"
 
 
 @dataclass(frozen=True)
