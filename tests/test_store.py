@@ -74,13 +74,3 @@ def test_a_shared_file_waits_while_another_writes(tmp_path, use):
         assert user.is_alive()
     user.join()
     assert rows(file)[0] == {"n": 1}
-
-
-def test_a_held_file_is_refused_to_a_second_holder(tmp_path):
-    file = LineFile(tmp_path / "a.jsonl")
-    with file.hold():
-        file.append([{"n": 1}])
-        with pytest.raises(BlockingIOError):
-            LineFile(tmp_path / "a.jsonl").hold()
-    file.hold().close()
-    assert rows(file) == [{"n": 1}]

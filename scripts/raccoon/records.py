@@ -47,8 +47,8 @@ class Verdict:
     reason: str
     tests_passed: int
     tests_total: int
-    seconds: float
-    isolation: str
+    seconds: float = 0.0
+    isolation: str = "separate"
     output: str = ""
 
     @property
@@ -63,4 +63,4 @@ class Verdict:
 
 def failed(reason: str, status: str = "FAIL") -> Verdict:
     """A verdict without running anything."""
-    return Verdict(status, reason, 0, 0, 0.0, "separate")
+    return Verdict(status, reason, 0, 0)

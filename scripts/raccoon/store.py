@@ -57,7 +57,7 @@ class LineFile:
 
     def rows(self) -> Iterator[tuple[str, dict]]:
         """("FILE, line N", row) of each whole line. Raises InputError for one that is not a JSON object."""
-        return ((where, parse_object(line, where)) for where, line in self.lines())
+        return ((where, parse_json(line, where)) for where, line in self.lines())
 
 
 def cut_half_line(file: BinaryIO) -> None:
@@ -67,13 +67,8 @@ def cut_half_line(file: BinaryIO) -> None:
         file.truncate(file.read().rfind(b"\n") + 1)
 
 
-def parse_object(text: str | bytes, where: str) -> dict:
-    """The JSON object in a text. Raises InputError, which begins with `where`, if there is none."""
-    return parse_json(text, where, dict)
-
-
-def parse_json(text: str | bytes, where: str, kind: type) -> Any:
-    """The JSON value in a text. Raises InputError if it is not JSON, or not of type `kind`."""
+def parse_json(text: str | bytes, where: str, kind: type = dict) -> Any:
+    """The JSON value in a text. Raises InputError, which begins with `where`, if there is none of type `kind`."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -17,8 +17,9 @@ import make_report
 import train_rl_poc
 from helpers.run_folders import check, completion, metrics, write_lines, write_run
 from raccoon.constants import InputError
+from raccoon.records import Verdict
 from raccoon.reporting import browser
-from raccoon.reporting.logs import Group, LoggedCompletion, LoggedVerdict, TaskProfile, read_groups, read_run
+from raccoon.reporting.logs import Group, LoggedCompletion, TaskProfile, read_groups, read_run
 from raccoon.reporting.plots import Plot, draw
 from raccoon.reporting.summary import progress, summary, trend, warnings
 from raccoon.reporting.tables import Visit, find_evaluation, gains, hardest, most_improved, settings, visit
@@ -388,7 +389,7 @@ def test_improvement_is_against_the_profile_or_the_first_group():
 
 
 def test_a_truncated_pass_counts_as_it_was_rewarded():
-    cut = LoggedCompletion(1, 0, "t", "c", "c", LoggedVerdict("PASS", "pass", 1, 1), 0.0, {}, 5, True, 0.0)
+    cut = LoggedCompletion("t", "c", "c", Verdict("PASS", "pass", 1, 1), 0.0, {}, 5, True, step=1, group=0)
     assert visit(Group(1, 0, (cut,))) == Visit("t", 1, 0, 1)
 
 

@@ -351,7 +351,7 @@ def test_the_sample_of_a_step_is_bounded_and_a_young_run_has_nothing(run_dir):
 
 
 @pytest.mark.parametrize("line, said", [
-    ('{"step": 1}', "completions.jsonl, line 1 has no 'group'"),
+    ('{"step": 1}', "completions.jsonl, line 1 has no 'task_id'"),
     ("nonsense", "completions.jsonl, line 1: not JSON"),
     (json.dumps(record(1, Task("other", "p", "t"), "x")), "completions.jsonl, step 1: task 'other' is not in"),
 ])

@@ -1,7 +1,6 @@
-"""Records: what a second process or a foreign line does to a file of them, and its form at the end."""
+"""Records: what a foreign line does to a file of them, and its form at the end."""
 
 import json
-import multiprocessing
 
 import pytest
 
@@ -40,23 +39,6 @@ def test_a_foreign_line_is_named(tmp_path, line):
     file.path.write_text(file.path.read_text() + line + "\n")
     with pytest.raises(InputError, match="b.jsonl, line 2.* delete"):
         file.load()
-
-
-def append_many(path, name):
-    file = RecordFile(path)
-    for i in range(40):
-        file.append([record(f"{name}/{i}", code="x" * 30_000) for _ in range(2)])
-
-
-def test_two_processes_append_without_mixing_their_lines(tmp_path):
-    path = tmp_path / "b.jsonl"
-    context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=append_many, args=(path, name)) for name in "ab"]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    assert len(RecordFile(path).load()) == 80
 
 
 def test_the_finished_file_is_in_the_benchmarks_order_and_solutions_run_by_themselves(tmp_path):

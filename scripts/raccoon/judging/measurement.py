@@ -14,7 +14,7 @@ from typing import Any
 from raccoon.constants import InputError
 from raccoon.judging.rubric import Judgement, visible_program
 from raccoon.statistics import bootstrap_interval
-from raccoon.store import parse_object
+from raccoon.store import parse_json
 from raccoon.tasks.extraction import extract_code
 from raccoon.tasks.task import Task, numbered_lines
 
@@ -117,7 +117,7 @@ def read_samples(path: str, tasks: dict[str, Task]) -> list[Sample]:
     for number, line in numbered_lines(Path(path)):
         where = f"{path}, line {number}"
         try:
-            samples += parse_sample(parse_object(line, where), tasks)
+            samples += parse_sample(parse_json(line, where), tasks)
         except (KeyError, TypeError, AttributeError):
             raise InputError(f"{where} is not a sample with a known verdict: it needs task_id, code or completion, and "
                              "passed or verdict") from None
@@ -142,7 +142,7 @@ def read_injections(folder: str) -> list[Injection]:
     rows: dict[str, list[dict]] = {}
     for name in ("programs.jsonl", "injections.jsonl"):
         path = Path(folder) / name
-        rows[name] = [parse_object(line, f"{path}, line {number}") for number, line in numbered_lines(path)]
+        rows[name] = [parse_json(line, f"{path}, line {number}") for number, line in numbered_lines(path)]
     try:
         return [Injection(row["name"], row["kind"], program["prompt"], filled("{SIGNATURE}\n{BODY}\n", program),
                           filled(row["text"], program))

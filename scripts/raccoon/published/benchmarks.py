@@ -16,7 +16,7 @@ from raccoon.published.evalplus import plus_test, typed_inputs
 from raccoon.published.kodcode import kodcode_task
 from raccoon.published.leetcode import leetcode_task, leetcode_train_task
 from raccoon.published.livecodebench import livecodebench_task
-from raccoon.store import parse_json, parse_object
+from raccoon.store import parse_json
 from raccoon.tasks.prompts import PREDICT, completion_prompt, description_prompt
 from raccoon.tasks.selection import selected
 from raccoon.tasks.syntax import bound_names, text_above
@@ -146,7 +146,7 @@ def read_rows(path: Path, name: str) -> Iterator[dict]:
     else:
         for number, line in numbered_lines(path):
             try:
-                row = parse_object(line, f"{path}, line {number}")
+                row = parse_json(line, f"{path}, line {number}")
             except InputError as error:
                 if not is_too_long(error):
                     raise

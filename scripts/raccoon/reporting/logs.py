@@ -14,7 +14,8 @@ from typing import Any, TypeVar, get_args, get_origin
 
 from raccoon.constants import InputError
 from raccoon.runs.log import COMPLETIONS_LOG, CONFIG_FILE, HELDOUT_LOG, METRICS_LOG, PROFILE_LOG, STOPPED_FILE
-from raccoon.store import LineFile, parse_object
+from raccoon.runs.rollouts import Rollout
+from raccoon.store import LineFile, parse_json
 
 T = TypeVar("T")
 
@@ -100,39 +101,12 @@ class Stopped:
     step: int
 
 
-@dataclass(frozen=True)
-class LoggedVerdict:
-    """The verdict in a line of completions.jsonl."""
-
-    status: str
-    reason: str
-    tests_passed: int
-    tests_total: int
-    output: str = ""
-    isolation: str = "separate"
-
-
-@dataclass(frozen=True)
-class LoggedCompletion:
+@dataclass(frozen=True, kw_only=True)
+class LoggedCompletion(Rollout):
     """A line of completions.jsonl. A model wrote its texts, so nothing in them may be trusted."""
 
     step: int
     group: int
-    task_id: str
-    completion: str
-    code: str
-    verdict: LoggedVerdict
-    reward: float | None
-    reward_parts: dict[str, float]
-    tokens: int
-    truncated: bool
-    advantage: float | None
-    used: bool = True
-
-    @property
-    def status(self) -> str:
-        """The status that was rewarded: FAIL for a truncated completion that passes by chance."""
-        return "FAIL" if self.truncated else self.verdict.status
 
 
 @dataclass(frozen=True)
@@ -186,7 +160,7 @@ def read_run(folder: Path) -> Run:
     for name in (CONFIG_FILE, METRICS_LOG):
         if not (folder / name).is_file():
             raise InputError(f"{folder} has no {name}: give the OUTPUT_DIR of a training run that has made a step")
-    config = parse_object((folder / CONFIG_FILE).read_bytes(), str(folder / CONFIG_FILE))
+    config = parse_json((folder / CONFIG_FILE).read_bytes(), str(folder / CONFIG_FILE))
     constants = {name: value for name, value in config.items() if name.isupper()}
     if not constants:
         raise InputError(f"{folder / CONFIG_FILE} names no constant: the training script did not write it")
@@ -226,7 +200,7 @@ def read_records(path: Path, kind: Callable[..., T]) -> Iterator[T]:
 
 def read_object(path: Path, kind: Callable[..., T]) -> T | None:
     """The one record that a file holds; None if the file is absent."""
-    return parse_record(kind, parse_object(path.read_bytes(), str(path)), str(path)) if path.is_file() else None
+    return parse_record(kind, parse_json(path.read_bytes(), str(path)), str(path)) if path.is_file() else None
 
 
 def parse_record(kind: Callable[..., T], value: Any, where: str) -> T:
@@ -253,6 +227,8 @@ def parse_field(kind: Any, value: Any, where: str) -> Any:
 
 def fits(value: Any, kind: Any) -> bool:
     """Whether a JSON value is of a type that the records use."""
+    if kind is Any:
+        return True
     if kind in (int, float):
         return isinstance(value, (int, kind)) and not isinstance(value, bool) and -LARGEST < value < LARGEST
     if kind in (str, bool):

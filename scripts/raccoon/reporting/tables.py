@@ -12,7 +12,7 @@ from typing import Any
 from raccoon.constants import InputError, read_constants
 from raccoon.reporting.logs import Group, Run, TaskProfile, parse_record
 from raccoon.statistics import wilson_interval
-from raccoon.store import parse_object
+from raccoon.store import parse_json
 
 ROWS = 15  # of each table of tasks
 RESULTS_FILE = "results.json"
@@ -201,7 +201,7 @@ def find_evaluation(folder: Path, given: str) -> Evaluation | None:
 
 def read_evaluation(path: Path, folder: Path) -> Evaluation | None:
     """The rows of a results.json about the model of a folder; None if there are none."""
-    results = parse_object(path.read_bytes(), str(path))
+    results = parse_json(path.read_bytes(), str(path))
     lists = ("results", "comparisons")
     if not all(isinstance(results.get(name), list) for name in lists):
         raise InputError(f"{path} has no lists 'results' and 'comparisons': evaluate the model again")

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from raccoon.store import LineFile, parse_object
+from raccoon.store import LineFile, parse_json
 from raccoon.whole_files import whole_file, write_json
 
 METRICS_LOG = "metrics.jsonl"
@@ -57,7 +57,7 @@ class RunLog:
             if path.exists():
                 with whole_file(path) as file:
                     file.writelines(line for where, line in LineFile(path).lines()
-                                    if parse_object(line, where)["step"] <= step)
+                                    if parse_json(line, where)["step"] <= step)
 
     def write_constants(self, values: Mapping[str, Any], ended: str = "") -> None:
         """Writes the run's constants into config.json, beside the keys of a saved model.

@@ -25,10 +25,10 @@ class Rollout:
     code: str
     verdict: Verdict
     reward: float | None
-    reward_parts: Mapping[str, float]
+    reward_parts: dict[str, float]
     tokens: int
     truncated: bool
-    advantage: float = 0.0
+    advantage: float | None = 0.0  # None: not finite, in a log
     judgement: Any = None  # a judging.rubric.Judgement, if a judge was asked
     used: bool = True  # False: another group took the place of its group in the update
     thinking: str = "none"  # a think block: "closed" before the answer, or "open" until the end
@@ -36,7 +36,7 @@ class Rollout:
 
     @property
     def status(self) -> str:
-        """The verdict's status; FAIL for a truncated completion, whatever its verdict is."""
+        """The status that was rewarded: FAIL for a truncated completion, even one that passes by chance."""
         return "FAIL" if self.truncated else self.verdict.status
 
     @property

@@ -9,11 +9,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-# Every script may import InputError from here.
-from raccoon.constants import (
-    InputError,
-)  # noqa: F401
-from raccoon.store import parse_object
+from raccoon.constants import InputError
+from raccoon.store import parse_json
 from raccoon.tasks.cases import check_cases
 from raccoon.whole_files import write_records
 
@@ -77,7 +74,7 @@ def read_task_file(path: str | Path) -> list[Task]:
 
 def parse_task(line: str, where: str, default_id: str) -> Task:
     """The Task on one line of a task file."""
-    row = parse_object(line, where)
+    row = parse_json(line, where)
     for name, value in row.items():
         if name not in TASK_FIELDS:
             raise InputError(f"{where}: unknown field {name!r}; the fields are {', '.join(TASK_FIELDS)}")
