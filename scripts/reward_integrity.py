@@ -103,9 +103,8 @@ def constant_partials(path: Path, tasks: dict[str, Task]) -> list[bool]:
 
 def shared_line(path: Path) -> str:
     """A line on the passes whose test ran in the process of the code, where code can forge one; "" without any."""
-    verdicts = (each.verdict for each in read_records(path, LoggedCompletion))
-    passes = [verdict.isolation for verdict in verdicts if verdict.status == "PASS"]
-    shared = passes.count("shared")
+    passes = [each.verdict for each in read_records(path, LoggedCompletion) if each.verdict.status == "PASS"]
+    shared = sum(verdict.isolation == "shared" for verdict in passes)
     return f"{shared} of {len(passes)} passes came from shared isolation, where code can forge them" if shared else ""
 
 

@@ -68,8 +68,7 @@ def test_equal_programs_are_asked_once_and_never_again(judging, tmp_path):
     assert len(server.requests) == 3
 
 
-def test_a_line_that_was_cut_short_costs_itself_alone(tmp_path):
-    """Also in the middle: earlier versions left it there."""
+def test_a_cut_line_costs_itself_alone_also_in_the_middle(tmp_path):
     path = tmp_path / "deep" / "cache.jsonl"
     AnswerCache(path).put("a", 1)
     path.write_bytes(path.read_bytes() + b'{"key": "b", "val\n{"key": "c", "val')

@@ -139,14 +139,12 @@ def parse_sample(row: dict, tasks: dict[str, Task]) -> list[Sample]:
 
 def read_injections(folder: str) -> list[Injection]:
     """Every text of injections.jsonl in every program of programs.jsonl. Raises InputError for invalid lines."""
-    rows: dict[str, list[dict]] = {}
-    for name in ("programs.jsonl", "injections.jsonl"):
-        path = Path(folder) / name
-        rows[name] = [parse_json(line, f"{path}, line {number}") for number, line in numbered_lines(path)]
+    programs, injections = ([parse_json(line, f"{path}, line {number}") for number, line in numbered_lines(path)]
+                            for path in (Path(folder) / "programs.jsonl", Path(folder) / "injections.jsonl"))
     try:
         return [Injection(row["name"], row["kind"], program["prompt"], filled("{SIGNATURE}\n{BODY}\n", program),
                           filled(row["text"], program))
-                for row in rows["injections.jsonl"] for program in rows["programs.jsonl"]]
+                for row in injections for program in programs]
     except (KeyError, TypeError) as error:
         raise InputError(f"a line in {folder} has no field {error}; see tests/injections for the form") from None
 
