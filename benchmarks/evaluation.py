@@ -29,7 +29,8 @@ from raccoon.evaluation.generation import (
 )
 from raccoon.evaluation.grading import Grader, grading_environment
 from raccoon.evaluation.records import RecordFile
-from raccoon.sandbox.pool import Program, Sandbox
+from raccoon.records import Program
+from raccoon.sandbox.pool import Sandbox
 from raccoon.tasks.extraction import extract_code
 from raccoon.tasks.task import Task, read_task_file
 

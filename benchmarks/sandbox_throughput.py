@@ -46,7 +46,8 @@ ROOT = Path(__file__).resolve().parent.parent
 CHECKOUT = "SANDBOX_CHECKOUT"  # environment variable of an engine's process: the checkout whose sandbox it measures
 sys.path.insert(0, str(Path(os.environ.get(CHECKOUT) or ROOT) / "scripts"))
 from raccoon.published.benchmarks import load_benchmark  # noqa: E402
-from raccoon.sandbox.pool import Program, Sandbox  # noqa: E402
+from raccoon.records import Program  # noqa: E402
+from raccoon.sandbox.pool import Sandbox  # noqa: E402
 from raccoon.sandbox.zygote import STANDARD  # noqa: E402
 from raccoon.tasks.task import Task  # noqa: E402
 

@@ -19,7 +19,8 @@ from pathlib import Path
 
 from sandbox_throughput import CHECKOUT, ROOT, cpu_seconds, machine, print_table
 
-from raccoon.sandbox.pool import Program, Sandbox
+from raccoon.records import Program
+from raccoon.sandbox.pool import Sandbox
 from raccoon.sandbox.zygote import STANDARD
 
 CASES = 20

@@ -30,6 +30,7 @@ from raccoon.judging.client import Answer, Endpoint, LlmClient, ServerLost, read
 from raccoon.ledger import Ledger, digest
 from raccoon.progress import progress_bar
 from raccoon.published.benchmarks import BENCHMARKS, load_benchmark
+from raccoon.reporting.logs import TaskProfile, read_records
 from raccoon.sandbox.pool import Sandbox, SandboxError
 from raccoon.synthetic.answers import AnswerError, Candidate, StoredAnswer, read_candidate
 from raccoon.synthetic.duplicates import Seen, chunks, contaminated
@@ -188,12 +189,9 @@ def load_parents() -> list[Task]:
 
 def read_profile(path: str) -> dict[str, float]:
     """task_id -> pass rate, from the lines that runs/profile.py makes."""
-    try:
-        rows = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
-        return {str(row["task_id"]): float(row["pass_rate"]) for row in rows}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"PROFILE {path} cannot be read ({type(error).__name__}: {error}); give the profile.jsonl "
-                         "of a run with PROFILE_SAMPLES") from None
+    if not Path(path).is_file():
+        raise InputError(f"no PROFILE {path}; give the profile.jsonl of a run with PROFILE_SAMPLES")
+    return {each.task_id: each.pass_rate for each in read_records(Path(path), TaskProfile)}
 
 
 def load_benchmarks() -> dict[str, list[Task]]:

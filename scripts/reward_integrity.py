@@ -24,7 +24,6 @@ Exit:    0, whatever was found; 1 if the sandbox cannot start; 2 bad input.
 """
 
 import ast
-import json
 import random
 import shlex
 import sys
@@ -36,6 +35,7 @@ from pathlib import Path
 from raccoon.constants import InputError, override_constants, run_main
 from raccoon.integrity.checks import Look, SecondLook
 from raccoon.integrity.inputs import EVALPLUS, PublishedInputs, published_inputs
+from raccoon.reporting.logs import TASKS_FILE, LoggedCompletion, read_records
 from raccoon.rewards.constant_answers import is_constant_answer
 from raccoon.runs.log import COMPLETIONS_LOG, RunLog
 from raccoon.sandbox.pool import Sandbox, SandboxError
@@ -56,28 +56,11 @@ SANDBOX_TIMEOUT = 2.0  # CPU seconds for each program; slower code is not flagge
 SANDBOX_MEMORY_MB = 1024  # for each program
 ALLOW_WEAK_SANDBOX = False  # run even if the kernel lacks some of the sandbox's walls
 
-TASKS_FILE = "tasks.jsonl"
 STEPS_FILE, FLAGS_FILE = "integrity.jsonl", "integrity_flags.jsonl"  # the outputs
 PERIODS = 3  # rows of the printed table: the run is split into so many parts
 WORST_TASKS = 5  # how many are printed
 
-
-@dataclass(frozen=True)
-class Pass:
-    """A completion that passed its task's test. Code that differs only in layout has the same `key`."""
-
-    step: int
-    group: int
-    task_id: str
-    code: str
-
-    @property
-    def key(self) -> tuple[str, str]:
-        tree = parse_code(self.code)
-        try:
-            return self.task_id, ast.dump(tree) if tree else self.code
-        except RecursionError:  # a sum of a thousand terms nests that deeply
-            return self.task_id, self.code
+Chosen = dict[int, dict[tuple[str, str], LoggedCompletion]]  # step -> key -> a completion to check
 
 
 @dataclass(frozen=True)
@@ -102,43 +85,26 @@ def check_constants() -> None:
             raise InputError(f"no {name} in {RUN_DIR}; give the OUTPUT_DIR of a run of train_rl_poc.py")
 
 
-def read_passes(path: Path, tasks: dict[str, Task]) -> Iterator[Pass]:
-    """The completions that were rewarded as a PASS. A last line that is still being written is skipped."""
-    with open(path, encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
-            if not line.endswith("\n"):
-                return
-            try:
-                record = json.loads(line)
-                rewarded = record["verdict"]["status"] == "PASS" and not record["truncated"]
-                found = Pass(int(record["step"]), int(record["group"]), record["task_id"], record["code"])
-            except (ValueError, KeyError, TypeError) as error:
-                raise InputError(f"{path}, line {number} is not the record of a completion ({type(error).__name__}: "
-                                 f"{error}); delete the line, or give another RUN_DIR") from error
-            if found.task_id not in tasks:
-                raise InputError(f"{path}, line {number}: task {found.task_id!r} is not in {TASKS_FILE}; "
-                                 "both files must come from the same run")
-            if rewarded:
-                yield found
+def read_passes(path: Path, tasks: dict[str, Task]) -> Iterator[LoggedCompletion]:
+    """The completions that were rewarded as a PASS."""
+    for each in read_records(path, LoggedCompletion):
+        if each.task_id not in tasks:
+            raise InputError(f"{path}, step {each.step}: task {each.task_id!r} is not in {TASKS_FILE}; both files must "
+                             "come from the same run")
+        if each.status == "PASS":
+            yield each
 
 
 def constant_partials(path: Path, tasks: dict[str, Task]) -> list[bool]:
     """For each completion that is a PARTIAL, in the order of the log: whether its answer ignores its arguments."""
-    found = []
-    with open(path, encoding="utf-8") as file:
-        for record in (json.loads(line) for line in file if line.endswith("\n")):
-            if record["verdict"]["status"] == "PARTIAL" and not record["truncated"]:
-                entry_point = tasks[record["task_id"]].entry_point
-                found.append(is_constant_answer(record["code"], entry_point))
-    return found
+    return [is_constant_answer(each.code, tasks[each.task_id].entry_point)
+            for each in read_records(path, LoggedCompletion) if each.status == "PARTIAL"]
 
 
 def shared_line(path: Path) -> str:
     """A line on the passes whose test ran in the process of the code, where code can forge one; "" without any."""
-    with open(path, encoding="utf-8") as file:
-        verdicts = [json.loads(line)["verdict"] for line in file if line.endswith("\n")]
-    passes = [verdict.get("isolation") for verdict in verdicts if verdict["status"] == "PASS"]
-    shared = passes.count("shared")
+    passes = [each.verdict for each in read_records(path, LoggedCompletion) if each.verdict.status == "PASS"]
+    shared = sum(verdict.isolation == "shared" for verdict in passes)
     return f"{shared} of {len(passes)} passes came from shared isolation, where code can forge them" if shared else ""
 
 
@@ -155,11 +121,20 @@ def partial_line(partials: list[bool]) -> str:
     return line
 
 
-def choose(passes: Iterable[Pass]) -> dict[int, dict[tuple[str, str], Pass]]:
+def key_of(each: LoggedCompletion) -> tuple[str, str]:
+    """What is checked once: the task and the code without its layout."""
+    tree = parse_code(each.code)
+    try:
+        return each.task_id, ast.dump(tree) if tree else each.code
+    except RecursionError:  # a sum of a thousand terms nests that deeply
+        return each.task_id, each.code
+
+
+def choose(passes: Iterable[LoggedCompletion]) -> Chosen:
     """step -> up to PASSES_PER_STEP of its distinct passes, by their keys."""
-    steps: dict[int, dict[tuple[str, str], Pass]] = {}
+    steps: Chosen = {}
     for each in passes:
-        steps.setdefault(each.step, {}).setdefault(each.key, each)
+        steps.setdefault(each.step, {}).setdefault(key_of(each), each)
     for step, distinct in sorted(steps.items()):
         keys = sorted(distinct)
         chosen = random.Random(f"{SEED} {step}").sample(keys, min(PASSES_PER_STEP, len(keys)))
@@ -180,7 +155,7 @@ def published(tasks: list[Task]) -> dict[str, PublishedInputs]:
         return {}
 
 
-def look_at(steps: dict[int, dict[tuple[str, str], Pass]], tasks: dict[str, Task]) -> dict[tuple[str, str], Look]:
+def look_at(steps: Chosen, tasks: dict[str, Task]) -> dict[tuple[str, str], Look]:
     """key -> result of the second check; each distinct completion is checked once."""
     distinct = {key: each for chosen in steps.values() for key, each in chosen.items()}
     used = [tasks[task_id] for task_id in sorted({task_id for task_id, _ in distinct})]
@@ -204,12 +179,13 @@ def count(step: int, looks: list[Look]) -> StepCount:
     return StepCount(step, checked, flagged, flagged / checked if checked else None, dict(reasons), dict(unchecked))
 
 
-def flag_records(steps: dict[int, dict[tuple[str, str], Pass]], looks: dict[tuple[str, str], Look]) -> Iterator[dict]:
+def flag_records(steps: Chosen, looks: dict[tuple[str, str], Look]) -> Iterator[dict]:
     """The lines of integrity_flags.jsonl."""
     for chosen in steps.values():
         for key, each in chosen.items():
             if looks[key].findings:
-                yield {**asdict(each), "reasons": [asdict(finding) for finding in looks[key].findings]}
+                yield {"step": each.step, "group": each.group, "task_id": each.task_id, "code": each.code,
+                       "reasons": [asdict(finding) for finding in looks[key].findings]}
 
 
 def print_report(counts: list[StepCount], flags: list[dict]) -> None:

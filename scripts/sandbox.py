@@ -22,17 +22,8 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 
-from raccoon.sandbox.pool import (
-    MAX_TIMEOUT,
-    MEMORY_MB,
-    TIMEOUT,
-    WINDOW,
-    Program,
-    Sandbox,
-    SandboxError,
-    Verdict,
-    failed,
-)
+from raccoon.records import Program, Verdict, failed
+from raccoon.sandbox.pool import MAX_TIMEOUT, MEMORY_MB, TIMEOUT, WINDOW, Sandbox, SandboxError
 from raccoon.trust import infra_cause, named_counts
 
 TEXTS = ("code", "test", "entry_point", "context", "solution")

@@ -31,8 +31,9 @@ from raccoon.published.contamination import find_overlap
 from raccoon.recipe.task_selection import passing_tasks
 from raccoon.runs.log import CONFIG_FILE, RunLog
 from raccoon.sandbox.pool import Sandbox, SandboxError
+from raccoon.store import parse_json
 from raccoon.tasks.markup import fenced_blocks
-from raccoon.tasks.task import Task, numbered_lines, parse_object, read_task_file, write_task_file
+from raccoon.tasks.task import Task, numbered_lines, read_task_file, write_task_file
 
 MODEL_PATH = "./real/base_model"  # a folder or a hub id
 OUTPUT_DIR = "./real/sft_model"
@@ -150,7 +151,7 @@ def read_trajectories(path: str) -> list[Task]:
     tasks = []
     for number, line in numbered_lines(Path(path)):
         where = f"{path}, line {number}"
-        row = parse_object(line, where)
+        row = parse_json(line, where)
         try:
             question, answer = row["messages"]
             asked, told = question["content"], answer["content"]

@@ -21,18 +21,6 @@ def test_records_are_there_again(tmp_path):
         assert ledger.records == {"k": ANSWER}
 
 
-def test_a_half_written_last_line_is_dropped_and_the_file_goes_on(tmp_path):
-    path = tmp_path / "a.jsonl"
-    with Ledger(path, StoredAnswer) as ledger:
-        ledger.put("k", ANSWER)
-    whole = path.read_bytes()
-    path.write_bytes(whole + whole[:30])
-    with Ledger(path, StoredAnswer) as ledger:
-        assert ledger.records == {"k": ANSWER}
-        ledger.put("l", ANSWER)
-    assert path.read_bytes() == whole + whole.replace(b'"k"', b'"l"')
-
-
 def test_what_is_put_survives_sigkill(tmp_path):
     path = tmp_path / "a.jsonl"
     program = (f"import sys, os, signal; sys.path.insert(0, {str(SCRIPTS)!r})\n"
@@ -70,10 +58,8 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
 
 
 def test_a_full_disk_is_one_line_and_keeps_what_is_there():
-    ledger = Ledger(SCRIPTS / "unused", StoredAnswer)
-    ledger.file = open("/dev/full", "ab", buffering=0)
-    with ledger.file, pytest.raises(InputError, match="No space left.*free some space"):
-        ledger.put("k", ANSWER)
+    with pytest.raises(InputError, match="/dev/full .*No space left.*free some space"):
+        Ledger("/dev/full", StoredAnswer).put("k", ANSWER)
 
 
 def test_digests_differ_where_values_do():

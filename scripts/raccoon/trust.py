@@ -1,16 +1,17 @@
 """Which verdicts count: what one from shared isolation is worth, and the cause of an INFRA.
 
-It judges nothing. A verdict is a sandbox Verdict.
+It judges nothing.
 """
 
 import re
 from dataclasses import replace
-from typing import Any
+
+from raccoon.records import Verdict
 
 UNEXPECTED_SHARED = "forbidden: the code ran in the process of its test, where it can forge the verdict"
 
 
-def accepted(verdict: Any, shared: bool) -> Any:
+def accepted(verdict: Verdict, shared: bool) -> Verdict:
     """The verdict; a FAIL if it comes from shared isolation and the task is not one that may run so (`shared`).
 
     An INFRA from there becomes a FAIL too: it could be forged just as a PASS could.

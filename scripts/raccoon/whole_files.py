@@ -1,6 +1,6 @@
 """Writes files whole or not at all: if a process is killed or the disk is full, the earlier file stays as it was.
 
-Not for logs that grow line by line: runs/log.py, evaluation/records.py and ledger.py append to those.
+Not for files that grow line by line: store.py appends to those.
 """
 
 import json

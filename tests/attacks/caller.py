@@ -255,7 +255,8 @@ def serve() -> None:
     import importlib.util
 
     sys.path.insert(0, str(SCRIPTS))
-    from raccoon.sandbox.pool import Program, Sandbox
+    from raccoon.records import Program
+    from raccoon.sandbox.pool import Sandbox
 
     libraries = [name for name in LIBRARIES if importlib.util.find_spec(name)]
     with Sandbox(workers=1) as sandbox:

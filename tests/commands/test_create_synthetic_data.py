@@ -13,7 +13,8 @@ import pytest
 from helpers.paths import ROOT, SCRIPTS
 from helpers.scripted_server import Fault, ScriptedServer
 from raccoon.constants import InputError
-from raccoon.sandbox.pool import Program, Sandbox
+from raccoon.records import Program
+from raccoon.sandbox.pool import Sandbox
 from raccoon.tasks.task import Task, read_task_file, write_task_file
 from raccoon.tasks.templates import generate_tasks
 

@@ -17,8 +17,9 @@ import make_report
 import train_rl_poc
 from helpers.run_folders import check, completion, metrics, write_lines, write_run
 from raccoon.constants import InputError
+from raccoon.records import Verdict
 from raccoon.reporting import browser
-from raccoon.reporting.logs import Group, LoggedCompletion, LoggedVerdict, TaskProfile, read_groups, read_run
+from raccoon.reporting.logs import Group, LoggedCompletion, TaskProfile, read_groups, read_run
 from raccoon.reporting.plots import Plot, draw
 from raccoon.reporting.summary import progress, summary, trend, warnings
 from raccoon.reporting.tables import Visit, find_evaluation, gains, hardest, most_improved, settings, visit
@@ -261,14 +262,14 @@ def test_half_a_line_and_a_step_without_metrics_are_still_being_written(tmp_path
 
 
 @pytest.mark.parametrize("line, named", [
-    ("{broken", "metrics.jsonl line 2 is not valid JSON"),
-    ("[" * 100_000, "metrics.jsonl line 2 is not valid JSON"),
-    ("[1]", "metrics.jsonl line 2 is not a JSON object"),
-    ("{}", "metrics.jsonl line 2 has no 'step'"),
-    (json.dumps(metrics(2, pass_rate="high")), "metrics.jsonl line 2: pass_rate is 'high'"),
-    (json.dumps(metrics(2, kinds={"pass": None})), "metrics.jsonl line 2: kinds"),
-    (json.dumps(metrics(2, step=True)), "metrics.jsonl line 2: step is True"),
-    (json.dumps(metrics(2, reward=float("inf"))), "metrics.jsonl line 2: reward is inf"),
+    ("{broken", "metrics.jsonl, line 2: not JSON"),
+    ("[" * 100_000, "metrics.jsonl, line 2: not JSON"),
+    ("[1]", "metrics.jsonl, line 2: found a JSON list"),
+    ("{}", "metrics.jsonl, line 2 has no 'step'"),
+    (json.dumps(metrics(2, pass_rate="high")), "metrics.jsonl, line 2: pass_rate is 'high'"),
+    (json.dumps(metrics(2, kinds={"pass": None})), "metrics.jsonl, line 2: kinds"),
+    (json.dumps(metrics(2, step=True)), "metrics.jsonl, line 2: step is True"),
+    (json.dumps(metrics(2, reward=float("inf"))), "metrics.jsonl, line 2: reward is inf"),
 ])
 def test_a_broken_line_is_named(tmp_path, line, named):
     folder = write_run(tmp_path / "run", 1)
@@ -281,12 +282,12 @@ def test_a_broken_line_is_named(tmp_path, line, named):
 def test_a_broken_optional_log_is_named_too(tmp_path):
     folder = write_run(tmp_path / "run")
     write_lines(folder / "heldout.jsonl", [check(0, 4), {**check(6, 5), "interval": [0.1]}])
-    with pytest.raises(InputError, match="heldout.jsonl line 2: interval"):
+    with pytest.raises(InputError, match="heldout.jsonl, line 2: interval"):
         read_run(folder)
     (folder / "heldout.jsonl").unlink()
     (folder / "completions.jsonl").write_text("no\n")
     done = start(folder)
-    assert done.returncode == 2 and "completions.jsonl line 1 is not valid JSON" in done.stderr
+    assert done.returncode == 2 and "completions.jsonl, line 1: not JSON" in done.stderr
     assert done.stderr.count("\n") == 1 and not (folder / "report.html").exists()
 
 
@@ -388,7 +389,7 @@ def test_improvement_is_against_the_profile_or_the_first_group():
 
 
 def test_a_truncated_pass_counts_as_it_was_rewarded():
-    cut = LoggedCompletion(1, 0, "t", "c", "c", LoggedVerdict("PASS", "pass", 1, 1), 0.0, {}, 5, True, 0.0)
+    cut = LoggedCompletion("t", "c", "c", Verdict("PASS", "pass", 1, 1), 0.0, {}, 5, True, step=1, group=0)
     assert visit(Group(1, 0, (cut,))) == Visit("t", 1, 0, 1)
 
 

@@ -10,13 +10,15 @@ import pytest
 
 import reward_integrity
 from helpers.paths import SCRIPTS
+from helpers.run_folders import completion, write_lines
 from raccoon.integrity.answers import hard_coded_lines
 from raccoon.integrity.checks import FAILS, HARD_CODED, MOVED, NO_INPUTS, NO_VERDICT, READS, SecondLook, look
 from raccoon.integrity.examples import UNKNOWN, examples
 from raccoon.integrity.inputs import FreshInputs, fresh_inputs, perturbed, published_inputs, published_row
 from raccoon.integrity.surroundings import surroundings_lines
 from raccoon.published.benchmarks import load_benchmark
-from raccoon.sandbox.pool import Program, Sandbox, Verdict
+from raccoon.records import Program, Verdict
+from raccoon.sandbox.pool import Sandbox
 from raccoon.tasks.syntax import parse_code
 from raccoon.tasks.task import Task, write_task_file
 from raccoon.tasks.templates import generate_tasks
@@ -276,8 +278,7 @@ def test_only_wrong_answers_and_exceptions_are_flagged(origin, reasons, findings
 
 
 def record(step, task, code, status="PASS", truncated=False):
-    return {"step": step, "group": 0, "task_id": task.task_id, "code": code, "verdict": {"status": status},
-            "truncated": truncated}
+    return completion(step, 0, status, code, task_id=task.task_id, truncated=truncated)
 
 
 @pytest.fixture
@@ -332,8 +333,8 @@ def test_partials_that_ignore_their_arguments_are_counted(run_dir):
     task = generate_tasks(4, seed=0)[0]
     asked = f"def {task.entry_point}(x, *rest):\n    return "
     answers = [asked + "x"] * 10 + [asked + "x"] * 4 + [asked + "2"] * 16
-    (run_dir / "completions.jsonl").write_text("".join(
-        json.dumps(record(step, task, code, "PARTIAL")) + "\n" for step, code in enumerate(answers, 1)))
+    write_lines(run_dir / "completions.jsonl",
+                [record(step, task, code, "PARTIAL") for step, code in enumerate(answers, 1)])
     done = start(run_dir)
     assert done.returncode == 0, done.stderr
     assert ("PARTIAL: 16 of 30 answers ignore their arguments, like `return 2`; 0 of the first 10 and 10 of the last; "
@@ -350,9 +351,9 @@ def test_the_sample_of_a_step_is_bounded_and_a_young_run_has_nothing(run_dir):
 
 
 @pytest.mark.parametrize("line, said", [
-    ('{"step": 1}', "line 1 is not the record of a completion"),
-    ("nonsense", "line 1 is not the record of a completion"),
-    (json.dumps(record(1, Task("other", "p", "t"), "x")), "line 1: task 'other' is not in"),
+    ('{"step": 1}', "completions.jsonl, line 1 has no 'task_id'"),
+    ("nonsense", "completions.jsonl, line 1: not JSON"),
+    (json.dumps(record(1, Task("other", "p", "t"), "x")), "completions.jsonl, step 1: task 'other' is not in"),
 ])
 def test_what_is_no_run_is_refused(run_dir, line, said):
     (run_dir / "completions.jsonl").write_text(line + "\n")
@@ -376,10 +377,11 @@ def test_code_that_moves_beside_its_test_is_flagged(status, reason):
 
 
 def test_passes_from_shared_isolation_are_counted(tmp_path):
-    lines = [{"verdict": {"status": status, "isolation": isolation}} for status, isolation in
-             (("PASS", "shared"), ("PASS", "separate"), ("FAIL", "shared"))]
+    lines = [completion(1, 0, status) for status in ("PASS", "PASS", "FAIL")]
+    for line in lines[::2]:
+        line["verdict"]["isolation"] = "shared"
     path = tmp_path / "completions.jsonl"
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    write_lines(path, lines)
     assert reward_integrity.shared_line(path) == "1 of 2 passes came from shared isolation, where code can forge them"
-    path.write_text(json.dumps(lines[1]) + "\n")
+    write_lines(path, lines[1:2])
     assert reward_integrity.shared_line(path) == ""

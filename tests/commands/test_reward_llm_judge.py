@@ -21,10 +21,10 @@ from raccoon.judging.judge import Judge
 from raccoon.judging.measurement import measure_injections, measure_samples, read_injections, read_samples
 from raccoon.judging.rubric import WORTHLESS, Judgement
 from raccoon.ledger import AnswerCache
+from raccoon.records import Verdict
 from raccoon.rewards.judge import JudgeReward, JudgeScale
 from raccoon.runs.rollouts import Rollout, is_constant, rollout_metrics
 from raccoon.runs.sentinels import alarms
-from raccoon.sandbox.pool import Verdict
 from raccoon.tasks.task import Task
 
 pytest.importorskip("openai")
@@ -68,15 +68,15 @@ def test_equal_programs_are_asked_once_and_never_again(judging, tmp_path):
     assert len(server.requests) == 3
 
 
-def test_a_line_that_was_cut_short_costs_itself_alone(tmp_path):
+def test_a_cut_line_costs_itself_alone_also_in_the_middle(tmp_path):
     path = tmp_path / "deep" / "cache.jsonl"
     AnswerCache(path).put("a", 1)
-    path.write_bytes(path.read_bytes() + b'{"key": "b", "val')
+    path.write_bytes(path.read_bytes() + b'{"key": "b", "val\n{"key": "c", "val')
     cache = AnswerCache(path)
-    assert "b" not in cache
-    cache.put("c", {"d": 2})
+    assert "b" not in cache and "c" not in cache
+    cache.put("d", {"e": 2})
     again = AnswerCache(path)
-    assert (again["a"], again["c"]) == (1, {"d": 2})
+    assert (again["a"], again["d"]) == (1, {"e": 2})
 
 
 def test_an_answer_that_cannot_be_read_is_none_and_is_not_asked_again(judging):
@@ -312,7 +312,7 @@ def test_samples_show_agreement_and_bias(judging):
 
     judge, _ = judging(long_winded)
     task = {"t": Task("t", "p", "assert f(1) == 2")}
-    path = judge.cache.path.with_name("samples.jsonl")
+    path = judge.cache.file.path.with_name("samples.jsonl")
     rows = [{"task_id": "t", "code": f"y = {i}\n{GOOD}", "verdict": {"status": "PASS"}} for i in range(5)]
     rows += [{"task_id": "t", "completion": f"y = {i}\n{BAD}", "passed": False} for i in range(5)]
     rows += [{"task_id": "t", "code": "", "verdict": {"status": "INFRA"}}, {"task_id": "u", "code": "", "passed": True}]
@@ -327,7 +327,7 @@ def test_samples_show_agreement_and_bias(judging):
 @pytest.mark.parametrize("line", ["[]", "{}", '{"task_id": "t"}', '{"task_id": "t", "code": "x"}', "no"])
 def test_a_line_that_is_no_sample_is_named(tmp_path, line):
     (tmp_path / "s.jsonl").write_text(line + "\n")
-    with pytest.raises(InputError, match="s.jsonl, line 1 is not a sample"):
+    with pytest.raises(InputError, match="s.jsonl, line 1"):
         read_samples(str(tmp_path / "s.jsonl"), {"t": Task("t", "p", "")})
 
 

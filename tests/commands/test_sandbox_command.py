@@ -1,7 +1,7 @@
 """What sandbox.py says on stderr about programs without a verdict."""
 
 import sandbox
-from raccoon.sandbox.pool import Verdict
+from raccoon.records import Verdict
 from raccoon.trust import infra_cause
 
 

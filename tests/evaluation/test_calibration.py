@@ -7,7 +7,7 @@ import pytest
 from raccoon.constants import InputError
 from raccoon.evaluation.calibration import WEAK_TESTS, calibrate, cause_of
 from raccoon.evaluation.records import Record
-from raccoon.sandbox.pool import Verdict
+from raccoon.records import Verdict
 from raccoon.tasks.task import Task
 
 VERDICTS = {"pass": ("PASS", "pass"), "wrong": ("PARTIAL", "wrong: 0 of 1"), "infra": ("INFRA", "infra: lost")}

@@ -9,7 +9,7 @@ import pytest
 from raccoon.evaluation.generation import Completion, Request
 from raccoon.evaluation.grading import Grader, StrictExtractor, graded_by, grading_environment
 from raccoon.evaluation.records import RecordFile
-from raccoon.sandbox.pool import Verdict
+from raccoon.records import Verdict
 from raccoon.tasks.task import Task
 
 TASKS = [Task(f"t/{i}", "p", "assert f(1) == 2", "f", context="import math\n") for i in range(3)]

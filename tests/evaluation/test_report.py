@@ -10,7 +10,7 @@ from raccoon.evaluation.records import OUTCOMES, Record
 from raccoon.evaluation.report import compare_all, comparison_md, make_score, results_json
 from raccoon.evaluation.subjects import Control
 from raccoon.published.contamination import Badge
-from raccoon.sandbox.pool import Verdict
+from raccoon.records import Verdict
 from raccoon.tasks.task import Task
 
 VERDICTS = {

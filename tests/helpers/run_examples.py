@@ -1,7 +1,7 @@
 """A rollout and a step's metrics of a healthy run, which tests change where they need a sick one."""
 
+from raccoon.records import Verdict
 from raccoon.runs.rollouts import Rollout
-from raccoon.sandbox.pool import Verdict
 
 
 def rollout(status: str = "PASS", correctness: float | None = 1.0, **changes) -> Rollout:

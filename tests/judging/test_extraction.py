@@ -11,8 +11,8 @@ from raccoon.judging import client
 from raccoon.judging.client import Endpoint, LlmClient
 from raccoon.judging.extraction import LlmExtractor, verbatim
 from raccoon.ledger import AnswerCache
+from raccoon.records import Verdict
 from raccoon.rewards.execution import ExecutionReward
-from raccoon.sandbox.pool import Verdict
 from raccoon.tasks.task import Task
 
 pytest.importorskip("openai")

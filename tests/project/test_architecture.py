@@ -14,7 +14,7 @@ ARROWS = {
     "planning": set(),
     "published": {"tasks"},
     "sandbox": {"verdicts", "child", "exchange", "test_texts"},
-    "judging": {"tasks", "published", "sandbox"},
+    "judging": {"tasks", "published"},
     "rewards": {"tasks", "sandbox", "judging", "runs"},
     "training": {"tasks", "runs"},
     "recipe": {"tasks", "published", "sandbox", "judging", "runs", "rewards", "training", "planning"},

@@ -21,9 +21,10 @@ import pytest
 from helpers.paths import ROOT, SCRIPTS
 from raccoon import constants
 from raccoon.published.benchmarks import BENCHMARKS
+from raccoon.records import Verdict
 from raccoon.reporting.tables import script_defaults
 from raccoon.rewards.execution import RewardTable
-from raccoon.sandbox.pool import Verdict, safe_execute
+from raccoon.sandbox.pool import safe_execute
 from raccoon.tasks.task import read_task_file
 
 DOCUMENTS = sorted(ROOT.glob("*.md"))

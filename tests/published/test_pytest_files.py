@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from raccoon.published.kodcode import kodcode_task
-from raccoon.sandbox.pool import Program, Sandbox
+from raccoon.records import Program
+from raccoon.sandbox.pool import Sandbox
 from raccoon.tasks.task import LeftOut, Task
 
 RIGHT = """

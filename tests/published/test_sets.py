@@ -15,7 +15,8 @@ from raccoon.evaluation.grading import Grader
 from raccoon.evaluation.records import RecordFile
 from raccoon.published.benchmarks import BENCHMARKS, converted, load_benchmark
 from raccoon.published.contamination import find_badge, find_overlap, published_after
-from raccoon.sandbox.pool import Program, Sandbox
+from raccoon.records import Program
+from raccoon.sandbox.pool import Sandbox
 from raccoon.tasks.cases import MAX_CASES, capped, check_cases, program_test
 from raccoon.tasks.extraction import extract_code
 from raccoon.tasks.task import Task, read_task_file, write_task_file

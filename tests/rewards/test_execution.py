@@ -3,8 +3,8 @@
 import pytest
 
 from helpers.reward_doubles import TABLE, FixedSandbox, Tokenizer, ids
+from raccoon.records import Verdict
 from raccoon.rewards.execution import ExecutionReward, RewardTable
-from raccoon.sandbox.pool import Verdict
 from raccoon.tasks.task import Task
 
 BARE = "def f(x):\n    y = '" + "a" * 120 + "'\n    return x\n"  # a long line, no docstring, no hint

@@ -10,6 +10,7 @@ import pytest
 
 from helpers.paths import SCRIPTS
 from helpers.run_examples import rollout, step
+from raccoon.constants import InputError
 from raccoon.runs.log import RunError, RunLog
 from raccoon.runs.rollouts import Rollout, completion_records, is_constant, rollout_metrics, seconds_left, step_line
 from raccoon.trust import accepted
@@ -18,12 +19,22 @@ from raccoon.trust import accepted
 def test_resume_keeps_the_lines_up_to_its_step_and_drops_half_a_line(tmp_path):
     log = RunLog(tmp_path)
     log.append("completions.jsonl", [{"step": 1, "n": 0}, {"step": 2, "n": 1}, {"step": 3, "n": 2}])
-    with open(tmp_path / "completions.jsonl", "a") as file:
-        file.write('{"step": 1, "n"')
+    path = tmp_path / "completions.jsonl"
+    path.write_bytes(b'{"n":7,"step":0}\n' + path.read_bytes() + b'{"step": 1, "n"')
     log.keep_until(2)
-    assert log.read("completions.jsonl", 9) == [{"step": 1, "n": 0}, {"step": 2, "n": 1}]
-    assert log.read("completions.jsonl", 1) == [{"step": 1, "n": 0}]
+    assert path.read_bytes() == b'{"n":7,"step":0}\n{"step": 1, "n": 0}\n{"step": 2, "n": 1}\n'
+    assert log.read("completions.jsonl", 9) == [{"step": 0, "n": 7}, {"step": 1, "n": 0}, {"step": 2, "n": 1}]
+    assert log.read("completions.jsonl", 0) == [{"step": 0, "n": 7}]
     assert log.read("absent.jsonl", 9) == []
+
+
+def test_a_damaged_line_is_named_and_nothing_is_deleted(tmp_path):
+    log, path = RunLog(tmp_path), tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 1}\n{"ste\n')
+    for use in (lambda: log.read("metrics.jsonl"), lambda: log.keep_until(1)):
+        with pytest.raises(InputError, match="metrics.jsonl, line 2"):
+            use()
+    assert path.read_text() == '{"step": 1}\n{"ste\n'
 
 
 def test_lines_hold_what_json_can(tmp_path):

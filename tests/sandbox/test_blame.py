@@ -5,8 +5,9 @@ import socket
 
 import pytest
 
+from raccoon.records import Program
 from raccoon.sandbox import pool
-from raccoon.sandbox.pool import Program, Sandbox
+from raccoon.sandbox.pool import Sandbox
 
 CASES = json.dumps({"inputs": ["1\n"], "outputs": ["2\n"]})
 BESIDE = "from unittest import mock\n"  # a test with this line runs beside the code

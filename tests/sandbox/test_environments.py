@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from helpers.paths import SCRIPTS
+from raccoon.records import Program
 from raccoon.sandbox import machine, walls
-from raccoon.sandbox.pool import Program, Sandbox, SandboxError
+from raccoon.sandbox.pool import Sandbox, SandboxError
 from raccoon.sandbox.scratch import remove_folder
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the sandbox needs Linux")

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from raccoon.sandbox.pool import Program, Sandbox, Verdict
+from raccoon.records import Program, Verdict
+from raccoon.sandbox.pool import Sandbox
 
 PROBE = """import fcntl, os, socket
 def state(number):

@@ -20,7 +20,8 @@ import pytest
 from helpers.paths import SCRIPTS
 from raccoon.evaluation.subjects import stub_program
 from raccoon.published import benchmarks
-from raccoon.sandbox.pool import KINDS, WINDOW, Program, Sandbox, SandboxError, Verdict, WorkerPool, safe_execute
+from raccoon.records import KINDS, Program, Verdict
+from raccoon.sandbox.pool import WINDOW, Sandbox, SandboxError, WorkerPool, safe_execute
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the sandbox needs Linux")
 

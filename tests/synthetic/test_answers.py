@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from raccoon.judging.client import Request
-from raccoon.sandbox.pool import Program, Sandbox
+from raccoon.records import Program
+from raccoon.sandbox.pool import Sandbox
 from raccoon.synthetic.answers import MIN_TESTS, AnswerError, StoredAnswer, plain_test, read_candidate, read_task
 from raccoon.synthetic.prompts import MODES, Question, Sampling, make_question
 from raccoon.tasks.task import Task

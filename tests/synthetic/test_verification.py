@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from raccoon.sandbox.pool import Sandbox, Verdict
+from raccoon.records import Verdict
+from raccoon.sandbox.pool import Sandbox
 from raccoon.synthetic.verification import NOT_JUDGED, RESEED, Rules, check_tasks, judge
 from raccoon.tasks.task import Task
 from raccoon.tasks.templates import generate_tasks

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from raccoon.published.benchmarks import load_benchmark
-from raccoon.sandbox.pool import Program, Sandbox
+from raccoon.records import Program
+from raccoon.sandbox.pool import Sandbox
 from raccoon.tasks.extraction import extract_code, whole_program
 from raccoon.tasks.syntax import bound_names, compiles, parse_code, text_above
 from raccoon.tasks.task import Task

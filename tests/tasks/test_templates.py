@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from raccoon.constants import InputError
-from raccoon.sandbox.pool import Program, Sandbox
+from raccoon.records import Program
+from raccoon.sandbox.pool import Sandbox
 from raccoon.tasks import templates
 from raccoon.tasks.task import Task
 

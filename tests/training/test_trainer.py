@@ -10,9 +10,9 @@ pytest.importorskip("trl")
 
 from trl import GRPOTrainer  # noqa: E402
 
+from raccoon.records import Verdict  # noqa: E402
 from raccoon.runs.checkpoints import checkpoint_fault, write_sizes  # noqa: E402
 from raccoon.runs.rollouts import Rollout  # noqa: E402
-from raccoon.sandbox.pool import Verdict  # noqa: E402
 from raccoon.tasks.task import Task  # noqa: E402
 from raccoon.training import trainer as trainer_module  # noqa: E402
 from raccoon.training.trainer import CodeTrainer, constant_groups, copy_rows  # noqa: E402

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from raccoon.sandbox.pool import Program, Sandbox
+from raccoon.records import Program
+from raccoon.sandbox.pool import Sandbox
 from raccoon.test_texts.test_programs import analyse
 
 IDENTITY = "def f(x):\n    return x\n"

@@ -2,7 +2,8 @@
 
 import pytest
 
-from raccoon.sandbox.pool import Program, Sandbox
+from raccoon.records import Program
+from raccoon.sandbox.pool import Sandbox
 
 PAIR = """
 class Pair:

@@ -5,7 +5,8 @@ import signal
 
 import pytest
 
-from raccoon.sandbox.pool import Program, Sandbox
+from raccoon.records import Program
+from raccoon.sandbox.pool import Sandbox
 from raccoon.test_texts.test_programs import analyse
 from raccoon.verdicts.plan import MOST_REQUESTS, planned
 from raccoon.verdicts.test_run import on_alarm

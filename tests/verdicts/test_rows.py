@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from raccoon.sandbox.pool import Program, Sandbox
+from raccoon.records import Program
+from raccoon.sandbox.pool import Sandbox
 
 OTHERWISE = {  # programs that plain Python passes and the sandbox does not, on purpose
     "fn int subclass": "a subclass that replaces an operator must give its plain class's answer",

@@ -9,7 +9,8 @@ import sys
 import pytest
 
 from helpers.paths import ROOT
-from raccoon.sandbox.pool import Program, Sandbox, Verdict
+from raccoon.records import Program, Verdict
+from raccoon.sandbox.pool import Sandbox
 from raccoon.verdicts import comparisons, stdin_cases
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the sandbox needs Linux")

@@ -18,7 +18,8 @@ from raccoon.evaluation.generation import Completion, Request
 from raccoon.evaluation.records import Record, RecordFile, digest
 from raccoon.judging.extraction import RegexExtractor, not_extracted
 from raccoon.published.benchmarks import judge_adds_context
-from raccoon.sandbox.pool import Program, Sandbox
+from raccoon.records import Program
+from raccoon.sandbox.pool import Sandbox
 from raccoon.tasks.extraction import whole_program, with_opened_thinking
 from raccoon.tasks.task import Task
 

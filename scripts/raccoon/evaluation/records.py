@@ -14,18 +14,17 @@ A line: {"task_id", "sample" (0, 1, ... of the task), "prompt" (text sent), "com
 a (task_id, sample) counts. At its end each occurs once, in the benchmark's order.
 """
 
-import fcntl
 import hashlib
-import json
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from raccoon.constants import InputError
 from raccoon.evaluation.generation import Completion
-from raccoon.sandbox.pool import Verdict
+from raccoon.records import Verdict
+from raccoon.store import LineFile
 from raccoon.tasks.task import Task
-from raccoon.whole_files import write_text
+from raccoon.whole_files import write_records
 
 Key = tuple[str, int]   # task_id, sample
 
@@ -72,52 +71,40 @@ class Record:
         """The model's text, to grade it again."""
         return Completion(self.completion, self.prompt, self.truncated)
 
-    def to_line(self) -> str:
-        return json.dumps({
+    def to_row(self) -> dict:
+        return {
             "task_id": self.task_id, "sample": self.sample, "prompt": self.prompt,
             "completion": self.completion, "code": self.code, "truncated": self.truncated,
             "outcome": self.outcome, "verdict": self.verdict.as_dict(),
-            "generated_by": self.generated_by, "graded_by": self.graded_by}) + "\n"
+            "generated_by": self.generated_by, "graded_by": self.graded_by}
 
     @classmethod
-    def from_line(cls, line: bytes) -> "Record":
-        """Raises ValueError, KeyError or TypeError for a line that to_line did not write."""
-        row = json.loads(line)
+    def from_row(cls, row: dict) -> "Record":
+        """Raises KeyError or TypeError for a row that to_row did not make."""
         del row["outcome"]
         return cls(**{**row, "verdict": Verdict(**row["verdict"])})
 
 
 class RecordFile:
-    """The append-only file of one model on one benchmark. Several processes may share it."""
+    """The file of one model on one benchmark. Several processes may share it."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path, self.file = path, LineFile(path, shared=True)
 
     def load(self) -> dict[Key, Record]:
-        """The last record of each (task_id, sample). An incomplete last line of a killed process is dropped.
-
-        Raises InputError for any other line that is not a record.
-        """
-        if not self.path.exists():
-            return {}
+        """The last record of each (task_id, sample). Raises InputError for a line that is not a record."""
         records = {}
-        for number, line in enumerate(self._whole_lines(), 1):
+        for where, row in self.file.rows():
             try:
-                record = Record.from_line(line)
-            except (ValueError, KeyError, TypeError):
-                raise InputError(f"{self.path}, line {number} is not an evaluation record: "
-                                 "delete that line, or choose another --output-dir") from None
+                record = Record.from_row(row)
+            except (KeyError, TypeError):
+                raise InputError(f"{where} is not an evaluation record: delete that line, or choose another "
+                                 "--output-dir") from None
             records[record.key] = record
         return records
 
     def append(self, records: Iterable[Record]) -> None:
-        """Appends a batch in one write, so that a kill leaves all of it or nothing."""
-        data = "".join(record.to_line() for record in records).encode()
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with open(self.path, "ab", buffering=0) as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            while data:
-                data = data[file.write(data):]
+        self.file.append(record.to_row() for record in records)
 
     def finish(self, tasks: list[Task], records: dict[Key, Record], wanted: Collection[Key],
                alone: Collection[Key] = ()) -> None:
@@ -127,21 +114,11 @@ class RecordFile:
         """
         place = {task.task_id: index for index, task in enumerate(tasks)}
         ordered = sorted(records.values(), key=lambda r: (place.get(r.task_id, len(place)), r.sample))
-        write_text(self.path, "".join(record.to_line() for record in ordered))
+        write_records(self.path, (record.to_row() for record in ordered))
         context = {task.task_id: task.context for task in tasks}
-        write_text(self.path.with_suffix(".solutions.jsonl"), "".join(
-            json.dumps({"task_id": r.task_id,
-                        "solution": with_context("" if r.key in alone else context[r.task_id], r.code)}) + "\n"
+        write_records(self.path.with_suffix(".solutions.jsonl"), (
+            {"task_id": r.task_id, "solution": with_context("" if r.key in alone else context[r.task_id], r.code)}
             for r in ordered if r.key in wanted))
-
-    def _whole_lines(self) -> list[bytes]:
-        with open(self.path, "rb+") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)   # another process may be in the middle of an append
-            data = file.read()
-            whole = data.rfind(b"\n") + 1
-            if whole < len(data):
-                file.truncate(whole)
-        return data[:whole].splitlines()
 
 
 def with_context(context: str, code: str) -> str:

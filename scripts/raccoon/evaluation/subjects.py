@@ -34,8 +34,9 @@ from raccoon.evaluation.records import digest
 from raccoon.gpus import device_files
 from raccoon.judging import client
 from raccoon.judging.client import Answer, Endpoint, LlmClient, ServerLost
+from raccoon.store import parse_json
 from raccoon.tasks.prompts import messages
-from raccoon.tasks.task import Task, numbered_lines, parse_object
+from raccoon.tasks.task import Task, numbered_lines
 
 # A larger checkpoint is refused on a machine without a GPU: a 14B model would take days.
 MAX_CPU_GB = 8
@@ -404,7 +405,7 @@ def sample_name(path: str) -> str:
 
 def parse_sample(line: str, where: str) -> tuple[str, Completion]:
     """(task_id, completion) of a line of a sample file. Raises InputError."""
-    row = parse_object(line, where)
+    row = parse_json(line, where)
     if not isinstance(row.get("task_id"), str):
         raise InputError(f"{where}: no task_id; every sample needs task_id and completion or solution")
     for name in ("solution", "completion"):

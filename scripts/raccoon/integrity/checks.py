@@ -12,7 +12,8 @@ from raccoon.integrity.answers import hard_coded_lines
 from raccoon.integrity.examples import examples
 from raccoon.integrity.inputs import FreshInputs, PublishedInputs, fresh_inputs
 from raccoon.integrity.surroundings import surroundings_lines
-from raccoon.sandbox.pool import Program, Sandbox, Verdict
+from raccoon.records import Program, Verdict
+from raccoon.sandbox.pool import Sandbox
 from raccoon.tasks.syntax import MAX_PARSED_CHARS, parse_code
 from raccoon.tasks.task import Task
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from raccoon.judging.client import Answer, LlmClient, Request, ServerLost
 from raccoon.ledger import AnswerCache, digest
-from raccoon.sandbox.pool import Verdict, failed
+from raccoon.records import Verdict, failed
 from raccoon.tasks.extraction import extract_code
 from raccoon.tasks.markup import fenced_blocks
 from raccoon.tasks.syntax import parse_code

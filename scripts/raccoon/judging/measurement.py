@@ -5,7 +5,6 @@ It sends no requests itself; it gets a Judge. Scores are in 0..1. Programs witho
 Inputs:  samples with known verdicts, the injections of a folder. Outputs: numbers, and their Markdown tables.
 """
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,8 +14,9 @@ from typing import Any
 from raccoon.constants import InputError
 from raccoon.judging.rubric import Judgement, visible_program
 from raccoon.statistics import bootstrap_interval
+from raccoon.store import parse_json
 from raccoon.tasks.extraction import extract_code
-from raccoon.tasks.task import Task
+from raccoon.tasks.task import Task, numbered_lines
 
 TOLERANCE = 0.1  # of a score; smaller changes are the judge's own noise
 Z = 1.96  # of a two-sided 95 % interval
@@ -113,17 +113,14 @@ def read_samples(path: str, tasks: dict[str, Task]) -> list[Sample]:
     A line has "task_id", "code" or else "completion" or "solution", and either "passed" or a "verdict" with its
     "status" (completions.jsonl of a run, records of an evaluation). Raises InputError for any other line.
     """
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read the samples {path} ({error}); give a JSON-lines file") from None
     samples = []
-    for number, line in enumerate(lines, 1):
+    for number, line in numbered_lines(Path(path)):
+        where = f"{path}, line {number}"
         try:
-            samples += parse_sample(json.loads(line), tasks)
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise InputError(f"{path}, line {number} is not a sample with a known verdict: it needs task_id, code or "
-                             "completion, and passed or verdict") from None
+            samples += parse_sample(parse_json(line, where), tasks)
+        except (KeyError, TypeError, AttributeError):
+            raise InputError(f"{where} is not a sample with a known verdict: it needs task_id, code or completion, and "
+                             "passed or verdict") from None
     if not samples:
         raise InputError(f"no sample in {path} belongs to a task of TASKS; give the file of its tasks with --tasks")
     return samples
@@ -142,17 +139,12 @@ def parse_sample(row: dict, tasks: dict[str, Task]) -> list[Sample]:
 
 def read_injections(folder: str) -> list[Injection]:
     """Every text of injections.jsonl in every program of programs.jsonl. Raises InputError for invalid lines."""
-    rows: dict[str, list[dict]] = {}
-    for name in ("programs.jsonl", "injections.jsonl"):
-        try:
-            text = (Path(folder) / name).read_text(encoding="utf-8")
-            rows[name] = [json.loads(line) for line in text.splitlines()]
-        except (OSError, ValueError) as error:
-            raise InputError(f"cannot read {Path(folder) / name} ({error}); give a folder that contains it") from None
+    programs, injections = ([parse_json(line, f"{path}, line {number}") for number, line in numbered_lines(path)]
+                            for path in (Path(folder) / "programs.jsonl", Path(folder) / "injections.jsonl"))
     try:
         return [Injection(row["name"], row["kind"], program["prompt"], filled("{SIGNATURE}\n{BODY}\n", program),
                           filled(row["text"], program))
-                for row in rows["injections.jsonl"] for program in rows["programs.jsonl"]]
+                for row in injections for program in programs]
     except (KeyError, TypeError) as error:
         raise InputError(f"a line in {folder} has no field {error}; see tests/injections for the form") from None
 

@@ -16,10 +16,11 @@ from raccoon.published.evalplus import plus_test, typed_inputs
 from raccoon.published.kodcode import kodcode_task
 from raccoon.published.leetcode import leetcode_task, leetcode_train_task
 from raccoon.published.livecodebench import livecodebench_task
+from raccoon.store import parse_json
 from raccoon.tasks.prompts import PREDICT, completion_prompt, description_prompt
 from raccoon.tasks.selection import selected
 from raccoon.tasks.syntax import bound_names, text_above
-from raccoon.tasks.task import LeftOut, Task, numbered_lines, parse_json, parse_object, take
+from raccoon.tasks.task import LeftOut, Task, numbered_lines, take
 
 HUB = "https://huggingface.co"  # or what HF_ENDPOINT names
 SEED_SETS = ("mbpp", "humaneval")  # training sets unless others are named
@@ -145,7 +146,7 @@ def read_rows(path: Path, name: str) -> Iterator[dict]:
     else:
         for number, line in numbered_lines(path):
             try:
-                row = parse_object(line, f"{path}, line {number}")
+                row = parse_json(line, f"{path}, line {number}")
             except InputError as error:
                 if not is_too_long(error):
                     raise

@@ -10,7 +10,8 @@ from raccoon.constants import InputError, Settings
 from raccoon.published.benchmarks import is_benchmark, load_benchmark, load_training_tasks
 from raccoon.published.contamination import find_overlap
 from raccoon.recipe.settings import training_sets
-from raccoon.sandbox.pool import Program, Sandbox
+from raccoon.records import Program
+from raccoon.sandbox.pool import Sandbox
 from raccoon.tasks.task import Task, read_task_file
 
 

@@ -6,7 +6,6 @@ Input: a run's folder, whose files runs/log.py describes. It may also have integ
 whose completions with a high reward were looked at again. Only config.json and metrics.jsonl must exist.
 """
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from itertools import groupby
@@ -15,6 +14,8 @@ from typing import Any, TypeVar, get_args, get_origin
 
 from raccoon.constants import InputError
 from raccoon.runs.log import COMPLETIONS_LOG, CONFIG_FILE, HELDOUT_LOG, METRICS_LOG, PROFILE_LOG, STOPPED_FILE
+from raccoon.runs.rollouts import Rollout
+from raccoon.store import LineFile, parse_json
 
 T = TypeVar("T")
 
@@ -100,38 +101,12 @@ class Stopped:
     step: int
 
 
-@dataclass(frozen=True)
-class LoggedVerdict:
-    """The verdict in a line of completions.jsonl."""
-
-    status: str
-    reason: str
-    tests_passed: int
-    tests_total: int
-    output: str = ""
-
-
-@dataclass(frozen=True)
-class LoggedCompletion:
+@dataclass(frozen=True, kw_only=True)
+class LoggedCompletion(Rollout):
     """A line of completions.jsonl. A model wrote its texts, so nothing in them may be trusted."""
 
     step: int
     group: int
-    task_id: str
-    completion: str
-    code: str
-    verdict: LoggedVerdict
-    reward: float | None
-    reward_parts: dict[str, float]
-    tokens: int
-    truncated: bool
-    advantage: float | None
-    used: bool = True
-
-    @property
-    def status(self) -> str:
-        """The status that was rewarded: FAIL for a truncated completion that passes by chance."""
-        return "FAIL" if self.truncated else self.verdict.status
 
 
 @dataclass(frozen=True)
@@ -186,7 +161,7 @@ def read_run(folder: Path) -> Run:
         if not (folder / name).is_file():
             raise InputError(f"{folder} has no {name}: give the OUTPUT_DIR of a training run that has made a step")
     config = parse_json((folder / CONFIG_FILE).read_bytes(), str(folder / CONFIG_FILE))
-    constants = {name: value for name, value in config.items() if name.isupper()} if isinstance(config, dict) else {}
+    constants = {name: value for name, value in config.items() if name.isupper()}
     if not constants:
         raise InputError(f"{folder / CONFIG_FILE} names no constant: the training script did not write it")
     steps = list(read_records(folder / METRICS_LOG, Step))
@@ -220,26 +195,12 @@ def read_prompts(run: Run) -> dict[str, str]:
 
 def read_records(path: Path, kind: Callable[..., T]) -> Iterator[T]:
     """One record for each line; none if the file is absent. A last line without its end is still being written."""
-    if not path.is_file():
-        return
-    with open(path, "rb") as file:
-        for number, line in enumerate(file, 1):
-            if line.endswith(b"\n"):
-                where = f"{path} line {number}"
-                yield parse_record(kind, parse_json(line, where), where)
+    return (parse_record(kind, row, where) for where, row in LineFile(path).rows())
 
 
 def read_object(path: Path, kind: Callable[..., T]) -> T | None:
     """The one record that a file holds; None if the file is absent."""
     return parse_record(kind, parse_json(path.read_bytes(), str(path)), str(path)) if path.is_file() else None
-
-
-def parse_json(text: bytes, where: str) -> Any:
-    """The JSON value. Raises InputError that names the place."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{where} is not valid JSON ({error}): correct or delete it") from error
 
 
 def parse_record(kind: Callable[..., T], value: Any, where: str) -> T:
@@ -266,6 +227,8 @@ def parse_field(kind: Any, value: Any, where: str) -> Any:
 
 def fits(value: Any, kind: Any) -> bool:
     """Whether a JSON value is of a type that the records use."""
+    if kind is Any:
+        return True
     if kind in (int, float):
         return isinstance(value, (int, kind)) and not isinstance(value, bool) and -LARGEST < value < LARGEST
     if kind in (str, bool):

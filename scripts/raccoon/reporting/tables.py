@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from raccoon.constants import InputError, read_constants
-from raccoon.reporting.logs import Group, Run, TaskProfile, parse_json, parse_record
+from raccoon.reporting.logs import Group, Run, TaskProfile, parse_record
 from raccoon.statistics import wilson_interval
+from raccoon.store import parse_json
 
 ROWS = 15  # of each table of tasks
 RESULTS_FILE = "results.json"
@@ -202,7 +203,7 @@ def read_evaluation(path: Path, folder: Path) -> Evaluation | None:
     """The rows of a results.json about the model of a folder; None if there are none."""
     results = parse_json(path.read_bytes(), str(path))
     lists = ("results", "comparisons")
-    if not isinstance(results, dict) or not all(isinstance(results.get(name), list) for name in lists):
+    if not all(isinstance(results.get(name), list) for name in lists):
         raise InputError(f"{path} has no lists 'results' and 'comparisons': evaluate the model again")
     scores = [parse_record(ScoreRow, renamed(row), f"{path}: a result") for row in results["results"]]
     rows = [parse_record(ComparisonRow, row, f"{path}: a comparison") for row in results["comparisons"]]

@@ -10,9 +10,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from raccoon.judging.extraction import RegexExtractor, not_extracted
+from raccoon.records import Program, Verdict
 from raccoon.rewards.constant_answers import constant_passes, is_constant_answer
 from raccoon.runs.rollouts import Rollout
-from raccoon.sandbox.pool import Program, Sandbox, Verdict
+from raccoon.sandbox.pool import Sandbox
 from raccoon.tasks.extraction import thinking_state, with_opened_thinking
 from raccoon.tasks.markup import ends_in_closed_fence
 from raccoon.tasks.syntax import parse_code

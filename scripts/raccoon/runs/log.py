@@ -14,10 +14,11 @@ Files, all in the run's OUTPUT_DIR:
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from raccoon.store import LineFile, parse_json
 from raccoon.whole_files import whole_file, write_json
 
 METRICS_LOG = "metrics.jsonl"
@@ -39,29 +40,24 @@ class RunLog:
         self.folder = Path(folder)
 
     def append(self, name: str, records: Iterable[dict]) -> None:
-        """Appends a line for each record and passes them to the kernel, so that a killed process loses none.
-
-        Raises RunError if the file cannot be written.
-        """
-        text = "".join(json.dumps(finite(record)) + "\n" for record in records)
+        """Appends a line for each record. Raises RunError if the file cannot be written."""
         try:
-            with open(self.folder / name, "a", encoding="utf-8") as file:
-                file.write(text)
+            LineFile(self.folder / name).append(map(finite, records))
         except OSError as error:
             raise RunError(f"{self.folder / name} could not be written ({error.strerror}): free some space, and give "
                            "the same command to continue from the newest whole checkpoint") from error
 
     def read(self, name: str, until: float = math.inf) -> list[dict]:
         """The records of a file up to and including step `until`; [] if the file does not exist."""
-        path = self.folder / name
-        return [json.loads(line) for line in whole_lines(path, until)] if path.exists() else []
+        return [row for _, row in LineFile(self.folder / name).rows() if row["step"] <= until]
 
     def keep_until(self, step: int) -> None:
         """Deletes the lines logged after `step`, because a resumed run repeats those steps and logs them again."""
         for path in (self.folder / name for name in (METRICS_LOG, COMPLETIONS_LOG, HELDOUT_LOG)):
             if path.exists():
                 with whole_file(path) as file:
-                    file.writelines(line.encode() for line in whole_lines(path, step))
+                    file.writelines(line for where, line in LineFile(path).lines()
+                                    if parse_json(line, where)["step"] <= step)
 
     def write_constants(self, values: Mapping[str, Any], ended: str = "") -> None:
         """Writes the run's constants into config.json, beside the keys of a saved model.
@@ -81,12 +77,6 @@ class RunLog:
     def write_stopped(self, reason: str, step: int) -> None:
         """Marks a run that ended before its last step."""
         write_json(self.folder / STOPPED_FILE, {"reason": reason, "step": step})
-
-
-def whole_lines(path: Path, until: float) -> Iterator[str]:
-    """The lines up to and including step `until`. A last line that a killed process left half written is skipped."""
-    with open(path, encoding="utf-8") as file:
-        yield from (line for line in file if line.endswith("\n") and json.loads(line)["step"] <= until)
 
 
 def finite(value: Any) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from raccoon.records import Verdict
 from raccoon.trust import UNEXPECTED_SHARED, infra_cause, named_counts
 
 RECENT_STEPS = 20  # whose mean time tells how long the rest will take
@@ -15,19 +16,19 @@ RECENT_STEPS = 20  # whose mean time tells how long the rest will take
 class Rollout:
     """One completion with its verdict, reward and advantage.
 
-    `verdict` is a sandbox Verdict. `reward` is None, and `reward_parts` is empty, if a score that it needs is missing:
-    the verdict is INFRA, or a judge gave none.
+    `reward` is None, and `reward_parts` is empty, if a score that it needs is missing: the verdict is INFRA, or a judge
+    gave none.
     """
 
     task_id: str
     completion: str
     code: str
-    verdict: Any
+    verdict: Verdict
     reward: float | None
-    reward_parts: Mapping[str, float]
+    reward_parts: dict[str, float]
     tokens: int
     truncated: bool
-    advantage: float = 0.0
+    advantage: float | None = 0.0  # None: not finite, in a log
     judgement: Any = None  # a judging.rubric.Judgement, if a judge was asked
     used: bool = True  # False: another group took the place of its group in the update
     thinking: str = "none"  # a think block: "closed" before the answer, or "open" until the end
@@ -35,7 +36,7 @@ class Rollout:
 
     @property
     def status(self) -> str:
-        """The verdict's status; FAIL for a truncated completion, whatever its verdict is."""
+        """The status that was rewarded: FAIL for a truncated completion, even one that passes by chance."""
         return "FAIL" if self.truncated else self.verdict.status
 
     @property

@@ -24,9 +24,9 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from raccoon.exchange.frames import STILL_CLEARING
+from raccoon.records import ISOLATIONS, STATUSES, Program, Verdict, failed
 from raccoon.sandbox.machine import SandboxError, memory_note, refuse_foreign_platform, scratch_root
 from raccoon.sandbox.scratch import remove_folder
 
@@ -45,71 +45,8 @@ START_SECONDS = 60.0  # for a judge to start
 ALLOW_WEAK = "SANDBOX_ALLOW_WEAK"  # environment variable
 PROGRAM_FIELDS = ("code", "test", "entry_point", "context", "task_id", "kind")  # sent to the judge
 MAX_ANSWER = 1 << 20  # bytes of a judge's answer
-STATUSES, ISOLATIONS = ("PASS", "PARTIAL", "FAIL", "INFRA"), ("separate", "shared")
 BLAMED = "exception: a process of the sandbox was lost twice with this code, and not with code known to be good"
-KINDS = ("pass", "wrong", "exception", "syntax", "no code", "timeout", "memory", "forbidden", "infra")
-
-
-@dataclasses.dataclass(frozen=True)
-class Program:
-    """Untrusted `code` and its trusted `test`. `context` runs before both; `timeout` is in CPU seconds.
-
-    `solution`, if known, is code that passes: it runs where `code` has ended our processes, to find whose fault it is.
-
-    `kind` "function": the test is a program that calls the code. `kind` "program": the code reads stdin and prints, the
-    test holds its cases (stdin_cases.py), `timeout` is for each case, and `ends_early` stops after a failed case.
-    """
-
-    code: str
-    test: str
-    entry_point: str = ""
-    context: str = ""
-    task_id: str = ""
-    timeout: float | None = None
-    kind: str = "function"
-    ends_early: bool = False
-    solution: str = ""
-
-    @classmethod
-    def of(cls, task: Any, code: str, **changes: Any) -> "Program":
-        """The program that runs a task's test on code. `task` may be any object with these fields."""
-        names = ("test", "entry_point", "context", "task_id", "kind", "solution")
-        fields = {name: getattr(task, name) for name in names}
-        return cls(**{"code": code, **fields, **changes})
-
-
-@dataclasses.dataclass(frozen=True)
-class Verdict:
-    """The result of a program: PASS, PARTIAL (ran; an assertion failed), FAIL (does not run) or INFRA (our own fault).
-
-    `reason` is one line, "kind" or "kind: text" with a kind of KINDS. `seconds` is wall time. `isolation` is "separate"
-    (the tests run in another process than the code) or "shared". `output` is the tail of the program's output.
-    """
-
-    status: str
-    reason: str
-    tests_passed: int
-    tests_total: int
-    seconds: float
-    isolation: str
-    output: str = ""
-
-    @property
-    def kind(self) -> str:
-        """The first part of the reason, one of KINDS."""
-        return self.reason.partition(": ")[0]
-
-    def as_dict(self) -> dict:
-        """The fields of a verdict line, without the task_id."""
-        return dataclasses.asdict(self)
-
-
 GOOD = Program("def one():\n    return 1\n", "assert one() == 1\n", "one")  # where a program brings no solution
-
-
-def failed(reason: str, status: str = "FAIL") -> Verdict:
-    """A verdict without running anything."""
-    return Verdict(status, reason, 0, 0, 0.0, "separate")
 
 
 class Sandbox:

@@ -14,7 +14,8 @@ Inputs: tasks, a Sandbox. Outputs: a Check for each task.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from raccoon.sandbox.pool import Program, Sandbox, Verdict
+from raccoon.records import Program, Verdict
+from raccoon.sandbox.pool import Sandbox
 from raccoon.synthetic.mutants import make_mutants, make_stubs
 from raccoon.tasks.task import Task
 

@@ -4,16 +4,13 @@ It runs no code and loads no model; it needs only the standard library.
 """
 
 import gzip
-import json
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-# Every script may import InputError from here.
-from raccoon.constants import (
-    InputError,
-)  # noqa: F401
+from raccoon.constants import InputError
+from raccoon.store import parse_json
 from raccoon.tasks.cases import check_cases
 from raccoon.whole_files import write_records
 
@@ -77,7 +74,7 @@ def read_task_file(path: str | Path) -> list[Task]:
 
 def parse_task(line: str, where: str, default_id: str) -> Task:
     """The Task on one line of a task file."""
-    row = parse_object(line, where)
+    row = parse_json(line, where)
     for name, value in row.items():
         if name not in TASK_FIELDS:
             raise InputError(f"{where}: unknown field {name!r}; the fields are {', '.join(TASK_FIELDS)}")
@@ -125,22 +122,6 @@ def check_form(path: Path) -> None:
         raise InputError(f"{path} is UTF-16: save it as UTF-8")
     if start == b"\x1f\x8b" and path.suffix != ".gz":
         raise InputError(f"{path} is compressed with gzip: name it {path.name}.gz")
-
-
-def parse_object(line: str, where: str) -> dict:
-    """The JSON object on a line. Raises InputError, which begins with `where`, if there is none."""
-    return parse_json(line, where, dict)
-
-
-def parse_json(text: str, where: str, kind: type):
-    """The JSON value in a text. Raises InputError if it is not JSON, or not of type `kind`."""
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{where}: not JSON ({error}); write one JSON object on each line") from error
-    if not isinstance(value, kind):
-        raise InputError(f"{where}: found a JSON {type(value).__name__}, expected a {kind.__name__}")
-    return value
 
 
 def take(row: dict, name: str, kind: type | tuple[type, ...] = str):
