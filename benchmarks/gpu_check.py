@@ -152,7 +152,7 @@ def check_head() -> None:
 def check_passes() -> None:
     """The 14B model in bfloat16: a forward and backward pass beside earlier passes' gradients, and decoding."""
     import torch
-    from gpu_speed import generate_ms, random_prompts, timed
+    from gpu_speed import generate_ms, padded_mask, random_prompts, timed
     from gpu_stand_ins import new_model
     from trl.trainer.utils import add_fused_lm_head
 
@@ -163,8 +163,9 @@ def check_passes() -> None:
     recompute_layers(model.train())
     ids = torch.randint(shape.vocab, (BATCH_SIZE, PROMPT + COMPLETION), device=DEVICE)
     labels = ids.where(torch.arange(ids.shape[1], device=DEVICE) >= PROMPT, -100)
+    inputs = {"input_ids": ids, "attention_mask": padded_mask(ids), "labels": labels}
     start_peak()
-    seconds = timed(lambda: model(input_ids=ids, labels=labels, fused_lm_head=True).loss.backward(), 2, DEVICE)
+    seconds = timed(lambda: model(**inputs, fused_lm_head=True).loss.backward(), 2, DEVICE)
     memory = planned_memory("14B", weights="bfloat16")
     report("s a pass, bfloat16", seconds, planner.training_seconds(shape, BATCH_SIZE, PROMPT, COMPLETION), "least")
     report("GB of it, without moments", peak_gb(), memory.training - memory.optimizer)
@@ -219,7 +220,7 @@ def check_lean() -> None:
     prompts = random_prompts(model, ROWS[0], PROMPT)
     plain_ms, _ = generate_ms(model, prompts, NEW_TOKENS)
     report(f"ms a token of {ROWS[0]} sequences, generate()", plain_ms, least_ms(shape_of("14B"), ROWS[0]), "least")
-    ids, draw = prompts.tolist(), sampler(GenerationConfig(do_sample=False))
+    ids, draw = [prompts[0, 1:].tolist(), *prompts[1:].tolist()], sampler(GenerationConfig(do_sample=False))
     lean_ms = difference_ms(lambda count: decode(model, ids, count, draw, lambda *_: False), NEW_TOKENS, DEVICE)
     report("the same in the lean loop, beside generate()", lean_ms, plain_ms, "rival")
     step_ms = graph_ms(model, prompts, NEW_TOKENS[1]) or NO_GPU

@@ -33,12 +33,19 @@ def random_prompts(model: Any, rows: int, tokens: int) -> torch.Tensor:
     return torch.randint(model.config.vocab_size, (rows, tokens), device=model.device)
 
 
+def padded_mask(ids: torch.Tensor) -> torch.Tensor:
+    """A mask that leaves out one token, as a training batch's: without padding attention takes another, faster path."""
+    mask = torch.ones_like(ids)
+    mask[0, 0] = 0
+    return mask
+
+
 def generate_ms(model: Any, prompts: torch.Tensor, counts: list[int]) -> tuple[float, torch.Tensor]:
     """Milliseconds for one token of all sequences in generate(), and the tokens of the long run; greedy."""
     made = {}
 
     def generate(count: int) -> None:
-        made[count] = model.generate(prompts, attention_mask=torch.ones_like(prompts), min_new_tokens=count,
+        made[count] = model.generate(prompts, attention_mask=padded_mask(prompts), min_new_tokens=count,
                                      max_new_tokens=count, do_sample=False, disable_compile=True)
 
     return difference_ms(generate, counts, model.device.type), made[counts[1]]
