@@ -1,7 +1,4 @@
-"""Which verdicts count: what one from shared isolation is worth, and the cause of an INFRA.
-
-It judges nothing.
-"""
+"""Which verdicts count: what one from shared isolation is worth, and the cause of an INFRA. It judges nothing."""
 
 import re
 from dataclasses import replace
