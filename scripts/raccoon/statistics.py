@@ -7,9 +7,11 @@ never in per cent. All intervals and tests are two-sided at the 5 % level.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 ALPHA = 0.05   # level of every test; intervals cover 1 - ALPHA
 POWER = 0.80   # how often a test finds the smallest detectable difference
+Z_ALPHA, Z_POWER = map(NormalDist().inv_cdf, (1 - ALPHA / 2, POWER))
 RESAMPLES = 10_000   # of the bootstrap; its end points vary by about 1 % of the interval's width
 SEED = 0             # of the bootstrap
 FINEST_GRID = 1000   # pass rates are compared in steps of at most 1/1000 of a task
@@ -17,11 +19,9 @@ FINEST_GRID = 1000   # pass rates are compared in steps of at most 1/1000 of a t
 
 def wilson_interval(passed: int, n: int) -> tuple[float, float]:
     """The Wilson score interval of passed / n independent trials (Wilson 1927). Raises ValueError for n < 1."""
-    from scipy.special import ndtri
-
     if not 0 <= passed <= n or n < 1:
         raise ValueError(f"{passed} of {n} is not a count of trials")
-    z, rate = float(ndtri(1 - ALPHA / 2)), passed / n
+    z, rate = Z_ALPHA, passed / n
     centre = (rate + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))
     low = 0.0 if passed == 0 else centre - half
@@ -108,11 +108,8 @@ def smallest_detectable(n: int, discordance: float) -> float:
     all changes went one way. Solves Connor 1987's sample size n d^2 = (z_alpha sqrt(q) + z_beta sqrt(q - d^2))^2, a
     quadratic in d / sqrt(q), for d.
     """
-    from scipy.special import ndtri
-
-    z_alpha, z_beta = float(ndtri(1 - ALPHA / 2)), float(ndtri(POWER))
-    root = math.sqrt(max(0.0, z_alpha**2 * n - (n + z_beta**2) * (z_alpha**2 - z_beta**2)))
-    ratio = (z_alpha * math.sqrt(n) + root) / (n + z_beta**2)
+    root = math.sqrt(max(0.0, Z_ALPHA**2 * n - (n + Z_POWER**2) * (Z_ALPHA**2 - Z_POWER**2)))
+    ratio = (Z_ALPHA * math.sqrt(n) + root) / (n + Z_POWER**2)
     return min(1.0, ratio * max(math.sqrt(discordance), ratio))
 
 
@@ -126,7 +123,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
+    """The mean; NaN without values."""
+    return sum(values) / len(values) if values else math.nan
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ change only if p is below 5 %.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from statistics import variance
 from typing import Any
 
 from raccoon.reporting.logs import Check, Run, Step
 from raccoon.runs.heldout import best_heldout, gap_warning, loss_alarm, train_rate
-from raccoon.runs.rollouts import mean
 from raccoon.runs.sentinels import alarms
-from raccoon.statistics import ALPHA, Difference, compare
+from raccoon.statistics import ALPHA, Difference, compare, mean
 
 # How many of the first and of the last steps are compared: a tenth of the run, but enough to have a spread
 SHARE_COMPARED = 10
@@ -119,12 +119,6 @@ def trend(values: Sequence[float]) -> Trend | None:
     half = error * float(stdtrit(freedom, 1 - ALPHA / 2))
     p = 2 * float(stdtr(freedom, -abs(difference) / error))
     return Trend(n, mean(first), mean(last), (difference - half, difference + half), p)
-
-
-def variance(values: Sequence[float]) -> float:
-    """The unbiased estimate."""
-    centre = mean(values)
-    return sum((value - centre) ** 2 for value in values) / (len(values) - 1)
 
 
 def movement(difference: float, p: float) -> str:
