@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from raccoon.constants import InputError, override_constants, run_main
+from raccoon.model_files import is_hub_id
 from raccoon.published.benchmarks import BENCHMARKS
 from raccoon.reporting.logs import TASKS_FILE, Run, read_records, read_run
 from raccoon.reporting.summary import heldout_sentence, integrity_sentence, percent, points, progress
@@ -63,7 +64,7 @@ def base_model(run: Run) -> tuple[str, str]:
         validate_repo_id(path)
     except HFValidationError:
         return last_part(path), ""
-    local = path.startswith((".", "~")) or path.count("/") != 1 or Path(path).exists()
+    local = not is_hub_id(path) or Path(path).exists()
     return last_part(path) if local else path, "" if local else path
 
 

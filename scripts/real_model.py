@@ -90,7 +90,9 @@ def write_tasks(train_file: Path, heldout_file: Path) -> None:
 
 def convert(path: Path, header: dict[str, Any], folder: Path) -> None:
     """Reads, checks and saves the model."""
-    quiet()
+    from raccoon.training.policy import quiet_libraries
+
+    quiet_libraries()
     tokenizer = load_tokenizer(path, header)
     model = load_model(path, tokenizer)
     save(model, tokenizer, folder)
@@ -160,13 +162,6 @@ def available_memory() -> float:
     except OSError:
         return float("inf")
     return next((1024.0 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), float("inf"))
-
-
-def quiet() -> None:
-    import transformers
-
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
 
 
 def load_tokenizer(path: Path, header: dict[str, Any]) -> Any:
