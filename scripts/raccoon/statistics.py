@@ -167,6 +167,11 @@ def compare(baseline: Mapping[str, Sequence[bool]], candidate: Mapping[str, Sequ
     )
 
 
+def found_difference(detectable: float) -> str:
+    """What a test with a power of POWER finds, in words."""
+    return f"finds a real difference of {100 * detectable:.1f} points four times in five"
+
+
 def verdict_sentence(baseline: str, candidate: str, where: str, found: Difference, p: float) -> str:
     """One plain sentence on whether the two differ; `p` is corrected for the number of tests."""
     points = f"{100 * found.difference:+.1f} points on {where} ({len(found.gained)} gained, {len(found.lost)} lost)"
@@ -174,4 +179,4 @@ def verdict_sentence(baseline: str, candidate: str, where: str, found: Differenc
         better = "better" if found.difference > 0 else "worse"
         return f"{candidate} is {better} than {baseline}: {points}, p = {p:.2g}."
     return (f"no difference between {candidate} and {baseline} is shown: {points}, p = {p:.2g}; a test on {found.n} "
-            f"tasks like these finds a real difference of {100 * found.detectable:.1f} points four times in five.")
+            f"tasks like these {found_difference(found.detectable)}.")
