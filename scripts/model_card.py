@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from raccoon.constants import InputError, override_constants, run_main
+from raccoon.model_files import is_hub_id
 from raccoon.published.benchmarks import BENCHMARKS
 from raccoon.reporting.logs import TASKS_FILE, Run, read_records, read_run
-from raccoon.reporting.summary import heldout_sentence, integrity_sentence, percent, points, progress
+from raccoon.reporting.summary import heldout_sentence, integrity_sentence, percent, progress, with_interval
 from raccoon.reporting.tables import ComparisonRow, Evaluation, find_evaluation
 from raccoon.whole_files import write_page
 
@@ -63,7 +64,7 @@ def base_model(run: Run) -> tuple[str, str]:
         validate_repo_id(path)
     except HFValidationError:
         return last_part(path), ""
-    local = path.startswith((".", "~")) or path.count("/") != 1 or Path(path).exists()
+    local = not is_hub_id(path) or Path(path).exists()
     return last_part(path) if local else path, "" if local else path
 
 
@@ -176,10 +177,9 @@ def evaluated(evaluation: Evaluation | None) -> str:
 
 def comparison(row: ComparisonRow) -> str:
     """Two models on one benchmark, paired."""
-    low, high = row.interval
     return (f"- {plain(row.candidate)} against {plain(row.baseline)} on {plain(row.benchmark)}, {plain(row.mode)}: "
-            f"{points(row.difference)}, 95 % interval {points(low)} to {points(high)}, {row.gained} gained and "
-            f"{row.lost} lost, p = {row.p_holm:.2g} after Holm's correction")
+            f"{with_interval(row.difference, row.interval)}, {row.gained} gained and {row.lost} lost, "
+            f"p = {row.p_holm:.2g} after Holm's correction")
 
 
 def recipe(run: Run) -> str:

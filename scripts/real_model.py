@@ -19,7 +19,6 @@ Outputs: OUTPUT_DIR/base_model with model.safetensors, config.json, generation_c
 
 import shlex
 import shutil
-import sys
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,7 +28,7 @@ from raccoon.constants import InputError, check_writable, existing_part, overrid
 from raccoon.published.benchmarks import load_benchmark
 from raccoon.published.contamination import find_overlap
 from raccoon.recipe.task_selection import failing_tasks, passing_tasks, unseen_tasks
-from raccoon.sandbox.pool import Sandbox, SandboxError
+from raccoon.sandbox.pool import Sandbox
 from raccoon.tasks.task import write_task_file
 
 GGUF = ""  # the file to convert; "": the one in the package
@@ -74,12 +73,9 @@ def write_tasks(train_file: Path, heldout_file: Path) -> None:
     """Writes sanitized MBPP, and full-MBPP tasks that are unlike all of it; leaves out tasks whose solution fails."""
     trained, full = load_benchmark("mbpp", DATA_DIR), load_benchmark("mbpp_full", DATA_DIR)
     unseen = unseen_tasks(full, trained, len(full))
-    try:
-        with Sandbox() as sandbox:
-            trained = passing_tasks(trained, sandbox, allow_shared=False, skip_failing=True)
-            failing = failing_tasks(unseen, sandbox, allow_shared=False)
-    except SandboxError as error:
-        sys.exit(f"error: {error}")
+    with Sandbox() as sandbox:
+        trained = passing_tasks(trained, sandbox, allow_shared=False, skip_failing=True)
+        failing = failing_tasks(unseen, sandbox, allow_shared=False)
     unseen = [task for task in unseen if task.task_id not in failing]
     # The likeness of two prompts depends on the other prompts, so the check is repeated on the chosen tasks
     while like := find_overlap(heldout := unseen[:NUM_HELDOUT_TASKS], trained):
@@ -94,7 +90,9 @@ def write_tasks(train_file: Path, heldout_file: Path) -> None:
 
 def convert(path: Path, header: dict[str, Any], folder: Path) -> None:
     """Reads, checks and saves the model."""
-    quiet()
+    from raccoon.training.policy import quiet_libraries
+
+    quiet_libraries()
     tokenizer = load_tokenizer(path, header)
     model = load_model(path, tokenizer)
     save(model, tokenizer, folder)
@@ -164,13 +162,6 @@ def available_memory() -> float:
     except OSError:
         return float("inf")
     return next((1024.0 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), float("inf"))
-
-
-def quiet() -> None:
-    import transformers
-
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
 
 
 def load_tokenizer(path: Path, header: dict[str, Any]) -> Any:

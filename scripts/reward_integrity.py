@@ -26,7 +26,6 @@ Exit:    0, whatever was found; 1 if the sandbox cannot start; 2 bad input.
 import ast
 import random
 import shlex
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -38,7 +37,7 @@ from raccoon.integrity.inputs import EVALPLUS, PublishedInputs, published_inputs
 from raccoon.reporting.logs import TASKS_FILE, LoggedCompletion, read_records
 from raccoon.rewards.constant_answers import is_constant_answer
 from raccoon.runs.log import COMPLETIONS_LOG, RunLog
-from raccoon.sandbox.pool import Sandbox, SandboxError
+from raccoon.sandbox.pool import Sandbox
 from raccoon.statistics import wilson_interval
 from raccoon.tasks.syntax import parse_code
 from raccoon.tasks.task import Task, read_task_file
@@ -159,14 +158,10 @@ def look_at(steps: Chosen, tasks: dict[str, Task]) -> dict[tuple[str, str], Look
     """key -> result of the second check; each distinct completion is checked once."""
     distinct = {key: each for chosen in steps.values() for key, each in chosen.items()}
     used = [tasks[task_id] for task_id in sorted({task_id for task_id, _ in distinct})]
-    limits = {"timeout": SANDBOX_TIMEOUT, "memory_mb": SANDBOX_MEMORY_MB, "allow_weak": ALLOW_WEAK_SANDBOX}
     inputs = published(used)
-    try:
-        with Sandbox(SANDBOX_WORKERS or None, **limits) as sandbox:
-            second = SecondLook(sandbox, inputs, FRESH_INPUTS, SEED)
-            looks = second.look_at([(tasks[each.task_id], each.code) for each in distinct.values()])
-    except SandboxError as error:
-        sys.exit(f"error: {error}")
+    with Sandbox(SANDBOX_WORKERS or None, SANDBOX_TIMEOUT, SANDBOX_MEMORY_MB, allow_weak=ALLOW_WEAK_SANDBOX) as sandbox:
+        second = SecondLook(sandbox, inputs, FRESH_INPUTS, SEED)
+        looks = second.look_at([(tasks[each.task_id], each.code) for each in distinct.values()])
     return dict(zip(distinct, looks, strict=True))
 
 

@@ -18,7 +18,6 @@ Exit:    0 trained, or the model exists already; 1 stopped by a fault; 2 bad inp
 import random
 import shlex
 import shutil
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ from raccoon.published.benchmarks import load_benchmark
 from raccoon.published.contamination import find_overlap
 from raccoon.recipe.task_selection import passing_tasks
 from raccoon.runs.log import CONFIG_FILE, RunLog
-from raccoon.sandbox.pool import Sandbox, SandboxError
+from raccoon.sandbox.pool import Sandbox
 from raccoon.store import parse_json
 from raccoon.tasks.markup import fenced_blocks
 from raccoon.tasks.task import Task, numbered_lines, read_task_file, write_task_file
@@ -123,11 +122,8 @@ def load_taught() -> list[Task]:
     """The tasks to teach; their solution is the answer. They are checked, and unlike all tasks of KEEP_UNSEEN."""
     tasks = [task for name in BENCHMARKS for task in load(name)]
     solved = [task for task in tasks if task.solution]
-    try:
-        with Sandbox(SANDBOX_WORKERS or None, timeout=SANDBOX_TIMEOUT) as sandbox:
-            taught = passing_tasks(solved, sandbox, True, SKIP_FAILING_TASKS) if solved else []
-    except SandboxError as error:
-        sys.exit(f"error: {error}")
+    with Sandbox(SANDBOX_WORKERS or None, SANDBOX_TIMEOUT) as sandbox:
+        taught = passing_tasks(solved, sandbox, True, SKIP_FAILING_TASKS) if solved else []
     taught += [task for path in TRAJECTORIES for task in read_trajectories(path)]
     unseen = [task for name in KEEP_UNSEEN for task in load(name)]
     like = find_overlap(taught, unseen) if taught and unseen else {}

@@ -29,7 +29,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from raccoon.constants import Settings, constants, override_constants, run_main
+from raccoon.constants import RunError, Settings, constants, override_constants, run_main
 from raccoon.gpus import use_gpus, visible_gpus
 from raccoon.launch import check_grace, is_launched, relaunch_under_accelerate, world_size
 from raccoon.planning.memory import find_machine
@@ -41,9 +41,8 @@ from raccoon.recipe.reward_source import Servers, open_servers
 from raccoon.recipe.settings import mixed_precision, planned_setting
 from raccoon.recipe.task_selection import load_tasks, schedule, short_enough
 from raccoon.runs.checkpoints import checkpoint_step, hold_folder, resume_point
-from raccoon.runs.log import RunError
 from raccoon.runs.stop import StopSignal
-from raccoon.sandbox.pool import Sandbox, SandboxError
+from raccoon.sandbox.pool import Sandbox
 from raccoon.tasks.task import write_task_file
 
 # The model and the run
@@ -237,11 +236,8 @@ def main() -> None:
     machines = prepare(settings, processes, gpus, DEMO["MODEL_PATH"])
     relaunch_under_accelerate(processes, bool(gpus) and not USE_LORA, mixed_precision(settings, gpus))
     limits = {"timeout": SANDBOX_TIMEOUT, "memory_mb": SANDBOX_MEMORY_MB, "allow_weak": ALLOW_WEAK_SANDBOX}
-    try:
-        with Sandbox(SANDBOX_WORKERS or None, **limits) as sandbox, ExitStack() as stack:
-            run(settings, sandbox, open_servers(settings, stack), stop, machines)
-    except (RunError, SandboxError) as error:
-        sys.exit(f"error: {error}")
+    with Sandbox(SANDBOX_WORKERS or None, **limits) as sandbox, ExitStack() as stack:
+        run(settings, sandbox, open_servers(settings, stack), stop, machines)
 
 
 def run(settings: Settings, sandbox: Sandbox, servers: Servers, stop: StopSignal, machines: Machines) -> None:

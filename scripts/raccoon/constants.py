@@ -24,7 +24,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import NoReturn
 
-OLDEST_PYTHON = (3, 11)
+OLDEST_PYTHON = (3, 11)  # its -P keeps a script's folder out of sys.path
 IMAGE = ('docker build -t nano-raccoon-rl . && docker run --rm --gpus all --shm-size 16g --tmpfs /tmp:exec,size=4g '
          '--stop-timeout 600 --user "$(id -u):$(id -g)" -v "$PWD:/app" -v hf:/hf nano-raccoon-rl')
 
@@ -43,16 +43,22 @@ class InputError(Exception):
     """Bad input from the user. The message names the thing, the value and the remedy, on one line."""
 
 
+class RunError(Exception):
+    """A run cannot continue, for a reason other than bad input. The message says what to do."""
+
+
 def run_main(main: Callable[[], None]) -> None:
     """Runs a script's main and turns known failures into one line on stderr and an exit code.
 
-    Bad input and a missing library exit 2, Ctrl-C 130; a full disk and a closed pipe (`| head -1`) exit 1.
+    Bad input and a missing library exit 2, Ctrl-C 130; a RunError, a full disk and a closed pipe (`| head -1`) exit 1.
     """
     try:
         main()
         sys.stdout.flush()
     except InputError as error:
         exit_with(error)
+    except RunError as error:
+        sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)

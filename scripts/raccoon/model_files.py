@@ -15,6 +15,11 @@ def is_adapter(folder: str | Path) -> bool:
     return (Path(folder) / "adapter_config.json").is_file()
 
 
+def is_hub_id(model: str) -> bool:
+    """Whether this has the form of a hub id, owner/name, and not of a path."""
+    return model.count("/") == 1 and not model.startswith((".", "/", "~"))
+
+
 def load_tokenizer(model: str | Path) -> Any:
     """The tokenizer of a folder or hub id, with padding on the left; of adapters without one, their base model's.
 

@@ -7,9 +7,11 @@ never in per cent. All intervals and tests are two-sided at the 5 % level.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 ALPHA = 0.05   # level of every test; intervals cover 1 - ALPHA
 POWER = 0.80   # how often a test finds the smallest detectable difference
+Z_ALPHA, Z_POWER = map(NormalDist().inv_cdf, (1 - ALPHA / 2, POWER))
 RESAMPLES = 10_000   # of the bootstrap; its end points vary by about 1 % of the interval's width
 SEED = 0             # of the bootstrap
 FINEST_GRID = 1000   # pass rates are compared in steps of at most 1/1000 of a task
@@ -17,11 +19,9 @@ FINEST_GRID = 1000   # pass rates are compared in steps of at most 1/1000 of a t
 
 def wilson_interval(passed: int, n: int) -> tuple[float, float]:
     """The Wilson score interval of passed / n independent trials (Wilson 1927). Raises ValueError for n < 1."""
-    from scipy.special import ndtri
-
     if not 0 <= passed <= n or n < 1:
         raise ValueError(f"{passed} of {n} is not a count of trials")
-    z, rate = float(ndtri(1 - ALPHA / 2)), passed / n
+    z, rate = Z_ALPHA, passed / n
     centre = (rate + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))
     low = 0.0 if passed == 0 else centre - half
@@ -108,11 +108,8 @@ def smallest_detectable(n: int, discordance: float) -> float:
     all changes went one way. Solves Connor 1987's sample size n d^2 = (z_alpha sqrt(q) + z_beta sqrt(q - d^2))^2, a
     quadratic in d / sqrt(q), for d.
     """
-    from scipy.special import ndtri
-
-    z_alpha, z_beta = float(ndtri(1 - ALPHA / 2)), float(ndtri(POWER))
-    root = math.sqrt(max(0.0, z_alpha**2 * n - (n + z_beta**2) * (z_alpha**2 - z_beta**2)))
-    ratio = (z_alpha * math.sqrt(n) + root) / (n + z_beta**2)
+    root = math.sqrt(max(0.0, Z_ALPHA**2 * n - (n + Z_POWER**2) * (Z_ALPHA**2 - Z_POWER**2)))
+    ratio = (Z_ALPHA * math.sqrt(n) + root) / (n + Z_POWER**2)
     return min(1.0, ratio * max(math.sqrt(discordance), ratio))
 
 
@@ -126,7 +123,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
+    """The mean; NaN without values."""
+    return sum(values) / len(values) if values else math.nan
 
 
 @dataclass(frozen=True)
@@ -169,6 +167,11 @@ def compare(baseline: Mapping[str, Sequence[bool]], candidate: Mapping[str, Sequ
     )
 
 
+def found_difference(detectable: float) -> str:
+    """What a test with a power of POWER finds, in words."""
+    return f"finds a real difference of {100 * detectable:.1f} points four times in five"
+
+
 def verdict_sentence(baseline: str, candidate: str, where: str, found: Difference, p: float) -> str:
     """One plain sentence on whether the two differ; `p` is corrected for the number of tests."""
     points = f"{100 * found.difference:+.1f} points on {where} ({len(found.gained)} gained, {len(found.lost)} lost)"
@@ -176,4 +179,4 @@ def verdict_sentence(baseline: str, candidate: str, where: str, found: Differenc
         better = "better" if found.difference > 0 else "worse"
         return f"{candidate} is {better} than {baseline}: {points}, p = {p:.2g}."
     return (f"no difference between {candidate} and {baseline} is shown: {points}, p = {p:.2g}; a test on {found.n} "
-            f"tasks like these finds a real difference of {100 * found.detectable:.1f} points four times in five.")
+            f"tasks like these {found_difference(found.detectable)}.")

@@ -1,6 +1,7 @@
 """The judge: its cache and its faults, its reward beside execution, whole training runs, and what is measured of it."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -18,7 +19,14 @@ from raccoon.constants import InputError
 from raccoon.judging import client
 from raccoon.judging.client import Endpoint, LlmClient, Request
 from raccoon.judging.judge import Judge
-from raccoon.judging.measurement import measure_injections, measure_samples, read_injections, read_samples
+from raccoon.judging.measurement import (
+    Sample,
+    agreement,
+    measure_injections,
+    measure_samples,
+    read_injections,
+    read_samples,
+)
 from raccoon.judging.rubric import WORTHLESS, Judgement
 from raccoon.ledger import AnswerCache
 from raccoon.records import Verdict
@@ -322,6 +330,11 @@ def test_samples_show_agreement_and_bias(judging):
     assert (found.agreement.correlation, found.agreement.roc_area) == (pytest.approx(1), 1)
     assert found.position.mean == pytest.approx(-0.2) and found.position.moved == 1
     assert found.padding.mean == pytest.approx(0.2)
+
+
+def test_equal_scores_do_not_correlate_with_the_verdicts():
+    found = agreement([Sample("p", GOOD, passed) for passed in (True, False, True)], [Judgement(0.1)] * 3)
+    assert math.isnan(found.correlation) and found.roc_area == 0.5
 
 
 @pytest.mark.parametrize("line", ["[]", "{}", '{"task_id": "t"}', '{"task_id": "t", "code": "x"}', "no"])

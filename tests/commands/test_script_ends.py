@@ -11,6 +11,7 @@ import pytest
 
 from helpers.paths import SCRIPTS
 from raccoon.constants import InputError, check_writable, run_main
+from raccoon.sandbox.machine import SandboxError
 
 
 def raises(error: BaseException):
@@ -35,6 +36,11 @@ def test_missing_library_names_the_interpreter_and_the_remedy(capsys):
 def test_missing_file_of_ours_is_a_fault_and_not_the_users(capsys):
     with pytest.raises(ModuleNotFoundError):
         run_main(raises(ModuleNotFoundError("broken", name="raccoon.rewards")))
+
+
+def test_machine_without_the_sandbox_is_one_line(capsys):
+    code, _ = ended(raises(SandboxError("no Landlock: use a newer kernel")), capsys)
+    assert code == "error: no Landlock: use a newer kernel"
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])

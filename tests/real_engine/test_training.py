@@ -12,8 +12,9 @@ import pytest
 from helpers.processes import left_of_session, start, until
 from helpers.reward_doubles import TABLE
 from helpers.training_runs import SCRIPT, environment, lines, outcome
+from raccoon.constants import RunError
 from raccoon.rewards.execution import ExecutionReward, RewardTable
-from raccoon.runs.log import RunError, RunLog
+from raccoon.runs.log import RunLog
 from raccoon.sandbox.pool import Sandbox
 from raccoon.tasks.task import read_task_file
 from raccoon.training import vllm_rollouts

@@ -10,8 +10,8 @@ import pytest
 
 from helpers.paths import SCRIPTS
 from helpers.run_examples import rollout, step
-from raccoon.constants import InputError
-from raccoon.runs.log import RunError, RunLog
+from raccoon.constants import InputError, RunError
+from raccoon.runs.log import RunLog
 from raccoon.runs.rollouts import Rollout, completion_records, is_constant, rollout_metrics, seconds_left, step_line
 from raccoon.trust import accepted
 

@@ -31,6 +31,7 @@ def test_the_share_of_partial_is_its_part_of_the_variance():
     assert partial_share([profiled(1.0, -0.5, 1.0, -0.5)]) == 0.0
     assert partial_share([profiled(0.2, -0.5, 0.2, -0.5)]) == 1.0
     assert partial_share([profiled(1.0, 1.0), profiled(-0.5, -0.5)]) == 0.0  # nothing differs within a task
+    assert partial_share([profiled(0.2, 0.2, 0.2)]) == 0.0  # their mean in floating point is not 0.2
     # 1, 0.2, -0.5, -0.5: the variance is 0.3825; the three that do not pass have 0.1089, three quarters of it count
     assert partial_share([profiled(1.0, 0.2, -0.5, -0.5)]) == pytest.approx(0.75 * 0.10889 / 0.3825, rel=1e-3)
 

@@ -147,7 +147,7 @@ def test_only_moments_that_do_not_exist_yet_are_held_a_place_for(place):
 
 def test_a_gpu_too_small_for_the_moments_is_one_line(monkeypatch):
     torch = pytest.importorskip("torch")
-    from raccoon.runs.log import RunError
+    from raccoon.constants import RunError
     from raccoon.training import memory_probe
 
     def full(*_, **__):

@@ -233,7 +233,7 @@ def test_a_checkpoint_that_shards_cannot_write_is_one_line(tmp_path):
     pytest.importorskip("trl")
     from torch.distributed.checkpoint.api import CheckpointException
 
-    from raccoon.runs.log import RunError
+    from raccoon.constants import RunError
     from raccoon.training.export import saving
 
     with pytest.raises(RunError, match="checkpoint-2 could not be written"), saving("checkpoint-2", str(tmp_path)):

@@ -19,10 +19,10 @@ import train_rl_poc  # noqa: E402
 from helpers.reward_doubles import TABLE  # noqa: E402
 from helpers.training_runs import PROGRAMS, lines, make_model, run  # noqa: E402
 from raccoon import vllm_engine  # noqa: E402
-from raccoon.constants import InputError, constants  # noqa: E402
+from raccoon.constants import InputError, RunError, constants  # noqa: E402
 from raccoon.recipe.settings import grpo_config  # noqa: E402
 from raccoon.rewards.execution import ExecutionReward, RewardTable  # noqa: E402
-from raccoon.runs.log import RunError, RunLog  # noqa: E402
+from raccoon.runs.log import RunLog  # noqa: E402
 from raccoon.sandbox.pool import Sandbox  # noqa: E402
 from raccoon.tasks.task import Task  # noqa: E402
 from raccoon.training import vllm_rollouts  # noqa: E402

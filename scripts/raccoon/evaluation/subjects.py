@@ -25,7 +25,6 @@ from raccoon.evaluation.generation import (
     Request,
     check_model_folder,
     ignore,
-    is_adapter,
     load_engine,
     plan_batches,
     row_seed,
@@ -34,6 +33,7 @@ from raccoon.evaluation.records import digest
 from raccoon.gpus import device_files
 from raccoon.judging import client
 from raccoon.judging.client import Answer, Endpoint, LlmClient, ServerLost
+from raccoon.model_files import is_adapter, is_hub_id
 from raccoon.store import parse_json
 from raccoon.tasks.prompts import messages
 from raccoon.tasks.task import Task, numbered_lines
@@ -311,7 +311,7 @@ def fetch_model(name: str) -> Path:
     """The local snapshot of a hub model. Without a GPU its size is checked before the download."""
     missing = (f"no model {name!r}: it is not a folder, and the hub has no such model or cannot be reached; give "
                "the folder of a trained model, or gold or stub")
-    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+    if not is_hub_id(name):
         raise InputError(missing)
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError

@@ -258,7 +258,10 @@ def read_key(endpoint: Endpoint) -> str:
 
 
 async def open_client(endpoint: Endpoint, key: str) -> Any:
-    """The openai client, without its own retries, redirects and compression, and with bounded bodies."""
+    """The openai client, without its own retries, redirects and compression, and with bounded bodies.
+
+    Its retries do not repeat an invalid body, and they draw from the global random generator, which training seeds.
+    """
     import httpx2
     import openai
 

@@ -6,6 +6,7 @@ Inputs:  samples with known verdicts, the injections of a folder. Outputs: numbe
 """
 
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 from raccoon.constants import InputError
 from raccoon.judging.rubric import Judgement, visible_program
-from raccoon.statistics import bootstrap_interval
+from raccoon.statistics import bootstrap_interval, mean
 from raccoon.store import parse_json
 from raccoon.tasks.extraction import extract_code
 from raccoon.tasks.task import Task, numbered_lines
@@ -162,7 +163,7 @@ def measure_samples(judge: Any, samples: Sequence[Sample]) -> SampleReport:
     return SampleReport(
         agreement(samples, plain), shift(plain, reverse), shift(plain, padded),
         length_correlation(samples, plain, True), length_correlation(samples, plain, False),
-        average([float(judgement.score is None) for judgement in everything]), errors(everything))
+        mean([float(judgement.score is None) for judgement in everything]), errors(everything))
 
 
 def errors(judgements: Sequence[Judgement]) -> dict[str, int]:
@@ -177,36 +178,24 @@ def agreement(samples: Sequence[Sample], judgements: Sequence[Judgement]) -> Agr
               if judgement.score is not None]
     passed, failed = ([score for score, good in scored if good is wanted] for wanted in (True, False))
     area = roc_area(passed, failed)
-    return Agreement(len(scored), len(passed), average(passed), average(failed),
+    return Agreement(len(scored), len(passed), mean(passed), mean(failed),
                      correlation([score for score, _ in scored], [float(good) for _, good in scored]),
                      area, roc_interval(area, len(passed), len(failed)))
 
 
-def average(values: Sequence[float]) -> float:
-    return sum(values) / len(values) if values else math.nan
-
-
 def correlation(first: Sequence[float], second: Sequence[float]) -> float:
     """Pearson's r; NaN if one side does not vary."""
-    a, b = average(first), average(second)
-    spread = math.sqrt(sum((x - a) ** 2 for x in first) * sum((y - b) ** 2 for y in second))
-    return sum((x - a) * (y - b) for x, y in zip(first, second, strict=True)) / spread if spread else math.nan
-
-
-def ranks(values: Sequence[float]) -> list[float]:
-    """The rank of each value from 1; equal values get the mean of their ranks."""
-    ordered = sorted(values)
-    first = {value: place for place, value in reversed(list(enumerate(ordered, 1)))}
-    last = {value: place for place, value in enumerate(ordered, 1)}
-    return [(first[value] + last[value]) / 2 for value in values]
+    varied = len(set(first)) > 1 and len(set(second)) > 1
+    return statistics.correlation(first, second) if varied else math.nan
 
 
 def roc_area(passed: Sequence[float], failed: Sequence[float]) -> float:
-    """The chance that a program that passes scores higher than one that fails; a tie counts half (Mann-Whitney)."""
+    """The chance that a program that passes scores higher than one that fails; a tie counts half (Mann-Whitney's U)."""
+    from scipy.stats import mannwhitneyu
+
     if not passed or not failed:
         return math.nan
-    above = sum(ranks([*passed, *failed])[: len(passed)]) - len(passed) * (len(passed) + 1) / 2
-    return above / (len(passed) * len(failed))
+    return float(mannwhitneyu(passed, failed, method="asymptotic").statistic) / (len(passed) * len(failed))
 
 
 def roc_interval(area: float, passed: int, failed: int) -> tuple[float, float]:
@@ -224,16 +213,18 @@ def shift(before: Sequence[Judgement], after: Sequence[Judgement]) -> Shift:
     moves = [b.score - a.score for a, b in zip(before, after, strict=True) if None not in (a.score, b.score)]
     if not moves:
         return Shift(0, math.nan, (math.nan, math.nan), math.nan)
-    moved = average([float(abs(move) > TOLERANCE) for move in moves])
-    return Shift(len(moves), average(moves), bootstrap_interval(moves), moved)
+    moved = mean([float(abs(move) > TOLERANCE) for move in moves])
+    return Shift(len(moves), mean(moves), bootstrap_interval(moves), moved)
 
 
 def length_correlation(samples: Sequence[Sample], judgements: Sequence[Judgement], passed: bool) -> float:
     """Spearman's rho of score and length of the visible program, for samples with the same verdict."""
+    from scipy.stats import rankdata
+
     pairs = [(float(len(visible_program(sample.code))), judgement.score)
              for sample, judgement in zip(samples, judgements, strict=True)
              if sample.passed is passed and judgement.score is not None]
-    return correlation(ranks([length for length, _ in pairs]), ranks([score for _, score in pairs]))
+    return correlation(*(rankdata([pair[side] for pair in pairs]).tolist() for side in (0, 1)))
 
 
 def measure_injections(judge: Any, injections: Sequence[Injection]) -> InjectionReport:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from raccoon.constants import InputError
+from raccoon.model_files import is_hub_id
 
 FAMILIES = ("qwen2", "qwen3", "llama", "mistral")
 BIASED = ("qwen2",)  # its attention's input projections have biases; its config does not say so
@@ -123,7 +124,7 @@ def model_shape(name: str) -> Shape:
     row = KNOWN.get(name, name)
     if row in SHAPES:
         return SHAPES[row]
-    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+    if not is_hub_id(name):
         raise InputError(f"no model {name}: give a folder, a hub id, or one of {', '.join(SHAPES)}")
     return parse_shape(read_config(fetch_config(name)), name)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from raccoon.constants import InputError, existing_part
 from raccoon.gpus import check_driver, query_gpus
 from raccoon.launch import check_local_gpus
+from raccoon.model_files import is_hub_id
 from raccoon.planning.memory import Plan, needed_learning_rate, share_of_moving_weights
 from raccoon.planning.model_shape import fetch_config
 from raccoon.planning.report import remedy, share_fault
@@ -21,7 +22,7 @@ ENOUGH_MOVING = 0.5  # share of the weights that an update must be able to chang
 def check_model(path: str, gpus: int) -> None:
     """Raises InputError for a model that does not exist, or that is too large to train without a GPU."""
     folder, remedy = Path(path).expanduser(), "run with --demo, or give --model-path a saved model"
-    if not folder.is_dir() and (path.startswith((".", "/", "~")) or path.count("/") != 1):
+    if not folder.is_dir() and not is_hub_id(path):
         raise InputError(f"no model folder {path}; {remedy} or a hub id")
     if not folder.is_dir() and not gpus:
         raise InputError(f"no GPU is visible for {path} of the hub; {remedy} under {CPU_WEIGHTS_LIMIT_GB:g} GB; in a "

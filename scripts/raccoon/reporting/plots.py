@@ -14,7 +14,7 @@ from typing import Any
 
 from raccoon.reporting.explanations import PARTS, explain
 from raccoon.reporting.logs import Run, Step
-from raccoon.runs.rollouts import mean
+from raccoon.statistics import mean
 
 # matplotlib takes no CSS variables, so it draws in replacement colours: #000001 for the first name, and so on
 COLOURS = ("ink", "grid", "pass", "partial", "fail", "infra", "c1", "c2", "c3", "c4", "c5", "c6", "c7", "c8")

@@ -7,13 +7,13 @@ change only if p is below 5 %.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from statistics import variance
 from typing import Any
 
 from raccoon.reporting.logs import Check, Run, Step
 from raccoon.runs.heldout import best_heldout, gap_warning, loss_alarm, train_rate
-from raccoon.runs.rollouts import mean
 from raccoon.runs.sentinels import alarms
-from raccoon.statistics import ALPHA, Difference, compare
+from raccoon.statistics import ALPHA, Difference, compare, found_difference, mean
 
 # How many of the first and of the last steps are compared: a tenth of the run, but enough to have a spread
 SHARE_COMPARED = 10
@@ -78,9 +78,7 @@ def trend_sentence(run: Run, name: str, value: Callable[[Step], float | None], s
     found = trend([number for step in run.steps if (number := value(step)) is not None])
     if not found:
         return f"Fewer than {2 * FEWEST_COMPARED} steps have a {name}; that is too few to say whether it rises."
-    low, high = found.interval
-    test = (f"{change(found.difference)}, 95 % interval {change(low)} to {change(high)}, Welch's t test over steps "
-            f"p = {found.p:.2g}")
+    test = f"{with_interval(found.difference, found.interval, change)}, Welch's t test over steps p = {found.p:.2g}"
     return (f"The {name} {movement(found.difference, found.p)} from {shown(found.first)} in the first to "
             f"{shown(found.last)} in the last {found.steps} steps ({test}).")
 
@@ -121,12 +119,6 @@ def trend(values: Sequence[float]) -> Trend | None:
     return Trend(n, mean(first), mean(last), (difference - half, difference + half), p)
 
 
-def variance(values: Sequence[float]) -> float:
-    """The unbiased estimate."""
-    centre = mean(values)
-    return sum((value - centre) ** 2 for value in values) / (len(values) - 1)
-
-
 def movement(difference: float, p: float) -> str:
     if p >= ALPHA:
         return "shows no clear change:"
@@ -149,14 +141,12 @@ def heldout_sentence(run: Run) -> str:
     found = heldout_change(first, last) if len(run.checks) > 1 else None
     if not found:
         return f"The held-out pass rate was {start}. No later check is logged yet."
-    low, high = found.interval
     sentence = (f"The held-out pass rate {movement(found.difference, found.p)} from {start} to "
                 f"{percent(last.pass_rate)} ({last.passed} of {last.n}) after step {last.step} "
-                f"({points(found.difference)}, 95 % interval {points(low)} to {points(high)}, "
+                f"({with_interval(found.difference, found.interval)}, "
                 f"{len(found.gained)} tasks gained and {len(found.lost)} lost, exact McNemar p = {found.p:.2g})")
     if found.p >= ALPHA:
-        sentence += (f". With {found.n} tasks the test finds a real difference of {100 * found.detectable:.1f} points "
-                     "four times in five")
+        sentence += f". With {found.n} tasks the test {found_difference(found.detectable)}"
     best = best_heldout([asdict(check) for check in run.checks])
     return f"{sentence}. The best check is the one after step {best['step']}, {percent(best['pass_rate'])}."
 
@@ -223,6 +213,11 @@ def percent(rate: float) -> str:
 
 def points(difference: float) -> str:
     return f"{100 * difference:+.1f} points"
+
+
+def with_interval(difference: float, interval: tuple[float, float], shown: Callable[[float], str] = points) -> str:
+    """A difference with its 95 % interval."""
+    return f"{shown(difference)}, 95 % interval {' to '.join(map(shown, interval))}"
 
 
 def above(difference: float) -> str:

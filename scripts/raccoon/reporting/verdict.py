@@ -11,7 +11,7 @@ from pathlib import Path
 from raccoon.reporting.logs import Check, Run
 from raccoon.reporting.summary import heldout_change, percent, points, training_sentence
 from raccoon.reporting.tables import ComparisonRow, Evaluation, ScoreRow
-from raccoon.statistics import ALPHA
+from raccoon.statistics import ALPHA, found_difference
 
 NO_CHANGE = 0.02  # a change is called none if its whole 95 % interval is within this share of the tasks
 SMALLEST_P = 1e-300  # floating point holds no much smaller p value
@@ -210,8 +210,7 @@ def outcome(change: Change, test: str, corrected: bool = False, several: bool = 
                "no change": f"no change, the 95 % interval is {points(low)} to {points(high)}",
                "unknown": "this difference can be chance"}[change.kind]
     if change.kind == "unknown" and change.detectable is not None:
-        meaning += (f" (on {counted(change.n, 'task')} the test finds a real difference of "
-                    f"{100 * change.detectable:.1f} points four times in five)")
+        meaning += f" (on {counted(change.n, 'task')} the test {found_difference(change.detectable)})"
     tasks, were = counted(change.gained, "task"), "was" if change.gained == 1 else "were"
     moved = (f"{tasks} {were} solved more often and {change.lost} less often" if several
              else f"{tasks} {were} gained and {change.lost} lost")

@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from raccoon.runs.log import COMPLETIONS_LOG
-from raccoon.runs.rollouts import mean
 from raccoon.runs.sentinels import Alarm
-from raccoon.statistics import mcnemar_exact, wilson_interval
+from raccoon.statistics import mcnemar_exact, mean, wilson_interval
 
 SIGNIFICANT = 0.05  # p value below which a fall on the held-out tasks is not taken for chance
 CERTAIN = 0.01  # the same for a check that follows such a fall; then the run stops

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from raccoon.constants import RunError
 from raccoon.store import LineFile, parse_json
 from raccoon.whole_files import whole_file, write_json
 
@@ -27,10 +28,6 @@ HELDOUT_LOG = "heldout.jsonl"
 PROFILE_LOG = "profile.jsonl"
 STOPPED_FILE = "STOPPED.json"
 CONFIG_FILE = "config.json"
-
-
-class RunError(Exception):
-    """A run cannot continue, for a reason other than bad input. The message says what to do."""
 
 
 class RunLog:

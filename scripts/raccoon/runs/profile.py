@@ -3,9 +3,11 @@
 It samples nothing (training/trainer.py does). It counts the verdicts of several completions of each task.
 """
 
+import statistics
 from collections import Counter
 
-from raccoon.runs.rollouts import Rollout, mean
+from raccoon.runs.rollouts import Rollout
+from raccoon.statistics import mean
 
 MAX_PARTIAL_SHARE = 0.5  # of the variance; above it the gradient mostly teaches code to run, not to pass
 
@@ -38,14 +40,9 @@ def partial_share(profile: list[dict]) -> float:
     for record in profile:
         scores = sorted(record["correctness"])
         others = scores[: len(scores) - round(record["pass_rate"] * len(scores))]
-        total += spread(scores)
-        beside += spread(others) * len(others) / len(scores)
+        total += statistics.pvariance(scores)
+        beside += statistics.pvariance(others) * len(others) / len(scores) if others else 0.0
     return beside / total if total else 0.0
-
-
-def spread(values: list[float]) -> float:
-    """The population variance of the values; 0 without values."""
-    return mean([(value - mean(values)) ** 2 for value in values]) if values else 0.0
 
 
 def partial_warning(profile: list[dict]) -> str:

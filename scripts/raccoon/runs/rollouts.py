@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from raccoon.records import Verdict
+from raccoon.statistics import mean
 from raccoon.trust import UNEXPECTED_SHARED, infra_cause, named_counts
 
 RECENT_STEPS = 20  # whose mean time tells how long the rest will take
@@ -125,10 +126,6 @@ def why_unused(group: list[Rollout]) -> str:
         return "not needed"
     passed = {rollout.status == "PASS" for rollout in group if rollout.reward is not None}
     return {(True,): "all right", (False,): "all wrong"}.get(tuple(passed), "other constant")
-
-
-def mean(values: list[float]) -> float:
-    return sum(values) / len(values) if values else math.nan
 
 
 def number(record: Mapping[str, Any], name: str) -> float:

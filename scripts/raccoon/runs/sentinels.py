@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from raccoon.runs.log import COMPLETIONS_LOG
-from raccoon.runs.rollouts import mean, number
+from raccoon.runs.rollouts import number
+from raccoon.statistics import mean
 from raccoon.trust import named_counts
 
 PATIENCE = 3  # bad steps in a row before a run stops; one may be chance

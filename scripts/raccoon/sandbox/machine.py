@@ -9,7 +9,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-OLDEST_PYTHON = (3, 11)  # its -P keeps a script's folder out of sys.path
+from raccoon.constants import OLDEST_PYTHON, RunError
+
 NEEDED_MODULES = {  # modules that a Python build may lack, and what each needs
     "_ctypes": "libffi's headers",
     "fcntl": "a Linux build",
@@ -21,7 +22,7 @@ LIMIT_FILES = (("", "memory.max"), ("memory", "memory.limit_in_bytes"))  # of cg
 NO_LIMIT = 1 << 60  # bytes; version 1 writes a number near 2**63 for no limit
 
 
-class SandboxError(RuntimeError):
+class SandboxError(RunError):
     """The sandbox cannot run on this machine; the message says why and what to do."""
 
 

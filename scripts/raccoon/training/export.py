@@ -16,7 +16,7 @@ from peft import get_peft_model
 from safetensors import SafetensorError
 from torch.distributed.checkpoint.api import CheckpointException
 
-from raccoon.runs.log import RunError
+from raccoon.constants import RunError
 from raccoon.training.sharding import whole_weights
 
 ADAPTER_FOLDER = "lora_adapter"

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch.distributed.tensor import DTensor
 
+from raccoon.constants import RunError
 from raccoon.decoding import own_randomness
-from raccoon.runs.log import RunError
 from raccoon.training.callbacks import Watch
 from raccoon.training.library_internals import metrics_left_alone
 

@@ -12,8 +12,7 @@ import urllib.request
 from collections.abc import Sequence
 from typing import Any
 
-from raccoon.constants import InputError
-from raccoon.runs.log import RunError
+from raccoon.constants import InputError, RunError
 from raccoon.vllm_engine import check_vllm
 
 VLLM_MODES = ("colocate", "server")
