@@ -11,6 +11,7 @@ from helpers.paths import SCRIPTS
 PYTHON = """#!/usr/bin/env bash
 case "$*" in
     *"ruff check"*) check=style ;;
+    *importlinter*) check=imports ;;
     *--ignore=tests/attacks*) check=rest ;;
     *tests/attacks*) check=attacks ;;
 esac
@@ -31,9 +32,9 @@ def run_checks(tmp_path, fail: str) -> subprocess.CompletedProcess:
 def test_every_check_runs_and_all_well_is_0(tmp_path):
     done = run_checks(tmp_path, fail="nothing")
     assert done.returncode == 0, done.stderr
-    assert sorted(done.stdout.split("\n")[:-1]) == ["ran attacks", "ran rest", "ran style"]
+    assert sorted(done.stdout.split("\n")[:-1]) == ["ran attacks", "ran imports", "ran rest", "ran style"]
 
 
-@pytest.mark.parametrize("check", ["style", "rest", "attacks"])
+@pytest.mark.parametrize("check", ["style", "imports", "rest", "attacks"])
 def test_a_check_that_fails_is_not_lost(tmp_path, check):
     assert run_checks(tmp_path, fail=check).returncode != 0
