@@ -2,32 +2,27 @@
 
 import re
 import sys
-from collections import defaultdict
 
 import grimp
 import pytest
 
-from helpers.paths import ROOT, SCRIPTS
+from helpers.documents import blocks, read
+from helpers.paths import SCRIPTS
 
-TREE, ARROWS = re.findall(r"^```\n(.*?)^```", (ROOT / "README.md").read_text().split("# Where things are")[1],
-                          re.M | re.S)[:2]
+TREE, ARROWS = blocks(read("README.md").split("# Where things are")[1], "")[:2]
 ROOMS = {path.parent.name for path in (SCRIPTS / "raccoon").glob("*/__init__.py")}
 FOREIGN_CODE = ("sandbox", "verdicts", "child", "exchange", "test_texts")  # rooms of the processes that run it
 MOST_LINES = 470  # of a file
 MOST_FILES = 9  # of a room, beside its __init__.py
 
 
-def imports() -> dict[str, set[str]]:
-    """What the files of each room, or a file outside of rooms, import from elsewhere. A room is named raccoon.ROOM."""
-    graph, found = grimp.build_graph("raccoon", include_external_packages=True, cache_dir=None), defaultdict(set)
-
-    def place(module: str) -> str:
-        parts = module.split(".")
-        return ".".join(parts[:2]) if parts[0] == "raccoon" and parts[1:] and parts[1] in ROOMS else module
-
-    for module in graph.modules:
-        found[place(module)] |= {place(each) for each in graph.find_modules_directly_imported_by(module)}
-    return {name: targets - {name} for name, targets in found.items()}
+@pytest.fixture(scope="module")
+def graph() -> grimp.ImportGraph:
+    """What imports what, each room as one module."""
+    found = grimp.build_graph("raccoon", include_external_packages=True, cache_dir=None)
+    for room in ROOMS:
+        found.squash_module(f"raccoon.{room}")
+    return found
 
 
 @pytest.mark.parametrize(("indent", "folder"), [(4, SCRIPTS), (8, SCRIPTS / "raccoon")], ids=["commands", "rooms"])
@@ -38,18 +33,20 @@ def test_readme_draws_every_file(indent, folder):
     assert names == {path.name for path in folder.iterdir()} - {"__pycache__"}
 
 
-def test_readme_draws_every_import_between_rooms():
-    drawn = {}
+def test_readme_draws_every_import_between_rooms(graph):
+    drawn = set()
     for line in ARROWS.splitlines():
         sources, targets = (re.split(", ", side.strip()) for side in line.split("-->"))
-        drawn |= dict.fromkeys(sources, set(targets))
-    found = {room: {name.removeprefix("raccoon.") for name in imports()[f"raccoon.{room}"]} & ROOMS for room in ROOMS}
-    assert drawn == {room: targets for room, targets in found.items() if targets}
+        drawn |= {(source, target) for source in sources for target in targets}
+    pairs = {(source, target) for source in ROOMS for target in ROOMS}
+    assert drawn == {(source, target) for source, target in pairs if graph.direct_import_exists(
+        importer=f"raccoon.{source}", imported=f"raccoon.{target}")}
 
 
-def test_processes_that_run_foreign_code_need_the_standard_library_alone():
-    needed = {name for room in FOREIGN_CODE for name in imports()[f"raccoon.{room}"] if not name.startswith("raccoon")}
-    assert needed - sys.stdlib_module_names <= {"numpy"}  # values of numpy, if the code's process has it
+def test_processes_that_run_foreign_code_need_the_standard_library_alone(graph):
+    needed = set().union(*(graph.find_modules_directly_imported_by(f"raccoon.{room}") for room in FOREIGN_CODE))
+    libraries = {name for name in needed if not name.startswith("raccoon")} - sys.stdlib_module_names
+    assert libraries <= {"numpy"}  # values of numpy, if the code's process has it
 
 
 def test_nothing_imports_a_command():
