@@ -34,12 +34,9 @@ def test_readme_draws_every_file(indent, folder):
 
 
 def test_readme_draws_every_import_between_rooms(graph):
-    drawn = set()
-    for line in ARROWS.splitlines():
-        sources, targets = (re.split(", ", side.strip()) for side in line.split("-->"))
-        drawn |= {(source, target) for source in sources for target in targets}
-    pairs = {(source, target) for source in ROOMS for target in ROOMS}
-    assert drawn == {(source, target) for source, target in pairs if graph.direct_import_exists(
+    drawn = {(source, target) for line in ARROWS.splitlines() for source in re.findall(r"\w+", line.split("-->")[0])
+             for target in re.findall(r"\w+", line.split("-->")[1])}
+    assert drawn == {(source, target) for source in ROOMS for target in ROOMS if graph.direct_import_exists(
         importer=f"raccoon.{source}", imported=f"raccoon.{target}")}
 
 

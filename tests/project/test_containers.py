@@ -19,10 +19,9 @@ IMAGES = {"run": {"requirements.txt"}, "test": {"requirements.txt", "requirement
           "vllm": {"requirements-vllm.txt"}}  # stages, and what they install
 CHECKPOINT_MINUTES = 10  # between SIGTERM and SIGKILL: a step, then 177 GB at a few hundred MB/s
 SECRET = re.compile(r"TOKEN|API_KEY|SECRET|PASSWORD")
-KEPT_OUT = """.git/config .env .env.local scripts/.env id_rsa .venv/bin/python .venv-demo/bin/python .venv-test/x
-data/humaneval/HumanEval.jsonl.gz demo/sft_model/model.safetensors nano-raccoon-rl/checkpoint-50/optimizer.pt
-my-sft-model/model.safetensors eval_results/results.json runs/a/b samples.jsonl .ruff_cache/x tests/.pytest_cache/v
-scripts/__pycache__/sandbox.cpython-311.pyc""".split()
+KEPT_OUT = """.git/config .env .env.local scripts/.env id_rsa .venv/bin/python .venv-test/x data/a/b.jsonl.gz
+nano-raccoon-rl/checkpoint-50/optimizer.pt my-sft-model/model.safetensors eval_results/results.json runs/a/b
+samples.jsonl .ruff_cache/x tests/.pytest_cache/v scripts/__pycache__/sandbox.cpython-311.pyc""".split()
 DOCKER = [words[1:] for words in [*command_lines(), shlex.split(constants.IMAGE.split(" && ")[1])] if "docker" in words]
 
 
