@@ -11,6 +11,7 @@ from helpers.paths import SCRIPTS
 PYTHON = """#!/usr/bin/env bash
 case "$*" in
     *"ruff check"*) check=style ;;
+    *importlinter*) check=imports ;;
     *--ignore=tests/attacks*) check=rest ;;
     *tests/attacks*) check=attacks ;;
     *tests/sandbox*) check=sandbox ;;
@@ -32,9 +33,10 @@ def run_checks(tmp_path, fail: str) -> subprocess.CompletedProcess:
 def test_every_check_runs_and_all_well_is_0(tmp_path):
     done = run_checks(tmp_path, fail="nothing")
     assert done.returncode == 0, done.stderr
-    assert sorted(done.stdout.split("\n")[:-1]) == ["ran attacks", "ran rest", "ran sandbox", "ran style"]
+    ran = [f"ran {check}" for check in ("attacks", "imports", "rest", "sandbox", "style")]
+    assert sorted(done.stdout.split("\n")[:-1]) == ran
 
 
-@pytest.mark.parametrize("check", ["style", "rest", "attacks", "sandbox"])
+@pytest.mark.parametrize("check", ["style", "imports", "rest", "attacks", "sandbox"])
 def test_a_check_that_fails_is_not_lost(tmp_path, check):
     assert run_checks(tmp_path, fail=check).returncode != 0

@@ -27,6 +27,12 @@ FORK = {
     "entry_point": "f",
 }
 IN_MOUNTS = ["unshare", "-m", "sh", "-ec"]
+WITHOUT_CAPABILITIES = """
+import ctypes, os, sys
+for capability in range(64):
+    ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP; fails for those the kernel has not
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
 READ_ONLY = "for at in {}; do mount --bind $at $at; mount -o remount,ro,bind $at; done; "
 
 
@@ -57,6 +63,7 @@ def mounted(script: str) -> list[str]:
 STANDS = {
     "one_uid": (["unshare", "-Ur"], "uid kept, Landlock"),
     "one_uid_in_one_uid": (["unshare", "-Ur", "unshare", "-Ur"], "uid kept, Landlock"),
+    "no_capabilities": ([sys.executable, "-c", WITHOUT_CAPABILITIES], "uid kept"),  # docker run --cap-drop ALL
     "no_proc": (mounted("umount -l /proc; "), "Landlock"),
     "one_uid_without_proc": (["unshare", "-Ur", *mounted("mount -t tmpfs none /proc; ")], "Landlock"),
     "read_only_tmp": (mounted(READ_ONLY.format("/tmp")), "Landlock"),
