@@ -69,6 +69,7 @@ SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 NO_GPU = "needs a GPU"
 LOG = "train.log"  # of the training script
 GRACE_SECONDS = 10  # from SIGTERM to SIGKILL
+STOPS = {signal.SIGTERM, signal.SIGINT}
 LAUNCHER_SECONDS = 3  # the same for what accelerate launch starts; less, so that it can still do it
 SHARDED = ["-m", "accelerate.commands.launch", "--config_file", str(FSDP_CONFIG),
            "--num_processes", "1", "--main_process_port", "0"]
@@ -337,14 +338,19 @@ def run_step(name: str, seconds: float, folder: str) -> dict[str, Any]:
     if TINY:
         environment["CUDA_VISIBLE_DEVICES"] = ""
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
-        process = subprocess.Popen([sys.executable, str(Path(__file__).resolve()), "--step", name, *sys.argv[1:]],
-                                   cwd=folder, env=environment, stdout=output, stderr=errors, start_new_session=True)
+        process = None
         try:
+            signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)  # within Popen() they would leave a step that nobody ends
+            process = subprocess.Popen(
+                [sys.executable, str(Path(__file__).resolve()), "--step", name, *sys.argv[1:]], cwd=folder,
+                env=environment, stdout=output, stderr=errors, start_new_session=True)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
             code = process.wait(seconds)
         except subprocess.TimeoutExpired:
             code, fault = 0, f"stopped after {seconds:.3g} s, its limit"
         finally:
-            end_group(process)
+            if process:
+                end_group(process)
         output.seek(0)
         errors.seek(0)
         rows = [json.loads(line) for line in output if line.startswith("{")]
@@ -400,6 +406,7 @@ def main() -> None:
     if TINY:
         globals().update(TINY_VALUES)
     if STEP:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
         WORK[STEP]()
         return
     chosen = limits()

@@ -49,16 +49,18 @@ if [[ ${TEST_PYTHON:-} ]]; then python=$TEST_PYTHON; else fresh_environment; fi
 PYTHONPATH=scripts "$python" -c 'from importlinter.cli import lint_imports_command as lint; lint()' --no-cache
 if (($#)); then exec "$python" -m pytest -q --durations=15 "$@"; fi
 
-# The tests of the sandbox mostly wait for time limits, so two parts of them run in parallel. Their reports come last.
+# The tests of the sandbox mostly wait for time limits, so two other parts run beside the rest. Their reports come last.
 reports=$(mktemp -d)
 trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$reports"' EXIT  # the jobs may have ended before
-of_the_sandbox=(tests/attacks tests/sandbox tests/verdicts tests/plain_python)
-"$python" -m pytest -q --durations=5 "${of_the_sandbox[0]}" >"$reports/1" 2>&1 &
+first=(tests/attacks tests/benchmarks tests/training)
+second=(tests/sandbox tests/verdicts tests/plain_python)
+"$python" -m pytest -q --durations=5 "${first[@]}" >"$reports/1" 2>&1 &
 jobs=($!)
-"$python" -m pytest -q --durations=5 "${of_the_sandbox[@]:1}" >"$reports/2" 2>&1 &
+"$python" -m pytest -q --durations=5 "${second[@]}" >"$reports/2" 2>&1 &
 jobs+=($!)
 status=0
-"$python" -m pytest -q --durations=15 "${of_the_sandbox[@]/#/--ignore=}" || status=$?
+rest=("${first[@]}" "${second[@]}")
+"$python" -m pytest -q --durations=15 "${rest[@]/#/--ignore=}" || status=$?
 for job in "${jobs[@]}"; do wait "$job" || status=$?; done
 cat "$reports"/*
 exit "$status"
