@@ -4,6 +4,7 @@ Execution of it on two processes of a CPU is test_sharding.py's, its memory test
 """
 
 import importlib
+import re
 
 import pytest
 
@@ -11,6 +12,8 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("trl")
 
 import train_rl_poc  # noqa: E402
+from helpers import documents  # noqa: E402
+from helpers.paths import ROOT  # noqa: E402
 from raccoon import decoding  # noqa: E402
 from raccoon.constants import constants  # noqa: E402
 from raccoon.recipe.settings import grpo_config  # noqa: E402
@@ -95,3 +98,15 @@ def test_attention_is_torchs_fused_one(tmp_path):
     make_model(tmp_path)
     model = load_policy(str(tmp_path), load_tokenizer(str(tmp_path)), "float32")
     assert model.config._attn_implementation == "sdpa"
+
+
+@pytest.mark.parametrize(("name", "section"), [
+    ("SETUP_GUIDE.md", "1. The machine"), ("SETUP_GUIDE.md", "6. Two H200s"), ("SETUP_GUIDE.md", "7. Two machines"),
+    ("POC_README.md", "Two H200s"), ("POC_README.md", "vLLM rollouts"), ("README.md", "In a container"),
+    ("QUICK_START.md", ""), ("Dockerfile", ""), ("docker-compose.yml", ""), ("scripts/slurm_two_nodes.sh", "")])
+def test_what_never_ran_on_a_gpu_says_so(name, section):
+    text = documents.read(ROOT / name)
+    if section:
+        text, = (each for each in documents.sections(text) if each.partition("\n")[0].endswith(f"# {section}"))
+    text = " ".join(re.sub("^# ", "", text, flags=re.M).split())
+    assert re.search(r"(?:never|not|No \w+ has) (?:run|measured) on a GPU", text)
