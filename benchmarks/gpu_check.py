@@ -190,8 +190,7 @@ def check_unsharded() -> None:
 
     shape, model = shape_of("14B"), new_model(shape_of("14B"), "float32", DEVICE).eval()
     prompts, floor = random_prompts(model, ROWS[0], PROMPT), least_ms(shape, ROWS[0])
-    with torch.device(DEVICE):
-        plain = WorkingCopy(torch.bfloat16).of(model)
+    plain = WorkingCopy(torch.bfloat16).of(model)
     plain_ms, tokens = generate_ms(plain, prompts, NEW_TOKENS)
     report(f"ms a token of {ROWS[0]} sequences, plain bfloat16 model", plain_ms, floor, "least")
     del plain

@@ -57,8 +57,9 @@ def check_precision(weights: str, learning_rate: float) -> None:
 
 def check_memory(plan: Plan, lora_rank: int) -> None:
     """Raises InputError for a plan that does not fit its GPUs or the machine's memory; it names a setting that fits."""
-    if share_fault(plan):
-        raise InputError(f"{share_fault(plan)}; --allow-unfit starts it anyway")
+    fault = share_fault(plan)
+    if fault:
+        raise InputError(f"{fault}; --allow-unfit starts it anyway")
     if plan.verdict == "does not fit":
         raise InputError(
             f"the run needs {plan.memory.peak:.0f} GB a {'GPU' if plan.machine.gpus else 'process'} by its plan, and "

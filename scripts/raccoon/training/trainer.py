@@ -177,8 +177,7 @@ class CodeTrainer(OpenTrainer):
         rollouts, unused = self.reward.take_rollouts(), []
         for attempt in range(self.max_refills):
             constant = constant_groups(rollouts, self.num_generations)
-            count = torch.tensor([len(constant)], device=self.args.device)
-            wanted = int(self.accelerator.gather(count).max())
+            wanted = self.most(len(constant))
             if not wanted:
                 break
             spare = super().make_batch(self.spare_inputs(wanted, attempt))
@@ -256,9 +255,12 @@ class CodeTrainer(OpenTrainer):
 
     def agreed(self, stop: StopSignal) -> int:
         """The stop signal's number, or 0, the same on all processes, which it may not have reached at once."""
-        number = torch.tensor([stop.number], device=self.args.device)
-        stop.number = int(self.accelerator.gather(number).max())
+        stop.number = self.most(stop.number)
         return stop.number
+
+    def most(self, number: int) -> int:
+        """The largest of the processes' numbers."""
+        return int(self.accelerator.gather(torch.tensor([number], device=self.args.device)).max())
 
     def end(self, reason: str) -> None:
         """Ends training after this step, and saves a checkpoint."""
