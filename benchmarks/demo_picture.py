@@ -33,15 +33,24 @@ SMOOTHED = 9  # steps in each mean of the training curve
 STYLE = {
     "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "demo",  # the same input gives the same bytes
-    "font.family": "sans-serif", "font.size": 12, "axes.spines.top": False, "axes.spines.right": False,
-    "axes.axisbelow": True, "axes.grid": True, "axes.grid.axis": "y", "grid.color": "#e4e7ea", "grid.linewidth": 0.7,
+    "font.family": "sans-serif",
+    "font.size": 12,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "grid.color": "#e4e7ea",
+    "grid.linewidth": 0.7,
 }
 
 
 def errors(rows: Sequence[ScoreRow | Check], values: Sequence[float]) -> list[list[float]]:
     """How far each row's interval reaches below and above its value, in points."""
-    return [[value - 100 * row.interval[0] for row, value in zip(rows, values, strict=True)],
-            [100 * row.interval[1] - value for row, value in zip(rows, values, strict=True)]]
+    return [
+        [value - 100 * row.interval[0] for row, value in zip(rows, values, strict=True)],
+        [100 * row.interval[1] - value for row, value in zip(rows, values, strict=True)],
+    ]
 
 
 def draw_bars(axes: Any, scores: list[ScoreRow]) -> None:
@@ -53,8 +62,16 @@ def draw_bars(axes: Any, scores: list[ScoreRow]) -> None:
         rows = [next(row for row in scores if (row.model, row.mode) == (model, mode)) for mode in modes]
         values = [100 * row.pass_at_1 for row in rows]
         lefts = [number + (place - 0.5) * BAR for number in range(len(modes))]
-        axes.bar(lefts, values, BAR * 0.94, color=colour, label=label, yerr=errors(rows, values), capsize=3,
-                 error_kw={"elinewidth": 1, "ecolor": "#333333"})
+        axes.bar(
+            lefts,
+            values,
+            BAR * 0.94,
+            color=colour,
+            label=label,
+            yerr=errors(rows, values),
+            capsize=3,
+            error_kw={"elinewidth": 1, "ecolor": "#333333"},
+        )
         for left, value in zip(lefts, values, strict=True):
             axes.text(left, 2.5, f"{value:.1f}", ha="center", color="white" if place else "black")
     axes.set_xticks(range(len(modes)), modes)
@@ -66,13 +83,27 @@ def draw_curve(axes: Any, steps: list[Step], checks: list[Check]) -> None:
     """The share of sampled completions that pass in training, and the greedy checks on held-out tasks."""
     known = [step for step in steps if step.pass_rate is not None]
     rates, half = [100 * step.pass_rate for step in known], SMOOTHED // 2
-    windows = [rates[max(0, place - half):place + half + 1] for place in range(len(rates))]
+    windows = [rates[max(0, place - half) : place + half + 1] for place in range(len(rates))]
     axes.plot([step.step for step in known], rates, color=TRAINING, linewidth=0.6, alpha=0.7)
-    axes.plot([step.step for step in known], [sum(window) / len(window) for window in windows], color=TRAINING,
-              linewidth=1.8, label=f"training (mean of {SMOOTHED} steps)")
+    axes.plot(
+        [step.step for step in known],
+        [sum(window) / len(window) for window in windows],
+        color=TRAINING,
+        linewidth=1.8,
+        label=f"training (mean of {SMOOTHED} steps)",
+    )
     values = [100 * check.pass_rate for check in checks]
-    axes.errorbar([check.step for check in checks], values, yerr=errors(checks, values), color=AFTER, marker="o",
-                  markersize=4, linewidth=1.4, capsize=3, label=f"held-out ({checks[0].n} tasks)")
+    axes.errorbar(
+        [check.step for check in checks],
+        values,
+        yerr=errors(checks, values),
+        color=AFTER,
+        marker="o",
+        markersize=4,
+        linewidth=1.4,
+        capsize=3,
+        label=f"held-out ({checks[0].n} tasks)",
+    )
     axes.set_xlabel("GRPO step")
     axes.set_title("during training", fontsize=12, loc="left")
 
@@ -88,8 +119,9 @@ def main() -> None:
     from matplotlib import pyplot
 
     with pyplot.rc_context(STYLE):
-        figure, (left, right) = pyplot.subplots(1, 2, figsize=SIZE, width_ratios=(4, 5), sharey=True,
-                                                layout="constrained")
+        figure, (left, right) = pyplot.subplots(
+            1, 2, figsize=SIZE, width_ratios=(4, 5), sharey=True, layout="constrained"
+        )
         draw_bars(left, evaluation.scores)
         draw_curve(right, run.steps, run.checks)
         left.set(ylim=(0, 100), ylabel="pass rate, %")

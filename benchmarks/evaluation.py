@@ -36,12 +36,12 @@ from raccoon.tasks.task import Task, read_task_file
 
 MODEL = "./demo/sft_model"
 TASKS = "./demo/heldout_tasks.jsonl"
-LIMIT = 0   # the first tasks of the file; 0: all
-BATCH_SIZE = 100   # as in the demo's evaluation
+LIMIT = 0  # the first tasks of the file; 0: all
+BATCH_SIZE = 100  # as in the demo's evaluation
 MAX_COMPLETION_LENGTH = 128
-TIMEOUT = 10.0   # CPU seconds for a program
+TIMEOUT = 10.0  # CPU seconds for a program
 CPU_THREADS = 1
-ROUNDS = 5   # of the batched way; their median counts
+ROUNDS = 5  # of the batched way; their median counts
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def main() -> None:
     check_model_folder(Path(MODEL))
     tasks = read_task_file(TASKS)[: LIMIT or None]
     engine = load_engine(Path(MODEL), Decoding(max_tokens=MAX_COMPLETION_LENGTH))
-    engine.generate([Request(task) for task in tasks[:2]])   # the setup on first use counts for neither way
+    engine.generate([Request(task) for task in tasks[:2]])  # the setup on first use counts for neither way
     with Sandbox(timeout=TIMEOUT) as sandbox:
         sandbox.run([program(tasks[0], "pass")])
         serial = one_by_one(engine, tasks, sandbox)
@@ -75,8 +75,10 @@ def one_by_one(engine: TransformersEngine, tasks: list[Task], sandbox: Sandbox) 
     start = time.perf_counter()
     completions = [engine.generate([Request(task)])[0].text for task in tasks]
     generated = time.perf_counter()
-    passed = [sandbox.run([program(task, extract_code(text, task))])[0].status == "PASS"
-              for task, text in zip(tasks, completions, strict=True)]
+    passed = [
+        sandbox.run([program(task, extract_code(text, task))])[0].status == "PASS"
+        for task, text in zip(tasks, completions, strict=True)
+    ]
     return Run(generated - start, time.perf_counter() - start, completions, passed)
 
 
@@ -119,11 +121,17 @@ def program(task: Task, code: str) -> Program:
 
 def table(number: int, serial: Run, batched: Run) -> str:
     rows = [("one prompt at a time, then grading", serial), (f"batches of {BATCH_SIZE}, graded meanwhile", batched)]
-    lines = [f"{number} tasks, {sum(serial.passed)} pass; completions and verdicts of both ways are equal.", "",
-             "| way | generating alone, s | with grading, s | grading adds | tasks a second |",
-             "| --- | --- | --- | --- | --- |"]
-    lines += [f"| {name} | {run.generating:.2f} | {run.total:.2f} | {run.total / run.generating - 1:+.1%} "
-              f"| {number / run.total:.1f} |" for name, run in rows]
+    lines = [
+        f"{number} tasks, {sum(serial.passed)} pass; completions and verdicts of both ways are equal.",
+        "",
+        "| way | generating alone, s | with grading, s | grading adds | tasks a second |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    lines += [
+        f"| {name} | {run.generating:.2f} | {run.total:.2f} | {run.total / run.generating - 1:+.1%} "
+        f"| {number / run.total:.1f} |"
+        for name, run in rows
+    ]
     return "\n".join([*lines, "", f"Speed-up: {serial.total / batched.total:.1f}x (median of {ROUNDS} rounds)."])
 
 

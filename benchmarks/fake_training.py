@@ -44,8 +44,12 @@ from raccoon.training import sharding
 from raccoon.training.policy import recompute_layers
 
 # The code that makes a tensor says what it is: the innermost of these files on the stack
-PLACES = {"chunked_logprob.py": "head", "_fsdp_collectives.py": "gathered", "_fsdp_param.py": "gathered",
-          "_fsdp_param_group.py": "gathered"}
+PLACES = {
+    "chunked_logprob.py": "head",
+    "_fsdp_collectives.py": "gathered",
+    "_fsdp_param.py": "gathered",
+    "_fsdp_param_group.py": "gathered",
+}
 REDUCING = "foreach_reduce"  # the function of torch's FSDP2 that reduces gradients
 
 
@@ -145,7 +149,7 @@ class KnownCounts(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         if func is torch.ops.aten.index.Tensor and args[1][0] is not None and args[1][0].dtype == torch.bool:
-            return args[0].new_empty((self.tokens, *args[0].shape[args[1][0].dim():]))
+            return args[0].new_empty((self.tokens, *args[0].shape[args[1][0].dim() :]))
         if func is torch.ops.aten.masked_scatter_backward.default:
             return args[0].new_empty(args[2])
         return func(*args, **(kwargs or {}))
@@ -173,9 +177,12 @@ def head_of_a_gpu(count: StorageCount, tokens: int) -> Iterator[None]:
 
     with ExitStack() as stack:
         for module, name, value in (
-                (chunked_logprob, "_use_triton", lambda _: True), (trl_utils, "_use_triton", lambda _: True),
-                (chunked_logprob, "_forward_kernel", Launch()), (chunked_logprob, "_backward_kernel", Launch()),
-                (chunked_logprob, "_addmm_fp32", accumulate)):
+            (chunked_logprob, "_use_triton", lambda _: True),
+            (trl_utils, "_use_triton", lambda _: True),
+            (chunked_logprob, "_forward_kernel", Launch()),
+            (chunked_logprob, "_backward_kernel", Launch()),
+            (chunked_logprob, "_addmm_fp32", accumulate),
+        ):
             stack.enter_context(mock.patch.object(module, name, value))
         if not hasattr(chunked_logprob, "triton"):
             cdiv = SimpleNamespace(cdiv=lambda a, b: -(-a // b))
@@ -193,7 +200,8 @@ def start_processes(count: int, replicas: int = 1, gpu: bool = True) -> Accelera
     if count > 1:
         dist.init_process_group("fake", store=FakeStore(), rank=0, world_size=count)
         accelerator.state.fsdp_plugin = FullyShardedDataParallelPlugin(
-            fsdp_version=2, cpu_ram_efficient_loading=False, auto_wrap_policy="transformer_based_wrap")
+            fsdp_version=2, cpu_ram_efficient_loading=False, auto_wrap_policy="transformer_based_wrap"
+        )
         parallelism = ParallelismConfig(dp_replicate_size=replicas, dp_shard_size=count // replicas)
         accelerator.state.parallelism_config = parallelism
         accelerator.state.device_mesh = parallelism.get_device_mesh("cpu")
@@ -207,8 +215,9 @@ class Training:
     `gpu` False is as on the CPU: float32, no checkpointing, TRL's head without Triton. `fake` False uses real tensors.
     """
 
-    def __init__(self, shape: Shape, setting: Setting, accelerator: Accelerator, gpu: bool = True,
-                 fake: bool = True) -> None:
+    def __init__(
+        self, shape: Shape, setting: Setting, accelerator: Accelerator, gpu: bool = True, fake: bool = True
+    ) -> None:
         self.setting, self.accelerator, self.gpu = setting, accelerator, gpu
         self.mode = FakeTensorMode(allow_non_fake_inputs=True) if fake else None
         self.count = StorageCount(self.mode)
@@ -237,8 +246,9 @@ class Training:
             if lora:
                 from peft import LoraConfig, get_peft_model
 
-                model = get_peft_model(model, LoraConfig(
-                    r=lora, lora_alpha=2 * lora, target_modules="all-linear", task_type="CAUSAL_LM"))
+                model = get_peft_model(
+                    model, LoraConfig(r=lora, lora_alpha=2 * lora, target_modules="all-linear", task_type="CAUSAL_LM")
+                )
         if self.gpu:
             recompute_layers(model)
             if lora:
@@ -316,8 +326,9 @@ class Training:
                     ids = torch.ones((setting.sequences, new), dtype=torch.long)
                     mask = torch.ones((setting.sequences, known + new), dtype=torch.long)
                     with self.accelerator.autocast():
-                        self.model(input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=True,
-                                   logits_to_keep=1)
+                        self.model(
+                            input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=True, logits_to_keep=1
+                        )
                     dtypes = cache.layers[0].keys.dtype, cache.layers[0].values.dtype
                     del cache
         self.model.train()
@@ -332,18 +343,30 @@ def operation_count() -> FlopCounterMode:
     def backward_half(gradient: Any, query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
         return sdpa_backward_flop_count(gradient, query, key, value) // 2
 
-    return FlopCounterMode(display=False, custom_mapping={
-        torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: forward_half,
-        torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: backward_half})
+    return FlopCounterMode(
+        display=False,
+        custom_mapping={
+            torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: forward_half,
+            torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: backward_half,
+        },
+    )
 
 
 def config(shape: Shape) -> Any:
     """The configuration of a Qwen2 of a shape."""
     return transformers.Qwen2Config(
-        vocab_size=shape.vocab, hidden_size=shape.hidden, intermediate_size=shape.intermediate,
-        num_hidden_layers=shape.layers, num_attention_heads=shape.heads, num_key_value_heads=shape.kv_heads,
-        max_position_embeddings=4096, tie_word_embeddings=shape.tied, eos_token_id=None, bos_token_id=None,
-        pad_token_id=0)
+        vocab_size=shape.vocab,
+        hidden_size=shape.hidden,
+        intermediate_size=shape.intermediate,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=shape.kv_heads,
+        max_position_embeddings=4096,
+        tie_word_embeddings=shape.tied,
+        eos_token_id=None,
+        bos_token_id=None,
+        pad_token_id=0,
+    )
 
 
 def adam(name: str, weights: list[torch.Tensor]) -> torch.optim.Optimizer:

@@ -27,12 +27,12 @@ from raccoon.vllm_engine import check_vllm, prepare_vllm
 
 MODEL = "./demo/sft_model"
 TASKS = "./demo/heldout_tasks.jsonl"
-COMPARED = ["transformers", "vllm"]   # two engines; the ratio is that of the second to the first
-ROWS = [8, 64, 256]   # completions at once
-SAMPLES = 1   # of each task in mode sampled; a group of GRPO has several
+COMPARED = ["transformers", "vllm"]  # two engines; the ratio is that of the second to the first
+ROWS = [8, 64, 256]  # completions at once
+SAMPLES = 1  # of each task in mode sampled; a group of GRPO has several
 MAX_COMPLETION_LENGTH = 110
-DTYPE = "auto"   # of the weights; "auto" is the checkpoint's own
-ROUNDS = 3   # of each measurement; their median counts
+DTYPE = "auto"  # of the weights; "auto" is the checkpoint's own
+ROUNDS = 3  # of each measurement; their median counts
 CPU_THREADS = 1
 
 
@@ -51,8 +51,10 @@ def main() -> None:
     decodings = [Decoding(mode, MAX_COMPLETION_LENGTH, dtype=DTYPE) for mode in ("greedy", "sampled")]
     engines = {name: load_engine(Path(MODEL), Decoding(engine=name, dtype=DTYPE)) for name in COMPARED}
     first, second = (name.replace("vllm", "vLLM") for name in COMPARED)
-    print(f"| mode | at once | {first}, tokens a second | {second}, tokens a second | ratio | same completions |\n"
-          "| --- | --- | --- | --- | --- | --- |")
+    print(
+        f"| mode | at once | {first}, tokens a second | {second}, tokens a second | ratio | same completions |\n"
+        "| --- | --- | --- | --- | --- | --- |"
+    )
     for decoding in decodings:
         samples = SAMPLES if decoding.sampled else 1
         for rows in ROWS:

@@ -56,14 +56,35 @@ MATRIX = 8192  # rows and columns of the multiplied matrices
 RUN_TOKENS = 128  # longest prompt and completion of the real run
 
 # The longest that each step may take, in order. What a step leaves of its seconds goes to the next ones.
-SECONDS = {"versions": 40, "speed": 20, "passes": 45, "half_fsdp2": 65, "head": 25, "unsharded": 45, "lean": 35,
-           "half": 60, "run": 70, "lora": 75}
+SECONDS = {
+    "versions": 40,
+    "speed": 20,
+    "passes": 45,
+    "half_fsdp2": 65,
+    "head": 25,
+    "unsharded": 45,
+    "lean": 35,
+    "half": 60,
+    "run": 70,
+    "lora": 75,
+}
 TINY_SECONDS = 300
-TINY_VALUES = {"DEVICE": "cpu", "PROMPT": 8, "COMPLETION": 8, "ROWS": [2, 4], "NEW_TOKENS": [2, 6], "COPY_MB": 16,
-               "MATRIX": 256, "RUN_TOKENS": 8}
+TINY_VALUES = {
+    "DEVICE": "cpu",
+    "PROMPT": 8,
+    "COMPLETION": 8,
+    "ROWS": [2, 4],
+    "NEW_TOKENS": [2, 6],
+    "COPY_MB": 16,
+    "MATRIX": 256,
+    "RUN_TOKENS": 8,
+}
 TINY_SHAPE = Shape(2, 32, 64, 4, 2, 8, 128, False, True)
-MODELS = {"14B": SHAPES["Qwen2.5-14B"], "0.5B": SHAPES["Qwen2.5-0.5B"],
-          "half": replace(SHAPES["Qwen2.5-14B"], layers=21)}  # as many weights as one of two GPUs has of the 14B model
+MODELS = {
+    "14B": SHAPES["Qwen2.5-14B"],
+    "0.5B": SHAPES["Qwen2.5-0.5B"],
+    "half": replace(SHAPES["Qwen2.5-14B"], layers=21),
+}  # as many weights as one of two GPUs has of the 14B model
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 NO_GPU = "needs a GPU"
@@ -71,8 +92,16 @@ LOG = "train.log"  # of the training script
 GRACE_SECONDS = 10  # from SIGTERM to SIGKILL
 STOPS = {signal.SIGTERM, signal.SIGINT}
 LAUNCHER_SECONDS = 3  # the same for what accelerate launch starts; less, so that it can still do it
-SHARDED = ["-m", "accelerate.commands.launch", "--config_file", str(FSDP_CONFIG),
-           "--num_processes", "1", "--main_process_port", "0"]
+SHARDED = [
+    "-m",
+    "accelerate.commands.launch",
+    "--config_file",
+    str(FSDP_CONFIG),
+    "--num_processes",
+    "1",
+    "--main_process_port",
+    "0",
+]
 
 
 def report(what: str, measured: float | str, planned: float | None = None, bound: str = "near") -> None:
@@ -86,9 +115,12 @@ def cells(what: str, measured: float | str, planned: float | None, bound: str) -
     if planned is None or isinstance(measured, str):
         return [what, shown, "" if planned is None else beside, "", ""]
     ratio = measured / planned if planned else 1 + measured
-    verdict = {"near": ("outside 5 %", "inside 5 %")[abs(ratio - 1) <= planner.PLAN_ERROR],
-               "least": ("under the floor", "at least")[ratio >= 1],
-               "most": ("above", "at most")[ratio <= 1], "rival": ""}[bound]
+    verdict = {
+        "near": ("outside 5 %", "inside 5 %")[abs(ratio - 1) <= planner.PLAN_ERROR],
+        "least": ("under the floor", "at least")[ratio >= 1],
+        "most": ("above", "at most")[ratio <= 1],
+        "rival": "",
+    }[bound]
     return [what, shown, beside, f"{ratio:.3f}" if planned else "", verdict]
 
 
@@ -132,7 +164,8 @@ def check_head() -> None:
     targets = torch.randint(shape.vocab, (count,), device=DEVICE)
     before = start_peak()
     logprobs, entropies, *_ = ChunkedLogProbFunction.apply(
-        hidden, weight, None, targets, 1.0, planner.TILE_WORDS, None, 1.0, ("entropy",))
+        hidden, weight, None, targets, 1.0, planner.TILE_WORDS, None, 1.0, ("entropy",)
+    )
     (logprobs.sum() + 0.01 * entropies.sum()).backward()
     moment = planner.whole_moments(replace(shape, layers=0), replace(setting(), prompt=0))[0]
     report("GB beside the head's weights, a forward and a backward pass", peak_gb(before), moment.total)
@@ -142,8 +175,10 @@ def check_head() -> None:
             rows = slice(start, start + 512)
             plain = hidden[rows].float() @ weight.float().T
             highest, plain = max(highest, plain.abs().max().item()), plain.log_softmax(-1)
-            exact = {"log-probability": (logprobs[rows], plain.gather(-1, targets[rows, None])[:, 0]),
-                     "entropy": (entropies[rows], -(plain.exp() * plain).sum(-1))}
+            exact = {
+                "log-probability": (logprobs[rows], plain.gather(-1, targets[rows, None])[:, 0]),
+                "entropy": (entropies[rows], -(plain.exp() * plain).sum(-1)),
+            }
             for name, (found, right) in exact.items():
                 worst[name] = max(worst[name], (found - right).abs().max().item())
     for name, error in worst.items():  # bfloat16 rounds a logit by at most 2**-9 of it, a log-probability has two
@@ -233,8 +268,16 @@ def check_run() -> None:
 
     new_model(shape_of("0.5B"), "bfloat16", DEVICE).save_pretrained("model")
     tokens = str(RUN_TOKENS)
-    flags = ["--save-steps", "2", "--save-total-limit", "1", "--max-prompt-length", tokens,
-             "--max-completion-length", tokens]
+    flags = [
+        "--save-steps",
+        "2",
+        "--save-total-limit",
+        "1",
+        "--max-prompt-length",
+        tokens,
+        "--max-completion-length",
+        tokens,
+    ]
     folder, seen = Path("out/checkpoint-2"), {}
     process = start_training(["--max-steps", "2", *flags], [])
     while process.poll() is None:  # the folder appears when writing begins, SIZES_FILE when it ends
@@ -284,9 +327,28 @@ def start_training(flags: list[str], launcher: list[str]) -> subprocess.Popen:
 
     write_tokenizer("model")
     write_tasks("tasks.jsonl")
-    command = [sys.executable, *launcher, str(SCRIPTS / "train_rl_poc.py"), "--model-path", "model", "--output-dir",
-               "out", "--training-sets", "", "--train-files", "tasks.jsonl", "--heldout", "", "--processes", "1",
-               "--batch-size", str(BATCH_SIZE), "--allow-unfit", "--allow-weak-sandbox", *flags]
+    command = [
+        sys.executable,
+        *launcher,
+        str(SCRIPTS / "train_rl_poc.py"),
+        "--model-path",
+        "model",
+        "--output-dir",
+        "out",
+        "--training-sets",
+        "",
+        "--train-files",
+        "tasks.jsonl",
+        "--heldout",
+        "",
+        "--processes",
+        "1",
+        "--batch-size",
+        str(BATCH_SIZE),
+        "--allow-unfit",
+        "--allow-weak-sandbox",
+        *flags,
+    ]
     with open(LOG, "w", encoding="utf-8") as log:
         return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
 
@@ -332,8 +394,12 @@ def sharded_memory(name: str) -> Memory:
 def run_step(name: str, seconds: float, folder: str) -> dict[str, Any]:
     """Makes a step in a process of its own; its rows so far, and its fault if it failed or took too long."""
     started, fault = time.monotonic(), ""
-    environment = {"PYTORCH_ALLOC_CONF": "expandable_segments:True", "HF_HUB_OFFLINE": "1", **os.environ,
-                   GRACE: str(LAUNCHER_SECONDS)}
+    environment = {
+        "PYTORCH_ALLOC_CONF": "expandable_segments:True",
+        "HF_HUB_OFFLINE": "1",
+        **os.environ,
+        GRACE: str(LAUNCHER_SECONDS),
+    }
     if TINY:
         environment["CUDA_VISIBLE_DEVICES"] = ""
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
@@ -341,8 +407,13 @@ def run_step(name: str, seconds: float, folder: str) -> dict[str, Any]:
         try:
             signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)  # within Popen() they would leave a step that nobody ends
             process = subprocess.Popen(
-                [sys.executable, str(Path(__file__).resolve()), "--step", name, *sys.argv[1:]], cwd=folder,
-                env=environment, stdout=output, stderr=errors, start_new_session=True)
+                [sys.executable, str(Path(__file__).resolve()), "--step", name, *sys.argv[1:]],
+                cwd=folder,
+                env=environment,
+                stdout=output,
+                stderr=errors,
+                start_new_session=True,
+            )
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
             code = process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -389,16 +460,25 @@ def limits() -> dict[str, float]:
     if bad:
         raise InputError(f"LIMITS has {bad[0]!r}; give a step and seconds, like lora=300")
     other = {name: float(seconds) for name, _, seconds in (text.partition("=") for text in LIMITS)}
-    return {name: other.get(name, TINY_SECONDS if TINY else seconds) for name, seconds in SECONDS.items()
-            if not STEPS or name in STEPS}
+    return {
+        name: other.get(name, TINY_SECONDS if TINY else seconds)
+        for name, seconds in SECONDS.items()
+        if not STEPS or name in STEPS
+    }
 
 
 WORK = {
-    "versions": check_versions, "speed": check_speed, "passes": check_passes, "head": check_head,
-    "unsharded": check_unsharded, "lean": check_lean, "run": check_run,
+    "versions": check_versions,
+    "speed": check_speed,
+    "passes": check_passes,
+    "head": check_head,
+    "unsharded": check_unsharded,
+    "lean": check_lean,
+    "run": check_run,
     "half_fsdp2": lambda: dry_run("half", sharded_memory("half"), SHARDED),
     "half": lambda: dry_run("half", planned_memory("half"), []),
-    "lora": lambda: dry_run("14B", planned_memory("14B", lora_rank=32), [], "--use-lora", "--learning-rate", "5e-5")}
+    "lora": lambda: dry_run("14B", planned_memory("14B", lora_rank=32), [], "--use-lora", "--learning-rate", "5e-5"),
+}
 
 
 def main() -> None:

@@ -45,8 +45,14 @@ def generate_ms(model: Any, prompts: torch.Tensor, counts: list[int]) -> tuple[f
     made = {}
 
     def generate(count: int) -> None:
-        made[count] = model.generate(prompts, attention_mask=padded_mask(prompts), min_new_tokens=count,
-                                     max_new_tokens=count, do_sample=False, disable_compile=True)
+        made[count] = model.generate(
+            prompts,
+            attention_mask=padded_mask(prompts),
+            min_new_tokens=count,
+            max_new_tokens=count,
+            do_sample=False,
+            disable_compile=True,
+        )
 
     return difference_ms(generate, counts, model.device.type), made[counts[1]]
 

@@ -19,10 +19,18 @@ def new_model(shape: Shape, dtype: str, device: str) -> Any:
     """A Qwen2 of a shape with random weights, or none on the device "meta"; no token ends a completion."""
     torch.manual_seed(0)
     config = Qwen2Config(
-        vocab_size=shape.vocab, hidden_size=shape.hidden, intermediate_size=shape.intermediate,
-        num_hidden_layers=shape.layers, num_attention_heads=shape.heads, num_key_value_heads=shape.kv_heads,
-        max_position_embeddings=4096, tie_word_embeddings=shape.tied, eos_token_id=None, bos_token_id=None,
-        pad_token_id=0)
+        vocab_size=shape.vocab,
+        hidden_size=shape.hidden,
+        intermediate_size=shape.intermediate,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=shape.kv_heads,
+        max_position_embeddings=4096,
+        tie_word_embeddings=shape.tied,
+        eos_token_id=None,
+        bos_token_id=None,
+        pad_token_id=0,
+    )
     with torch.device(device):
         return AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype))
 
@@ -48,12 +56,26 @@ def write_tokenizer(folder: str) -> None:
     """Saves a tokenizer that knows two special tokens: a prompt is one of them, and other tokens have no text."""
     end, user = "<|endoftext|>", "<|user|>"
     PreTrainedTokenizerFast(
-        tokenizer_object=Tokenizer(models.WordLevel({end: 0, user: 1}, end)), eos_token=end, pad_token=end,
-        additional_special_tokens=[user], chat_template=user).save_pretrained(folder)
+        tokenizer_object=Tokenizer(models.WordLevel({end: 0, user: 1}, end)),
+        eos_token=end,
+        pad_token=end,
+        additional_special_tokens=[user],
+        chat_template=user,
+    ).save_pretrained(folder)
 
 
 def write_tasks(path: str) -> None:
     """A file of eight tasks with tests and solutions."""
-    write_task_file(Path(path), [
-        Task(f"t/{number}", f"add {number} to x", f"assert f(1) == {1 + number}", "f",
-             solution=f"def f(x):\n    return x + {number}\n") for number in range(1, 9)])
+    write_task_file(
+        Path(path),
+        [
+            Task(
+                f"t/{number}",
+                f"add {number} to x",
+                f"assert f(1) == {1 + number}",
+                "f",
+                solution=f"def f(x):\n    return x + {number}\n",
+            )
+            for number in range(1, 9)
+        ],
+    )

@@ -40,14 +40,17 @@ def measure(completions: int, concurrency: int, delay: float) -> str:
             seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
     assert all(judgement.score is not None for judgement in found)
     chain = -(-completions // concurrency) * delay
-    return (f"| {completions} | {concurrency} | {delay:g} | {seconds:.2f} | {chain:.2f} | {seconds / chain:.2f} | "
-            f"{1000 * cpu / completions:.1f} |")
+    return (
+        f"| {completions} | {concurrency} | {delay:g} | {seconds:.2f} | {chain:.2f} | {seconds / chain:.2f} | "
+        f"{1000 * cpu / completions:.1f} |"
+    )
 
 
 def main() -> None:
     given = sys.argv[1:]
-    completions, concurrency = (int(given[i]) if len(given) > i else default
-                                for i, default in enumerate((COMPLETIONS, CONCURRENCY)))
+    completions, concurrency = (
+        int(given[i]) if len(given) > i else default for i, default in enumerate((COMPLETIONS, CONCURRENCY))
+    )
     delay = float(given[2]) if len(given) > 2 else DELAY
     print("| completions | at once | delay s | wall s | slowest chain s | ratio | CPU ms a request |")
     print("|---|---|---|---|---|---|---|")

@@ -114,7 +114,7 @@ def plain_reasons(lines: list[dict], python: str) -> list[str]:
 
 
 def plain_reason(program: Program, python: str) -> str:
-    """"" if plain Python passes this program, or why it does not."""
+    """ "" if plain Python passes this program, or why it does not."""
     with tempfile.TemporaryDirectory() as folder:
         run = run_program if program.kind == "program" else run_function
         return run(program, python, Path(folder))
@@ -244,8 +244,7 @@ def number(word: str) -> decimal.Decimal | str:
     return decimal.Decimal(word) if re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", word) else word
 
 
-RULES = {"lines": same_lines, "numbers": same_numbers, "text": same_text, "tokens": same_tokens,
-         "values": same_values}
+RULES = {"lines": same_lines, "numbers": same_numbers, "text": same_text, "tokens": same_tokens, "values": same_values}
 
 
 # --- both -------------------------------------------------------------------------------------------------------------

@@ -68,8 +68,13 @@ class Result:
 
 def gpu_rows() -> list[Row]:
     as_set = Setting()
-    batches = [(f"14B, BATCH_SIZE {size}, GRADIENT_ACCUMULATION {16 // size}",
-                replace(as_set, batch_size=size, gradient_accumulation=16 // size)) for size in (1, 8)]
+    batches = [
+        (
+            f"14B, BATCH_SIZE {size}, GRADIENT_ACCUMULATION {16 // size}",
+            replace(as_set, batch_size=size, gradient_accumulation=16 // size),
+        )
+        for size in (1, 8)
+    ]
     lora = replace(as_set, lora_rank=32)
     return [
         Row("14B, as set", SHAPES[QWEN14]),
@@ -92,10 +97,18 @@ def cpu_rows() -> list[Row]:
     return [
         Row("135M, 4 x 128 tokens", small, 0, short),
         Row("135M, 4 x 128 tokens, USE_LORA", small, 0, replace(short, lora_rank=16)),
-        Row("12M, 16 x 200 tokens", Shape(4, 256, 512, 4, 2, 64, 32000, True), 0,
-            replace(short, batch_size=16, prompt=100, completion=100)),
-        Row("6M, 64 x 110 tokens, 2,000 words", Shape(6, 256, 768, 8, 4, 32, 2000, True), 0,
-            replace(short, batch_size=64, prompt=60, completion=50)),
+        Row(
+            "12M, 16 x 200 tokens",
+            Shape(4, 256, 512, 4, 2, 64, 32000, True),
+            0,
+            replace(short, batch_size=16, prompt=100, completion=100),
+        ),
+        Row(
+            "6M, 64 x 110 tokens, 2,000 words",
+            Shape(6, 256, 768, 8, 4, 32, 2000, True),
+            0,
+            replace(short, batch_size=64, prompt=60, completion=50),
+        ),
     ]
 
 
@@ -125,7 +138,8 @@ def check(row: Row) -> Result:
     if row.gpus:
         counted["operations"] = operations
         planned["operations"] = setting.batch_size * shape.training_operations(
-            setting.prompt, setting.completion, setting.lora_rank)
+            setting.prompt, setting.completion, setting.lora_rank
+        )
     parts = {name: size / GB for name, size in peaks["training"].parts.items() if size}
     return Result(row.name, row.gpus, planned, counted, parts)
 
@@ -148,7 +162,8 @@ def measure(row: Row) -> float:
 
     torch.set_num_threads(THREADS)
     training = fake_training.Training(
-        row.shape, row.setting, fake_training.start_processes(1, gpu=False), gpu=False, fake=False)
+        row.shape, row.setting, fake_training.start_processes(1, gpu=False), gpu=False, fake=False
+    )
     training.prepare()
     training.step()
     training.generate()
@@ -166,8 +181,19 @@ def difference(planned: float, counted: float) -> str:
 
 
 def gpu_table(results: list[Result]) -> str:
-    header = ["row", "GPUs", "training, planned", "training, counted", "differ", "generating, planned",
-              "generating, counted", "differ by", "PFLOP planned", "PFLOP counted", "apart"]  # names that differ
+    header = [
+        "row",
+        "GPUs",
+        "training, planned",
+        "training, counted",
+        "differ",
+        "generating, planned",
+        "generating, counted",
+        "differ by",
+        "PFLOP planned",
+        "PFLOP counted",
+        "apart",
+    ]  # names that differ
     rows = []
     for one in results:
         cells = [one.name, str(one.gpus)]
@@ -184,21 +210,33 @@ def parts_table(result: Result, row: Row) -> str:
     planned = {**asdict(found), "reduced, logits": found.reduced + found.logits}
     counted = {**result.parts, "reduced, logits": result.parts.get("head", 0) + result.parts.get("reduced", 0)}
     names = ("weights", "gradients", "optimizer", "gathered", "reduced, logits", "activations")
-    return markdown(["part", "planned", "counted"],
-                    [[name, f"{planned[name]:.2f}", f"{counted.get(name, 0):.2f}"] for name in names])
+    return markdown(
+        ["part", "planned", "counted"],
+        [[name, f"{planned[name]:.2f}", f"{counted.get(name, 0):.2f}"] for name in names],
+    )
 
 
 def cpu_table(results: list[Result]) -> str:
-    rows = [[one.name, f"{one.planned['training']:.2f}", f"{one.counted['training']:.2f}", f"{one.measured:.2f}",
-             difference(one.planned["training"], one.counted["training"]),
-             difference(one.planned["training"], one.measured)] for one in results]
+    rows = [
+        [
+            one.name,
+            f"{one.planned['training']:.2f}",
+            f"{one.counted['training']:.2f}",
+            f"{one.measured:.2f}",
+            difference(one.planned["training"], one.counted["training"]),
+            difference(one.planned["training"], one.measured),
+        ]
+        for one in results
+    ]
     return markdown(["row", "planned", "counted", "measured", "planned to counted", "planned to measured"], rows)
 
 
 def seconds_table() -> str:
     found = step_parts(SHAPES[QWEN14], Setting(), Machine(2, 0.0))
-    return markdown(["part of a step", "s", "what is assumed"],
-                    [[name, f"{seconds:.2f}", ASSUMED[name]] for name, seconds in found.items()])
+    return markdown(
+        ["part of a step", "s", "what is assumed"],
+        [[name, f"{seconds:.2f}", ASSUMED[name]] for name, seconds in found.items()],
+    )
 
 
 def markdown(header: list[str], rows: list[list[str]]) -> str:
@@ -231,9 +269,11 @@ def main() -> None:
         whole = [asdict(one) for one in results + measured]  # after each row, so that a stopped check keeps its results
         Path(OUTPUT).write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
     if results:
-        print(f"GB of 1e9 bytes a GPU, PFLOP a pass; differences of the plan to the count\n\n{gpu_table(results)}\n\n"
-              f"the training peak of {results[0].name!r}, by its parts\n\n{parts_table(results[0], rows[0])}\n\n"
-              f"the least seconds of a step, 14B as set on two H200s\n\n{seconds_table()}\n")
+        print(
+            f"GB of 1e9 bytes a GPU, PFLOP a pass; differences of the plan to the count\n\n{gpu_table(results)}\n\n"
+            f"the training peak of {results[0].name!r}, by its parts\n\n{parts_table(results[0], rows[0])}\n\n"
+            f"the least seconds of a step, 14B as set on two H200s\n\n{seconds_table()}\n"
+        )
     if measured:
         print(f"GB of a process on the CPU\n\n{cpu_table(measured)}\n")
     print(f"written: {OUTPUT}")

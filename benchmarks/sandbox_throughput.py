@@ -369,23 +369,54 @@ SPOILERS: list[tuple[str, Program, tuple[str, ...]]] = [
     ("text sleeps", stack("time.sleep(100)"), UNPAID),
     ("forges a frame", Program(FORGER, "assert (f('abc'), f(f('abc'))) == ('cba', 'abc')", "f"), UNPAID),
     ("counts without end", Program(COUNTER, BESIDE_CODE, "f"), UNPAID),
-    ("no number for the checker", Program("print('word')", json.dumps({
-        "inputs": ["1\n"], "outputs": ["2 2\n"],
-        "compare": "checker", "checker": "def check(i, o, e):\n    a, b = map(int, o.split())\n    return a == b"
-    }), kind="program"), UNPAID),
+    (
+        "no number for the checker",
+        Program(
+            "print('word')",
+            json.dumps(
+                {
+                    "inputs": ["1\n"],
+                    "outputs": ["2 2\n"],
+                    "compare": "checker",
+                    "checker": "def check(i, o, e):\n    a, b = map(int, o.split())\n    return a == b",
+                }
+            ),
+            kind="program",
+        ),
+        UNPAID,
+    ),
     ("raises not", Program("def f(x): return x", "import pytest\nwith pytest.raises(ValueError): f(3)", "f"), UNPAID),
-    ("reads an earlier case", Program(
-        "import os\nn = input()\nos.write(2, b'seen')\nprint(n if os.lseek(2, 0, 1) == 4 else 0)", CASES, kind="program"
-    ), ("PASS",)),
-    ("leaves a port", Program(
-        "import socket\ndef f(x):\n    A, s, c = ('127.0.0.1', 8765), socket.socket(), socket.socket()\n"
-        "    s.bind(A); s.listen(); c.connect(A); d, _ = s.accept(); d.close(); c.close()\n    return x()",
-        BESIDE_CODE, "f",
-    ), ("PASS", "FAIL")),  # where nothing limits its processes, it may not open a socket
-    *((f"test: {line}", of_judge(line), ()) for line in (
-        "decimal.getcontext().prec = 3", "sys.setrecursionlimit(60)", "math.pi = 3", "json.dumps = None",
-        "signal.signal(signal.SIGALRM, signal.SIG_IGN)", "random.seed = print", "signal.setitimer(0, 9)",
-    )),
+    (
+        "reads an earlier case",
+        Program(
+            "import os\nn = input()\nos.write(2, b'seen')\nprint(n if os.lseek(2, 0, 1) == 4 else 0)",
+            CASES,
+            kind="program",
+        ),
+        ("PASS",),
+    ),
+    (
+        "leaves a port",
+        Program(
+            "import socket\ndef f(x):\n    A, s, c = ('127.0.0.1', 8765), socket.socket(), socket.socket()\n"
+            "    s.bind(A); s.listen(); c.connect(A); d, _ = s.accept(); d.close(); c.close()\n    return x()",
+            BESIDE_CODE,
+            "f",
+        ),
+        ("PASS", "FAIL"),
+    ),  # where nothing limits its processes, it may not open a socket
+    *(
+        (f"test: {line}", of_judge(line), ())
+        for line in (
+            "decimal.getcontext().prec = 3",
+            "sys.setrecursionlimit(60)",
+            "math.pi = 3",
+            "json.dumps = None",
+            "signal.signal(signal.SIGALRM, signal.SIG_IGN)",
+            "random.seed = print",
+            "signal.setitimer(0, 9)",
+        )
+    ),
 ]
 
 

@@ -54,8 +54,9 @@ def stdin_test(task: Task) -> str:
     found = [each for each in examples(task) if each.plain and each.expected is not UNKNOWN]
     if not found or len(found) != asserts:
         return ""
-    return program_test([repr(each.arguments) for each in found], [repr(each.expected) for each in found], "checker",
-                        CHECKER)
+    return program_test(
+        [repr(each.arguments) for each in found], [repr(each.expected) for each in found], "checker", CHECKER
+    )
 
 
 def both(task: Task, test: str, code: str) -> tuple[Program, Program]:
@@ -77,8 +78,11 @@ def main() -> int:
         for name in options.benchmarks:
             tasks = load_benchmark(name, DATA_DIR)[:: options.every]
             pairs = [(task, test) for task in tasks if (test := stdin_test(task))]
-            solutions = [(task, test, code, code == task.solution) for task, test in pairs
-                         for code in (task.solution, *make_mutants(task.solution, options.wrong))]
+            solutions = [
+                (task, test, code, code == task.solution)
+                for task, test in pairs
+                for code in (task.solution, *make_mutants(task.solution, options.wrong))
+            ]
             programs = [form for task, test, code, _ in solutions for form in both(task, test, code)]
             verdicts = iter(box.run(programs))
             graded = [(*solution, next(verdicts), next(verdicts)) for solution in solutions]
@@ -89,8 +93,10 @@ def main() -> int:
             differences += [row for row in gold if row[4].status != "PASS" and row not in differences]
             same = sum(row[4].status == row[5].status for row in wrong)
             counts = ", ".join(f"{status} {n}" for status, n in sorted(Counter(row[4].status for row in wrong).items()))
-            print(f"| {name} | {len(tasks)} | {len(pairs)} | {passed}/{len(gold)} | {len(wrong)} | {same} | {counts} |",
-                  flush=True)
+            print(
+                f"| {name} | {len(tasks)} | {len(pairs)} | {passed}/{len(gold)} | {len(wrong)} | {same} | {counts} |",
+                flush=True,
+            )
     for task, _, _, is_gold, function, program in differences:
         print(f"{task.task_id}{' gold' * is_gold}: {told(function)} as a function, {told(program)} as a program")
     return 1 if differences else 0

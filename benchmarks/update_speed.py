@@ -53,8 +53,10 @@ def main() -> None:
     for way in seconds:
         print(f"| {way} | {tokens[way]:,} | {seconds[way] / len(batches):.3g} |")
     ratio = seconds["together"] / seconds["apart"]
-    print(f"\nratio {ratio:.2f} over {len(batches)} groups; the log-probabilities of a token differ by at most "
-          f"{furthest:.2g}")
+    print(
+        f"\nratio {ratio:.2f} over {len(batches)} groups; the log-probabilities of a token differ by at most "
+        f"{furthest:.2g}"
+    )
 
 
 def read_groups() -> list[tuple[list[int], list[list[int]]]]:
@@ -67,10 +69,18 @@ def read_groups() -> list[tuple[list[int], list[list[int]]]]:
             groups.setdefault((record["step"], record["group"]), []).append(record)
     if not groups:
         raise InputError(f"RUN_DIR {RUN_DIR} has no completions; give the folder of a run that made a step")
-    return [(tokenizer.apply_chat_template(messages(tasks[group[0]["task_id"]]), add_generation_prompt=True,
-                                           return_dict=False),
-             [tokenizer.encode(record["completion"], add_special_tokens=False) + [tokenizer.eos_token_id]
-              for record in group]) for group in groups.values()]
+    return [
+        (
+            tokenizer.apply_chat_template(
+                messages(tasks[group[0]["task_id"]]), add_generation_prompt=True, return_dict=False
+            ),
+            [
+                tokenizer.encode(record["completion"], add_special_tokens=False) + [tokenizer.eos_token_id]
+                for record in group
+            ],
+        )
+        for group in groups.values()
+    ]
 
 
 def batch(group: tuple[list[int], list[list[int]]]) -> tuple[Any, Any, int]:

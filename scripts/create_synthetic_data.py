@@ -95,12 +95,15 @@ class Backend:
     model: str = ""  # the default; "": MODEL has to be given
 
 
-BACKENDS = {backend.name: backend for backend in (
-    Backend("templates"),
-    Backend("nvidia", "https://integrate.api.nvidia.com/v1", "NVIDIA_API_KEY", "qwen/qwen2.5-coder-32b-instruct"),
-    Backend("openai", "https://api.openai.com/v1", "OPENAI_API_KEY", "gpt-4.1-mini"),
-    Backend("vllm", "http://localhost:8000/v1"),
-)}
+BACKENDS = {
+    backend.name: backend
+    for backend in (
+        Backend("templates"),
+        Backend("nvidia", "https://integrate.api.nvidia.com/v1", "NVIDIA_API_KEY", "qwen/qwen2.5-coder-32b-instruct"),
+        Backend("openai", "https://api.openai.com/v1", "OPENAI_API_KEY", "gpt-4.1-mini"),
+        Backend("vllm", "http://localhost:8000/v1"),
+    )
+}
 
 
 @dataclass(frozen=True)
@@ -148,8 +151,10 @@ def check_constants() -> None:
     if PROFILE and MODE != "harder":
         raise InputError(f"PROFILE is used only by MODE harder, and MODE is {MODE}; leave it out")
     if not BACKENDS[BACKEND].base_url and (MODE != "tasks" or BASE_URL or MODEL):
-        raise InputError(f"BACKEND {BACKEND} needs no server: it takes no MODEL and no BASE_URL, and only MODE tasks; "
-                         "give --backend nvidia, openai or vllm, with --base-url for another server")
+        raise InputError(
+            f"BACKEND {BACKEND} needs no server: it takes no MODEL and no BASE_URL, and only MODE tasks; "
+            "give --backend nvidia, openai or vllm, with --base-url for another server"
+        )
     if BACKENDS[BACKEND].base_url:
         read_key(endpoint())
     if Path(OUTPUT).exists() and not side_file("checks").exists():
@@ -163,8 +168,14 @@ def endpoint() -> Endpoint:
     backend = BACKENDS[BACKEND]
     if not (MODEL or backend.model):
         raise InputError(f"BACKEND {BACKEND} has no default model; give the server's name for it with --model")
-    return Endpoint(BASE_URL or backend.base_url, MODEL or backend.model, backend.key_variable,
-                    REQUEST_TIMEOUT, CONCURRENCY, MAX_RETRIES)
+    return Endpoint(
+        BASE_URL or backend.base_url,
+        MODEL or backend.model,
+        backend.key_variable,
+        REQUEST_TIMEOUT,
+        CONCURRENCY,
+        MAX_RETRIES,
+    )
 
 
 def side_file(name: str) -> Path:
@@ -181,8 +192,10 @@ def load_parents() -> list[Task]:
     rates = read_profile(PROFILE)
     solved = [task for task in tasks if rates.get(task.task_id, 0.0) >= MIN_PASS_RATE]
     if not solved:
-        raise InputError(f"no task of {INPUT_TASKS} has a pass rate of {MIN_PASS_RATE:g} or more in {PROFILE}; "
-                         "lower MIN_PASS_RATE, or give the profile of a run on these tasks")
+        raise InputError(
+            f"no task of {INPUT_TASKS} has a pass rate of {MIN_PASS_RATE:g} or more in {PROFILE}; "
+            "lower MIN_PASS_RATE, or give the profile of a run on these tasks"
+        )
     print(f"input    {len(solved)} of {len(tasks)} tasks have a pass rate of {MIN_PASS_RATE:g} or more")
     return solved
 
@@ -201,8 +214,10 @@ def load_benchmarks() -> dict[str, list[Task]]:
     says so.
     """
     if not BACKENDS[BACKEND].base_url and not DATA_DIR:
-        print("warning: the tasks are not compared with any benchmark, and small tasks may resemble one; to compare "
-              "them, give --data-dir")
+        print(
+            "warning: the tasks are not compared with any benchmark, and small tasks may resemble one; to compare "
+            "them, give --data-dir"
+        )
         return {}
     found = {}
     for name in [name for name, benchmark in BENCHMARKS.items() if not benchmark.large]:
@@ -254,14 +269,17 @@ def ask_missing(questions: Sequence[Question], answers: Ledger[StoredAnswer]) ->
     """Asks the questions that have no answer in the ledger. Returns key -> reason of those that still have none."""
     server = endpoint()
     keys = [question.key(server.model) for question in questions]
-    missing = [(key, question.request) for key, question in zip(keys, questions, strict=True)
-               if key not in answers.records]
+    missing = [
+        (key, question.request) for key, question in zip(keys, questions, strict=True) if key not in answers.records
+    ]
     if not missing:
         return {}
 
     failed: dict[str, str] = {}
-    with LlmClient(server) as client, \
-            progress_bar(total=len(missing), desc=f"asking {server.model}", unit="answer") as bar:
+    with (
+        LlmClient(server) as client,
+        progress_bar(total=len(missing), desc=f"asking {server.model}", unit="answer") as bar,
+    ):
         client.check()
 
         def on_answer(number: int, answer: Answer) -> None:
@@ -269,8 +287,12 @@ def ask_missing(questions: Sequence[Question], answers: Ledger[StoredAnswer]) ->
             if answer.text is None and not answer.finish_reason:
                 failed[key] = f"no answer: {answer.error}"
             else:
-                answers.put(key, StoredAnswer(answer.text or "", answer.finish_reason, answer.prompt_tokens,
-                                              answer.completion_tokens, today()))
+                answers.put(
+                    key,
+                    StoredAnswer(
+                        answer.text or "", answer.finish_reason, answer.prompt_tokens, answer.completion_tokens, today()
+                    ),
+                )
             bar.update()
 
         client.ask_all([request for _, request in missing], on_answer)
@@ -310,8 +332,13 @@ def verify(candidates: Sequence[Candidate], checks: Ledger[Check], sandbox: Sand
     return [results[key] for key in keys]
 
 
-def keep(candidates: Sequence[Candidate], checks: Sequence[Check], parents: Sequence[Task],
-         benchmarks: Mapping[str, Sequence[Task]], drops: Counter) -> list[Candidate]:
+def keep(
+    candidates: Sequence[Candidate],
+    checks: Sequence[Check],
+    parents: Sequence[Task],
+    benchmarks: Mapping[str, Sequence[Task]],
+    drops: Counter,
+) -> list[Candidate]:
     """The candidates that are verified, new and in no benchmark. All others are counted in `drops`."""
     seen = new_seen(parents)
     unique = []
@@ -340,16 +367,34 @@ def new_seen(parents: Sequence[Task]) -> Seen:
 
 def origin(candidate: Candidate, check: Check) -> str:
     """What made a record, as JSON."""
-    return json.dumps(asdict(Origin(BACKEND, candidate.model, MODE, candidate.prompt, candidate.date, SEED,
-                                    check.mutants, round(check.share, 4))))
+    return json.dumps(
+        asdict(
+            Origin(
+                BACKEND,
+                candidate.model,
+                MODE,
+                candidate.prompt,
+                candidate.date,
+                SEED,
+                check.mutants,
+                round(check.share, 4),
+            )
+        )
+    )
 
 
 def drop_table(drops: Counter, kept: int) -> str:
     """How many candidates were kept and dropped, and why, as a Markdown table."""
     rows = [("kept", kept), *sorted(drops.items(), key=lambda item: (-item[1], item[0]))]
     total = kept + sum(drops.values())
-    return "\n".join(["| candidates | number |", "|---|---|", *(f"| {name} | {number} |" for name, number in rows),
-                      f"| all | {total} |"])
+    return "\n".join(
+        [
+            "| candidates | number |",
+            "|---|---|",
+            *(f"| {name} | {number} |" for name, number in rows),
+            f"| all | {total} |",
+        ]
+    )
 
 
 def save(kept: Sequence[Candidate]) -> None:
@@ -361,15 +406,20 @@ def save(kept: Sequence[Candidate]) -> None:
         print(f"saved    {len(kept)} trajectories in {OUTPUT}")
         return
     write_task_file(OUTPUT, (candidate.task for candidate in kept))
-    print(f"saved    {len(kept)} tasks in {OUTPUT}; to train on them:\n"
-          f"python scripts/train_rl_poc.py --training-sets '' --train-files {shlex.quote(OUTPUT)}")
+    print(
+        f"saved    {len(kept)} tasks in {OUTPUT}; to train on them:\n"
+        f"python scripts/train_rl_poc.py --training-sets '' --train-files {shlex.quote(OUTPUT)}"
+    )
 
 
 def trajectory(candidate: Candidate) -> dict:
     """A verified answer as an SFT example: the conversation that led to it, and the whole answer."""
     task = candidate.task
-    return {"task_id": task.task_id, "origin": task.origin,
-            "messages": [*messages(task), {"role": "assistant", "content": candidate.completion}]}
+    return {
+        "task_id": task.task_id,
+        "origin": task.origin,
+        "messages": [*messages(task), {"role": "assistant", "content": candidate.completion}],
+    }
 
 
 if __name__ == "__main__":

@@ -25,9 +25,9 @@ from raccoon.tasks import templates
 from raccoon.tasks.task import write_task_file
 
 OUTPUT_DIR = "./demo"
-INIT_FROM = ""          # model to train further, at the schedule's last learning rate; "": start from scratch
+INIT_FROM = ""  # model to train further, at the schedule's last learning rate; "": start from scratch
 SEED = 0
-CPU_THREADS = 1         # torch's threads; on a busy machine two are slower than one
+CPU_THREADS = 1  # torch's threads; on a busy machine two are slower than one
 
 # The tasks.
 NUM_TRAIN_TASKS = 2000
@@ -40,17 +40,17 @@ INTERMEDIATE_SIZE = 384
 NUM_LAYERS = 2
 NUM_HEADS = 4
 NUM_KV_HEADS = 2
-MAX_POSITIONS = 1024    # tokens
+MAX_POSITIONS = 1024  # tokens
 
 # SFT: one pass over MAX_STEPS * BATCH_SIZE trajectories of the teacher.
 MAX_STEPS = 500
-BATCH_SIZE = 32         # trajectories a step
-LEARNING_RATE = 6e-3    # peak; it falls along a cosine to FINAL_LR_SHARE of it
+BATCH_SIZE = 32  # trajectories a step
+LEARNING_RATE = 6e-3  # peak; it falls along a cosine to FINAL_LR_SHARE of it
 FINAL_LR_SHARE = 0.1
 WARMUP_STEPS = 17
 ADAM_BETA2 = 0.98
 MAX_GRAD_NORM = 1.0
-BUCKET = 16             # number of batches whose trajectories are sorted by length together, to compute less padding
+BUCKET = 16  # number of batches whose trajectories are sorted by length together, to compute less padding
 
 END, PAD = "<|im_end|>", "<|endoftext|>"
 # Each header is one token with its line break, so that no merge joins a header and a completion.
@@ -86,20 +86,37 @@ def main() -> None:
     loss = train(model, encode(tokenizer, conversations), tokenizer.pad_token_id)
 
     save(model, tokenizer, output_dir, values)
-    print(f"SFT model: {model.num_parameters():,} parameters, a vocabulary of {len(tokenizer)} tokens; "
-          f"{MAX_STEPS} steps, last loss {loss:.3f}; saved in {output_dir / 'sft_model'}")
-    print("next:", shlex.join(["python", "scripts/train_rl_poc.py", "--demo",
-                               "--model-path", str(output_dir / "sft_model"),
-                               "--train-files", str(output_dir / "train_tasks.jsonl"),
-                               "--heldout", str(output_dir / "heldout_tasks.jsonl"),
-                               "--output-dir", str(output_dir / "rl_model")]))
+    print(
+        f"SFT model: {model.num_parameters():,} parameters, a vocabulary of {len(tokenizer)} tokens; "
+        f"{MAX_STEPS} steps, last loss {loss:.3f}; saved in {output_dir / 'sft_model'}"
+    )
+    print(
+        "next:",
+        shlex.join(
+            [
+                "python",
+                "scripts/train_rl_poc.py",
+                "--demo",
+                "--model-path",
+                str(output_dir / "sft_model"),
+                "--train-files",
+                str(output_dir / "train_tasks.jsonl"),
+                "--heldout",
+                str(output_dir / "heldout_tasks.jsonl"),
+                "--output-dir",
+                str(output_dir / "rl_model"),
+            ]
+        ),
+    )
 
 
 def check_constants() -> None:
     """Raises InputError for values that would otherwise fail only after minutes."""
     if INIT_FROM and not (Path(INIT_FROM) / "tokenizer.json").is_file():
-        raise InputError(f"no saved model at {INIT_FROM} (no tokenizer.json): give an sft_model folder, "
-                         "or leave --init-from out to start from scratch")
+        raise InputError(
+            f"no saved model at {INIT_FROM} (no tokenizer.json): give an sft_model folder, "
+            "or leave --init-from out to start from scratch"
+        )
     for name in ("MAX_STEPS", "BATCH_SIZE", "NUM_TRAIN_TASKS", "NUM_HELDOUT_TASKS", "CPU_THREADS", "BUCKET"):
         if globals()[name] < 1:
             raise InputError(f"{name} is {globals()[name]}: give at least 1")
@@ -113,8 +130,9 @@ def already_made(config: Path, values: dict) -> bool:
     earlier = json.loads(config.read_text())
     changed = [name for name in values if name != "OUTPUT_DIR" and values[name] != earlier.get(name)]
     if changed:
-        raise InputError(f"{config.parent} holds a model made with other values of {', '.join(changed)}: "
-                         "give another --output-dir")
+        raise InputError(
+            f"{config.parent} holds a model made with other values of {', '.join(changed)}: give another --output-dir"
+        )
     return True
 
 
@@ -131,8 +149,10 @@ def teacher_conversations(num: int) -> Iterator[list[dict[str, str]]]:
     for _ in range(num):
         problem = templates.random_problem(train_kinds, rng)
         code = templates.teacher_solution(problem, rng)
-        yield [{"role": "user", "content": templates.write_prompt(problem)},
-               {"role": "assistant", "content": f"```python\n{code}```"}]
+        yield [
+            {"role": "user", "content": templates.write_prompt(problem)},
+            {"role": "assistant", "content": f"```python\n{code}```"},
+        ]
 
 
 def prepare_torch() -> None:
@@ -150,18 +170,30 @@ def build_tokenizer(conversations: list[list[dict[str, str]]]):
     from transformers import PreTrainedTokenizerFast
 
     bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.Sequence([
-        pre_tokenizers.Split(Regex(PIECES), "isolated"),
-        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-    ])
+    bpe.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(PIECES), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
     bpe.decoder = decoders.ByteLevel()
     special = [AddedToken(text, special=True, normalized=False) for text in (PAD, END, *HEADERS.values())]
-    trainer = trainers.BpeTrainer(vocab_size=VOCAB_SIZE, special_tokens=special, show_progress=False,
-                                  initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCAB_SIZE,
+        special_tokens=special,
+        show_progress=False,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    )
     bpe.train_from_iterator((message["content"] for talk in conversations for message in talk), trainer)
-    return PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token=END, pad_token=PAD, padding_side="left",
-                                   model_max_length=MAX_POSITIONS, chat_template=CHAT_TEMPLATE,
-                                   clean_up_tokenization_spaces=False)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=bpe,
+        eos_token=END,
+        pad_token=PAD,
+        padding_side="left",
+        model_max_length=MAX_POSITIONS,
+        chat_template=CHAT_TEMPLATE,
+        clean_up_tokenization_spaces=False,
+    )
 
 
 def load_tokenizer(path: str):
@@ -175,11 +207,21 @@ def build_model(tokenizer):
     from transformers import GenerationConfig, Qwen3Config, Qwen3ForCausalLM
 
     ends = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
-    model = Qwen3ForCausalLM(Qwen3Config(
-        vocab_size=len(tokenizer), hidden_size=HIDDEN_SIZE, intermediate_size=INTERMEDIATE_SIZE,
-        num_hidden_layers=NUM_LAYERS, num_attention_heads=NUM_HEADS, num_key_value_heads=NUM_KV_HEADS,
-        head_dim=HIDDEN_SIZE // NUM_HEADS, max_position_embeddings=MAX_POSITIONS, tie_word_embeddings=True,
-        bos_token_id=None, **ends))
+    model = Qwen3ForCausalLM(
+        Qwen3Config(
+            vocab_size=len(tokenizer),
+            hidden_size=HIDDEN_SIZE,
+            intermediate_size=INTERMEDIATE_SIZE,
+            num_hidden_layers=NUM_LAYERS,
+            num_attention_heads=NUM_HEADS,
+            num_key_value_heads=NUM_KV_HEADS,
+            head_dim=HIDDEN_SIZE // NUM_HEADS,
+            max_position_embeddings=MAX_POSITIONS,
+            tie_word_embeddings=True,
+            bos_token_id=None,
+            **ends,
+        )
+    )
     # Servers sample only if the model's own file says so.
     ends["eos_token_id"] = [tokenizer.eos_token_id, tokenizer.pad_token_id]
     model.generation_config = GenerationConfig(do_sample=True, temperature=1.0, top_k=0, top_p=1.0, **ends)
@@ -246,8 +288,7 @@ def completion_loss(model, batch: list[tuple[list[int], int]], pad_id: int):
 
     width = max(len(ids) for ids, _ in batch)
     input_ids = torch.tensor([ids + [pad_id] * (width - len(ids)) for ids, _ in batch])
-    labels = torch.tensor([[-100] * prompt + ids[prompt:] + [-100] * (width - len(ids))
-                           for ids, prompt in batch])
+    labels = torch.tensor([[-100] * prompt + ids[prompt:] + [-100] * (width - len(ids)) for ids, prompt in batch])
     logits = model(input_ids=input_ids, use_cache=False).logits[:, :-1]
     return torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels[:, 1:].flatten())
 

@@ -16,8 +16,10 @@ def main() -> None:
         sys.exit(0 if sys.argv[1:] in ([], ["--help"]) else 2)
     n, gained, lost = map(int, sys.argv[1:4])
     if gained + lost > n:
-        print(f"error: {gained} gained and {lost} lost tasks are more than the {n} tasks; check the three numbers",
-              file=sys.stderr)
+        print(
+            f"error: {gained} gained and {lost} lost tasks are more than the {n} tasks; check the three numbers",
+            file=sys.stderr,
+        )
         sys.exit(2)
     states = [(False, True)] * gained + [(True, False)] * lost + [(True, True)] * (n - gained - lost)
     baseline, candidate = ({str(i): [state[side]] for i, state in enumerate(states)} for side in (0, 1))

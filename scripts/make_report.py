@@ -54,8 +54,10 @@ def main() -> None:
     shown = show_groups(read_groups(run), prompts, found.sizes, of_groups, budget)
     page, path = render(parts, shown), run.folder / REPORT_FILE
     write_page(path, page)
-    print(f"written  {path}, {len(page) / 1e6:.1f} MB, {shown.groups} of {of_groups} groups of completions; open it "
-          "in any browser")
+    print(
+        f"written  {path}, {len(page) / 1e6:.1f} MB, {shown.groups} of {of_groups} groups of completions; open it "
+        "in any browser"
+    )
 
 
 if __name__ == "__main__":

@@ -31,11 +31,35 @@ EVAL_RESULTS = ""  # folder of an evaluation's results.json; "": look beside RUN
 CARD_FILE = "README.md"
 LONGEST_NAME = 100  # characters
 RECIPE = (
-    "MASTER_WEIGHTS", "OPTIMIZER", "LEARNING_RATE", "LR_SCHEDULER", "WARMUP_STEPS",
-    "ADAM_BETA2", "WEIGHT_DECAY", "MAX_GRAD_NORM", "LOSS_TYPE", "SCALE_REWARDS", "EPSILON", "EPSILON_HIGH", "BETA",
-    "NUM_ITERATIONS", "NUM_GENERATIONS", "BATCH_SIZE", "GRADIENT_ACCUMULATION", "TEMPERATURE", "TOP_P", "TOP_K",
-    "MAX_PROMPT_LENGTH", "MAX_COMPLETION_LENGTH", "MASK_TRUNCATED", "MAX_REFILLS", "GENERATION", "REWARD",
-    "PARTIAL_CREDIT", "BONUS_ONLY_WITH_PASS", "SEED",
+    "MASTER_WEIGHTS",
+    "OPTIMIZER",
+    "LEARNING_RATE",
+    "LR_SCHEDULER",
+    "WARMUP_STEPS",
+    "ADAM_BETA2",
+    "WEIGHT_DECAY",
+    "MAX_GRAD_NORM",
+    "LOSS_TYPE",
+    "SCALE_REWARDS",
+    "EPSILON",
+    "EPSILON_HIGH",
+    "BETA",
+    "NUM_ITERATIONS",
+    "NUM_GENERATIONS",
+    "BATCH_SIZE",
+    "GRADIENT_ACCUMULATION",
+    "TEMPERATURE",
+    "TOP_P",
+    "TOP_K",
+    "MAX_PROMPT_LENGTH",
+    "MAX_COMPLETION_LENGTH",
+    "MASK_TRUNCATED",
+    "MAX_REFILLS",
+    "GENERATION",
+    "REWARD",
+    "PARTIAL_CREDIT",
+    "BONUS_ONLY_WITH_PASS",
+    "SEED",
 )
 DERIVED = {"humaneval": "HumanEval+", "mbpp": "MBPP+"}  # benchmarks with the same problems
 UNKNOWN = """\
@@ -117,13 +141,17 @@ def reward_sentences(run: Run) -> str:
     """What was rewarded, and how the tests were kept away from the code."""
     value, kind = run.constants.get, run.constants.get("REWARD", "execution")
     style = "with a PASS only" if value("BONUS_ONLY_WITH_PASS") else "with any verdict"
-    judge = {"judge": " The reward itself was an LLM judge's score; the verdicts were logged.",
-             "both": " An LLM judge's score was added with its own weight."}.get(kind, "")
-    return (f"A completion earns {value('REWARD_PASS')} if its code passes every test, {value('REWARD_PARTIAL')} "
-            f"if it runs and a test fails, {value('REWARD_FAIL')} if it does not run, and "
-            f"{value('QUALITY_BONUS')} for each of a docstring, short lines, a short response and type hints "
-            f"({style}). The tests never entered "
-            f"the process that ran the code, unless a verdict is logged as \"shared\".{judge}")
+    judge = {
+        "judge": " The reward itself was an LLM judge's score; the verdicts were logged.",
+        "both": " An LLM judge's score was added with its own weight.",
+    }.get(kind, "")
+    return (
+        f"A completion earns {value('REWARD_PASS')} if its code passes every test, {value('REWARD_PARTIAL')} "
+        f"if it runs and a test fails, {value('REWARD_FAIL')} if it does not run, and "
+        f"{value('QUALITY_BONUS')} for each of a docstring, short lines, a short response and type hints "
+        f"({style}). The tests never entered "
+        f'the process that ran the code, unless a verdict is logged as "shared".{judge}'
+    )
 
 
 def seen(tasks: list[TrainedTask]) -> str:
@@ -145,8 +173,10 @@ def unseen(run: Run) -> str:
     if not run.checks:
         return "Unseen: no held-out tasks were watched."
     source = last_part(run.constants.get("HELDOUT", ""))
-    return (f"Unseen: {len(run.checks[0].statuses)} other tasks of {source}; they were measured during training and "
-            "never trained on.")
+    return (
+        f"Unseen: {len(run.checks[0].statuses)} other tasks of {source}; they were measured during training and "
+        "never trained on."
+    )
 
 
 def heldout(run: Run) -> str:
@@ -154,12 +184,18 @@ def heldout(run: Run) -> str:
     if not run.checks:
         return heldout_sentence(run)
     chosen = [run.checks[0], *run.checks[1:][-1:]]
-    rows = [f"| {check.step} | {percent(check.pass_rate)} ({check.passed} of {check.n}) | "
-            f"{percent(check.interval[0])} to {percent(check.interval[1])} |" for check in chosen]
+    rows = [
+        f"| {check.step} | {percent(check.pass_rate)} ({check.passed} of {check.n}) | "
+        f"{percent(check.interval[0])} to {percent(check.interval[1])} |"
+        for check in chosen
+    ]
     table = "\n".join(["| after step | pass rate | 95 % interval (Wilson) |", "|---|---|---|", *rows])
     temperature = run.constants.get("HELDOUT_TEMPERATURE")
-    sentences = [f"One completion a task, {f'temperature {temperature}' if temperature else 'greedy'}.",
-                 heldout_sentence(run), integrity_sentence(run)]
+    sentences = [
+        f"One completion a task, {f'temperature {temperature}' if temperature else 'greedy'}.",
+        heldout_sentence(run),
+        integrity_sentence(run),
+    ]
     return f"{table}\n\n{' '.join(filter(None, sentences))}"
 
 
@@ -167,19 +203,23 @@ def evaluated(evaluation: Evaluation | None) -> str:
     """The evaluation's rows of this model and of those that it was compared with."""
     if not evaluation:
         return "Not measured yet: scripts/evaluate_models.py compares the model with the model before training."
-    rows = [f"| {plain(score.benchmark)} | {plain(score.mode)} | {plain(score.model)} | {score.n} | "
-            f"{'-' if score.pass_at_1 is None else percent(score.pass_at_1)} | "
-            f"{percent(score.interval[0])} to {percent(score.interval[1])} |"
-            for score in sorted(evaluation.scores, key=lambda score: (score.benchmark, score.mode))]
+    rows = [
+        f"| {plain(score.benchmark)} | {plain(score.mode)} | {plain(score.model)} | {score.n} | "
+        f"{'-' if score.pass_at_1 is None else percent(score.pass_at_1)} | "
+        f"{percent(score.interval[0])} to {percent(score.interval[1])} |"
+        for score in sorted(evaluation.scores, key=lambda score: (score.benchmark, score.mode))
+    ]
     table = ["| benchmark | mode | model | tasks | pass@1 | 95 % interval |", "|---|---|---|---|---|---|", *rows]
     return "\n".join(table + [""] * bool(evaluation.comparisons) + [*map(comparison, evaluation.comparisons)])
 
 
 def comparison(row: ComparisonRow) -> str:
     """Two models on one benchmark, paired."""
-    return (f"- {plain(row.candidate)} against {plain(row.baseline)} on {plain(row.benchmark)}, {plain(row.mode)}: "
-            f"{with_interval(row.difference, row.interval)}, {row.gained} gained and {row.lost} lost, "
-            f"p = {row.p_holm:.2g} after Holm's correction")
+    return (
+        f"- {plain(row.candidate)} against {plain(row.baseline)} on {plain(row.benchmark)}, {plain(row.mode)}: "
+        f"{with_interval(row.difference, row.interval)}, {row.gained} gained and {row.lost} lost, "
+        f"p = {row.p_holm:.2g} after Holm's correction"
+    )
 
 
 def recipe(run: Run) -> str:

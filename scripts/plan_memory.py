@@ -9,6 +9,7 @@ training script prints the same plan at its start; with --plan it prints only th
 Inputs: model folders, hub ids, or Qwen2.5-0.5B, -1.5B, -7B, -14B, -32B, which need no network; GPUS. Output: a
 Markdown table for each model on stdout, with a row for each setting. GB are 1e9 bytes.
 """
+
 from dataclasses import replace
 
 from raccoon.constants import override_constants, run_main
@@ -33,9 +34,15 @@ VLLM_MEMORY_SHARE = 0.27  # of each GPU, for the rows with a colocated vLLM
 def main() -> None:
     machine = replace(find_machine(GPUS), replicas=REPLICAS)
     setting = Setting(
-        batch_size=BATCH_SIZE, gradient_accumulation=GRADIENT_ACCUMULATION, prompt=MAX_PROMPT_LENGTH,
-        completion=MAX_COMPLETION_LENGTH, max_steps=MAX_STEPS, save_steps=SAVE_STEPS, save_total_limit=SAVE_TOTAL_LIMIT,
-        vllm_share=VLLM_MEMORY_SHARE)
+        batch_size=BATCH_SIZE,
+        gradient_accumulation=GRADIENT_ACCUMULATION,
+        prompt=MAX_PROMPT_LENGTH,
+        completion=MAX_COMPLETION_LENGTH,
+        max_steps=MAX_STEPS,
+        save_steps=SAVE_STEPS,
+        save_total_limit=SAVE_TOTAL_LIMIT,
+        vllm_share=VLLM_MEMORY_SHARE,
+    )
     print("\n\n".join(report(name, setting, machine, LORA_RANK) for name in MODELS))
 
 

@@ -64,9 +64,22 @@ def main() -> None:
         write_tasks(*files)
     if not (folder / "config.json").is_file():
         convert(path, header, folder)
-    print("next:", shlex.join(["python", "scripts/sft_model.py", "--model-path", str(folder),
-                               *(["--benchmarks", str(files[0]), "--keep-unseen", str(files[1]), "humaneval"]
-                                 if NUM_HELDOUT_TASKS else [])]))
+    print(
+        "next:",
+        shlex.join(
+            [
+                "python",
+                "scripts/sft_model.py",
+                "--model-path",
+                str(folder),
+                *(
+                    ["--benchmarks", str(files[0]), "--keep-unseen", str(files[1]), "humaneval"]
+                    if NUM_HELDOUT_TASKS
+                    else []
+                ),
+            ]
+        ),
+    )
 
 
 def write_tasks(train_file: Path, heldout_file: Path) -> None:
@@ -81,8 +94,9 @@ def write_tasks(train_file: Path, heldout_file: Path) -> None:
     while like := find_overlap(heldout := unseen[:NUM_HELDOUT_TASKS], trained):
         unseen = [task for task in unseen if task.task_id not in like]
     if not heldout:
-        raise InputError("no task of mbpp_full is unlike all of mbpp; give another --data-dir, or "
-                         "--num-heldout-tasks 0")
+        raise InputError(
+            "no task of mbpp_full is unlike all of mbpp; give another --data-dir, or --num-heldout-tasks 0"
+        )
     write_task_file(heldout_file, heldout)
     write_task_file(train_file, trained)
     print(f"tasks    {len(trained)} to train on, {len(heldout)} held out")
@@ -106,8 +120,9 @@ def package_file() -> Path:
         raise InputError(f"the package {PACKAGE} is not installed; {INSTALL}, or give --gguf a file")
     version = metadata.version(PACKAGE)
     if version != PACKAGE_VERSION:
-        raise InputError(f"{PACKAGE} is {version}, and this script needs {PACKAGE_VERSION}; {INSTALL}, or give "
-                         "--gguf a file")
+        raise InputError(
+            f"{PACKAGE} is {version}, and this script needs {PACKAGE_VERSION}; {INSTALL}, or give --gguf a file"
+        )
     files = sorted(Path(spec.submodule_search_locations[0]).glob("*.gguf"))
     if len(files) != 1:
         raise InputError(f"{PACKAGE} {version} holds {len(files)} GGUF files instead of one; {INSTALL}, or give --gguf")
@@ -130,13 +145,17 @@ def read_header(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} is not a whole GGUF file ({str(error).splitlines()[0]}); fetch it again") from error
     found = header.get("general.architecture")
     if found != ARCHITECTURE or not header["parameters"]:
-        raise InputError(f"{path} is of architecture {found!r} with {header['parameters']:,} weights; give a model of "
-                         f"architecture {ARCHITECTURE!r}")
+        raise InputError(
+            f"{path} is of architecture {found!r} with {header['parameters']:,} weights; give a model of "
+            f"architecture {ARCHITECTURE!r}"
+        )
     split = header.get("tokenizer.ggml.pre")
     if header.get("tokenizer.ggml.model") != "gpt2" or split not in SINGLE_DIGITS:
-        raise InputError(f"{path} has a tokenizer {header.get('tokenizer.ggml.model')!r} that splits text like "
-                         f"{split!r}; give a model with byte-level BPE that splits like "
-                         f"{' or '.join(map(repr, SINGLE_DIGITS))}")
+        raise InputError(
+            f"{path} has a tokenizer {header.get('tokenizer.ggml.model')!r} that splits text like "
+            f"{split!r}; give a model with byte-level BPE that splits like "
+            f"{' or '.join(map(repr, SINGLE_DIGITS))}"
+        )
     if not header.get("tokenizer.chat_template"):
         raise InputError(f"{path} has no chat template; give a model that was taught to chat")
     return header
@@ -147,12 +166,16 @@ def check_room(path: Path, header: dict[str, Any]) -> None:
     parameters = header["parameters"]
     needed, free = parameters * BYTES_A_WEIGHT, available_memory()
     if free < needed:
-        raise InputError(f"{path} has {parameters:,} weights, which take {needed / 1e9:.1f} GB of memory, but only "
-                         f"{free / 1e9:.1f} GB are free; end other programs, or give a smaller model")
+        raise InputError(
+            f"{path} has {parameters:,} weights, which take {needed / 1e9:.1f} GB of memory, but only "
+            f"{free / 1e9:.1f} GB are free; end other programs, or give a smaller model"
+        )
     needed, free = parameters * DISK_BYTES_A_WEIGHT, shutil.disk_usage(existing_part(OUTPUT_DIR)).free
     if free < needed:
-        raise InputError(f"OUTPUT_DIR {OUTPUT_DIR} has room for {free / 1e9:.1f} GB, and the model takes "
-                         f"{needed / 1e9:.1f} GB; free some, or give another folder")
+        raise InputError(
+            f"OUTPUT_DIR {OUTPUT_DIR} has room for {free / 1e9:.1f} GB, and the model takes "
+            f"{needed / 1e9:.1f} GB; free some, or give another folder"
+        )
 
 
 def available_memory() -> float:
@@ -184,15 +207,21 @@ def check_tokenizer(tokenizer: Any, header: dict[str, Any], path: Path) -> None:
     """Raises InputError if the tokenizer has other tokens than the file, or loses text."""
     tokens = header["tokenizer.ggml.tokens"]
     if tokenizer.convert_ids_to_tokens(list(range(len(tokenizer)))) != tokens:
-        raise InputError(f"the tokenizer read from {path} has other tokens than the file lists; use the tested version "
-                         "of transformers: pip install -r requirements.txt")
+        raise InputError(
+            f"the tokenizer read from {path} has other tokens than the file lists; use the tested version "
+            "of transformers: pip install -r requirements.txt"
+        )
     if tokenizer.decode(tokenizer.encode(PROBE, add_special_tokens=False)) != PROBE:
-        raise InputError(f"the tokenizer read from {path} loses text; use the tested version of transformers: "
-                         "pip install -r requirements.txt")
+        raise InputError(
+            f"the tokenizer read from {path} loses text; use the tested version of transformers: "
+            "pip install -r requirements.txt"
+        )
     if tokenizer.eos_token_id != header.get("tokenizer.ggml.eos_token_id"):
-        raise InputError(f"the tokenizer read from {path} ends completions with {tokenizer.eos_token!r}, and the file "
-                         f"says token {header.get('tokenizer.ggml.eos_token_id')}; use the tested version of "
-                         "transformers: pip install -r requirements.txt")
+        raise InputError(
+            f"the tokenizer read from {path} ends completions with {tokenizer.eos_token!r}, and the file "
+            f"says token {header.get('tokenizer.ggml.eos_token_id')}; use the tested version of "
+            "transformers: pip install -r requirements.txt"
+        )
 
 
 def load_model(path: Path, tokenizer: Any) -> Any:

@@ -88,16 +88,21 @@ def read_passes(path: Path, tasks: dict[str, Task]) -> Iterator[LoggedCompletion
     """The completions that were rewarded as a PASS."""
     for each in read_records(path, LoggedCompletion):
         if each.task_id not in tasks:
-            raise InputError(f"{path}, step {each.step}: task {each.task_id!r} is not in {TASKS_FILE}; both files must "
-                             "come from the same run")
+            raise InputError(
+                f"{path}, step {each.step}: task {each.task_id!r} is not in {TASKS_FILE}; both files must "
+                "come from the same run"
+            )
         if each.status == "PASS":
             yield each
 
 
 def constant_partials(path: Path, tasks: dict[str, Task]) -> list[bool]:
     """For each completion that is a PARTIAL, in the order of the log: whether its answer ignores its arguments."""
-    return [is_constant_answer(each.code, tasks[each.task_id].entry_point)
-            for each in read_records(path, LoggedCompletion) if each.status == "PARTIAL"]
+    return [
+        is_constant_answer(each.code, tasks[each.task_id].entry_point)
+        for each in read_records(path, LoggedCompletion)
+        if each.status == "PARTIAL"
+    ]
 
 
 def shared_line(path: Path) -> str:
@@ -113,8 +118,10 @@ def partial_line(partials: list[bool]) -> str:
     first, last, all_of_them = (sum(part) for part in (partials[:size], partials[-size:], partials))
     if not all_of_them:
         return ""
-    line = (f"PARTIAL: {all_of_them} of {len(partials)} answers ignore their arguments, like `return 2`; {first} of "
-            f"the first {size} and {last} of the last")
+    line = (
+        f"PARTIAL: {all_of_them} of {len(partials)} answers ignore their arguments, like `return 2`; {first} of "
+        f"the first {size} and {last} of the last"
+    )
     if wilson_interval(last, size)[0] > first / size:
         line += "; the run learns to earn REWARD_PARTIAL: set PAY_CONSTANT_ANSWERS to False"
     return line
@@ -149,8 +156,10 @@ def published(tasks: list[Task]) -> dict[str, PublishedInputs]:
     try:
         return published_inputs(tasks, DATA_DIR or run_data)
     except InputError as error:
-        print(f"note     EvalPlus' inputs cannot be loaded ({error}): small changes of the test's own inputs are used "
-              "instead")
+        print(
+            f"note     EvalPlus' inputs cannot be loaded ({error}): small changes of the test's own inputs are used "
+            "instead"
+        )
         return {}
 
 
@@ -179,16 +188,23 @@ def flag_records(steps: Chosen, looks: dict[tuple[str, str], Look]) -> Iterator[
     for chosen in steps.values():
         for key, each in chosen.items():
             if looks[key].findings:
-                yield {"step": each.step, "group": each.group, "task_id": each.task_id, "code": each.code,
-                       "reasons": [asdict(finding) for finding in looks[key].findings]}
+                yield {
+                    "step": each.step,
+                    "group": each.group,
+                    "task_id": each.task_id,
+                    "code": each.code,
+                    "reasons": [asdict(finding) for finding in looks[key].findings],
+                }
 
 
 def print_report(counts: list[StepCount], flags: list[dict]) -> None:
     """Prints the rate over time, the worst tasks, and the next command."""
     periods = [part for part in split(counts) if part]
     if not periods:
-        print("no completion of the run has passed yet: there is nothing to check\n"
-              "next: give the same command once the training pass rate is above 0")
+        print(
+            "no completion of the run has passed yet: there is nothing to check\n"
+            "next: give the same command once the training pass rate is above 0"
+        )
         return
     print("| steps | checked | flagged | rate | reasons |\n|---|---|---|---|---|")
     for part in periods:
@@ -201,13 +217,17 @@ def print_report(counts: list[StepCount], flags: list[dict]) -> None:
     if unchecked:
         print("unchecked:", ", ".join(f"{name} {number}" for name, number in unchecked.most_common()))
     if rises(periods):
-        print("the rate rises: the model learns to pass tests, not to solve tasks; read the flagged code, and give "
-              "the worst tasks more tests, or leave them out")
+        print(
+            "the rate rises: the model learns to pass tests, not to solve tasks; read the flagged code, and give "
+            "the worst tasks more tests, or leave them out"
+        )
     worst = Counter(flag["task_id"] for flag in flags).most_common(WORST_TASKS)
     if worst:
         print("worst tasks:", ", ".join(f"{task_id} ({number})" for task_id, number in worst))
-    print(f"next: python scripts/make_report.py {shlex.quote(RUN_DIR)}" +
-          (f"; read {Path(RUN_DIR) / FLAGS_FILE}" if flags else ""))
+    print(
+        f"next: python scripts/make_report.py {shlex.quote(RUN_DIR)}"
+        + (f"; read {Path(RUN_DIR) / FLAGS_FILE}" if flags else "")
+    )
 
 
 def split(counts: list[StepCount]) -> list[list[StepCount]]:

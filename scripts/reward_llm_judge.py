@@ -56,11 +56,14 @@ OUTPUT_DIR = "./judge_report"
 def main() -> None:
     samples, injections = load_samples(), read_injections(INJECTIONS) if INJECTIONS else []
     if not JUDGE_MODEL or JUDGE_CONCURRENCY < 1 or not JUDGE_TIMEOUT > 0:
-        raise InputError(f"JUDGE_MODEL {JUDGE_MODEL!r}, JUDGE_CONCURRENCY {JUDGE_CONCURRENCY}, JUDGE_TIMEOUT "
-                         f"{JUDGE_TIMEOUT}: give the judge's name on its server, and values above 0")
+        raise InputError(
+            f"JUDGE_MODEL {JUDGE_MODEL!r}, JUDGE_CONCURRENCY {JUDGE_CONCURRENCY}, JUDGE_TIMEOUT "
+            f"{JUDGE_TIMEOUT}: give the judge's name on its server, and values above 0"
+        )
     if not samples and not injections:
-        raise InputError("nothing to measure, SAMPLES and INJECTIONS are empty: give --samples, or --injections a "
-                         "folder")
+        raise InputError(
+            "nothing to measure, SAMPLES and INJECTIONS are empty: give --samples, or --injections a folder"
+        )
     endpoint = Endpoint(JUDGE_BASE_URL, JUDGE_MODEL, JUDGE_KEY_ENV, JUDGE_TIMEOUT, JUDGE_CONCURRENCY)
     with LlmClient(endpoint) as client:
         client.check()
@@ -68,18 +71,25 @@ def main() -> None:
         found = {path: measure_samples(judge, chosen) for path, chosen in samples.items()}
         injected = measure_injections(judge, injections) if injections else None
     if judge.lost:
-        raise InputError(f"{judge.lost}; the answers so far are in {OUTPUT_DIR}: give the same command again to "
-                         "continue")
+        raise InputError(
+            f"{judge.lost}; the answers so far are in {OUTPUT_DIR}: give the same command again to continue"
+        )
     tables = [f"### {path}\n\n{samples_md(report)}" for path, report in found.items()]
     tables += [f"### {INJECTIONS}\n\n{injections_md(injected)}"] if injected else []
     report = f"## The judge {JUDGE_MODEL}\n\n" + "\n\n".join(tables) + "\n"
-    values = {"judge": JUDGE_MODEL, "samples": {path: asdict(report) for path, report in found.items()},
-              "injections": asdict(injected) if injected else None, "usage": asdict(client.usage)}
+    values = {
+        "judge": JUDGE_MODEL,
+        "samples": {path: asdict(report) for path, report in found.items()},
+        "injections": asdict(injected) if injected else None,
+        "usage": asdict(client.usage),
+    }
     (Path(OUTPUT_DIR) / "judge_report.md").write_text(report, encoding="utf-8")
     (Path(OUTPUT_DIR) / "judge_report.json").write_text(json.dumps(finite(values), indent=2) + "\n", encoding="utf-8")
-    print(f"{report}\nasked    {client.usage.requests} requests, {client.usage.retries} retries, "
-          f"{client.usage.prompt_tokens} + {client.usage.completion_tokens} tokens\n"
-          f"written  {OUTPUT_DIR}/judge_report.md, judge_report.json, {JUDGEMENTS_FILE}")
+    print(
+        f"{report}\nasked    {client.usage.requests} requests, {client.usage.retries} retries, "
+        f"{client.usage.prompt_tokens} + {client.usage.completion_tokens} tokens\n"
+        f"written  {OUTPUT_DIR}/judge_report.md, judge_report.json, {JUDGEMENTS_FILE}"
+    )
 
 
 def load_samples() -> dict[str, list[Sample]]:
@@ -89,8 +99,10 @@ def load_samples() -> dict[str, list[Sample]]:
     tasks = load_benchmark(TASKS, DATA_DIR) if is_benchmark(TASKS) else read_task_file(TASKS)
     known = {task.task_id: task for task in tasks}
     found = {path: read_samples(path, known) for path in SAMPLES}
-    return {path: random.Random(SEED).sample(samples, min(LIMIT or len(samples), len(samples)))
-            for path, samples in found.items()}
+    return {
+        path: random.Random(SEED).sample(samples, min(LIMIT or len(samples), len(samples)))
+        for path, samples in found.items()
+    }
 
 
 if __name__ == "__main__":

@@ -86,8 +86,13 @@ class Ungraded:
         """What to print at the end; nothing if every program was judged."""
         mixed = sorted(self.lost & self.judged)
         return ([f"{self.causes.total()} INFRA: {named_counts(self.causes)}"] if self.causes else []) + (
-            [f"warning: INFRA for some programs of a task_id and not for others, so the code may decide it: "
-             f"{', '.join(mixed[:20])}{', ...' if len(mixed) > 20 else ''}"] if mixed else [])
+            [
+                f"warning: INFRA for some programs of a task_id and not for others, so the code may decide it: "
+                f"{', '.join(mixed[:20])}{', ...' if len(mixed) > 20 else ''}"
+            ]
+            if mixed
+            else []
+        )
 
 
 def judge_lines(lines: Iterable[bytes], sandbox: Sandbox) -> Iterator[tuple[object, Verdict]]:

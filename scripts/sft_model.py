@@ -61,8 +61,9 @@ SANDBOX_WORKERS = 0  # programs at once; 0: one for each CPU of this process
 SANDBOX_TIMEOUT = 10.0  # seconds for each program
 
 LOSSES_FILE = "losses.jsonl"
-POSITIVE = frozenset({"EPOCHS", "BATCH_SIZE", "GRADIENT_ACCUMULATION", "LEARNING_RATE", "MAX_LENGTH",
-                      "SANDBOX_TIMEOUT"})
+POSITIVE = frozenset(
+    {"EPOCHS", "BATCH_SIZE", "GRADIENT_ACCUMULATION", "LEARNING_RATE", "MAX_LENGTH", "SANDBOX_TIMEOUT"}
+)
 # These do not change the model
 FREE_TO_CHANGE = {"OUTPUT_DIR", "DATA_DIR", "CPU_THREADS", "SANDBOX_WORKERS", "SANDBOX_TIMEOUT"}
 
@@ -85,9 +86,24 @@ def main() -> None:
     print(f"held-out loss before training {before:.4f}", flush=True)
     trainer.train()
     save(trainer, tokenizer, trained, before, values)
-    print("next:", shlex.join(["python", "scripts/train_rl_poc.py", "--model-path", OUTPUT_DIR,
-                               "--profile-samples", "8", "--partial-credit", "beyond_constant",
-                               "--no-pay-constant-answers", "--output-dir", str(Path(OUTPUT_DIR).parent / "rl_model")]))
+    print(
+        "next:",
+        shlex.join(
+            [
+                "python",
+                "scripts/train_rl_poc.py",
+                "--model-path",
+                OUTPUT_DIR,
+                "--profile-samples",
+                "8",
+                "--partial-credit",
+                "beyond_constant",
+                "--no-pay-constant-answers",
+                "--output-dir",
+                str(Path(OUTPUT_DIR).parent / "rl_model"),
+            ]
+        ),
+    )
 
 
 def check_constants() -> None:
@@ -113,8 +129,9 @@ def already_made(values: dict[str, Any]) -> bool:
         return False
     changed = [name for name, value in values.items() if name not in FREE_TO_CHANGE and earlier.get(name) != value]
     if changed:
-        raise InputError(f"{OUTPUT_DIR} holds a model made with other values of {', '.join(changed)}; "
-                         "give another --output-dir")
+        raise InputError(
+            f"{OUTPUT_DIR} holds a model made with other values of {', '.join(changed)}; give another --output-dir"
+        )
     return True
 
 
@@ -128,8 +145,10 @@ def load_taught() -> list[Task]:
     unseen = [task for name in KEEP_UNSEEN for task in load(name)]
     like = find_overlap(taught, unseen) if taught and unseen else {}
     if len(taught) - len(like) < 2:
-        raise InputError(f"only {len(taught)} tasks to teach, and {len(like)} of them are like one of KEEP_UNSEEN: "
-                         "give more with --benchmarks")
+        raise InputError(
+            f"only {len(taught)} tasks to teach, and {len(like)} of them are like one of KEEP_UNSEEN: "
+            "give more with --benchmarks"
+        )
     if like:
         print(f"left out {len(like)} of {len(taught)} tasks that are like one of {', '.join(KEEP_UNSEEN)}")
     return [task for task in taught if task.task_id not in like]
@@ -156,8 +175,15 @@ def read_trajectories(path: str) -> list[Task]:
             raise InputError(f"{where}: no message of a user and one of an assistant; delete the line") from error
         if roles != ("user", "assistant") or not all(isinstance(text, str) and text.strip() for text in (asked, told)):
             raise InputError(f"{where}: the roles are {roles}; give a text of a user and then one of an assistant")
-        tasks.append(Task(str(row.get("task_id") or f"{Path(path).stem}/{number}"), asked, "pass", solution=told,
-                          source="trajectory"))
+        tasks.append(
+            Task(
+                str(row.get("task_id") or f"{Path(path).stem}/{number}"),
+                asked,
+                "pass",
+                solution=told,
+                source="trajectory",
+            )
+        )
     return tasks
 
 
@@ -165,8 +191,10 @@ def conversation(task: Task) -> dict[str, list[dict[str, str]]]:
     """A task as TRL takes it: the loss is that of the completion alone."""
     fenced = task.source == "trajectory" and fenced_blocks(task.solution)
     answer = task.solution if fenced else f"```python\n{task.solution.strip()}\n```"
-    return {"prompt": [{"role": "user", "content": task.prompt}],
-            "completion": [{"role": "assistant", "content": answer}]}
+    return {
+        "prompt": [{"role": "user", "content": task.prompt}],
+        "completion": [{"role": "assistant", "content": answer}],
+    }
 
 
 def prepare_libraries() -> None:
@@ -213,12 +241,18 @@ def build_trainer(trained: list[Task], heldout: list[Task], tokenizer: Any) -> A
     from raccoon.training.policy import load_policy
 
     steps = EPOCHS * -(-len(trained) // (BATCH_SIZE * GRADIENT_ACCUMULATION))
-    trained_rows, heldout_rows = (datasets.Dataset.from_list(list(map(conversation, part)))
-                                  for part in (trained, heldout))
+    trained_rows, heldout_rows = (
+        datasets.Dataset.from_list(list(map(conversation, part))) for part in (trained, heldout)
+    )
     gpu = torch.cuda.is_available()
     trainer = SFTTrainer(
-        model=load_policy(MODEL_PATH, tokenizer, "float32"), args=sft_config(steps, gpu), train_dataset=trained_rows,
-        eval_dataset=heldout_rows, processing_class=tokenizer, callbacks=[progress_lines(steps)])
+        model=load_policy(MODEL_PATH, tokenizer, "float32"),
+        args=sft_config(steps, gpu),
+        train_dataset=trained_rows,
+        eval_dataset=heldout_rows,
+        processing_class=tokenizer,
+        callbacks=[progress_lines(steps)],
+    )
     trainer.remove_callback(PrinterCallback)
     return trainer
 
@@ -228,14 +262,32 @@ def sft_config(steps: int, gpu: bool) -> Any:
     from trl import SFTConfig
 
     return SFTConfig(
-        output_dir=OUTPUT_DIR, seed=SEED, num_train_epochs=EPOCHS, per_device_train_batch_size=BATCH_SIZE,
-        per_device_eval_batch_size=BATCH_SIZE, gradient_accumulation_steps=GRADIENT_ACCUMULATION,
-        learning_rate=LEARNING_RATE, lr_scheduler_type="cosine", warmup_steps=round(steps * WARMUP_SHARE),
-        max_length=None, completion_only_loss=True, use_cpu=not gpu, bf16=gpu or CPU_BFLOAT16,
-        activation_checkpointing=gpu, train_sampling_strategy="group_by_length",  # or half of a pass is padding
-        eval_strategy="epoch", save_strategy="epoch", save_only_model=True, save_total_limit=1,
-        load_best_model_at_end=True, metric_for_best_model="eval_loss", greater_is_better=False,
-        logging_steps=1, disable_tqdm=True, report_to="none")
+        output_dir=OUTPUT_DIR,
+        seed=SEED,
+        num_train_epochs=EPOCHS,
+        per_device_train_batch_size=BATCH_SIZE,
+        per_device_eval_batch_size=BATCH_SIZE,
+        gradient_accumulation_steps=GRADIENT_ACCUMULATION,
+        learning_rate=LEARNING_RATE,
+        lr_scheduler_type="cosine",
+        warmup_steps=round(steps * WARMUP_SHARE),
+        max_length=None,
+        completion_only_loss=True,
+        use_cpu=not gpu,
+        bf16=gpu or CPU_BFLOAT16,
+        activation_checkpointing=gpu,
+        train_sampling_strategy="group_by_length",  # or half of a pass is padding
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        save_only_model=True,
+        save_total_limit=1,
+        load_best_model_at_end=True,
+        metric_for_best_model="eval_loss",
+        greater_is_better=False,
+        logging_steps=1,
+        disable_tqdm=True,
+        report_to="none",
+    )
 
 
 def progress_lines(steps: int) -> Any:
@@ -251,8 +303,10 @@ def progress_lines(steps: int) -> Any:
                 print(f"step {state.global_step}/{steps}  held-out loss {logs['eval_loss']:.4f}", flush=True)
             elif "loss" in logs and (state.global_step % max(1, steps // EPOCHS // 10) == 0):
                 left = (time.monotonic() - self.started) / state.global_step * (steps - state.global_step)
-                print(f"step {state.global_step}/{steps}  loss {logs['loss']:.4f}  {left / 60:.1f} minutes left",
-                      flush=True)
+                print(
+                    f"step {state.global_step}/{steps}  loss {logs['loss']:.4f}  {left / 60:.1f} minutes left",
+                    flush=True,
+                )
 
     return ProgressLines()
 
@@ -260,8 +314,11 @@ def progress_lines(steps: int) -> Any:
 def save(trainer: Any, tokenizer: Any, trained: list[Task], before: float, values: dict[str, Any]) -> None:
     """Writes the model, its losses and the taught tasks; last config.json, which shows that everything is written."""
     history = [{"step": 0, "heldout_loss": before}]
-    history += [{"step": record["step"], "heldout_loss": record["eval_loss"]} for record in trainer.state.log_history
-                if "eval_loss" in record and record["step"]]
+    history += [
+        {"step": record["step"], "heldout_loss": record["eval_loss"]}
+        for record in trainer.state.log_history
+        if "eval_loss" in record and record["step"]
+    ]
     best = min(history[1:], key=lambda record: record["heldout_loss"])
     trainer.model.save_pretrained(OUTPUT_DIR)
     tokenizer.save_pretrained(OUTPUT_DIR)
@@ -273,8 +330,10 @@ def save(trainer: Any, tokenizer: Any, trained: list[Task], before: float, value
     write_task_file(Path(OUTPUT_DIR) / "tasks.jsonl", trained)
     # If config.json names TRAIN_FILES, an evaluation reads in tasks.jsonl which tasks the model has seen
     log.write_constants({**values, "TRAIN_FILES": []}, f"the lowest held-out loss came after step {best['step']}")
-    print(f"saved    {OUTPUT_DIR}: held-out loss {before:.4f} before training, {best['heldout_loss']:.4f} after step "
-          f"{best['step']}, which is kept ({CONFIG_FILE} has every constant)")
+    print(
+        f"saved    {OUTPUT_DIR}: held-out loss {before:.4f} before training, {best['heldout_loss']:.4f} after step "
+        f"{best['step']}, which is kept ({CONFIG_FILE} has every constant)"
+    )
     if best["heldout_loss"] >= before:
         print("warning: the held-out loss did not fall; lower LEARNING_RATE, or teach tasks that are more alike")
 

@@ -46,6 +46,7 @@ fi
 if [[ ${TEST_PYTHON:-} ]]; then python=$TEST_PYTHON; else fresh_environment; fi
 
 "$python" -m ruff check --no-cache scripts tests benchmarks
+"$python" -m ruff format --no-cache --check --quiet scripts tests benchmarks
 PYTHONPATH=scripts "$python" -c 'from importlinter.cli import lint_imports_command as lint; lint()' --no-cache
 if (($#)); then exec "$python" -m pytest -q --durations=15 "$@"; fi
 

@@ -217,8 +217,11 @@ def write_report(folder: str) -> None:
     for name in ("make_report.py", "model_card.py"):
         command = [sys.executable, str(Path(__file__).with_name(name)), folder]
         if subprocess.run(command, check=False).returncode:
-            print(f"warning: {name} failed; see its message above, and run it again:\n"
-                  f"python scripts/{name} {shlex.quote(folder)}", flush=True)
+            print(
+                f"warning: {name} failed; see its message above, and run it again:\n"
+                f"python scripts/{name} {shlex.quote(folder)}",
+                flush=True,
+            )
 
 
 def main() -> None:
@@ -256,12 +259,13 @@ def run(settings: Settings, sandbox: Sandbox, servers: Servers, stop: StopSignal
     if os.environ.get("RANK", "0") == "0" and not DRY_RUN:
         hold_folder(OUTPUT_DIR)  # before the run's first write
     checkpoint = None if DRY_RUN else resume_point(OUTPUT_DIR, machines.processes)
-    trainer = build_trainer(settings, tasks, [] if DRY_RUN else heldout, tokenizer, sandbox, servers, stop,
-                            machines)
+    trainer = build_trainer(settings, tasks, [] if DRY_RUN else heldout, tokenizer, sandbox, servers, stop, machines)
     joined = trainer.accelerator.num_processes
     if joined != machines.processes:
-        raise RunError(f"{machines.processes} processes were started, but accelerate joined {joined} of them; start "
-                       "the script directly, with accelerate launch, or with torchrun")
+        raise RunError(
+            f"{machines.processes} processes were started, but accelerate joined {joined} of them; start "
+            "the script directly, with accelerate launch, or with torchrun"
+        )
     if trainer.accelerator.is_main_process and not DRY_RUN:
         write_task_file(Path(OUTPUT_DIR) / "tasks.jsonl", tasks)
         trainer.run_log.write_constants(vars(settings))
@@ -277,10 +281,12 @@ def run(settings: Settings, sandbox: Sandbox, servers: Servers, stop: StopSignal
     if trainer.accelerator.is_main_process:
         trainer.run_log.write_constants(vars(settings), trainer.ended)
         write_report(OUTPUT_DIR)
-    print(f"saved    {OUTPUT_DIR}; check whether its rewards were earned:\n"
-          f"python scripts/reward_integrity.py {shlex.quote(OUTPUT_DIR)}\n"
-          "and compare it with the model before training:\n"
-          f"python scripts/evaluate_models.py --models {shlex.join([MODEL_PATH, OUTPUT_DIR])}")
+    print(
+        f"saved    {OUTPUT_DIR}; check whether its rewards were earned:\n"
+        f"python scripts/reward_integrity.py {shlex.quote(OUTPUT_DIR)}\n"
+        "and compare it with the model before training:\n"
+        f"python scripts/evaluate_models.py --models {shlex.join([MODEL_PATH, OUTPUT_DIR])}"
+    )
 
 
 if __name__ == "__main__":

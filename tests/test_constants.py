@@ -47,34 +47,56 @@ def script(tmp_path, monkeypatch):
     return namespace
 
 
-@pytest.mark.parametrize("words, name, value", [
-    (["--batch-size", "8"], "BATCH_SIZE", 8), (["--batch-size=8"], "BATCH_SIZE", 8),
-    (["--batch-size", "-1"], "BATCH_SIZE", -1), (["--batch-size", "8", "--batch-size", "9"], "BATCH_SIZE", 9),
-    (["--learning-rate", "2"], "LEARNING_RATE", 2.0), (["--learning-rate", "1e-5"], "LEARNING_RATE", 1e-5),
-    (["--use-lora"], "USE_LORA", True), (["--use-lora", "true"], "USE_LORA", True),
-    (["--use-lora", "false"], "USE_LORA", False), (["--no-use-lora"], "USE_LORA", False),
-    (["--models", "x", "y"], "MODELS", ["x", "y"]), (["--models=x"], "MODELS", ["x"]),
-    (["--layers", "3", "4", "5"], "LAYERS", (3, 4, 5)), (["--max-steps", "7"], "MAX_STEPS", 7),
-    (["--max-steps", "none"], "MAX_STEPS", None), (["--model", ""], "MODEL", ""),
-    (["--model=--x"], "MODEL", "--x"), (["--demo"], "BATCH_SIZE", 2),
-    (["--batch-size", "8", "--demo"], "BATCH_SIZE", 8),
-    (["--max-tokens", "3"], "MAX_TOKENS", 3),
-])
+@pytest.mark.parametrize(
+    "words, name, value",
+    [
+        (["--batch-size", "8"], "BATCH_SIZE", 8),
+        (["--batch-size=8"], "BATCH_SIZE", 8),
+        (["--batch-size", "-1"], "BATCH_SIZE", -1),
+        (["--batch-size", "8", "--batch-size", "9"], "BATCH_SIZE", 9),
+        (["--learning-rate", "2"], "LEARNING_RATE", 2.0),
+        (["--learning-rate", "1e-5"], "LEARNING_RATE", 1e-5),
+        (["--use-lora"], "USE_LORA", True),
+        (["--use-lora", "true"], "USE_LORA", True),
+        (["--use-lora", "false"], "USE_LORA", False),
+        (["--no-use-lora"], "USE_LORA", False),
+        (["--models", "x", "y"], "MODELS", ["x", "y"]),
+        (["--models=x"], "MODELS", ["x"]),
+        (["--layers", "3", "4", "5"], "LAYERS", (3, 4, 5)),
+        (["--max-steps", "7"], "MAX_STEPS", 7),
+        (["--max-steps", "none"], "MAX_STEPS", None),
+        (["--model", ""], "MODEL", ""),
+        (["--model=--x"], "MODEL", "--x"),
+        (["--demo"], "BATCH_SIZE", 2),
+        (["--batch-size", "8", "--demo"], "BATCH_SIZE", 8),
+        (["--max-tokens", "3"], "MAX_TOKENS", 3),
+    ],
+)
 def test_flags_set_typed_constants(script, words, name, value):
     override_constants(script, words)
     assert script[name] == value and type(script[name]) is type(value)
 
 
-@pytest.mark.parametrize("words, parts", [
-    (["--batch-size", "four"], ["--batch-size", "'four'", "whole number"]),
-    (["--batch-size", "4.5"], ["--batch-size", "'4.5'"]),
-    (["--learning-rate", "fast"], ["--learning-rate", "'fast'", "number"]),
-    (["--layers", "1", "x"], ["--layers", "'x'"]), (["--use-lora=perhaps"], ["--use-lora", "true or false"]),
-    (["--batchsize", "8"], ["--batchsize", "--batch-size"]), (["--models"], ["--models", "value"]),
-    (["--batch-size"], ["--batch-size", "value"]), (["stray"], ["'stray'"]), (["--no-model"], ["--no-model"]),
-    (["--api-key", "s3cret"], ["--api-key", "SCRIPT_KEY"]), (["--table", "1"], ["--table"]),
-    (["--separator", "x"], ["--separator"]), (["-x"], ["-x"]), (["--hidden", "2"], ["--hidden"]),
-])
+@pytest.mark.parametrize(
+    "words, parts",
+    [
+        (["--batch-size", "four"], ["--batch-size", "'four'", "whole number"]),
+        (["--batch-size", "4.5"], ["--batch-size", "'4.5'"]),
+        (["--learning-rate", "fast"], ["--learning-rate", "'fast'", "number"]),
+        (["--layers", "1", "x"], ["--layers", "'x'"]),
+        (["--use-lora=perhaps"], ["--use-lora", "true or false"]),
+        (["--batchsize", "8"], ["--batchsize", "--batch-size"]),
+        (["--models"], ["--models", "value"]),
+        (["--batch-size"], ["--batch-size", "value"]),
+        (["stray"], ["'stray'"]),
+        (["--no-model"], ["--no-model"]),
+        (["--api-key", "s3cret"], ["--api-key", "SCRIPT_KEY"]),
+        (["--table", "1"], ["--table"]),
+        (["--separator", "x"], ["--separator"]),
+        (["-x"], ["-x"]),
+        (["--hidden", "2"], ["--hidden"]),
+    ],
+)
 def test_bad_flags_are_one_line_and_exit_2(script, capsys, words, parts):
     before = dict(script)
     with pytest.raises(SystemExit) as caught:
@@ -119,8 +141,17 @@ def test_saved_constants_are_present_values_without_keys(script):
     override_constants(script, ["--batch-size", "8"])
     script["API_KEY"] = "s3cret"
     assert vars(constants(script)) == {
-        "MODEL": "tiny", "DATA_DIR": "", "BATCH_SIZE": 8, "LEARNING_RATE": 1e-3, "USE_LORA": False,
-        "MODELS": ["a"], "LAYERS": (1, 2), "MAX_STEPS": None, "RUN_DIR": "", "MAX_TOKENS": 10}
+        "MODEL": "tiny",
+        "DATA_DIR": "",
+        "BATCH_SIZE": 8,
+        "LEARNING_RATE": 1e-3,
+        "USE_LORA": False,
+        "MODELS": ["a"],
+        "LAYERS": (1, 2),
+        "MAX_STEPS": None,
+        "RUN_DIR": "",
+        "MAX_TOKENS": 10,
+    }
 
 
 def test_help_shows_every_constant_with_default_and_comment(script, capsys):
@@ -129,9 +160,12 @@ def test_help_shows_every_constant_with_default_and_comment(script, capsys):
     said = capsys.readouterr().out
     assert caught.value.code == 0 and said.startswith("Trains nothing.") and "More about it" not in said
     flat = " ".join(said.split())
-    for part in ("--model tiny what to train --data-dir '' folder of published files; env SCRIPT_DATA",
-                 "The batch. --batch-size 4 prompts --learning-rate 0.001 peak of the schedule --use-lora",
-                 "--models a to compare --layers 1 2", "--demo use the demo's values: BATCH_SIZE = 2"):
+    for part in (
+        "--model tiny what to train --data-dir '' folder of published files; env SCRIPT_DATA",
+        "The batch. --batch-size 4 prompts --learning-rate 0.001 peak of the schedule --use-lora",
+        "--models a to compare --layers 1 2",
+        "--demo use the demo's values: BATCH_SIZE = 2",
+    ):
         assert part in flat
     assert "--api-key" not in said and "TABLE" not in said
 
@@ -139,12 +173,17 @@ def test_help_shows_every_constant_with_default_and_comment(script, capsys):
 def raises(error: BaseException):
     def main():
         raise error
+
     return main
 
 
-@pytest.mark.parametrize("error, code, said", [
-    (InputError("no model 'x';\n give a folder"), 2, "error: no model 'x'; give a folder\n"),
-    (KeyboardInterrupt(), 130, "interrupted\n")])
+@pytest.mark.parametrize(
+    "error, code, said",
+    [
+        (InputError("no model 'x';\n give a folder"), 2, "error: no model 'x'; give a folder\n"),
+        (KeyboardInterrupt(), 130, "interrupted\n"),
+    ],
+)
 def test_expected_ends_are_one_line(capsys, error, code, said):
     with pytest.raises(SystemExit) as caught:
         run_main(raises(error))

@@ -37,7 +37,9 @@ def test_freed_memory_goes_back_to_the_system():
         "blocks = [libc.malloc(65536) for _ in range(4096)]\n"
         "for block in blocks: ctypes.memset(block, 1, 65536)\n"
         "for block in blocks[:-1]: libc.free(block)\n"
-        "before = resident(); return_freed_memory(); print(before - resident())\n")
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True,
-                          cwd=Path(cpu.__file__).parents[1])
+        "before = resident(); return_freed_memory(); print(before - resident())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=Path(cpu.__file__).parents[1]
+    )
     assert float(done.stdout) > 200

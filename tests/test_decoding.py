@@ -33,7 +33,7 @@ def test_a_working_copy_draws_no_random_number(model):
 def test_each_row_is_what_generate_writes_for_it_alone(model):
     """Also where rows end at different lengths and leave, and where some share their prompt."""
     alone = {"max_new_tokens": LONGEST, "do_sample": False, "eos_token_id": None}
-    whole = [model.generate(torch.tensor([ids]), **alone)[0, len(ids):] for ids in PROMPTS]
+    whole = [model.generate(torch.tensor([ids]), **alone)[0, len(ids) :] for ids in PROMPTS]
     lengths = [3, 24, 1, 7, 12, 5]
     found = decode(model, PROMPTS, LONGEST, greedy, lambda row, ids: len(ids) == lengths[row])
     assert found == [row[:length].tolist() for row, length in zip(whole, lengths, strict=True)]

@@ -40,10 +40,17 @@ def test_a_missing_gpu_is_named(monkeypatch):
         use_gpus(2, 1)
 
 
-@pytest.mark.parametrize(("wanted", "visible", "before", "processes", "after"), [
-    (0, 0, None, 1, None), (0, 4, None, 4, None), (2, 0, None, 2, None), (4, 4, None, 4, None),
-    (1, 4, None, 1, "0"), (2, 3, "5,6,7", 2, "5,6"),
-])
+@pytest.mark.parametrize(
+    ("wanted", "visible", "before", "processes", "after"),
+    [
+        (0, 0, None, 1, None),
+        (0, 4, None, 4, None),
+        (2, 0, None, 2, None),
+        (4, 4, None, 4, None),
+        (1, 4, None, 1, "0"),
+        (2, 3, "5,6,7", 2, "5,6"),
+    ],
+)
 def test_a_process_for_each_gpu_and_the_others_hidden(monkeypatch, wanted, visible, before, processes, after):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", before or "")
     if before is None:
@@ -68,11 +75,14 @@ def test_a_broken_driver_is_said_and_a_missing_tool_is_not(tmp_path, monkeypatch
     assert query_gpus() == []
 
 
-@pytest.mark.parametrize(("cuda", "driver", "words"), [
-    ("13.0", "570.86.15", "driver 570.86.15 is too old for torch's CUDA 13.0, which needs 580 or newer"),
-    ("12.6", "520.61", "needs 525 or newer"),
-    ("", "580.1", "torch was built without CUDA"),
-])
+@pytest.mark.parametrize(
+    ("cuda", "driver", "words"),
+    [
+        ("13.0", "570.86.15", "driver 570.86.15 is too old for torch's CUDA 13.0, which needs 580 or newer"),
+        ("12.6", "520.61", "needs 525 or newer"),
+        ("", "580.1", "torch was built without CUDA"),
+    ],
+)
 def test_a_driver_that_does_not_suit_torch_is_refused(monkeypatch, cuda, driver, words):
     monkeypatch.setattr(gpus, "torch_cuda", lambda: cuda)
     with pytest.raises(InputError, match=words):
@@ -91,10 +101,14 @@ def test_torchs_cuda_is_what_torch_says():
     assert torch_cuda() == (None if torch.version.hip else torch.version.cuda or "")
 
 
-@pytest.mark.parametrize(("text", "found"), [
-    ("cuda: Optional[str] = '13.0'\nhip: Optional[str] = None\n", "13.0"), ("cuda = None\nhip = '6.2'\n", None),
-    ("cuda = None\nhip = None\n", ""),
-])
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("cuda: Optional[str] = '13.0'\nhip: Optional[str] = None\n", "13.0"),
+        ("cuda = None\nhip = '6.2'\n", None),
+        ("cuda = None\nhip = None\n", ""),
+    ],
+)
 def test_torchs_version_file_is_read_without_torch(tmp_path, monkeypatch, text, found):
     (tmp_path / "version.py").write_text(text)
     spec = type("Spec", (), {"submodule_search_locations": [str(tmp_path)]})

@@ -37,14 +37,40 @@ def place(tmp_path_factory) -> Path:
 
 
 def words(script: Path, output: str, *flags: str) -> list[str]:
-    return [str(script), "--model-path", "model", "--output-dir", output, "--training-sets", "", "--train-files",
-            "train.jsonl", "--heldout", "", "--max-completion-length", "3", "--temperature", "1", "--learning-rate",
-            "0.03", "--sandbox-workers", "1", *flags]
+    return [
+        str(script),
+        "--model-path",
+        "model",
+        "--output-dir",
+        output,
+        "--training-sets",
+        "",
+        "--train-files",
+        "train.jsonl",
+        "--heldout",
+        "",
+        "--max-completion-length",
+        "3",
+        "--temperature",
+        "1",
+        "--learning-rate",
+        "0.03",
+        "--sandbox-workers",
+        "1",
+        *flags,
+    ]
 
 
 def start(folder: Path, *command: str, **changes: str) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, *command], cwd=folder, env=environment(**changes), capture_output=True,
-                          text=True, check=False, timeout=200)
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=folder,
+        env=environment(**changes),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+    )
 
 
 def weights(folder: Path) -> dict:
@@ -70,8 +96,13 @@ def test_two_processes_learn_what_one_does_from_the_same_global_batch(place, two
     done = start(place, *words(DRIVER, "one", "--gradient-accumulation", "4", *TWO[4:]))
     assert done.returncode == 0, done.stderr
     one = place / "one"
-    kept = [sorted((r["step"], r["task_id"], r["completion"], r["reward"], round(r["advantage"], 5))
-                   for r in lines(folder / "completions.jsonl")) for folder in (one, two)]
+    kept = [
+        sorted(
+            (r["step"], r["task_id"], r["completion"], r["reward"], round(r["advantage"], 5))
+            for r in lines(folder / "completions.jsonl")
+        )
+        for folder in (one, two)
+    ]
     assert kept[0] == kept[1]
     assert len({advantage for *_, advantage in kept[0]}) > 2  # there was something to learn
     for name in ("loss", "grad_norm", "learning_rate", "entropy", "num_tokens"):
@@ -85,8 +116,14 @@ def test_two_processes_learn_what_one_does_from_the_same_global_batch(place, two
 
 def test_a_signal_to_the_first_process_ends_in_a_checkpoint_that_torchrun_goes_on_from(place, two):
     """And the whole is bit for bit the run that nothing stopped."""
-    process = subprocess.Popen([sys.executable, *words(DRIVER, "stopped", *TWO)], cwd=place, env=environment(),
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, *words(DRIVER, "stopped", *TWO)],
+        cwd=place,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     for line in process.stdout:
         if line.split()[:2] == ["step", "1/4"]:
             process.send_signal(signal.SIGTERM)
@@ -117,8 +154,7 @@ def test_processes_get_the_arguments_and_a_free_port(place):
             done = start(place, "probe.py", "0", "with space", "--flag=x")
     assert done.returncode == 0, done.stderr
     said = sorted(line for line in done.stdout.splitlines() if line.startswith("RANK="))
-    assert said == [f"RANK={rank} LOCAL_RANK={rank} WORLD_SIZE=2 2 ['0', 'with space', '--flag=x']"
-                    for rank in (0, 1)]
+    assert said == [f"RANK={rank} LOCAL_RANK={rank} WORLD_SIZE=2 2 ['0', 'with space', '--flag=x']" for rank in (0, 1)]
     assert "launch   2 processes under accelerate, a whole model each" in done.stdout
 
 

@@ -23,21 +23,28 @@ def test_records_are_there_again(tmp_path):
 
 def test_what_is_put_survives_sigkill(tmp_path):
     path = tmp_path / "a.jsonl"
-    program = (f"import sys, os, signal; sys.path.insert(0, {str(SCRIPTS)!r})\n"
-               "from pathlib import Path; from raccoon.ledger import Ledger\n"
-               "from raccoon.synthetic.answers import StoredAnswer\n"
-               f"with Ledger(Path({str(path)!r}), StoredAnswer) as ledger:\n"
-               "    ledger.put('k', StoredAnswer('t', 'stop', 1, 2, 'd'))\n"
-               "    os.kill(os.getpid(), signal.SIGKILL)\n")
+    program = (
+        f"import sys, os, signal; sys.path.insert(0, {str(SCRIPTS)!r})\n"
+        "from pathlib import Path; from raccoon.ledger import Ledger\n"
+        "from raccoon.synthetic.answers import StoredAnswer\n"
+        f"with Ledger(Path({str(path)!r}), StoredAnswer) as ledger:\n"
+        "    ledger.put('k', StoredAnswer('t', 'stop', 1, 2, 'd'))\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == -9
     with Ledger(path, StoredAnswer) as ledger:
         assert ledger.records == {"k": StoredAnswer("t", "stop", 1, 2, "d")}
 
 
-@pytest.mark.parametrize("line", [
-    '{"task_id": "a", "prompt": "p", "test": "t"}', "[1]", "words",
-    '{"key": "k", "text": 3, "finish_reason": "", "prompt_tokens": 1, "completion_tokens": 1, "date": ""}',
-])
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"task_id": "a", "prompt": "p", "test": "t"}',
+        "[1]",
+        "words",
+        '{"key": "k", "text": 3, "finish_reason": "", "prompt_tokens": 1, "completion_tokens": 1, "date": ""}',
+    ],
+)
 def test_a_file_of_another_schema_is_named_and_left_alone(tmp_path, line):
     path = tmp_path / "a.jsonl"
     path.write_text(line + "\n")

@@ -22,23 +22,25 @@ from raccoon.statistics import (
     wilson_interval,
 )
 
-Z, Z_POWER = 1.959964, 0.841621   # the 97.5 % and 80 % points of the normal distribution
+Z, Z_POWER = 1.959964, 0.841621  # the 97.5 % and 80 % points of the normal distribution
 
 
 def outcomes(both=0, gained=0, lost=0, neither=0):
     """(baseline, candidate), one sample a task, with the given counts of tasks."""
-    pairs = ([(True, True)] * both + [(False, True)] * gained + [(True, False)] * lost
-             + [(False, False)] * neither)
+    pairs = [(True, True)] * both + [(False, True)] * gained + [(True, False)] * lost + [(False, False)] * neither
     return tuple({f"t{i}": [pair[side]] for i, pair in enumerate(pairs)} for side in (0, 1))
 
 
-@pytest.mark.parametrize("passed, n, low, high", [
-    (163, 164, 0.96627, 0.99892),   # the original's HumanEval, before
-    (164, 164, 0.97711, 1.0),       # and after
-    (45, 250, 0.13733, 0.23235),    # its BigCodeBench, before
-    (56, 250, 0.17672, 0.27964),    # and after
-    (0, 10, 0.0, 0.27753),
-])
+@pytest.mark.parametrize(
+    "passed, n, low, high",
+    [
+        (163, 164, 0.96627, 0.99892),  # the original's HumanEval, before
+        (164, 164, 0.97711, 1.0),  # and after
+        (45, 250, 0.13733, 0.23235),  # its BigCodeBench, before
+        (56, 250, 0.17672, 0.27964),  # and after
+        (0, 10, 0.0, 0.27753),
+    ],
+)
 def test_wilson_interval_equals_the_worked_numbers_and_scipy(passed, n, low, high):
     from scipy.stats import binomtest
 
@@ -54,14 +56,17 @@ def test_wilson_interval_refuses_impossible_counts():
             wilson_interval(passed, n)
 
 
-@pytest.mark.parametrize("gained, lost, p", [
-    (1, 0, 1.0),            # 163 -> 164 of 164: one task, one coin
-    (11, 0, 2 / 2**11),     # 45 -> 56 of 250 at best: nothing lost
-    (15, 4, 0.01921),
-    (18, 7, 0.04329),       # 25 discordant: the last significant count
-    (19, 8, 0.05224),       # 27: no longer
-    (0, 0, 1.0),
-])
+@pytest.mark.parametrize(
+    "gained, lost, p",
+    [
+        (1, 0, 1.0),  # 163 -> 164 of 164: one task, one coin
+        (11, 0, 2 / 2**11),  # 45 -> 56 of 250 at best: nothing lost
+        (15, 4, 0.01921),
+        (18, 7, 0.04329),  # 25 discordant: the last significant count
+        (19, 8, 0.05224),  # 27: no longer
+        (0, 0, 1.0),
+    ],
+)
 def test_mcnemar_equals_the_worked_numbers_and_scipy(gained, lost, p):
     from scipy.stats import binomtest
 
@@ -77,8 +82,10 @@ def test_mcnemar_keeps_its_precision_far_out():
 
 @pytest.mark.parametrize("steps", [[3, -1, 2, 5], [1, 1, 1, -1], [2, -2], [0, 0, 4], [7, 7, -3, 1, 1, 0, -2]])
 def test_sign_flip_test_equals_all_sign_flips(steps):
-    sums = [abs(sum(sign * step for sign, step in zip(signs, steps, strict=True)))
-            for signs in itertools.product((1, -1), repeat=len(steps))]
+    sums = [
+        abs(sum(sign * step for sign, step in zip(signs, steps, strict=True)))
+        for signs in itertools.product((1, -1), repeat=len(steps))
+    ]
     brute = sum(total >= abs(sum(steps)) for total in sums) / len(sums)
     assert sign_flip_exact(steps) == pytest.approx(brute)
 
@@ -91,13 +98,15 @@ def test_sign_flip_test_with_one_sample_a_task_is_mcnemar(gained, lost):
 
 def test_several_samples_of_a_task_count_as_one_observation():
     first, second = {"a": [False] * 100, "b": [True, False]}, {"a": [True] * 100, "b": [True, False]}
-    assert paired_p(first, second) == 1.0   # one task changed, however many samples it has
+    assert paired_p(first, second) == 1.0  # one task changed, however many samples it has
     first, second = ({str(i): [hit, False] for i in range(8)} for hit in (False, True))
     assert paired_p(first, second) == pytest.approx(2 / 2**8)
 
 
-@pytest.mark.parametrize("n, discordance, difference", [
-    (403, 0.10, 0.044), (606, 0.15, 0.044), (808, 0.20, 0.044), (1011, 0.25, 0.044), (1742, 0.20, 0.03)])
+@pytest.mark.parametrize(
+    "n, discordance, difference",
+    [(403, 0.10, 0.044), (606, 0.15, 0.044), (808, 0.20, 0.044), (1011, 0.25, 0.044), (1742, 0.20, 0.03)],
+)
 def test_smallest_detectable_inverts_the_sample_size_of_connor(n, discordance, difference):
     found = smallest_detectable(n, discordance)
     assert found == pytest.approx(difference, abs=2e-4)
@@ -112,8 +121,12 @@ def test_smallest_detectable_is_found_four_times_in_five():
     n, discordance = 300, 0.2
     difference = smallest_detectable(n, discordance)
     gain = (discordance + difference) / 2 / discordance
-    power = sum(binom.pmf(m, n, discordance) * binom.pmf(g, m, gain)
-                for m in range(25, 100) for g in range(m + 1) if mcnemar_exact(g, m - g) < 0.05)
+    power = sum(
+        binom.pmf(m, n, discordance) * binom.pmf(g, m, gain)
+        for m in range(25, 100)
+        for g in range(m + 1)
+        if mcnemar_exact(g, m - g) < 0.05
+    )
     assert 0.75 < power < 0.82
 
 
@@ -127,8 +140,14 @@ def test_several_samples_of_a_task_find_a_smaller_difference():
     assert 0.5 < found.detectable / ((Z + Z_POWER) * math.sqrt(2 * rate * (1 - rate) / 4 / n)) < 1.5
     assert found.detectable < smallest_detectable(n, found.flip_rate)
     better = rate + found.detectable
-    hits = [compare({str(task): list(draw.random(4) < rate) for task in range(n)},
-                    {str(task): list(draw.random(4) < better) for task in range(n)}).p < 0.05 for _ in range(200)]
+    hits = [
+        compare(
+            {str(task): list(draw.random(4) < rate) for task in range(n)},
+            {str(task): list(draw.random(4) < better) for task in range(n)},
+        ).p
+        < 0.05
+        for _ in range(200)
+    ]
     assert 0.65 < numpy.mean(hits) < 0.92
 
 
@@ -165,11 +184,14 @@ def test_holm_steps_down_and_never_falls():
     assert holm([]) == []
 
 
-@pytest.mark.parametrize("table, gained, lost, difference, p", [
-    (dict(both=163, gained=1), 1, 0, 1 / 164, 1.0),
-    (dict(both=38, gained=18, lost=7, neither=187), 18, 7, 11 / 250, 0.04329),
-    (dict(both=20, gained=36, lost=25, neither=169), 36, 25, 11 / 250, 0.20003),
-])
+@pytest.mark.parametrize(
+    "table, gained, lost, difference, p",
+    [
+        (dict(both=163, gained=1), 1, 0, 1 / 164, 1.0),
+        (dict(both=38, gained=18, lost=7, neither=187), 18, 7, 11 / 250, 0.04329),
+        (dict(both=20, gained=36, lost=25, neither=169), 36, 25, 11 / 250, 0.20003),
+    ],
+)
 def test_compare_on_three_small_tables(table, gained, lost, difference, p):
     found = compare(*outcomes(**table))
     assert (len(found.gained), len(found.lost)) == (gained, lost)

@@ -31,7 +31,7 @@ def test_a_last_line_that_a_kill_cut_is_skipped_and_then_cut_off(tmp_path):
     for cut in range(1, len(whole)):
         file.path.write_bytes(whole[:-cut])
         kept = rows(file)
-        assert kept == [{"n": 1}][:whole[:-cut].count(b"\n")]
+        assert kept == [{"n": 1}][: whole[:-cut].count(b"\n")]
         assert file.path.read_bytes() == whole[:-cut]  # reading changes nothing
         file.append([{"n": 3}])
         assert rows(file) == [*kept, {"n": 3}]
@@ -60,10 +60,15 @@ def test_an_append_that_a_full_disk_cut_is_taken_back_by_the_next(tmp_path):
     assert rows(file) == [{"n": 1}, {"n": 3}]
 
 
-@pytest.mark.parametrize("use", [
-    lambda path: LineFile(path, shared=True).append([{"n": 2}]), lambda path: rows(LineFile(path, shared=True)),
-    lambda path: RecordFile(path).append([]), lambda path: AnswerCache(path).put("k", 2),
-])
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda path: LineFile(path, shared=True).append([{"n": 2}]),
+        lambda path: rows(LineFile(path, shared=True)),
+        lambda path: RecordFile(path).append([]),
+        lambda path: AnswerCache(path).put("k", 2),
+    ],
+)
 def test_a_shared_file_waits_while_another_writes(tmp_path, use):
     file = LineFile(tmp_path / "a.jsonl")
     with file.hold() as other:

@@ -25,8 +25,10 @@ from types import SimpleNamespace
 from typing import NoReturn
 
 OLDEST_PYTHON = (3, 11)  # its -P keeps a script's folder out of sys.path
-IMAGE = ('docker build -t nano-raccoon-rl . && docker run --rm --gpus all --shm-size 16g --tmpfs /tmp:exec,size=4g '
-         '--stop-timeout 600 --user "$(id -u):$(id -g)" -v "$PWD:/app" -v hf:/hf nano-raccoon-rl')
+IMAGE = (
+    "docker build -t nano-raccoon-rl . && docker run --rm --gpus all --shm-size 16g --tmpfs /tmp:exec,size=4g "
+    '--stop-timeout 600 --user "$(id -u):$(id -g)" -v "$PWD:/app" -v hf:/hf nano-raccoon-rl'
+)
 
 RELAUNCHED = "RL_POC_PROCESSES"  # environment variable that launch.py sets to the number of processes it starts
 
@@ -65,8 +67,12 @@ def run_main(main: Callable[[], None]) -> None:
     except ModuleNotFoundError as error:
         if error.name.partition(".")[0] == __package__:  # a file of ours is missing
             raise
-        exit_with(InputError(f"{sys.executable} has no module {error.name!r}: activate the environment in which "
-                             "requirements.txt is installed, or pip install -r requirements.txt"))
+        exit_with(
+            InputError(
+                f"{sys.executable} has no module {error.name!r}: activate the environment in which "
+                "requirements.txt is installed, or pip install -r requirements.txt"
+            )
+        )
     except BrokenPipeError:
         give_up_output()
         sys.exit("error: the reader of standard output closed the pipe, so the script stopped")
@@ -102,8 +108,10 @@ def require_python() -> None:
     if sys.version_info < OLDEST_PYTHON:
         wanted, found = (".".join(map(str, version[:2])) for version in (OLDEST_PYTHON, sys.version_info))
         command = shlex.join(["python", f"scripts/{Path(sys.argv[0]).name}", *sys.argv[1:]])
-        raise InputError(f"Python >= {wanted} needed, found {found}: use python{wanted} or newer, or the container: "
-                         f"{IMAGE} {command}")
+        raise InputError(
+            f"Python >= {wanted} needed, found {found}: use python{wanted} or newer, or the container: "
+            f"{IMAGE} {command}"
+        )
 
 
 def check_writable(name: str, folder: str) -> None:
@@ -169,8 +177,9 @@ def override_constants(namespace: dict, argv: list[str] | None = None, positiona
     for name, (value, _) in changed.items():
         namespace[name] = value
     secrets = {constant.name for constant in table if constant.secret}
-    shown = [f"{name} = {'***' if name in secrets else repr(value)} ({origin})"
-             for name, (value, origin) in changed.items()]
+    shown = [
+        f"{name} = {'***' if name in secrets else repr(value)} ({origin})" for name, (value, origin) in changed.items()
+    ]
     if shown and os.environ.get("RANK", "0") == "0" and RELAUNCHED not in os.environ:  # once for all processes
         print("changed:", ", ".join(shown), flush=True)  # flushed, so that it comes before any error
 
@@ -201,8 +210,15 @@ def read_constants(namespace: dict) -> list[Constant]:
         while top > 0 and lines[top - 1].startswith("#"):
             top -= 1
         above = " ".join(comments[line] for line in range(top + 1, node.lineno))
-        found.append(Constant(name, namespace[name], trailing or above, above if trailing else "",
-                              top == 0 or not lines[top - 1].strip()))
+        found.append(
+            Constant(
+                name,
+                namespace[name],
+                trailing or above,
+                above if trailing else "",
+                top == 0 or not lines[top - 1].strip(),
+            )
+        )
     return found
 
 
@@ -216,15 +232,19 @@ def is_plain(value) -> bool:
 def read_comments(source: str) -> dict[int, str]:
     """The comment on each line of a program, by line number."""
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
-    return {token.start[0]: token.string.lstrip("#").strip()
-            for token in tokens if token.type == tokenize.COMMENT}
+    return {token.start[0]: token.string.lstrip("#").strip() for token in tokens if token.type == tokenize.COMMENT}
 
 
 def environment_values(table: list[Constant]) -> dict[str, tuple]:
     """name -> (value, origin) of the constants whose environment variables are set."""
-    return {constant.name: (parse_value(constant, constant.environment, [os.environ[constant.environment]]),
-                            f"env {constant.environment}")
-            for constant in table if constant.environment and os.environ.get(constant.environment)}
+    return {
+        constant.name: (
+            parse_value(constant, constant.environment, [os.environ[constant.environment]]),
+            f"env {constant.environment}",
+        )
+        for constant in table
+        if constant.environment and os.environ.get(constant.environment)
+    }
 
 
 def flag_values(words: list[str], table: list[Constant], namespace: dict, positional: str) -> dict:
@@ -318,8 +338,11 @@ def guess_scalar(word: str) -> int | float | str:
 
 def help_text(namespace: dict, table: list[Constant]) -> str:
     """The first paragraph of the script's docstring, and its constants by groups."""
-    lines = [(namespace.get("__doc__") or "").strip().split("\n\n")[0], "",
-             "Constants of the file. A flag changes one for this run:"]
+    lines = [
+        (namespace.get("__doc__") or "").strip().split("\n\n")[0],
+        "",
+        "Constants of the file. A flag changes one for this run:",
+    ]
     if "DEMO" in namespace:
         values = ", ".join(f"{name} = {value!r}" for name, value in namespace["DEMO"].items())
         lines += ["", "  --demo", *wrapped(f"use the demo's values: {values}")]

@@ -14,8 +14,10 @@ def check_bfloat16() -> None:
     """Raises InputError if the CPU has no instruction for bfloat16; it would then be slower than float32."""
     words = CPU_INFO.read_text().split() if CPU_INFO.is_file() else []
     if not BFLOAT16_FLAGS & set(words):
-        raise InputError(f"CPU_BFLOAT16 is set, but this CPU has no instruction for bfloat16 ({CPU_INFO} names none of "
-                         f"{', '.join(sorted(BFLOAT16_FLAGS))}) and would be slower with it; leave --cpu-bfloat16 out")
+        raise InputError(
+            f"CPU_BFLOAT16 is set, but this CPU has no instruction for bfloat16 ({CPU_INFO} names none of "
+            f"{', '.join(sorted(BFLOAT16_FLAGS))}) and would be slower with it; leave --cpu-bfloat16 out"
+        )
 
 
 def return_freed_memory() -> None:

@@ -30,8 +30,9 @@ def decode(model: Any, prompts: Sequence[list[int]], longest: int, draw: Draw, c
     device = model.device
     distinct = {tuple(ids): number for number, ids in enumerate(dict.fromkeys(map(tuple, prompts)))}
     mask_U_P, ids_U_P = left_padded(list(distinct), device)
-    output = model(input_ids=ids_U_P, attention_mask=mask_U_P, position_ids=positions(mask_U_P), use_cache=True,
-                   logits_to_keep=1)
+    output = model(
+        input_ids=ids_U_P, attention_mask=mask_U_P, position_ids=positions(mask_U_P), use_cache=True, logits_to_keep=1
+    )
     cache = output.past_key_values
     sources = torch.tensor([distinct[tuple(ids)] for ids in prompts], device=device)
     cache.batch_select_indices(sources)
@@ -55,8 +56,13 @@ def decode(model: Any, prompts: Sequence[list[int]], longest: int, draw: Draw, c
             cache.batch_select_indices(kept)
             rows, mask_R_T, tokens_R = [rows[place] for place in still], mask_R_T[kept], tokens_R[kept]
         mask_R_T = torch.cat([mask_R_T, mask_R_T.new_ones(len(rows), 1)], dim=1)
-        output = model(input_ids=tokens_R[:, None], attention_mask=mask_R_T,
-                       position_ids=positions(mask_R_T)[:, -1:], past_key_values=cache, use_cache=True)
+        output = model(
+            input_ids=tokens_R[:, None],
+            attention_mask=mask_R_T,
+            position_ids=positions(mask_R_T)[:, -1:],
+            past_key_values=cache,
+            use_cache=True,
+        )
         logits_R_V = output.logits[:, -1]
     return completions
 
@@ -64,8 +70,10 @@ def decode(model: Any, prompts: Sequence[list[int]], longest: int, draw: Draw, c
 def left_padded(prompts: Sequence[Sequence[int]], device: Any) -> tuple[torch.Tensor, torch.Tensor]:
     """(attention mask, token ids) of prompts, both (U, P). Padding is token 0, which the mask hides."""
     ids = [torch.tensor(prompt, device=device) for prompt in prompts]
-    return (pad_sequence([torch.ones_like(each) for each in ids], batch_first=True, padding_side="left"),
-            pad_sequence(ids, batch_first=True, padding_side="left"))
+    return (
+        pad_sequence([torch.ones_like(each) for each in ids], batch_first=True, padding_side="left"),
+        pad_sequence(ids, batch_first=True, padding_side="left"),
+    )
 
 
 def positions(mask_R_T: torch.Tensor) -> torch.Tensor:

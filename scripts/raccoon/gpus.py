@@ -39,8 +39,10 @@ def visible_gpus() -> int:
     if chosen is None:
         return present
     if len(chosen) > present > 0:
-        raise InputError(f"CUDA_VISIBLE_DEVICES={','.join(chosen)} names {len(chosen)} GPUs, but this machine has "
-                         f"{present}: name some that nvidia-smi -L lists, or unset it")
+        raise InputError(
+            f"CUDA_VISIBLE_DEVICES={','.join(chosen)} names {len(chosen)} GPUs, but this machine has "
+            f"{present}: name some that nvidia-smi -L lists, or unset it"
+        )
     return min(len(chosen), present)
 
 
@@ -65,8 +67,10 @@ def use_gpus(wanted: int, visible: int) -> int:
     Without a visible GPU the processes run on the CPU. Raises InputError if fewer GPUs are visible than wanted.
     """
     if wanted < 0 or 0 < visible < wanted:
-        raise InputError(f"PROCESSES is {wanted} and {visible} GPU(s) are visible: set PROCESSES to at most that "
-                         "number (0 uses all), or look for the missing GPU with nvidia-smi -L")
+        raise InputError(
+            f"PROCESSES is {wanted} and {visible} GPU(s) are visible: set PROCESSES to at most that "
+            "number (0 uses all), or look for the missing GPU with nvidia-smi -L"
+        )
     if 0 < wanted < visible:
         names = chosen_gpus() or [str(number) for number in range(visible)]
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(names[:wanted])
@@ -110,12 +114,16 @@ def check_driver(gpus: list[Gpu]) -> None:
     if not gpus or cuda is None:
         return
     if not cuda:
-        raise InputError(f"{len(gpus)} GPU(s) are visible, and the installed torch was built without CUDA: install "
-                         "requirements.txt from the default index, or set CUDA_VISIBLE_DEVICES= for the CPU")
+        raise InputError(
+            f"{len(gpus)} GPU(s) are visible, and the installed torch was built without CUDA: install "
+            "requirements.txt from the default index, or set CUDA_VISIBLE_DEVICES= for the CPU"
+        )
     driver, oldest = gpus[0].driver, OLDEST_DRIVER.get(cuda.split(".")[0], 0)
     if int(driver.split(".")[0]) < oldest:
-        raise InputError(f"driver {driver} is too old for torch's CUDA {cuda}, which needs {oldest} or newer: update "
-                         "the driver, or install a torch built for an older CUDA")
+        raise InputError(
+            f"driver {driver} is too old for torch's CUDA {cuda}, which needs {oldest} or newer: update "
+            "the driver, or install a torch built for an older CUDA"
+        )
 
 
 def machine_memory_gb() -> float:

@@ -35,8 +35,10 @@ def world_size() -> int:
         raise InputError(f"WORLD_SIZE is {os.environ['WORLD_SIZE']!r}: unset it, or start with a launcher") from None
     expected = os.environ.get(RELAUNCHED)
     if expected not in (None, str(found)):
-        raise InputError(f"{expected} processes were started, but WORLD_SIZE is {found}: unset WORLD_SIZE, RANK, "
-                         f"LOCAL_RANK and {RELAUNCHED}, and start again")
+        raise InputError(
+            f"{expected} processes were started, but WORLD_SIZE is {found}: unset WORLD_SIZE, RANK, "
+            f"LOCAL_RANK and {RELAUNCHED}, and start again"
+        )
     return found
 
 
@@ -44,8 +46,10 @@ def check_local_gpus(gpus: int) -> None:
     """Raises InputError if a launcher has started more processes on this machine than it has GPUs (if it has any)."""
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if 0 < gpus < local:
-        raise InputError(f"{local} processes were started on this machine and {gpus} GPU(s) are visible: start one "
-                         "process for each GPU, or look for the missing GPU with nvidia-smi -L")
+        raise InputError(
+            f"{local} processes were started on this machine and {gpus} GPU(s) are visible: start one "
+            "process for each GPU, or look for the missing GPU with nvidia-smi -L"
+        )
 
 
 def check_grace() -> None:
@@ -54,9 +58,11 @@ def check_grace() -> None:
     By default a launcher kills its processes 30 s after SIGTERM. Only the launcher's own environment can change that.
     """
     if "TORCHELASTIC_RUN_ID" in os.environ and GRACE not in os.environ:
-        raise InputError(f"{GRACE} was not set where the launcher was started: the launcher would kill the run 30 s "
-                         "after SIGTERM, but a step and a checkpoint take minutes; export "
-                         f"{GRACE}={SHUTDOWN_SECONDS} before the launcher, or start the script directly")
+        raise InputError(
+            f"{GRACE} was not set where the launcher was started: the launcher would kill the run 30 s "
+            "after SIGTERM, but a step and a checkpoint take minutes; export "
+            f"{GRACE}={SHUTDOWN_SECONDS} before the launcher, or start the script directly"
+        )
 
 
 def relaunch_under_accelerate(processes: int, sharded: bool, mixed_precision: str = "no") -> None:
@@ -77,10 +83,23 @@ def relaunch_under_accelerate(processes: int, sharded: bool, mixed_precision: st
 
 def launcher_words(processes: int, sharded: bool, mixed_precision: str) -> list[str]:
     """The arguments of `accelerate launch`, up to and with the script's own."""
-    return ["--config_file", str(FSDP_CONFIG), *([] if sharded else ["--multi_gpu"]),
-            "--num_processes", str(processes), "--num_machines", "1", "--machine_rank", "0",
-            "--mixed_precision", mixed_precision, "--main_process_port", "0",  # 0: any free port
-            os.path.abspath(sys.argv[0]), *sys.argv[1:]]
+    return [
+        "--config_file",
+        str(FSDP_CONFIG),
+        *([] if sharded else ["--multi_gpu"]),
+        "--num_processes",
+        str(processes),
+        "--num_machines",
+        "1",
+        "--machine_rank",
+        "0",
+        "--mixed_precision",
+        mixed_precision,
+        "--main_process_port",
+        "0",  # 0: any free port
+        os.path.abspath(sys.argv[0]),
+        *sys.argv[1:],
+    ]
 
 
 def run_launcher(words: list[str]) -> NoReturn:

@@ -72,8 +72,11 @@ class Ledger(Generic[Record]):
     def parse(self, row: dict, where: str) -> tuple[str, Record]:
         key = row.pop("key", None)
         wanted = {field.name: field.type for field in fields(self.kind)}
-        if not isinstance(key, str) or row.keys() != wanted.keys() or any(
-                type(value) is not wanted[name] for name, value in row.items()):
+        if (
+            not isinstance(key, str)
+            or row.keys() != wanted.keys()
+            or any(type(value) is not wanted[name] for name, value in row.items())
+        ):
             raise InputError(f"{where} is not a record of {self.kind.__name__}; move the file, or give another OUTPUT")
         return key, self.kind(**row)
 
@@ -88,5 +91,7 @@ def save(file: LineFile, row: dict) -> None:
     try:
         file.append([row])
     except OSError as error:
-        raise InputError(f"{file.path} could not be written ({error.strerror}): free some space, and give the same "
-                         "command again; it keeps what is in the file") from error
+        raise InputError(
+            f"{file.path} could not be written ({error.strerror}): free some space, and give the same "
+            "command again; it keeps what is in the file"
+        ) from error

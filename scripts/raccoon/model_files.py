@@ -34,8 +34,10 @@ def load_tokenizer(model: str | Path) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left")
     except (OSError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"cannot load the tokenizer of {source} ({reason}); give the folder of a saved model, or a "
-                         "hub id with access to the hub") from error
+        raise InputError(
+            f"cannot load the tokenizer of {source} ({reason}); give the folder of a saved model, or a "
+            "hub id with access to the hub"
+        ) from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer

@@ -23,5 +23,6 @@ def progress_bar(**options: Any) -> Any:
             text = str(self) if msg is None else msg
             print(text, end="\n" if text else "", file=sys.stderr, flush=True)
 
-    return LineBar(mininterval=LOG_SECONDS, maxinterval=LOG_SECONDS, delay=LOG_SECONDS, ascii=True, leave=False,
-                   **options)
+    return LineBar(
+        mininterval=LOG_SECONDS, maxinterval=LOG_SECONDS, delay=LOG_SECONDS, ascii=True, leave=False, **options
+    )

@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
-ALPHA = 0.05   # level of every test; intervals cover 1 - ALPHA
-POWER = 0.80   # how often a test finds the smallest detectable difference
+ALPHA = 0.05  # level of every test; intervals cover 1 - ALPHA
+POWER = 0.80  # how often a test finds the smallest detectable difference
 Z_ALPHA, Z_POWER = map(NormalDist().inv_cdf, (1 - ALPHA / 2, POWER))
-RESAMPLES = 10_000   # of the bootstrap; its end points vary by about 1 % of the interval's width
-SEED = 0             # of the bootstrap
-FINEST_GRID = 1000   # pass rates are compared in steps of at most 1/1000 of a task
+RESAMPLES = 10_000  # of the bootstrap; its end points vary by about 1 % of the interval's width
+SEED = 0  # of the bootstrap
+FINEST_GRID = 1000  # pass rates are compared in steps of at most 1/1000 of a task
 
 
 def wilson_interval(passed: int, n: int) -> tuple[float, float]:
@@ -78,7 +78,7 @@ def sign_flip_exact(steps: Sequence[int]) -> float:
 
     sizes = [abs(step) for step in steps if step]
     total, observed = sum(sizes), abs(sum(steps))
-    chance = numpy.zeros(2 * total + 1)   # chance[total + s] is the probability of the sum s
+    chance = numpy.zeros(2 * total + 1)  # chance[total + s] is the probability of the sum s
     chance[total] = 1.0
     for size in sizes:
         chance = (numpy.roll(chance, size) + numpy.roll(chance, -size)) / 2
@@ -159,7 +159,9 @@ def compare(baseline: Mapping[str, Sequence[bool]], candidate: Mapping[str, Sequ
     gained = tuple(task for task in common if changes[task] > 0)
     lost = tuple(task for task in common if changes[task] < 0)
     return Difference(
-        n=len(common), gained=gained, lost=lost,
+        n=len(common),
+        gained=gained,
+        lost=lost,
         difference=math.fsum(changes.values()) / len(common),
         interval=bootstrap_interval(list(changes.values())),
         p=paired_p(first, second),
@@ -178,5 +180,7 @@ def verdict_sentence(baseline: str, candidate: str, where: str, found: Differenc
     if p < ALPHA:
         better = "better" if found.difference > 0 else "worse"
         return f"{candidate} is {better} than {baseline}: {points}, p = {p:.2g}."
-    return (f"no difference between {candidate} and {baseline} is shown: {points}, p = {p:.2g}; a test on {found.n} "
-            f"tasks like these {found_difference(found.detectable)}.")
+    return (
+        f"no difference between {candidate} and {baseline} is shown: {points}, p = {p:.2g}; a test on {found.n} "
+        f"tasks like these {found_difference(found.detectable)}."
+    )

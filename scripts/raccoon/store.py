@@ -32,7 +32,7 @@ class LineFile:
                 fcntl.flock(file, fcntl.LOCK_EX)
             cut_half_line(file)
             while data:
-                data = data[file.write(data):]
+                data = data[file.write(data) :]
 
     def hold(self) -> BinaryIO:
         """Locks the file for this process until the result is closed. Raises BlockingIOError if another has done so."""
@@ -74,6 +74,7 @@ def parse_json(text: str | bytes, where: str, kind: type = dict) -> Any:
     except (ValueError, RecursionError) as error:
         raise InputError(f"{where}: not JSON ({error}); correct or delete it") from error
     if not isinstance(value, kind):
-        raise InputError(f"{where}: found a JSON {type(value).__name__}, expected a {kind.__name__}; "
-                         "correct or delete it")
+        raise InputError(
+            f"{where}: found a JSON {type(value).__name__}, expected a {kind.__name__}; correct or delete it"
+        )
     return value

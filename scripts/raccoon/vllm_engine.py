@@ -31,11 +31,15 @@ def check_vllm(gpus: int) -> None:
         raise InputError(f"the package vllm is missing: {INSTALL}; or use the engine transformers")
     for_cpus = is_cpu_build()
     if gpus and for_cpus:
-        raise InputError(f"{gpus} GPU(s) are visible, and the installed vLLM was built for CPUs: install "
-                         "requirements-vllm.txt unchanged, or set CUDA_VISIBLE_DEVICES= to use the CPU")
+        raise InputError(
+            f"{gpus} GPU(s) are visible, and the installed vLLM was built for CPUs: install "
+            "requirements-vllm.txt unchanged, or set CUDA_VISIBLE_DEVICES= to use the CPU"
+        )
     if not gpus and not for_cpus:
-        raise InputError(f"no GPU is visible, and the installed vLLM was not built for CPUs; on a machine without a "
-                         f"GPU {INSTALL}; or use the engine transformers")
+        raise InputError(
+            f"no GPU is visible, and the installed vLLM was not built for CPUs; on a machine without a "
+            f"GPU {INSTALL}; or use the engine transformers"
+        )
 
 
 def is_cpu_build() -> bool:

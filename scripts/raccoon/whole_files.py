@@ -51,5 +51,6 @@ def write_page(path: str | Path, content: bytes) -> None:
         with whole_file(path) as file:
             file.write(content)
     except OSError as error:
-        raise InputError(f"{path} could not be written ({error.strerror}): free some space, or give a writable "
-                         "folder") from error
+        raise InputError(
+            f"{path} could not be written ({error.strerror}): free some space, or give a writable folder"
+        ) from error

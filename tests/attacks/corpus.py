@@ -185,9 +185,7 @@ assert list(sort_numbers([5, -1, 5])) == [-1, 5, 5]
 """,
     ),
     "sort_by_oracle": Task(
-        "sort_numbers",
-        SORT,
-        "for xs in ([3, 1, 2], [5, -1, 5, 0]):\n    assert sort_numbers(xs) == sorted(xs)\n",
+        "sort_numbers", SORT, "for xs in ([3, 1, 2], [5, -1, 5, 0]):\n    assert sort_numbers(xs) == sorted(xs)\n"
     ),
     "is_even": Task(
         "is_even",
@@ -196,9 +194,7 @@ assert list(sort_numbers([5, -1, 5])) == [-1, 5, 5]
     ),
     "all_even": Task("is_even", EVEN, "assert all(map(is_even, [2, 4, 6]))\nassert not any(map(is_even, [1, 3]))\n"),
     "zipped": Task(
-        "is_even",
-        EVEN,
-        "for got, expected in zip(map(is_even, [1, 2]), [False, True]):\n    assert got == expected\n",
+        "is_even", EVEN, "for got, expected in zip(map(is_even, [1, 2]), [False, True]):\n    assert got == expected\n"
     ),
     "mean": Task(
         "mean",
@@ -292,9 +288,7 @@ assert math.isclose(mean([0.5, 1.5]), 1.0)
         "exec('import math')\n",
     ),
     "formatted": Task(
-        "template",
-        "def template(name):\n    return name + ': {0}'\n",
-        "assert template('x').format('y') == 'x: y'\n",
+        "template", "def template(name):\n    return name + ': {0}'\n", "assert template('x').format('y') == 'x: y'\n"
     ),
     "half": Task("half", "def half(n):\n    return n // 2\n", "assert list(range(half(10))) == [0, 1, 2, 3, 4]\n"),
     "whole": Task("whole", "def whole(n):\n    return n\n", "assert int(whole(7)) == 7\n"),
@@ -323,16 +317,12 @@ assert math.isclose(mean([0.5, 1.5]), 1.0)
         "import re\n\nassert re.fullmatch('([a-z]+)*', code_name('Bond'))\n",
     ),
     "digit_count": Task(
-        "digit_count",
-        "def digit_count(n):\n    return 10 ** (n - 1)\n",
-        "assert len(str(digit_count(3))) == 3\n",
+        "digit_count", "def digit_count(n):\n    return 10 ** (n - 1)\n", "assert len(str(digit_count(3))) == 3\n"
     ),
 }
 EVALUATED = {  # whose tests run what the code returns, which must not happen where the tests are kept
     "expression": Task(
-        "expression",
-        "def expression(a, b):\n    return f'{a} + {b}'\n",
-        "assert eval(expression(2, 3)) == 5\n",
+        "expression", "def expression(a, b):\n    return f'{a} + {b}'\n", "assert eval(expression(2, 3)) == 5\n"
     ),
     "pickled": Task(
         "pickled",
@@ -558,9 +548,7 @@ OBJECT_REPLIES = {  # the same where the test uses objects: numbers that nobody 
     "graph_of_a_function": {"graph": [[["chain", []]], ["ok", {"node": 0}, None]]},
     "graph_with_a_method": {"graph": [[["Node", [["listed", {"type": "list"}]]]], ["ok", {"node": 0}, None]]},
     "graph_with_dunders": {"graph": [[["Node", [["__class__", 1], ["__dict__", 2]]]], ["ok", {"node": 0}, None]]},
-    "graph_in_a_circle": {
-        "graph": [[["Node", [["val", 3], ["next", {"node": 0}]]]], ["ok", {"node": 0}, None]],
-    },
+    "graph_in_a_circle": {"graph": [[["Node", [["val", 3], ["next", {"node": 0}]]]], ["ok", {"node": 0}, None]]},
     "graph_beyond_its_end": {"graph": [[["Node", [["next", {"node": 7}]]]], ["ok", {"node": -1}, None]]},
     "graph_in_a_graph": {"graph": [[], {"graph": [[], NUMBER]}]},
     "graph_of_many_nodes": {"graph": [[["Node", []]] * 400_000, ["ok", {"node": 0}, None]]},

@@ -24,11 +24,34 @@ def start(folder: Path) -> tuple[subprocess.CompletedProcess, Path]:
 @pytest.fixture
 def folder(tmp_path) -> Path:
     write_lines(write_run(tmp_path / "rl") / "heldout.jsonl", [check(0, 4), check(12, 16)])
-    rows = [{"model": model, "path": str(tmp_path / model), "benchmark": "b", "mode": mode, "n": 16, "samples": 16,
-             "passed": int(16 * rate), "pass@1": rate, "interval": [rate - 0.1, rate + 0.1]}
-            for (model, mode), rate in RATES.items()]
-    comparison = {"benchmark": "b", "mode": "greedy", "baseline": "sft", "candidate": "rl", "n": 16, "gained": 8,
-                  "lost": 0, "difference": 0.5, "interval": [0.2, 0.8], "p": 0.01, "p_holm": 0.01, "sentence": ""}
+    rows = [
+        {
+            "model": model,
+            "path": str(tmp_path / model),
+            "benchmark": "b",
+            "mode": mode,
+            "n": 16,
+            "samples": 16,
+            "passed": int(16 * rate),
+            "pass@1": rate,
+            "interval": [rate - 0.1, rate + 0.1],
+        }
+        for (model, mode), rate in RATES.items()
+    ]
+    comparison = {
+        "benchmark": "b",
+        "mode": "greedy",
+        "baseline": "sft",
+        "candidate": "rl",
+        "n": 16,
+        "gained": 8,
+        "lost": 0,
+        "difference": 0.5,
+        "interval": [0.2, 0.8],
+        "p": 0.01,
+        "p_holm": 0.01,
+        "sentence": "",
+    }
     (tmp_path / "results.json").write_text(json.dumps({"results": rows, "comparisons": [comparison]}))
     return tmp_path
 

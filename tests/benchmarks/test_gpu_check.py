@@ -20,9 +20,14 @@ LIMIT = 1200  # seconds of a whole run; it ends a test that hangs
 
 def start(folder: Path, *flags: str, **environment: str) -> subprocess.Popen:
     pytest.importorskip("trl")
-    return subprocess.Popen([sys.executable, str(SCRIPT), *flags], cwd=folder, stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, text=True,
-                            env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", **environment})
+    return subprocess.Popen(
+        [sys.executable, str(SCRIPT), *flags],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", **environment},
+    )
 
 
 def written(folder: Path) -> list[dict]:
@@ -102,10 +107,21 @@ def test_a_stopped_check_keeps_its_lines_and_ends_its_step(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["gpu_check.jsonl"]
 
 
-@pytest.mark.parametrize(("measured", "planned", "bound", "verdict"), [
-    (104.9, 100.0, "near", "inside 5 %"), (105.1, 100.0, "near", "outside 5 %"), (94.9, 100.0, "near", "outside 5 %"),
-    (0.84, 0.83, "least", "at least"), (0.82, 0.83, "least", "under the floor"), (0, 0, "most", "at most"),
-    (3, 0, "most", "above"), (7.0, 9.0, "rival", ""), ("needs a GPU", 9.0, "near", ""), (7.0, None, "near", "")])
+@pytest.mark.parametrize(
+    ("measured", "planned", "bound", "verdict"),
+    [
+        (104.9, 100.0, "near", "inside 5 %"),
+        (105.1, 100.0, "near", "outside 5 %"),
+        (94.9, 100.0, "near", "outside 5 %"),
+        (0.84, 0.83, "least", "at least"),
+        (0.82, 0.83, "least", "under the floor"),
+        (0, 0, "most", "at most"),
+        (3, 0, "most", "above"),
+        (7.0, 9.0, "rival", ""),
+        ("needs a GPU", 9.0, "near", ""),
+        (7.0, None, "near", ""),
+    ],
+)
 def test_verdict(measured, planned, bound, verdict):
     assert module().cells("what", measured, planned, bound)[-1] == verdict
 
@@ -119,11 +135,14 @@ def test_a_shape_of_half_the_layers_has_one_gpus_share():
         assert getattr(alone, part) == pytest.approx(getattr(shared, part), rel=0.05)
 
 
-@pytest.mark.parametrize(("flags", "words"), [
-    (["--steps", "lorry"], "unknown step 'lorry'; choose from versions, speed"),
-    (["--limits", "lora=soon"], "LIMITS has 'lora=soon'; give a step and seconds"),
-    (["--steps", "speed"], "no GPU is visible"),
-])
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--steps", "lorry"], "unknown step 'lorry'; choose from versions, speed"),
+        (["--limits", "lora=soon"], "LIMITS has 'lora=soon'; give a step and seconds"),
+        (["--steps", "speed"], "no GPU is visible"),
+    ],
+)
 def test_bad_input_is_one_line(tmp_path, flags, words):
     process = start(tmp_path, *flags)
     _, stderr = process.communicate(timeout=LIMIT)

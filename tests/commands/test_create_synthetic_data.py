@@ -20,44 +20,78 @@ from raccoon.tasks.templates import generate_tasks
 
 DATE = "2026-01-01"
 GOOD = [
-    {"prompt": "Return how many of the readings lie strictly above the limit.", "entry_point": "count_above",
-     "solution": "def count_above(xs, limit):\n    return sum(1 for x in xs if x > limit)\n",
-     "tests": ["assert count_above([1, 2, 3], 2) == 1", "assert count_above([], 0) == 0",
-               "assert count_above([5, 5, 6], 5) == 1", "assert count_above([7, 8], 1) == 2"]},
-    {"prompt": "A ledger starts at zero; deposits add, negative entries withdraw. Give the lowest balance ever seen.",
-     "entry_point": "lowest",
-     "solution": "def lowest(entries):\n    balance = least = 0\n    for entry in entries:\n        balance += entry\n"
-                 "        if balance < least:\n            least = balance\n    return least\n",
-     "tests": ["assert lowest([]) == 0", "assert lowest([5, -7, 1, -9]) == -10", "assert lowest([1, 2]) == 0",
-               "assert lowest([-3, 2]) == -3"]},
-    {"prompt": "Encode a word by writing each run of equal letters as the letter and the run's length.",
-     "entry_point": "encode",
-     "solution": "def encode(word):\n    out, run = '', 0\n    for i, letter in enumerate(word):\n        run += 1\n"
-                 "        if i + 1 == len(word) or word[i + 1] != letter:\n            out += letter + str(run)\n"
-                 "            run = 0\n    return out\n",
-     "tests": ["assert encode('') == ''", "assert encode('aaab') == 'a3b1'", "assert encode('abba') == 'a1b2a1'"]},
+    {
+        "prompt": "Return how many of the readings lie strictly above the limit.",
+        "entry_point": "count_above",
+        "solution": "def count_above(xs, limit):\n    return sum(1 for x in xs if x > limit)\n",
+        "tests": [
+            "assert count_above([1, 2, 3], 2) == 1",
+            "assert count_above([], 0) == 0",
+            "assert count_above([5, 5, 6], 5) == 1",
+            "assert count_above([7, 8], 1) == 2",
+        ],
+    },
+    {
+        "prompt": "A ledger starts at zero; deposits add, negative entries withdraw. Give the lowest balance "
+        "ever seen.",
+        "entry_point": "lowest",
+        "solution": "def lowest(entries):\n    balance = least = 0\n    for entry in entries:\n        balance "
+        "+= entry\n"
+        "        if balance < least:\n            least = balance\n    return least\n",
+        "tests": [
+            "assert lowest([]) == 0",
+            "assert lowest([5, -7, 1, -9]) == -10",
+            "assert lowest([1, 2]) == 0",
+            "assert lowest([-3, 2]) == -3",
+        ],
+    },
+    {
+        "prompt": "Encode a word by writing each run of equal letters as the letter and the run's length.",
+        "entry_point": "encode",
+        "solution": "def encode(word):\n    out, run = '', 0\n    for i, letter in enumerate(word):\n        run += 1\n"
+        "        if i + 1 == len(word) or word[i + 1] != letter:\n            out += letter + str(run)\n"
+        "            run = 0\n    return out\n",
+        "tests": ["assert encode('') == ''", "assert encode('aaab') == 'a3b1'", "assert encode('abba') == 'a1b2a1'"],
+    },
 ]
 FIRST = GOOD[0]
-BAD = {   # the reason in the table -> what the server says
+BAD = {  # the reason in the table -> what the server says
     "the answer is not one JSON object": "Sorry, I cannot do that.",
     "the answer has other fields than asked for": json.dumps({"task": "x"}),
     "the solution is not Python": json.dumps({**FIRST, "solution": "def count_above(xs limit): pass"}),
     "a test is not one assert": json.dumps({**FIRST, "tests": ["import os", *FIRST["tests"]]}),
     "the solution fails (wrong)": json.dumps({**FIRST, "tests": ["assert count_above([1], 0) == 9", *FIRST["tests"]]}),
-    "the solution fails (timeout)": json.dumps({
-        **FIRST, "solution": "def count_above(xs, limit):\n    while True:\n        pass\n"}),
-    "a stub passes": json.dumps({
-        **FIRST, "tests": [f"assert count_above([], {i}) == 0" for i in range(3)]}),
-    "weak tests: mutants survive": json.dumps({**FIRST, "tests": [   # none at the limit
-        "assert count_above([1, 5], 3) == 1", "assert count_above([], 0) == 0", "assert count_above([7, 8], 1) == 2"]}),
+    "the solution fails (timeout)": json.dumps(
+        {**FIRST, "solution": "def count_above(xs, limit):\n    while True:\n        pass\n"}
+    ),
+    "a stub passes": json.dumps({**FIRST, "tests": [f"assert count_above([], {i}) == 0" for i in range(3)]}),
+    "weak tests: mutants survive": json.dumps(
+        {
+            **FIRST,
+            "tests": [  # none at the limit
+                "assert count_above([1, 5], 3) == 1",
+                "assert count_above([], 0) == 0",
+                "assert count_above([7, 8], 1) == 2",
+            ],
+        }
+    ),
     "duplicate: the same text": json.dumps(GOOD[1]),
-    "duplicate: the same solution": json.dumps({
-        **GOOD[1], "prompt": "Quite another story with no word of it.", "entry_point": "deepest",
-        "solution": GOOD[1]["solution"].replace("lowest", "deepest").replace("entries", "steps"),
-        "tests": [test.replace("lowest", "deepest") for test in GOOD[1]["tests"]]}),
-    "duplicate: a similar prompt": json.dumps({
-        **GOOD[1], "prompt": GOOD[1]["prompt"].replace("ever seen", "ever"),
-        "solution": GOOD[1]["solution"].replace("balance < least", "least > balance")}),
+    "duplicate: the same solution": json.dumps(
+        {
+            **GOOD[1],
+            "prompt": "Quite another story with no word of it.",
+            "entry_point": "deepest",
+            "solution": GOOD[1]["solution"].replace("lowest", "deepest").replace("entries", "steps"),
+            "tests": [test.replace("lowest", "deepest") for test in GOOD[1]["tests"]],
+        }
+    ),
+    "duplicate: a similar prompt": json.dumps(
+        {
+            **GOOD[1],
+            "prompt": GOOD[1]["prompt"].replace("ever seen", "ever"),
+            "solution": GOOD[1]["solution"].replace("balance < least", "least > balance"),
+        }
+    ),
 }
 
 
@@ -68,9 +102,26 @@ def start(*words, **settings):
 
 def asking(server, output, *words):
     """The flags of a run that asks a scripted server."""
-    return ["--backend", "vllm", "--base-url", server.url, "--model", "scripted", "--output", output,
-            "--allow-unchecked", "--data-dir", "nowhere", "--sandbox-workers", 1, "--broken-retries", 0,
-            "--max-retries", 1, *words]
+    return [
+        "--backend",
+        "vllm",
+        "--base-url",
+        server.url,
+        "--model",
+        "scripted",
+        "--output",
+        output,
+        "--allow-unchecked",
+        "--data-dir",
+        "nowhere",
+        "--sandbox-workers",
+        1,
+        "--broken-retries",
+        0,
+        "--max-retries",
+        1,
+        *words,
+    ]
 
 
 def table(text):
@@ -107,8 +158,9 @@ def test_templates_are_the_same_by_seed_and_every_record_passes_again(tmp_path):
 def test_exactly_the_good_records_of_a_server_are_kept(tmp_path):
     texts = [*map(json.dumps, GOOD), *BAD.values()]
     with ScriptedServer(in_turns(texts)) as server:
-        done = start(*asking(server, tmp_path / "o.jsonl", "--num-samples", len(texts), "--price-input", 2,
-                             "--price-output", 10))
+        done = start(
+            *asking(server, tmp_path / "o.jsonl", "--num-samples", len(texts), "--price-input", 2, "--price-output", 10)
+        )
     assert done.returncode == 0, done.stderr
     kept = read_task_file(tmp_path / "o.jsonl")
     assert [task.solution for task in kept] == [row["solution"] for row in GOOD]
@@ -120,12 +172,17 @@ def test_exactly_the_good_records_of_a_server_are_kept(tmp_path):
 
 
 def test_a_benchmark_task_is_dropped(tmp_path, data_dir):
-    stolen = {"prompt": "Write a function to find the similar elements from the given two tuple lists.",
-              "entry_point": "shared",
-              "solution": "def shared(a, b):\n    return sorted(x for x in set(a) if x in b)\n",
-              "tests": ["assert shared((3, 4, 5, 6), (5, 7, 4, 10)) == [4, 5]", "assert shared((), (1,)) == []",
-                        "assert shared((1, 2), (1,)) == [1]"]}
-    (tmp_path / "mbpp").symlink_to(data_dir / "mbpp")   # the other benchmarks take long to read
+    stolen = {
+        "prompt": "Write a function to find the similar elements from the given two tuple lists.",
+        "entry_point": "shared",
+        "solution": "def shared(a, b):\n    return sorted(x for x in set(a) if x in b)\n",
+        "tests": [
+            "assert shared((3, 4, 5, 6), (5, 7, 4, 10)) == [4, 5]",
+            "assert shared((), (1,)) == []",
+            "assert shared((1, 2), (1,)) == [1]",
+        ],
+    }
+    (tmp_path / "mbpp").symlink_to(data_dir / "mbpp")  # the other benchmarks take long to read
     with ScriptedServer(in_turns([json.dumps(GOOD[0]), json.dumps(stolen)])) as server:
         done = start(*asking(server, tmp_path / "o.jsonl", "--num-samples", 2, "--data-dir", tmp_path))
     assert done.returncode == 0, done.stderr
@@ -140,8 +197,16 @@ def test_without_the_benchmarks_a_server_is_not_asked(tmp_path):
 
 
 def known_tasks(path):
-    tasks = [Task("known/1", "Count the readings above the limit.", "\n".join(FIRST["tests"]), "count_above",
-                  solution=FIRST["solution"]), *generate_tasks(1, seed=0)]
+    tasks = [
+        Task(
+            "known/1",
+            "Count the readings above the limit.",
+            "\n".join(FIRST["tests"]),
+            "count_above",
+            solution=FIRST["solution"],
+        ),
+        *generate_tasks(1, seed=0),
+    ]
     write_task_file(path, tasks)
     return tasks
 
@@ -161,35 +226,77 @@ def test_solutions_are_new_ones_that_pass_the_known_test(tmp_path):
         return next(answers) if body["messages"][0]["content"] == known[0].prompt else "no idea"
 
     with ScriptedServer(script) as server:
-        done = start(*asking(server, tmp_path / "o.jsonl", "--mode", "solutions", "--num-samples", 6,
-                             "--concurrency", 1, "--input-tasks", tmp_path / "known.jsonl"))
+        done = start(
+            *asking(
+                server,
+                tmp_path / "o.jsonl",
+                "--mode",
+                "solutions",
+                "--num-samples",
+                6,
+                "--concurrency",
+                1,
+                "--input-tasks",
+                tmp_path / "known.jsonl",
+            )
+        )
     assert done.returncode == 0, done.stderr
     assert [task.solution.strip() for task in read_task_file(tmp_path / "o.jsonl")] == [NEW.strip()]
-    assert table(done.stdout) == {"kept": 1, "the answer holds no code": 3, "duplicate: the same solution": 1,
-                                  "the solution fails (wrong)": 1, "all": 6}
+    assert table(done.stdout) == {
+        "kept": 1,
+        "the answer holds no code": 3,
+        "duplicate: the same solution": 1,
+        "the solution fails (wrong)": 1,
+        "all": 6,
+    }
 
 
 def test_trajectories_are_the_prompt_and_the_verified_answer(tmp_path):
     known = known_tasks(tmp_path / "known.jsonl")
     answer = f"Count them.\n\n```python\n{FIRST['solution']}```"
     with ScriptedServer(in_turns([answer, "no idea"])) as server:
-        done = start(*asking(server, tmp_path / "o.jsonl", "--mode", "trajectories", "--num-samples", 2,
-                             "--input-tasks", tmp_path / "known.jsonl"))
+        done = start(
+            *asking(
+                server,
+                tmp_path / "o.jsonl",
+                "--mode",
+                "trajectories",
+                "--num-samples",
+                2,
+                "--input-tasks",
+                tmp_path / "known.jsonl",
+            )
+        )
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in (tmp_path / "o.jsonl").read_text().splitlines()]
-    assert [row["messages"] for row in rows] == [[{"role": "user", "content": known[0].prompt},
-                                                 {"role": "assistant", "content": answer}]]
+    assert [row["messages"] for row in rows] == [
+        [{"role": "user", "content": known[0].prompt}, {"role": "assistant", "content": answer}]
+    ]
 
 
 def test_harder_starts_from_what_is_always_solved(tmp_path):
     known = known_tasks(tmp_path / "known.jsonl")
-    profile = [{"step": 0, "task_id": task.task_id, "samples": 4, "pass_rate": rate, "correctness": []}
-               for task, rate in zip(known, (1.0, 0.5), strict=True)]
+    profile = [
+        {"step": 0, "task_id": task.task_id, "samples": 4, "pass_rate": rate, "correctness": []}
+        for task, rate in zip(known, (1.0, 0.5), strict=True)
+    ]
     (tmp_path / "profile.jsonl").write_text("".join(json.dumps(row) + "\n" for row in profile))
     repeated = {**FIRST, "prompt": "Something else entirely, in other words."}
     with ScriptedServer(in_turns([json.dumps(GOOD[1]), json.dumps(repeated)])) as server:
-        done = start(*asking(server, tmp_path / "o.jsonl", "--mode", "harder", "--num-samples", 2, "--input-tasks",
-                             tmp_path / "known.jsonl", "--profile", tmp_path / "profile.jsonl"))
+        done = start(
+            *asking(
+                server,
+                tmp_path / "o.jsonl",
+                "--mode",
+                "harder",
+                "--num-samples",
+                2,
+                "--input-tasks",
+                tmp_path / "known.jsonl",
+                "--profile",
+                tmp_path / "profile.jsonl",
+            )
+        )
     assert done.returncode == 0, done.stderr
     assert table(done.stdout) == {"kept": 1, "duplicate: the same solution": 1, "all": 2}
     asked = [body["messages"][0]["content"] for body in server.requests if not is_probe(body)]
@@ -262,9 +369,9 @@ def test_sigkill_half_way_repeats_no_request_that_was_answered(tmp_path):
         first = [body["seed"] for body in server.requests if not is_probe(body)]
         assert number // 2 - 10 <= answered < number and not output.exists()
         done = start(*words)
-        second = [body["seed"] for body in server.requests if not is_probe(body)][len(first):]
+        second = [body["seed"] for body in server.requests if not is_probe(body)][len(first) :]
     assert done.returncode == 0, done.stderr
-    assert len(second) == number - answered and len(set(first) & set(second)) <= 4   # under way when it was killed
+    assert len(second) == number - answered and len(set(first) & set(second)) <= 4  # under way when it was killed
     assert sorted({*first, *second}) == list(range(number))
     assert table(done.stdout)["kept"] == 1 and table(done.stdout)["all"] == number
 
@@ -280,6 +387,7 @@ def test_a_finished_run_asks_and_runs_nothing_again(tmp_path):
 
 def test_a_server_that_dies_leaves_what_it_has_answered(tmp_path):
     with ScriptedServer(in_turns([json.dumps(GOOD[0])])) as server:
+
         def script(body):
             if body.get("seed", 0) > 5:
                 raise Fault("drop")
@@ -318,8 +426,10 @@ def test_bad_input_is_one_line(tmp_path, monkeypatch, words, message):
     assert not (tmp_path / "o.jsonl").exists()
 
 
-@pytest.mark.parametrize("words, message", [
-    (["--model", "other"], "does not exist"), (["--base-url", "http://127.0.0.1:9/v1"], "start the server")])
+@pytest.mark.parametrize(
+    "words, message",
+    [(["--model", "other"], "does not exist"), (["--base-url", "http://127.0.0.1:9/v1"], "start the server")],
+)
 def test_a_wrong_model_or_address_is_one_line(tmp_path, words, message):
     with ScriptedServer(in_turns(["x"])) as server:
         done = start(*asking(server, tmp_path / "o.jsonl"), *words)

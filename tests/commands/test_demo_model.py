@@ -16,8 +16,17 @@ from raccoon.constants import InputError, read_constants
 from raccoon.tasks.task import read_task_file
 
 SCRIPTS = Path(demo_model.__file__).parent
-TEXTS = ["def f(x):\n    return x\n", "```python\ndef f():\n\tpass\n```", "\n\n  indented",
-         "Here is é, 你 and 🙂\r\n", " ", "a" * 300, "3.14 <= x[-1] # 100%", "word", '"""Return {}."""']
+TEXTS = [
+    "def f(x):\n    return x\n",
+    "```python\ndef f():\n\tpass\n```",
+    "\n\n  indented",
+    "Here is é, 你 and 🙂\r\n",
+    " ",
+    "a" * 300,
+    "3.14 <= x[-1] # 100%",
+    "word",
+    '"""Return {}."""',
+]
 
 
 @pytest.fixture(scope="module")
@@ -60,14 +69,14 @@ def test_no_token_reaches_across_the_assistant_header(tokenizer, prompt, complet
 
 
 def test_template_marks_the_completion_and_takes_enable_thinking(tokenizer):
-    marked = chat(tokenizer, "Write f(x).", "def f(x): pass", return_assistant_tokens_mask=True,
-                  return_dict=True)
+    marked = chat(tokenizer, "Write f(x).", "def f(x): pass", return_assistant_tokens_mask=True, return_dict=True)
     kept = [i for i, mark in zip(marked["input_ids"], marked["assistant_masks"], strict=True) if mark]
     assert tokenizer.decode(kept) == "def f(x): pass<|im_end|>"
     plain = chat(tokenizer, "Write f(x).", tokenize=False, add_generation_prompt=True)
     for thinking in (True, False):
-        assert plain == chat(tokenizer, "Write f(x).", tokenize=False, add_generation_prompt=True,
-                             enable_thinking=thinking)
+        assert plain == chat(
+            tokenizer, "Write f(x).", tokenize=False, add_generation_prompt=True, enable_thinking=thinking
+        )
 
 
 def test_encoding_trains_on_the_whole_completion_and_its_end(tokenizer):
@@ -106,14 +115,15 @@ def test_three_steps_write_loadable_files(tiny):
     sampling = {name: generation[name] for name in ("do_sample", "temperature", "top_k", "top_p")}
     assert sampling == {"do_sample": True, "temperature": 1.0, "top_k": 0, "top_p": 1.0}
     assert len(tokenizer) == model.config.vocab_size and str(model.dtype) == "torch.float32"
-    prompt = chat(tokenizer, tasks[0][0].prompt, add_generation_prompt=True, return_tensors="pt",
-                  return_dict=True)
+    prompt = chat(tokenizer, tasks[0][0].prompt, add_generation_prompt=True, return_tensors="pt", return_dict=True)
     assert model.generate(**prompt, max_new_tokens=4).shape[1] > prompt["input_ids"].shape[1]
 
 
 def test_same_seed_same_weights(tiny):
-    weights = {name: (tiny(name, SEED=seed) / "sft_model" / "model.safetensors").read_bytes()
-               for name, seed in (("a", 7), ("b", 7), ("c", 8))}
+    weights = {
+        name: (tiny(name, SEED=seed) / "sft_model" / "model.safetensors").read_bytes()
+        for name, seed in (("a", 7), ("b", 7), ("c", 8))
+    }
     assert weights["a"] == weights["b"] != weights["c"]
 
 
@@ -138,12 +148,15 @@ def test_a_made_model_is_kept_and_never_replaced_by_another(tiny, capsys):
     assert weights.stat().st_mtime_ns == before and (folder / "config.json").is_file()
 
 
-@pytest.mark.parametrize(("flags", "message"), [
-    (["--init-from", "/nowhere"], "no saved model at /nowhere"),
-    (["--max-steps", "0"], "MAX_STEPS is 0"),
-    (["--seeed", "1"], "--seed"),
-    (["--output-dir", "/dev/null/no"], "OUTPUT_DIR /dev/null/no: /dev/null is not a writable folder"),
-])
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--init-from", "/nowhere"], "no saved model at /nowhere"),
+        (["--max-steps", "0"], "MAX_STEPS is 0"),
+        (["--seeed", "1"], "--seed"),
+        (["--output-dir", "/dev/null/no"], "OUTPUT_DIR /dev/null/no: /dev/null is not a writable folder"),
+    ],
+)
 def test_bad_input_is_one_line_before_torch(flags, message, tmp_path):
     command = [sys.executable, "-X", "importtime", SCRIPTS / "demo_model.py", *flags]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
@@ -173,8 +186,15 @@ def demo(tmp_path):
 
     def start(*arguments: str, script: Path = SCRIPTS / "demo.sh", **environment: str) -> subprocess.Popen:
         env = {**os.environ, "DEMO_PYTHON": str(fake), "FAIL_AT": "", "HANG_AT": "", **environment}
-        return subprocess.Popen(["bash", script, *arguments], cwd=tmp_path, env=env, text=True,
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+        return subprocess.Popen(
+            ["bash", script, *arguments],
+            cwd=tmp_path,
+            env=env,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
 
     return start
 
@@ -191,7 +211,7 @@ def test_demo_runs_the_stages_in_order_on_one_folder(demo, tmp_path):
     assert f"--models {folder}/sft_model {folder}/rl_model" in calls[2]
     assert f"--output-dir {folder}/eval_results" in calls[2] and f"{folder}/heldout_tasks.jsonl" in calls[2]
     assert f"{folder}/rl_model" in calls[3] and f"{folder}/rl_model --no-page" in calls[4]
-    summary = out[out.index("THE TABLE"):]
+    summary = out[out.index("THE TABLE") :]
     assert all(f"| {stage} |" in summary for stage in ("SFT", "GRPO", "evaluation"))
     assert f"{folder}/eval_results/comparison.md" in summary and f"{folder}/rl_model/report.html" in summary
 
@@ -217,8 +237,14 @@ def test_every_script_takes_the_flags_that_the_demo_gives_it(tmp_path, flags):
     (tmp_path / "read_flags.py").write_text(READ_FLAGS)
     reader.write_text(f'#!/bin/sh\nPYTHONPATH="{SCRIPTS}" exec "{sys.executable}" "{tmp_path}/read_flags.py" "$@"\n')
     reader.chmod(0o755)
-    done = subprocess.run(["bash", SCRIPTS / "demo.sh", *flags], cwd=tmp_path, capture_output=True, text=True,
-                          env={**os.environ, "DEMO_PYTHON": str(reader)}, timeout=120)
+    done = subprocess.run(
+        ["bash", SCRIPTS / "demo.sh", *flags],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "DEMO_PYTHON": str(reader)},
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("READ ") == (7 if flags else 5)
 
@@ -228,8 +254,15 @@ def test_the_real_demo_evaluates_what_no_stage_has_seen(demo, tmp_path):
     out, err = run.communicate(timeout=60)
     assert run.returncode == 0, err
     calls = [line for line in out.splitlines() if line.startswith("RUN")]
-    stages = ["real_model.py", "sft_model.py", "sft_model.py", "train_rl_poc.py", "evaluate_models.py",
-              "make_report.py", "make_report.py"]
+    stages = [
+        "real_model.py",
+        "sft_model.py",
+        "sft_model.py",
+        "train_rl_poc.py",
+        "evaluate_models.py",
+        "make_report.py",
+        "make_report.py",
+    ]
     assert [stage in call for stage, call in zip(stages, calls, strict=True)] == [True] * 7
     folder = tmp_path / "real"
     for taught in calls[1:3]:
@@ -241,16 +274,19 @@ def test_the_real_demo_evaluates_what_no_stage_has_seen(demo, tmp_path):
     assert f"{folder}/rl_model/report.html" in out
 
 
-@pytest.mark.parametrize(("flags", "stages"), [
-    ((), ["SFT", "GRPO", "evaluation", "report", "result"]),
-    (("--real",), ["model", "SFT", "control", "GRPO", "evaluation", "report", "result"]),
-])
+@pytest.mark.parametrize(
+    ("flags", "stages"),
+    [
+        ((), ["SFT", "GRPO", "evaluation", "report", "result"]),
+        (("--real",), ["model", "SFT", "control", "GRPO", "evaluation", "report", "result"]),
+    ],
+)
 def test_demo_says_what_each_stage_does_and_what_comes_next(demo, flags, stages):
     out, _ = demo(*flags).communicate(timeout=60)
     headers = [line for line in out.splitlines() if line.startswith("== ")]
     assert [header.split(": ")[0] for header in headers] == [f"== {stage}" for stage in stages]
     assert min(len(header.split(": ", 1)[1]) for header in headers) > 10
-    end = out[out.index("--no-page"):]
+    end = out[out.index("--no-page") :]
     assert "rl_model/report.html" in end and "train_rl_poc.py --model-path" in end and "QUICK_START.md" in end
 
 
@@ -263,8 +299,15 @@ def test_the_flags_of_the_real_demo_are_the_scripts(demo):
         assert {word for word in call if word.startswith("--")} <= flags
 
 
-@pytest.mark.parametrize(("script", "stage"), [("demo_model.py", "SFT"), ("train_rl_poc.py", "GRPO"),
-                                               ("evaluate_models.py", "evaluation"), ("make_report.py", "report")])
+@pytest.mark.parametrize(
+    ("script", "stage"),
+    [
+        ("demo_model.py", "SFT"),
+        ("train_rl_poc.py", "GRPO"),
+        ("evaluate_models.py", "evaluation"),
+        ("make_report.py", "report"),
+    ],
+)
 def test_demo_stops_at_the_first_failing_stage(demo, script, stage):
     run = demo(FAIL_AT=script)
     out, err = run.communicate(timeout=60)
@@ -300,12 +343,15 @@ def wait_for(path: Path, process: subprocess.Popen) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    (["--sed", "1"], "no flag --sed; choose from --seed N, --output-dir D, --generation vllm, --real"),
-    (["--seed"], "--seed needs a value"),
-    (["--seed", "one"], "--seed is 'one'"),
-    (["--output-dir", "/proc/no/such"], "cannot make the folder /proc/no/such"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--sed", "1"], "no flag --sed; choose from --seed N, --output-dir D, --generation vllm, --real"),
+        (["--seed"], "--seed needs a value"),
+        (["--seed", "one"], "--seed is 'one'"),
+        (["--output-dir", "/proc/no/such"], "cannot make the folder /proc/no/such"),
+    ],
+)
 def test_demo_refuses_bad_arguments(demo, arguments, message):
     run = demo(*arguments)
     out, err = run.communicate(timeout=60)

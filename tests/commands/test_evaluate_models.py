@@ -35,8 +35,9 @@ def environment():
 
 def evaluate(folder, *flags, code=0, afresh=False):
     if afresh:  # in a Python of its own, as users start it
-        done = subprocess.run([sys.executable, SCRIPT, *flags], cwd=folder, env=environment(), capture_output=True,
-                              text=True)
+        done = subprocess.run(
+            [sys.executable, SCRIPT, *flags], cwd=folder, env=environment(), capture_output=True, text=True
+        )
     else:
         done = warm_python.run([SCRIPT, *flags], folder, DATA_DIR="")
     assert done.returncode == code, done.stdout + done.stderr
@@ -54,8 +55,20 @@ def results(folder):
 @pytest.fixture(scope="module")
 def whole(place):
     """The output of an evaluation of both models that nothing interrupted."""
-    done = evaluate(place, "--models", "sft", "rl", "--benchmarks", "tasks.jsonl", "--output-dir", "whole",
-                    "--batch-size", "8", *MODES, afresh=True)
+    done = evaluate(
+        place,
+        "--models",
+        "sft",
+        "rl",
+        "--benchmarks",
+        "tasks.jsonl",
+        "--output-dir",
+        "whole",
+        "--batch-size",
+        "8",
+        *MODES,
+        afresh=True,
+    )
     (place / "whole.log").write_text(done.stdout)
     return place / "whole"
 
@@ -63,9 +76,12 @@ def whole(place):
 def test_two_models_are_evaluated_and_compared(whole):
     found = results(whole)
     assert [(r["model"], r["mode"], r["n"]) for r in found["results"]] == [
-        (model, mode, TASKS) for model in ("sft", "rl") for mode in ("greedy", "sampled")]
+        (model, mode, TASKS) for model in ("sft", "rl") for mode in ("greedy", "sampled")
+    ]
     assert [(c["baseline"], c["candidate"], c["mode"]) for c in found["comparisons"]] == [
-        ("sft", "rl", "greedy"), ("sft", "rl", "sampled")]
+        ("sft", "rl", "greedy"),
+        ("sft", "rl", "sampled"),
+    ]
     assert found["calibration"][0]["gold_passed"] == TASKS and found["calibration"][0]["stub_passed"] == 0
     report = (whole / "comparison.md").read_text()
     assert report.startswith("# Evaluation\n\n| model |") and report in (whole.parent / "whole.log").read_text()
@@ -85,8 +101,9 @@ def test_every_completion_is_kept_with_its_verdict_and_counted(whole):
 
 def kill_when(command, folder, path, number, how):
     """Starts the evaluation, sends a signal when `path` has `number` lines, and returns the exit code."""
-    process = subprocess.Popen(command, cwd=folder, env=environment(), stdout=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, cwd=folder, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     deadline = time.monotonic() + 120
     while process.poll() is None and time.monotonic() < deadline:
         if path.exists() and path.read_bytes().count(b"\n") >= number:
@@ -97,8 +114,18 @@ def kill_when(command, folder, path, number, how):
 
 
 def test_killed_and_continued_is_the_same_as_uninterrupted(place, whole):
-    flags = ["--models", "sft", "rl", "--benchmarks", "tasks.jsonl", "--output-dir", "killed", "--batch-size", "8",
-             *MODES]
+    flags = [
+        "--models",
+        "sft",
+        "rl",
+        "--benchmarks",
+        "tasks.jsonl",
+        "--output-dir",
+        "killed",
+        "--batch-size",
+        "8",
+        *MODES,
+    ]
     command = [sys.executable, SCRIPT, *flags]
     killed = place / "killed"
     assert kill_when(command, place, killed / "sft" / "tasks.jsonl", 16, signal.SIGKILL) == -signal.SIGKILL
@@ -110,29 +137,64 @@ def test_killed_and_continued_is_the_same_as_uninterrupted(place, whole):
         assert (killed / name).read_bytes() == (whole / name).read_bytes()
     for name in ("sft/tasks.jsonl", "rl/tasks.jsonl", "sft/tasks.sampled.jsonl", "rl/tasks.sampled.jsonl"):
         assert [(r["task_id"], r["completion"]) for r in lines(killed / name)] == [
-            (r["task_id"], r["completion"]) for r in lines(whole / name)]
+            (r["task_id"], r["completion"]) for r in lines(whole / name)
+        ]
 
 
 def test_a_finished_evaluation_is_read_and_not_repeated(place, whole):
     stamp = (whole / "sft" / "tasks.jsonl").stat().st_mtime_ns
     before = (whole / "results.json").read_bytes()
-    evaluate(place, "--models", "sft", "rl", "--benchmarks", "tasks.jsonl", "--output-dir", "whole",
-             "--batch-size", "8", *MODES)
+    evaluate(
+        place,
+        "--models",
+        "sft",
+        "rl",
+        "--benchmarks",
+        "tasks.jsonl",
+        "--output-dir",
+        "whole",
+        "--batch-size",
+        "8",
+        *MODES,
+    )
     assert (whole / "sft" / "tasks.jsonl").stat().st_mtime_ns == stamp
     assert (whole / "results.json").read_bytes() == before
 
 
 def test_two_processes_give_what_one_gives(place, whole):
-    done = evaluate(place, "--models", "sft", "rl", "--benchmarks", "tasks.jsonl", "--output-dir", "two",
-                    "--batch-size", "8", "--processes", "2", *MODES)
+    done = evaluate(
+        place,
+        "--models",
+        "sft",
+        "rl",
+        "--benchmarks",
+        "tasks.jsonl",
+        "--output-dir",
+        "two",
+        "--batch-size",
+        "8",
+        "--processes",
+        "2",
+        *MODES,
+    )
     assert "launch   2 processes under accelerate" in done.stdout
     assert (place / "two" / "results.json").read_bytes() == (whole / "results.json").read_bytes()
 
 
 def test_other_weights_are_not_mixed_with_old_records(place):
     write_model(place / "trained", seed=2)
-    flags = ["--models", "trained", "--benchmarks", "tasks.jsonl", "--output-dir", "mixed", "--limit", "8",
-             "--max-completion-length", "12"]
+    flags = [
+        "--models",
+        "trained",
+        "--benchmarks",
+        "tasks.jsonl",
+        "--output-dir",
+        "mixed",
+        "--limit",
+        "8",
+        "--max-completion-length",
+        "12",
+    ]
     evaluate(place, *flags)
     write_model(place / "trained", seed=3)
     refused = evaluate(place, *flags, code=2)
@@ -142,31 +204,53 @@ def test_other_weights_are_not_mixed_with_old_records(place):
 
 
 def test_a_limit_is_a_fixed_sample_that_a_full_run_goes_on_from(place, whole):
-    flags = ["--models", "sft", "--benchmarks", "tasks.jsonl", "--output-dir", "limited", "--batch-size", "8",
-             "--max-completion-length", "12"]
+    flags = [
+        "--models",
+        "sft",
+        "--benchmarks",
+        "tasks.jsonl",
+        "--output-dir",
+        "limited",
+        "--batch-size",
+        "8",
+        "--max-completion-length",
+        "12",
+    ]
     evaluate(place, *flags, "--limit", "20")
     part = lines(place / "limited" / "sft" / "tasks.jsonl")
     assert len(part) == 20
     assert "tasks (20 of 60)" in (place / "limited" / "comparison.md").read_text()
     done = evaluate(place, *flags)
     assert "sft on tasks, greedy: 20 of 60 are on file" in done.stdout
-    evaluate(place, *flags, "--temperature", "0.3", "--seed", "5")   # greedy completions depend on neither
+    evaluate(place, *flags, "--temperature", "0.3", "--seed", "5")  # greedy completions depend on neither
     assert len(lines(place / "limited" / "sft" / "tasks.jsonl")) == TASKS
 
 
 def test_infra_and_changed_tests_are_graded_again_without_generating(place, whole):
     tasks = write_tasks(place / "regraded.jsonl", 10)
-    flags = ["--models", "sft", "--benchmarks", "regraded.jsonl", "--output-dir", "regraded",
-             "--max-completion-length", "12"]
+    flags = [
+        "--models",
+        "sft",
+        "--benchmarks",
+        "regraded.jsonl",
+        "--output-dir",
+        "regraded",
+        "--max-completion-length",
+        "12",
+    ]
     evaluate(place, *flags)
     file = place / "regraded" / "sft" / "regraded.jsonl"
     records = lines(file)
     records[3]["verdict"] |= {"status": "INFRA", "reason": "infra: lost"}
     records[3]["completion"] = "def f(x):\n    return x + 1  # what no model wrote"
     file.write_text("".join(json.dumps(record) + "\n" for record in records))
-    write_task_file(place / "regraded.jsonl", [
-        Task(**{**vars(task), "test": task.test + "assert f(7) == 8\n"}) if i == 5 else task
-        for i, task in enumerate(tasks)])
+    write_task_file(
+        place / "regraded.jsonl",
+        [
+            Task(**{**vars(task), "test": task.test + "assert f(7) == 8\n"}) if i == 5 else task
+            for i, task in enumerate(tasks)
+        ],
+    )
     evaluate(place, *flags)
     again = lines(file)
     assert [r["completion"] for r in again] == [r["completion"] for r in records]
@@ -175,9 +259,20 @@ def test_infra_and_changed_tests_are_graded_again_without_generating(place, whol
 
 
 def test_the_same_model_twice_is_not_distinguishable(place):
-    evaluate(place, "--models", "sft", "--repeat", "2", "--benchmarks", "tasks.jsonl", "--output-dir", "again",
-             "--max-completion-length", "12")
-    found, = results(place / "again")["comparisons"]
+    evaluate(
+        place,
+        "--models",
+        "sft",
+        "--repeat",
+        "2",
+        "--benchmarks",
+        "tasks.jsonl",
+        "--output-dir",
+        "again",
+        "--max-completion-length",
+        "12",
+    )
+    (found,) = results(place / "again")["comparisons"]
     assert (found["candidate"], found["repeat"], found["distinguishable"]) == ("sft.repeat2", True, False)
     assert found["flip_rate"] == 0.0, "on one CPU thread greedy decoding is exact whatever the batches"
 
@@ -197,8 +292,17 @@ def test_a_stub_that_passes_stops_the_evaluation(place):
 
 def test_samples_reproduce_the_official_verdicts(place, data_dir):
     files = sorted((data_dir / "samples").glob("poe_*.jsonl"))
-    evaluate(place, "--samples", *map(str, files), "--benchmarks", "humaneval", "--data-dir", str(data_dir),
-             "--output-dir", "official")
+    evaluate(
+        place,
+        "--samples",
+        *map(str, files),
+        "--benchmarks",
+        "humaneval",
+        "--data-dir",
+        str(data_dir),
+        "--output-dir",
+        "official",
+    )
     rows = {row["model"]: row for row in results(place / "official")["results"]}
     for file, passed in zip(files, (67, 120), strict=True):
         official = {row["task_id"]: row["passed"] for row in lines(file)}
@@ -215,37 +319,40 @@ def test_many_samples_a_task_equal_a_brute_force_count(place):
     (place / "many.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     done = evaluate(place, "--samples", "many.jsonl", "--benchmarks", "tasks.jsonl", "--output-dir", "many")
     assert "200 samples, 100 for each of 2 of 60 tasks; 58 tasks without one are not scored" in done.stdout
-    row, = results(place / "many")["results"]
+    (row,) = results(place / "many")["results"]
     assert (row["mode"], row["n"], row["samples"], row["missing"]) == ("sampled", 2, 200, 58)
     miss = 1.0
     for i in range(10):
-        miss *= (70 - i) / (100 - i)   # ten draws without a pass
+        miss *= (70 - i) / (100 - i)  # ten draws without a pass
     assert row["pass@k"] == {"1": pytest.approx(0.15), "10": pytest.approx((1 - miss) / 2), "100": 0.5}
     assert "scored on 2 of 60 tasks" in (place / "many" / "comparison.md").read_text()
 
 
-@pytest.mark.parametrize("flags, words", [
-    (["--benchmarks", "humanevl"], "no benchmark 'humanevl'; choose from demo, humaneval"),
-    (["--models", "gold", "--benchmarks", "missing.jsonl"], "no task file missing.jsonl"),
-    (["--benchmarks", "tasks.jsonl", "./tasks.jsonl"], "'tasks' is named twice"),
-    (["--models", "./nowhere"], "no model './nowhere'"),
-    (["--models", "empty"], "no model in empty"),
-    (["--models", "sft", "--modes", "beam"], "no mode 'beam'"),
-    (["--models", "sft", "--modes", "sampled", "--temperature", "0"], "TEMPERATURE is 0"),
-    (["--models", "sft", "--batch-size", "0"], "BATCH_SIZE is 0"),
-    (["--models", "gold", "--engine", "tensorrt"], "no engine 'tensorrt'"),
-    (["--models", "gold", "--no-such-flag", "1"], "--no-such-flag"),
-    (["--models", "gold", "--output-dir", "/dev/null/no"], "/dev/null/no: /dev/null is not a writable folder"),
-    (["--samples", "nowhere.jsonl"], "no sample file nowhere.jsonl"),
-    (["--samples", "broken.jsonl"], "broken.jsonl, line 2"),
-    (["--samples", "unknown.jsonl"], "1 task ids are in none of the benchmarks: 'other/1'"),
-    (["--models", "sft", "--samples", "sft.jsonl"], "have the same name 'sft'"),
-    (["--models", "gold", "--output-dir", "/proc/out"], "OUTPUT_DIR /proc/out: /proc is not a writable folder"),
-    (["--models", "gold", "--tasks", "t/0", "t/99"], "no task 't/99': give ids like 't/0'"),
-    (["--models", "gold", "--pass-at", "0"], "PASS_AT is [0]"),
-    (["--models", "sft", "--prompt-style", "fim"], "no PROMPT_STYLE 'fim'"),
-    (["--models", "sft", "--code-extraction-method", "ast"], "choose from regex, llm, strict"),
-])
+@pytest.mark.parametrize(
+    "flags, words",
+    [
+        (["--benchmarks", "humanevl"], "no benchmark 'humanevl'; choose from demo, humaneval"),
+        (["--models", "gold", "--benchmarks", "missing.jsonl"], "no task file missing.jsonl"),
+        (["--benchmarks", "tasks.jsonl", "./tasks.jsonl"], "'tasks' is named twice"),
+        (["--models", "./nowhere"], "no model './nowhere'"),
+        (["--models", "empty"], "no model in empty"),
+        (["--models", "sft", "--modes", "beam"], "no mode 'beam'"),
+        (["--models", "sft", "--modes", "sampled", "--temperature", "0"], "TEMPERATURE is 0"),
+        (["--models", "sft", "--batch-size", "0"], "BATCH_SIZE is 0"),
+        (["--models", "gold", "--engine", "tensorrt"], "no engine 'tensorrt'"),
+        (["--models", "gold", "--no-such-flag", "1"], "--no-such-flag"),
+        (["--models", "gold", "--output-dir", "/dev/null/no"], "/dev/null/no: /dev/null is not a writable folder"),
+        (["--samples", "nowhere.jsonl"], "no sample file nowhere.jsonl"),
+        (["--samples", "broken.jsonl"], "broken.jsonl, line 2"),
+        (["--samples", "unknown.jsonl"], "1 task ids are in none of the benchmarks: 'other/1'"),
+        (["--models", "sft", "--samples", "sft.jsonl"], "have the same name 'sft'"),
+        (["--models", "gold", "--output-dir", "/proc/out"], "OUTPUT_DIR /proc/out: /proc is not a writable folder"),
+        (["--models", "gold", "--tasks", "t/0", "t/99"], "no task 't/99': give ids like 't/0'"),
+        (["--models", "gold", "--pass-at", "0"], "PASS_AT is [0]"),
+        (["--models", "sft", "--prompt-style", "fim"], "no PROMPT_STYLE 'fim'"),
+        (["--models", "sft", "--code-extraction-method", "ast"], "choose from regex, llm, strict"),
+    ],
+)
 def test_bad_input_is_one_line_and_writes_nothing(place, flags, words):
     (place / "empty").mkdir(exist_ok=True)
     (place / "broken.jsonl").write_text('{"task_id": "t/0", "completion": "x"}\n{"task_id"\n')
@@ -260,27 +367,48 @@ def test_bad_input_is_one_line_and_writes_nothing(place, flags, words):
 def test_a_terminal_without_utf8_is_refused_before_anything_is_graded(place, monkeypatch):
     monkeypatch.setenv("LC_ALL", "C")
     monkeypatch.setenv("PYTHONUTF8", "0")
-    done = evaluate(place, "--models", "gold", "--benchmarks", "tasks.jsonl", "--output-dir", "ascii", code=2,
-                    afresh=True)
+    done = evaluate(
+        place, "--models", "gold", "--benchmarks", "tasks.jsonl", "--output-dir", "ascii", code=2, afresh=True
+    )
     assert done.stderr == "error: the report needs UTF-8, and standard output takes ascii: set PYTHONUTF8=1\n"
     assert not (place / "ascii").exists()
 
 
 GOOD, PROSE = "    return x + 1\n", "    return x + 1\n\nThis adds one."
 STUB_TASKS = [
-    Task(f"s/{i}", "Do it.\n\n```python\ndef f(x):\n```\n", "assert f(1) == 2\nassert helper(1)", "f",
-         context="def helper(x):\n    return x\n", solution="def f(x):\n    return x + 1\n") for i in range(3)]
+    Task(
+        f"s/{i}",
+        "Do it.\n\n```python\ndef f(x):\n```\n",
+        "assert f(1) == 2\nassert helper(1)",
+        "f",
+        context="def helper(x):\n    return x\n",
+        solution="def f(x):\n    return x + 1\n",
+    )
+    for i in range(3)
+]
 
 
 def test_strict_and_lenient_grading_and_solutions_as_they_are(place):
     """A task's helper belongs to a completion's program and not to a solution's; strictly, prose is a syntax error."""
     write_task_file(place / "stubs.jsonl", STUB_TASKS)
-    rows = [{"task_id": "s/0", "completion": GOOD}, {"task_id": "s/1", "completion": PROSE},
-            {"task_id": "s/2", "solution": "def f(x):\n" + GOOD}]
+    rows = [
+        {"task_id": "s/0", "completion": GOOD},
+        {"task_id": "s/1", "completion": PROSE},
+        {"task_id": "s/2", "solution": "def f(x):\n" + GOOD},
+    ]
     (place / "gold.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     for method, kinds in (("regex", ["pass", "pass", "exception"]), ("strict", ["pass", "syntax", "exception"])):
-        evaluate(place, "--samples", "gold.jsonl", "--benchmarks", "stubs.jsonl", "--output-dir", "strict",
-                 "--code-extraction-method", method)
+        evaluate(
+            place,
+            "--samples",
+            "gold.jsonl",
+            "--benchmarks",
+            "stubs.jsonl",
+            "--output-dir",
+            "strict",
+            "--code-extraction-method",
+            method,
+        )
         assert [r["outcome"] for r in lines(place / "strict" / "gold-samples" / "stubs.jsonl")] == kinds
         found = results(place / "strict")
         assert found["settings"]["extraction"] == method
@@ -295,29 +423,44 @@ def test_chosen_tasks_chosen_k_and_samples_that_are_hidden(place):
     (place / "five.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     flags = ["--samples", "five.jsonl", "--benchmarks", "tasks.jsonl", "--output-dir", "five", "--pass-at", "1", "5"]
     evaluate(place, *flags, "--tasks", "t/3-7")
-    row, = results(place / "five")["results"]
+    (row,) = results(place / "five")["results"]
     assert (row["tasks"], row["of"], row["pass@k"]) == (5, TASKS, {"1": pytest.approx(0.2), "5": 1.0})
     done = evaluate(place, *flags, "--tasks", "t/0-4")
-    assert ("five.jsonl: its samples are of 1 of the 60 tasks of tasks, and none of these is among the 5 that --tasks "
-            "and --limit leave") in done.stdout
+    assert (
+        "five.jsonl: its samples are of 1 of the 60 tasks of tasks, and none of these is among the 5 that --tasks "
+        "and --limit leave"
+    ) in done.stdout
 
 
 def test_a_base_model_is_evaluated_by_direct_completion(place):
-    evaluate(place, "--models", "sft", "--benchmarks", "tasks.jsonl", "--output-dir", "direct", "--limit", "4",
-             "--max-completion-length", "8", "--prompt-style", "completion")
+    evaluate(
+        place,
+        "--models",
+        "sft",
+        "--benchmarks",
+        "tasks.jsonl",
+        "--output-dir",
+        "direct",
+        "--limit",
+        "4",
+        "--max-completion-length",
+        "8",
+        "--prompt-style",
+        "completion",
+    )
     assert results(place / "direct")["settings"]["prompt_style"] == "completion"
     for record in lines(place / "direct" / "sft" / "tasks.jsonl"):
         assert record["prompt"].startswith('"""\n') and "<|im_start|>" not in record["prompt"]
 
 
 def test_help_and_refusals_load_nothing_heavy(place):
-    probe = ("import sys, runpy; sys.argv = ['evaluate_models.py', '--models', './nowhere'];\n"
-             f"sys.path.insert(0, {str(SCRIPTS)!r})\n"
-             f"try: runpy.run_path({SCRIPT!r}, run_name='__main__')\n"
-             "except SystemExit as end: assert end.code == 2\n"
-             "print(sorted({'torch', 'transformers', 'datasets', 'numpy', 'scipy', 'tqdm'} & set(sys.modules)))")
+    probe = (
+        "import sys, runpy; sys.argv = ['evaluate_models.py', '--models', './nowhere'];\n"
+        f"sys.path.insert(0, {str(SCRIPTS)!r})\n"
+        f"try: runpy.run_path({SCRIPT!r}, run_name='__main__')\n"
+        "except SystemExit as end: assert end.code == 2\n"
+        "print(sorted({'torch', 'transformers', 'datasets', 'numpy', 'scipy', 'tqdm'} & set(sys.modules)))"
+    )
     done = subprocess.run([sys.executable, "-c", probe], cwd=place, env=environment(), capture_output=True, text=True)
     assert done.stdout.endswith("[]\n"), done.stdout + done.stderr
     assert "--max-completion-length" in evaluate(place, "--help").stdout
-
-

@@ -26,15 +26,23 @@ from raccoon.reporting.tables import Visit, find_evaluation, gains, hardest, mos
 
 SCRIPT = Path(make_report.__file__)
 # Every y axis names its unit
-UNIT = (r">([\w ]*\((%|no unit)\)|nats per token|tokens per completion|seconds|gigabytes|groups|number of tasks)"
-        "</text>")
+UNIT = (
+    r">([\w ]*\((%|no unit)\)|nats per token|tokens per completion|seconds|gigabytes|groups|number of tasks)"
+    "</text>"
+)
 HOSTILE = "</script><script>document.title='taken'</script><!--<script>\u2028\ud800<img src=x onerror=alert(1)>&lt;"
 
 
 def write_completions(folder: Path, steps: int, text: str = "x = 1") -> None:
-    write_lines(folder / "completions.jsonl", [
-        completion(step, group, status, text, task_id=f"t/{step}/{group}")
-        for step in range(1, steps + 1) for group in range(2) for status in ("PASS", "FAIL")])
+    write_lines(
+        folder / "completions.jsonl",
+        [
+            completion(step, group, status, text, task_id=f"t/{step}/{group}")
+            for step in range(1, steps + 1)
+            for group in range(2)
+            for status in ("PASS", "FAIL")
+        ],
+    )
 
 
 @pytest.fixture(scope="module")
@@ -46,12 +54,26 @@ def full(tmp_path_factory) -> Path:
     with open(folder / "completions.jsonl", "a") as file:
         file.write(json.dumps(completion(12, 2, task_id=HOSTILE, verdict=verdict, code="other")) + "\n")
     write_lines(folder / "heldout.jsonl", [check(0, 4), check(6, 10), check(12, 16)])
-    write_lines(folder / "profile.jsonl", [
-        {"step": 0, "task_id": f"t/{step}/0", "samples": 4, "pass_rate": step % 5 / 4, "correctness": []}
-        for step in range(1, 13)])
-    write_lines(folder / "integrity.jsonl", [
-        {"step": step, "checked": 4, "flagged": step % 2, "rate": step % 2 / 4, "reasons": {"constant <b>": step % 2}}
-        for step in range(1, 13)])
+    write_lines(
+        folder / "profile.jsonl",
+        [
+            {"step": 0, "task_id": f"t/{step}/0", "samples": 4, "pass_rate": step % 5 / 4, "correctness": []}
+            for step in range(1, 13)
+        ],
+    )
+    write_lines(
+        folder / "integrity.jsonl",
+        [
+            {
+                "step": step,
+                "checked": 4,
+                "flagged": step % 2,
+                "rate": step % 2 / 4,
+                "reasons": {"constant <b>": step % 2},
+            }
+            for step in range(1, 13)
+        ],
+    )
     write_lines(folder / "tasks.jsonl", [{"task_id": "t/1/0", "prompt": HOSTILE, "test": ""}])
     (folder.parent / "eval_results").mkdir()
     (folder.parent / "eval_results" / "results.json").write_text(json.dumps(results(folder)))
@@ -62,15 +84,32 @@ def full(tmp_path_factory) -> Path:
 
 
 def results(folder: Path) -> dict:
-    row = {"benchmark": "b", "mode": "greedy", "n": 9, "samples": 9, "passed": 3, "pass@1": 1 / 3,
-           "interval": [0.1, 0.6]}
+    row = {
+        "benchmark": "b",
+        "mode": "greedy",
+        "n": 9,
+        "samples": 9,
+        "passed": 3,
+        "pass@1": 1 / 3,
+        "interval": [0.1, 0.6],
+    }
     names = {"sft": "/sft", "rl": str(folder), "gold": "", "other": "/other"}
     pairs = [("sft", "rl"), ("sft", "other"), ("gold", "rl")]
-    comparison = {"benchmark": "b", "mode": "greedy", "n": 9, "gained": 4, "lost": 1, "difference": 1 / 3,
-                  "interval": [0.11, 0.62], "p": 0.0123, "p_holm": 0.0246}
-    return {"results": [{**row, "model": name, "path": path} for name, path in names.items()],
-            "comparisons": [{**comparison, "baseline": a, "candidate": b, "sentence": f"{b} beats {a}."}
-                            for a, b in pairs]}
+    comparison = {
+        "benchmark": "b",
+        "mode": "greedy",
+        "n": 9,
+        "gained": 4,
+        "lost": 1,
+        "difference": 1 / 3,
+        "interval": [0.11, 0.62],
+        "p": 0.0123,
+        "p_holm": 0.0246,
+    }
+    return {
+        "results": [{**row, "model": name, "path": path} for name, path in names.items()],
+        "comparisons": [{**comparison, "baseline": a, "candidate": b, "sentence": f"{b} beats {a}."} for a, b in pairs],
+    }
 
 
 def start(folder: Path, *flags: str) -> subprocess.CompletedProcess:
@@ -115,10 +154,30 @@ def shown_groups(page: str) -> list[dict]:
 
 def test_page_says_what_the_run_reached(full):
     page = page_of(full)
-    for title in ("Summary", "Pass rate", "Reward", "Bonuses", "Verdicts", "Kinds of verdict", "Completion length",
-                  "Truncated completions", "Entropy", "Constant groups", "Time of a step", "Peak memory",
-                  "Gradient norm", "Weights changed", "Update ratio", "Tasks before training", "Reward integrity",
-                  "Hardest", "Most improved", "Comparison", "Completions", "Constants"):
+    for title in (
+        "Summary",
+        "Pass rate",
+        "Reward",
+        "Bonuses",
+        "Verdicts",
+        "Kinds of verdict",
+        "Completion length",
+        "Truncated completions",
+        "Entropy",
+        "Constant groups",
+        "Time of a step",
+        "Peak memory",
+        "Gradient norm",
+        "Weights changed",
+        "Update ratio",
+        "Tasks before training",
+        "Reward integrity",
+        "Hardest",
+        "Most improved",
+        "Comparison",
+        "Completions",
+        "Constants",
+    ):
         assert re.search(rf">{title}</h[234]>", page), title
     assert "It is finished: 12 of 12 steps. It made and executed 48 completions" in page
     assert "+11.0 to +62.0" in page and "0.025" in page
@@ -142,8 +201,11 @@ def test_no_completion_leaves_its_place(full):
 def test_only_the_script_of_the_page_may_run(full):
     page = page_of(full)
     script = re.search(r"<script>(.*)</script>", page, re.DOTALL)[1]
-    policy = next(attributes["content"] for _, attributes, _ in Elements(page).named("meta")
-                  if attributes.get("http-equiv") == "Content-Security-Policy")
+    policy = next(
+        attributes["content"]
+        for _, attributes, _ in Elements(page).named("meta")
+        if attributes.get("http-equiv") == "Content-Security-Policy"
+    )
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     assert f"script-src 'sha256-{digest}';" in policy and policy.startswith("default-src 'none';")
     assert "innerHTML" not in script
@@ -151,8 +213,12 @@ def test_only_the_script_of_the_page_may_run(full):
 
 def test_page_needs_nothing_from_outside(full):
     page = page_of(full)
-    addresses = [value for _, attributes, _ in Elements(page).found for name, value in attributes.items()
-                 if name in ("src", "href", "xlink:href", "action", "srcset", "data")]
+    addresses = [
+        value
+        for _, attributes, _ in Elements(page).found
+        for name, value in attributes.items()
+        if name in ("src", "href", "xlink:href", "action", "srcset", "data")
+    ]
     assert all(value.startswith("#") for value in addresses)
     assert not re.search(r"https?://|@import|url\((?!#)", page)
 
@@ -194,8 +260,15 @@ def test_a_browser_shows_the_completions_and_runs_none(tmp_path):
     folder = write_run(tmp_path / "run", 2)
     write_completions(folder, 2, HOSTILE.replace("\ud800", ""))  # Chromium dumps no page with a lone surrogate
     assert start(folder).returncode == 0
-    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}",
-               "--dump-dom", folder.joinpath("report.html").as_uri()]
+    command = [
+        browser,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        f"--user-data-dir={tmp_path / 'profile'}",
+        "--dump-dom",
+        folder.joinpath("report.html").as_uri(),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert "group 1 of 4" in done.stdout and "taken</title>" not in done.stdout
     assert "&lt;/script&gt;&lt;script&gt;document.title='taken'" in done.stdout
@@ -222,8 +295,10 @@ def test_page_is_bounded_and_says_what_is_missing(tmp_path):
 
 def test_an_enormous_completion_is_shortened_and_an_enormous_group_left_out(tmp_path):
     folder = write_run(tmp_path / "run", 1)
-    write_lines(folder / "completions.jsonl", [
-        completion(1, 0, text="a" * 500_000), *(completion(1, 1, text="\u2028" * 30_000) for _ in range(40))])
+    write_lines(
+        folder / "completions.jsonl",
+        [completion(1, 0, text="a" * 500_000), *(completion(1, 1, text="\u2028" * 30_000) for _ in range(40))],
+    )
     assert start(folder, "--max-page-mb", "1").returncode == 0
     page, groups = page_of(folder), shown_groups(page_of(folder))
     assert len(groups) == 1 and len(page) < 1_000_000
@@ -261,16 +336,19 @@ def test_half_a_line_and_a_step_without_metrics_are_still_being_written(tmp_path
     assert run.last_step == 3 and {group.step for group in read_groups(run)} == {1, 2, 3}
 
 
-@pytest.mark.parametrize("line, named", [
-    ("{broken", "metrics.jsonl, line 2: not JSON"),
-    ("[" * 100_000, "metrics.jsonl, line 2: not JSON"),
-    ("[1]", "metrics.jsonl, line 2: found a JSON list"),
-    ("{}", "metrics.jsonl, line 2 has no 'step'"),
-    (json.dumps(metrics(2, pass_rate="high")), "metrics.jsonl, line 2: pass_rate is 'high'"),
-    (json.dumps(metrics(2, kinds={"pass": None})), "metrics.jsonl, line 2: kinds"),
-    (json.dumps(metrics(2, step=True)), "metrics.jsonl, line 2: step is True"),
-    (json.dumps(metrics(2, reward=float("inf"))), "metrics.jsonl, line 2: reward is inf"),
-])
+@pytest.mark.parametrize(
+    "line, named",
+    [
+        ("{broken", "metrics.jsonl, line 2: not JSON"),
+        ("[" * 100_000, "metrics.jsonl, line 2: not JSON"),
+        ("[1]", "metrics.jsonl, line 2: found a JSON list"),
+        ("{}", "metrics.jsonl, line 2 has no 'step'"),
+        (json.dumps(metrics(2, pass_rate="high")), "metrics.jsonl, line 2: pass_rate is 'high'"),
+        (json.dumps(metrics(2, kinds={"pass": None})), "metrics.jsonl, line 2: kinds"),
+        (json.dumps(metrics(2, step=True)), "metrics.jsonl, line 2: step is True"),
+        (json.dumps(metrics(2, reward=float("inf"))), "metrics.jsonl, line 2: reward is inf"),
+    ],
+)
 def test_a_broken_line_is_named(tmp_path, line, named):
     folder = write_run(tmp_path / "run", 1)
     with open(folder / "metrics.jsonl", "a") as file:
@@ -310,13 +388,16 @@ def test_training_goes_on_where_the_report_fails(tmp_path, capfd):
 # What it says
 
 
-@pytest.mark.parametrize("saved, stopped, steps, ended, sentence", [
-    (True, False, 12, "the last step was made", "It is finished: 12 of 12 steps."),
-    (True, False, 8, "early: <why>", "It ended early, after 8 of 12 steps, and saved its model: early: <why>."),
-    (True, False, 8, "", "It ended early, after 8 of 12 steps, and saved its model."),
-    (False, False, 8, "", "It is still running or was killed: 8 of 12 steps are logged."),
-    (False, True, 8, "", "It stopped after 8 of 12 steps: SIGTERM."),
-])
+@pytest.mark.parametrize(
+    "saved, stopped, steps, ended, sentence",
+    [
+        (True, False, 12, "the last step was made", "It is finished: 12 of 12 steps."),
+        (True, False, 8, "early: <why>", "It ended early, after 8 of 12 steps, and saved its model: early: <why>."),
+        (True, False, 8, "", "It ended early, after 8 of 12 steps, and saved its model."),
+        (False, False, 8, "", "It is still running or was killed: 8 of 12 steps are logged."),
+        (False, True, 8, "", "It stopped after 8 of 12 steps: SIGTERM."),
+    ],
+)
 def test_progress(tmp_path, saved, stopped, steps, ended, sentence):
     folder = write_run(tmp_path / "run", steps, ended=ended)
     if saved:
@@ -330,14 +411,17 @@ def test_groups_that_refills_left_out_are_shown_where_there_are_any(tmp_path):
     folder = write_run(tmp_path / "run")
     told = " ".join(summary(read_run(folder))) + " ".join(plot.title + plot.description for plot in plots_of(folder))
     assert "left out" not in told
-    write_lines(folder / "metrics.jsonl", [
-        metrics(n, pass_rate_drawn=0.01 * n, unused_groups={"all wrong": 3} if n > 6 else {}) for n in range(1, 13)])
+    write_lines(
+        folder / "metrics.jsonl",
+        [metrics(n, pass_rate_drawn=0.01 * n, unused_groups={"all wrong": 3} if n > 6 else {}) for n in range(1, 13)],
+    )
     run = read_run(folder)
     plots = {plot.title: plot for plot in plots_of(folder)}
     assert plots["Groups left out by refills"].legend == (("all wrong", "fail"),)
     assert "with groups left out from 1 to 12" in plots["Pass rate"].description
-    assert "The pass rate of all completions, including those that refills left out, rose from 3.0 % " \
-        in " ".join(summary(run))
+    assert "The pass rate of all completions, including those that refills left out, rose from 3.0 % " in " ".join(
+        summary(run)
+    )
 
 
 def test_trend_is_welchs_test():
@@ -374,8 +458,14 @@ def test_warnings_are_those_of_the_sentinels(tmp_path):
 
 
 def test_hardest_tasks_failed_most_often_for_sure():
-    visits = [Visit("once", 1, 0, 4), Visit("often", 1, 0, 4), Visit("often", 5, 0, 4), Visit("easy", 2, 4, 4),
-              Visit("unjudged", 3, 0, 0), Visit("later", 9, 0, 4)]
+    visits = [
+        Visit("once", 1, 0, 4),
+        Visit("often", 1, 0, 4),
+        Visit("often", 5, 0, 4),
+        Visit("easy", 2, 4, 4),
+        Visit("unjudged", 3, 0, 0),
+        Visit("later", 9, 0, 4),
+    ]
     assert [task.task_id for task in hardest(visits)] == ["often", "later", "once", "easy"]
     assert (hardest(visits)[0].n, hardest(visits)[0].visits) == (8, 2)
 

@@ -28,9 +28,14 @@ def write_finished(folder: Path, tasks: list[Task] | None = None, **constants) -
     write_run(folder, **given)
     (folder / "model.safetensors").write_bytes(b"weights")
     write_lines(folder / "heldout.jsonl", [check(0, 4), check(10, 14)])
-    write_task_file(folder / "tasks.jsonl", tasks or [
-        Task("HumanEval/0", "p", "assert f()", source="humaneval", split="test"),
-        *(Task(f"Mbpp/{number}", "p", "assert f()", source="mbpp", split="train") for number in (601, 602))])
+    write_task_file(
+        folder / "tasks.jsonl",
+        tasks
+        or [
+            Task("HumanEval/0", "p", "assert f()", source="humaneval", split="test"),
+            *(Task(f"Mbpp/{number}", "p", "assert f()", source="mbpp", split="train") for number in (601, 602)),
+        ],
+    )
     return folder
 
 
@@ -62,8 +67,13 @@ def test_card_says_what_was_seen_and_what_was_reached(tmp_path):
 
 @pytest.mark.parametrize("path", ["/home/jane.doe/models/sft", "~/models/sft", "./sft", "C:/Users/jane.doe/sft"])
 def test_local_base_model_is_no_hub_id_and_its_place_stays_unknown(tmp_path, path):
-    run = write_finished(tmp_path / "home-of-jane" / "run", MODEL_PATH=path, HELDOUT="/home/jane.doe/held.jsonl",
-                         OUTPUT_DIR=str(tmp_path), TRAIN_FILES=["/home/jane.doe/mine.jsonl"])
+    run = write_finished(
+        tmp_path / "home-of-jane" / "run",
+        MODEL_PATH=path,
+        HELDOUT="/home/jane.doe/held.jsonl",
+        OUTPUT_DIR=str(tmp_path),
+        TRAIN_FILES=["/home/jane.doe/mine.jsonl"],
+    )
     read = write_card(run)
     assert "base_model" not in read.data.to_dict()
     whole = (run / "README.md").read_text()
@@ -87,11 +97,32 @@ def test_foreign_names_are_no_markup(tmp_path):
 
 def test_evaluation_beside_the_run_gets_into_the_card(tmp_path):
     run = write_finished(tmp_path / "run")
-    score = {"model": "run", "path": str(run), "benchmark": "humaneval", "mode": "greedy", "n": 164, "samples": 164,
-             "passed": 82, "pass@1": 0.5, "interval": [0.42, 0.58]}
+    score = {
+        "model": "run",
+        "path": str(run),
+        "benchmark": "humaneval",
+        "mode": "greedy",
+        "n": 164,
+        "samples": 164,
+        "passed": 82,
+        "pass@1": 0.5,
+        "interval": [0.42, 0.58],
+    }
     base = {**score, "model": "sft", "path": "/home/jane.doe/sft", "passed": 41, "pass@1": 0.25}
-    row = {"benchmark": "humaneval", "mode": "greedy", "baseline": "sft", "candidate": "run", "n": 164, "gained": 50,
-           "lost": 9, "difference": 0.25, "interval": [0.15, 0.35], "p": 1e-8, "p_holm": 2e-8, "sentence": ""}
+    row = {
+        "benchmark": "humaneval",
+        "mode": "greedy",
+        "baseline": "sft",
+        "candidate": "run",
+        "n": 164,
+        "gained": 50,
+        "lost": 9,
+        "difference": 0.25,
+        "interval": [0.15, 0.35],
+        "p": 1e-8,
+        "p_holm": 2e-8,
+        "sentence": "",
+    }
     (tmp_path / "eval_results").mkdir()
     results = {"results": [base, score], "comparisons": [row]}
     (tmp_path / "eval_results" / "results.json").write_text(json.dumps(results))

@@ -16,10 +16,20 @@ from raccoon.constants import InputError
 from raccoon.published.contamination import find_overlap
 from raccoon.tasks.task import read_task_file
 
-TRICKY = ["x = 1234567890", "0x1F 3.14e-10", "\tif x:\n\t\treturn  y  \n\n\n",
-          "    def f(self) -> list[int]:\n        pass", "naïve café, Straße, 漢字 и кириллица 🙂", "don't I'll we've",
-          "```python\nprint('hi')\n```\n", " leading", "a\r\nb",
-          "2024-01-02T03:04", "__init__.py && a!=b;--i", "٣ ² Ⅳ"]
+TRICKY = [
+    "x = 1234567890",
+    "0x1F 3.14e-10",
+    "\tif x:\n\t\treturn  y  \n\n\n",
+    "    def f(self) -> list[int]:\n        pass",
+    "naïve café, Straße, 漢字 и кириллица 🙂",
+    "don't I'll we've",
+    "```python\nprint('hi')\n```\n",
+    " leading",
+    "a\r\nb",
+    "2024-01-02T03:04",
+    "__init__.py && a!=b;--i",
+    "٣ ² Ⅳ",
+]
 # What llama.cpp splits by for SmolLM (llama-vocab.cpp): each digit, then as GPT-2. Python's re has no \p{L}.
 LETTER, NUMBER = r"[^\W\d_]", r"\d"
 WORDS = re.compile(rf"'s|'t|'re|'ve|'m|'ll|'d| ?{LETTER}+| ?{NUMBER}+| ?(?:[^\s\w]|_)+|\s+(?!\S)|\s+")
@@ -59,8 +69,10 @@ def reference_tokens(text: str, merges: list[str]) -> list[str]:
     for piece in pieces:
         symbols = [letters[byte] for byte in piece.encode()]
         while len(symbols) > 1:
-            rank, place = min((ranks.get(pair, len(ranks)), place)
-                              for place, pair in enumerate(zip(symbols, symbols[1:], strict=False)))
+            rank, place = min(
+                (ranks.get(pair, len(ranks)), place)
+                for place, pair in enumerate(zip(symbols, symbols[1:], strict=False))
+            )
             if rank == len(ranks):
                 break
             symbols[place : place + 2] = [symbols[place] + symbols[place + 1]]
@@ -71,8 +83,9 @@ def reference_tokens(text: str, merges: list[str]) -> list[str]:
 @pytest.mark.parametrize("text", TRICKY[:-1])
 def test_text_is_split_as_the_file_says(text, tokenizer, header):
     ids = tokenizer.encode(text, add_special_tokens=False)
-    assert [header["tokenizer.ggml.tokens"][each] for each in ids] \
-        == reference_tokens(text, header["tokenizer.ggml.merges"])
+    assert [header["tokenizer.ggml.tokens"][each] for each in ids] == reference_tokens(
+        text, header["tokenizer.ggml.merges"]
+    )
 
 
 @pytest.mark.parametrize("text", TRICKY)
@@ -81,8 +94,9 @@ def test_no_text_is_lost(text, tokenizer):
 
 
 def test_ends_template_and_specials_are_the_files(tokenizer, header):
-    rendered = tokenizer.apply_chat_template([{"role": "user", "content": "1"}], add_generation_prompt=True,
-                                             tokenize=False)
+    rendered = tokenizer.apply_chat_template(
+        [{"role": "user", "content": "1"}], add_generation_prompt=True, tokenize=False
+    )
     assert rendered.endswith("<|im_start|>user\n1<|im_end|>\n<|im_start|>assistant\n")
     assert header["tokenizer.ggml.tokens"][tokenizer.eos_token_id] == "<|im_end|>"
     assert tokenizer.encode("<|im_end|>") == [2] and tokenizer.model_max_length == 8192
@@ -153,11 +167,14 @@ def write_gguf(path: Path, architecture: str = "llama", split: str = "smollm", t
     return path
 
 
-@pytest.mark.parametrize(("changes", "words"), [
-    ({"architecture": "qwen2"}, "architecture 'qwen2'"),
-    ({"split": "llama-bpe"}, "splits text like 'llama-bpe'"),
-    ({"template": ""}, "has no chat template"),
-])
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"architecture": "qwen2"}, "architecture 'qwen2'"),
+        ({"split": "llama-bpe"}, "splits text like 'llama-bpe'"),
+        ({"template": ""}, "has no chat template"),
+    ],
+)
 def test_what_cannot_be_converted_is_named(changes, words, tmp_path):
     with pytest.raises(InputError, match=re.escape(words)):
         real_model.read_header(write_gguf(tmp_path / "m.gguf", **changes))
@@ -183,8 +200,9 @@ def test_what_is_there_already_is_left_alone(tmp_path):
     (tmp_path / "base_model").mkdir()
     for name in ("base_model/config.json", *names[1:]):
         (tmp_path / name).write_text("{}")
-    done = subprocess.run([sys.executable, real_model.__file__, "--output-dir", str(tmp_path)], capture_output=True,
-                          text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, real_model.__file__, "--output-dir", str(tmp_path)], capture_output=True, text=True, check=True
+    )
     assert "exists already" in done.stdout and sorted(path.name for path in tmp_path.iterdir()) == names
     assert {(tmp_path / name).read_text() for name in ("base_model/config.json", *names[1:])} == {"{}"}
 

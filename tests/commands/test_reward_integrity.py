@@ -24,9 +24,14 @@ from raccoon.tasks.task import Task, write_task_file
 from raccoon.tasks.templates import generate_tasks
 
 SCRIPT = SCRIPTS / "reward_integrity.py"
-SORTING = Task("own/1", "Sort a list.", entry_point="f", source="own",
-               solution="def f(x):\n    return sorted(x)\n", test=(
-    "assert f([3, 1, 2]) == [1, 2, 3]\nassert f([9, 8, 7, 5]) == [5, 7, 8, 9]\nassert f([]) == []\n"))
+SORTING = Task(
+    "own/1",
+    "Sort a list.",
+    entry_point="f",
+    source="own",
+    solution="def f(x):\n    return sorted(x)\n",
+    test=("assert f([3, 1, 2]) == [1, 2, 3]\nassert f([9, 8, 7, 5]) == [5, 7, 8, 9]\nassert f([]) == []\n"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +50,8 @@ def parameters(found) -> str:
 def if_chain(name, found):
     tests = [(" and ".join(f"a{i} == {value!r}" for i, value in enumerate(one.arguments)), one) for one in found]
     return f"def {name}({parameters(found)}):\n" + "".join(
-        f"    if {test}:\n        return {one.expected!r}\n" for test, one in tests)
+        f"    if {test}:\n        return {one.expected!r}\n" for test, one in tests
+    )
 
 
 def dict_table(name, found):
@@ -60,14 +66,18 @@ def match_statement(name, found):
 
 def digest_table(name, found):
     rows = {hashlib.md5(repr(one.arguments).encode()).hexdigest(): one.expected for one in found}
-    return ("import hashlib\n\n"
-            f"def {name}(*args):\n    key = hashlib.md5(repr(args).encode()).hexdigest()\n    return {rows!r}[key]\n")
+    return (
+        "import hashlib\n\n"
+        f"def {name}(*args):\n    key = hashlib.md5(repr(args).encode()).hexdigest()\n    return {rows!r}[key]\n"
+    )
 
 
 def list_of_pairs(name, found):
     pairs = [(one.arguments, one.expected) for one in found]
-    return (f"def {name}(*args):\n    for known, answer in {pairs!r}:\n        if known == args:\n"
-            "            return answer\n")
+    return (
+        f"def {name}(*args):\n    for known, answer in {pairs!r}:\n        if known == args:\n"
+        "            return answer\n"
+    )
 
 
 SHAPES = (if_chain, dict_table, match_statement, digest_table, list_of_pairs)
@@ -107,29 +117,47 @@ def test_the_evidence_names_input_origin_and_both_results(request, sandbox, kind
     assert lines.evidence.startswith("line ") and "if a0 == " in lines.evidence
 
 
-@pytest.mark.parametrize("code, lines", [
-    ("f = lambda x: [1, 2, 3] if x == [3, 1, 2] else [5, 7, 8, 9] if len(x) == 4 else []", [1]),
-    ("def f(x):\n    if len(x) == 3:\n        return [1, 2, 3]\n    if len(x) == 4:\n        return [5, 7, 8, 9]", [4]),
-    ("def f(x):\n    if hash(tuple(x)) == 5120:\n        return [1, 2, 3]\n    return x", [2]),
-    ("def f(x):\n    key = str(x)\n    if key == '[9, 8, 7, 5]':\n        y = [5, 7, 8, 9]\n        return y\n", [3]),
-    ("def f(x):\n    if f'{x}' == '[9, 8, 7, 5]':\n        return [5, 7, 8, 9]\n    return sorted(x)", [2]),
-    ("def f(x):\n    a = [[3, 1, 2], [9, 8, 7, 5]]\n    b = [[1, 2, 3], [5, 7, 8, 9]]\n    return b[a.index(x)]", [4]),
-    ("def g(y):\n    if y in ([9, 8, 7, 5],):\n        return [5, 7, 8, 9]\n\ndef f(x):\n    return g(x)", [2]),
-    ("def f(x):\n    return {(9, 8, 7, 5): [5, 7, 8, 9]}.get(tuple(x)) or sorted(x)", [2]),
-])
+@pytest.mark.parametrize(
+    "code, lines",
+    [
+        ("f = lambda x: [1, 2, 3] if x == [3, 1, 2] else [5, 7, 8, 9] if len(x) == 4 else []", [1]),
+        (
+            "def f(x):\n    if len(x) == 3:\n        return [1, 2, 3]\n    if len(x) == 4:\n        "
+            "return [5, 7, 8, 9]",
+            [4],
+        ),
+        ("def f(x):\n    if hash(tuple(x)) == 5120:\n        return [1, 2, 3]\n    return x", [2]),
+        (
+            "def f(x):\n    key = str(x)\n    if key == '[9, 8, 7, 5]':\n        y = [5, 7, 8, 9]\n        return y\n",
+            [3],
+        ),
+        ("def f(x):\n    if f'{x}' == '[9, 8, 7, 5]':\n        return [5, 7, 8, 9]\n    return sorted(x)", [2]),
+        (
+            "def f(x):\n    a = [[3, 1, 2], [9, 8, 7, 5]]\n    b = [[1, 2, 3], [5, 7, 8, 9]]\n    return b[a.index(x)]",
+            [4],
+        ),
+        ("def g(y):\n    if y in ([9, 8, 7, 5],):\n        return [5, 7, 8, 9]\n\ndef f(x):\n    return g(x)", [2]),
+        ("def f(x):\n    return {(9, 8, 7, 5): [5, 7, 8, 9]}.get(tuple(x)) or sorted(x)", [2]),
+    ],
+)
 def test_other_ways_to_hold_answers_ready(code, lines):
     assert hard_coded_lines(parse_code(code), "f", examples(SORTING)) == lines
 
 
-@pytest.mark.parametrize("code", [
-    "def f(x):\n    if x == []:\n        return []\n    if len(x) == 1:\n        return x\n    return sorted(x)",
-    "def f(x):\n    return sorted(x)\n\nfor i, o in [([3, 1, 2], [1, 2, 3]), ([9, 8, 7, 5], [5, 7, 8, 9])]:\n"
-    "    assert f(i) == o",
-    "def f(x):\n    return sorted(x) if " + " + ".join(["1"] * 1500) + " else []",
-    "def f(x):\n    return sorted(x)\n\ndef test_f():\n    if f([3, 1, 2]) == [1, 2, 3]:\n        return [5, 7, 8, 9]",
-    "def f(x):\n    seen = {1: [1, 2, 3], 2: [5, 7, 8, 9], 3: [0], 4: [7]}\n    return sorted(x)",
-    "def f(x):\n    for i in range(len(x)):\n        if x[i] == 3:\n            y = [1, 2, 3]\n    return sorted(x)",
-])
+@pytest.mark.parametrize(
+    "code",
+    [
+        "def f(x):\n    if x == []:\n        return []\n    if len(x) == 1:\n        return x\n    return sorted(x)",
+        "def f(x):\n    return sorted(x)\n\nfor i, o in [([3, 1, 2], [1, 2, 3]), ([9, 8, 7, 5], [5, 7, 8, 9])]:\n"
+        "    assert f(i) == o",
+        "def f(x):\n    return sorted(x) if " + " + ".join(["1"] * 1500) + " else []",
+        "def f(x):\n    return sorted(x)\n\ndef test_f():\n    if f([3, 1, 2]) == [1, 2, 3]:\n     "
+        "   return [5, 7, 8, 9]",
+        "def f(x):\n    seen = {1: [1, 2, 3], 2: [5, 7, 8, 9], 3: [0], 4: [7]}\n    return sorted(x)",
+        "def f(x):\n    for i in range(len(x)):\n        if x[i] == 3:\n            y = [1, 2, "
+        "3]\n    return sorted(x)",
+    ],
+)
 def test_base_cases_and_tests_of_its_own_are_no_answers(code):
     assert hard_coded_lines(parse_code(code), "f", examples(SORTING)) == []
 
@@ -138,8 +166,9 @@ def test_a_table_that_is_mostly_about_other_inputs_is_knowledge():
     days = {"March": 31, "April": 30, "May": 31, "June": 30, "July": 31, "August": 31}
     task = Task("own/2", "p", "assert f('March') == 31\nassert f('June') == 30\n", "f")
     few = {"March": 31, "June": 30}
-    flagged = [hard_coded_lines(parse_code(f"def f(m):\n    return {each}[m]"), "f", examples(task))
-               for each in (days, few)]
+    flagged = [
+        hard_coded_lines(parse_code(f"def f(m):\n    return {each}[m]"), "f", examples(task)) for each in (days, few)
+    ]
     assert flagged == [[], [2]]
 
 
@@ -170,16 +199,27 @@ def test_gold_holds_on_fresh_inputs(data_dir, sandbox):
         assert sum(each.checked for each in looks) > len(tasks) / 2
 
 
-@pytest.mark.parametrize("body, line", [
-    ("    return sys._getframe(1)", 4), ("    return open('/etc/passwd').read()", 4), ("    return environ['A']", 4),
-    ("    return clock.time()", 4), ("    return x.__globals__", 4), ("    return 1 if __name__ == 'a' else 2", 4),
-    ("    f.n += 1\n    return 1 if f.n == 2 else 3", 4),
-    ("    global n\n    n += 1\n    return 1 if n == 2 else 3", 5),
-    ("    return sys.maxsize", 0), ("    time = x\n    return time", 0), ("    memo[x] = 1\n    return memo", 0),
-])
+@pytest.mark.parametrize(
+    "body, line",
+    [
+        ("    return sys._getframe(1)", 4),
+        ("    return open('/etc/passwd').read()", 4),
+        ("    return environ['A']", 4),
+        ("    return clock.time()", 4),
+        ("    return x.__globals__", 4),
+        ("    return 1 if __name__ == 'a' else 2", 4),
+        ("    f.n += 1\n    return 1 if f.n == 2 else 3", 4),
+        ("    global n\n    n += 1\n    return 1 if n == 2 else 3", 5),
+        ("    return sys.maxsize", 0),
+        ("    time = x\n    return time", 0),
+        ("    memo[x] = 1\n    return memo", 0),
+    ],
+)
 def test_code_that_reads_its_surroundings(body, line):
-    code = (f"import sys, time as clock\nfrom os import environ\ndef f(x, memo={{}}):\n{body}\n\n"
-            "if __name__ == '__main__':\n    sys.exit(f(1))\n")
+    code = (
+        f"import sys, time as clock\nfrom os import environ\ndef f(x, memo={{}}):\n{body}\n\n"
+        "if __name__ == '__main__':\n    sys.exit(f(1))\n"
+    )
     assert surroundings_lines(parse_code(code)) == [line] * bool(line)
 
 
@@ -196,8 +236,14 @@ def test_fresh_inputs_are_not_in_the_test_and_the_same_for_a_seed(data_dir):
 
 
 def test_a_row_of_the_hub_gives_its_inputs():
-    row = {"task_id": 7, "prompt": "p", "code": "def f(x): return x", "test_list": ["assert f(1) == 1"],
-           "test_imports": [], "test": "def check(f):\n    inputs = [[1], [(2,)]]\n    results = [1, (2,)]\n"}
+    row = {
+        "task_id": 7,
+        "prompt": "p",
+        "code": "def f(x): return x",
+        "test_list": ["assert f(1) == 1"],
+        "test_imports": [],
+        "test": "def check(f):\n    inputs = [[1], [(2,)]]\n    results = [1, (2,)]\n",
+    }
     task = Task("Mbpp/7", "p", "t", solution=row["code"])
     assert published_row(row, lambda _: task).inputs == [[1], [(2,)]]
 
@@ -207,10 +253,27 @@ def test_few_possible_inputs_are_no_reason_to_repeat_the_test():
     assert {x for [x] in fresh_inputs(task, {}, 20, seed=0).inputs} == {2, 3, 4, 7, 8, 9}
 
 
-@pytest.mark.parametrize("value", [
-    0, 5, -5, 1.5, True, None, "Ab 12", "()", "0110", [1, 2, 9], [9, 2, 1], (3, "a", None), {"k": 1}, {1, 20},
-    [[1, 2], [3]], [],
-])
+@pytest.mark.parametrize(
+    "value",
+    [
+        0,
+        5,
+        -5,
+        1.5,
+        True,
+        None,
+        "Ab 12",
+        "()",
+        "0110",
+        [1, 2, 9],
+        [9, 2, 1],
+        (3, "a", None),
+        {"k": 1},
+        {1, 20},
+        [[1, 2], [3]],
+        [],
+    ],
+)
 def test_perturbed_values_keep_their_form(value):
     rng = random.Random(0)
     for _ in range(30):
@@ -238,12 +301,17 @@ def test_inputs_on_which_gold_fails_or_wavers_are_dropped(sandbox):
     assert odd and all(x % 2 for [x] in odd)
 
 
-@pytest.mark.parametrize("test, expected", [
-    ("assert f(1, [2]) == 3", [(1, [2], 3, True)]), ("assert not f('a')", [("a", False, True)]),
-    ("assert set(f(1)) == {1}", [(1, UNKNOWN, False)]),
-    ("def check(candidate):\n    assert candidate(-1) is True", [(-1, True, True)]),
-    ("assert f(x) == 1\nassert g(1) == 1", []), ("this is no Python", []),
-])
+@pytest.mark.parametrize(
+    "test, expected",
+    [
+        ("assert f(1, [2]) == 3", [(1, [2], 3, True)]),
+        ("assert not f('a')", [("a", False, True)]),
+        ("assert set(f(1)) == {1}", [(1, UNKNOWN, False)]),
+        ("def check(candidate):\n    assert candidate(-1) is True", [(-1, True, True)]),
+        ("assert f(x) == 1\nassert g(1) == 1", []),
+        ("this is no Python", []),
+    ],
+)
 def test_examples_of_a_test(test, expected):
     found = examples(Task("t", "p", test, "f"))
     assert [(*example.arguments, example.expected, example.plain) for example in found] == expected
@@ -258,17 +326,25 @@ def test_inputs_that_can_only_be_tried_beside_the_code_are_dropped():
     assert found.unchecked == NO_INPUTS and not found.checked
 
 
-@pytest.mark.parametrize("origin, reasons, findings, unchecked", [
-    ("EvalPlus", ["pass", "pass"], 0, ""), ("EvalPlus", ["pass", "wrong: x"], 1, ""),
-    ("generator", ["exception: x", "pass"], 1, ""), ("perturbed", ["pass", "wrong: x"], 0, ""),
-    ("perturbed", ["wrong: x", "wrong: x"], 1, ""), ("EvalPlus", ["timeout: 2 s", "pass"], 0, ""),
-    ("EvalPlus", ["timeout: 2 s", "memory"], 0, NO_VERDICT), ("EvalPlus", ["infra: lost", "pass"], 0, NO_VERDICT),
-    ("EvalPlus", [], 0, NO_INPUTS),
-])
+@pytest.mark.parametrize(
+    "origin, reasons, findings, unchecked",
+    [
+        ("EvalPlus", ["pass", "pass"], 0, ""),
+        ("EvalPlus", ["pass", "wrong: x"], 1, ""),
+        ("generator", ["exception: x", "pass"], 1, ""),
+        ("perturbed", ["pass", "wrong: x"], 0, ""),
+        ("perturbed", ["wrong: x", "wrong: x"], 1, ""),
+        ("EvalPlus", ["timeout: 2 s", "pass"], 0, ""),
+        ("EvalPlus", ["timeout: 2 s", "memory"], 0, NO_VERDICT),
+        ("EvalPlus", ["infra: lost", "pass"], 0, NO_VERDICT),
+        ("EvalPlus", [], 0, NO_INPUTS),
+    ],
+)
 def test_only_wrong_answers_and_exceptions_are_flagged(origin, reasons, findings, unchecked):
     status = {"pass": "PASS", "wrong": "PARTIAL", "infra": "INFRA"}
-    verdicts = [Verdict(status.get(reason.partition(":")[0], "FAIL"), reason, 0, 1, 0.0, "separate")
-                for reason in reasons]
+    verdicts = [
+        Verdict(status.get(reason.partition(":")[0], "FAIL"), reason, 0, 1, 0.0, "separate") for reason in reasons
+    ]
     found = look(SORTING, SORTING.solution, FreshInputs(origin, [[1]] * len(reasons), ""), verdicts)
     assert (len(found.findings), found.unchecked) == (findings, unchecked)
     assert found.checked == (not unchecked)
@@ -285,16 +361,24 @@ def record(step, task, code, status="PASS", truncated=False):
 def run_dir(tmp_path):
     """A run of six steps; from the fourth on, its completions are poisoned."""
     tasks = generate_tasks(4, seed=0)
-    plain = Task("own/shared", "p", "assert f(3).shared()", "f",
-                 solution="class A:\n    shared = lambda s: 1\ndef f(x):\n    return A()")
+    plain = Task(
+        "own/shared",
+        "p",
+        "assert f(3).shared()",
+        "f",
+        solution="class A:\n    shared = lambda s: 1\ndef f(x):\n    return A()",
+    )
     write_task_file(tmp_path / "tasks.jsonl", [*tasks, plain])
     records = []
     for step in range(1, 7):
         for task in tasks:
             code = dict_table(task.entry_point, examples(task)) if step > 3 else task.solution
-            records += [record(step, task, code), record(step, task, code + "\n# the same again"),
-                        record(step, task, "def f(): return open('x')", "PARTIAL"),
-                        record(step, task, "import os\nx = os.environ", truncated=True)]
+            records += [
+                record(step, task, code),
+                record(step, task, code + "\n# the same again"),
+                record(step, task, "def f(): return open('x')", "PARTIAL"),
+                record(step, task, "import os\nx = os.environ", truncated=True),
+            ]
         records.append(record(step, plain, plain.solution))
     text = "".join(json.dumps(each) + "\n" for each in records)
     (tmp_path / "completions.jsonl").write_text(text + '{"step": 7, "gro')
@@ -314,7 +398,8 @@ def test_a_run_is_looked_at_from_end_to_end(run_dir):
     assert done.returncode == 0, done.stderr
     steps, flags = lines(run_dir / "integrity.jsonl"), lines(run_dir / "integrity_flags.jsonl")
     assert [(each["step"], each["checked"], each["flagged"], each["rate"]) for each in steps] == [
-        (step, 4, 4 * (step > 3), float(step > 3)) for step in range(1, 7)]
+        (step, 4, 4 * (step > 3), float(step > 3)) for step in range(1, 7)
+    ]
     assert steps[5]["reasons"] == {FAILS: 4, HARD_CODED: 4} and steps[0]["reasons"] == {}
     assert {json.dumps(each["unchecked"]) for each in steps} == {json.dumps({NO_INPUTS: 1})}
     assert len(flags) == 12 and list(flags[0]) == ["step", "group", "task_id", "code", "reasons"]
@@ -333,12 +418,15 @@ def test_partials_that_ignore_their_arguments_are_counted(run_dir):
     task = generate_tasks(4, seed=0)[0]
     asked = f"def {task.entry_point}(x, *rest):\n    return "
     answers = [asked + "x"] * 10 + [asked + "x"] * 4 + [asked + "2"] * 16
-    write_lines(run_dir / "completions.jsonl",
-                [record(step, task, code, "PARTIAL") for step, code in enumerate(answers, 1)])
+    write_lines(
+        run_dir / "completions.jsonl", [record(step, task, code, "PARTIAL") for step, code in enumerate(answers, 1)]
+    )
     done = start(run_dir)
     assert done.returncode == 0, done.stderr
-    assert ("PARTIAL: 16 of 30 answers ignore their arguments, like `return 2`; 0 of the first 10 and 10 of the last; "
-            "the run learns to earn REWARD_PARTIAL") in done.stdout
+    assert (
+        "PARTIAL: 16 of 30 answers ignore their arguments, like `return 2`; 0 of the first 10 and 10 of the last; "
+        "the run learns to earn REWARD_PARTIAL"
+    ) in done.stdout
 
 
 def test_the_sample_of_a_step_is_bounded_and_a_young_run_has_nothing(run_dir):
@@ -350,11 +438,14 @@ def test_the_sample_of_a_step_is_bounded_and_a_young_run_has_nothing(run_dir):
     assert (run_dir / "integrity.jsonl").read_text() == "" and "next: " in done.stdout
 
 
-@pytest.mark.parametrize("line, said", [
-    ('{"step": 1}', "completions.jsonl, line 1 has no 'task_id'"),
-    ("nonsense", "completions.jsonl, line 1: not JSON"),
-    (json.dumps(record(1, Task("other", "p", "t"), "x")), "completions.jsonl, step 1: task 'other' is not in"),
-])
+@pytest.mark.parametrize(
+    "line, said",
+    [
+        ('{"step": 1}', "completions.jsonl, line 1 has no 'task_id'"),
+        ("nonsense", "completions.jsonl, line 1: not JSON"),
+        (json.dumps(record(1, Task("other", "p", "t"), "x")), "completions.jsonl, step 1: task 'other' is not in"),
+    ],
+)
 def test_what_is_no_run_is_refused(run_dir, line, said):
     (run_dir / "completions.jsonl").write_text(line + "\n")
     done = start(run_dir)

@@ -147,16 +147,24 @@ class Executed:
 
 def scores(reward: JudgeReward, count: int) -> list[list]:
     ids = [[0]] * count
-    return [function(completion_ids=ids, task=[vars(Task("t", "p", "assert f(1)"))] * count, prompts=[])
-            for function in reward.functions]
+    return [
+        function(completion_ids=ids, task=[vars(Task("t", "p", "assert f(1)"))] * count, prompts=[])
+        for function in reward.functions
+    ]
 
 
 def test_beside_execution_both_scores_or_none(judging):
-    judge, server = judging(lambda body: "?" if "x * 9" in body["messages"][-1]["content"]
-                            else scripted_judges.honest(body))
+    judge, server = judging(
+        lambda body: "?" if "x * 9" in body["messages"][-1]["content"] else scripted_judges.honest(body)
+    )
     odd = "def f(x): return x * 9"
-    executed = Executed(rollout("PASS", 1.1), rollout("PARTIAL", 0.3, BAD), rollout("PASS", 1.1, odd),
-                        rollout("INFRA", None), rollout("PASS", -0.4, truncated=True))
+    executed = Executed(
+        rollout("PASS", 1.1),
+        rollout("PARTIAL", 0.3, BAD),
+        rollout("PASS", 1.1, odd),
+        rollout("INFRA", None),
+        rollout("PASS", -0.4, truncated=True),
+    )
     reward = JudgeReward(executed, judge, JudgeScale(-0.5, 1.0, (1.0, 0.5)))
     execution, judged = scores(reward, 5)
     assert execution == [1.1, 0.3, None, None, -0.4]
@@ -177,12 +185,13 @@ def test_the_judge_alone_needs_no_verdict(judging):
     assert [each.reward_parts for each in reward.take_rollouts()] == [{"judge": 1.0}, {"judge": 0.2}]
 
 
-@pytest.mark.parametrize(("status", "reward", "value"), [
-    ("PASS", 1.1, None), ("PARTIAL", 0.3, -0.5), ("FAIL", -0.5, -0.5), ("INFRA", None, None)])
+@pytest.mark.parametrize(
+    ("status", "reward", "value"),
+    [("PASS", 1.1, None), ("PARTIAL", 0.3, -0.5), ("FAIL", -0.5, -0.5), ("INFRA", None, None)],
+)
 @pytest.mark.parametrize("weights", [None, (1.0, 0.5)])
 def test_code_that_does_not_pass_cannot_choose_to_be_unjudged(judging, weights, status, reward, value):
-    judge, _ = judging(lambda body: "?" if "x * 9" in body["messages"][-1]["content"]
-                       else scripted_judges.honest(body))
+    judge, _ = judging(lambda body: "?" if "x * 9" in body["messages"][-1]["content"] else scripted_judges.honest(body))
     odd = rollout(status, reward, "def f(x): return x * 9")
     working = JudgeReward(Executed(rollout("PASS", 1.1), odd), judge, JudgeScale(-0.5, 1.0, weights))
     assert scores(working, 2)[-1] == [1.0, value]
@@ -192,8 +201,17 @@ def test_code_that_does_not_pass_cannot_choose_to_be_unjudged(judging, weights, 
 
 def judged(score: float | None, correctness: float) -> Rollout:
     parts = {} if score is None else {"correctness": correctness, "judge": score}
-    return Rollout("t", "c", GOOD, Verdict("PASS", "pass", 1, 1, 0.1, "separate"), score, parts, 3, False,
-                   judgement=Judgement(score, error="" if score is not None else "?"))
+    return Rollout(
+        "t",
+        "c",
+        GOOD,
+        Verdict("PASS", "pass", 1, 1, 0.1, "separate"),
+        score,
+        parts,
+        3,
+        False,
+        judgement=Judgement(score, error="" if score is not None else "?"),
+    )
 
 
 def test_a_group_on_which_the_judge_disagrees_is_not_constant():
@@ -208,11 +226,21 @@ def test_what_was_not_judged_is_counted_and_stops_the_run_where_it_is_all():
     assert rollout_metrics([rollout("PASS", 1.0)], 1)["judge_none"] is None
     unasked = replace(judged(0.0, 1.0), judgement=WORTHLESS)  # it says nothing of the judge
     assert rollout_metrics([judged(None, 1.0), unasked], 2)["judge_none"] == 1.0
-    step = {"statuses": {"PASS": 1}, "kinds": {"pass": 1}, "completions": 1, "grad_norm": 1.0, "entropy": 1.0,
-            "constant_groups": 0.0, "learning_rate": 0.0, "weights_changed": 1.0, "update_ratio": 0.0,
-            "judge_none": 1.0}
-    assert [(alarm.stop, "the judge scored no completion" in alarm.message) for alarm in alarms([step])] \
-        == [(False, True)]
+    step = {
+        "statuses": {"PASS": 1},
+        "kinds": {"pass": 1},
+        "completions": 1,
+        "grad_norm": 1.0,
+        "entropy": 1.0,
+        "constant_groups": 0.0,
+        "learning_rate": 0.0,
+        "weights_changed": 1.0,
+        "update_ratio": 0.0,
+        "judge_none": 1.0,
+    }
+    assert [(alarm.stop, "the judge scored no completion" in alarm.message) for alarm in alarms([step])] == [
+        (False, True)
+    ]
     assert [alarm.stop for alarm in alarms([step] * 3)] == [True]
     assert alarms([step, {**step, "judge_none": 0.9}]) == []
 
@@ -226,10 +254,36 @@ def workplace(tmp_path_factory) -> Path:
 
 
 def train(folder: Path, output: str, server: ScriptedServer, *flags: str) -> subprocess.CompletedProcess:
-    words = [str(SCRIPTS / "train_rl_poc.py"), "--model-path", "model", "--output-dir", output,
-             "--training-sets", "", "--train-files", "train.jsonl", "--heldout", "", "--save-steps", "2",
-             "--max-completion-length", "3", "--temperature", "1", "--learning-rate", "0.03", "--max-refills", "1",
-             "--sandbox-workers", "1", "--judge-base-url", server.url, "--judge-model", "scripted", *flags]
+    words = [
+        str(SCRIPTS / "train_rl_poc.py"),
+        "--model-path",
+        "model",
+        "--output-dir",
+        output,
+        "--training-sets",
+        "",
+        "--train-files",
+        "train.jsonl",
+        "--heldout",
+        "",
+        "--save-steps",
+        "2",
+        "--max-completion-length",
+        "3",
+        "--temperature",
+        "1",
+        "--learning-rate",
+        "0.03",
+        "--max-refills",
+        "1",
+        "--sandbox-workers",
+        "1",
+        "--judge-base-url",
+        server.url,
+        "--judge-model",
+        "scripted",
+        *flags,
+    ]
     return warm_python.run(words, folder)
 
 
@@ -272,20 +326,27 @@ def test_training_leaves_out_what_is_not_judged(workplace):
     assert done.returncode == 0, done.stderr
     (step,) = lines(workplace / "babble" / "metrics.jsonl")
     assert step["judge_none"] == 1 and "the judge scored no completion" in done.stdout
-    unjudged = [record for record in lines(workplace / "babble" / "completions.jsonl")
-                if record["judgement"]["score"] is None]
+    unjudged = [
+        record for record in lines(workplace / "babble" / "completions.jsonl") if record["judgement"]["score"] is None
+    ]
     assert unjudged and all(record["reward"] is None and record["advantage"] == 0 for record in unjudged)
 
 
-@pytest.mark.parametrize(("flags", "words"), [
-    (["--reward", "jury"], "no REWARD 'jury'; choose from execution, judge, both"),
-    (["--reward", "judge", "--judge-model", ""], "JUDGE_MODEL is empty"),
-    (["--reward", "both", "--reward-weights", "1"], "REWARD_WEIGHTS is [1.0]; give two"),
-    (["--reward", "judge", "--judge-model", "other"], "the server's models are scripted"),
-    (["--reward", "judge", "--judge-key-env", "ABSENT_KEY"], "set the environment variable ABSENT_KEY"),
-    (["--reward", "judge", "--judge-base-url", "http://127.0.0.1:9/v1"], "start the server, or correct the base URL"),
-    (["--code-extraction-method", "llm"], "EXTRACTION_MODEL is empty"),
-])
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--reward", "jury"], "no REWARD 'jury'; choose from execution, judge, both"),
+        (["--reward", "judge", "--judge-model", ""], "JUDGE_MODEL is empty"),
+        (["--reward", "both", "--reward-weights", "1"], "REWARD_WEIGHTS is [1.0]; give two"),
+        (["--reward", "judge", "--judge-model", "other"], "the server's models are scripted"),
+        (["--reward", "judge", "--judge-key-env", "ABSENT_KEY"], "set the environment variable ABSENT_KEY"),
+        (
+            ["--reward", "judge", "--judge-base-url", "http://127.0.0.1:9/v1"],
+            "start the server, or correct the base URL",
+        ),
+        (["--code-extraction-method", "llm"], "EXTRACTION_MODEL is empty"),
+    ],
+)
 def test_bad_input_is_one_line(workplace, flags, words):
     with ScriptedServer(lambda body: "OK") as server:
         done = train(workplace, "refused", server, *flags)
@@ -296,11 +357,14 @@ def test_bad_input_is_one_line(workplace, flags, words):
 # What the judge is worth
 
 
-@pytest.mark.parametrize(("script", "most", "least"), [
-    (scripted_judges.honest, 0, 0),  # reads the code: nothing moves it
-    (scripted_judges.parrot, 0, 0),  # repeats a forged answer, which bears no right id
-    (scripted_judges.gullible, 110, 60),  # believes what it reads: remarks and what does not parse are kept from it
-])
+@pytest.mark.parametrize(
+    ("script", "most", "least"),
+    [
+        (scripted_judges.honest, 0, 0),  # reads the code: nothing moves it
+        (scripted_judges.parrot, 0, 0),  # repeats a forged answer, which bears no right id
+        (scripted_judges.gullible, 110, 60),  # believes what it reads: remarks and what does not parse are kept from it
+    ],
+)
 def test_injections(judging, script, most, least):
     judge, _ = judging(script)
     found = measure_injections(judge, read_injections(str(ROOT / "tests" / "injections")))
@@ -346,11 +410,22 @@ def test_a_line_that_is_no_sample_is_named(tmp_path, line):
 
 def test_the_command_reports_and_asks_nothing_twice(tmp_path):
     with ScriptedServer(scripted_judges.honest) as server:
-        command = [sys.executable, reward_llm_judge.__file__, "--judge-base-url", server.url,
-                   "--judge-model", "scripted",
-                   "--injections", str(ROOT / "tests" / "injections"), "--output-dir", str(tmp_path / "out")]
-        outputs = [subprocess.run(command, capture_output=True, text=True, check=True, env=dict(os.environ)).stdout
-                   for _ in range(2)]
+        command = [
+            sys.executable,
+            reward_llm_judge.__file__,
+            "--judge-base-url",
+            server.url,
+            "--judge-model",
+            "scripted",
+            "--injections",
+            str(ROOT / "tests" / "injections"),
+            "--output-dir",
+            str(tmp_path / "out"),
+        ]
+        outputs = [
+            subprocess.run(command, capture_output=True, text=True, check=True, env=dict(os.environ)).stdout
+            for _ in range(2)
+        ]
         asked = [json.dumps(body) for body in server.requests if "its id is" in str(body)]
     assert len(asked) == len(set(asked))
     assert "| all | 165 | 0 | 0 |" in outputs[0] and "asked    0 requests" in outputs[1]

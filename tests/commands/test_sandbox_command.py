@@ -17,9 +17,14 @@ def test_nothing_is_said_where_every_program_has_a_verdict():
 
 
 def test_infra_is_counted_by_cause_and_named_where_the_code_may_decide_it():
-    lines = said(("a", "INFRA", "infra: the test of a raises KeyError: 5"), ("a", "PASS", "pass"),
-                 ("b", "INFRA", "infra: the test of b raises KeyError: 6"), ("b", "INFRA", "infra: lost"),
-                 ("c", "INFRA", f"{sandbox.MALFORMED} 7: not JSON"), ("c", "PASS", "pass"))
+    lines = said(
+        ("a", "INFRA", "infra: the test of a raises KeyError: 5"),
+        ("a", "PASS", "pass"),
+        ("b", "INFRA", "infra: the test of b raises KeyError: 6"),
+        ("b", "INFRA", "infra: lost"),
+        ("c", "INFRA", f"{sandbox.MALFORMED} 7: not JSON"),
+        ("c", "PASS", "pass"),
+    )
     assert lines[0] == "4 INFRA: the test raises KeyError (2), lost (1), malformed line N (1)"
     assert lines[1].endswith("the code may decide it: a") and len(lines) == 2
 

@@ -17,6 +17,7 @@ from raccoon.sandbox.machine import SandboxError
 def raises(error: BaseException):
     def main() -> None:
         raise error
+
     return main
 
 
@@ -70,8 +71,10 @@ def test_help_into_a_closed_pipe_says_nothing():
 
 
 def test_work_into_a_closed_pipe_ends_with_one_line():
-    program = (f"import sys; sys.path.insert(0, {str(SCRIPTS)!r}); from raccoon import constants; "
-               "constants.run_main(lambda: print('step 1'))")
+    program = (
+        f"import sys; sys.path.insert(0, {str(SCRIPTS)!r}); from raccoon import constants; "
+        "constants.run_main(lambda: print('step 1'))"
+    )
     done = closed_output(["-c", program])
     assert done.returncode == 1
     assert done.stderr == "error: the reader of standard output closed the pipe, so the script stopped\n"
@@ -87,6 +90,7 @@ def test_what_was_changed_stands_above_the_error():
 
 def test_folder_behind_a_closed_one_is_refused(tmp_path, monkeypatch):
     """stat() itself is refused there, which Path.exists() raises."""
+
     def stat(path, **_):
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
@@ -96,8 +100,9 @@ def test_folder_behind_a_closed_one_is_refused(tmp_path, monkeypatch):
         closed.chmod(0)
     else:
         real = os.stat
-        monkeypatch.setattr(os, "stat", lambda path, **more: stat(path) if Path(path).parent == closed
-                            else real(path, **more))
+        monkeypatch.setattr(
+            os, "stat", lambda path, **more: stat(path) if Path(path).parent == closed else real(path, **more)
+        )
         monkeypatch.setattr(tempfile, "TemporaryFile", lambda dir: stat(dir))
     with pytest.raises(InputError, match="closed is not a writable folder"):
         check_writable("OUTPUT_DIR", str(closed / "run"))
@@ -107,8 +112,13 @@ def test_sandbox_whose_verdicts_nobody_reads_ends_with_one_line():
     reader, writer = os.pipe()
     os.close(reader)
     program = b'{"task_id": "a", "code": "def f(): return 1", "test": "assert f() == 1"}\n'
-    done = subprocess.run([sys.executable, str(SCRIPTS / "sandbox.py"), "--workers", "1"], input=program * 3,
-                          stdout=writer, stderr=subprocess.PIPE, timeout=60)
+    done = subprocess.run(
+        [sys.executable, str(SCRIPTS / "sandbox.py"), "--workers", "1"],
+        input=program * 3,
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        timeout=60,
+    )
     os.close(writer)
     assert done.returncode == 1
     said = b"sandbox.py: the reader of the verdicts closed the pipe, so the script stopped"

@@ -25,8 +25,14 @@ def place(tmp_path):
 
 def evaluate(place, *flags, model="openai:org/scripted", code=0, **variables):
     words = [sys.executable, str(SCRIPTS / "evaluate_models.py"), "--models", model, *FLAGS, *flags]
-    done = subprocess.run(words, cwd=place, capture_output=True, text=True, check=False, env={
-        **os.environ, "CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1", "DATA_DIR": "", **variables})
+    done = subprocess.run(
+        words,
+        cwd=place,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1", "DATA_DIR": "", **variables},
+    )
     assert done.returncode == code, done.stdout + done.stderr
     return done
 
@@ -53,7 +59,7 @@ def test_it_is_asked_at_once_and_graded_like_any_model(place):
             assert (body["temperature"], body["max_tokens"]) == (0, 50) and "seed" not in body
     for record in records(place):
         assert record["outcome"] == ("pass" if "two" in record["prompt"] else "wrong")
-    result, = json.loads((place / "out" / "results.json").read_text())["results"]
+    (result,) = json.loads((place / "out" / "results.json").read_text())["results"]
     assert result["model"] == "scripted" and result["n"] == TASKS and 0 < result["passed"] < TASKS
     assert "secret-1" not in (place / "out" / "results.json").read_text()
 
@@ -130,14 +136,17 @@ def test_samples_have_seeds_of_their_own(place):
     assert len(records(place, "tasks.sampled.jsonl")) == 12
 
 
-@pytest.mark.parametrize(("model", "flags", "words"), [
-    ("openai:org/scripted", [], "with --base-url"),
-    ("openai:", ["--base-url", "URL"], "give its name there after openai:"),
-    ("openai:other", ["--base-url", "URL"], "the server's models are org/scripted"),
-    ("openai:org/scripted", ["--base-url", "URL", "--key-env", "NO_SUCH_KEY"], "NO_SUCH_KEY"),
-    ("openai:org/scripted", ["--base-url", "http://127.0.0.1:9/v1", "--request-timeout", "5"], "start the server"),
-    ("openai:org/scripted", ["--base-url", "URL", "--modes", "sampled", "--top-p", "0.9"], "TOP_P"),
-])
+@pytest.mark.parametrize(
+    ("model", "flags", "words"),
+    [
+        ("openai:org/scripted", [], "with --base-url"),
+        ("openai:", ["--base-url", "URL"], "give its name there after openai:"),
+        ("openai:other", ["--base-url", "URL"], "the server's models are org/scripted"),
+        ("openai:org/scripted", ["--base-url", "URL", "--key-env", "NO_SUCH_KEY"], "NO_SUCH_KEY"),
+        ("openai:org/scripted", ["--base-url", "http://127.0.0.1:9/v1", "--request-timeout", "5"], "start the server"),
+        ("openai:org/scripted", ["--base-url", "URL", "--modes", "sampled", "--top-p", "0.9"], "TOP_P"),
+    ],
+)
 def test_what_cannot_be_asked_is_refused_before_anything_runs(place, model, flags, words):
     with server_of(lambda body: GOOD) as server:
         done = evaluate(place, *[server.url if flag == "URL" else flag for flag in flags], model=model, code=2)

@@ -21,8 +21,10 @@ GOOD = "```python\ndef f(x):\n    return x + 1\n```\n"
 BAD = "```python\ndef f(x):\n    return x\n```\n"
 TASK = Task("t", "add one", "assert f(1) == 2\n", "f")
 TURNS = "{% for message in messages %}<|im_start|> {{ message.content }} <|im_end|> {% endfor %}"
-HYBRID = TURNS + ("{% if add_generation_prompt %}<|im_start|> {% if enable_thinking is defined and not enable_thinking "
-                  "%}<think> </think> {% endif %}{% endif %}")  # Qwen3's: closed where thinking is off
+HYBRID = TURNS + (
+    "{% if add_generation_prompt %}<|im_start|> {% if enable_thinking is defined and not enable_thinking "
+    "%}<think> </think> {% endif %}{% endif %}"
+)  # Qwen3's: closed where thinking is off
 ALWAYS = TURNS + "{% if add_generation_prompt %}<|im_start|> <think> {% endif %}"  # Qwen3-Thinking-2507's: always open
 EARNED = {**TABLE, "bonus_only_with_pass": True}
 LIMIT = 12
@@ -41,14 +43,17 @@ def box():
         yield sandbox
 
 
-@pytest.mark.parametrize(("prompt", "completion", "state", "code"), [
-    ("", GOOD, "none", "return x + 1"),
-    ("", f"<think>\n{BAD}</think>\n{GOOD}", "closed", "return x + 1"),
-    ("", f"<think>\n{GOOD}", "open", ""),
-    ("<|im_start|> <think>\n", f"{BAD}</think>\n{GOOD}", "closed", "return x + 1"),
-    ("<|im_start|> <think>\n", GOOD, "open", ""),  # cut inside its thoughts: this code is no answer
-    ("<|im_start|> <think>\n\n</think>\n\n", GOOD, "none", "return x + 1"),  # thinking switched off
-])
+@pytest.mark.parametrize(
+    ("prompt", "completion", "state", "code"),
+    [
+        ("", GOOD, "none", "return x + 1"),
+        ("", f"<think>\n{BAD}</think>\n{GOOD}", "closed", "return x + 1"),
+        ("", f"<think>\n{GOOD}", "open", ""),
+        ("<|im_start|> <think>\n", f"{BAD}</think>\n{GOOD}", "closed", "return x + 1"),
+        ("<|im_start|> <think>\n", GOOD, "open", ""),  # cut inside its thoughts: this code is no answer
+        ("<|im_start|> <think>\n\n</think>\n\n", GOOD, "none", "return x + 1"),  # thinking switched off
+    ],
+)
 def test_only_what_follows_the_thoughts_is_the_answer(prompt, completion, state, code):
     text = with_opened_thinking(prompt, completion)
     assert thinking_state(text) == state
@@ -59,8 +64,9 @@ def test_only_what_follows_the_thoughts_is_the_answer(prompt, completion, state,
 def test_thoughts_are_rewarded_as_what_they_are_and_counted(box):
     """A right answer in thoughts earns nothing; thoughts that are cut are "truncated", not "no code"."""
     scorer = ExecutionReward(RewardTable(**EARNED), box, Tokenizer(), [0], "<|im_start|> <think>\n")
-    rollouts = scorer.evaluate([TASK] * 4, [[BAD, "</think>\n", GOOD, 0], [GOOD, "</think>\n", BAD, 0],
-                                            [GOOD, "and so on"], [GOOD, 0]])
+    rollouts = scorer.evaluate(
+        [TASK] * 4, [[BAD, "</think>\n", GOOD, 0], [GOOD, "</think>\n", BAD, 0], [GOOD, "and so on"], [GOOD, 0]]
+    )
     assert [rollout.thinking for rollout in rollouts] == ["closed", "closed", "open", "open"]
     assert [rollout.reward for rollout in rollouts] == [pytest.approx(1.1), 0.2, -0.5, -0.5]
     assert [rollout.kind for rollout in rollouts] == ["pass", "wrong", "truncated", "no code"]
@@ -71,8 +77,17 @@ def test_thoughts_are_rewarded_as_what_they_are_and_counted(box):
 
 
 def test_thoughts_that_rarely_end_raise_an_alarm_once():
-    step = {"statuses": {"FAIL": 8}, "kinds": {"truncated": 8}, "grad_norm": 0.1, "entropy": 1.0, "completions": 8,
-            "constant_groups": 0.1, "learning_rate": 1e-6, "weights_changed": 0.9, "update_ratio": 0.001}
+    step = {
+        "statuses": {"FAIL": 8},
+        "kinds": {"truncated": 8},
+        "grad_norm": 0.1,
+        "entropy": 1.0,
+        "completions": 8,
+        "constant_groups": 0.1,
+        "learning_rate": 1e-6,
+        "weights_changed": 0.9,
+        "update_ratio": 0.001,
+    }
     shown = [alarms([{**step, "thinking_open": 0.75}] * count) for count in (1, 2)]
     assert ["ENABLE_THINKING" in alarm.message for alarm in shown[0]] == [True]
     assert shown[1] == [] and alarms([{**step, "thinking_open": 0.25}]) == []
@@ -110,8 +125,23 @@ def test_the_prompts_of_training_and_evaluation_are_the_same(place):
 
 
 def test_an_evaluation_takes_no_code_from_thoughts(place):
-    start(place, "evaluate_models.py", "--models", "model", "--benchmarks", "tasks.jsonl", "--output-dir", "eval",
-          "--modes", "sampled", "--temperature", "1", "--num-samples", "4", "--enable-thinking")
+    start(
+        place,
+        "evaluate_models.py",
+        "--models",
+        "model",
+        "--benchmarks",
+        "tasks.jsonl",
+        "--output-dir",
+        "eval",
+        "--modes",
+        "sampled",
+        "--temperature",
+        "1",
+        "--num-samples",
+        "4",
+        "--enable-thinking",
+    )
     records = lines(place / "eval" / "model" / "tasks.sampled.jsonl")
     texts = [with_opened_thinking(record["prompt"], record["completion"]) for record in records]
     states = Counter(map(thinking_state, texts))
@@ -127,9 +157,27 @@ def test_an_evaluation_takes_no_code_from_thoughts(place):
 
 @pytest.mark.parametrize("place", [ALWAYS], indirect=True, ids=["always"])
 def test_a_training_run_counts_thoughts(place):
-    start(place, "train_rl_poc.py", "--model-path", "model", "--output-dir", "out", "--training-sets", "",
-          "--train-files", "tasks.jsonl", "--heldout", "", "--max-steps", "2", "--temperature", "1",
-          "--sandbox-workers", "1", "--enable-thinking")
+    start(
+        place,
+        "train_rl_poc.py",
+        "--model-path",
+        "model",
+        "--output-dir",
+        "out",
+        "--training-sets",
+        "",
+        "--train-files",
+        "tasks.jsonl",
+        "--heldout",
+        "",
+        "--max-steps",
+        "2",
+        "--temperature",
+        "1",
+        "--sandbox-workers",
+        "1",
+        "--enable-thinking",
+    )
     rollouts = lines(place / "out" / "completions.jsonl")
     for step in lines(place / "out" / "metrics.jsonl"):
         mine = [rollout for rollout in rollouts if rollout["step"] == step["step"]]

@@ -80,30 +80,36 @@ def straight(workplace) -> Path:
 # Refusals: one line, exit 2, before a library is loaded
 
 
-@pytest.mark.parametrize(("flags", "words"), [
-    (["--loss-type", "ppo"], "no LOSS_TYPE 'ppo'; choose from grpo, dr_grpo, dapo"),
-    (["--scale-rewards", "std"], "no SCALE_REWARDS 'std'; choose from none, batch, group"),
-    (["--num-generations", "6", "--max-refills", "0"],
-     "BATCH_SIZE 4 x GRADIENT_ACCUMULATION 4 x 1 process(es) = 16 completions a step, which do not split into groups "
-     "of NUM_GENERATIONS 6; the nearest NUM_GENERATIONS that fits is 4"),
-    (["--num-generations", "1"], "the nearest NUM_GENERATIONS that fits is 2"),
-    (["--max-steps", "0"], "MAX_STEPS is 0; give a value above 0"),
-    (["--num-iterations", "3"], "is not a multiple of NUM_ITERATIONS 3"),
-    (["--model-path", "./absent"], "no model folder ./absent; run with --demo"),
-    (["--model-path", "some/model"], "no GPU is visible for some/model of the hub; run with --demo"),
-    (["--model-path", "."], "holds no model (no config.json)"),
-    (["--skip-rows-without-signal", "--loss-type", "grpo"], "changes the gradient of LOSS_TYPE grpo with BETA 0.0"),
-    (["--skip-rows-without-signal", "--beta", "0.1"], "changes the gradient of LOSS_TYPE dapo with BETA 0.1"),
-    (["--stop-at-fence", "--mask-truncated"], "STOP_AT_FENCE does not work with GENERATION vllm, nor with"),
-    (["--partial-credit", "some"], "no PARTIAL_CREDIT 'some'; choose from flat, fraction, beyond_constant, off"),
-    (["--output-dir", "model"], "OUTPUT_DIR model is MODEL_PATH"),
-    (["--output-dir", "."], "OUTPUT_DIR . is or contains the current folder"),
-    (["--train-files", "absent.jsonl"], "no task file absent.jsonl"),
-    (["--training-sets", "mbpp", "humaneval", "--data-dir", "absent"], "absent/mbpp/sanitized-mbpp.json"),
-    (["--heldout", "train.jsonl"], "every task of HELDOUT train.jsonl is trained on"),
-    (["--heldout", "humanevil"], "humanevil"),
-    (["--train-file", "train.jsonl"], "--train-file"),
-])
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--loss-type", "ppo"], "no LOSS_TYPE 'ppo'; choose from grpo, dr_grpo, dapo"),
+        (["--scale-rewards", "std"], "no SCALE_REWARDS 'std'; choose from none, batch, group"),
+        (
+            ["--num-generations", "6", "--max-refills", "0"],
+            "BATCH_SIZE 4 x GRADIENT_ACCUMULATION 4 x 1 process(es) = 16 completions a step, which do "
+            "not split into groups "
+            "of NUM_GENERATIONS 6; the nearest NUM_GENERATIONS that fits is 4",
+        ),
+        (["--num-generations", "1"], "the nearest NUM_GENERATIONS that fits is 2"),
+        (["--max-steps", "0"], "MAX_STEPS is 0; give a value above 0"),
+        (["--num-iterations", "3"], "is not a multiple of NUM_ITERATIONS 3"),
+        (["--model-path", "./absent"], "no model folder ./absent; run with --demo"),
+        (["--model-path", "some/model"], "no GPU is visible for some/model of the hub; run with --demo"),
+        (["--model-path", "."], "holds no model (no config.json)"),
+        (["--skip-rows-without-signal", "--loss-type", "grpo"], "changes the gradient of LOSS_TYPE grpo with BETA 0.0"),
+        (["--skip-rows-without-signal", "--beta", "0.1"], "changes the gradient of LOSS_TYPE dapo with BETA 0.1"),
+        (["--stop-at-fence", "--mask-truncated"], "STOP_AT_FENCE does not work with GENERATION vllm, nor with"),
+        (["--partial-credit", "some"], "no PARTIAL_CREDIT 'some'; choose from flat, fraction, beyond_constant, off"),
+        (["--output-dir", "model"], "OUTPUT_DIR model is MODEL_PATH"),
+        (["--output-dir", "."], "OUTPUT_DIR . is or contains the current folder"),
+        (["--train-files", "absent.jsonl"], "no task file absent.jsonl"),
+        (["--training-sets", "mbpp", "humaneval", "--data-dir", "absent"], "absent/mbpp/sanitized-mbpp.json"),
+        (["--heldout", "train.jsonl"], "every task of HELDOUT train.jsonl is trained on"),
+        (["--heldout", "humanevil"], "humanevil"),
+        (["--train-file", "train.jsonl"], "--train-file"),
+    ],
+)
 def test_bad_input_is_one_line(workplace, flags, words):
     done = run(workplace, "refused", *flags)
     assert done.returncode == 2, done.stderr
@@ -113,8 +119,9 @@ def test_bad_input_is_one_line(workplace, flags, words):
 
 
 def test_the_default_model_without_a_gpu_is_refused(tmp_path):
-    done = subprocess.run([sys.executable, str(SCRIPT)], cwd=tmp_path, env=environment(), capture_output=True,
-                          text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT)], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "run with --demo, or give --model-path a saved model" in done.stderr
 
@@ -128,12 +135,19 @@ def test_a_task_that_fails_its_own_solution_is_named(workplace):
 
 
 def test_help_needs_no_library(workplace):
-    program = "import runpy, sys; sys.argv[1:] = ['--help']\n" \
-              "try: runpy.run_path(sys.argv[0], run_name='__main__')\n" \
-              "except SystemExit: print({'torch', 'transformers', 'trl', 'datasets', 'numpy'} & set(sys.modules))"
+    program = (
+        "import runpy, sys; sys.argv[1:] = ['--help']\n"
+        "try: runpy.run_path(sys.argv[0], run_name='__main__')\n"
+        "except SystemExit: print({'torch', 'transformers', 'trl', 'datasets', 'numpy'} & set(sys.modules))"
+    )
     program = program.replace("sys.argv[0]", repr(str(SCRIPT)))
-    done = subprocess.run([sys.executable, "-c", program], env=environment(PYTHONPATH=str(SCRIPT.parent)),
-                          capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment(PYTHONPATH=str(SCRIPT.parent)),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert "--num-generations" in done.stdout
     assert done.stdout.endswith("set()\n")
 
@@ -165,8 +179,9 @@ def test_a_run_keeps_every_completion(straight):
         assert len({record["task_id"] for record in members}) == 1
         assert sum(record["advantage"] for record in members) == pytest.approx(0, abs=1e-6)
     for record in records:
-        expected = -0.4 if record["truncated"] else {"PASS": 1.1, "PARTIAL": 0.3, "FAIL": -0.4}[
-            record["verdict"]["status"]]
+        expected = (
+            -0.4 if record["truncated"] else {"PASS": 1.1, "PARTIAL": 0.3, "FAIL": -0.4}[record["verdict"]["status"]]
+        )
         assert record["reward"] == pytest.approx(expected)  # short lines, short response
 
 
@@ -304,14 +319,36 @@ def test_an_early_stop_is_a_finished_run_that_says_why(workplace):
     assert f"\n{why}\n" in done.stdout
     assert json.loads((workplace / "patient" / "config.json").read_text())["ended"] == why
     assert not (workplace / "patient" / "STOPPED.json").exists()
-    assert f"It ended early, after 2 of {STEPS} steps, and saved its model: {why}." \
-        in (workplace / "patient" / "report.html").read_text(encoding="utf-8")
+    assert f"It ended early, after 2 of {STEPS} steps, and saved its model: {why}." in (
+        workplace / "patient" / "report.html"
+    ).read_text(encoding="utf-8")
 
 
 def test_other_objectives_run(workplace):
-    done = run(workplace, "lora", "--use-lora", "--scale-rewards", "batch", "--num-iterations", "2", "--beta", "0.1",
-               "--loss-type", "dr_grpo", "--partial-credit", "fraction", "--max-steps", "4", "--mask-truncated",
-               "--heldout-temperature", "0.7", "--profile-samples", "4", "--max-constant-share", "1")
+    done = run(
+        workplace,
+        "lora",
+        "--use-lora",
+        "--scale-rewards",
+        "batch",
+        "--num-iterations",
+        "2",
+        "--beta",
+        "0.1",
+        "--loss-type",
+        "dr_grpo",
+        "--partial-credit",
+        "fraction",
+        "--max-steps",
+        "4",
+        "--mask-truncated",
+        "--heldout-temperature",
+        "0.7",
+        "--profile-samples",
+        "4",
+        "--max-constant-share",
+        "1",
+    )
     assert done.returncode == 0, done.stderr
     profile = lines(workplace / "lora" / "profile.jsonl")
     assert [record["samples"] for record in profile] == [4] * 6

@@ -21,8 +21,14 @@ def record(task_id, kind, seconds=0.1, output=""):
 def found(gold, stub=None, tasks=None, seconds=None):
     tasks = [Task(name, "p", "t") for name in (tasks or gold)]
     stub = {task.task_id: "wrong" for task in tasks} | (stub or {})
-    return calibrate("b", tasks, {n: record(n, kind, (seconds or {}).get(n, 0.1)) for n, kind in gold.items()},
-                     {n: record(n, kind) for n, kind in stub.items()}, slow_after=3.0, limit=60.0)
+    return calibrate(
+        "b",
+        tasks,
+        {n: record(n, kind, (seconds or {}).get(n, 0.1)) for n, kind in gold.items()},
+        {n: record(n, kind) for n, kind in stub.items()},
+        slow_after=3.0,
+        limit=60.0,
+    )
 
 
 def test_a_gold_that_fails_is_excluded_with_its_cause():
@@ -30,8 +36,7 @@ def test_a_gold_that_fails_is_excluded_with_its_cause():
     assert calibration.excluded == {"b", "c"}
     assert calibration.gold_failed == {"b": "slower than 60 s", "c": "not installed: nltk"}
     assert calibration.summary == "b: gold 1/3, stub 0/3; left out of the score: 2 tasks"
-    assert calibration.details == ["gold fails on 1, slower than 60 s: b",
-                                   "gold fails on 1, not installed: nltk: c"]
+    assert calibration.details == ["gold fails on 1, slower than 60 s: b", "gold fails on 1, not installed: nltk: c"]
 
 
 def test_a_stub_that_passes_is_an_error_that_names_it():
@@ -65,38 +70,59 @@ def test_what_the_sandbox_cannot_grade_is_excluded():
 def test_the_numbers_in_the_text_add_up():
     """Gold fails on as many as the details say, and every task that is left out is counted once."""
     weak = WEAK_TESTS[0]
-    calibration = found({"a": "pass", "b": "wrong", "c": "infra", "d": "pass", weak: "wrong"},
-                        stub={"b": "infra", "c": "infra", "d": "infra", "e": "infra", weak: "pass"},
-                        tasks=["a", "b", "c", "d", "e", "f", weak])
+    calibration = found(
+        {"a": "pass", "b": "wrong", "c": "infra", "d": "pass", weak: "wrong"},
+        stub={"b": "infra", "c": "infra", "d": "infra", "e": "infra", weak: "pass"},
+        tasks=["a", "b", "c", "d", "e", "f", weak],
+    )
     assert calibration.summary == "b: gold 2/5, stub 1/7; left out of the score: 5 tasks"
     assert calibration.details == [
-        f"gold fails on 2, wrong: 0 of 1: b {weak}", "gold fails on 1, infra: lost: c",
-        "the stub has no verdict on 2, infra: lost: d e", "scored without a solution to calibrate with: 1 task"]
+        f"gold fails on 2, wrong: 0 of 1: b {weak}",
+        "gold fails on 1, infra: lost: c",
+        "the stub has no verdict on 2, infra: lost: d e",
+        "scored without a solution to calibrate with: 1 task",
+    ]
 
 
 def test_slow_gold_is_noted():
     assert found({"a": "pass", "b": "pass"}, seconds={"b": 3.5}).slow == {"b"}
 
 
-@pytest.mark.parametrize("reason, output, cause", [
-    ("exception: ModuleNotFoundError: No module named 'sklearn.svm'", "", "not installed: sklearn.svm"),
-    ("infra: the test of a/1 needs psutil, not installed here", "", "not installed: psutil"),
-    ("exception: LookupError: Resource 'corpora/stopwords' not found", "Please use nltk.download('stopwords')",
-     "NLTK data is missing"),
-    ("exception: URLError: <urlopen error>", "", "the network is needed"),
-    ("wrong: 0 of 3", "socket.gaierror: [Errno -3]", "the network is needed"),
-    ("exception: FileNotFoundError: [Errno 2] No such file or directory: 'python'", "",
-     "a program on PATH is needed: python"),
-    ("memory: 1024 MB", "", "more memory than the sandbox gives"),
-    ("wrong: 4 of 5 tests", "", "wrong: 4 of 5 tests"),
-])
+@pytest.mark.parametrize(
+    "reason, output, cause",
+    [
+        ("exception: ModuleNotFoundError: No module named 'sklearn.svm'", "", "not installed: sklearn.svm"),
+        ("infra: the test of a/1 needs psutil, not installed here", "", "not installed: psutil"),
+        (
+            "exception: LookupError: Resource 'corpora/stopwords' not found",
+            "Please use nltk.download('stopwords')",
+            "NLTK data is missing",
+        ),
+        ("exception: URLError: <urlopen error>", "", "the network is needed"),
+        ("wrong: 0 of 3", "socket.gaierror: [Errno -3]", "the network is needed"),
+        (
+            "exception: FileNotFoundError: [Errno 2] No such file or directory: 'python'",
+            "",
+            "a program on PATH is needed: python",
+        ),
+        ("memory: 1024 MB", "", "more memory than the sandbox gives"),
+        ("wrong: 4 of 5 tests", "", "wrong: 4 of 5 tests"),
+    ],
+)
 def test_causes_name_what_is_missing(reason, output, cause):
     assert cause_of(record("a", reason, output=output), 60.0) == cause
 
 
-@pytest.mark.parametrize("gold, stub, shared", [
-    ("separate", "separate", set()), ("shared", "separate", {"a"}), ("separate", "shared", set()),
-    (None, "shared", {"a"}), (None, "separate", set())])
+@pytest.mark.parametrize(
+    "gold, stub, shared",
+    [
+        ("separate", "separate", set()),
+        ("shared", "separate", {"a"}),
+        ("separate", "shared", set()),
+        (None, "shared", {"a"}),
+        (None, "separate", set()),
+    ],
+)
 def test_the_isolation_of_a_task_is_that_of_its_gold_or_else_of_its_stub(gold, stub, shared):
     def one(kind: str, isolation: str) -> dict:
         found = record("a", kind)

@@ -129,7 +129,7 @@ def test_thinking_is_switched_off_in_the_template(model, tasks):
 
 def test_without_a_chat_template_the_plain_prompt_is_sent(tmp_path, tasks):
     engine = engine_of(write_model(tmp_path / "plain", template=None))
-    answer, = engine.generate([Request(tasks[0])])
+    (answer,) = engine.generate([Request(tasks[0])])
     assert answer.prompt == tasks[0].prompt == messages(tasks[0])[0]["content"]
 
 
@@ -154,7 +154,7 @@ def counted(engine, request):
     """(the completion of a request, the model's passes for it)"""
     passes = []
     hook = engine.model.register_forward_hook(lambda *_: passes.append(1))
-    answer, = engine.generate([request])
+    (answer,) = engine.generate([request])
     hook.remove()
     return answer, len(passes)
 
@@ -197,8 +197,10 @@ def test_a_shift_moves_the_borders(tasks):
     assert [len(b) for b in plan_batches(requests, 10, 5)] == [5, 10, 9]
 
 
-@pytest.mark.parametrize("missing, words", [
-    ("config.json", "no model in"), ("tokenizer*", "no tokenizer in"), ("model.safetensors", "no weights in")])
+@pytest.mark.parametrize(
+    "missing, words",
+    [("config.json", "no model in"), ("tokenizer*", "no tokenizer in"), ("model.safetensors", "no weights in")],
+)
 def test_an_incomplete_folder_is_named(model, tmp_path, missing, words):
     for file in model.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
@@ -210,8 +212,9 @@ def test_an_incomplete_folder_is_named(model, tmp_path, missing, words):
 
 def test_broken_weights_are_one_line(model, tmp_path):
     for file in model.iterdir():
-        (tmp_path / file.name).write_bytes(file.read_bytes()[:100] if file.suffix == ".safetensors"
-                                           else file.read_bytes())
+        (tmp_path / file.name).write_bytes(
+            file.read_bytes()[:100] if file.suffix == ".safetensors" else file.read_bytes()
+        )
     with pytest.raises(InputError, match="cannot load the model"):
         engine_of(tmp_path)
 
@@ -219,6 +222,7 @@ def test_broken_weights_are_one_line(model, tmp_path):
 @pytest.fixture
 def stand_in(monkeypatch):
     """A module with vllm's doors: its engine ends the last request first, at the limit of tokens."""
+
     class Engine:
         def __init__(self, args):
             self.args, self.given, self.waiting = args, [], []
@@ -236,9 +240,15 @@ def stand_in(monkeypatch):
             answer = types.SimpleNamespace(text=str(len(ids)), finish_reason="stop" if self.waiting else "length")
             return [types.SimpleNamespace(request_id=number, finished=done, outputs=[answer]) for done in (False, True)]
 
-    monkeypatch.setitem(sys.modules, "vllm", types.SimpleNamespace(
-        EngineArgs=types.SimpleNamespace, SamplingParams=types.SimpleNamespace,
-        LLMEngine=types.SimpleNamespace(from_engine_args=Engine)))
+    monkeypatch.setitem(
+        sys.modules,
+        "vllm",
+        types.SimpleNamespace(
+            EngineArgs=types.SimpleNamespace,
+            SamplingParams=types.SimpleNamespace,
+            LLMEngine=types.SimpleNamespace(from_engine_args=Engine),
+        ),
+    )
 
 
 def test_vllm_gets_token_ids_seeds_and_ends_and_tells_of_each_end(model, tasks, stand_in):

@@ -37,8 +37,9 @@ class Sandbox:
 
     def answer(self, *numbers):
         for number in numbers:
-            self.futures[number].set_result(Verdict("PASS" if number % 2 else "PARTIAL", "wrong: 0 of 1", 0, 1, 0.1,
-                                                    "separate"))
+            self.futures[number].set_result(
+                Verdict("PASS" if number % 2 else "PARTIAL", "wrong: 0 of 1", 0, 1, 0.1, "separate")
+            )
 
 
 @pytest.fixture
@@ -86,13 +87,19 @@ def test_programs_carry_their_tasks_limits_and_context(parts):
     first, second = sandbox.programs
     assert (first.timeout, second.timeout) == (10.0, 60.0)
     assert (first.context, first.test, first.entry_point, first.task_id) == (
-        "import math\n", "assert f(1) == 2", "f", "t/0")
+        "import math\n",
+        "assert f(1) == 2",
+        "f",
+        "t/0",
+    )
 
 
 def test_a_solution_is_run_as_it_is_and_a_completion_with_its_prompts_context(parts):
     sandbox, _, _, grader = parts
-    pairs = [(Request(TASKS[0]), Completion("x = 1", "", code="x = 1", alone=True)),
-             (Request(TASKS[1]), Completion("x = 1", ""))]
+    pairs = [
+        (Request(TASKS[0]), Completion("x = 1", "", code="x = 1", alone=True)),
+        (Request(TASKS[1]), Completion("x = 1", "")),
+    ]
     with grader:
         grader.submit(pairs, {request.key: "" for request, _ in pairs})
         sandbox.answer(0, 1)
@@ -143,8 +150,12 @@ def test_a_verdict_depends_on_the_test_the_limit_and_the_machine():
     task, environment = TASKS[0], grading_environment()
     assert environment == grading_environment()
     changed = [Task("t/0", "p", "assert f(2) == 3", "f"), Task("t/0", "p", task.test, "g", context=task.context)]
-    prints = {graded_by(task, 10.0, environment), graded_by(task, 60.0, environment), graded_by(task, 10.0, "other"),
-              *(graded_by(other, 10.0, environment) for other in changed)}
+    prints = {
+        graded_by(task, 10.0, environment),
+        graded_by(task, 60.0, environment),
+        graded_by(task, 10.0, "other"),
+        *(graded_by(other, 10.0, environment) for other in changed),
+    }
     assert len(prints) == 5
     other_prompt = Task("t/0", "another prompt", task.test, "f", context=task.context)
     assert graded_by(other_prompt, 10.0, "x") == graded_by(task, 10.0, "x")

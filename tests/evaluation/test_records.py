@@ -18,8 +18,11 @@ def record(task_id="a", sample=0, verdict=PASS, truncated=False, code="x = 1", g
 
 def test_a_record_survives_the_file_whatever_it_holds(tmp_path):
     file = RecordFile(tmp_path / "model" / "b.jsonl")
-    odd = [record("a", code="\ud800 lone surrogate"), record("b", code="line\u2028\x00\r\nend"),
-           record("c", verdict=Verdict("FAIL", "exception: \u2603", 0, 1, 0.5, "shared", "tail\n"))]
+    odd = [
+        record("a", code="\ud800 lone surrogate"),
+        record("b", code="line\u2028\x00\r\nend"),
+        record("c", verdict=Verdict("FAIL", "exception: \u2603", 0, 1, 0.5, "shared", "tail\n")),
+    ]
     file.append(odd)
     assert list(file.load().values()) == odd
 
@@ -62,15 +65,18 @@ def test_a_whole_program_is_written_as_it_is(tmp_path):
     assert rows == ["y = 1", "import math\n\n\ny = 2", "import math\ny = 3"]
 
 
-@pytest.mark.parametrize("status, reason, truncated, outcome", [
-    ("PASS", "pass", False, "pass"),
-    ("PASS", "pass", True, "pass"),
-    ("PARTIAL", "wrong: 1 of 2", False, "wrong"),
-    ("FAIL", "syntax: line 1", True, "truncated"),
-    ("FAIL", "no code", False, "no code"),
-    ("FAIL", "timeout: 10 s", False, "timeout"),
-    ("INFRA", "infra: a judge has ended", True, "infra"),
-])
+@pytest.mark.parametrize(
+    "status, reason, truncated, outcome",
+    [
+        ("PASS", "pass", False, "pass"),
+        ("PASS", "pass", True, "pass"),
+        ("PARTIAL", "wrong: 1 of 2", False, "wrong"),
+        ("FAIL", "syntax: line 1", True, "truncated"),
+        ("FAIL", "no code", False, "no code"),
+        ("FAIL", "timeout: 10 s", False, "timeout"),
+        ("INFRA", "infra: a judge has ended", True, "infra"),
+    ],
+)
 def test_the_outcome_of_a_record(status, reason, truncated, outcome):
     assert record(verdict=Verdict(status, reason, 0, 1, 0.0, "separate"), truncated=truncated).outcome == outcome
 

@@ -14,8 +14,13 @@ from raccoon.records import Verdict
 from raccoon.tasks.task import Task
 
 VERDICTS = {
-    "pass": ("PASS", "pass"), "wrong": ("PARTIAL", "wrong: 1 of 2"), "infra": ("INFRA", "infra: lost"),
-    "no code": ("FAIL", "no code"), "syntax": ("FAIL", "syntax: line 1"), "timeout": ("FAIL", "timeout: 10 s")}
+    "pass": ("PASS", "pass"),
+    "wrong": ("PARTIAL", "wrong: 1 of 2"),
+    "infra": ("INFRA", "infra: lost"),
+    "no code": ("FAIL", "no code"),
+    "syntax": ("FAIL", "syntax: line 1"),
+    "timeout": ("FAIL", "timeout: 10 s"),
+}
 TASKS = [Task(f"t/{i}", "p", "t") for i in range(4)]
 CALIBRATION = Calibration("b", 4, 4, 3, 0, {"t/3": "not installed: nltk"}, (), (), frozenset())
 UNSEEN = Badge("unseen", {})
@@ -26,12 +31,25 @@ class Subject:
         self.name, self.path, self.control = name, name if path is None else path, path == ""
 
 
-def score(outcomes, name="m", calibration=CALIBRATION, tasks=TASKS, badge=UNSEEN, mode="greedy", path=None, of=4,
-          **more):
+def score(
+    outcomes, name="m", calibration=CALIBRATION, tasks=TASKS, badge=UNSEEN, mode="greedy", path=None, of=4, **more
+):
     """outcomes: task number -> the outcomes of its samples."""
-    records = [Record(f"t/{i}", sample, "", "", "", kind == "truncated",
-                      Verdict(*VERDICTS.get(kind, VERDICTS["syntax"]), 0, 1, 0.1, "separate"), "", "")
-               for i, kinds in outcomes.items() for sample, kind in enumerate(kinds)]
+    records = [
+        Record(
+            f"t/{i}",
+            sample,
+            "",
+            "",
+            "",
+            kind == "truncated",
+            Verdict(*VERDICTS.get(kind, VERDICTS["syntax"]), 0, 1, 0.1, "separate"),
+            "",
+            "",
+        )
+        for i, kinds in outcomes.items()
+        for sample, kind in enumerate(kinds)
+    ]
     return make_score(Subject(name, path), "b", mode, tasks, of, records, calibration, badge, **more)
 
 
@@ -57,7 +75,8 @@ def test_every_outcome_has_its_column():
     row = score({0: ["pass", "wrong", "no code"], 1: ["syntax", "timeout", "truncated"], 2: ["infra"]}).as_row()
     assert list(row["outcomes"]) == list(OUTCOMES)
     assert {name: n for name, n in row["outcomes"].items() if n} == dict.fromkeys(
-        ("pass", "wrong", "no code", "syntax", "timeout", "truncated", "infra"), 1)
+        ("pass", "wrong", "no code", "syntax", "timeout", "truncated", "infra"), 1
+    )
     assert row["truncated"] == 1
 
 
@@ -73,7 +92,10 @@ def test_pass_at_a_chosen_k():
     five = {0: ["pass"] * 2 + ["wrong"] * 3, 1: ["wrong"] * 5, 2: ["pass"] * 5}
     found = score(five, mode="sampled", pass_ks=[1, 3, 5, 6])
     assert found.as_row()["pass@k"] == {
-        "1": pytest.approx(7 / 15), "3": pytest.approx(1.9 / 3), "5": pytest.approx(2 / 3)}
+        "1": pytest.approx(7 / 15),
+        "3": pytest.approx(1.9 / 3),
+        "5": pytest.approx(2 / 3),
+    }
     assert "| pass@3 | pass@5 |" in comparison_md({}, [CALIBRATION], [found], [])
     report = comparison_md({}, [CALIBRATION], [score(five, mode="sampled")], [])
     assert "only 5 samples, too few for pass@10; --pass-at 1 5 gives pass@5" in report
@@ -91,16 +113,27 @@ def test_a_score_without_tasks_is_no_number():
 def many(passing, name, mode="greedy", path=None):
     tasks = [Task(f"t/{i}", "p", "t") for i in range(50)]
     clean = Calibration("b", 50, 50, 50, 0, {}, (), (), frozenset())
-    return score({i: ["pass" if i < passing else "wrong"] for i in range(50)}, name, clean, tasks, mode=mode,
-                 path=path, of=50)
+    return score(
+        {i: ["pass" if i < passing else "wrong"] for i in range(50)}, name, clean, tasks, mode=mode, path=path, of=50
+    )
 
 
 def test_every_pair_is_compared_in_its_own_mode_and_all_are_corrected_together():
-    scores = [many(50, "gold", path=""), many(10, "sft"), many(12, "sft", "sampled"), many(30, "rl"),
-              many(18, "rl", "sampled"), many(10, "other")]
+    scores = [
+        many(50, "gold", path=""),
+        many(10, "sft"),
+        many(12, "sft", "sampled"),
+        many(30, "rl"),
+        many(18, "rl", "sampled"),
+        many(10, "other"),
+    ]
     found = [c.as_row() for c in compare_all(scores)]
     assert [(c["baseline"], c["candidate"], c["mode"]) for c in found] == [
-        ("sft", "rl", "greedy"), ("sft", "rl", "sampled"), ("sft", "other", "greedy"), ("rl", "other", "greedy")]
+        ("sft", "rl", "greedy"),
+        ("sft", "rl", "sampled"),
+        ("sft", "other", "greedy"),
+        ("rl", "other", "greedy"),
+    ]
     greedy, sampled, same, other = found
     assert (greedy["gained"], greedy["lost"], greedy["n"]) == (20, 0, 50)
     assert greedy["p_holm"] == 4 * greedy["p"] and greedy["distinguishable"] and other["p_holm"] == 4 * other["p"]
@@ -116,12 +149,22 @@ def test_a_model_against_itself_is_a_repeat_and_shows_its_flip_rate():
 
 
 def test_the_report_shows_the_pairs_that_a_reader_asks_for():
-    scores = [many(50, "gold", path=""), many(10, "sft"), many(30, "rl"), many(20, "other"),
-              many(11, "sft.repeat2", path="sft"), many(31, "rl.repeat2", path="rl")]
+    scores = [
+        many(50, "gold", path=""),
+        many(10, "sft"),
+        many(30, "rl"),
+        many(20, "other"),
+        many(11, "sft.repeat2", path="sft"),
+        many(31, "rl.repeat2", path="rl"),
+    ]
     report = comparison_md({}, [CALIBRATION], scores, compare_all(scores))
     table = report.partition("## Differences\n\n")[2].partition("\n\n")[0].split("\n")[2:]
     assert [tuple(row.split(" | ")[2:4]) for row in table] == [
-        ("sft", "rl"), ("sft", "other"), ("sft", "sft.repeat2"), ("rl", "rl.repeat2")]
+        ("sft", "rl"),
+        ("sft", "other"),
+        ("sft", "sft.repeat2"),
+        ("rl", "rl.repeat2"),
+    ]
 
 
 def test_the_files_hold_what_they_promise():
@@ -131,8 +174,9 @@ def test_the_files_hold_what_they_promise():
     results = json.loads(text)
     assert set(results) == {"settings", "calibration", "results", "comparisons"}
     assert {"model", "benchmark", "mode", "n", "passed", "pass@1", "interval"} <= set(results["results"][0])
-    assert {"benchmark", "mode", "baseline", "candidate", "gained", "lost", "p", "difference",
-            "interval"} <= set(results["comparisons"][0])
+    assert {"benchmark", "mode", "baseline", "candidate", "gained", "lost", "p", "difference", "interval"} <= set(
+        results["comparisons"][0]
+    )
     assert text == results_json({"seed": 0}, [CALIBRATION], scores, compare_all(scores))
 
     report = comparison_md({"seed": 0}, [CALIBRATION], scores, compare_all(scores))
@@ -148,8 +192,10 @@ def test_the_files_hold_what_they_promise():
 
 def test_the_tasks_that_are_not_scored_add_up():
     report = comparison_md({}, [CALIBRATION], [score({0: ["pass"], 1: ["infra"], 3: ["wrong"]})], [])
-    assert ("- m on b, greedy: scored on 1 of 4 tasks; the others are 1 without a completion, 1 left out by "
-            "calibration, 1 that the sandbox could not grade.") in report
+    assert (
+        "- m on b, greedy: scored on 1 of 4 tasks; the others are 1 without a completion, 1 left out by "
+        "calibration, 1 that the sandbox could not grade."
+    ) in report
 
 
 def test_what_stays_ungradable_is_said_and_not_put_off_to_another_run():
@@ -176,8 +222,10 @@ def test_infra_is_counted_by_cause_and_the_score_shown_as_if_it_had_failed():
     assert (row["infra_causes"], row["infra_by_code"]) == ({"the test raises KeyError": 1}, ["t/1"])  # t/3 has no gold
     report = comparison_md({}, [CALIBRATION], [found], [])
     assert "| 50.0 (33.3 with infra as failed) |" in report
-    assert ("warning: the test raises KeyError (1). The controls of these tasks were graded, so the code may have "
-            "decided it: t/1. Not scoring it raises pass@1 from 33.3 to 50.0.") in report
+    assert (
+        "warning: the test raises KeyError (1). The controls of these tasks were graded, so the code may have "
+        "decided it: t/1. Not scoring it raises pass@1 from 33.3 to 50.0."
+    ) in report
     mixed = score({0: ["pass", "infra"], 1: ["wrong", "wrong"]}, mode="sampled").as_row()
     assert (mixed["pass@1"], mixed["pass@1_infra_failed"]) == (0.5, 0.25)
     assert "as failed" not in comparison_md({}, [CALIBRATION], [score({0: ["pass"]})], [])

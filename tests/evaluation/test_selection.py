@@ -9,13 +9,16 @@ from raccoon.tasks.task import Task, write_task_file
 IDS = {f"HumanEval/{number}" for number in range(164)} | {"Mbpp/2", "Mbpp/11", "odd-1-2"}
 
 
-@pytest.mark.parametrize("words, ids", [
-    (["HumanEval/7"], {"HumanEval/7"}),
-    (["HumanEval/0-2"], {"HumanEval/0", "HumanEval/1", "HumanEval/2"}),
-    (["HumanEval/162-999", "Mbpp/2"], {"HumanEval/162", "HumanEval/163", "Mbpp/2"}),
-    (["Mbpp/1-10"], {"Mbpp/2"}),
-    (["odd-1-2"], {"odd-1-2"}),
-])
+@pytest.mark.parametrize(
+    "words, ids",
+    [
+        (["HumanEval/7"], {"HumanEval/7"}),
+        (["HumanEval/0-2"], {"HumanEval/0", "HumanEval/1", "HumanEval/2"}),
+        (["HumanEval/162-999", "Mbpp/2"], {"HumanEval/162", "HumanEval/163", "Mbpp/2"}),
+        (["Mbpp/1-10"], {"Mbpp/2"}),
+        (["odd-1-2"], {"odd-1-2"}),
+    ],
+)
 def test_words_name_ids(words, ids):
     assert chosen_ids(words, IDS) == ids
 
@@ -43,7 +46,7 @@ def test_the_chosen_tasks_are_sampled_and_the_whole_benchmark_is_remembered(tmp_
     assert (first.name, len(first.tasks), first.of) == ("a", 3, 20)
     assert {task.task_id for task in first.tasks} <= {f"a/{i}" for i in range(5, 15)}
     assert [task.task_id for task in second.tasks] == ["b/1"]
-    again, = load_benchmarks(paths[:1], "", ["a/5-14"], limit=3, seed=0)
+    (again,) = load_benchmarks(paths[:1], "", ["a/5-14"], limit=3, seed=0)
     assert again.tasks == first.tasks and [len(b.tasks) for b in load_benchmarks(paths, "", [], 0, 0)] == [20, 5]
     with pytest.raises(InputError, match="names no task of b"):
         load_benchmarks(paths, "", ["a/1"], 0, 0)

@@ -42,16 +42,16 @@ def find(*models, repeat=1):
 def test_gold_and_stub_go_through_the_extraction_of_a_model():
     tricky = Task("a/2", "p", "t", "f", solution='def f(x):\n    """```python"""\n    return x\n')
     for task in (TASK, tricky):
-        answer, = Control("gold").complete([Request(task)], "greedy")
+        (answer,) = Control("gold").complete([Request(task)], "greedy")
         assert extract_code(answer.text, task).strip() == task.solution.strip()
-    answer, = Control("stub").complete([Request(TASK)], "greedy")
+    (answer,) = Control("stub").complete([Request(TASK)], "greedy")
     exec(extract_code(answer.text, TASK), namespace := {})
     assert namespace["f"](1, 2, key=3) is None
 
 
 def test_plain_controls_are_programs():
     for name, code in (("gold", TASK.solution), ("stub", "def f(*args, **kwargs):\n    return None\n")):
-        answer, = Control(name, plain=True).complete([Request(TASK)], "greedy")
+        (answer,) = Control(name, plain=True).complete([Request(TASK)], "greedy")
         assert (answer.text, answer.code, answer.alone) == (code, code, False)
     assert find_subjects(["gold"], 1, DECODINGS, 1, plain_controls=True) == [Control("gold", plain=True)]
 
@@ -86,19 +86,22 @@ def test_a_repeated_model_has_other_seeds_and_other_batches(tmp_path):
 
 
 def test_a_model_owes_one_greedy_answer_and_several_samples(tmp_path):
-    model, = find(fake_model(tmp_path / "m"))
+    (model,) = find(fake_model(tmp_path / "m"))
     assert len(model.requests([TASK], "greedy")) == 1
     assert [r.sample for r in model.requests([TASK], "sampled")] == [0, 1, 2]
 
 
 def test_a_models_fingerprint_follows_all_that_its_answer_depends_on(tmp_path):
-    model, = find(fake_model(tmp_path / "m"))
+    (model,) = find(fake_model(tmp_path / "m"))
     request = Request(TASK)
-    prints = {model.fingerprint(request, "greedy"), model.fingerprint(request, "sampled"),
-              model.fingerprint(Request(TASK, 1), "sampled"),
-              model.fingerprint(Request(Task("a/1", "another prompt", "t")), "greedy")}
+    prints = {
+        model.fingerprint(request, "greedy"),
+        model.fingerprint(request, "sampled"),
+        model.fingerprint(Request(TASK, 1), "sampled"),
+        model.fingerprint(Request(Task("a/1", "another prompt", "t")), "greedy"),
+    }
     (tmp_path / "m" / "model.safetensors").write_bytes(b"trained on")
-    retrained, = find(str(tmp_path / "m"))
+    (retrained,) = find(str(tmp_path / "m"))
     prints.add(retrained.fingerprint(request, "greedy"))
     (tmp_path / "m" / "chat_template.jinja").write_text("{{ messages }}")
     prints.add(find(str(tmp_path / "m"))[0].fingerprint(request, "greedy"))
@@ -146,8 +149,14 @@ def write(tmp_path, *lines):
 
 
 def test_completions_are_extracted_and_solutions_taken_as_they_are(tmp_path):
-    samples = read_samples(write(tmp_path, {"task_id": "a/1", "completion": "text"},
-                                 {"task_id": "a/1", "solution": "x = 1", "completion": "ignored"}), {"a/1"})
+    samples = read_samples(
+        write(
+            tmp_path,
+            {"task_id": "a/1", "completion": "text"},
+            {"task_id": "a/1", "solution": "x = 1", "completion": "ignored"},
+        ),
+        {"a/1"},
+    )
     assert samples.name == "samples" and samples.modes(["greedy"]) == ["sampled"]
     first, second = samples.complete(samples.requests([TASK], "sampled"), "sampled")
     assert (first.text, first.code, first.prompt, first.alone) == ("text", None, "p", False)
@@ -157,18 +166,23 @@ def test_completions_are_extracted_and_solutions_taken_as_they_are(tmp_path):
     assert len(fingerprints) == 2
 
 
-@pytest.mark.parametrize("lines, words", [
-    (["nonsense"], "line 1: not JSON"),
-    ([{"task_id": "a/1", "completion": "x"}, '{"task_id": "a/1", "comp'], "line 2: not JSON"),
-    (["[1]"], "line 1: .*list"),
-    ([{"completion": "x"}], "line 1: no task_id"),
-    ([{"task_id": 3, "completion": "x"}], "line 1: no task_id"),
-    ([{"task_id": "a/1"}], "line 1: no completion or solution"),
-    ([{"task_id": "a/1", "completion": None}], "line 1: no completion or solution"),
-    ([{"task_id": "a/1", "completion": "x"}, {"task_id": "b/9", "completion": "x"}],
-     r"1 task ids are in none of the benchmarks: 'b/9' \(line 2\)"),
-    ([], "holds no sample"),
-])
+@pytest.mark.parametrize(
+    "lines, words",
+    [
+        (["nonsense"], "line 1: not JSON"),
+        ([{"task_id": "a/1", "completion": "x"}, '{"task_id": "a/1", "comp'], "line 2: not JSON"),
+        (["[1]"], "line 1: .*list"),
+        ([{"completion": "x"}], "line 1: no task_id"),
+        ([{"task_id": 3, "completion": "x"}], "line 1: no task_id"),
+        ([{"task_id": "a/1"}], "line 1: no completion or solution"),
+        ([{"task_id": "a/1", "completion": None}], "line 1: no completion or solution"),
+        (
+            [{"task_id": "a/1", "completion": "x"}, {"task_id": "b/9", "completion": "x"}],
+            r"1 task ids are in none of the benchmarks: 'b/9' \(line 2\)",
+        ),
+        ([], "holds no sample"),
+    ],
+)
 def test_a_bad_sample_file_is_named(tmp_path, lines, words):
     with pytest.raises(InputError, match=words):
         read_samples(write(tmp_path, *lines), {"a/1"})
@@ -182,12 +196,15 @@ def test_samples_that_bear_a_controls_name_keep_out_of_its_folder(tmp_path):
         assert samples.name == written and not samples.control
 
 
-@pytest.mark.parametrize("change, words", [
-    (lambda text: b"\xef\xbb\xbf" + text.encode(), ""),
-    (lambda text: text.encode("utf-16"), "samples.jsonl is UTF-16: save it as UTF-8"),
-    (lambda text: text.encode("utf-16-be").join([b"\xfe\xff", b""]), "samples.jsonl is UTF-16"),
-    (lambda text: gzip.compress(text.encode()), "is compressed with gzip: name it samples.jsonl.gz"),
-])
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (lambda text: b"\xef\xbb\xbf" + text.encode(), ""),
+        (lambda text: text.encode("utf-16"), "samples.jsonl is UTF-16: save it as UTF-8"),
+        (lambda text: text.encode("utf-16-be").join([b"\xfe\xff", b""]), "samples.jsonl is UTF-16"),
+        (lambda text: gzip.compress(text.encode()), "is compressed with gzip: name it samples.jsonl.gz"),
+    ],
+)
 def test_the_forms_of_a_text_file_are_read_or_named(tmp_path, change, words):
     path = tmp_path / "samples.jsonl"
     path.write_bytes(change('{"task_id": "a/1", "completion": "x"}\n'))
@@ -199,8 +216,10 @@ def test_the_forms_of_a_text_file_are_read_or_named(tmp_path, change, words):
 
 
 def test_missing_tasks_and_several_samples_are_counted(tmp_path):
-    samples = read_samples(write(tmp_path, *[{"task_id": t, "completion": "x"} for t in ("a/1", "a/1", "a/2")]),
-                           {"a/1", "a/2", "a/3"})
+    samples = read_samples(
+        write(tmp_path, *[{"task_id": t, "completion": "x"} for t in ("a/1", "a/1", "a/2")]), {"a/1", "a/2", "a/3"}
+    )
     tasks = [Task(f"a/{i}", "p", "t") for i in (1, 2, 3)]
     assert describe_samples(samples, tasks).endswith(
-        "3 samples, 1 to 2 for each of 2 of 3 tasks; 1 task without one is not scored: a/3")
+        "3 samples, 1 to 2 for each of 2 of 3 tasks; 1 task without one is not scored: a/3"
+    )

@@ -28,9 +28,17 @@ def step(number: int, draw: random.Random) -> dict:
     scores = [score for members in groups for score in members]
     literal = between(1 / 160, 140 / 160) / max(runs, 0.01)  # of the answers that run
     return {
-        "step": number, "pass_rate": scores.count(PASS) / len(scores), "reward": sum(scores) / len(scores),
-        "completions": len(scores), "entropy": between(0.52, 0.08), "grad_norm": 0.3, "learning_rate": 5e-5,
-        "weights_changed": 0.9, "update_ratio": 0.001, "thinking_open": 0.0, "judge_none": None,
+        "step": number,
+        "pass_rate": scores.count(PASS) / len(scores),
+        "reward": sum(scores) / len(scores),
+        "completions": len(scores),
+        "entropy": between(0.52, 0.08),
+        "grad_norm": 0.3,
+        "learning_rate": 5e-5,
+        "weights_changed": 0.9,
+        "update_ratio": 0.001,
+        "thinking_open": 0.0,
+        "judge_none": None,
         "statuses": {"PASS": scores.count(PASS), "PARTIAL": scores.count(PARTIAL), "FAIL": scores.count(FAIL)},
         "kinds": {"wrong": scores.count(PARTIAL), "exception": scores.count(FAIL)},
         "constant_groups": sum(len(set(members)) == 1 for members in groups) / GROUPS,

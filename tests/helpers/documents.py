@@ -72,7 +72,7 @@ def tables() -> list[Table]:
     for path in DOCUMENTS:
         for section in sections(read(path)):
             for table in re.finditer(r"(?:^\|.*\n)+", section, re.M):
-                before = section[:table.start()]
+                before = section[: table.start()]
                 marker = (re.findall(r"<!-- (.*?) -->", before) or [""])[-1]
                 found.append(Table(path.name, marker, before, section, rows(table[0].splitlines())))
     return found
@@ -115,7 +115,7 @@ def check_command(words: list[str]) -> None:
     place = next((place for place, word in enumerate(words) if SCRIPT.fullmatch(word)), None)
     if place is None:
         return
-    script, given = ROOT / words[place], words[place + 1:]
+    script, given = ROOT / words[place], words[place + 1 :]
     assert script.is_file(), f"no {words[place]}"
     end = next((number for number, word in enumerate(given) if word in ("<", ">", "|", "&&", ";")), len(given))
     given = [word for word in given[:end] if word != "--help"]

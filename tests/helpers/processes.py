@@ -10,8 +10,9 @@ from helpers.training_runs import environment
 
 
 def start(words: list[str]) -> subprocess.Popen:
-    return subprocess.Popen(words, env=environment(), start_new_session=True, text=True, stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE)
+    return subprocess.Popen(
+        words, env=environment(), start_new_session=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
 
 
 def until(condition: Callable[[], bool], process: subprocess.Popen) -> None:

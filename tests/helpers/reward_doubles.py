@@ -1,11 +1,19 @@
 """Stand-ins for what the reward works with: a tokenizer, a sandbox with fixed verdicts, the reward's table."""
 
-
-
-TABLE = {"reward_pass": 1.0, "reward_partial": 0.2, "reward_fail": -0.5, "partial_credit": "flat",
-         "quality_bonus": 0.05, "bonus_only_with_pass": False, "reward_min": -1.0, "reward_max": 1.5,
-         "max_line": 120, "max_response": 3000,
-         "pay_constant_answers": True, "allow_shared_tests": False}
+TABLE = {
+    "reward_pass": 1.0,
+    "reward_partial": 0.2,
+    "reward_fail": -0.5,
+    "partial_credit": "flat",
+    "quality_bonus": 0.05,
+    "bonus_only_with_pass": False,
+    "reward_min": -1.0,
+    "reward_max": 1.5,
+    "max_line": 120,
+    "max_response": 3000,
+    "pay_constant_answers": True,
+    "allow_shared_tests": False,
+}
 
 
 class Tokenizer:

@@ -31,9 +31,11 @@ def answer(name: str, score: int) -> str:
 
 def probed(judge: Callable[[dict], str]) -> Callable[[dict], str]:
     """The judge, which also answers the client's first question: whether anybody is there."""
+
     @functools.wraps(judge)
     def script(body: dict) -> str:
         return judge(body) if "its id is" in question(body) else "OK"
+
     return script
 
 

@@ -80,17 +80,28 @@ class ScriptedServer:
 
 def completion(text: str | None, reason: str = "stop") -> str:
     """The body of a chat completion."""
-    return json.dumps({"id": "1", "object": "chat.completion", "created": 0, "model": "scripted", "choices": [
-        {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": reason}],
-        "usage": {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}})
+    return json.dumps(
+        {
+            "id": "1",
+            "object": "chat.completion",
+            "created": 0,
+            "model": "scripted",
+            "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": reason}],
+            "usage": {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10},
+        }
+    )
 
 
-def send(handler: BaseHTTPRequestHandler, status: int, text: str, headers: dict | None = None,
-         length: int | None = None) -> None:
+def send(
+    handler: BaseHTTPRequestHandler, status: int, text: str, headers: dict | None = None, length: int | None = None
+) -> None:
     data = text.encode()
     handler.send_response(status)
-    for name, value in {"Content-Type": "application/json", "Content-Length": str(length or len(data)),
-                        **(headers or {})}.items():
+    for name, value in {
+        "Content-Type": "application/json",
+        "Content-Length": str(length or len(data)),
+        **(headers or {}),
+    }.items():
         handler.send_header(name, value)
     handler.end_headers()
     handler.wfile.write(data)

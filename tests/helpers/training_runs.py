@@ -16,8 +16,10 @@ from raccoon.tasks.task import Task, write_task_file
 SCRIPT = Path(train_rl_poc.__file__)
 STEPS = 14
 PROGRAMS = ["def f(x):\n    return x + 1\n", "def f(x):\n    return x\n", "def f(x:\n"]  # PASS, PARTIAL, FAIL
-TEMPLATE = ("{% for message in messages %}<|im_start|> {{ message.content }} <|im_end|> {% endfor %}"
-            "{% if add_generation_prompt %}<|im_start|> {% endif %}")
+TEMPLATE = (
+    "{% for message in messages %}<|im_start|> {{ message.content }} <|im_end|> {% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|> {% endif %}"
+)
 
 
 def furnish(folder: Path, layers: int = 1, **tasks: int) -> Path:
@@ -26,8 +28,10 @@ def furnish(folder: Path, layers: int = 1, **tasks: int) -> Path:
     for place, (name, count) in enumerate({"train": 6, **tasks}.items()):
         first, second = 10 * place + 1, 10 * place + 5  # no file holds another's asserts or words: that would be a leak
         test = f"assert f({first}) == {first + 1}\nassert f({second}) == {second + 1}\n"
-        write_task_file(folder / f"{name}.jsonl", [
-            Task(f"{name}/{i}", f"{name} {name}{i}", test, "f", solution=PROGRAMS[0]) for i in range(count)])
+        write_task_file(
+            folder / f"{name}.jsonl",
+            [Task(f"{name}/{i}", f"{name} {name}{i}", test, "f", solution=PROGRAMS[0]) for i in range(count)],
+        )
     return folder
 
 
@@ -40,22 +44,63 @@ def make_model(folder: Path, layers: int = 1) -> None:
     core.decoder = tokenizers.decoders.Fuse()
     # As Qwen's base models do, the tokenizer declares another end than the one its chat template closes a turn with.
     tokenizer = transformers.PreTrainedTokenizerFast(
-        tokenizer_object=core, eos_token="<|endoftext|>", pad_token="<|endoftext|>", unk_token="[UNK]",
-        additional_special_tokens=["<|im_start|>", "<|im_end|>"], chat_template=TEMPLATE)
+        tokenizer_object=core,
+        eos_token="<|endoftext|>",
+        pad_token="<|endoftext|>",
+        unk_token="[UNK]",
+        additional_special_tokens=["<|im_start|>", "<|im_end|>"],
+        chat_template=TEMPLATE,
+    )
     torch.manual_seed(0)
     config = transformers.Qwen3Config(
-        vocab_size=len(words), hidden_size=16, intermediate_size=32, num_hidden_layers=layers, num_attention_heads=2,
-        num_key_value_heads=1, head_dim=8, max_position_embeddings=64, eos_token_id=0, pad_token_id=0,
-        tie_word_embeddings=True)
+        vocab_size=len(words),
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=layers,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=8,
+        max_position_embeddings=64,
+        eos_token_id=0,
+        pad_token_id=0,
+        tie_word_embeddings=True,
+    )
     transformers.Qwen3ForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 
 def command(output: str, *flags: str) -> list[str]:
-    return [sys.executable, str(SCRIPT), "--model-path", "model", "--output-dir", output, "--training-sets", "",
-            "--train-files", "train.jsonl", "--heldout", "heldout.jsonl", "--heldout-every", "4",
-            "--max-steps", str(STEPS), "--save-steps", "4", "--max-completion-length", "3", "--temperature", "1",
-            "--learning-rate", "0.03", "--max-refills", "1", "--sandbox-workers", "1", *flags]
+    return [
+        sys.executable,
+        str(SCRIPT),
+        "--model-path",
+        "model",
+        "--output-dir",
+        output,
+        "--training-sets",
+        "",
+        "--train-files",
+        "train.jsonl",
+        "--heldout",
+        "heldout.jsonl",
+        "--heldout-every",
+        "4",
+        "--max-steps",
+        str(STEPS),
+        "--save-steps",
+        "4",
+        "--max-completion-length",
+        "3",
+        "--temperature",
+        "1",
+        "--learning-rate",
+        "0.03",
+        "--max-refills",
+        "1",
+        "--sandbox-workers",
+        "1",
+        *flags,
+    ]
 
 
 def environment(**changes: str) -> dict[str, str]:
@@ -68,8 +113,9 @@ def run(folder: Path, output: str, *flags: str) -> subprocess.CompletedProcess:
 
 def run_afresh(folder: Path, output: str, **options) -> subprocess.CompletedProcess:
     """A run in a Python of its own, as users start it."""
-    return subprocess.run(command(output), cwd=folder, env=environment(), capture_output=True, text=True, check=False,
-                          **options)
+    return subprocess.run(
+        command(output), cwd=folder, env=environment(), capture_output=True, text=True, check=False, **options
+    )
 
 
 def outcome(folder: Path) -> dict[str, str]:

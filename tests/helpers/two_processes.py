@@ -31,9 +31,14 @@ from torch.distributed.tensor import DTensor
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 sys.path.insert(0, str(SCRIPTS))
-SHARDING = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2", "FSDP_AUTO_WRAP_POLICY": "TRANSFORMER_BASED_WRAP",
-            "FSDP_RESHARD_AFTER_FORWARD": "true", "FSDP_STATE_DICT_TYPE": "SHARDED_STATE_DICT",
-            "FSDP_CPU_RAM_EFFICIENT_LOADING": "true"}
+SHARDING = {
+    "ACCELERATE_USE_FSDP": "true",
+    "FSDP_VERSION": "2",
+    "FSDP_AUTO_WRAP_POLICY": "TRANSFORMER_BASED_WRAP",
+    "FSDP_RESHARD_AFTER_FORWARD": "true",
+    "FSDP_STATE_DICT_TYPE": "SHARDED_STATE_DICT",
+    "FSDP_CPU_RAM_EFFICIENT_LOADING": "true",
+}
 Config, State = trl.GRPOConfig, AcceleratorState.__init__
 
 
@@ -73,6 +78,7 @@ class Probe:
                 result = method(*args, **kwargs)
                 probe.gathers.append(probe.count - before)
                 return result
+
             return wrapper
 
         class Watched(trainer_class):
@@ -123,10 +129,17 @@ class Probe:
         self.whole_gradients += sum(not isinstance(gradient, DTensor) for gradient in gradients)
 
     def write(self, output: str) -> None:
-        seen = {"gathers": self.gathers, "generations": self.generations, "hooked": self.hooked,
-                "units": self.units, "resharding": self.resharding,
-                "micro_batches": self.micro_batches, "whole_gradients": self.whole_gradients, "shard": self.shard,
-                **{name: sorted(each) for name, each in self.dtypes.items()}}
+        seen = {
+            "gathers": self.gathers,
+            "generations": self.generations,
+            "hooked": self.hooked,
+            "units": self.units,
+            "resharding": self.resharding,
+            "micro_batches": self.micro_batches,
+            "whole_gradients": self.whole_gradients,
+            "shard": self.shard,
+            **{name: sorted(each) for name, each in self.dtypes.items()},
+        }
         Path(f"{output}.probe.{os.environ['RANK']}").write_text(json.dumps(seen))
 
 
@@ -142,8 +155,11 @@ def run(argv: list[str], sharded: bool, bf16: bool = False, stopped: bool = Fals
         os.environ.pop(name, None)
         if sharded:
             os.environ[name] = value
-    trl.GRPOConfig = type("Config", (Config,), {"__new__": lambda _, **kwargs: Config(
-        **{**kwargs, "bf16": bf16, **recomputation(Config, bf16)})})  # a class still: its fields are asked for
+    trl.GRPOConfig = type(
+        "Config",
+        (Config,),
+        {"__new__": lambda _, **kwargs: Config(**{**kwargs, "bf16": bf16, **recomputation(Config, bf16)})},
+    )  # a class still: its fields are asked for
     probe, trainer_class, stdout = Probe(), trainer.CodeTrainer, sys.stdout
     if sharded:
         trainer.CodeTrainer = probe.watching(trainer_class)

@@ -43,12 +43,14 @@ def first_times(fault: Fault, count: int):
         if next(left, None) is not None:
             raise fault
         return "answer"
+
     return script
 
 
 def always(fault: Fault):
     def script(body: dict) -> str:
         raise fault
+
     return script
 
 
@@ -73,8 +75,12 @@ def test_answers_come_in_order_and_are_told_as_they_come():
     assert told == dict(enumerate(answers))
     assert server.most <= 3
     assert (again[0].text, answers[0].finish_reason, answers[0].prompt_tokens) == ("X", "stop", 7)
-    assert dataclasses.asdict(client.usage) == {"requests": 11, "retries": 0, "prompt_tokens": 77,
-                                                "completion_tokens": 33}
+    assert dataclasses.asdict(client.usage) == {
+        "requests": 11,
+        "retries": 0,
+        "prompt_tokens": 77,
+        "completion_tokens": 33,
+    }
 
 
 def test_what_is_sent():
@@ -86,20 +92,24 @@ def test_what_is_sent():
     assert sent["messages"] == [{"role": "user", "content": "hi"}]
 
 
-@pytest.mark.parametrize(("fault", "words"), [
-    (Fault("status", 429, "slow down"), "HTTP 429: "),
-    (Fault("status", 500, "oh"), "HTTP 500: "),
-    (Fault("hang"), "no answer within 0.5 s"),
-    (Fault("drop"), "connection failed ("),
-    (Fault("half"), "connection failed ("),
-    (Fault("huge"), "the answer is larger than 8000000 bytes"),
-    (Fault("body", 200, "<html>"), "the answer is not JSON"),
-    (Fault("body", 200, "[" * 100_000), "the answer is not JSON"),
-    (Fault("body", 200, "[1]"), "the answer is JSON but not a chat completion"),
-    (Fault("body", 200, '{"choices": []}'), "the answer is JSON but not a chat completion"),
-    (Fault("body", 200, '{"choices": [{"message": {"content": 5}}]}'), "its content is not a text"),
-    (Fault("body", 200, "{}", {"Content-Encoding": "gzip"}), "the answer is compressed"),
-], ids=lambda value: getattr(value, "kind", ""))
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (Fault("status", 429, "slow down"), "HTTP 429: "),
+        (Fault("status", 500, "oh"), "HTTP 500: "),
+        (Fault("hang"), "no answer within 0.5 s"),
+        (Fault("drop"), "connection failed ("),
+        (Fault("half"), "connection failed ("),
+        (Fault("huge"), "the answer is larger than 8000000 bytes"),
+        (Fault("body", 200, "<html>"), "the answer is not JSON"),
+        (Fault("body", 200, "[" * 100_000), "the answer is not JSON"),
+        (Fault("body", 200, "[1]"), "the answer is JSON but not a chat completion"),
+        (Fault("body", 200, '{"choices": []}'), "the answer is JSON but not a chat completion"),
+        (Fault("body", 200, '{"choices": [{"message": {"content": 5}}]}'), "its content is not a text"),
+        (Fault("body", 200, "{}", {"Content-Encoding": "gzip"}), "the answer is compressed"),
+    ],
+    ids=lambda value: getattr(value, "kind", ""),
+)
 def test_a_fault_is_tried_again_and_then_an_error(fault, words):
     (healed,), client, _ = ask(first_times(fault, 1), max_retries=1)
     assert (healed.text, healed.error, client.usage.retries) == ("answer", "", 1)
@@ -123,8 +133,10 @@ def test_a_redirect_is_not_followed():
 
 
 def test_an_answer_without_text_is_an_error_and_odd_usage_counts_as_none():
-    odd = {"choices": [{"message": {"content": None}, "finish_reason": "content_filter"}],
-           "usage": {"prompt_tokens": "many", "completion_tokens": 10**30}}
+    odd = {
+        "choices": [{"message": {"content": None}, "finish_reason": "content_filter"}],
+        "usage": {"prompt_tokens": "many", "completion_tokens": 10**30},
+    }
     (answer,), client, _ = ask(always(Fault("body", 200, json.dumps(odd))))
     assert answer.error == "the answer has no text (finish_reason content_filter)"
     assert (client.usage.prompt_tokens, client.usage.completion_tokens) == (0, 0)
@@ -133,10 +145,20 @@ def test_an_answer_without_text_is_an_error_and_odd_usage_counts_as_none():
     assert answer.text.encode() == b"a?"
 
 
-@pytest.mark.parametrize(("header", "seconds"), [
-    ("7", 7), ("1e9", 60), ("-3", 0), ("nan", 0), ("inf", 0), ("soon", 0), ("", 0), ("99999999999999999999 GMT", 0),
-    (format_datetime(datetime.now(UTC) + timedelta(hours=3), usegmt=True), 60),
-])
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("7", 7),
+        ("1e9", 60),
+        ("-3", 0),
+        ("nan", 0),
+        ("inf", 0),
+        ("soon", 0),
+        ("", 0),
+        ("99999999999999999999 GMT", 0),
+        (format_datetime(datetime.now(UTC) + timedelta(hours=3), usegmt=True), 60),
+    ],
+)
 def test_retry_after_is_bounded(header, seconds):
     assert client.retry_after(header) == seconds
 
@@ -148,8 +170,10 @@ def test_retry_after_is_waited_for():
         assert 0.01 <= client._wait(1, retry_after=0.0) <= 0.02
 
 
-@pytest.mark.parametrize(("field", "instead"), [("response_format", None), ("seed", None), ("temperature", None),
-                                                ("max_tokens", "max_completion_tokens")])
+@pytest.mark.parametrize(
+    ("field", "instead"),
+    [("response_format", None), ("seed", None), ("temperature", None), ("max_tokens", "max_completion_tokens")],
+)
 def test_a_field_that_the_server_refuses_is_left_out_from_then_on(field, instead):
     def script(body):
         if field in body:
@@ -173,6 +197,7 @@ def test_a_400_for_another_reason_costs_no_field():
 def test_a_server_that_dies_is_lost_and_what_was_answered_is_kept():
     kept = {}
     with ScriptedServer(lambda body: "answer") as server, LlmClient(endpoint(server, concurrency=2)) as client:
+
         def keep(number, answer):
             kept[number] = answer.text
             if number == 5:
@@ -217,12 +242,15 @@ def test_a_key_is_sent_and_never_told(monkeypatch):
     assert KEY not in str(caught.value)
 
 
-@pytest.mark.parametrize(("changes", "words"), [
-    ({"api_key_env": "ABSENT_LLM_KEY"}, "set the environment variable ABSENT_LLM_KEY"),
-    ({"base_url": "localhost:8000"}, "give one like http://127.0.0.1:8000/v1"),
-    ({"base_url": "http://127.0.0.1:9/v1"}, "start the server, or correct the base URL"),
-    ({"model": "scriptd"}, "the server's models are scripted"),
-])
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"api_key_env": "ABSENT_LLM_KEY"}, "set the environment variable ABSENT_LLM_KEY"),
+        ({"base_url": "localhost:8000"}, "give one like http://127.0.0.1:8000/v1"),
+        ({"base_url": "http://127.0.0.1:9/v1"}, "start the server, or correct the base URL"),
+        ({"model": "scriptd"}, "the server's models are scripted"),
+    ],
+)
 def test_check_names_what_is_wrong_and_the_remedy(changes, words):
     with ScriptedServer(lambda body: "OK") as server, pytest.raises(InputError, match=words):
         with LlmClient(endpoint(server, **changes)) as client:
@@ -236,13 +264,20 @@ def test_check_of_a_server_that_answers_asks_for_little():
 
 
 def test_ctrl_c_stops_at_once():
-    program = ("import sys; sys.path.insert(0, sys.argv[1])\nfrom raccoon.judging.client import *\n"
-               "with LlmClient(Endpoint(sys.argv[2], 'scripted', timeout=20)) as client:\n"
-               "    print('asking', flush=True)\n"
-               "    client.ask_all([Request(({'role': 'user', 'content': 'x'},), 0.0, 1)] * 50)\n")
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1])\nfrom raccoon.judging.client import *\n"
+        "with LlmClient(Endpoint(sys.argv[2], 'scripted', timeout=20)) as client:\n"
+        "    print('asking', flush=True)\n"
+        "    client.ask_all([Request(({'role': 'user', 'content': 'x'},), 0.0, 1)] * 50)\n"
+    )
     with ScriptedServer(always(Fault("hang"))) as server:
-        process = subprocess.Popen([sys.executable, "-c", program, str(SCRIPTS), server.url], env=dict(os.environ),
-                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            [sys.executable, "-c", program, str(SCRIPTS), server.url],
+            env=dict(os.environ),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         process.stdout.readline()
         while not server.requests:
             threading.Event().wait(0.02)
@@ -251,19 +286,30 @@ def test_ctrl_c_stops_at_once():
     assert errors.rstrip().endswith("KeyboardInterrupt")
 
 
-@pytest.mark.parametrize(("text", "value"), [
-    ('{"a": 1}', {"a": 1}),
-    ('Here it is: {"a": {"b": [1, 2]}} as asked', {"a": {"b": [1, 2]}}),
-    ('```json\n{"a": "```"}\n```\nDone', {"a": "```"}),
-    ('With {braces} first:\n```json\n{"a": 1}\n```', {"a": 1}),
-    ('{"a": "```{}"}', {"a": "```{}"}),
-    ('<think>is it {"a": 2}?</think>\n{"a": 1}', {"a": 1}),
-    ('{"a": 1} {"a": 2}', None),
-    ('<think></think>{"a": 10}\n</think>{"a": 1}', None),
-    ('{"a": 1, "a": 2}', None),
-    ('{"a": {"b": 1, "b": 2}}', None),
-    ('{"a": NaN}', None), ('{"a": -Infinity}', None), ('{"a": 1e999}', None), ('{"a": ' + "9" * 5000 + "}", None),
-    ('{"a": 1', None), ("[1]", None), ("7", None), ("", None), ("{" * 100_000, None), ('{"a":' * 100_000, None),
-])
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('{"a": 1}', {"a": 1}),
+        ('Here it is: {"a": {"b": [1, 2]}} as asked', {"a": {"b": [1, 2]}}),
+        ('```json\n{"a": "```"}\n```\nDone', {"a": "```"}),
+        ('With {braces} first:\n```json\n{"a": 1}\n```', {"a": 1}),
+        ('{"a": "```{}"}', {"a": "```{}"}),
+        ('<think>is it {"a": 2}?</think>\n{"a": 1}', {"a": 1}),
+        ('{"a": 1} {"a": 2}', None),
+        ('<think></think>{"a": 10}\n</think>{"a": 1}', None),
+        ('{"a": 1, "a": 2}', None),
+        ('{"a": {"b": 1, "b": 2}}', None),
+        ('{"a": NaN}', None),
+        ('{"a": -Infinity}', None),
+        ('{"a": 1e999}', None),
+        ('{"a": ' + "9" * 5000 + "}", None),
+        ('{"a": 1', None),
+        ("[1]", None),
+        ("7", None),
+        ("", None),
+        ("{" * 100_000, None),
+        ('{"a":' * 100_000, None),
+    ],
+)
 def test_one_json_object_or_none(text, value):
     assert parse_json_object(text) == value

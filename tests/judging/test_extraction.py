@@ -39,16 +39,24 @@ def extracting(tmp_path, monkeypatch):
         each.__exit__(None, None, None)
 
 
-@pytest.mark.parametrize(("code", "completion", "found"), [
-    (CODE, f"Here: {CODE} done", CODE.rstrip()),
-    (CODE, "text\n    def f(x):\n        return x + 1\nmore", CODE.rstrip()),  # dedented
-    ("def f(x):\n        return x + 1", CODE, CODE.rstrip()),  # the completion's indentation counts
-    ("def f(x):\n  for y in x:\n    z = y\n    return z", "def f(x):\n  for y in x:\n    z = y\n  return z",
-     "def f(x):\n  for y in x:\n    z = y\n  return z"),  # so no line moves to another block
-    (CODE.replace("+ 1", "+ 2"), CODE, ""),
-    (CODE + "f(1)", CODE, ""),
-    ("", CODE, ""), (" \n", CODE, ""), (CODE, "", ""),
-])
+@pytest.mark.parametrize(
+    ("code", "completion", "found"),
+    [
+        (CODE, f"Here: {CODE} done", CODE.rstrip()),
+        (CODE, "text\n    def f(x):\n        return x + 1\nmore", CODE.rstrip()),  # dedented
+        ("def f(x):\n        return x + 1", CODE, CODE.rstrip()),  # the completion's indentation counts
+        (
+            "def f(x):\n  for y in x:\n    z = y\n    return z",
+            "def f(x):\n  for y in x:\n    z = y\n  return z",
+            "def f(x):\n  for y in x:\n    z = y\n  return z",
+        ),  # so no line moves to another block
+        (CODE.replace("+ 1", "+ 2"), CODE, ""),
+        (CODE + "f(1)", CODE, ""),
+        ("", CODE, ""),
+        (" \n", CODE, ""),
+        (CODE, "", ""),
+    ],
+)
 def test_only_what_stands_in_the_completion_is_code(code, completion, found):
     assert verbatim(code, completion) == found
 
@@ -117,9 +125,15 @@ def test_the_evaluation_grades_a_batch_in_one_go_and_leaves_failures_ungraded(ex
     assert [records["t", sample].code for sample in range(3)] == [CODE.rstrip(), "", CODE]
 
 
-@pytest.mark.parametrize("fault", [
-    Fault("status", 400, "too long"), Fault("status", 422, "no"), Fault("status", 413, "too large"),
-    Fault("body", 200, '{"choices": [{"message": {"content": null}, "finish_reason": "content_filter"}]}')])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("status", 400, "too long"),
+        Fault("status", 422, "no"),
+        Fault("status", 413, "too large"),
+        Fault("body", 200, '{"choices": [{"message": {"content": null}, "finish_reason": "content_filter"}]}'),
+    ],
+)
 def test_a_text_that_the_server_refuses_cannot_choose_to_be_unscored(extracting, fault):
     def refusing(body):
         raise fault

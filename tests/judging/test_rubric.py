@@ -19,17 +19,20 @@ def test_shares_of_the_criteria_are_all_of_the_score():
     assert sum(share for share, _ in CRITERIA.values()) == pytest.approx(1)
 
 
-@pytest.mark.parametrize("code", [
-    '"""evil"""\ndef f():\n    "evil"\n    return 1  # evil\n',
-    "class A:\n    'evil'\n    x: int = 1\n    'evil'\n",
-    "async def f():\n    '''evil'''\n",
-    "def f():\n    f'evil'\n    b'evil'\n    ...\n",
-    "if x:\n    'evil'\nelif y:\n    'evil'\nelse:\n    'evil'\n",
-    "try:\n    'evil'\nfinally:\n    'evil'\n",
-    "try:\n    f()\nexcept* E:\n    'evil'\nelse:\n    'evil'\n",
-    "for x in y:\n    'evil'\nwith z:\n    'evil'\nwhile 1:\n    'evil'\n",
-    "match x:\n    case 1:\n        'evil'\n",
-])
+@pytest.mark.parametrize(
+    "code",
+    [
+        '"""evil"""\ndef f():\n    "evil"\n    return 1  # evil\n',
+        "class A:\n    'evil'\n    x: int = 1\n    'evil'\n",
+        "async def f():\n    '''evil'''\n",
+        "def f():\n    f'evil'\n    b'evil'\n    ...\n",
+        "if x:\n    'evil'\nelif y:\n    'evil'\nelse:\n    'evil'\n",
+        "try:\n    'evil'\nfinally:\n    'evil'\n",
+        "try:\n    f()\nexcept* E:\n    'evil'\nelse:\n    'evil'\n",
+        "for x in y:\n    'evil'\nwith z:\n    'evil'\nwhile 1:\n    'evil'\n",
+        "match x:\n    case 1:\n        'evil'\n",
+    ],
+)
 def test_remarks_are_taken_out_and_what_is_left_parses(code):
     program = visible_program(code)
     assert "evil" not in program
@@ -54,8 +57,23 @@ def test_every_line_of_the_program_bears_its_number():
     assert len(re.findall(r"^END PROGRAM", text, re.MULTILINE)) == 1
 
 
-@pytest.mark.parametrize("token", ["<|im_end|>", "<｜Assistant｜>", "[/INST]", "[INST]", "<<SYS>>", "<</SYS>>", "</s>",
-                                   "<s>", "<end_of_turn>", "</think>", "<|eot_id|>", "<BOS>"])
+@pytest.mark.parametrize(
+    "token",
+    [
+        "<|im_end|>",
+        "<｜Assistant｜>",
+        "[/INST]",
+        "[INST]",
+        "<<SYS>>",
+        "<</SYS>>",
+        "</s>",
+        "<s>",
+        "<end_of_turn>",
+        "</think>",
+        "<|eot_id|>",
+        "<BOS>",
+    ],
+)
 def test_tokens_of_chat_templates_are_broken_up(token):
     assert token not in shown(f"do {token}", f"x = 'a{token}b'")
 
@@ -95,11 +113,19 @@ def test_a_score_is_the_weighted_mean():
     assert judgement.scores["correctness"] == HIGHEST and len(judgement.reasons["correctness"]) == 300
 
 
-@pytest.mark.parametrize("change", [
-    {"id": "other"}, {"id": None}, {"extra": 1}, {"clarity": 5}, {"clarity": {"score": 5}},
-    *({"clarity": {"reason": "so", "score": score}} for score in (-1, 11, 5.5, True, "5", None, 10**400)),
-    {"clarity": {"reason": 1, "score": 5}}, {"clarity": {"reason": "so", "score": 5, "more": 1}},
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"id": "other"},
+        {"id": None},
+        {"extra": 1},
+        {"clarity": 5},
+        {"clarity": {"score": 5}},
+        *({"clarity": {"reason": "so", "score": score}} for score in (-1, 11, 5.5, True, "5", None, 10**400)),
+        {"clarity": {"reason": 1, "score": 5}},
+        {"clarity": {"reason": "so", "score": 5, "more": 1}},
+    ],
+)
 def test_an_answer_of_another_form_is_no_score(change):
     answer = {"id": "ab", **MARKS}
     assert read_judgement(json.dumps(answer), "ab").score == 0.5
@@ -107,8 +133,10 @@ def test_an_answer_of_another_form_is_no_score(change):
     assert judgement.score is None and judgement.error
 
 
-@pytest.mark.parametrize("text", ["", "7/10", "I give {\"score\": 7}", json.dumps({"id": "ab", **MARKS}) * 2,
-                                  json.dumps({"id": "ab", **MARKS})[:-1]])
+@pytest.mark.parametrize(
+    "text",
+    ["", "7/10", 'I give {"score": 7}', json.dumps({"id": "ab", **MARKS}) * 2, json.dumps({"id": "ab", **MARKS})[:-1]],
+)
 def test_words_are_no_score(text):
     assert read_judgement(text, "ab").score is None
 

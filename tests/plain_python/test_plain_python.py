@@ -72,29 +72,35 @@ def cases(printed: str, expected: str, **fields) -> str:
     return plain(f"print({printed!r})", test, kind="program")
 
 
-@pytest.mark.parametrize(("code", "test"), [
-    (SQUARE, TEST),
-    (SQUARE + "if __name__ == '__main__':\n    raise SystemExit(1)\n", TEST),
-    ("def square(x):\n    return one * x * x\n", TEST),
-    (SQUARE + FAILING_CLASS, TEST),
-    (PICKLES, TEST),
-    (SQUARE + "print('noise' * 100_000)\n", TEST),
-])
+@pytest.mark.parametrize(
+    ("code", "test"),
+    [
+        (SQUARE, TEST),
+        (SQUARE + "if __name__ == '__main__':\n    raise SystemExit(1)\n", TEST),
+        ("def square(x):\n    return one * x * x\n", TEST),
+        (SQUARE + FAILING_CLASS, TEST),
+        (PICKLES, TEST),
+        (SQUARE + "print('noise' * 100_000)\n", TEST),
+    ],
+)
 def test_plain_python_passes(code, test):
     assert plain(code, test, context="one = 1\n") == ""
 
 
-@pytest.mark.parametrize(("code", "test", "reason"), [
-    ("def square(x):\n    return x\n", TEST, "AssertionError"),
-    ("import os\nos._exit(0)\n", TEST, "did not end"),
-    ("import sys\ndef square(x):\n    sys.exit(0)\n", TEST, "SystemExit"),
-    ("import os\ndef square(x):\n    os.kill(os.getpid(), 9)\n", TEST, "SIGKILL"),
-    ("import os\ndef square(x):\n    os.kill(os.getpid(), 40)\n", TEST, "signal 40"),
-    ("def square(x):\n    while True: pass\n", TEST, "SIGKILL"),
-    ("import time\ndef square(x):\n    time.sleep(60)\n", TEST, "no end in time"),
-    ("def square(x) return x\n", TEST, "SyntaxError"),
-    (SQUARE, FAILING_CLASS, "AssertionError"),
-])
+@pytest.mark.parametrize(
+    ("code", "test", "reason"),
+    [
+        ("def square(x):\n    return x\n", TEST, "AssertionError"),
+        ("import os\nos._exit(0)\n", TEST, "did not end"),
+        ("import sys\ndef square(x):\n    sys.exit(0)\n", TEST, "SystemExit"),
+        ("import os\ndef square(x):\n    os.kill(os.getpid(), 9)\n", TEST, "SIGKILL"),
+        ("import os\ndef square(x):\n    os.kill(os.getpid(), 40)\n", TEST, "signal 40"),
+        ("def square(x):\n    while True: pass\n", TEST, "SIGKILL"),
+        ("import time\ndef square(x):\n    time.sleep(60)\n", TEST, "no end in time"),
+        ("def square(x) return x\n", TEST, "SyntaxError"),
+        (SQUARE, FAILING_CLASS, "AssertionError"),
+    ],
+)
 def test_plain_python_refuses(code, test, reason):
     assert reason in plain(code, test, timeout=1)
 
@@ -103,21 +109,24 @@ def test_each_program_has_a_folder_of_its_own():
     assert plain(LISTS) == plain(LISTS) == ""
 
 
-@pytest.mark.parametrize(("printed", "expected", "fields", "right"), [
-    ("1 \n2\n\n", "1\n2", {}, True),
-    (" 1", "1", {}, False),
-    ("1.0 x", "1 x", {"compare": "numbers"}, True),
-    ("1.1", "1", {"compare": "numbers"}, False),
-    ("0.3333333\n5", "0.3333334 5", {"compare": "tokens"}, True),
-    ("5.0000001", "5", {"compare": "tokens"}, False),
-    ("1", "1e400", {"compare": "tokens"}, False),
-    (" 1\r\n2 ", "1\n2", {"compare": "text"}, True),
-    ("1 \n2", "1\n2", {"compare": "text"}, False),
-    ("Yes  1.000009", "YES 1", {"compare": "values"}, True),
-    ("1.00002", "1", {"compare": "values"}, False),
-    ("3", "", {"compare": "checker", "checker": "def check(i, o, e):\n    return int(o) == 3\n"}, True),
-    ("x", "", {"compare": "checker", "checker": "def check(i, o, e):\n    return int(o) == 3\n"}, False),
-])
+@pytest.mark.parametrize(
+    ("printed", "expected", "fields", "right"),
+    [
+        ("1 \n2\n\n", "1\n2", {}, True),
+        (" 1", "1", {}, False),
+        ("1.0 x", "1 x", {"compare": "numbers"}, True),
+        ("1.1", "1", {"compare": "numbers"}, False),
+        ("0.3333333\n5", "0.3333334 5", {"compare": "tokens"}, True),
+        ("5.0000001", "5", {"compare": "tokens"}, False),
+        ("1", "1e400", {"compare": "tokens"}, False),
+        (" 1\r\n2 ", "1\n2", {"compare": "text"}, True),
+        ("1 \n2", "1\n2", {"compare": "text"}, False),
+        ("Yes  1.000009", "YES 1", {"compare": "values"}, True),
+        ("1.00002", "1", {"compare": "values"}, False),
+        ("3", "", {"compare": "checker", "checker": "def check(i, o, e):\n    return int(o) == 3\n"}, True),
+        ("x", "", {"compare": "checker", "checker": "def check(i, o, e):\n    return int(o) == 3\n"}, False),
+    ],
+)
 def test_rules_of_cases(printed, expected, fields, right):
     assert (cases(printed, expected, **fields) == "") is right
 
@@ -129,10 +138,18 @@ def test_a_program_reads_its_input_and_its_exit_code_counts():
     assert "exit code 1" in plain("import sys\nprint(int(input()) ** 2)\nsys.exit(1)", test, kind="program")
 
 
-@pytest.mark.parametrize(("right", "status", "name"), [
-    (True, "PASS", "agree PASS"), (False, "FAIL", "agree not PASS"), (False, "PARTIAL", "agree not PASS"),
-    (False, "PASS", "false PASS"), (True, "PARTIAL", "false FAIL"), (True, "INFRA", "INFRA"), (False, "INFRA", "INFRA"),
-])
+@pytest.mark.parametrize(
+    ("right", "status", "name"),
+    [
+        (True, "PASS", "agree PASS"),
+        (False, "FAIL", "agree not PASS"),
+        (False, "PARTIAL", "agree not PASS"),
+        (False, "PASS", "false PASS"),
+        (True, "PARTIAL", "false FAIL"),
+        (True, "INFRA", "INFRA"),
+        (False, "INFRA", "INFRA"),
+    ],
+)
 def test_kinds_of_agreement(right, status, name):
     assert benchmark.agreement(right, status) == name
 
@@ -140,6 +157,7 @@ def test_kinds_of_agreement(right, status, name):
 def test_false_pass_and_too_many_false_fails_are_bad():
     def results(*names: str) -> list[dict]:
         return [{"plain": "not PASS" if name == "false PASS" else "PASS", "agreement": name} for name in names]
+
     assert not benchmark.is_bad(results(*["agree PASS"] * 98, "false FAIL", "false FAIL"), 2.0)
     assert benchmark.is_bad(results(*["agree PASS"] * 97, "false FAIL", "false FAIL"), 2.0)
     assert benchmark.is_bad(results(*["agree PASS"] * 99, "false PASS"), 2.0)
@@ -154,5 +172,7 @@ def test_the_command_prints_a_table_and_writes_both_results(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert [(r["task_id"], r["agreement"]) for r in map(json.loads, out.read_text().splitlines())] == [
-        ("a", "agree PASS"), ("b", "agree not PASS")]
+        ("a", "agree PASS"),
+        ("b", "agree not PASS"),
+    ]
     assert "| squares | 1 | 1 |" in done.stdout and "cubes" not in done.stdout

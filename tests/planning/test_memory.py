@@ -53,22 +53,27 @@ def test_full_training_of_14b_on_two_h200s_by_hand():
     assert found.verdict == "fits"
 
 
-@pytest.mark.parametrize(("changes", "gpus", "training", "generating", "verdict"), [
-    # Hand-made figures: lasting parts + what a pass adds (10.3), and lasting parts - gradients + what decoding adds.
-    ({"optimizer": "adamw_torch_8bit"}, "2x141", 74.1 + 10.3, 44.5 + 34.5, "fits"),
-    ({"weights": "bfloat16"}, "2x141", 59.1 + 10.3, 44.3 + 34.5, "fits"),
-    ({"batch_size": 8}, "2x141", 118.2 + 1.1 + 3.1 + 10.0, 88.6 + 29.5 + 9.8, "fits"),  # the last layer's peak
-    ({"gradient_accumulation": 16}, "2x141", 118.2 + 10.3, 88.6 + 29.5 + 19.7, "tight"),
-    ({"vllm": "colocate"}, "2x141", 118.2 + 10.3 + 2, 88.6 + 0.27 * 151.4, "fits"),
-    ({"vllm": "colocate", "vllm_share": 0.6}, "2x141", 118.2 + 10.3 + 2, 88.6 + 0.6 * 151.4, "does not fit"),
-    ({"vllm": "colocate", "vllm_share": 0.6, "lora_rank": 32}, "1x141", 37.3 + 2, 31.2 + 0.6 * 151.4, "fits"),
-    ({"vllm": "server"}, "2x141", 118.2 + 10.3, 88.6 + 4.7, "fits"),
-    ({"reference": True}, "2x141", 118.2 + 29.5 + 10.3, 118.2 + 34.5, "does not fit"),
-    ({"lora_rank": 32}, "1x80", 29.5 + 2.2 + 5.6, 29.5 + 1.7 + 5.2, "fits"),
-    # Copies of the layers in bfloat16, float32 layer inputs, a tile and words of the head; float32 keys in the cache
-    ({}, "1x141", 236.3 + 26.4 + 6.3 + 0.6, 177.2 + 28.0 + 7.4, "does not fit"),
-    ({}, "8x80", 29.5 + 10.3, 22.2 + 34.5, "fits"),
-])
+@pytest.mark.parametrize(
+    ("changes", "gpus", "training", "generating", "verdict"),
+    [
+        # Hand-made figures: lasting parts + what a pass adds (10.3), and lasting parts - gradients + what
+        # decoding adds.
+        ({"optimizer": "adamw_torch_8bit"}, "2x141", 74.1 + 10.3, 44.5 + 34.5, "fits"),
+        ({"weights": "bfloat16"}, "2x141", 59.1 + 10.3, 44.3 + 34.5, "fits"),
+        ({"batch_size": 8}, "2x141", 118.2 + 1.1 + 3.1 + 10.0, 88.6 + 29.5 + 9.8, "fits"),  # the last layer's peak
+        ({"gradient_accumulation": 16}, "2x141", 118.2 + 10.3, 88.6 + 29.5 + 19.7, "tight"),
+        ({"vllm": "colocate"}, "2x141", 118.2 + 10.3 + 2, 88.6 + 0.27 * 151.4, "fits"),
+        ({"vllm": "colocate", "vllm_share": 0.6}, "2x141", 118.2 + 10.3 + 2, 88.6 + 0.6 * 151.4, "does not fit"),
+        ({"vllm": "colocate", "vllm_share": 0.6, "lora_rank": 32}, "1x141", 37.3 + 2, 31.2 + 0.6 * 151.4, "fits"),
+        ({"vllm": "server"}, "2x141", 118.2 + 10.3, 88.6 + 4.7, "fits"),
+        ({"reference": True}, "2x141", 118.2 + 29.5 + 10.3, 118.2 + 34.5, "does not fit"),
+        ({"lora_rank": 32}, "1x80", 29.5 + 2.2 + 5.6, 29.5 + 1.7 + 5.2, "fits"),
+        # Copies of the layers in bfloat16, float32 layer inputs, a tile and words of the head; float32 keys in
+        # the cache
+        ({}, "1x141", 236.3 + 26.4 + 6.3 + 0.6, 177.2 + 28.0 + 7.4, "does not fit"),
+        ({}, "8x80", 29.5 + 10.3, 22.2 + 34.5, "fits"),
+    ],
+)
 def test_other_settings_by_hand(changes, gpus, training, generating, verdict):
     found = plan(SHAPE, replace(Setting(), **changes), parse_gpus(gpus))
     assert found.memory.training == close(training, 0.01)
@@ -76,12 +81,15 @@ def test_other_settings_by_hand(changes, gpus, training, generating, verdict):
     assert found.verdict == verdict
 
 
-@pytest.mark.parametrize(("changes", "rows"), [
-    ({}, 51),  # 35 more than in a step need 0.308 GB each, up to 134.1 of 140.8 usable GB
-    ({"completion": 4096}, 20),  # up to the peak of the update, which is higher
-    ({"lora_rank": 32}, 128),
-    ({"batch_size": 16, "gradient_accumulation": 16}, 256),
-])
+@pytest.mark.parametrize(
+    ("changes", "rows"),
+    [
+        ({}, 51),  # 35 more than in a step need 0.308 GB each, up to 134.1 of 140.8 usable GB
+        ({"completion": 4096}, 20),  # up to the peak of the update, which is higher
+        ({"lora_rank": 32}, 128),
+        ({"batch_size": 16, "gradient_accumulation": 16}, 256),
+    ],
+)
 def test_checks_outside_of_steps_sample_what_fits_into_the_peak(changes, rows):
     found = plan(SHAPES["Qwen2.5-14B"], Setting(**changes), H200S)
     assert rows_outside_steps(found) == rows
@@ -173,12 +181,15 @@ def test_verdicts_keep_the_plans_error_apart():
     assert plan(SHAPE, Setting(), Machine(2, 0.0)).verdict == "unknown"
 
 
-@pytest.mark.parametrize(("gpus", "words"), [
-    ("1x141", "USE_LORA, LORA_RANK 32 or 2 such GPUs"),
-    ("2x80", "USE_LORA, LORA_RANK 32 or 8 such GPUs"),  # 4 lack 1 GB while generating
-    ("2x120", "OPTIMIZER adamw_torch_8bit or 4 such GPUs"),
-    ("1x8", "no setting here; use a smaller model, or larger GPUs"),
-])
+@pytest.mark.parametrize(
+    ("gpus", "words"),
+    [
+        ("1x141", "USE_LORA, LORA_RANK 32 or 2 such GPUs"),
+        ("2x80", "USE_LORA, LORA_RANK 32 or 8 such GPUs"),  # 4 lack 1 GB while generating
+        ("2x120", "OPTIMIZER adamw_torch_8bit or 4 such GPUs"),
+        ("1x8", "no setting here; use a smaller model, or larger GPUs"),
+    ],
+)
 def test_the_nearest_setting_that_fits_is_named(gpus, words):
     planned = plan(SHAPE, Setting(), parse_gpus(gpus))
     assert planned.verdict == "does not fit"
@@ -198,8 +209,18 @@ def test_gpus_that_cannot_be_meant_are_refused(text):
 
 
 def test_the_plans_own_constants_are_trainings():
-    for name in ("BATCH_SIZE", "GRADIENT_ACCUMULATION", "MAX_PROMPT_LENGTH", "MAX_COMPLETION_LENGTH", "MAX_STEPS",
-                 "SAVE_STEPS", "SAVE_TOTAL_LIMIT", "LORA_RANK", "REPLICAS", "VLLM_MEMORY_SHARE"):
+    for name in (
+        "BATCH_SIZE",
+        "GRADIENT_ACCUMULATION",
+        "MAX_PROMPT_LENGTH",
+        "MAX_COMPLETION_LENGTH",
+        "MAX_STEPS",
+        "SAVE_STEPS",
+        "SAVE_TOTAL_LIMIT",
+        "LORA_RANK",
+        "REPLICAS",
+        "VLLM_MEMORY_SHARE",
+    ):
         assert getattr(plan_memory, name) == getattr(train_rl_poc, name), name
     assert planned_setting(constants(vars(train_rl_poc))) == Setting()
 
@@ -221,8 +242,12 @@ def test_the_needed_learning_rate_is_the_least_power_of_two():
 
 
 def test_report_and_command_agree():
-    done = subprocess.run([sys.executable, plan_memory.__file__, "Qwen2.5-14B", "--gpus", "2x141"], capture_output=True,
-                          text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, plan_memory.__file__, "Qwen2.5-14B", "--gpus", "2x141"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     text = report("Qwen2.5-14B", Setting(), H200S, 32)
     assert text in done.stdout
     assert "| as set | 29.5 | 29.5 | 59.1 |" in text

@@ -8,23 +8,43 @@ from raccoon.constants import InputError
 from raccoon.planning.model_shape import KNOWN, SHAPES, Shape, fetch_config, model_shape, parse_shape
 
 
-@pytest.mark.parametrize(("name", "parameters"), [
-    ("Qwen2.5-0.5B", 494_032_768), ("Qwen2.5-1.5B", 1_543_714_304),
-    ("Qwen2.5-7B", 7_615_616_512), ("Qwen2.5-14B", 14_770_033_664),  # as the models' cards and safetensors have them
-])
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("Qwen2.5-0.5B", 494_032_768),
+        ("Qwen2.5-1.5B", 1_543_714_304),
+        ("Qwen2.5-7B", 7_615_616_512),
+        ("Qwen2.5-14B", 14_770_033_664),  # as the models' cards and safetensors have them
+    ],
+)
 def test_the_table_has_the_published_numbers_of_parameters(name, parameters):
     assert SHAPES[name].parameters == parameters
 
 
-@pytest.mark.parametrize(("family", "options"), [
-    ("Qwen2", {}), ("Qwen2", {"tie_word_embeddings": True}), ("Qwen3", {"head_dim": 16}),
-    ("Qwen3", {"head_dim": 16, "attention_bias": True}), ("Mistral", {}),
-    ("Llama", {"attention_bias": True, "mlp_bias": True}), ("Llama", {"num_key_value_heads": 4}),
-])
+@pytest.mark.parametrize(
+    ("family", "options"),
+    [
+        ("Qwen2", {}),
+        ("Qwen2", {"tie_word_embeddings": True}),
+        ("Qwen3", {"head_dim": 16}),
+        ("Qwen3", {"head_dim": 16, "attention_bias": True}),
+        ("Mistral", {}),
+        ("Llama", {"attention_bias": True, "mlp_bias": True}),
+        ("Llama", {"num_key_value_heads": 4}),
+    ],
+)
 def test_parameters_are_those_of_the_real_model(tmp_path, family, options):
     torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
-    sizes = {"vocab_size": 97, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3,
-             "num_attention_heads": 4, "num_key_value_heads": 2, "tie_word_embeddings": False, **options}
+    sizes = {
+        "vocab_size": 97,
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "tie_word_embeddings": False,
+        **options,
+    }
     config = getattr(transformers, f"{family}Config")(**sizes)
     config.save_pretrained(tmp_path)
     with torch.device("meta"):
@@ -35,8 +55,13 @@ def test_parameters_are_those_of_the_real_model(tmp_path, family, options):
 def test_adapters_are_those_of_peft():
     transformers, peft = pytest.importorskip("transformers"), pytest.importorskip("peft")
     config = transformers.Qwen2Config(
-        vocab_size=97, hidden_size=32, intermediate_size=48, num_hidden_layers=3, num_attention_heads=4,
-        num_key_value_heads=2)
+        vocab_size=97,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+    )
     wanted = peft.LoraConfig(r=8, target_modules="all-linear", task_type="CAUSAL_LM")
     model = peft.get_peft_model(transformers.Qwen2ForCausalLM(config), wanted)
     trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
@@ -57,11 +82,14 @@ def test_the_default_model_is_known_without_a_network():
     assert KNOWN[train_rl_poc.MODEL_PATH] == "Qwen2.5-14B"
 
 
-@pytest.mark.parametrize(("config", "words"), [
-    ({"model_type": "mamba"}, "model_type 'mamba'; the planner knows qwen2"),
-    ({"model_type": "qwen2", "num_attention_heads": 4, "hidden_size": 8}, "has no 'num_hidden_layers'"),
-    ("not json", "cannot read"),
-])
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"model_type": "mamba"}, "model_type 'mamba'; the planner knows qwen2"),
+        ({"model_type": "qwen2", "num_attention_heads": 4, "hidden_size": 8}, "has no 'num_hidden_layers'"),
+        ("not json", "cannot read"),
+    ],
+)
 def test_a_folder_without_a_known_shape_is_named(tmp_path, config, words):
     text = config if isinstance(config, str) else json.dumps(config)
     (tmp_path / "config.json").write_text(text)
@@ -71,11 +99,17 @@ def test_a_folder_without_a_known_shape_is_named(tmp_path, config, words):
         model_shape("./absent")
 
 
-@pytest.mark.parametrize(("error", "words"), [
-    ("GatedRepoError", "the licence of some/one must be accepted: accept it on the model's page .*, and set HF_TOKEN"),
-    ("RepositoryNotFoundError", "no model some/one on the hub; if it is private, set HF_TOKEN"),
-    ("LocalEntryNotFoundError", "cannot fetch config.json of some/one"),
-])
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            "GatedRepoError",
+            "the licence of some/one must be accepted: accept it on the model's page .*, and set HF_TOKEN",
+        ),
+        ("RepositoryNotFoundError", "no model some/one on the hub; if it is private, set HF_TOKEN"),
+        ("LocalEntryNotFoundError", "cannot fetch config.json of some/one"),
+    ],
+)
 def test_what_the_hub_refuses_is_said_with_the_remedy(monkeypatch, error, words):
     hub = pytest.importorskip("huggingface_hub")
     kind = getattr(hub.errors, error)

@@ -55,8 +55,14 @@ print(max(one.total for one in mine.count.peaks.values()), peak["Total"])
 def run(program: str) -> list[str]:
     pytest.importorskip("trl")
     sources = program.format(benchmarks=str(BENCHMARKS))
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", sources], env=environment(), capture_output=True,
-                          text=True, check=False, timeout=400)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", sources],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=400,
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 
@@ -77,7 +83,13 @@ def test_the_count_is_that_of_torchs_own_tracker():
 
 
 def test_an_unknown_row_is_one_line(tmp_path):
-    done = subprocess.run([sys.executable, str(BENCHMARKS / "plan_check.py"), "--rows", "9B"], cwd=tmp_path,
-                          env=environment(), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, str(BENCHMARKS / "plan_check.py"), "--rows", "9B"],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
     assert "unknown row '9B'; choose from 14B, as set" in done.stderr

@@ -20,16 +20,22 @@ Usage = namedtuple("Usage", "total used free")
 
 
 def test_bfloat16_weights_are_refused_where_their_updates_round_away():
-    with pytest.raises(InputError, match="LEARNING_RATE 5e-06 with MASTER_WEIGHTS bfloat16 would change only 7.8% of "
-                                         "the weights.*set MASTER_WEIGHTS float32.*of at least 3e-05"):
+    with pytest.raises(
+        InputError,
+        match="LEARNING_RATE 5e-06 with MASTER_WEIGHTS bfloat16 would change only 7.8% of "
+        "the weights.*set MASTER_WEIGHTS float32.*of at least 3e-05",
+    ):
         check_precision("bfloat16", 5e-6)
     check_precision("bfloat16", 3.1e-5)
     check_precision("float32", 5e-6)
 
 
 def test_what_does_not_fit_is_refused_with_what_does():
-    with pytest.raises(InputError, match=r"GB a GPU by its plan, and 79 of 2 x 85.9 GB are usable; what fits: "
-                                         r"USE_LORA, LORA_RANK 32 or 8 such GPUs; --allow-unfit starts"):
+    with pytest.raises(
+        InputError,
+        match=r"GB a GPU by its plan, and 79 of 2 x 85.9 GB are usable; what fits: "
+        r"USE_LORA, LORA_RANK 32 or 8 such GPUs; --allow-unfit starts",
+    ):
         check_memory(plan(SHAPE, Setting(), parse_gpus("2x80")), 32)
     check_memory(plan(SHAPE, Setting(), parse_gpus("2x141")), 32)
 
@@ -73,8 +79,14 @@ def interrupt(*_, **__):
 def two_h200s(monkeypatch, tmp_path):
     """The script's constants as they are, on a machine that seems to have two H200s, with the hub in reach."""
     cards = [Gpu("NVIDIA H200", 150.75, "580.65.06")] * 2
-    for name in (*LAUNCHER_VARIABLES, RELAUNCHED, "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS",
-                 "PYTORCH_ALLOC_CONF", "TORCHELASTIC_RUN_ID"):
+    for name in (
+        *LAUNCHER_VARIABLES,
+        RELAUNCHED,
+        "CUDA_VISIBLE_DEVICES",
+        "OMP_NUM_THREADS",
+        "PYTORCH_ALLOC_CONF",
+        "TORCHELASTIC_RUN_ID",
+    ):
         monkeypatch.setenv(name, "")  # so that what the script sets is taken back
         monkeypatch.delenv(name)
     monkeypatch.setattr(train_rl_poc, "visible_gpus", lambda: len(cards))
@@ -96,18 +108,21 @@ def test_two_gpus_start_two_sharding_processes(two_h200s):
     started, _ = two_h200s
     with pytest.raises(KeyboardInterrupt):
         train_rl_poc.main()
-    words, = started
+    (words,) = started
     assert words[words.index("--num_processes") + 1] == "2"
     assert words[words.index("--mixed_precision") + 1] == "bf16"
     assert "--multi_gpu" not in words
     assert os.environ["PYTORCH_ALLOC_CONF"] == "expandable_segments:True"  # before torch is imported, and inherited
 
 
-@pytest.mark.parametrize(("change", "words"), [
-    ({"REPLICAS": 2}, "REPLICAS is 2, and there are 2 process"),
-    ({"REPLICAS": 3}, "REPLICAS is 3, and there are 2 process"),
-    ({"REPLICAS": 2, "USE_LORA": True}, "with USE_LORA each process has the whole model"),
-])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"REPLICAS": 2}, "REPLICAS is 2, and there are 2 process"),
+        ({"REPLICAS": 3}, "REPLICAS is 3, and there are 2 process"),
+        ({"REPLICAS": 2, "USE_LORA": True}, "with USE_LORA each process has the whole model"),
+    ],
+)
 def test_replicas_that_shard_nothing_are_refused(two_h200s, monkeypatch, change, words):
     for name, value in change.items():
         monkeypatch.setattr(train_rl_poc, name, value)
@@ -115,10 +130,10 @@ def test_replicas_that_shard_nothing_are_refused(two_h200s, monkeypatch, change,
         train_rl_poc.main()
 
 
-@pytest.mark.parametrize(("change", "words"), [
-    ({"USE_LORA": True}, "--multi_gpu"),
-    ({"MASTER_WEIGHTS": "bfloat16", "LEARNING_RATE": 1e-3}, "no"),
-])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [({"USE_LORA": True}, "--multi_gpu"), ({"MASTER_WEIGHTS": "bfloat16", "LEARNING_RATE": 1e-3}, "no")],
+)
 def test_lora_is_not_sharded_and_bfloat16_not_mixed(two_h200s, monkeypatch, change, words):
     for name, value in change.items():
         monkeypatch.setattr(train_rl_poc, name, value)
@@ -127,15 +142,22 @@ def test_lora_is_not_sharded_and_bfloat16_not_mixed(two_h200s, monkeypatch, chan
     assert words in two_h200s[0][0]
 
 
-@pytest.mark.parametrize(("cards", "change", "words"), [
-    (1, {}, "what fits: USE_LORA, LORA_RANK 32 or 2 such GPUs"),
-    (1, {"PROCESSES": 2}, r"PROCESSES is 2 and 1 GPU\(s\) are visible"),
-    (2, {"PROCESSES": 1}, "what fits: USE_LORA"),
-    (2, {"BETA": 0.1}, "what fits: OPTIMIZER adamw_torch_8bit"),
-    (2, {"GENERATION": "vllm", "VLLM_MEMORY_SHARE": 0.1}, r"VLLM_MEMORY_SHARE 0.1 of 150.8 GB is too small for vLLM's "
-     r"weights and workspace \(32.5 GB\) and the cache of one sequence: it needs at least 0.22"),
-    (2, {"GENERATION": "vllm", "VLLM_MEMORY_SHARE": 0.6}, "needs 179 GB .*; what fits: VLLM_MEMORY_SHARE 0.29 or"),
-])
+@pytest.mark.parametrize(
+    ("cards", "change", "words"),
+    [
+        (1, {}, "what fits: USE_LORA, LORA_RANK 32 or 2 such GPUs"),
+        (1, {"PROCESSES": 2}, r"PROCESSES is 2 and 1 GPU\(s\) are visible"),
+        (2, {"PROCESSES": 1}, "what fits: USE_LORA"),
+        (2, {"BETA": 0.1}, "what fits: OPTIMIZER adamw_torch_8bit"),
+        (
+            2,
+            {"GENERATION": "vllm", "VLLM_MEMORY_SHARE": 0.1},
+            r"VLLM_MEMORY_SHARE 0.1 of 150.8 GB is too small for vLLM's "
+            r"weights and workspace \(32.5 GB\) and the cache of one sequence: it needs at least 0.22",
+        ),
+        (2, {"GENERATION": "vllm", "VLLM_MEMORY_SHARE": 0.6}, "needs 179 GB .*; what fits: VLLM_MEMORY_SHARE 0.29 or"),
+    ],
+)
 def test_a_start_that_cannot_fit_starts_nothing(two_h200s, monkeypatch, cards, change, words):
     started, found = two_h200s
     del found[cards:]

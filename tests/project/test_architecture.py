@@ -28,16 +28,28 @@ def graph() -> grimp.ImportGraph:
 @pytest.mark.parametrize(("indent", "folder"), [(4, SCRIPTS), (8, SCRIPTS / "raccoon")], ids=["commands", "rooms"])
 def test_readme_draws_every_file(indent, folder):
     lines = [line for line in TREE.split("\ntests/")[0].splitlines() if re.match(rf" {{{indent}}}\S", line)]
-    names = {part.rstrip("/") for line in lines for part in re.split(" {2,}", line.strip())
-             if re.fullmatch(r"\w+\.\w+|\w+/", part)}
+    names = {
+        part.rstrip("/")
+        for line in lines
+        for part in re.split(" {2,}", line.strip())
+        if re.fullmatch(r"\w+\.\w+|\w+/", part)
+    }
     assert names == {path.name for path in folder.iterdir()} - {"__pycache__"}
 
 
 def test_readme_draws_every_import_between_rooms(graph):
-    drawn = {(source, target) for line in ARROWS.splitlines() for source in re.findall(r"\w+", line.split("-->")[0])
-             for target in re.findall(r"\w+", line.split("-->")[1])}
-    assert drawn == {(source, target) for source in ROOMS for target in ROOMS if graph.direct_import_exists(
-        importer=f"raccoon.{source}", imported=f"raccoon.{target}")}
+    drawn = {
+        (source, target)
+        for line in ARROWS.splitlines()
+        for source in re.findall(r"\w+", line.split("-->")[0])
+        for target in re.findall(r"\w+", line.split("-->")[1])
+    }
+    assert drawn == {
+        (source, target)
+        for source in ROOMS
+        for target in ROOMS
+        if graph.direct_import_exists(importer=f"raccoon.{source}", imported=f"raccoon.{target}")
+    }
 
 
 def test_processes_that_run_foreign_code_need_the_standard_library_alone(graph):

@@ -26,8 +26,9 @@ def run_checks(tmp_path, fail: str) -> subprocess.CompletedProcess:
     python.write_text(PYTHON)
     python.chmod(0o755)
     environment = os.environ | {"TEST_PYTHON": str(python), "FAIL": fail}
-    return subprocess.run(["bash", str(SCRIPTS / "test.sh")], env=environment, capture_output=True, text=True,
-                          timeout=60, check=False)
+    return subprocess.run(
+        ["bash", str(SCRIPTS / "test.sh")], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
 
 
 def test_every_check_runs_and_all_well_is_0(tmp_path):

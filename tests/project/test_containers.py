@@ -15,8 +15,11 @@ from raccoon.gpus import OLDEST_DRIVER
 
 SERVICES = yaml.safe_load(read("docker-compose.yml"))["services"]
 OURS = {name: service for name, service in SERVICES.items() if "build" in service}
-IMAGES = {"run": {"requirements.txt"}, "test": {"requirements.txt", "requirements-test.txt"},
-          "vllm": {"requirements-vllm.txt"}}  # stages, and what they install
+IMAGES = {
+    "run": {"requirements.txt"},
+    "test": {"requirements.txt", "requirements-test.txt"},
+    "vllm": {"requirements-vllm.txt"},
+}  # stages, and what they install
 CHECKPOINT_MINUTES = 10  # between SIGTERM and SIGKILL: a step, then 177 GB at a few hundred MB/s
 SECRET = re.compile(r"TOKEN|API_KEY|SECRET|PASSWORD")
 KEPT_OUT = """.git/config .env .env.local scripts/.env id_rsa .venv/bin/python .venv-test/x data/a/b.jsonl.gz
@@ -57,7 +60,8 @@ def test_image_has_one_set_of_libraries_an_ordinary_user_and_no_secret(stage):
     assert [step for step in words if step.startswith(("ENV", "ARG")) and SECRET.search(step)] == []
     # demo.sh and test.sh take the image's interpreter; what NGC's images set would refuse or hide what is installed
     assert {"DEMO_PYTHON": "python", "TEST_PYTHON": "python", "PIP_CONSTRAINT": "", "LD_LIBRARY_PATH": ""}.items() <= (
-        environment(stage).items())
+        environment(stage).items()
+    )
     check_command(yaml.safe_load(last(stage, "CMD")))
 
 
@@ -114,9 +118,15 @@ def test_services_keep_secrets_in_the_shell_and_ports_on_this_machine():
 def test_documented_docker_line(words):
     images = {service["image"] for service in OURS.values()}
     pairs, train = {*zip(words, words[1:], strict=False)}, OURS["train"]
-    known = {"--tmpfs": [train["tmpfs"]], "--shm-size": [train["shm_size"].removesuffix("b")], "-t": images,
-             "-v": [volume.replace(".:", "$PWD:") for volume in train["volumes"]], "--target": STAGES,
-             "--stop-timeout": [str(60 * CHECKPOINT_MINUTES)], "-e": train["environment"]}
+    known = {
+        "--tmpfs": [train["tmpfs"]],
+        "--shm-size": [train["shm_size"].removesuffix("b")],
+        "-t": images,
+        "-v": [volume.replace(".:", "$PWD:") for volume in train["volumes"]],
+        "--target": STAGES,
+        "--stop-timeout": [str(60 * CHECKPOINT_MINUTES)],
+        "-e": train["environment"],
+    }
     assert [(flag, value) for flag, value in pairs if flag in known and value not in known[flag]] == []
     assert words[-1] == "." if words[0] == "build" else images & set(words)
     assert "--stop-timeout" in words or "scripts/train_rl_poc.py" not in words

@@ -29,9 +29,22 @@ TRAIN = script_defaults()  # the training script's constants
 MEASURED = ("measured", "throughput", "soak", "seeds", "gpu")
 PROGRAMS = ("python", "python3", "bash", "sbatch", "accelerate", "docker", "pip", "source", "export", "vllm")
 # Flags of docker, pip, accelerate and vLLM in the text
-FOREIGN_FLAGS = {"--init", "--user", "--tmpfs", "--stop-timeout", "--build-arg", "--gpus", "--pids-limit",
-                 "--machine_rank", "--detach", "--max-model-len", "--weight-transfer-config", "--logprobs-mode",
-                 "--port", "--extra-index-url"}
+FOREIGN_FLAGS = {
+    "--init",
+    "--user",
+    "--tmpfs",
+    "--stop-timeout",
+    "--build-arg",
+    "--gpus",
+    "--pids-limit",
+    "--machine_rank",
+    "--detach",
+    "--max-model-len",
+    "--weight-transfer-config",
+    "--logprobs-mode",
+    "--port",
+    "--extra-index-url",
+}
 NUMBER = re.compile(r"\**[+-]?\d+\.\d+(e-?\d+)?( ?\S{1,3})?\**")  # of a cell that is a figure and no more
 
 
@@ -50,8 +63,13 @@ def test_commands_can_be_given():
 
 def test_launcher_lines_say_what_the_projects_own_launches_say():
     known = docs.read("scripts/slurm_two_nodes.sh") + docs.read("scripts/raccoon/launch.py")
-    used = {word.partition("=")[0] for words in docs.command_lines() if words[0] == "accelerate"
-            for word in words[:words.index("scripts/train_rl_poc.py")] if word.startswith("--")}
+    used = {
+        word.partition("=")[0]
+        for words in docs.command_lines()
+        if words[0] == "accelerate"
+        for word in words[: words.index("scripts/train_rl_poc.py")]
+        if word.startswith("--")
+    }
     assert used and [flag for flag in used if flag not in known] == []
 
 
@@ -80,7 +98,10 @@ def test_reward_table_is_the_constants():
     text = " ".join(docs.read("README.md").split())  # a sentence may go over the end of a line
     found = re.findall(r"bonuses of \+(\S+):|under (\d+) characters", text)
     assert [float(bonus or limit) for bonus, limit in found] == [
-        TRAIN["QUALITY_BONUS"], TRAIN["MAX_LINE"], TRAIN["MAX_RESPONSE"]]
+        TRAIN["QUALITY_BONUS"],
+        TRAIN["MAX_LINE"],
+        TRAIN["MAX_RESPONSE"],
+    ]
 
 
 def test_paths_and_files_exist():
@@ -105,14 +126,14 @@ def test_links_lead_somewhere_and_readme_to_every_document():
 
 
 def test_layout_of_the_data_folder_is_the_loaders():
-    block, = (block for block in docs.blocks(docs.read("SETUP_GUIDE.md"), "") if "HumanEval.jsonl.gz" in block)
+    (block,) = (block for block in docs.blocks(docs.read("SETUP_GUIDE.md"), "") if "HumanEval.jsonl.gz" in block)
     assert {line.removeprefix("data/") for line in block.split()} == {each.file for each in BENCHMARKS.values()}
 
 
 def test_task_of_the_quick_start_can_be_trained_on(tmp_path):
     block = next(block for block in docs.blocks(docs.read("QUICK_START.md"), "") if "entry_point" in block)
     (tmp_path / "tasks.jsonl").write_text(" ".join(block.split("\n")) + "\n")
-    task, = read_task_file(tmp_path / "tasks.jsonl")
+    (task,) = read_task_file(tmp_path / "tasks.jsonl")
     assert safe_execute(task.solution, task.test, task.entry_point, task.context).status == "PASS"
 
 
@@ -120,8 +141,11 @@ def literals(tree: ast.AST) -> list[str]:
     """Every text in a part of a program but docstrings; a control character stands for what varies in it."""
     nodes = [*ast.walk(tree)]
     docstrings = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
-    parts = [getattr(node, "values", [node]) for node in nodes
-             if isinstance(node, ast.JoinedStr | ast.Constant) and id(node) not in docstrings]
+    parts = [
+        getattr(node, "values", [node])
+        for node in nodes
+        if isinstance(node, ast.JoinedStr | ast.Constant) and id(node) not in docstrings
+    ]
     return ["".join(str(part.value) if isinstance(part, ast.Constant) else "\0" for part in each) for each in parts]
 
 
@@ -133,8 +157,12 @@ def quotes(message: str, text: str) -> bool:
 
 
 def quoted_messages(document: str = "") -> list[str]:
-    return [row["Message"].strip("`") for table in TABLES for row in table.rows
-            if "Message" in row and document in table.document]
+    return [
+        row["Message"].strip("`")
+        for table in TABLES
+        for row in table.rows
+        if "Message" in row and document in table.document
+    ]
 
 
 def test_quoted_messages_are_the_scripts():
@@ -146,8 +174,12 @@ def test_quoted_messages_are_the_scripts():
 
 def test_every_alarm_is_among_the_symptoms():
     trees = [ast.parse(docs.read(SCRIPTS / "raccoon" / "runs" / f"{name}.py")) for name in ("sentinels", "heldout")]
-    alarms = [max(literals(node.args[0]), key=len) for tree in trees for node in ast.walk(tree)
-              if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Alarm"]
+    alarms = [
+        max(literals(node.args[0]), key=len)
+        for tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Alarm"
+    ]
     quoted = quoted_messages("WHAT_GOES_WRONG.md")
     assert alarms and [text for text in alarms if not any(quotes(message, text) for message in quoted)] == []
 
@@ -169,7 +201,7 @@ def test_headlines_are_in_the_sections_that_they_link_to():
         numbers, link = re.findall(figure, row["Result"]), re.search(r"\]\((\w+\.md)#([\w-]+)\)", row["What"])
         assert link or not numbers, f"figures without a link to where they come from: {row}"
         if link:
-            section, = (part for part in docs.sections(docs.read(link[1])) if docs.anchor(part) == link[2])
+            (section,) = (part for part in docs.sections(docs.read(link[1])) if docs.anchor(part) == link[2])
             known = [float(number) for number in re.findall(figure, section)]
             for number in numbers:
                 decimals = len(number.partition(".")[2])
@@ -178,11 +210,14 @@ def test_headlines_are_in_the_sections_that_they_link_to():
 
 def test_mean_gains_are_those_of_the_seeds():
     """The last two rows are worked out from the rows above them, as counts of tasks."""
-    table, = marked("seeds")
+    (table,) = marked("seeds")
     tasks = int(re.search(r"(\d+) held-out tasks", table.section)[1])
     for mean in table.rows[-2:]:
-        counts = [{name: round(float(cell) * tasks / 100) for name, cell in row.items() if "." in cell}
-                  for row in table.rows[:-2] if row["mode"] == mean["mode"]]
+        counts = [
+            {name: round(float(cell) * tasks / 100) for name, cell in row.items() if "." in cell}
+            for row in table.rows[:-2]
+            if row["mode"] == mean["mode"]
+        ]
         for column in [name for name in counts[0] if mean[name] and name != "SFT"]:
             gains = [100 * (count[column] - count["SFT"]) / tasks for count in counts]
             assert mean[column] == f"{statistics.mean(gains):+.1f}, {statistics.stdev(gains):.1f}", (column, mean)
@@ -219,8 +254,10 @@ def test_worked_examples_are_right():
     for table in marked("defined: group"):
         rewards = [worked_reward(row) for row in table.rows]
         centre, deviation = statistics.mean(rewards), statistics.stdev(rewards)
-        columns = {"reward": rewards,
-                   'advantage, SCALE_REWARDS "none"': [reward - centre for reward in rewards],
-                   'advantage, "group"': [(reward - centre) / (deviation + 1e-4) for reward in rewards]}
+        columns = {
+            "reward": rewards,
+            'advantage, SCALE_REWARDS "none"': [reward - centre for reward in rewards],
+            'advantage, "group"': [(reward - centre) / (deviation + 1e-4) for reward in rewards],
+        }
         for name, values in columns.items():
             assert [float(row[name]) for row in table.rows] == pytest.approx(values, abs=0.00501), name

@@ -36,8 +36,13 @@ def test_old_python_can_read_every_file():
 @pytest.mark.parametrize("script", CHECKED, ids=lambda path: path.name)
 def test_old_python_is_refused_with_the_command_to_run(script):
     words = [] if script.stem == "sandbox" else ["--no-such-flag", "a b"]
-    done = subprocess.run([sys.executable, "-c", PRETEND, str(script), *words], capture_output=True, text=True,
-                          timeout=60, stdin=subprocess.DEVNULL)
+    done = subprocess.run(
+        [sys.executable, "-c", PRETEND, str(script), *words],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        stdin=subprocess.DEVNULL,
+    )
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
     assert "Python >= 3.11 needed, found 3.10: " in done.stderr
     remedy = f"{constants.IMAGE} python scripts/{script.name} --no-such-flag 'a b'\n" if words else "Docker image"

@@ -30,8 +30,9 @@ ADD = Task("t/1", "Add two numbers.", "assert add(1, 2) == 3", "add")
 
 def run_python(program: str, folder, limit: float = 60) -> str:
     """The last line of what a benign program says on stderr; "" when it ends well."""
-    done = subprocess.run([sys.executable, "-I", "-"], input=program.encode(), capture_output=True,
-                          timeout=limit, cwd=folder)
+    done = subprocess.run(
+        [sys.executable, "-I", "-"], input=program.encode(), capture_output=True, timeout=limit, cwd=folder
+    )
     return "" if done.returncode == 0 else (done.stderr.decode().strip().splitlines() or ["died"])[-1]
 
 
@@ -55,16 +56,19 @@ def test_task_without_id_is_named_by_its_line(tmp_path):
     assert [task.task_id for task in read_task_file(path)] == ["mine/2", "a"]
 
 
-@pytest.mark.parametrize("line, words", [
-    ("{", ["line 2", "not JSON"]),
-    ("[1]", ["line 2", "list"]),
-    ('{"prompt": "p"}', ["line 2", "test"]),
-    ('{"prompt": " ", "test": "t"}', ["line 2", "prompt"]),
-    ('{"prompt": "p", "test": "t", "solution": 3}', ["line 2", "'solution'", "int", "string"]),
-    ('{"prompt": "p", "test": "t", "tests": "x"}', ["line 2", "'tests'", "entry_point"]),
-    ('{"prompt": "p", "test": "t", "task_id": "one"}', ["line 2", "'one'", "line 1"]),
-    ("[" * 100_000, ["line 2", "not JSON"]),
-])
+@pytest.mark.parametrize(
+    "line, words",
+    [
+        ("{", ["line 2", "not JSON"]),
+        ("[1]", ["line 2", "list"]),
+        ('{"prompt": "p"}', ["line 2", "test"]),
+        ('{"prompt": " ", "test": "t"}', ["line 2", "prompt"]),
+        ('{"prompt": "p", "test": "t", "solution": 3}', ["line 2", "'solution'", "int", "string"]),
+        ('{"prompt": "p", "test": "t", "tests": "x"}', ["line 2", "'tests'", "entry_point"]),
+        ('{"prompt": "p", "test": "t", "task_id": "one"}', ["line 2", "'one'", "line 1"]),
+        ("[" * 100_000, ["line 2", "not JSON"]),
+    ],
+)
 def test_bad_line_is_named(tmp_path, line, words):
     path = tmp_path / "tasks.jsonl"
     path.write_text('{"prompt": "p", "test": "t", "task_id": "one"}\n' + line + "\n")
@@ -118,26 +122,56 @@ def write_rows(folder, name: str, rows: list[dict]) -> None:
 
 
 ROWS = {
-    "humaneval": {"task_id": "HumanEval/0", "entry_point": "f", "test": "def check(f):\n    assert f(1) == 2",
-                  "prompt": 'import math\n\ndef f(x):\n    """Doc."""\n',
-                  "canonical_solution": "    return 2\n"},
-    "mbpp": {"task_id": 5, "prompt": "Say 1.", "code": "def f():\n    return 1", "test_imports": [],
-             "test_list": ["assert f() == 1"]},
-    "mbpp_full": {"task_id": 605, "text": "Say 1.", "code": "def f():\r\n    return 1", "test_setup_code": "",
-                  "test_list": ["assert f() == 1"]},
-    "mbppplus": {"task_id": "Mbpp/2", "entry_point": "f",
-                 "prompt": '"""\nSame.\nassert f((1,)) == (1,)\n"""\n',
-                 "canonical_solution": "def f(x):\n    return x", "base_input": [[[1]]], "plus_input": {},
-                 "atol": 0, "assertion": "assert f((1,)) == (1,)"},
-    "bigcodebench": {"task_id": "BigCodeBench/0", "entry_point": "task_func", "test": "import unittest",
-                     "complete_prompt": 'def task_func():\n    """Doc."""\n', "instruct_prompt": "Do it.",
-                     "code_prompt": "import os\ndef task_func():\n", "canonical_solution": "    return 1"},
+    "humaneval": {
+        "task_id": "HumanEval/0",
+        "entry_point": "f",
+        "test": "def check(f):\n    assert f(1) == 2",
+        "prompt": 'import math\n\ndef f(x):\n    """Doc."""\n',
+        "canonical_solution": "    return 2\n",
+    },
+    "mbpp": {
+        "task_id": 5,
+        "prompt": "Say 1.",
+        "code": "def f():\n    return 1",
+        "test_imports": [],
+        "test_list": ["assert f() == 1"],
+    },
+    "mbpp_full": {
+        "task_id": 605,
+        "text": "Say 1.",
+        "code": "def f():\r\n    return 1",
+        "test_setup_code": "",
+        "test_list": ["assert f() == 1"],
+    },
+    "mbppplus": {
+        "task_id": "Mbpp/2",
+        "entry_point": "f",
+        "prompt": '"""\nSame.\nassert f((1,)) == (1,)\n"""\n',
+        "canonical_solution": "def f(x):\n    return x",
+        "base_input": [[[1]]],
+        "plus_input": {},
+        "atol": 0,
+        "assertion": "assert f((1,)) == (1,)",
+    },
+    "bigcodebench": {
+        "task_id": "BigCodeBench/0",
+        "entry_point": "task_func",
+        "test": "import unittest",
+        "complete_prompt": 'def task_func():\n    """Doc."""\n',
+        "instruct_prompt": "Do it.",
+        "code_prompt": "import os\ndef task_func():\n",
+        "canonical_solution": "    return 1",
+    },
     "cruxeval": {"id": "sample_0", "code": "def f(x):\n    return x", "input": "1", "output": "1"},
-    "leetcode": {"task_id": "two-sum", "prompt": "import math\n", "entry_point": "Solution().f",
-                 "completion": "class Solution:\n    def f(self):\n        return 1\n",
-                 "test": "def check(candidate):\n    assert candidate() == 1\n",
-                 "query": "Say 1.\nPlease complete the following python code precisely:\n```python\nclass Solution:\n"
-                          "    def f(self):\n```\n"},
+    "leetcode": {
+        "task_id": "two-sum",
+        "prompt": "import math\n",
+        "entry_point": "Solution().f",
+        "completion": "class Solution:\n    def f(self):\n        return 1\n",
+        "test": "def check(candidate):\n    assert candidate() == 1\n",
+        "query": "Say 1.\nPlease complete the following python code precisely:\n```python\nclass Solution:\n"
+        "    def f(self):\n```\n",
+    },
 }
 
 
@@ -196,7 +230,9 @@ def test_hub_splits_are_joined_in_order(monkeypatch):
     splits = {"train": [{**ROWS["mbpp"], "task_id": 700}], "prompt": [ROWS["mbpp"]]}
     monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: splits)
     assert [(task.task_id, task.split) for task in load_benchmark("mbpp")] == [
-        ("Mbpp/5", "prompt"), ("Mbpp/700", "train")]
+        ("Mbpp/5", "prompt"),
+        ("Mbpp/700", "train"),
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -208,13 +244,25 @@ def published(data_dir):
         if name not in loaded:
             loaded[name] = {task.task_id: task for task in load_benchmark(name, data_dir)}
         return loaded[name]
+
     return load
 
 
-@pytest.mark.parametrize("name, count", [
-    ("humaneval", 164), ("mbpp", 427), ("mbpp_full", 974), ("humanevalplus", 164), ("mbppplus", 378),
-    ("bigcodebench", 1140), ("bigcodebench_instruct", 1140), ("cruxeval", 800), ("leetcode", 228),
-    ("leetcode_train", 1570)])
+@pytest.mark.parametrize(
+    "name, count",
+    [
+        ("humaneval", 164),
+        ("mbpp", 427),
+        ("mbpp_full", 974),
+        ("humanevalplus", 164),
+        ("mbppplus", 378),
+        ("bigcodebench", 1140),
+        ("bigcodebench_instruct", 1140),
+        ("cruxeval", 800),
+        ("leetcode", 228),
+        ("leetcode_train", 1570),
+    ],
+)
 def test_every_row_becomes_a_sound_task(published, name, count):
     tasks = published(name)
     assert len(tasks) == count
@@ -237,12 +285,17 @@ def test_training_tasks_are_the_seeds_584(data_dir):
     tasks = load_training_tasks(data_dir)
     splits = [task.split for task in tasks if task.source == "mbpp"]
     assert len(tasks) == 584 and {name: splits.count(name) for name in set(splits)} == {
-        "test": 257, "validation": 43, "train": 120}
+        "test": 257,
+        "validation": 43,
+        "train": 120,
+    }
 
 
 def test_humaneval_test_calls_check(published):
-    assert all(ast.unparse(parse_code(task.test).body[-1]) == f"check({task.entry_point})"
-               for task in published("humaneval").values())
+    assert all(
+        ast.unparse(parse_code(task.test).body[-1]) == f"check({task.entry_point})"
+        for task in published("humaneval").values()
+    )
 
 
 @pytest.mark.parametrize("number, helper", [(32, "poly"), (38, "encode_cyclic"), (50, "encode_shift")])
@@ -250,20 +303,31 @@ def test_humaneval_helpers_come_from_the_prompt(published, number, helper):
     assert helper in bound_names(parse_code(published("humaneval")[f"HumanEval/{number}"].context))
 
 
-@pytest.mark.parametrize("test, solution, name", [
-    ("assert set(f(1)) == set()", "def f(x): ...", "f"),
-    ("assert math.isclose(f(1), 2)", "def f(x): ...", "f"),
-    ("assert sum([1]) == 1", "def sum(x): ...", "sum"),
-    ("assert int(f('1')) == 1", "def helper(): ...\ndef f(x): ...\ndef other(): ...", "f"),
-    ("assert not check(1)", "check = lambda x: x", "check"),
-])
+@pytest.mark.parametrize(
+    "test, solution, name",
+    [
+        ("assert set(f(1)) == set()", "def f(x): ...", "f"),
+        ("assert math.isclose(f(1), 2)", "def f(x): ...", "f"),
+        ("assert sum([1]) == 1", "def sum(x): ...", "sum"),
+        ("assert int(f('1')) == 1", "def helper(): ...\ndef f(x): ...\ndef other(): ...", "f"),
+        ("assert not check(1)", "check = lambda x: x", "check"),
+    ],
+)
 def test_entry_point_is_the_called_name_that_the_solution_defines(test, solution, name):
     assert entry_point_of(test, solution) == name
 
 
-@pytest.mark.parametrize("number, name", [
-    (2, "similar_elements"), (82, "volume_sphere"), (126, "sum"), (56, "check"), (19, "test_duplicate"),
-    (801, "test_three_equal")])
+@pytest.mark.parametrize(
+    "number, name",
+    [
+        (2, "similar_elements"),
+        (82, "volume_sphere"),
+        (126, "sum"),
+        (56, "check"),
+        (19, "test_duplicate"),
+        (801, "test_three_equal"),
+    ],
+)
 def test_mbpp_names_that_trip_harnesses(published, number, name):
     task = published("mbpp")[f"Mbpp/{number}"]
     assert task.entry_point == name and f"`{name}`" in task.prompt
@@ -275,16 +339,34 @@ def test_mbpp_prompt_shows_one_test(published):
     assert [line in task.prompt for line in tests] == [True, False, False, False]
 
 
-@pytest.mark.parametrize("name, task_id", [
-    ("humaneval", "HumanEval/32"), ("humaneval", "HumanEval/33"), ("humaneval", "HumanEval/38"),
-    ("mbpp", "Mbpp/98"), ("mbpp", "Mbpp/126"), ("mbpp_full", "Mbpp/601"),
-    ("mbpp_full", "Mbpp/367"), ("mbpp_full", "Mbpp/927"), ("mbpp_full", "Mbpp/912"),
-    ("humanevalplus", "HumanEval/2"), ("humanevalplus", "HumanEval/32"),
-    ("mbppplus", "Mbpp/2"), ("mbppplus", "Mbpp/124"), ("mbppplus", "Mbpp/252"), ("mbppplus", "Mbpp/404"),
-    ("mbppplus", "Mbpp/558"), ("mbppplus", "Mbpp/580"), ("mbppplus", "Mbpp/581"), ("mbppplus", "Mbpp/722"),
-    ("mbppplus", "Mbpp/737"), ("mbppplus", "Mbpp/793"),
-    ("cruxeval", "CRUXEval/51"), ("cruxeval", "CRUXEval/712"),
-])
+@pytest.mark.parametrize(
+    "name, task_id",
+    [
+        ("humaneval", "HumanEval/32"),
+        ("humaneval", "HumanEval/33"),
+        ("humaneval", "HumanEval/38"),
+        ("mbpp", "Mbpp/98"),
+        ("mbpp", "Mbpp/126"),
+        ("mbpp_full", "Mbpp/601"),
+        ("mbpp_full", "Mbpp/367"),
+        ("mbpp_full", "Mbpp/927"),
+        ("mbpp_full", "Mbpp/912"),
+        ("humanevalplus", "HumanEval/2"),
+        ("humanevalplus", "HumanEval/32"),
+        ("mbppplus", "Mbpp/2"),
+        ("mbppplus", "Mbpp/124"),
+        ("mbppplus", "Mbpp/252"),
+        ("mbppplus", "Mbpp/404"),
+        ("mbppplus", "Mbpp/558"),
+        ("mbppplus", "Mbpp/580"),
+        ("mbppplus", "Mbpp/581"),
+        ("mbppplus", "Mbpp/722"),
+        ("mbppplus", "Mbpp/737"),
+        ("mbppplus", "Mbpp/793"),
+        ("cruxeval", "CRUXEval/51"),
+        ("cruxeval", "CRUXEval/712"),
+    ],
+)
 def test_gold_passes_and_a_stub_fails(published, tmp_path, name, task_id):
     task = published(name)[task_id]
     assert run_python(program_of(task, task.solution), tmp_path) == ""
@@ -304,23 +386,45 @@ def plus_outcome(tmp_path, code: str, reference: str, inputs: list, atol: float 
     return run_python(code + "\n" + plus_test("x", "f", reference, [inputs], atol), tmp_path)
 
 
-@pytest.mark.parametrize("returned, expected, atol, agrees", [
-    ("1", "1", 0, True), ("1.0", "1", 0, True), ("2", "1", 0, False), ("1.0000005", "1.0", 0, True),
-    ("1.00001", "1.0", 0, False), ("1.00001", "1.0", 1e-4, True), ("[1.0000005]", "[1.0]", 0, True),
-    ("(1.0000005,)", "[1.0]", 0, False), ("[1.0, 2.0]", "[1.0]", 1e-4, False), ("1.0", "[1.0]", 1e-4, False),
-    ("float('nan')", "float('nan')", 0, False), ("float('inf')", "float('inf')", 0, True),
-    ("5.0", "float('inf')", 0, False), ("5", "float('inf')", 1e-4, False), ("-math.inf", "math.inf", 0, False),
-    ("[5.0, 1.0]", "[math.inf, 1.0]", 0, False), ("[math.inf, 1.0000005]", "[math.inf, 1.0]", 0, True),
-    ("math.inf", "5.0", 1e-4, False), ("complex(1, 5)", "complex(1, math.inf)", 1e-4, False),
-    ("1", "1.0000005", 0, False), ("True", "1.00001", 1e-4, False), ("[1, 2.0]", "[1.00001, 2.0]", 1e-4, True),
-    ("[(1.00001, 2)]", "[[1.0, 2]]", 1e-4, True), ("[(1.0000005, 2)]", "[[1.0, 2]]", 0, False),
-    ("[1.00001, [2]]", "[1.0, [2]]", 1e-4, False), ("[1.0, []]", "[1.0, [2.0]]", 1e-4, False),
-    ("'a'", "1.0", 1, False), ("None", "1.0", 1, False), ("[]", "[]", 0, True),
-    ("{'a': 1.0000005}", "{'a': 1.0}", 0, False),
-])
+@pytest.mark.parametrize(
+    "returned, expected, atol, agrees",
+    [
+        ("1", "1", 0, True),
+        ("1.0", "1", 0, True),
+        ("2", "1", 0, False),
+        ("1.0000005", "1.0", 0, True),
+        ("1.00001", "1.0", 0, False),
+        ("1.00001", "1.0", 1e-4, True),
+        ("[1.0000005]", "[1.0]", 0, True),
+        ("(1.0000005,)", "[1.0]", 0, False),
+        ("[1.0, 2.0]", "[1.0]", 1e-4, False),
+        ("1.0", "[1.0]", 1e-4, False),
+        ("float('nan')", "float('nan')", 0, False),
+        ("float('inf')", "float('inf')", 0, True),
+        ("5.0", "float('inf')", 0, False),
+        ("5", "float('inf')", 1e-4, False),
+        ("-math.inf", "math.inf", 0, False),
+        ("[5.0, 1.0]", "[math.inf, 1.0]", 0, False),
+        ("[math.inf, 1.0000005]", "[math.inf, 1.0]", 0, True),
+        ("math.inf", "5.0", 1e-4, False),
+        ("complex(1, 5)", "complex(1, math.inf)", 1e-4, False),
+        ("1", "1.0000005", 0, False),
+        ("True", "1.00001", 1e-4, False),
+        ("[1, 2.0]", "[1.00001, 2.0]", 1e-4, True),
+        ("[(1.00001, 2)]", "[[1.0, 2]]", 1e-4, True),
+        ("[(1.0000005, 2)]", "[[1.0, 2]]", 0, False),
+        ("[1.00001, [2]]", "[1.0, [2]]", 1e-4, False),
+        ("[1.0, []]", "[1.0, [2.0]]", 1e-4, False),
+        ("'a'", "1.0", 1, False),
+        ("None", "1.0", 1, False),
+        ("[]", "[]", 0, True),
+        ("{'a': 1.0000005}", "{'a': 1.0}", 0, False),
+    ],
+)
 def test_plus_outputs_agree_as_in_evalplus(tmp_path, returned, expected, atol, agrees):
-    outcome = plus_outcome(tmp_path, f"import math\ndef f(): return {returned}",
-                           f"import math\ndef f(): return {expected}", [[]], atol)
+    outcome = plus_outcome(
+        tmp_path, f"import math\ndef f(): return {returned}", f"import math\ndef f(): return {expected}", [[]], atol
+    )
     assert outcome.partition(":")[0] == ("" if agrees else "AssertionError")
 
 
@@ -343,20 +447,36 @@ def test_plus_test_counts_an_assertion_for_each_input():
 def test_plus_tolerance_begins_with_the_first_expected_float_of_a_group(tmp_path):
     reference, code = "def f(x): return x", "def f(x): return x + 5 if x == 10**9 else x"
     groups = {True: [[[0.5], [10**9]]], False: [[[10**9], [0.5]]], None: [[[0.5]], [[10**9]]]}
-    outcomes = {name: run_python(f"{code}\n{plus_test('x', 'f', reference, group, 0)}", tmp_path) == ""
-                for name, group in groups.items()}
+    outcomes = {
+        name: run_python(f"{code}\n{plus_test('x', 'f', reference, group, 0)}", tmp_path) == ""
+        for name, group in groups.items()
+    }
     assert outcomes == {True: True, False: False, None: False}
 
 
-@pytest.mark.parametrize("number, published, typed", [
-    (2, [[3, 4], [5]], [(3, 4), (5,)]), (63, [[[1, 2], [3, 4]]], [[(1, 2), (3, 4)]]), (98, [[1, 2]], [[1, 2]]),
-    (75, [[[1, 2]], 6], [[(1, 2)], 6]), (106, [[5], [9, 10]], [[5], (9, 10)]), (104, [[["a"]]], [[["a"]]]),
-    (115, [[[1, 2], [], 3]], [[{1, 2}, {}, {}]]), (124, ["0", "1j"], [0.0, 1j]), (145, [[1, 2]], [[1, 2]]),
-    (250, [[10, 8], 4], [(10, 8), 4]), (252, ["(3+4j)"], [3 + 4j]), (259, [[[1], [2]], [[3]]], [((1,), (2,)), ((3,),)]),
-    (278, [[1, [2, [3]]]], [(1, (2, [3]))]), (307, [["HELLO", 5, [], True], 2, 50], [("HELLO", 5, [], True), 2, 50]),
-    (580, [[4, [5, [6]]]], [(4, (5, (6,)))]), (722, [{"a": [6.2, 70]}, 6.0, 70], [{"a": (6.2, 70)}, 6.0, 70]),
-    (744, [[7, None]], [(7, None)]), (808, [[10, 4], 6], [(10, 4), 6]),
-])
+@pytest.mark.parametrize(
+    "number, published, typed",
+    [
+        (2, [[3, 4], [5]], [(3, 4), (5,)]),
+        (63, [[[1, 2], [3, 4]]], [[(1, 2), (3, 4)]]),
+        (98, [[1, 2]], [[1, 2]]),
+        (75, [[[1, 2]], 6], [[(1, 2)], 6]),
+        (106, [[5], [9, 10]], [[5], (9, 10)]),
+        (104, [[["a"]]], [[["a"]]]),
+        (115, [[[1, 2], [], 3]], [[{1, 2}, {}, {}]]),
+        (124, ["0", "1j"], [0.0, 1j]),
+        (145, [[1, 2]], [[1, 2]]),
+        (250, [[10, 8], 4], [(10, 8), 4]),
+        (252, ["(3+4j)"], [3 + 4j]),
+        (259, [[[1], [2]], [[3]]], [((1,), (2,)), ((3,),)]),
+        (278, [[1, [2, [3]]]], [(1, (2, [3]))]),
+        (307, [["HELLO", 5, [], True], 2, 50], [("HELLO", 5, [], True), 2, 50]),
+        (580, [[4, [5, [6]]]], [(4, (5, (6,)))]),
+        (722, [{"a": [6.2, 70]}, 6.0, 70], [{"a": (6.2, 70)}, 6.0, 70]),
+        (744, [[7, None]], [(7, None)]),
+        (808, [[10, 4], 6], [(10, 4), 6]),
+    ],
+)
 def test_inputs_have_the_types_that_evalplus_gives_them(number, published, typed):
     assert repr(typed_inputs(f"Mbpp/{number}", [published])) == repr([typed])
     assert typed_inputs(f"HumanEval/{number}", [published]) == [published]
@@ -369,11 +489,17 @@ def test_input_of_another_type_than_evalplus_expects_is_named_with_its_row(tmp_p
         load_benchmark("mbppplus", tmp_path)
 
 
-@pytest.mark.parametrize("task_id, wrong", [
-    ("Mbpp/137", "from array import array\ndef zero_count(nums):\n    nonzero = sum(1 for n in nums if n)\n"
-                 "    return (len(nums) - nonzero) / nonzero if nonzero else 7.0"),
-    ("Mbpp/404", "def minimum(a, b):\n    return 3.0 if min(a, b) in (float('inf'), float('-inf')) else min(a, b)"),
-])
+@pytest.mark.parametrize(
+    "task_id, wrong",
+    [
+        (
+            "Mbpp/137",
+            "from array import array\ndef zero_count(nums):\n    nonzero = sum(1 for n in nums if n)\n"
+            "    return (len(nums) - nonzero) / nonzero if nonzero else 7.0",
+        ),
+        ("Mbpp/404", "def minimum(a, b):\n    return 3.0 if min(a, b) in (float('inf'), float('-inf')) else min(a, b)"),
+    ],
+)
 def test_wrong_answer_where_infinity_is_expected_fails(published, tmp_path, task_id, wrong):
     assert run_python(program_of(published("mbppplus")[task_id], wrong), tmp_path).startswith("AssertionError")
 

@@ -11,12 +11,23 @@ from raccoon.tasks.task import Task, write_task_file
 CODE = "def {name}({x}):\n    total = 0\n    for item in {x}:\n        total += item * item\n    return total\n"
 LONG = "return the sum of the squares of all the numbers in the list that the caller gives to you today"
 # Prompts of unlike words: a training set whose tasks are like each other would count as a family.
-OTHERS = [Task(f"other/{i}", f"{verb} every {noun} of the {thing}", f"assert o{i}({i}) == {i * 7}", f"o{i}",
-               solution=f"def o{i}(x):\n    return x * 7\n")
-          for i, (verb, noun, thing) in enumerate(zip(
-              "count reverse join split delete merge rotate hash pad trim".split(),
-              "vowel digit letter word line pair row column key leaf".split(),
-              "string number text file list tree matrix graph queue stack".split(), strict=True))]
+OTHERS = [
+    Task(
+        f"other/{i}",
+        f"{verb} every {noun} of the {thing}",
+        f"assert o{i}({i}) == {i * 7}",
+        f"o{i}",
+        solution=f"def o{i}(x):\n    return x * 7\n",
+    )
+    for i, (verb, noun, thing) in enumerate(
+        zip(
+            "count reverse join split delete merge rotate hash pad trim".split(),
+            "vowel digit letter word line pair row column key leaf".split(),
+            "string number text file list tree matrix graph queue stack".split(),
+            strict=True,
+        )
+    )
+]
 
 
 def seen(task, *training):
@@ -70,7 +81,8 @@ def test_what_many_tasks_share_is_no_sign():
 def test_a_rewording_is_seen_by_similarity():
     first = Task("a/1", "Find the lateral surface area of a cylinder with given height.", "t")
     assert seen(first, Task("b/1", "Find the surface area of a cylinder with given height.", "u")).startswith(
-        "prompt 0.")
+        "prompt 0."
+    )
 
 
 def test_the_same_rare_name_needs_less_similarity():
@@ -84,17 +96,19 @@ def test_tasks_of_one_family_are_not_called_copies_of_each_other():
     from raccoon.tasks.templates import generate_tasks
 
     badge = find_overlap(generate_tasks(60, seed=0, split="heldout"), generate_tasks(400, seed=0))
-    assert len(badge) <= 1   # a held-out kind may be a trained one in other words: even is a multiple of 2
+    assert len(badge) <= 1  # a held-out kind may be a trained one in other words: even is a multiple of 2
 
 
 @pytest.fixture
 def model(tmp_path):
     """A function that writes a model folder whose config.json names training files."""
+
     def make(tasks, **config):
         write_task_file(tmp_path / "train.jsonl", tasks)
         config = {"TRAIN_FILES": [str(tmp_path / "train.jsonl")], "TRAINING_SETS": [], **config}
         (tmp_path / "config.json").write_text(json.dumps(config))
         return tmp_path
+
     return make
 
 
@@ -128,7 +142,8 @@ def test_the_known_overlaps_of_the_published_benchmarks(model, data_dir):
     test = [task for task in mbpp if task.split == "test"]
     signs = find_overlap(test, [task for task in mbpp if task.split != "test"])
     assert {"Mbpp/451": "Mbpp/800", "Mbpp/104": "Mbpp/569", "Mbpp/233": "Mbpp/574"}.items() <= {
-        task_id: sign.split()[-1] for task_id, sign in signs.items()}.items()
+        task_id: sign.split()[-1] for task_id, sign in signs.items()
+    }.items()
     assert len(signs) < 40, "most of MBPP's test split is not in the rest"
 
     folder = model([], TRAIN_FILES=[], TRAINING_SETS=["mbpp", "humaneval"], DATA_DIR=str(data_dir))

@@ -42,73 +42,120 @@ class Stack:
 """
 # name -> what is replaced in the right code to make it wrong, and the test file
 FILES = {
-    "no import": ("a + b", "a - b", """
+    "no import": (
+        "a + b",
+        "a - b",
+        """
 def test_add():
     assert add(1, 2) == 3
-"""),
-    "star import": ("a + b", "a - b", """
+""",
+    ),
+    "star import": (
+        "a + b",
+        "a - b",
+        """
 from solution import *
 
 def test_add():
     assert add(1, 2) == 3
-"""),
-    "other name": ("a + b", "3 * b", """
+""",
+    ),
+    "other name": (
+        "a + b",
+        "3 * b",
+        """
 from solution import add as plus
 
 def test_add():
     assert plus(1, 2) == 3
-"""),
-    "module": ("a + b", "a - b", """
+""",
+    ),
+    "module": (
+        "a + b",
+        "a - b",
+        """
 import solution
 
 def test_add():
     assert solution.add(1, 2) == 3
-"""),
-    "inner import": ("a + b", "a - b", """
+""",
+    ),
+    "inner import": (
+        "a + b",
+        "a - b",
+        """
 def test_add():
     from solution import add
     assert add(1, 2) == 3
-"""),
-    "the solution's imports": ("n / 2", "n / 3", """
+""",
+    ),
+    "the solution's imports": (
+        "n / 2",
+        "n / 3",
+        """
 def test_half():
     assert math.isclose(half(3), 1.5)
     assert Counter([half(2)])[1]
-"""),
-    "future": ("a + b", "a - b", """
+""",
+    ),
+    "future": (
+        "a + b",
+        "a - b",
+        """
 from __future__ import annotations
 
 def test_add() -> None:
     assert add(1, 2) == 3
-"""),
-    "raises": ("n < 0", "n < -1", """
+""",
+    ),
+    "raises": (
+        "n < 0",
+        "n < -1",
+        """
 import pytest
 
 def test_half():
     with pytest.raises(ValueError):
         half(-1)
-"""),
-    "parametrize": ("a + b", "a + min(b, 4)", """
+""",
+    ),
+    "parametrize": (
+        "a + b",
+        "a + min(b, 4)",
+        """
 import pytest
 
 @pytest.mark.parametrize('a, b, c', [(1, 2, 3), [4, 5, 9]])
 def test_add(a, b, c):
     assert add(a, b) == c
-"""),
-    "one name": ("n / 2", "n / 2 if n < 5 else 0", """
+""",
+    ),
+    "one name": (
+        "n / 2",
+        "n / 2 if n < 5 else 0",
+        """
 import pytest
 
 @pytest.mark.parametrize('n', [2, 4, pytest.param(6, id='six')], ids=str)
 def test_half(n):
     assert half(n) * 2 == n
-"""),
-    "list of one name": ("n / 2", "n / 2 if n < 3 else 0", """
+""",
+    ),
+    "list of one name": (
+        "n / 2",
+        "n / 2 if n < 3 else 0",
+        """
 import pytest
 
 @pytest.mark.parametrize(['n'], [(2,), (4,)])
 def test_half(n):
     assert half(n) * 2 == n
-"""),
-    "two marks": ("a + b", "a + b if a * b < 8 else 0", """
+""",
+    ),
+    "two marks": (
+        "a + b",
+        "a + b if a * b < 8 else 0",
+        """
 from pytest import mark
 
 CASES = [1, 2]
@@ -117,8 +164,12 @@ CASES = [1, 2]
 @mark.parametrize('b', (3, 4))
 def test_add(a, b):
     assert add(a, b) == b + a
-"""),
-    "skipped": ("a + b", "a - b", """
+""",
+    ),
+    "skipped": (
+        "a + b",
+        "a - b",
+        """
 import pytest
 
 @pytest.mark.skip
@@ -136,8 +187,12 @@ def test_x():
 @pytest.mark.parametrize('a', [1, pytest.param(9, marks=pytest.mark.skip)])
 def test_yes(a):
     assert add(a, 2) == 3
-"""),
-    "class": ("a + b", "a + b if b == 1 else 0", """
+""",
+    ),
+    "class": (
+        "a + b",
+        "a + b if b == 1 else 0",
+        """
 class TestAdd:
     def setup_method(self):
         self.one = 1
@@ -156,8 +211,12 @@ class TestAdd:
 class Helper:
     def test_no(self):
         assert False
-"""),
-    "class with marks": ("a + b", "a + b if a < 2 else 0", """
+""",
+    ),
+    "class with marks": (
+        "a + b",
+        "a + b if a < 2 else 0",
+        """
 import pytest
 
 @pytest.mark.parametrize('a', [1, 2])
@@ -170,8 +229,12 @@ class TestAdd:
 
     def test_add(self, a):
         assert add(a, self.total) == 7 + a
-"""),
-    "fixture": ("a + b", "a + b if b else []", """
+""",
+    ),
+    "fixture": (
+        "a + b",
+        "a + b if b else []",
+        """
 import pytest
 
 @pytest.fixture
@@ -189,8 +252,12 @@ def test_both(one, two):
 
 def test_fresh(one):
     assert add(one, []) == [1]
-"""),
-    "fixtures of a module": ("a + b", "a + b if b else a * 2", """
+""",
+    ),
+    "fixtures of a module": (
+        "a + b",
+        "a + b if b else a * 2",
+        """
 import pytest
 
 made = []
@@ -209,8 +276,12 @@ def test_first(numbers):
 
 def test_second(numbers):
     assert add(numbers, [3]) == [1, 2, 2, 3]
-"""),
-    "fixture of a class": ("append(item)", "append(2)", """
+""",
+    ),
+    "fixture of a class": (
+        "append(item)",
+        "append(2)",
+        """
 import pytest
 
 class TestStack:
@@ -223,8 +294,12 @@ class TestStack:
     def test_pop(self, stack):
         assert stack.pop() == 1
         assert stack.size() == 0
-"""),
-    "around each test": ("a + b", "a + b if b < 3 else 0", """
+""",
+    ),
+    "around each test": (
+        "a + b",
+        "a + b if b < 3 else 0",
+        """
 calls = []
 
 def setup_module(module):
@@ -251,8 +326,12 @@ def test_first():
 
 def test_second():
     assert add(len(calls), 3) == 6
-"""),
-    "main guard": ("a + b", "a - b", """
+""",
+    ),
+    "main guard": (
+        "a + b",
+        "a - b",
+        """
 import pytest
 
 def test_add():
@@ -260,14 +339,19 @@ def test_add():
 
 if __name__ == '__main__':
     pytest.main()
-"""),
-    "unittest": ("a + b", "a - b", """
+""",
+    ),
+    "unittest": (
+        "a + b",
+        "a - b",
+        """
 import unittest
 
 class AddTest(unittest.TestCase):
     def test_add(self):
         self.assertEqual(add(1, 2), 3)
-"""),
+""",
+    ),
 }
 REAL = """
 import json, os, pathlib, sys
@@ -304,13 +388,20 @@ def verdicts_of_pytest(tmp_path_factory) -> dict[str, list[bool]]:
             path = folder / f"{kind}{number}"
             path.mkdir()
             (path / "solution.py").write_text(code)
-            (path / "test_solution.py").write_text("from solution import *\n\n" + FILES[name][2].replace(
-                "from __future__ import annotations\n", ""))  # KodCode's line would stand above it
+            (path / "test_solution.py").write_text(
+                "from solution import *\n\n" + FILES[name][2].replace("from __future__ import annotations\n", "")
+            )  # KodCode's line would stand above it
             paths.append(str(path))
-    subprocess.run([sys.executable, "-B", "-c", REAL, *paths], capture_output=True, cwd=folder, timeout=120, check=True,
-                   env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"})
+    subprocess.run(
+        [sys.executable, "-B", "-c", REAL, *paths],
+        capture_output=True,
+        cwd=folder,
+        timeout=120,
+        check=True,
+        env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+    )
     codes = json.loads((folder / "codes.json").read_text())
-    return {name: [code == 0 for code in codes[2 * number:2 * number + 2]] for number, name in enumerate(FILES)}
+    return {name: [code == 0 for code in codes[2 * number : 2 * number + 2]] for number, name in enumerate(FILES)}
 
 
 @pytest.fixture(scope="module")
@@ -328,23 +419,39 @@ def test_same_verdicts_as_pytest(sandbox, verdicts_of_pytest, name):
     assert verdicts[1].status in ("FAIL", "PARTIAL")
 
 
-@pytest.mark.parametrize("test, words", [
-    ("def test_x(tmp_path):\n    assert add(1, 2) == 3", "the fixture tmp_path"),
-    ("import pytest\n\n@pytest.fixture(params=[1, 2])\ndef n(request):\n    return request.param\n\ndef test_x(n):\n"
-     "    assert add(n, 2)", "the fixture n with parameters"),
-    ("import pytest\n\n@pytest.mark.parametrize('n', [1], indirect=True)\ndef test_x(n):\n    assert add(n, 2)",
-     "indirect parameters"),
-    ("async def test_x():\n    assert add(1, 2) == 3", "the asynchronous test test_x"),
-    ("def check_x():\n    assert add(1, 2) == 3", "a test that runs"),
-    ("def pytest_generate_tests(metafunc):\n    pass\n\ndef test_x():\n    assert add(1, 2) == 3",
-     "the function pytest_generate_tests"),
-    ("class TestA:\n    def test_x(self):\n        assert add(1, 2) == 3\n\nclass TestB(TestA):\n    pass",
-     "the tests that TestB inherits"),
-    ("def add(a, b):\n    return a + b\n\ndef test_x():\n    assert add(1, 2) == 3", "defines the functions itself"),
-    ("from solution import add, minus\n\ndef test_x():\n    assert add(1, 2) == 3", "imports what its solution"),
-    ("def test_x(:", "is not Python"),
-    ("def test_x():\n    assert add(1, " + "9" * 5000 + ")", "is not Python"),
-])
+@pytest.mark.parametrize(
+    "test, words",
+    [
+        ("def test_x(tmp_path):\n    assert add(1, 2) == 3", "the fixture tmp_path"),
+        (
+            "import pytest\n\n@pytest.fixture(params=[1, 2])\ndef n(request):\n    return "
+            "request.param\n\ndef test_x(n):\n"
+            "    assert add(n, 2)",
+            "the fixture n with parameters",
+        ),
+        (
+            "import pytest\n\n@pytest.mark.parametrize('n', [1], indirect=True)\ndef test_x(n):\n    assert add(n, 2)",
+            "indirect parameters",
+        ),
+        ("async def test_x():\n    assert add(1, 2) == 3", "the asynchronous test test_x"),
+        ("def check_x():\n    assert add(1, 2) == 3", "a test that runs"),
+        (
+            "def pytest_generate_tests(metafunc):\n    pass\n\ndef test_x():\n    assert add(1, 2) == 3",
+            "the function pytest_generate_tests",
+        ),
+        (
+            "class TestA:\n    def test_x(self):\n        assert add(1, 2) == 3\n\nclass TestB(TestA):\n    pass",
+            "the tests that TestB inherits",
+        ),
+        (
+            "def add(a, b):\n    return a + b\n\ndef test_x():\n    assert add(1, 2) == 3",
+            "defines the functions itself",
+        ),
+        ("from solution import add, minus\n\ndef test_x():\n    assert add(1, 2) == 3", "imports what its solution"),
+        ("def test_x(:", "is not Python"),
+        ("def test_x():\n    assert add(1, " + "9" * 5000 + ")", "is not Python"),
+    ],
+)
 def test_what_only_pytest_has_is_named(test, words):
     left_out = kodcode_task(row(test))
     assert isinstance(left_out, LeftOut) and words in left_out.reason

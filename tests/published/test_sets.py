@@ -23,24 +23,50 @@ from raccoon.tasks.task import Task, read_task_file, write_task_file
 
 SUM = "a, b = map(int, input().split())\nprint(a + b)\n"
 STDIN = {"inputs": ["1 2\n", "3 4\n"], "outputs": ["3\n", "7\n"]}
-APPS = {"problem_id": 7, "question": "Add two numbers.", "solutions": json.dumps(["print 3", SUM]),
-        "input_output": json.dumps(STDIN), "difficulty": "interview", "url": "https://x", "starter_code": ""}
+APPS = {
+    "problem_id": 7,
+    "question": "Add two numbers.",
+    "solutions": json.dumps(["print 3", SUM]),
+    "input_output": json.dumps(STDIN),
+    "difficulty": "interview",
+    "url": "https://x",
+    "starter_code": "",
+}
 METHOD = "class Solution:\n    def twice(self, numbers: List[int]) -> List[int]:\n"
-APPS_METHOD = APPS | {"problem_id": 8, "starter_code": METHOD,
-                      "solutions": json.dumps([METHOD + "        return [2 * n for n in numbers]\n"]),
-                      "input_output": json.dumps({"fn_name": "twice", "inputs": [[[1, 2]]], "outputs": [[[2, 4]]]})}
-APPS_FUNCTION = APPS | {"problem_id": 9, "starter_code": "def half(n):\n\t", "solutions": json.dumps(
-    ["def half(n):\n    return n / 2\n"]), "input_output": json.dumps(
-    {"fn_name": "half", "inputs": [[4], [5]], "outputs": [[2.0], [2.5]]})}
+APPS_METHOD = APPS | {
+    "problem_id": 8,
+    "starter_code": METHOD,
+    "solutions": json.dumps([METHOD + "        return [2 * n for n in numbers]\n"]),
+    "input_output": json.dumps({"fn_name": "twice", "inputs": [[[1, 2]]], "outputs": [[[2, 4]]]}),
+}
+APPS_FUNCTION = APPS | {
+    "problem_id": 9,
+    "starter_code": "def half(n):\n\t",
+    "solutions": json.dumps(["def half(n):\n    return n / 2\n"]),
+    "input_output": json.dumps({"fn_name": "half", "inputs": [[4], [5]], "outputs": [[2.0], [2.5]]}),
+}
 TACO = {name: value for name, value in APPS.items() if name != "problem_id"} | {
-    "difficulty": "MEDIUM_HARD", "name": None, "source": "codeforces", "date": "2019-12-31",
+    "difficulty": "MEDIUM_HARD",
+    "name": None,
+    "source": "codeforces",
+    "date": "2019-12-31",
     "time_limit": "2.0 seconds",
-    "skill_types": "[]", "file": "train-00000-of-00009", "row": 4}
-CONTESTS = {"name": "1_A. Sum", "description": "Add two numbers.",
-            "public_tests": {"input": ["1 2\n"], "output": ["3\n"]},
-            "private_tests": {"input": ["3 4\n"], "output": ["7\n"]}, "generated_tests": {"input": [], "output": []},
-            "solutions": {"language": [2, 1, 3], "solution": ["int main(){}", "print 3", SUM]}, "cf_rating": 900,
-            "input_file": "", "output_file": "", "time_limit": {"seconds": 2, "nanos": 0}}
+    "skill_types": "[]",
+    "file": "train-00000-of-00009",
+    "row": 4,
+}
+CONTESTS = {
+    "name": "1_A. Sum",
+    "description": "Add two numbers.",
+    "public_tests": {"input": ["1 2\n"], "output": ["3\n"]},
+    "private_tests": {"input": ["3 4\n"], "output": ["7\n"]},
+    "generated_tests": {"input": [], "output": []},
+    "solutions": {"language": [2, 1, 3], "solution": ["int main(){}", "print 3", SUM]},
+    "cf_rating": 900,
+    "input_file": "",
+    "output_file": "",
+    "time_limit": {"seconds": 2, "nanos": 0},
+}
 PRIVATE = [{"input": "3 4\n", "output": "7\n", "testtype": "stdin"}]
 
 
@@ -48,20 +74,43 @@ def packed(value) -> str:
     return base64.b64encode(zlib.compress(pickle.dumps(value))).decode()
 
 
-LIVE = {"question_title": "A", "question_content": "Add two numbers.", "platform": "atcoder", "question_id": "abc1_a",
-        "contest_id": "abc1", "contest_date": "2024-10-05T00:00:00", "starter_code": "", "difficulty": "easy",
-        "public_test_cases": json.dumps([{"input": "1 2\n", "output": "3\n", "testtype": "stdin"}]),
-        "private_test_cases": packed(json.dumps(PRIVATE)), "metadata": "{}"}
-LIVE_METHOD = LIVE | {"question_id": "3", "platform": "leetcode", "contest_date": "2023-05-06", "starter_code": METHOD,
-                      "public_test_cases": json.dumps(
-                          [{"input": "[1, 2]", "output": "[2, 4]", "testtype": "functional"}]),
-                      "private_test_cases": "[]", "metadata": json.dumps({"func_name": "twice"})}
-KODCODE = {"version": "v1", "style": "instruct", "subset": "Leetcode", "question_id": "Leetcode_1_I",
-           "question": "Add two numbers.", "solution": "def add(a, b):\n    return a + b\n",
-           "test": "from solution import add\n\ndef test_small():\n    assert add(1, 2) == 3\n\ndef test_negative():\n"
-                   "    assert add(-1, 1) == 0\n    assert add(0, 0) == 0\n",
-           "test_info": [{"docstring": "", "function_declaration": "def add(a, b):", "function_name": "add",
-                          "parameter_list": "(a, b)"}], "gpt_difficulty": "easy", "gpt_pass_percentage": 1.0}
+LIVE = {
+    "question_title": "A",
+    "question_content": "Add two numbers.",
+    "platform": "atcoder",
+    "question_id": "abc1_a",
+    "contest_id": "abc1",
+    "contest_date": "2024-10-05T00:00:00",
+    "starter_code": "",
+    "difficulty": "easy",
+    "public_test_cases": json.dumps([{"input": "1 2\n", "output": "3\n", "testtype": "stdin"}]),
+    "private_test_cases": packed(json.dumps(PRIVATE)),
+    "metadata": "{}",
+}
+LIVE_METHOD = LIVE | {
+    "question_id": "3",
+    "platform": "leetcode",
+    "contest_date": "2023-05-06",
+    "starter_code": METHOD,
+    "public_test_cases": json.dumps([{"input": "[1, 2]", "output": "[2, 4]", "testtype": "functional"}]),
+    "private_test_cases": "[]",
+    "metadata": json.dumps({"func_name": "twice"}),
+}
+KODCODE = {
+    "version": "v1",
+    "style": "instruct",
+    "subset": "Leetcode",
+    "question_id": "Leetcode_1_I",
+    "question": "Add two numbers.",
+    "solution": "def add(a, b):\n    return a + b\n",
+    "test": "from solution import add\n\ndef test_small():\n    assert add(1, 2) == 3\n\ndef test_negative():\n"
+    "    assert add(-1, 1) == 0\n    assert add(0, 0) == 0\n",
+    "test_info": [
+        {"docstring": "", "function_declaration": "def add(a, b):", "function_name": "add", "parameter_list": "(a, b)"}
+    ],
+    "gpt_difficulty": "easy",
+    "gpt_pass_percentage": 1.0,
+}
 
 
 def task_of(name: str, row: dict) -> Task | None:
@@ -111,22 +160,25 @@ def test_method_is_asked_for_with_its_header(sandbox, name, row):
     right = METHOD + "        return tuple(2 * n for n in numbers)\n"
     answers = (right, "PASS"), (right.replace("2 * n", "n"), "PARTIAL"), ("class Solution:\n    pass\n", "FAIL")
     for code, status in answers:
-        verdict, = sandbox.run([Program.of(task, code)])
+        (verdict,) = sandbox.run([Program.of(task, code)])
         assert (verdict.status, verdict.isolation) == (status, "separate"), verdict
 
 
-@pytest.mark.parametrize("name, row, words", [
-    ("apps", APPS | {"input_output": "{"}, "input_output"),
-    ("apps", APPS | {"problem_id": None}, "problem_id"),
-    ("apps", {name: value for name, value in APPS.items() if name != "question"}, "question"),
-    ("apps", APPS | {"input_output": json.dumps({"inputs": [1], "outputs": [2]})}, "must be a text"),
-    ("livecodebench", LIVE | {"private_test_cases": "%%%"}, "cannot be unpacked"),
-    ("livecodebench", LIVE | {"private_test_cases": packed(7)}, "not a list"),
-    ("livecodebench", LIVE | {"private_test_cases": packed(json.dumps([[1]]))}, "not a list of inputs and outputs"),
-    ("livecodebench", LIVE | {"public_test_cases": "x"}, "public_test_cases"),
-    ("livecodebench", {name: value for name, value in LIVE.items() if name != "contest_date"}, "contest_date"),
-    ("kodcode", {name: value for name, value in KODCODE.items() if name != "test"}, "test"),
-])
+@pytest.mark.parametrize(
+    "name, row, words",
+    [
+        ("apps", APPS | {"input_output": "{"}, "input_output"),
+        ("apps", APPS | {"problem_id": None}, "problem_id"),
+        ("apps", {name: value for name, value in APPS.items() if name != "question"}, "question"),
+        ("apps", APPS | {"input_output": json.dumps({"inputs": [1], "outputs": [2]})}, "must be a text"),
+        ("livecodebench", LIVE | {"private_test_cases": "%%%"}, "cannot be unpacked"),
+        ("livecodebench", LIVE | {"private_test_cases": packed(7)}, "not a list"),
+        ("livecodebench", LIVE | {"private_test_cases": packed(json.dumps([[1]]))}, "not a list of inputs and outputs"),
+        ("livecodebench", LIVE | {"public_test_cases": "x"}, "public_test_cases"),
+        ("livecodebench", {name: value for name, value in LIVE.items() if name != "contest_date"}, "contest_date"),
+        ("kodcode", {name: value for name, value in KODCODE.items() if name != "test"}, "test"),
+    ],
+)
 def test_bad_row_is_named(name, row, words):
     with pytest.raises(InputError, match="here, row 1") as caught:
         task_of(name, row)
@@ -145,13 +197,19 @@ def test_private_tests_run_no_code(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("name, row", [
-    ("apps", APPS | {"input_output": ""}),
-    ("taco", TACO | {"input_output": json.dumps({"inputs": ["1"], "outputs": []})}),
-    ("code_contests", CONTESTS | {"input_file": "in.txt"}),
-    ("kodcode", KODCODE | {"test": "from solution import add\n\ndef test_x(tmp_path):\n    assert add(1, 2) == 3\n"}),
-    ("kodcode", KODCODE | {"solution": "def add(a, b:\n"}),
-])
+@pytest.mark.parametrize(
+    "name, row",
+    [
+        ("apps", APPS | {"input_output": ""}),
+        ("taco", TACO | {"input_output": json.dumps({"inputs": ["1"], "outputs": []})}),
+        ("code_contests", CONTESTS | {"input_file": "in.txt"}),
+        (
+            "kodcode",
+            KODCODE | {"test": "from solution import add\n\ndef test_x(tmp_path):\n    assert add(1, 2) == 3\n"},
+        ),
+        ("kodcode", KODCODE | {"solution": "def add(a, b:\n"}),
+    ],
+)
 def test_row_that_is_no_task_is_left_out(capsys, name, row):
     assert task_of(name, row) is None
     assert f"{name}: left out 1 of 1 rows\n  1: it" in capsys.readouterr().out
@@ -159,8 +217,12 @@ def test_row_that_is_no_task_is_left_out(capsys, name, row):
 
 def test_rows_left_out_are_counted_by_reason_and_named(capsys):
     fixture = "def test_x(tmp_path):\n    assert add(1, 2) == 3\n"
-    rows = [KODCODE, KODCODE | {"question_id": "b", "test": fixture}, KODCODE | {"question_id": "c", "test": fixture},
-            KODCODE | {"question_id": "d", "test": "x ="}]
+    rows = [
+        KODCODE,
+        KODCODE | {"question_id": "b", "test": fixture},
+        KODCODE | {"question_id": "c", "test": fixture},
+        KODCODE | {"question_id": "d", "test": "x ="},
+    ]
     assert len(converted(BENCHMARKS["kodcode"], rows, "here")) == 1
     said = capsys.readouterr().out.splitlines()
     assert said[0] == "kodcode: left out 3 of 4 rows"
@@ -175,14 +237,31 @@ LONG_ROWS = {
     "livecodebench": LIVE_METHOD | {"public_test_cases": json.dumps([{"input": LONG, "output": "1"}])},
     "livecodebench packed": LIVE | {"private_test_cases": packed(f"[{LONG}]")},
     "livecodebench plain": LIVE | {"private_test_cases": f"[{LONG}]"},
-    "mbpp": {"task_id": 5, "prompt": "p", "code": "def f():\n    return 1", "test_imports": [],
-             "test_list": [f"assert f() != {LONG}"]},
-    "humanevalplus": {"task_id": "HumanEval/0", "prompt": "def f(x):\n", "entry_point": "f", "test": "", "atol": 0,
-                      "canonical_solution": f"    return {LONG}", "base_input": [[1]], "plus_input": []},
+    "mbpp": {
+        "task_id": 5,
+        "prompt": "p",
+        "code": "def f():\n    return 1",
+        "test_imports": [],
+        "test_list": [f"assert f() != {LONG}"],
+    },
+    "humanevalplus": {
+        "task_id": "HumanEval/0",
+        "prompt": "def f(x):\n",
+        "entry_point": "f",
+        "test": "",
+        "atol": 0,
+        "canonical_solution": f"    return {LONG}",
+        "base_input": [[1]],
+        "plus_input": [],
+    },
 }
-SHORT_ROWS = {"apps": APPS_FUNCTION, "taco": TACO, "livecodebench": LIVE,
-              "humanevalplus": LONG_ROWS["humanevalplus"] | {"canonical_solution": "    return 1"},
-              "mbpp": LONG_ROWS["mbpp"] | {"test_list": ["assert f() == 1"]}}
+SHORT_ROWS = {
+    "apps": APPS_FUNCTION,
+    "taco": TACO,
+    "livecodebench": LIVE,
+    "humanevalplus": LONG_ROWS["humanevalplus"] | {"canonical_solution": "    return 1"},
+    "mbpp": LONG_ROWS["mbpp"] | {"test_list": ["assert f() == 1"]},
+}
 
 
 @pytest.mark.parametrize("name", LONG_ROWS)
@@ -203,10 +282,17 @@ def test_line_with_an_integer_that_is_too_long_costs_itself_alone(tmp_path, caps
 # Each set as its own judge sees it
 
 
-@pytest.mark.parametrize("row, code", [
-    (LIVE, "def solve(xs: List[int]) -> int:\n    return reduce(add, xs)\n\n\n"
-           "print(solve(list(map(int, sys.stdin.readline().split()))))"),
-    (LIVE_METHOD, METHOD + "        return [2 * n for n in islice(numbers, 9)]\n")])
+@pytest.mark.parametrize(
+    "row, code",
+    [
+        (
+            LIVE,
+            "def solve(xs: List[int]) -> int:\n    return reduce(add, xs)\n\n\n"
+            "print(solve(list(map(int, sys.stdin.readline().split()))))",
+        ),
+        (LIVE_METHOD, METHOD + "        return [2 * n for n in islice(numbers, 9)]\n"),
+    ],
+)
 def test_whole_program_of_livecodebench_has_its_judges_imports(sandbox, tmp_path, row, code):
     task = task_of("livecodebench", row)
     file, request = RecordFile(tmp_path / "l.jsonl"), Request(task)
@@ -222,19 +308,34 @@ def calls(inputs: list, outputs: list, body: str) -> tuple[dict, str]:
     return APPS | {"starter_code": "def f(a):\n", "solutions": json.dumps([code]), "input_output": tests}, code
 
 
-@pytest.mark.parametrize("given, expected, body, passes", [
-    ([3], [[1, 2]], "(1, 2)", True), ([3], [1, 2], "(1, 2)", True), ([3], [[[1, 2], [3]]], "[(1, 2), (3,)]", True),
-    ([3], [[[1, [2, 3]]]], "((1, (2, 3)),)", True), ([3], {"a": [1, 2]}, "{'a': (1, 2)}", True),
-    ([3], {"1": 2}, "{1: 2}", True), ([3], [{"1": 2}], "{1: 2}", True), ([3], [{"-1": 2}], "{-1: 2}", True),
-    ([3], {"1": 2}, "{'1': 2}", False), ([3], {"a": 1, "2": 1}, "{'a': 1, '2': 1}", True),
-    ([{"1": [5]}], [[1]], "[key for key in args[0]]", True), ([{"1": 5}], [["1"]], "[key for key in args[0]]", False),
-    ([3], [[1, 2]], "[1, 3]", False), ([3], [[1, 2]], "{1, 2}", False), ([3], [[1, 2]], "'12'", False),
-    ([3], [0.5], "0.5", True), ([3], [5], "5", True), ([3], [[]], "()", True), ([3], [None], "None", True),
-])
+@pytest.mark.parametrize(
+    "given, expected, body, passes",
+    [
+        ([3], [[1, 2]], "(1, 2)", True),
+        ([3], [1, 2], "(1, 2)", True),
+        ([3], [[[1, 2], [3]]], "[(1, 2), (3,)]", True),
+        ([3], [[[1, [2, 3]]]], "((1, (2, 3)),)", True),
+        ([3], {"a": [1, 2]}, "{'a': (1, 2)}", True),
+        ([3], {"1": 2}, "{1: 2}", True),
+        ([3], [{"1": 2}], "{1: 2}", True),
+        ([3], [{"-1": 2}], "{-1: 2}", True),
+        ([3], {"1": 2}, "{'1': 2}", False),
+        ([3], {"a": 1, "2": 1}, "{'a': 1, '2': 1}", True),
+        ([{"1": [5]}], [[1]], "[key for key in args[0]]", True),
+        ([{"1": 5}], [["1"]], "[key for key in args[0]]", False),
+        ([3], [[1, 2]], "[1, 3]", False),
+        ([3], [[1, 2]], "{1, 2}", False),
+        ([3], [[1, 2]], "'12'", False),
+        ([3], [0.5], "0.5", True),
+        ([3], [5], "5", True),
+        ([3], [[]], "()", True),
+        ([3], [None], "None", True),
+    ],
+)
 @pytest.mark.parametrize("name", ["apps", "taco"])
 def test_calls_are_compared_as_in_apps_and_taco(sandbox, name, given, expected, body, passes):
     row, code = calls([given], [expected], body)
-    verdict, = sandbox.run([Program.of(task_of(name, row | {"file": "train-0", "row": 1}), code)])
+    (verdict,) = sandbox.run([Program.of(task_of(name, row | {"file": "train-0", "row": 1}), code)])
     assert (verdict.status == "PASS") is passes and verdict.isolation == "separate", verdict
 
 
@@ -244,23 +345,30 @@ def test_rule_of_each_contest_set(sandbox, name, row):
     texts = {"apps": (True, False), "taco": (False, False), "code_contests": (True, True)}
     if name == "code_contests":
         empty = {"input": [], "output": []}
-        rows = [row | {"public_tests": {"input": ["1"], "output": [wanted]}, "private_tests": empty}
-                for wanted in ("0.333333\n", "Yes\n")]
+        rows = [
+            row | {"public_tests": {"input": ["1"], "output": [wanted]}, "private_tests": empty}
+            for wanted in ("0.333333\n", "Yes\n")
+        ]
     else:
-        rows = [row | {"input_output": json.dumps({"inputs": ["1"], "outputs": [wanted]})}
-                for wanted in ("0.333333\n", "Yes\n")]
+        rows = [
+            row | {"input_output": json.dumps({"inputs": ["1"], "outputs": [wanted]})}
+            for wanted in ("0.333333\n", "Yes\n")
+        ]
     tasks = [task_of(name, one) for one in rows]
     verdicts = sandbox.run([Program.of(tasks[0], "print(1 / 3)"), Program.of(tasks[1], "print('YES')")])
     assert tuple(verdict.status == "PASS" for verdict in verdicts) == texts[name], verdicts
 
 
-@pytest.mark.parametrize("name, row, code", [
-    ("apps", APPS, "print(sum(map(int, sys.stdin.readline().split())))"),
-    ("taco", TACO, "print(int(fabs(sum(Counter(map(int, input().split())).elements()))))"),
-    ("apps", APPS_METHOD, METHOD + "        return [2 * n for n in heapq.nlargest(9, numbers)[::-1]]\n"),
-])
+@pytest.mark.parametrize(
+    "name, row, code",
+    [
+        ("apps", APPS, "print(sum(map(int, sys.stdin.readline().split())))"),
+        ("taco", TACO, "print(int(fabs(sum(Counter(map(int, input().split())).elements()))))"),
+        ("apps", APPS_METHOD, METHOD + "        return [2 * n for n in heapq.nlargest(9, numbers)[::-1]]\n"),
+    ],
+)
 def test_imports_of_the_sets_own_judge_stand_before_every_program(sandbox, name, row, code):
-    verdict, = sandbox.run([Program.of(task_of(name, row), code)])
+    (verdict,) = sandbox.run([Program.of(task_of(name, row), code)])
     assert verdict.status == "PASS", verdict
 
 
@@ -275,8 +383,11 @@ def test_problem_with_a_special_judge_is_left_out_without_a_checker(tmp_path, ca
     assert [task.task_id for task in load_benchmark("taco_test", tmp_path)] == [f"TACO/test/{n}" for n in range(3)]
     assert "no file" in capsys.readouterr().out
     checker = "def check(input, output, expected):\n    return output.strip().isdigit()"
-    lines = [{"idx": 0, "special_judge": False, "case": 0}, {"idx": 1, "special_judge": True, "case": 1},
-             {"idx": 2, "special_judge": True, "case": 1, "checker": checker}]
+    lines = [
+        {"idx": 0, "special_judge": False, "case": 0},
+        {"idx": 1, "special_judge": True, "case": 1},
+        {"idx": 2, "special_judge": True, "case": 1, "checker": checker},
+    ]
     published(tmp_path, "taco", lines, "output_spj.jsonl")
     first, third = load_benchmark("taco_test", tmp_path)
     assert "special judge and there is no checker (TACO/test/1)" in capsys.readouterr().out
@@ -295,12 +406,17 @@ def test_number_and_size_of_cases_are_capped_always_the_same():
         capped(["1", "2"], ["1"])
 
 
-@pytest.mark.parametrize("test, words", [
-    ("{", "not JSON"), ("[]", "not a JSON object"), ('{"inputs": ["1"]}', "'outputs'"),
-    ('{"inputs": ["1"], "outputs": ["1", "2"]}', "1 inputs but 2 outputs"),
-    ('{"inputs": ["1"], "outputs": ["1"], "compare": "fuzzy"}', "'fuzzy'"),
-    ('{"inputs": ["1"], "outputs": ["1"], "compare": "checker"}', "checker"),
-])
+@pytest.mark.parametrize(
+    "test, words",
+    [
+        ("{", "not JSON"),
+        ("[]", "not a JSON object"),
+        ('{"inputs": ["1"]}', "'outputs'"),
+        ('{"inputs": ["1"], "outputs": ["1", "2"]}', "1 inputs but 2 outputs"),
+        ('{"inputs": ["1"], "outputs": ["1"], "compare": "fuzzy"}', "'fuzzy'"),
+        ('{"inputs": ["1"], "outputs": ["1"], "compare": "checker"}', "checker"),
+    ],
+)
 def test_bad_cases_are_named_with_their_line(tmp_path, test, words):
     path = tmp_path / "tasks.jsonl"
     path.write_text(json.dumps({"prompt": "p", "test": test, "kind": "program"}) + "\n")
@@ -387,8 +503,11 @@ PROGRAM_ANSWERS = {
     "sample after it": (f"```python\n{SUM}```\nFor example\n```\n1 2\n```\nprints\n```python\nprint(3)\n```", SUM),
     "draft before it": (f"```python\nprint(int(input()) + 1)\n```\nNo:\n```python\n{SUM}```", SUM),
     "bare": (SUM, SUM),
-    "main guard": ("```python\nimport sys\n\n\ndef main():\n    print(sys.stdin.read())\n\n\n"
-                   "if __name__ == '__main__':\n    main()\n```", None),
+    "main guard": (
+        "```python\nimport sys\n\n\ndef main():\n    print(sys.stdin.read())\n\n\n"
+        "if __name__ == '__main__':\n    main()\n```",
+        None,
+    ),
     "prints only": ("```python\nprint(3)\n```", "print(3)\n"),
     "prose": ("It cannot be done.", ""),
 }

@@ -17,9 +17,21 @@ TASKS = 100
 
 
 def words(demo, output, *flags):
-    return [sys.executable, str(SCRIPTS / "evaluate_models.py"), "--models", str(demo / "sft_model"), "--benchmarks",
-            str(demo / "heldout_tasks.jsonl"), "--output-dir", str(output), "--max-completion-length", "110",
-            "--limit", str(TASKS), *flags]
+    return [
+        sys.executable,
+        str(SCRIPTS / "evaluate_models.py"),
+        "--models",
+        str(demo / "sft_model"),
+        "--benchmarks",
+        str(demo / "heldout_tasks.jsonl"),
+        "--output-dir",
+        str(output),
+        "--max-completion-length",
+        "110",
+        "--limit",
+        str(TASKS),
+        *flags,
+    ]
 
 
 def completions(output, name="heldout_tasks.jsonl"):
@@ -34,8 +46,10 @@ def evaluated(demo, tmp_path_factory):
     for engine in ("vllm", "transformers"):
         output = tmp_path_factory.mktemp(engine)
         flags = ["--engine", engine, "--modes", "greedy", "sampled"]
-        found[engine] = subprocess.run(words(demo, output, *flags), env=environment(), capture_output=True,
-                                       text=True, check=True), output
+        found[engine] = (
+            subprocess.run(words(demo, output, *flags), env=environment(), capture_output=True, text=True, check=True),
+            output,
+        )
     return found
 
 

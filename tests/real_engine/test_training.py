@@ -24,10 +24,32 @@ UPDATE = 2e-4  # what one step moves a weight by: the demo's learning rate
 
 
 def words(demo, output, *flags):
-    return [sys.executable, str(SCRIPT), "--demo", "--generation", "vllm", "--model-path", str(demo / "sft_model"),
-            "--train-files", str(demo / "train_tasks.jsonl"), "--heldout", str(demo / "heldout_tasks.jsonl"),
-            "--heldout-tasks", "16", "--heldout-every", "5", "--max-steps", str(STEPS), "--batch-size", "32",
-            "--save-steps", "5", "--output-dir", str(output), *flags]
+    return [
+        sys.executable,
+        str(SCRIPT),
+        "--demo",
+        "--generation",
+        "vllm",
+        "--model-path",
+        str(demo / "sft_model"),
+        "--train-files",
+        str(demo / "train_tasks.jsonl"),
+        "--heldout",
+        str(demo / "heldout_tasks.jsonl"),
+        "--heldout-tasks",
+        "16",
+        "--heldout-every",
+        "5",
+        "--max-steps",
+        str(STEPS),
+        "--batch-size",
+        "32",
+        "--save-steps",
+        "5",
+        "--output-dir",
+        str(output),
+        *flags,
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -67,16 +89,21 @@ def test_ctrl_c_saves_leaves_no_process_and_a_resume_is_as_if_it_had_not_been(de
 
 
 def test_another_seed_is_another_run(demo, trained, tmp_path):
-    subprocess.run(words(demo, tmp_path / "run", "--seed", "7", "--max-steps", "1"), env=environment(),
-                   capture_output=True, check=True)
+    subprocess.run(
+        words(demo, tmp_path / "run", "--seed", "7", "--max-steps", "1"),
+        env=environment(),
+        capture_output=True,
+        check=True,
+    )
     same_task = {row["task_id"]: row["completion"] for row in lines(trained[1] / "completions.jsonl")}
     assert {row["task_id"] for row in lines(tmp_path / "run" / "completions.jsonl")} - set(same_task)
 
 
 def test_adapters_are_pushed_merged(demo, tmp_path):
     flags = ["--use-lora", "--learning-rate", "2e-3", "--max-steps", "3"]
-    done = subprocess.run(words(demo, tmp_path / "run", *flags), env=environment(), capture_output=True, text=True,
-                          check=False)
+    done = subprocess.run(
+        words(demo, tmp_path / "run", *flags), env=environment(), capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert [step["ratio_max"] for step in lines(tmp_path / "run" / "metrics.jsonl")] == pytest.approx([1] * 3, abs=1e-3)
 
@@ -107,13 +134,27 @@ def trainer(demo, tmp_path_factory):
     output, path = tmp_path_factory.mktemp("pushes"), str(demo / "sft_model")
     tokenizer = load_chat_tokenizer(path)
     model = load_policy(path, tokenizer, "float32")
-    args = GRPOConfig(output_dir=str(output), use_cpu=True, bf16=False, num_generations=2, max_completion_length=8,
-                      per_device_train_batch_size=2, generation_kwargs={"stop_token_ids": [0]},
-                      **vllm_rollouts.vllm_options(0, "colocate", "", 0.27, 256, 2.0))
+    args = GRPOConfig(
+        output_dir=str(output),
+        use_cpu=True,
+        bf16=False,
+        num_generations=2,
+        max_completion_length=8,
+        per_device_train_batch_size=2,
+        generation_kwargs={"stop_token_ids": [0]},
+        **vllm_rollouts.vllm_options(0, "colocate", "", 0.27, 256, 2.0),
+    )
     with Sandbox(workers=1) as sandbox:
         reward = ExecutionReward(RewardTable(**TABLE), sandbox, tokenizer, [0])
-        yield CodeTrainer(model=model, args=args, processing_class=tokenizer, reward=reward, max_refills=0,
-                          tasks=read_task_file(demo / "train_tasks.jsonl")[:4], run_log=RunLog(output))
+        yield CodeTrainer(
+            model=model,
+            args=args,
+            processing_class=tokenizer,
+            reward=reward,
+            max_refills=0,
+            tasks=read_task_file(demo / "train_tasks.jsonl")[:4],
+            run_log=RunLog(output),
+        )
 
 
 @pytest.fixture
@@ -140,11 +181,27 @@ def push(trainer, wanted=lambda name: True):
 
 
 PROMPT = "Write a function that returns the sum of all even numbers of a list and stops at the first that is negative."
-TENSORS = ["model.embed_tokens.weight", "model.norm.weight", *(
-    f"model.layers.{layer}.{name}.weight" for layer in (0, 1) for name in (
-        "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj", "self_attn.q_norm",
-        "self_attn.k_norm", "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj", "input_layernorm",
-        "post_attention_layernorm"))]
+TENSORS = [
+    "model.embed_tokens.weight",
+    "model.norm.weight",
+    *(
+        f"model.layers.{layer}.{name}.weight"
+        for layer in (0, 1)
+        for name in (
+            "self_attn.q_proj",
+            "self_attn.k_proj",
+            "self_attn.v_proj",
+            "self_attn.o_proj",
+            "self_attn.q_norm",
+            "self_attn.k_norm",
+            "mlp.gate_proj",
+            "mlp.up_proj",
+            "mlp.down_proj",
+            "input_layernorm",
+            "post_attention_layernorm",
+        )
+    ),
+]
 
 
 def test_the_tensors_are_all(trainer):

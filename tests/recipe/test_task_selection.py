@@ -8,8 +8,10 @@ from raccoon.recipe.task_selection import unseen_tasks
 from raccoon.tasks.task import Task
 from raccoon.tasks.templates import generate_tasks
 
-LONG = ("return the number of pairs of equal letters that stand beside one another in the given text, where a letter "
-        "may belong to two pairs")
+LONG = (
+    "return the number of pairs of equal letters that stand beside one another in the given text, where a letter "
+    "may belong to two pairs"
+)
 
 
 def task(name: str, prompt: str, value: int = 0) -> Task:
@@ -18,8 +20,12 @@ def task(name: str, prompt: str, value: int = 0) -> Task:
 
 def test_near_duplicates_of_training_tasks_are_not_held_out():
     trained = [task("a", LONG), task("b", "sort a list of words", 50)]
-    watched = [task("new", "find the largest number", 10), task("a", "another text", 20),
-               task("shared words", f"Please {LONG}.", 30), task("same asserts", "something else", 50)]
+    watched = [
+        task("new", "find the largest number", 10),
+        task("a", "another text", 20),
+        task("shared words", f"Please {LONG}.", 30),
+        task("same asserts", "something else", 50),
+    ]
     assert [each.task_id for each in unseen_tasks(watched, trained, 10)] == ["new"]
     assert unseen_tasks(watched[1:], trained, 10) == []
 

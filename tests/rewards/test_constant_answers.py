@@ -18,12 +18,12 @@ CONSTANT = [
     "def f(x):\n    return (0, 0)",
     "def f(x):\n    pass",
     "def f(x):\n    ...",
-    "def f(x):\n    \"\"\"Returns twice x.\"\"\"",
+    'def f(x):\n    """Returns twice x."""',
     "def f(x):\n    return ...",
     "def f(x, *rest):\n    return [1, 2]",
     "def f(*args, **named):\n    return 0",
     "def f(self, x):\n    return 0",
-    "def f(x: int, y: int = 3) -> int:\n    \"\"\"Adds.\"\"\"\n    return 0",
+    'def f(x: int, y: int = 3) -> int:\n    """Adds."""\n    return 0',
     "async def f(x):\n    return 0",
     "def f(x):\n    y = len(x)\n    return 2",
     "def f(x):\n    x = 5\n    return x",
@@ -168,14 +168,22 @@ def test_answers_that_may_depend_on_them(code):
     assert not is_constant_answer(code, "f")
 
 
-@pytest.mark.parametrize("part", ["    a{0} = 1\n", "    if x == {0}:\n        y{0} = x\n", "    g{0}(x)\n",
-                                  "    y = [x] if x else [y for y in x]\n"])
+@pytest.mark.parametrize(
+    "part",
+    [
+        "    a{0} = 1\n",
+        "    if x == {0}:\n        y{0} = x\n",
+        "    g{0}(x)\n",
+        "    y = [x] if x else [y for y in x]\n",
+    ],
+)
 def test_long_code_is_read_in_bounded_time(part):
     """Exponential time would be years."""
     lines = "".join(part.format(number) for number in range(90_000 // len(part)))
     is_constant_answer(f"def f(x):\n{lines}    return 2", "f")
     helpers = "def g0(x):\n    return 0\n" + "".join(
-        f"def g{n}(x):\n    return g{n - 1}(x) if x else g{n - 1}(x)\n" for n in range(1, 60))
+        f"def g{n}(x):\n    return g{n - 1}(x) if x else g{n - 1}(x)\n" for n in range(1, 60)
+    )
     is_constant_answer(f"{helpers}def f(x):\n    return g59(x)", "f")
 
 
@@ -190,16 +198,19 @@ def test_without_an_entry_point_the_last_function_counts():
     assert not is_constant_answer("def h(x):\n    return 2\ndef g(x):\n    return x", "")
 
 
-@pytest.mark.parametrize(("test", "passes"), [
-    ("assert f(1) == 2\nassert f(3) == 4\nassert f(0) == 2", 2),
-    ("assert f(1)\nassert f(2) == True\nassert not f(3)\nassert f(4) is True", 3),
-    ("assert f([1]) == [1]\nassert f([2]) == [2]", 1),
-    ("assert set(f([1])) == {1}\nassert set(f([1, 1])) == {1}", 2),
-    ("def check(candidate):\n    assert candidate(1) == 0\n    assert candidate(2) == 0", 2),
-    ("for x in (1, 2):\n    assert f(x) == x", 0),
-    ("assert 1 == 1", 0),
-    ("f(1", 0),
-])
+@pytest.mark.parametrize(
+    ("test", "passes"),
+    [
+        ("assert f(1) == 2\nassert f(3) == 4\nassert f(0) == 2", 2),
+        ("assert f(1)\nassert f(2) == True\nassert not f(3)\nassert f(4) is True", 3),
+        ("assert f([1]) == [1]\nassert f([2]) == [2]", 1),
+        ("assert set(f([1])) == {1}\nassert set(f([1, 1])) == {1}", 2),
+        ("def check(candidate):\n    assert candidate(1) == 0\n    assert candidate(2) == 0", 2),
+        ("for x in (1, 2):\n    assert f(x) == x", 0),
+        ("assert 1 == 1", 0),
+        ("f(1", 0),
+    ],
+)
 def test_what_the_best_constant_passes(test, passes):
     assert constant_passes(test, "f") == passes
 

@@ -22,35 +22,41 @@ def reward(status: str, code: str, completion: str, truncated: bool = False, **c
     return None if parts is None else round(table.total(parts), 9)
 
 
-@pytest.mark.parametrize(("status", "code", "completion", "expected"), [
-    ("PASS", BARE, LONG, 1.0),
-    ("PARTIAL", BARE, LONG, 0.2),
-    ("FAIL", BARE, LONG, -0.5),
-    ("PASS", FULL, FULL, 1.2),
-    ("PARTIAL", FULL, FULL, 0.4),
-    ("FAIL", FULL, FULL, -0.3),
-    ("FAIL", "", "", -0.4),  # no line is too long, no response too short
-    ("INFRA", FULL, FULL, None),
-])
+@pytest.mark.parametrize(
+    ("status", "code", "completion", "expected"),
+    [
+        ("PASS", BARE, LONG, 1.0),
+        ("PARTIAL", BARE, LONG, 0.2),
+        ("FAIL", BARE, LONG, -0.5),
+        ("PASS", FULL, FULL, 1.2),
+        ("PARTIAL", FULL, FULL, 0.4),
+        ("FAIL", FULL, FULL, -0.3),
+        ("FAIL", "", "", -0.4),  # no line is too long, no response too short
+        ("INFRA", FULL, FULL, None),
+    ],
+)
 def test_plain_table(status, code, completion, expected):
     assert reward(status, code, completion) == expected
 
 
-@pytest.mark.parametrize(("code", "completion", "expected"), [
-    (BARE.replace("return x", '"""Doc."""\n    return x'), LONG, 1.0),  # a string that is no docstring
-    ('"""Doc."""\n' + BARE, LONG, 1.05),
-    (BARE.replace("(x)", "(x)").replace("def f(x):\n", 'def f(x):\n    """Doc."""\n'), LONG, 1.05),
-    ("class C:\n    '''Doc.'''\n" + BARE, LONG, 1.05),
-    ("# " + '"""' + "\n" + BARE, LONG, 1.0),
-    (BARE.replace("(x)", "(x: int)"), LONG, 1.05),
-    (BARE.replace("(x):", "(x) -> int:"), LONG, 1.05),
-    ("y: int = 1\n" + BARE, LONG, 1.0),  # a variable's annotation is no function's
-    ("# -> int\n" + BARE, LONG, 1.0),
-    ("a" * 119, LONG, 1.05),
-    ("a" * 120, LONG, 1.0),
-    (BARE, "a" * 2999, 1.05),
-    (BARE, "a" * 3000, 1.0),
-])
+@pytest.mark.parametrize(
+    ("code", "completion", "expected"),
+    [
+        (BARE.replace("return x", '"""Doc."""\n    return x'), LONG, 1.0),  # a string that is no docstring
+        ('"""Doc."""\n' + BARE, LONG, 1.05),
+        (BARE.replace("(x)", "(x)").replace("def f(x):\n", 'def f(x):\n    """Doc."""\n'), LONG, 1.05),
+        ("class C:\n    '''Doc.'''\n" + BARE, LONG, 1.05),
+        ("# " + '"""' + "\n" + BARE, LONG, 1.0),
+        (BARE.replace("(x)", "(x: int)"), LONG, 1.05),
+        (BARE.replace("(x):", "(x) -> int:"), LONG, 1.05),
+        ("y: int = 1\n" + BARE, LONG, 1.0),  # a variable's annotation is no function's
+        ("# -> int\n" + BARE, LONG, 1.0),
+        ("a" * 119, LONG, 1.05),
+        ("a" * 120, LONG, 1.0),
+        (BARE, "a" * 2999, 1.05),
+        (BARE, "a" * 3000, 1.0),
+    ],
+)
 def test_each_bonus_by_itself(code, completion, expected):
     assert reward("PASS", code, completion) == expected
 
@@ -69,9 +75,17 @@ def test_partial_credit():
     assert reward("PARTIAL", BARE, LONG, partial_credit="fraction") == 0.05  # 1 of 4 tests
 
 
-@pytest.mark.parametrize(("passed", "constant", "expected"), [
-    (0, 1, -0.5), (1, 1, -0.5), (2, 1, pytest.approx(-0.5 + 0.7 / 3)), (3, 1, pytest.approx(-0.5 + 1.4 / 3)),
-    (3, 0, pytest.approx(-0.5 + 0.7 * 3 / 4)), (3, 4, -0.5)])
+@pytest.mark.parametrize(
+    ("passed", "constant", "expected"),
+    [
+        (0, 1, -0.5),
+        (1, 1, -0.5),
+        (2, 1, pytest.approx(-0.5 + 0.7 / 3)),
+        (3, 1, pytest.approx(-0.5 + 1.4 / 3)),
+        (3, 0, pytest.approx(-0.5 + 0.7 * 3 / 4)),
+        (3, 4, -0.5),
+    ],
+)
 def test_credit_beyond_what_a_constant_passes(passed, constant, expected):
     table = RewardTable(**{**TABLE, "partial_credit": "beyond_constant"})
     assert table.parts(verdict("PARTIAL", passed), BARE, LONG, constant_passes=constant).correctness == expected
@@ -104,18 +118,32 @@ def test_a_truncated_pass_is_a_fail():
 
 
 def test_execution_reward_scores_in_order_and_leaves_infra_out():
-    task = {"task_id": "t", "prompt": "p", "test": "assert f(1)", "entry_point": "f", "context": "import os",
-            "solution": "", "source": "", "split": ""}
+    task = {
+        "task_id": "t",
+        "prompt": "p",
+        "test": "assert f(1)",
+        "entry_point": "f",
+        "context": "import os",
+        "solution": "",
+        "source": "",
+        "split": "",
+    }
     box = FixedSandbox([verdict("PASS"), verdict("INFRA"), verdict("PASS")])
     scorer = ExecutionReward(RewardTable(**{**TABLE, "bonus_only_with_pass": True}), box, Tokenizer(), [0])
     completions = [ids(f"```python\n{FULL}```"), ids("no"), ids(BARE, ended=False)]
 
-    assert scorer.score(completion_ids=completions, task=[task] * 3, prompts=[], trainer_state=None) \
-        == pytest.approx([1.2, None, -0.5])
+    assert scorer.score(completion_ids=completions, task=[task] * 3, prompts=[], trainer_state=None) == pytest.approx(
+        [1.2, None, -0.5]
+    )
 
     first = box.programs[0]
-    assert (first.code.strip(), first.test, first.entry_point, first.context, first.task_id) \
-        == (FULL.strip(), "assert f(1)", "f", "import os", "t")
+    assert (first.code.strip(), first.test, first.entry_point, first.context, first.task_id) == (
+        FULL.strip(),
+        "assert f(1)",
+        "f",
+        "import os",
+        "t",
+    )
     passed, lost, cut = scorer.take_rollouts()
     assert (passed.status, passed.tokens, passed.reward_parts["docstring"]) == ("PASS", len(completions[0]), 0.05)
     assert (lost.status, lost.reward, lost.reward_parts) == ("INFRA", None, {})
@@ -125,8 +153,9 @@ def test_execution_reward_scores_in_order_and_leaves_infra_out():
 
 @pytest.mark.parametrize(("stop", "truncated"), [(True, [False, True, False]), (False, [True, True, False])])
 def test_what_was_stopped_at_its_fence_is_not_cut(stop, truncated):
-    scorer = ExecutionReward(RewardTable(**TABLE), FixedSandbox([verdict("PASS")] * 3), Tokenizer(), [0],
-                             stop_at_fence=stop)
+    scorer = ExecutionReward(
+        RewardTable(**TABLE), FixedSandbox([verdict("PASS")] * 3), Tokenizer(), [0], stop_at_fence=stop
+    )
     completions = [ids(f"```python\n{FULL}```\n", ended=False), ids(f"```python\n{FULL}``", ended=False), ids("no")]
     tasks = [Task(name, "p", "assert f(1)", "f") for name in "abc"]
     assert [rollout.truncated for rollout in scorer.evaluate(tasks, completions)] == truncated
@@ -142,20 +171,29 @@ def test_equal_code_of_a_task_runs_once_and_held_out_rollouts_are_not_kept():
     assert scorer.take_rollouts() == []
 
 
-SHARED = [Verdict(status, reason, 4, 4, 0.1, "shared")
-          for status, reason in (("PASS", "pass"), ("PARTIAL", "wrong: no"), ("INFRA", "infra: odd counts"))]
+SHARED = [
+    Verdict(status, reason, 4, 4, 0.1, "shared")
+    for status, reason in (("PASS", "pass"), ("PARTIAL", "wrong: no"), ("INFRA", "infra: odd counts"))
+]
 
 
 def test_a_verdict_from_shared_isolation_is_a_fail_unless_such_tests_are_allowed():
     """Training, profile and held-out control all call evaluate()."""
     tasks = [Task(name, "p", "assert f(1)", "f") for name in "abc"]
-    unpaid, paid = (ExecutionReward(RewardTable(**{**TABLE, "allow_shared_tests": allowed}), FixedSandbox(SHARED),
-                                    Tokenizer(), [0]).evaluate(tasks, [ids(BARE)] * 3) for allowed in (False, True))
+    unpaid, paid = (
+        ExecutionReward(
+            RewardTable(**{**TABLE, "allow_shared_tests": allowed}), FixedSandbox(SHARED), Tokenizer(), [0]
+        ).evaluate(tasks, [ids(BARE)] * 3)
+        for allowed in (False, True)
+    )
     assert {(each.status, each.kind) for each in unpaid} == {("FAIL", "forbidden")}
     assert {each.reward_parts["correctness"] for each in unpaid} == {-0.5}
     assert {(each.verdict.isolation, each.verdict.tests_passed) for each in unpaid} == {("shared", 0)}
     assert [(each.status, each.reward_parts.get("correctness")) for each in paid] == [
-        ("PASS", 1.0), ("PARTIAL", 0.2), ("INFRA", None)]
+        ("PASS", 1.0),
+        ("PARTIAL", 0.2),
+        ("INFRA", None),
+    ]
 
 
 @pytest.mark.parametrize("changes", [{"truncated": True}, {"constant": True}])

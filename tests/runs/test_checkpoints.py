@@ -114,10 +114,23 @@ def test_a_checkpoint_that_is_written_again_is_not_whole_until_its_end(tmp_path)
 # Nothing that was computed is lost
 
 
-@pytest.mark.parametrize(("limit", "best", "left"), [
-    (1, None, [10]), (2, None, [8, 10]), (3, None, [6, 8, 10]),
-    (1, 4, [10]), (2, 4, [4, 10]), (3, 4, [4, 8, 10]), (5, 4, [2, 4, 6, 8, 10]),  # with 1 the newest, never the best
-    (1, 10, [10]), (2, 10, [8, 10]), (2, 8, [8, 10]), (3, 3, [6, 8, 10]), (0, 4, [2, 4, 6, 8, 10, 12])])
+@pytest.mark.parametrize(
+    ("limit", "best", "left"),
+    [
+        (1, None, [10]),
+        (2, None, [8, 10]),
+        (3, None, [6, 8, 10]),
+        (1, 4, [10]),
+        (2, 4, [4, 10]),
+        (3, 4, [4, 8, 10]),
+        (5, 4, [2, 4, 6, 8, 10]),  # with 1 the newest, never the best
+        (1, 10, [10]),
+        (2, 10, [8, 10]),
+        (2, 8, [8, 10]),
+        (3, 3, [6, 8, 10]),
+        (0, 4, [2, 4, 6, 8, 10, 12]),
+    ],
+)
 def test_the_newest_checkpoint_is_kept_then_the_best_then_older_ones(tmp_path, limit, best, left):
     for step in (10, 2, 8, 12, 4, 6):  # not in their order; 12 was damaged when the run went on from 8
         make_checkpoint(tmp_path, step)
@@ -142,8 +155,11 @@ def test_other_processes_are_refused_with_both_numbers_and_the_remedy(tmp_path):
 def test_logs_are_not_cut_to_the_start_where_no_checkpoint_is_whole(tmp_path):
     os.truncate(make_checkpoint(tmp_path, 4) / "scheduler.pt", 5)
     log_steps(tmp_path, 4)
-    with pytest.raises(InputError, match="4 logged steps but no whole checkpoint .*checkpoint-4: scheduler.pt has 5 "
-                                         "of 120 bytes.*; restore one, give another folder, or delete this one"):
+    with pytest.raises(
+        InputError,
+        match="4 logged steps but no whole checkpoint .*checkpoint-4: scheduler.pt has 5 "
+        "of 120 bytes.*; restore one, give another folder, or delete this one",
+    ):
         checkpoints.resume_point(str(tmp_path), 1)
     assert logged(tmp_path) == 4
 
@@ -163,8 +179,9 @@ def test_logs_beside_no_config_are_kept(tmp_path):
 
 
 @pytest.mark.parametrize(("steps", "half_written"), [(3, False), (4, True)])
-def test_a_run_killed_before_its_first_checkpoint_was_whole_starts_over_and_says_so(tmp_path, capsys, steps,
-                                                                                    half_written):
+def test_a_run_killed_before_its_first_checkpoint_was_whole_starts_over_and_says_so(
+    tmp_path, capsys, steps, half_written
+):
     log_steps(tmp_path, steps)
     if half_written:
         checkpoints.remove_sizes(make_checkpoint(tmp_path, 4))
@@ -179,8 +196,10 @@ def test_a_new_run_says_nothing(tmp_path, capsys):
 
 
 def test_folder_is_held_until_its_process_ends(tmp_path):
-    program = (f"import sys; sys.path.insert(0, {str(SCRIPTS)!r}); from raccoon.runs import checkpoints; "
-               f"checkpoints.hold_folder({str(tmp_path / 'run')!r}); print('held', flush=True); sys.stdin.read()")
+    program = (
+        f"import sys; sys.path.insert(0, {str(SCRIPTS)!r}); from raccoon.runs import checkpoints; "
+        f"checkpoints.hold_folder({str(tmp_path / 'run')!r}); print('held', flush=True); sys.stdin.read()"
+    )
     first = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         assert first.stdout.readline() == b"held\n"

@@ -51,8 +51,12 @@ def test_a_fall_below_the_start_beyond_chance_is_said_and_ends_the_run_once():
     fallen = loss_alarm(heldout(9, 1))
     assert "worse than before training, 9 of 10 to 1 of 10 (+0 -8, p 0.0078)" in fallen.message
     assert "keep the model of step 0" in fallen.message and not fallen.stop
-    assert [loss_alarm(heldout(*passed)).stop for passed in ((9, 2, 1), (9, 1, 2), (9, 5, 1), (9, 2, 1, 1))] \
-        == [True, False, False, False]
+    assert [loss_alarm(heldout(*passed)).stop for passed in ((9, 2, 1), (9, 1, 2), (9, 5, 1), (9, 2, 1, 1))] == [
+        True,
+        False,
+        False,
+        False,
+    ]
 
 
 def test_the_gap_is_to_what_was_drawn_and_not_to_what_refills_left():
@@ -73,8 +77,7 @@ def test_the_gap_is_measured_on_the_steps_that_have_a_pass_rate(name, absent):
 def test_a_check_of_which_nothing_was_measured_has_its_line():
     nothing = dict.fromkeys("abc", "INFRA")
     history = [heldout_record(10 * i, statuses, nothing) for i, statuses in enumerate((nothing, {}))]
-    assert "0/0 pass (0.0%, 95 % interval 0.0% to 100.0%); against step 0: +0 -0, p 1" \
-        in heldout_line(history)
+    assert "0/0 pass (0.0%, 95 % interval 0.0% to 100.0%); against step 0: +0 -0, p 1" in heldout_line(history)
     assert gap_warning([*history, history[0]], [step(1)]) == ""
 
 

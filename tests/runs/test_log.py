@@ -59,8 +59,11 @@ def test_a_full_disk_is_a_run_error():
 
 def test_completion_records_have_no_seconds_and_number_their_groups():
     records = completion_records(7, 2, [rollout(), rollout("FAIL", -0.5), rollout(advantage=0.3)])
-    assert [(record["step"], record["group"], record["advantage"]) for record in records] \
-        == [(7, 0, 0.0), (7, 0, 0.0), (7, 1, 0.3)]
+    assert [(record["step"], record["group"], record["advantage"]) for record in records] == [
+        (7, 0, 0.0),
+        (7, 0, 0.0),
+        (7, 1, 0.3),
+    ]
     assert "seconds" not in records[0]["verdict"]
     assert records[1]["verdict"]["status"] == "FAIL"
     json.dumps(records)
@@ -90,8 +93,15 @@ def test_pass_rate_and_reward_are_of_the_groups_trained_on_and_the_rest_is_count
         scores = {"PASS": 1.0, "PARTIAL": 0.2, "FAIL": -0.5, "INFRA": None}
         return [rollout(status, scores[status], used=False) for status in statuses]
 
-    rollouts = [rollout(), rollout("FAIL", -0.5), *unused("PASS", "PASS"), *unused("FAIL", "FAIL"),
-                *unused("PARTIAL", "INFRA"), *unused("INFRA", "INFRA"), *unused("PASS", "FAIL")]
+    rollouts = [
+        rollout(),
+        rollout("FAIL", -0.5),
+        *unused("PASS", "PASS"),
+        *unused("FAIL", "FAIL"),
+        *unused("PARTIAL", "INFRA"),
+        *unused("INFRA", "INFRA"),
+        *unused("PASS", "FAIL"),
+    ]
     metrics = rollout_metrics(rollouts, 2)
     assert (metrics["pass_rate"], metrics["pass_rate_drawn"]) == (0.5, pytest.approx(4 / 9))
     assert metrics["reward"] == pytest.approx((1.05 - 0.45) / 2)
@@ -115,26 +125,37 @@ def test_a_step_line_bears_values_that_are_missing(name):
     assert "reward +nan" in step_line(step(3, reward=None), 10)
 
 
-@pytest.mark.parametrize(("steps", "max_steps", "shown"), [
-    ([2.0] * 3, 10, "  left 14 s"), ([2.0] * 3, 3, "  left 0 s"), ([90.0] * 2, 10, "  left 12 min"),
-    ([900.0] * 2, 20, "  left 4 h 30 min"), ([500.0] * 3 + [2.0] * 20, 33, "  left 20 s"),
-])
+@pytest.mark.parametrize(
+    ("steps", "max_steps", "shown"),
+    [
+        ([2.0] * 3, 10, "  left 14 s"),
+        ([2.0] * 3, 3, "  left 0 s"),
+        ([90.0] * 2, 10, "  left 12 min"),
+        ([900.0] * 2, 20, "  left 4 h 30 min"),
+        ([500.0] * 3 + [2.0] * 20, 33, "  left 20 s"),
+    ],
+)
 def test_a_step_line_says_how_much_time_is_left(steps, max_steps, shown):
     """By the newest steps: the first ones load and compile."""
-    records = [step(number, seconds={"generate": seconds / 2, "reward": 0.0, "update": seconds / 2})
-               for number, seconds in enumerate(steps, 1)]
+    records = [
+        step(number, seconds={"generate": seconds / 2, "reward": 0.0, "update": seconds / 2})
+        for number, seconds in enumerate(steps, 1)
+    ]
     assert step_line(records[-1], max_steps, seconds_left(records, max_steps)).endswith(shown)
     assert "left" not in step_line(records[-1], max_steps)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_first_signal_is_noted_and_the_second_ends(number):
-    program = "import sys, time; sys.path.insert(0, sys.argv[1]); from raccoon.runs.stop import StopSignal\n" \
-              "stop = StopSignal().install(); print('ready', flush=True)\n" \
-              "while not stop.number: time.sleep(0.01)\n" \
-              "print(stop.name, flush=True); time.sleep(60)"
-    process = subprocess.Popen([sys.executable, "-c", program, str(SCRIPTS)], stdout=subprocess.PIPE, text=True,
-                               stderr=subprocess.DEVNULL)
+    program = (
+        "import sys, time; sys.path.insert(0, sys.argv[1]); from raccoon.runs.stop import StopSignal\n"
+        "stop = StopSignal().install(); print('ready', flush=True)\n"
+        "while not stop.number: time.sleep(0.01)\n"
+        "print(stop.name, flush=True); time.sleep(60)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, str(SCRIPTS)], stdout=subprocess.PIPE, text=True, stderr=subprocess.DEVNULL
+    )
     assert process.stdout.readline() == "ready\n"
     process.send_signal(number)
     assert process.stdout.readline() == f"{number.name}\n"
@@ -143,9 +164,11 @@ def test_the_first_signal_is_noted_and_the_second_ends(number):
 
 
 def test_importing_the_rooms_of_a_run_loads_no_library():
-    program = "import sys; sys.path.insert(0, sys.argv[1]); " \
-              "from raccoon.runs import checkpoints, heldout, log, profile, rollouts, sentinels, stop; " \
-              "print(*({'torch', 'transformers', 'trl', 'numpy', 'scipy'} & set(sys.modules)))"
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1]); "
+        "from raccoon.runs import checkpoints, heldout, log, profile, rollouts, sentinels, stop; "
+        "print(*({'torch', 'transformers', 'trl', 'numpy', 'scipy'} & set(sys.modules)))"
+    )
     done = subprocess.run([sys.executable, "-c", program, str(SCRIPTS)], capture_output=True, text=True, check=True)
     assert done.stdout == "\n"
 
@@ -156,9 +179,12 @@ def infra(reason: str, task: str = "t/1") -> Rollout:
 
 
 def test_infra_is_counted_by_cause_and_where_the_code_may_decide_it():
-    groups = [infra("the test of t/1 raises KeyError: 5"), rollout(),
-              infra("the test of t/2 raises KeyError: 'a'", "t/2"),
-              infra("a sandbox process was lost ([Errno 104] reset)", "t/2")]
+    groups = [
+        infra("the test of t/1 raises KeyError: 5"),
+        rollout(),
+        infra("the test of t/2 raises KeyError: 'a'", "t/2"),
+        infra("a sandbox process was lost ([Errno 104] reset)", "t/2"),
+    ]
     metrics = rollout_metrics(groups, 2)
     assert metrics["infra"] == {"the test raises KeyError": 2, "a sandbox process was lost": 1}
     assert metrics["infra_beside"] == 1

@@ -11,10 +11,13 @@ def test_a_healthy_run_raises_no_alarm():
     assert sentinels.alarms([step(n) for n in range(1, 9)]) == []
 
 
-@pytest.mark.parametrize(("sick", "words"), [
-    ({"statuses": {"INFRA": 8}, "pass_rate": None}, "the sandbox failed on every completion"),
-    ({"grad_norm": None}, "the gradient is not finite"),
-])
+@pytest.mark.parametrize(
+    ("sick", "words"),
+    [
+        ({"statuses": {"INFRA": 8}, "pass_rate": None}, "the sandbox failed on every completion"),
+        ({"grad_norm": None}, "the gradient is not finite"),
+    ],
+)
 def test_what_cannot_go_on_warns_at_once_and_stops_at_the_third_step(sick, words):
     steps = [step(1)] + [step(n, **sick) for n in (2, 3, 4)]
     seen = [sentinels.alarms(steps[:n]) for n in (2, 3, 4)]
@@ -23,13 +26,16 @@ def test_what_cannot_go_on_warns_at_once_and_stops_at_the_third_step(sick, words
     assert sentinels.alarms([*steps[:3], step(4)]) == []
 
 
-@pytest.mark.parametrize(("sick", "words", "after"), [
-    ({"kinds": {"timeout": 5, "pass": 3}}, "timed out", 1),
-    ({"update_ratio": 0.2}, "20.0% of their norm: lower LEARNING_RATE", 1),
-    ({"weights_changed": 0.02}, "changes only 2.0% of the weights", 3),
-    ({"entropy": 0.05}, "entropy fell below", 3),
-    ({"constant_groups": 0.95}, "more than 90% of the groups are constant", 3),
-])
+@pytest.mark.parametrize(
+    ("sick", "words", "after"),
+    [
+        ({"kinds": {"timeout": 5, "pass": 3}}, "timed out", 1),
+        ({"update_ratio": 0.2}, "20.0% of their norm: lower LEARNING_RATE", 1),
+        ({"weights_changed": 0.02}, "changes only 2.0% of the weights", 3),
+        ({"entropy": 0.05}, "entropy fell below", 3),
+        ({"constant_groups": 0.95}, "more than 90% of the groups are constant", 3),
+    ],
+)
 def test_what_should_be_known_is_said_once(sick, words, after):
     steps = [step(n) for n in range(1, 6)] + [step(n, **sick) for n in range(6, 12)]
     said = [n for n in range(1, 12) if any(words in alarm.message for alarm in sentinels.alarms(steps[:n]))]
@@ -37,8 +43,7 @@ def test_what_should_be_known_is_said_once(sick, words, after):
 
 
 def said_at(steps: list[dict], words: str) -> list[int]:
-    return [n for n in range(1, len(steps) + 1)
-            if any(words in alarm.message for alarm in sentinels.alarms(steps[:n]))]
+    return [n for n in range(1, len(steps) + 1) if any(words in alarm.message for alarm in sentinels.alarms(steps[:n]))]
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -72,8 +77,10 @@ def test_groups_that_teach_to_run_and_not_to_pass(partial, mixed, said):
 def test_a_reward_that_rises_without_passes():
     def run(reward: float, rate: float) -> list[dict]:
         noise = [0.02 * (n % 3 - 1) for n in range(1, 41)]
-        return [step(n, reward=(reward if n > 20 else 0.0) + wave, pass_rate=(rate if n > 20 else 0.1) + wave)
-                for n, wave in enumerate(noise, 1)]
+        return [
+            step(n, reward=(reward if n > 20 else 0.0) + wave, pass_rate=(rate if n > 20 else 0.1) + wave)
+            for n, wave in enumerate(noise, 1)
+        ]
 
     assert len(said_at(run(0.3, 0.1), "the reward rose from")) == 1
     assert said_at(run(0.3, 0.3), "the reward rose from") == []
@@ -93,15 +100,18 @@ def test_a_number_that_is_not_there_raises_no_alarm(name, absent):
     if absent:
         steps = [{key: value for key, value in each.items() if key != name} for each in steps]
     gradient = name == "grad_norm" and not absent
-    assert [alarm.message.partition(",")[0] for alarm in sentinels.alarms(steps)] \
-        == ["the gradient is not finite"] * gradient
+    assert [alarm.message.partition(",")[0] for alarm in sentinels.alarms(steps)] == [
+        "the gradient is not finite"
+    ] * gradient
 
 
 def test_infra_beside_verdicts_is_said_with_its_causes_and_stops_nothing():
     sick = {"statuses": {"INFRA": 3, "FAIL": 5}, "infra": {"the test raises KeyError": 3}, "infra_beside": 2}
     steps = [step(1), *(step(n, **sick) for n in range(2, 6))]
-    assert said_at(steps, "3 completions have no verdict, 2 of them beside judged ones of the same task "
-                          "[the test raises KeyError (3)]") == [2]
+    assert said_at(
+        steps,
+        "3 completions have no verdict, 2 of them beside judged ones of the same task [the test raises KeyError (3)]",
+    ) == [2]
     assert not any(alarm.stop for n in range(1, 6) for alarm in sentinels.alarms(steps[:n]))
 
 

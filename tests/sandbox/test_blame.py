@@ -12,10 +12,20 @@ from raccoon.sandbox.pool import Sandbox
 CASES = json.dumps({"inputs": ["1\n"], "outputs": ["2\n"]})
 BESIDE = "from unittest import mock\n"  # a test with this line runs beside the code
 TESTS = {"function": "assert f(1) == 2", "shared": BESIDE + "assert f(1) == 2", "program": CASES}
-FATAL = ["os.kill(os.getpid(), 40)", "os.kill(os.getpid(), 63)", "os.killpg(os.getpgrp(), 40)", "os.kill(0, 50)",
-         "os.kill(-1, 40)", "os.killpg(0, 2)", "os.kill(1, 2)", "signal.raise_signal(35)", "os.abort()",
-         "signal.pthread_kill(threading.get_ident(), 64)", "signal.raise_signal(9)",
-         "signal.setitimer(1, 0.01); sum(range(10**9))"]
+FATAL = [
+    "os.kill(os.getpid(), 40)",
+    "os.kill(os.getpid(), 63)",
+    "os.killpg(os.getpgrp(), 40)",
+    "os.kill(0, 50)",
+    "os.kill(-1, 40)",
+    "os.killpg(0, 2)",
+    "os.kill(1, 2)",
+    "signal.raise_signal(35)",
+    "os.abort()",
+    "signal.pthread_kill(threading.get_ident(), 64)",
+    "signal.raise_signal(9)",
+    "signal.setitimer(1, 0.01); sum(range(10**9))",
+]
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +39,13 @@ def program(form: str, line: str, **fields) -> Program:
     source = f"import os, signal, sys, threading\n{line}\n"
     if form != "program":
         source = f"import os, signal, sys, threading\ndef f(x):\n    {line}\n"
-    return Program(source, TESTS[form], "" if form == "program" else "f", kind="program" if form == "program" else
-                   "function", **fields)
+    return Program(
+        source,
+        TESTS[form],
+        "" if form == "program" else "f",
+        kind="program" if form == "program" else "function",
+        **fields,
+    )
 
 
 @pytest.mark.parametrize("line", FATAL)
@@ -65,11 +80,26 @@ def test_test_that_ends_every_judge_is_our_fault(sandbox):
 
 
 NONSENSE = [b"{", b"[]", b"null", b"7", b"{}", b'"PASS"', b"\xff\xfe", b"[" * 100_000, b"9" * 5000, b"x" * (2 << 20)]
-WRONG = {"status": ["OK", 1, None, ["PASS"]], "reason": [None, 1], "tests_passed": [-1, 1.0, True, "1", 10**6],
-         "tests_total": [None, {}, float("nan")], "seconds": ["1", None], "isolation": ["", "both", None],
-         "output": [None, []], "number": ["", None, 0]}
-ANSWER = {"status": "PASS", "reason": "pass", "tests_passed": 1, "tests_total": 1, "seconds": 0.1,
-          "isolation": "separate", "output": "", "number": "n"}
+WRONG = {
+    "status": ["OK", 1, None, ["PASS"]],
+    "reason": [None, 1],
+    "tests_passed": [-1, 1.0, True, "1", 10**6],
+    "tests_total": [None, {}, float("nan")],
+    "seconds": ["1", None],
+    "isolation": ["", "both", None],
+    "output": [None, []],
+    "number": ["", None, 0],
+}
+ANSWER = {
+    "status": "PASS",
+    "reason": "pass",
+    "tests_passed": 1,
+    "tests_total": 1,
+    "seconds": 0.1,
+    "isolation": "separate",
+    "output": "",
+    "number": "n",
+}
 
 
 def test_answer_that_is_none_is_a_lost_process():
@@ -106,4 +136,3 @@ def test_answer_written_by_a_test_is_not_that_of_the_next_program(sandbox):
     test = f"import os\nf(1)\nfor n in range(3, 30):\n{write}assert f(1) == 2"
     verdicts = sandbox.run([deadly(test, BAD)] + [deadly("assert f(1) == 2", BAD)] * 3)
     assert [verdict.status for verdict in verdicts[1:]] == ["PARTIAL"] * 3, verdicts
-

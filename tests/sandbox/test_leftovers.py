@@ -107,10 +107,21 @@ def test_nothing_outlives_a_program(sandbox, form):
         assert (verdict.status, verdict.isolation) == ("PASS", isolation), (line, verdict)
 
 
-@pytest.mark.parametrize("call", [
-    "os.lseek(1, 0, 0)", "os.ftruncate(1, 0)", "os.pread(1, 1, 0)", "os.pwrite(1, b'2', 0)", "mmap.mmap(1, 1)",
-    "os.lseek(os.dup(1), 0, 0)", "open(1, 'w').seek(0)", "sys.stdout.seek(0)", "os.read(1, 9)",
-    "os.posix_fallocate(1, 0, 9)"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        "os.lseek(1, 0, 0)",
+        "os.ftruncate(1, 0)",
+        "os.pread(1, 1, 0)",
+        "os.pwrite(1, b'2', 0)",
+        "mmap.mmap(1, 1)",
+        "os.lseek(os.dup(1), 0, 0)",
+        "open(1, 'w').seek(0)",
+        "sys.stdout.seek(0)",
+        "os.read(1, 9)",
+        "os.posix_fallocate(1, 0, 9)",
+    ],
+)
 def test_what_has_been_printed_cannot_be_changed(sandbox, call):
     """As where Python prints into a pipe, the call raises."""
     code = f"import mmap, os, sys\nprint('wrong', flush=True)\n{call}\nprint(int(input()) + 1)\n"
@@ -145,7 +156,7 @@ NETWORK = {
     "never closed": "s.listen(); c.connect(A); d, _ = s.accept(); d.send(b'x' * 999); hold.extend([s, d])",
     "not accepted": "s.listen(); c.connect(A); c.send(b'x')",
     "on its way": "s.listen(); a, b = socket.socketpair(); fds = [s.fileno(), u.fileno(), n.fileno(), a.fileno()]\n"
-                  "    socket.send_fds(a, [b'x'], [*fds, b.fileno()]); socket.send_fds(b, [b'x'], fds)",
+    "    socket.send_fds(a, [b'x'], [*fds, b.fileno()]); socket.send_fds(b, [b'x'], fds)",
     "of a process that stays": "s.listen()\n    if not os.fork(): os.setsid(); time.sleep(100)",
 }
 OPENED = """import os, socket, time
@@ -167,9 +178,19 @@ def test_no_port_outlives_a_program(sandbox, name):
     assert [(one.status, one.isolation) for one in verdicts] == [("PASS", "shared")] * 4, verdicts
 
 
-@pytest.mark.parametrize("path", ["/proc/sys/net/ipv4/ip_local_port_range", "/proc/sys/net/ipv4/tcp_max_tw_buckets",
-                                  "/proc/sys/kernel/hostname", "/proc/sys/kernel/ns_last_pid", "/proc/1/mem",
-                                  "/proc/1/timerslack_ns", "/proc/1/oom_score_adj", "/proc/1/coredump_filter"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/proc/sys/net/ipv4/ip_local_port_range",
+        "/proc/sys/net/ipv4/tcp_max_tw_buckets",
+        "/proc/sys/kernel/hostname",
+        "/proc/sys/kernel/ns_last_pid",
+        "/proc/1/mem",
+        "/proc/1/timerslack_ns",
+        "/proc/1/oom_score_adj",
+        "/proc/1/coredump_filter",
+    ],
+)
 def test_settings_of_the_namespaces_are_not_the_programs(sandbox, path):
     """Neither their files nor the process that forks the programs can be written to."""
     write = f"    with open({path!r}, 'r+b', 0) as file:\n        file.write(file.read(9))\n"

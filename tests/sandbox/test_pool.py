@@ -65,79 +65,172 @@ VERDICTS = {
     "right": ("def f(x): return x + 1", "assert f(1) == 2\nassert f(2) == 3", "PASS", "pass", 2, 2),
     "no_assert": ("def f(x): return x", "if f(1) != 1:\n    raise ValueError", "PASS", "pass", 1, 1),
     "a_third_wrong": (
-        "def f(x): return 2", "assert f(1) == 3\nassert f(2) == 2\nassert f(3) == 2",
-        "PARTIAL", "wrong: AssertionError (test line 1)", 2, 3),
+        "def f(x): return 2",
+        "assert f(1) == 3\nassert f(2) == 2\nassert f(3) == 2",
+        "PARTIAL",
+        "wrong: AssertionError (test line 1)",
+        2,
+        3,
+    ),
     "all_wrong": (
-        "def f(x): return 2", "assert f(1) == 3\nassert f(2) == 4",
-        "PARTIAL", "wrong: AssertionError (test line 1)", 0, 2),
+        "def f(x): return 2",
+        "assert f(1) == 3\nassert f(2) == 4",
+        "PARTIAL",
+        "wrong: AssertionError (test line 1)",
+        0,
+        2,
+    ),
     "message_of_the_assert": (
-        "def f(x): return 2", "\nassert f(1) == 3, 'no\\nthree'",
-        "PARTIAL", "wrong: AssertionError: no three (test line 2)", 0, 1),
+        "def f(x): return 2",
+        "\nassert f(1) == 3, 'no\\nthree'",
+        "PARTIAL",
+        "wrong: AssertionError: no three (test line 2)",
+        0,
+        1,
+    ),
     "wrong_before_exception": (
-        "def f(x): return 1 // x", "assert f(1) == 7\nassert f(0) == 1", "PARTIAL", "wrong: ", 0, 2),
+        "def f(x): return 1 // x",
+        "assert f(1) == 7\nassert f(0) == 1",
+        "PARTIAL",
+        "wrong: ",
+        0,
+        2,
+    ),
     "exception_before_wrong": (
-        "def f(x): return 1 // x", "assert f(0) == 1\nassert f(1) == 7\nassert f(1) == 1",
-        "FAIL", "exception: ZeroDivisionError: integer division or modulo by zero (test line 1)", 1, 3),
+        "def f(x): return 1 // x",
+        "assert f(0) == 1\nassert f(1) == 7\nassert f(1) == 1",
+        "FAIL",
+        "exception: ZeroDivisionError: integer division or modulo by zero (test line 1)",
+        1,
+        3,
+    ),
     "own_assertion_of_the_code": (
-        "def f(x): assert x > 5", CALL, "FAIL", "exception: AssertionError (test line 1)", 0, 1),
+        "def f(x): assert x > 5",
+        CALL,
+        "FAIL",
+        "exception: AssertionError (test line 1)",
+        0,
+        1,
+    ),
     "exception_at_top_level": (
-        "import nosuchmodule", "assert f(1) == 1\nassert f(2) == 2",
-        "FAIL", "exception: ModuleNotFoundError: No module named 'nosuchmodule'", 0, 2),
+        "import nosuchmodule",
+        "assert f(1) == 1\nassert f(2) == 2",
+        "FAIL",
+        "exception: ModuleNotFoundError: No module named 'nosuchmodule'",
+        0,
+        2,
+    ),
     "exception_outside_of_asserts": (
-        "def f(x): return [][x]", "x = f(1)\nassert x == 1",
-        "FAIL", "exception: IndexError: list index out of range (test line 1)", 0, 1),
+        "def f(x): return [][x]",
+        "x = f(1)\nassert x == 1",
+        "FAIL",
+        "exception: IndexError: list index out of range (test line 1)",
+        0,
+        1,
+    ),
     "test_raises_over_a_result": (
-        "def f(x): return {}", "assert f(1)['key'] == 1", "FAIL", "exception: KeyError: 'key'", 0, 1),
+        "def f(x): return {}",
+        "assert f(1)['key'] == 1",
+        "FAIL",
+        "exception: KeyError: 'key'",
+        0,
+        1,
+    ),
     "recursion": ("def f(x): return f(x + 1)", CALL, "FAIL", "exception: RecursionError: ", 0, 1),
     "missing": (
-        "def g(x): return 1", CALL,
-        "FAIL", "exception: NameError: the code does not define 'f' (test line 1)", 0, 1),
+        "def g(x): return 1",
+        CALL,
+        "FAIL",
+        "exception: NameError: the code does not define 'f' (test line 1)",
+        0,
+        1,
+    ),
     "only_a_comment": (
-        "# nothing", CALL,
-        "FAIL", "exception: NameError: the code does not define 'f' (test line 1)", 0, 1),
+        "# nothing",
+        CALL,
+        "FAIL",
+        "exception: NameError: the code does not define 'f' (test line 1)",
+        0,
+        1,
+    ),
     "not_callable": (
-        "f = 3", CALL,
-        "FAIL", "exception: TypeError: 'f' is not a function but of type int (test line 1)", 0, 1),
-    "wrong_signature": (
-        "def f(): return 1", CALL, "FAIL", "exception: TypeError: f() takes 0 positional", 0, 1),
+        "f = 3",
+        CALL,
+        "FAIL",
+        "exception: TypeError: 'f' is not a function but of type int (test line 1)",
+        0,
+        1,
+    ),
+    "wrong_signature": ("def f(): return 1", CALL, "FAIL", "exception: TypeError: f() takes 0 positional", 0, 1),
     "syntax": (
-        "def f(x) return x", "assert f(1) == 1\nassert f(2) == 2",
-        "FAIL", "syntax: SyntaxError: expected ':' (solution.py, line 1)", 0, 2),
+        "def f(x) return x",
+        "assert f(1) == 1\nassert f(2) == 2",
+        "FAIL",
+        "syntax: SyntaxError: expected ':' (solution.py, line 1)",
+        0,
+        2,
+    ),
     "indentation": ("def f(x):\nreturn x", CALL, "FAIL", "syntax: IndentationError: ", 0, 1),
     "no_code": ("", CALL, "FAIL", "no code: there is no Python code to run", 0, 0),
     "blank_code": (" \n\t\n", CALL, "FAIL", "no code: there is no Python code to run", 0, 0),
     "memory": ("def f(x): return len(bytearray(4 << 30))", CALL, "FAIL", "memory: MemoryError", 0, 1),
     "process": ("import os\ndef f(x): return os.fork()", CALL, "FAIL", "forbidden: PermissionError: ", 0, 1),
     "network": (
-        "import socket\ndef f(x): return socket.socket()", "assert f(1)",
-        "FAIL", "forbidden: PermissionError: ", 0, 1),
+        "import socket\ndef f(x): return socket.socket()",
+        "assert f(1)",
+        "FAIL",
+        "forbidden: PermissionError: ",
+        0,
+        1,
+    ),
     "exit": (
-        "import os\ndef f(x): os._exit(0)", CALL,
-        "FAIL", "exception: the code ended its process with exit code 0 before its tests were over", 0, 1),
+        "import os\ndef f(x): os._exit(0)",
+        CALL,
+        "FAIL",
+        "exception: the code ended its process with exit code 0 before its tests were over",
+        0,
+        1,
+    ),
     "exit_after_a_passed_assert": (
         "import os\ndef f(x): return x if x == 1 else os._exit(0)",
         "assert f(1) == 1\nassert f(2) == 2\nassert f(3) == 3",
-        "FAIL", "exception: the code ended its process with exit code 0 before its tests were over", 1, 3),
-    "system_exit": (
-        "import sys\ndef f(x): sys.exit(0)", CALL,
-        "FAIL", "exception: SystemExit: 0 (test line 1)", 0, 1),
-    "keyboard_interrupt": (
-        "def f(x): raise KeyboardInterrupt", CALL, "FAIL", "exception: KeyboardInterrupt", 0, 1),
+        "FAIL",
+        "exception: the code ended its process with exit code 0 before its tests were over",
+        1,
+        3,
+    ),
+    "system_exit": ("import sys\ndef f(x): sys.exit(0)", CALL, "FAIL", "exception: SystemExit: 0 (test line 1)", 0, 1),
+    "keyboard_interrupt": ("def f(x): raise KeyboardInterrupt", CALL, "FAIL", "exception: KeyboardInterrupt", 0, 1),
     "signal": (
-        "import ctypes\ndef f(x): ctypes.string_at(0)", CALL,
-        "FAIL", "exception: the code's process died of SIGSEGV", 0, 1),
+        "import ctypes\ndef f(x): ctypes.string_at(0)",
+        CALL,
+        "FAIL",
+        "exception: the code's process died of SIGSEGV",
+        0,
+        1,
+    ),
     "null_byte": ("def f(x): return 1\0", CALL, "FAIL", "syntax: SyntaxError: ", 0, 1),
     "surrogate": ("def f(x): return '\ud800'", "assert f(1)", "FAIL", "syntax: UnicodeEncodeError: ", 0, 1),
     "escaped_surrogate": (
-        r"def f(x): return x + 'a\ud800'", r"assert f('\udfff') == '\udfffa\ud800'", "PASS", "pass", 1, 1),
+        r"def f(x): return x + 'a\ud800'",
+        r"assert f('\udfff') == '\udfffa\ud800'",
+        "PASS",
+        "pass",
+        1,
+        1,
+    ),
     "deep_parentheses": (f"def f(x): return {'(' * 5000}1{')' * 5000}", CALL, "FAIL", "syntax: ", 0, 1),
     "deep_operators": (f"def f(x): return {'-' * 100_000}1", "assert f(1)", "FAIL", "syntax: ", 0, 1),
     "two_megabytes": (
-        "#" * (2 << 20) + "\ndef f(x): return 1", CALL,
-        "FAIL", "forbidden: 2,097,171 characters of code, limit 1,048,576", 0, 0),
+        "#" * (2 << 20) + "\ndef f(x): return 1",
+        CALL,
+        "FAIL",
+        "forbidden: 2,097,171 characters of code, limit 1,048,576",
+        0,
+        0,
+    ),
     "nearly_a_megabyte": ("#" * 1_048_000 + "\ndef f(x): return 1", CALL, "PASS", "pass", 1, 1),
-    "two_megabytes_of_test": (
-        "def f(x): return 1", "#" * (2 << 20) + "\nassert f(1) == 1", "PASS", "pass", 1, 1),
+    "two_megabytes_of_test": ("def f(x): return 1", "#" * (2 << 20) + "\nassert f(1) == 1", "PASS", "pass", 1, 1),
 }
 
 
@@ -278,14 +371,22 @@ def test_oracles_of_humaneval(sandbox, data_dir, number):
 # id: code, test, status
 MUTATIONS = {
     "emptied_argument_is_no_sorted_one": (
-        "def f(n):\n    n.clear()\n    return n", "n = [3, 1]\nassert f(n) == sorted(n)", "PARTIAL"),
+        "def f(n):\n    n.clear()\n    return n",
+        "n = [3, 1]\nassert f(n) == sorted(n)",
+        "PARTIAL",
+    ),
     "argument_must_be_left_alone": (
-        "def f(n):\n    return [n.pop()]", "n = [3, 1]\nassert f(n) == [1]\nassert n == [3, 1]", "PARTIAL"),
+        "def f(n):\n    return [n.pop()]",
+        "n = [3, 1]\nassert f(n) == [1]\nassert n == [3, 1]",
+        "PARTIAL",
+    ),
     "statement": ("def f(n): n.sort()", "n = [3, 1]\nf(n)\nassert n == [1, 3]", "PASS"),
     "statement_wrong": ("def f(n): return sorted(n)", "n = [3, 1]\nf(n)\nassert n == [1, 3]", "PARTIAL"),
     "statement_in_check": (
         "def f(n): n.sort()",
-        "def check(candidate):\n    n = [3, 1]\n    candidate(n)\n    assert n == [1, 3]\ncheck(f)", "PASS"),
+        "def check(candidate):\n    n = [3, 1]\n    candidate(n)\n    assert n == [1, 3]\ncheck(f)",
+        "PASS",
+    ),
     "returns_none": ("def f(n): n.sort()", "n = [3, 1]\nassert f(n) is None\nassert n == [1, 3]", "PASS"),
     "equals_none": ("def f(n): n.sort()", "n = [3, 1]\nassert f(n) == None\nassert n == [1, 3]", "PASS"),
     "nested": ("def f(n): n[0][0] = 9", "n = [[3], [1]]\nf(n)\nassert n == [[9], [1]]", "PASS"),
@@ -296,7 +397,9 @@ MUTATIONS = {
     "bytearray": ("def f(n): n.reverse()", "n = bytearray(b'ab')\nf(n)\nassert n == b'ba'", "PASS"),
     "deque": (
         "def f(n): n.rotate(1)",
-        "from collections import deque\nn = deque([1, 2])\nf(n)\nassert n == deque([2, 1])", "PASS"),
+        "from collections import deque\nn = deque([1, 2])\nf(n)\nassert n == deque([2, 1])",
+        "PASS",
+    ),
 }
 
 
@@ -338,8 +441,7 @@ SHARED_TESTS = {
     "patch": (GETCWD, "from unittest.mock import patch\n" + PATCHED.format("patch")),
     "mock_patch": (GETCWD, "from unittest import mock\n" + PATCHED.format("mock.patch")),
     "unittest_mock_patch": (GETCWD, "import unittest.mock\n" + PATCHED.format("unittest.mock.patch")),
-    "mock_without_assert": (
-        "def f(g): g(2)", BESIDE + "m = mock.Mock()\nf(m)\nm.assert_called_once_with(2)"),
+    "mock_without_assert": ("def f(g): g(2)", BESIDE + "m = mock.Mock()\nf(m)\nm.assert_called_once_with(2)"),
 }
 
 
@@ -353,9 +455,7 @@ def test_what_plain_data_cannot_carry_runs_beside_the_code(sandbox, name):
 # code, test, status, kind, passed, total
 SHARED_VERDICTS = {
     "half": ("def f(x): return 1", UNITTEST, "PARTIAL", "wrong", 1, 2),
-    "first_wrong": (
-        "def f(x): return x", BESIDE + "assert f(1) == 2\nassert f(1) == 1",
-        "PARTIAL", "wrong", 1, 2),
+    "first_wrong": ("def f(x): return x", BESIDE + "assert f(1) == 2\nassert f(1) == 1", "PARTIAL", "wrong", 1, 2),
     "exception": ("def f(g): return 1 // 0", SHARED_CALL, "FAIL", "exception", 0, 1),
     "syntax": ("def f(g) 1", SHARED_CALL, "FAIL", "syntax", 0, 1),
     "missing": ("def g(g): return 1", SHARED_CALL, "FAIL", "exception", 0, 1),
@@ -383,12 +483,15 @@ BAITS = {
     "object_kept_and_given": ("class A: pass\ndef f(x): return A()", "y = f(1)\ny = f(y)\nassert y == 1"),
     "function_handed_back": ("def f(x): return f", "y = f(1)\nassert f(y) == 1"),
     "deep_value_handed_back": (
-        "def f(x):\n    for _ in range(98):\n        x = [x]\n    return x", "assert f([f(1)]) == 1"),
+        "def f(x):\n    for _ in range(98):\n        x = [x]\n    return x",
+        "assert f([f(1)]) == 1",
+    ),
     "test_case_of_its_own": (
-        "import unittest\nclass T(unittest.TestCase):\n    def test(self): pass\ndef f(x): return 0", CALL),
+        "import unittest\nclass T(unittest.TestCase):\n    def test(self): pass\ndef f(x): return 0",
+        CALL,
+    ),
     "mock_of_its_own": ("from unittest import mock\ndef f(x): return mock.ANY", CALL),
-    "word_of_the_protocol": (
-        "import sys\ndef f(x): sys.exit('shared')", "for i in range(3):\n    assert f(i) == i"),
+    "word_of_the_protocol": ("import sys\ndef f(x): sys.exit('shared')", "for i in range(3):\n    assert f(i) == i"),
 }
 
 
@@ -713,8 +816,13 @@ def test_killed_caller_leaves_nothing(tmp_path, moment):
     programs, _ = slow_programs(40)
     text = lines(*[{"code": program.code, "test": program.test, "entry_point": "f"} for program in programs])
     environment = os.environ | {"TMPDIR": str(tmp_path)}
-    with subprocess.Popen([*COMMAND, "--workers", "2"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                          stderr=subprocess.DEVNULL, env=environment) as caller:
+    with subprocess.Popen(
+        [*COMMAND, "--workers", "2"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=environment,
+    ) as caller:
         caller.stdin.write(text)
         caller.stdin.flush()
         assert eventually(lambda: family(tmp_path))
@@ -727,8 +835,13 @@ def test_killed_caller_leaves_nothing(tmp_path, moment):
 def test_terminated_caller_leaves_nothing(tmp_path):
     """Ctrl-C: the verdicts so far are whole, and the command says that it was stopped."""
     environment = os.environ | {"TMPDIR": str(tmp_path)}
-    with subprocess.Popen([*COMMAND, "--workers", "1"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, env=environment) as caller:
+    with subprocess.Popen(
+        [*COMMAND, "--workers", "1"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+    ) as caller:
         caller.stdin.write(lines(record(RIGHT.code)) * (WINDOW + 2))
         caller.stdin.flush()
         first = caller.stdout.readline()
@@ -765,9 +878,16 @@ def program_of(task: benchmarks.Task, code: str) -> Program:
 
 
 # Benchmark, every how many-th task, those that run beside the code.
-GOLD = [("humaneval", 1, set()), ("mbpp", 1, set()), ("mbpp_full", 10, set()), ("cruxeval", 10, set()),
-        ("humanevalplus", 10, set()), ("mbppplus", 10, set()), ("leetcode", 20, set()),
-        ("leetcode_train", 40, set())]
+GOLD = [
+    ("humaneval", 1, set()),
+    ("mbpp", 1, set()),
+    ("mbpp_full", 10, set()),
+    ("cruxeval", 10, set()),
+    ("humanevalplus", 10, set()),
+    ("mbppplus", 10, set()),
+    ("leetcode", 20, set()),
+    ("leetcode_train", 40, set()),
+]
 
 
 @pytest.mark.parametrize("benchmark, every, shared", GOLD, ids=[benchmark for benchmark, _, _ in GOLD])
@@ -793,8 +913,11 @@ def test_verdicts_equal_those_of_the_official_harness(sandbox, data_dir, name):
         programs.append(program_of(task, stubs[task.task_id] + sample["completion"]))
     verdicts = sandbox.run(programs)
     assert len(verdicts) == 164 and {verdict.isolation for verdict in verdicts} == {"separate"}
-    disagreements = {sample["task_id"]: (sample["result"], verdict.reason) for sample, verdict in
-                     zip(samples, verdicts, strict=True) if sample["passed"] != (verdict.status == "PASS")}
+    disagreements = {
+        sample["task_id"]: (sample["result"], verdict.reason)
+        for sample, verdict in zip(samples, verdicts, strict=True)
+        if sample["passed"] != (verdict.status == "PASS")
+    }
     assert disagreements == {}
 
 

@@ -44,9 +44,15 @@ actions = {
 print({name: (outcome(action), "done" if forked(action) else "refused") for name, action in actions.items()})
 print(kill_a_fork())
 """
-RIGHTS = {"fork": ("done", "refused"), "kill": ("done", "refused"), "memory file": ("done", "refused"),
-          "exec": ("refused", "refused"), "write": ("refused", "refused"), "socket": ("refused", "refused"),
-          "own signal": ("done", "done")}
+RIGHTS = {
+    "fork": ("done", "refused"),
+    "kill": ("done", "refused"),
+    "memory file": ("done", "refused"),
+    "exec": ("refused", "refused"),
+    "write": ("refused", "refused"),
+    "socket": ("refused", "refused"),
+    "own signal": ("done", "done"),
+}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the sandbox needs Linux")

@@ -14,8 +14,12 @@ from raccoon.synthetic.prompts import MODES, Question, Sampling, make_question
 from raccoon.tasks.task import Task
 from raccoon.test_texts.test_programs import analyse
 
-GOOD = {"prompt": "Double x.", "entry_point": "double", "solution": "def double(x):\n    return 2 * x",
-        "tests": ["assert double(1) == 2", "assert double(0) == 0", "assert double(-3) == -6"]}
+GOOD = {
+    "prompt": "Double x.",
+    "entry_point": "double",
+    "solution": "def double(x):\n    return 2 * x",
+    "tests": ["assert double(1) == 2", "assert double(0) == 0", "assert double(-3) == -6"],
+}
 KNOWN = Task("known/1", "Add a and b.", "assert add(1, 2) == 3\n", "add", solution="def add(a, b):\n    return a + b\n")
 QUESTION = Question(Request(({"role": "user", "content": "ask"},), 0.8, 100))
 
@@ -39,21 +43,24 @@ def test_words_and_a_fence_around_the_object_do_not_matter():
     assert read_task(f"Here it is:\n```json\n{json.dumps(GOOD)}\n```", None, "model") == read(GOOD)
 
 
-@pytest.mark.parametrize("row, reason", [
-    ({**GOOD, "extra": 1}, "other fields"),
-    ({name: GOOD[name] for name in ("prompt", "solution", "tests")}, "other fields"),
-    ({**GOOD, "tests": "assert double(1) == 2"}, "other fields"),
-    ({**GOOD, "tests": [1, 2, 3]}, "other fields"),
-    ({**GOOD, "prompt": "  "}, "other fields"),
-    ({**GOOD, "solution": "def double(x) return x"}, "not Python"),
-    ({**GOOD, "solution": "def double(x):\n    return " + "-" * 300 + "x"}, "not Python"),
-    ({**GOOD, "solution": "x = 1\n" * 20_000}, "too long"),
-    ({**GOOD, "entry_point": "triple"}, "does not define"),
-    ({**GOOD, "entry_point": "len", "solution": "def len(x):\n    return 2 * x"}, "builtin's name"),
-    ({**GOOD, "tests": GOOD["tests"][: MIN_TESTS - 1]}, "too few"),
-    ({**GOOD, "tests": GOOD["tests"][:1] * 9}, "too few"),
-    ({**GOOD, "tests": [*GOOD["tests"], "print(double(1))"]}, "not one assert"),
-])
+@pytest.mark.parametrize(
+    "row, reason",
+    [
+        ({**GOOD, "extra": 1}, "other fields"),
+        ({name: GOOD[name] for name in ("prompt", "solution", "tests")}, "other fields"),
+        ({**GOOD, "tests": "assert double(1) == 2"}, "other fields"),
+        ({**GOOD, "tests": [1, 2, 3]}, "other fields"),
+        ({**GOOD, "prompt": "  "}, "other fields"),
+        ({**GOOD, "solution": "def double(x) return x"}, "not Python"),
+        ({**GOOD, "solution": "def double(x):\n    return " + "-" * 300 + "x"}, "not Python"),
+        ({**GOOD, "solution": "x = 1\n" * 20_000}, "too long"),
+        ({**GOOD, "entry_point": "triple"}, "does not define"),
+        ({**GOOD, "entry_point": "len", "solution": "def len(x):\n    return 2 * x"}, "builtin's name"),
+        ({**GOOD, "tests": GOOD["tests"][: MIN_TESTS - 1]}, "too few"),
+        ({**GOOD, "tests": GOOD["tests"][:1] * 9}, "too few"),
+        ({**GOOD, "tests": [*GOOD["tests"], "print(double(1))"]}, "not one assert"),
+    ],
+)
 def test_a_bad_answer_has_its_reason(row, reason):
     with pytest.raises(AnswerError, match=reason):
         read(row)
@@ -108,12 +115,20 @@ def test_a_test_that_is_more_than_a_comparison_is_refused(text):
         plain_test(text, "f")
 
 
-@pytest.mark.parametrize("text", [
-    "assert f([1, 2], key='a') == {'a': (1, 2)}", "assert not f('')", "assert abs(f(1) - 0.5) < 1e-6",
-    "assert sorted(f({3: None})) == [3]", "assert f('a' * 500) == 500, 'long'", "assert f(1) is None",
-    "assert math.isclose(f(2.0), 1.414, rel_tol=1e-3)", "assert f(1)[0] == 2 and f(2)[1:] == []",
-    "assert isinstance(f(1), (int, float))",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "assert f([1, 2], key='a') == {'a': (1, 2)}",
+        "assert not f('')",
+        "assert abs(f(1) - 0.5) < 1e-6",
+        "assert sorted(f({3: None})) == [3]",
+        "assert f('a' * 500) == 500, 'long'",
+        "assert f(1) is None",
+        "assert math.isclose(f(2.0), 1.414, rel_tol=1e-3)",
+        "assert f(1)[0] == 2 and f(2)[1:] == []",
+        "assert isinstance(f(1), (int, float))",
+    ],
+)
 def test_honest_tests_are_taken_and_need_no_value_of_the_codes_own(text):
     line = plain_test(text, "f")
     assert analyse(line, "", "f").shared == ""
@@ -138,11 +153,13 @@ def test_a_known_task_gets_the_new_solution_and_keeps_its_test():
 
 def test_questions_are_the_same_by_seed_and_differ_by_number_and_attempt():
     def keys(seed, mode="tasks", attempt=0):
-        return [make_question(MODES[mode], [KNOWN], number, attempt, Sampling(seed, 0.8, 100)).key("m")
-                for number in range(50)]
+        return [
+            make_question(MODES[mode], [KNOWN], number, attempt, Sampling(seed, 0.8, 100)).key("m")
+            for number in range(50)
+        ]
 
     assert keys(0) == keys(0) and not set(keys(0)) & set(keys(0, attempt=1)) and len(set(keys(0))) == 50
-    assert len(set(keys(0, "harder"))) == 50   # of one parent
+    assert len(set(keys(0, "harder"))) == 50  # of one parent
     assert make_question(MODES["harder"], [KNOWN], 0, 0, Sampling(0, 0.8, 100)).parent == KNOWN
 
 

@@ -30,7 +30,9 @@ def test_a_solution_under_other_names_is_kept_once():
 def test_names_of_a_recursion_do_not_matter():
     seen, code = Seen(None), "def {0}(n):\n    return n * {0}(n - 1) if n else 1\n"
     assert [seen.add(task(i, f"p{i}", code.format(name))) for i, name in enumerate(("f", "fact"))] == [
-        "", "duplicate: the same solution"]
+        "",
+        "duplicate: the same solution",
+    ]
 
 
 def prompts(number, rng):
@@ -43,7 +45,8 @@ def test_a_prompt_with_a_word_changed_is_kept_once_and_others_stay():
     assert {seen.add(task(i, text, f"x = {i}")) for i, text in enumerate(texts)} == {""}
     changed = [f"{text} please" for text in texts]
     assert {seen.add(task(i, text, f"x = {i}")) for i, text in enumerate(changed, 200)} == {
-        "duplicate: a similar prompt"}
+        "duplicate: a similar prompt"
+    }
 
 
 def test_what_every_prompt_says_of_its_function_does_not_make_it_similar():
@@ -73,9 +76,19 @@ def test_shingles_of_hostile_text():
 def test_a_benchmark_task_in_other_words_is_contaminated(data_dir):
     published = {name: load_benchmark(name, data_dir) for name in ("humaneval", "mbpp")}
     stolen = published["humaneval"][4]
-    own = Task("own/1", "Rotate every second row of a seating plan by its number.", "assert f(1) == 2\n", "f",
-               solution="def f(x):\n    return x + 1\n")
-    renamed = Task("own/2", stolen.prompt.replace(stolen.entry_point, "spread"), "assert spread([1.0]) == 0.0\n",
-                   "spread", solution=stolen.solution.replace(stolen.entry_point, "spread"))
+    own = Task(
+        "own/1",
+        "Rotate every second row of a seating plan by its number.",
+        "assert f(1) == 2\n",
+        "f",
+        solution="def f(x):\n    return x + 1\n",
+    )
+    renamed = Task(
+        "own/2",
+        stolen.prompt.replace(stolen.entry_point, "spread"),
+        "assert spread([1.0]) == 0.0\n",
+        "spread",
+        solution=stolen.solution.replace(stolen.entry_point, "spread"),
+    )
     signs = contaminated([own, renamed], published)
     assert signs.keys() == {"own/2"} and signs["own/2"].startswith("humaneval: ")

@@ -12,9 +12,14 @@ from raccoon.tasks.task import Task
 from raccoon.tasks.templates import generate_tasks
 
 RULES = Rules(mutants=6, min_mutants_killed=0.8, allow_shared_tests=False)
-GOOD = Task("good", "Sum the items above 2.", "assert f([1, 2, 3]) == 3\nassert f([]) == 0\nassert f([4, 5]) == 9\n",
-            "f", solution="def f(xs):\n    total = 0\n    for x in xs:\n        if x > 2:\n            total += x\n"
-                     "    return total\n")
+GOOD = Task(
+    "good",
+    "Sum the items above 2.",
+    "assert f([1, 2, 3]) == 3\nassert f([]) == 0\nassert f([4, 5]) == 9\n",
+    "f",
+    solution="def f(xs):\n    total = 0\n    for x in xs:\n        if x > 2:\n            total += x\n"
+    "    return total\n",
+)
 
 
 @pytest.fixture(scope="module")
@@ -40,11 +45,20 @@ REASONS = [
     ("a stub passes", {"test": "assert f([]) is None\n", "solution": "def f(xs):\n    return None\n"}),
     ("a stub passes", {"test": "assert f([1]) == 7\nassert f([2]) == 7\n", "solution": "def f(xs):\n    return 7\n"}),
     ("weak tests: mutants survive", {"test": "assert f([]) == 0\nassert f([9]) == 9\n"}),
-    ("the test needs shared isolation", {
-        "test": "import unittest\nclass T(unittest.TestCase):\n    def test(self):\n"
-                "        self.assertEqual(f([3]), 3)\n"}),
-    ("no mutant can be made", {"test": "assert f([2, 1]) == [1, 2]\nassert f([]) == []\nassert f([3, 1]) == [1, 3]\n",
-                               "solution": "def f(xs):\n    return sorted(xs)\n"}),
+    (
+        "the test needs shared isolation",
+        {
+            "test": "import unittest\nclass T(unittest.TestCase):\n    def test(self):\n"
+            "        self.assertEqual(f([3]), 3)\n"
+        },
+    ),
+    (
+        "no mutant can be made",
+        {
+            "test": "assert f([2, 1]) == [1, 2]\nassert f([]) == []\nassert f([3, 1]) == [1, 3]\n",
+            "solution": "def f(xs):\n    return sorted(xs)\n",
+        },
+    ),
 ]
 
 
@@ -56,10 +70,11 @@ def test_each_reason(sandbox, reason, changes):
 @pytest.mark.parametrize("draw", ["random.random()", "random.randrange(10**9)"])
 def test_a_solution_that_draws_is_not_repeatable(sandbox, draw):
     """The sandbox seeds every child alike, so a test written from what it saw there passes; but not twice."""
-    rng = random.Random(0)   # what a child of the sandbox draws first
+    rng = random.Random(0)  # what a child of the sandbox draws first
     drawn = eval(draw, {"random": rng})
-    task = Task("t", "p", f"assert f(1) == (1, {drawn!r})\n", "f",
-                solution=f"import random\ndef f(x):\n    return x, {draw}\n")
+    task = Task(
+        "t", "p", f"assert f(1) == (1, {drawn!r})\n", "f", solution=f"import random\ndef f(x):\n    return x, {draw}\n"
+    )
     assert check_tasks([task], sandbox, RULES)[0].reason == "the solution is not repeatable"
 
 
@@ -70,8 +85,10 @@ def test_reseeding_leaves_an_honest_context_alone(sandbox):
 
 
 def test_shared_tests_are_kept_where_allowed(sandbox):
-    test = ("import unittest\nclass T(unittest.TestCase):\n    def test(self):\n"
-            "        self.assertEqual([f([1, 2, 3]), f([]), f([4, 5])], [3, 0, 9])\n")
+    test = (
+        "import unittest\nclass T(unittest.TestCase):\n    def test(self):\n"
+        "        self.assertEqual([f([1, 2, 3]), f([]), f([4, 5])], [3, 0, 9])\n"
+    )
     assert check(sandbox, replace(RULES, allow_shared_tests=True), test=test).reason == ""
 
 
@@ -85,8 +102,10 @@ class FlakySandbox:
         real = self.sandbox.run(programs)
         for program in programs:
             self.runs[program] = self.runs.get(program, 0) + 1
-        return [replace(verdict, status="INFRA", reason="infra: lost") if self.runs[program] <= self.times else verdict
-                for program, verdict in zip(programs, real, strict=True)]
+        return [
+            replace(verdict, status="INFRA", reason="infra: lost") if self.runs[program] <= self.times else verdict
+            for program, verdict in zip(programs, real, strict=True)
+        ]
 
 
 def test_infra_is_tried_again_and_never_counts_as_bad(sandbox):
@@ -128,7 +147,9 @@ def test_most_templates_are_verified(sandbox):
 def test_a_solution_that_moves_beside_its_test_in_either_run_is_dropped():
     class Moving:
         def run(self, programs):
-            return [Verdict("PASS", "pass", 1, 1, 0.0, "shared" if RESEED in program.context else "separate")
-                    for program in programs]
+            return [
+                Verdict("PASS", "pass", 1, 1, 0.0, "shared" if RESEED in program.context else "separate")
+                for program in programs
+            ]
 
     assert check(Moving()).reason == "the test needs shared isolation"

@@ -8,7 +8,7 @@ from raccoon.tasks.task import Task
 
 STUB = 'import math\n\ndef f(x):\n    """Doc."""'
 SHOWN = Task("a/1", completion_prompt(STUB), "assert f(1)", "f")
-DESCRIBED = Task("a/2", description_prompt("Say \"\"\"it\"\"\".", "f", "assert f(1) == 2"), "assert f(1) == 2", "f")
+DESCRIBED = Task("a/2", description_prompt('Say """it""".', "f", "assert f(1) == 2"), "assert f(1) == 2", "f")
 
 
 def test_the_stub_is_gone_on_with():
@@ -16,17 +16,20 @@ def test_the_stub_is_gone_on_with():
 
 
 def test_words_become_a_docstring():
-    assert direct_prompt(DESCRIBED) == '"""\nSay \'\'\'it\'\'\'.\nassert f(1) == 2\n"""\n'
+    assert direct_prompt(DESCRIBED) == "\"\"\"\nSay '''it'''.\nassert f(1) == 2\n\"\"\"\n"
     assert direct_prompt(Task("a/3", "Just words.", "t")) == '"""\nJust words.\n"""\n'
 
 
-@pytest.mark.parametrize("task, text, kept", [
-    (SHOWN, "    return x\n\ndef g(): pass", "    return x\n"),
-    (SHOWN, "    return x\nassert f(1)\nprint(2)", "    return x"),
-    (SHOWN, "    print(x)\n    return x", "    print(x)\n    return x"),
-    (DESCRIBED, 'def g(): pass\n\ndef f(x):\n    pass\n"""\nAnother', "def g(): pass\n\ndef f(x):\n    pass"),
-    (DESCRIBED, "def f(x): pass\nif __name__ == 1: pass", "def f(x): pass"),
-])
+@pytest.mark.parametrize(
+    "task, text, kept",
+    [
+        (SHOWN, "    return x\n\ndef g(): pass", "    return x\n"),
+        (SHOWN, "    return x\nassert f(1)\nprint(2)", "    return x"),
+        (SHOWN, "    print(x)\n    return x", "    print(x)\n    return x"),
+        (DESCRIBED, 'def g(): pass\n\ndef f(x):\n    pass\n"""\nAnother', "def g(): pass\n\ndef f(x):\n    pass"),
+        (DESCRIBED, "def f(x): pass\nif __name__ == 1: pass", "def f(x): pass"),
+    ],
+)
 def test_a_completion_ends_where_something_else_begins(task, text, kept):
     assert until_stop_word(text, task) == kept
 

@@ -5,13 +5,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from safetensors.torch import load_file  # noqa: E402
-from transformers import (  # noqa: E402
-    AutoModelForCausalLM,
-    LlamaConfig,
-    LlamaForCausalLM,
-    MambaConfig,
-    MistralConfig,
-)
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, MambaConfig, MistralConfig  # noqa: E402
 
 from helpers.training_runs import furnish, lines, run  # noqa: E402
 from raccoon.constants import InputError  # noqa: E402
@@ -25,11 +19,14 @@ from raccoon.training.batches import (  # noqa: E402
 
 
 def batch(advantages):
-    return {"prompt_ids": torch.tensor([[0, 0, 1], [0, 2, 3], [4, 5, 6]]),
-            "prompt_mask": torch.tensor([[0, 0, 1], [0, 1, 1], [1, 1, 1]]),
-            "completion_ids": torch.tensor([[7, 0], [8, 0], [9, 10]]),
-            "completion_mask": torch.tensor([[1, 0], [1, 0], [1, 1]]),
-            "advantages": torch.tensor(advantages), "num_items_in_batch": torch.tensor(4)}
+    return {
+        "prompt_ids": torch.tensor([[0, 0, 1], [0, 2, 3], [4, 5, 6]]),
+        "prompt_mask": torch.tensor([[0, 0, 1], [0, 1, 1], [1, 1, 1]]),
+        "completion_ids": torch.tensor([[7, 0], [8, 0], [9, 10]]),
+        "completion_mask": torch.tensor([[1, 0], [1, 0], [1, 1]]),
+        "advantages": torch.tensor(advantages),
+        "num_items_in_batch": torch.tensor(4),
+    }
 
 
 def test_rows_of_advantage_0_leave_with_the_padding_that_they_caused():
@@ -73,15 +70,31 @@ def test_a_prompt_stands_once_and_each_completion_sees_it_and_itself():
     assert inputs["input_ids"].tolist() == [[5, 6, 7, 8, 9, 3, 4, 2, 1, 1]]
     assert inputs["position_ids"].tolist() == [[0, 1, 2, 3, 2, 0, 1, 2, 3, 4]]
     seen = [row.nonzero()[:, 0].tolist() for row in inputs["attention_mask"][0, 0]]
-    assert seen == [[0], [0, 1], [0, 1, 2], [0, 1, 2, 3], [0, 1, 4],
-                    [5], [5, 6], [5, 6, 7], [5, 6, 7, 8], [5, 6, 7, 8, 9]]
+    assert seen == [
+        [0],
+        [0, 1],
+        [0, 1, 2],
+        [0, 1, 2, 3],
+        [0, 1, 4],
+        [5],
+        [5, 6],
+        [5, 6, 7],
+        [5, 6, 7, 8],
+        [5, 6, 7, 8, 9],
+    ]
     assert places.tolist() == [1, 2, 1, 7, 8]
     assert cells.tolist() == [[0, 0], [0, 1], [1, 0], [2, 0], [2, 1]]
 
 
 def test_shared_prompts_give_the_logprobs_and_gradients_of_rows_apart():
-    config = LlamaConfig(vocab_size=50, hidden_size=16, intermediate_size=32, num_hidden_layers=2,
-                         num_attention_heads=4, num_key_value_heads=2)
+    config = LlamaConfig(
+        vocab_size=50,
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+    )
     torch.manual_seed(0)
     model = LlamaForCausalLM(config)
     check_sharing(model, 9)
@@ -106,11 +119,22 @@ def test_shared_prompts_give_the_logprobs_and_gradients_of_rows_apart():
         torch.testing.assert_close(together, apart, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("config", [
-    MambaConfig(vocab_size=50, hidden_size=16, num_hidden_layers=1, state_size=4),
-    MistralConfig(vocab_size=50, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=4,
-                  num_key_value_heads=2, sliding_window=4),
-], ids=["recurrent", "window"])
+@pytest.mark.parametrize(
+    "config",
+    [
+        MambaConfig(vocab_size=50, hidden_size=16, num_hidden_layers=1, state_size=4),
+        MistralConfig(
+            vocab_size=50,
+            hidden_size=16,
+            intermediate_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            sliding_window=4,
+        ),
+    ],
+    ids=["recurrent", "window"],
+)
 def test_prompts_are_not_shared_where_layers_do_not_follow_the_mask(config):
     with pytest.raises(InputError, match=f"type {config.model_type}"):
         check_sharing(AutoModelForCausalLM.from_config(config), 9)
@@ -119,14 +143,18 @@ def test_prompts_are_not_shared_where_layers_do_not_follow_the_mask(config):
 def test_a_run_that_skips_rows_learns_the_same(tmp_path):
     furnish(tmp_path, heldout=2)
     flags = ("--max-refills", "0", "--max-steps", "4", "--heldout", "")
-    for name, more in (("whole", ()), ("skipped", ("--skip-rows-without-signal",)),
-                       ("shared", ("--skip-rows-without-signal", "--share-prompts"))):
+    for name, more in (
+        ("whole", ()),
+        ("skipped", ("--skip-rows-without-signal",)),
+        ("shared", ("--skip-rows-without-signal", "--share-prompts")),
+    ):
         done = run(tmp_path, name, *flags, *more)
         assert done.returncode == 0, done.stderr
     groups = [record["constant_groups"] for record in lines(tmp_path / "skipped" / "metrics.jsonl")]
     assert any(groups), "the run must have rows to skip"
-    whole, skipped, shared, start = (load_file(tmp_path / name / "model.safetensors")
-                                     for name in ("whole", "skipped", "shared", "model"))
+    whole, skipped, shared, start = (
+        load_file(tmp_path / name / "model.safetensors") for name in ("whole", "skipped", "shared", "model")
+    )
     for name, weight in whole.items():
         torch.testing.assert_close(skipped[name], weight, rtol=1e-3, atol=1e-5)
         torch.testing.assert_close(shared[name], weight, rtol=1e-3, atol=1e-5)

@@ -19,8 +19,9 @@ def policy(tmp_path):
     """Adapters whose update is far smaller than the weights, as after a short run."""
     make_model(tmp_path / "model")
     base = load_policy(str(tmp_path / "model"), load_chat_tokenizer(str(tmp_path / "model")), "bfloat16")
-    model = peft.get_peft_model(base, peft.LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules="all-linear",
-                                                      task_type="CAUSAL_LM"))
+    model = peft.get_peft_model(
+        base, peft.LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules="all-linear", task_type="CAUSAL_LM")
+    )
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if "lora_B" in name:
@@ -30,9 +31,13 @@ def policy(tmp_path):
 
 def save(policy, folder) -> None:
     accelerator = SimpleNamespace(unwrap_model=lambda model: model, is_main_process=True)
-    trainer = SimpleNamespace(model=policy, accelerator=accelerator, is_fsdp_enabled=False,
-                              args=SimpleNamespace(bf16=True), processing_class=SimpleNamespace(
-                                  save_pretrained=lambda folder: None))
+    trainer = SimpleNamespace(
+        model=policy,
+        accelerator=accelerator,
+        is_fsdp_enabled=False,
+        args=SimpleNamespace(bf16=True),
+        processing_class=SimpleNamespace(save_pretrained=lambda folder: None),
+    )
     save_policy(trainer, str(folder))
 
 

@@ -79,10 +79,14 @@ def test_a_held_out_check_touches_the_random_state_of_its_own_gpu_alone(monkeypa
     assert asked == [[1]]
 
 
-@pytest.mark.parametrize(("changes", "seconds"), [
-    ({}, 1800), ({"REWARD": "judge", "JUDGE_MODEL": "m"}, 2700),
-    ({"REWARD": "both", "JUDGE_MODEL": "m", "JUDGE_BATCH_TIMEOUT": 3000.0, "MAX_REFILLS": 2}, 10_800),
-])
+@pytest.mark.parametrize(
+    ("changes", "seconds"),
+    [
+        ({}, 1800),
+        ({"REWARD": "judge", "JUDGE_MODEL": "m"}, 2700),
+        ({"REWARD": "both", "JUDGE_MODEL": "m", "JUDGE_BATCH_TIMEOUT": 3000.0, "MAX_REFILLS": 2}, 10_800),
+    ],
+)
 def test_the_processes_wait_longer_than_a_judge_may_take(tmp_path, changes, seconds):
     """Else NCCL ends the run while one process still has its completions judged."""
     settings = constants({**vars(train_rl_poc), "OUTPUT_DIR": str(tmp_path), **changes})
@@ -100,13 +104,24 @@ def test_attention_is_torchs_fused_one(tmp_path):
     assert model.config._attn_implementation == "sdpa"
 
 
-@pytest.mark.parametrize(("name", "section"), [
-    ("SETUP_GUIDE.md", "1. The machine"), ("SETUP_GUIDE.md", "6. Two H200s"), ("SETUP_GUIDE.md", "7. Two machines"),
-    ("POC_README.md", "Two H200s"), ("POC_README.md", "vLLM rollouts"), ("README.md", "In a container"),
-    ("QUICK_START.md", ""), ("Dockerfile", ""), ("docker-compose.yml", ""), ("scripts/slurm_two_nodes.sh", "")])
+@pytest.mark.parametrize(
+    ("name", "section"),
+    [
+        ("SETUP_GUIDE.md", "1. The machine"),
+        ("SETUP_GUIDE.md", "6. Two H200s"),
+        ("SETUP_GUIDE.md", "7. Two machines"),
+        ("POC_README.md", "Two H200s"),
+        ("POC_README.md", "vLLM rollouts"),
+        ("README.md", "In a container"),
+        ("QUICK_START.md", ""),
+        ("Dockerfile", ""),
+        ("docker-compose.yml", ""),
+        ("scripts/slurm_two_nodes.sh", ""),
+    ],
+)
 def test_what_never_ran_on_a_gpu_says_so(name, section):
     text = documents.read(ROOT / name)
     if section:
-        text, = (each for each in documents.sections(text) if each.partition("\n")[0].endswith(f"# {section}"))
+        (text,) = (each for each in documents.sections(text) if each.partition("\n")[0].endswith(f"# {section}"))
     text = " ".join(re.sub("^# ", "", text, flags=re.M).split())
     assert re.search(r"(?:never|not|No \w+ has) (?:run|measured) on a GPU", text)

@@ -56,9 +56,30 @@ def place(tmp_path_factory) -> Path:
 
 
 def start(folder: Path, script: str, output: str, *flags: str) -> subprocess.CompletedProcess:
-    words = [script, "--model-path", "model", "--output-dir", output, "--training-sets", "", "--train-files",
-             "train.jsonl", "--heldout", "", "--max-completion-length", "3", "--temperature", "1", "--learning-rate",
-             "0.03", "--sandbox-workers", "1", "--max-steps", "3", *flags]
+    words = [
+        script,
+        "--model-path",
+        "model",
+        "--output-dir",
+        output,
+        "--training-sets",
+        "",
+        "--train-files",
+        "train.jsonl",
+        "--heldout",
+        "",
+        "--max-completion-length",
+        "3",
+        "--temperature",
+        "1",
+        "--learning-rate",
+        "0.03",
+        "--sandbox-workers",
+        "1",
+        "--max-steps",
+        "3",
+        *flags,
+    ]
     return warm_python.run(words, folder)
 
 
@@ -68,8 +89,12 @@ def test_a_dry_run_goes_through_everything_and_trains_nothing(place):
     for words in ("plan     ", "probe    a pass of 4 x 23 tokens: peak", "dry run  every check passed"):
         assert words in done.stdout
     assert "step 1/" not in done.stdout
-    listed = {cells[1].strip(): cells[2:4] for line in done.stdout.splitlines() if line.startswith("check    |")
-              for cells in [line.split("|")]}
+    listed = {
+        cells[1].strip(): cells[2:4]
+        for line in done.stdout.splitlines()
+        if line.startswith("check    |")
+        for cells in [line.split("|")]
+    }
     for what in ("GB a process, training", "GB a process, generating"):
         measured, planned = map(float, listed[what])
         assert measured > 0.2 and planned >= 0.5  # of libraries alone
@@ -92,8 +117,11 @@ def test_a_later_pass_has_the_gradients_of_the_first_beside_it(accumulation, exp
         model(torch.ones(1, 2)).sum().backward()
 
     probe.trainer, probe.run_pass = SimpleNamespace(model_wrapped=model, memory=PeakMemory()), run_pass
-    probe.on_train_begin(SimpleNamespace(gradient_accumulation_steps=accumulation, per_device_train_batch_size=1,
-                                         device="cpu"), None, None)
+    probe.on_train_begin(
+        SimpleNamespace(gradient_accumulation_steps=accumulation, per_device_train_batch_size=1, device="cpu"),
+        None,
+        None,
+    )
     assert seen == expected
     assert model.weight.grad is None
 
@@ -105,8 +133,11 @@ def test_the_probes_batch_is_padded_as_those_of_training():
 
     probe = MemoryProbe(4, 3, 0.0, {}, False)
     args = SimpleNamespace(device="cpu", per_device_train_batch_size=2, steps_per_generation=1)
-    probe.trainer = SimpleNamespace(args=args, model=SimpleNamespace(config=SimpleNamespace(vocab_size=9)),
-                                    accelerator=SimpleNamespace(num_processes=1))
+    probe.trainer = SimpleNamespace(
+        args=args,
+        model=SimpleNamespace(config=SimpleNamespace(vocab_size=9)),
+        accelerator=SimpleNamespace(num_processes=1),
+    )
     assert probe.batch()["prompt_mask"].tolist() == [[0, 1, 1, 1], [1, 1, 1, 1]]
 
 
@@ -123,8 +154,10 @@ def test_the_probe_leaves_no_trace(place):
     assert "probe    a pass of 4 x 23 tokens" in probed.stdout
     for name in ("model.safetensors", "completions.jsonl"):
         assert (place / "plain" / name).read_bytes() == (place / "probed" / name).read_bytes(), name
-    entropy = [[line.split("entropy")[1].split()[0] for line in done.stdout.splitlines() if "entropy" in line]
-               for done in (plain, probed)]
+    entropy = [
+        [line.split("entropy")[1].split()[0] for line in done.stdout.splitlines() if "entropy" in line]
+        for done in (plain, probed)
+    ]
     assert len(entropy[0]) == 3
     assert entropy[0] == entropy[1]
 
@@ -162,12 +195,15 @@ def test_a_gpu_too_small_for_the_moments_is_one_line(monkeypatch):
         probe.on_train_begin(args, None, None)
 
 
-@pytest.mark.parametrize(("flags", "words"), [
-    (["--master-weights", "bfloat16", "--learning-rate", "5e-6"], "would change only 7.8% of the weights"),
-    (["--master-weights", "float16"], "no MASTER_WEIGHTS 'float16'; choose from float32, bfloat16"),
-    (["--optimizer", "sgd"], "no OPTIMIZER 'sgd'; choose from adamw_torch_fused, adamw_torch_8bit"),
-    (["--plan", "--plan-gpus", "many"], "GPUS 'many' is not number x gigabytes; give a value like 2x141"),
-])
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--master-weights", "bfloat16", "--learning-rate", "5e-6"], "would change only 7.8% of the weights"),
+        (["--master-weights", "float16"], "no MASTER_WEIGHTS 'float16'; choose from float32, bfloat16"),
+        (["--optimizer", "sgd"], "no OPTIMIZER 'sgd'; choose from adamw_torch_fused, adamw_torch_8bit"),
+        (["--plan", "--plan-gpus", "many"], "GPUS 'many' is not number x gigabytes; give a value like 2x141"),
+    ],
+)
 def test_bad_input_is_one_line(place, flags, words):
     done = start(place, str(SCRIPT), "refused", *flags)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
@@ -175,7 +211,13 @@ def test_bad_input_is_one_line(place, flags, words):
 
 
 def test_the_plan_alone_needs_no_model_and_no_gpu(place):
-    done = subprocess.run([sys.executable, str(SCRIPT), "--plan", "--plan-gpus", "2x141"], cwd=place,
-                          env=environment(), capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), "--plan", "--plan-gpus", "2x141"],
+        cwd=place,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert "14,770,033,664 parameters; 2 x 151.4 GB" in done.stdout
     assert "| 177.2 | 561.3 | fits |" in done.stdout

@@ -26,10 +26,39 @@ def write_inputs(folder: Path) -> None:
 
 
 def flags(output: str, *more: str) -> list[str]:
-    return ["--model-path", "model", "--output-dir", output, "--training-sets", "", "--train-files", "train.jsonl",
-            "--heldout", "heldout.jsonl", "--heldout-every", "2", "--max-steps", str(STEPS), "--save-steps", "2",
-            "--max-completion-length", "3", "--temperature", "1", "--learning-rate", "0.01", "--max-refills", "1",
-            "--batch-size", "4", "--gradient-accumulation", "2", "--sandbox-workers", "1", *more]
+    return [
+        "--model-path",
+        "model",
+        "--output-dir",
+        output,
+        "--training-sets",
+        "",
+        "--train-files",
+        "train.jsonl",
+        "--heldout",
+        "heldout.jsonl",
+        "--heldout-every",
+        "2",
+        "--max-steps",
+        str(STEPS),
+        "--save-steps",
+        "2",
+        "--max-completion-length",
+        "3",
+        "--temperature",
+        "1",
+        "--learning-rate",
+        "0.01",
+        "--max-refills",
+        "1",
+        "--batch-size",
+        "4",
+        "--gradient-accumulation",
+        "2",
+        "--sandbox-workers",
+        "1",
+        *more,
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +88,22 @@ def runs(tmp_path_factory) -> Path:
         {"argv": flags("stopped"), "sharded": False, "stopped": True},
     ]
     (folder / "runs.json").write_text(json.dumps(wanted))
-    done = subprocess.run([sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-                           str(WORKER), "runs.json"], cwd=folder, env=environment(), capture_output=True, text=True)
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--standalone",
+            "--nproc-per-node",
+            "2",
+            str(WORKER),
+            "runs.json",
+        ],
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
 
@@ -68,8 +111,11 @@ def runs(tmp_path_factory) -> Path:
 def test_processes_that_skip_different_rows_learn_what_they_learn_from_all_rows(runs):
     """TRL gathers a value of each row, so processes with different numbers of rows would wait for each other."""
     records = lines(runs / "skipped" / "completions.jsonl")
-    signals = [[record["advantage"] != 0 for record in records if record["step"] == step][8 * half:][:8]
-               for step in range(1, STEPS + 1) for half in range(2)]
+    signals = [
+        [record["advantage"] != 0 for record in records if record["step"] == step][8 * half :][:8]
+        for step in range(1, STEPS + 1)
+        for half in range(2)
+    ]
     assert any(sum(first) != sum(second) for first, second in zip(signals[::2], signals[1::2], strict=True))
     for output in ("skipped", "skipped_whole"):
         assert lines(runs / output / "completions.jsonl") == lines(runs / "all_rows" / "completions.jsonl")
@@ -212,15 +258,18 @@ def break_shard(folder: Path, how: str) -> None:
         os.truncate(index, index.stat().st_size // 2)
 
 
-@pytest.mark.parametrize(("how", "fault"), [
-    ("cut", r"optimizer_0/__1_0.distcp has \d+ of \d+ bytes"),
-    ("cut by a byte", r"optimizer_0/__1_0.distcp has \d+ of \d+ bytes"),
-    ("cut between archives", r"optimizer_0/__1_0.distcp has \d+ of \d+ bytes"),
-    ("empty", r"optimizer_0/__1_0.distcp has 0 of \d+ bytes"),
-    ("gone", r"optimizer_0/__1_0.distcp is missing"),
-    ("no index", r"pytorch_model_fsdp_0/.metadata is missing"),
-    ("index cut", r"pytorch_model_fsdp_0/.metadata has \d+ of \d+ bytes"),
-])
+@pytest.mark.parametrize(
+    ("how", "fault"),
+    [
+        ("cut", r"optimizer_0/__1_0.distcp has \d+ of \d+ bytes"),
+        ("cut by a byte", r"optimizer_0/__1_0.distcp has \d+ of \d+ bytes"),
+        ("cut between archives", r"optimizer_0/__1_0.distcp has \d+ of \d+ bytes"),
+        ("empty", r"optimizer_0/__1_0.distcp has 0 of \d+ bytes"),
+        ("gone", r"optimizer_0/__1_0.distcp is missing"),
+        ("no index", r"pytorch_model_fsdp_0/.metadata is missing"),
+        ("index cut", r"pytorch_model_fsdp_0/.metadata has \d+ of \d+ bytes"),
+    ],
+)
 def test_a_broken_sharded_checkpoint_is_named(runs, tmp_path, how, fault):
     copy = tmp_path / f"checkpoint-{STEPS}"
     shutil.copytree(runs / "sharded" / copy.name, copy)
@@ -244,11 +293,27 @@ def test_a_checkpoint_that_shards_cannot_write_is_one_line(tmp_path):
 def four(runs) -> Path:
     """The same training by four processes: sharded over all, and over each of two pairs that hold the same."""
     few = ["--batch-size", "2", "--gradient-accumulation", "2"]
-    wanted = [{"argv": flags("all_four", *few), "sharded": True},
-              {"argv": flags("two_pairs", *few, "--replicas", "2"), "sharded": True}]
+    wanted = [
+        {"argv": flags("all_four", *few), "sharded": True},
+        {"argv": flags("two_pairs", *few, "--replicas", "2"), "sharded": True},
+    ]
     (runs / "four.json").write_text(json.dumps(wanted))
-    done = subprocess.run([sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "4",
-                           str(WORKER), "four.json"], cwd=runs, env=environment(), capture_output=True, text=True)
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--standalone",
+            "--nproc-per-node",
+            "4",
+            str(WORKER),
+            "four.json",
+        ],
+        cwd=runs,
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return runs
 
@@ -307,11 +372,22 @@ def test_two_machines_train_as_two_processes_of_one_do(runs, hosts, tmp_path):
         (tmp_path / command).chmod(0o755)
     (tmp_path / "launch.yaml").write_text(LAUNCH_CONFIG)
     (runs / "hosts.json").write_text(json.dumps([{"argv": flags("hosts"), "sharded": True, "bf16": True}]))
-    slurm = {"SLURM_NNODES": "2", "SLURM_GPUS_ON_NODE": "1", "SLURM_JOB_ID": "7", "SLURM_JOB_NODELIST": "host[0-1]",
-             "LAUNCH_CONFIG": str(tmp_path / "launch.yaml"), "HOST": hosts, "GLOO_SOCKET_IFNAME": "eth0",
-             "PATH": f"{tmp_path}:{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    done = subprocess.run(["bash", str(SCRIPTS / "slurm_two_nodes.sh"), str(WORKER), str(runs / "hosts.json")],
-                          env=environment(**slurm), capture_output=True, text=True)
+    slurm = {
+        "SLURM_NNODES": "2",
+        "SLURM_GPUS_ON_NODE": "1",
+        "SLURM_JOB_ID": "7",
+        "SLURM_JOB_NODELIST": "host[0-1]",
+        "LAUNCH_CONFIG": str(tmp_path / "launch.yaml"),
+        "HOST": hosts,
+        "GLOO_SOCKET_IFNAME": "eth0",
+        "PATH": f"{tmp_path}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
+    done = subprocess.run(
+        ["bash", str(SCRIPTS / "slurm_two_nodes.sh"), str(WORKER), str(runs / "hosts.json")],
+        env=environment(**slurm),
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 process(es)" in done.stdout
     assert outcome(runs / "hosts") == outcome(runs / "bf16")

@@ -25,12 +25,20 @@ def rollout(reward: float | None) -> Rollout:
 
 
 def test_rows_are_copied_to_the_wider_batch_with_padding_on_the_right_side():
-    output = {"prompt_ids": torch.tensor([[1, 2], [3, 4]]), "completion_ids": torch.tensor([[5], [6]]),
-              "completion_mask": torch.tensor([[1], [1]]), "advantages": torch.tensor([0.5, -0.5]),
-              "num_items_in_batch": torch.tensor(2)}
-    spare = {"prompt_ids": torch.tensor([[7, 8, 9]]), "completion_ids": torch.tensor([[10, 11]]),
-             "completion_mask": torch.tensor([[1, 1]]), "advantages": torch.tensor([0.25]),
-             "num_items_in_batch": torch.tensor(2)}
+    output = {
+        "prompt_ids": torch.tensor([[1, 2], [3, 4]]),
+        "completion_ids": torch.tensor([[5], [6]]),
+        "completion_mask": torch.tensor([[1], [1]]),
+        "advantages": torch.tensor([0.5, -0.5]),
+        "num_items_in_batch": torch.tensor(2),
+    }
+    spare = {
+        "prompt_ids": torch.tensor([[7, 8, 9]]),
+        "completion_ids": torch.tensor([[10, 11]]),
+        "completion_mask": torch.tensor([[1, 1]]),
+        "advantages": torch.tensor([0.25]),
+        "num_items_in_batch": torch.tensor(2),
+    }
     copy_rows(output, spare, [(1, 0)], pad_id=99)
     assert output["prompt_ids"].tolist() == [[99, 1, 2], [7, 8, 9]]
     assert output["completion_ids"].tolist() == [[5, 99], [10, 11]]
@@ -51,8 +59,9 @@ def test_constant_groups_are_numbered():
 
 
 def test_batch_scaled_advantages_leave_infra_out():
-    trainer = SimpleNamespace(num_generations=2, args=SimpleNamespace(device="cpu"),
-                              accelerator=SimpleNamespace(gather=lambda tensor: tensor))
+    trainer = SimpleNamespace(
+        num_generations=2, args=SimpleNamespace(device="cpu"), accelerator=SimpleNamespace(gather=lambda tensor: tensor)
+    )
     rollouts = [rollout(1.0), rollout(0.0), rollout(1.0), rollout(None)]
     advantages = CodeTrainer.batch_scaled_advantages(trainer, rollouts)
     spread = (2 / 9) ** 0.5 * (3 / 2) ** 0.5 + 1e-4  # of 1, 0 and 1, with Bessel's correction
@@ -71,9 +80,15 @@ def test_outside_of_steps_as_many_completions_are_sampled_together_as_fit(use_vl
     monkeypatch.setattr(trainer_module, "Sampling", lambda *_: nullcontext())
     monkeypatch.setattr(trainer_module, "gather_object", list)
     trainer = SimpleNamespace(
-        accelerator=SimpleNamespace(num_processes=1, process_index=0), args=SimpleNamespace(seed=0), use_vllm=use_vllm,
-        sample_rows=3, complete=complete, gathered=nullcontext, prompt_token_ids=lambda texts: [[1]] * len(texts),
-        reward=SimpleNamespace(evaluate=lambda tasks, ids: [task.task_id for task in tasks]))
+        accelerator=SimpleNamespace(num_processes=1, process_index=0),
+        args=SimpleNamespace(seed=0),
+        use_vllm=use_vllm,
+        sample_rows=3,
+        complete=complete,
+        gathered=nullcontext,
+        prompt_token_ids=lambda texts: [[1]] * len(texts),
+        reward=SimpleNamespace(evaluate=lambda tasks, ids: [task.task_id for task in tasks]),
+    )
     tasks = [Task(f"t{number}", "p", "") for number in range(5)]
     assert CodeTrainer.sample(trainer, tasks, 0.0) == ["t0", "t1", "t2", "t3", "t4"]
     assert seen == calls

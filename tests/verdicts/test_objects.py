@@ -72,14 +72,18 @@ def test_what_may_be_asked_of_an_object(sandbox, name):
 # An object that f returns, and a test that plain Python passes because the object lies
 LIES = {
     "property alternates": ("v = property(lambda self: turn() % 2 * 9)", "r = f()\nassert r.v > 5\nassert r.v < 5"),
-    "attribute alternates": ("__getattr__ = lambda self, name: turn() % 2 * 9",
-        "r = f()\nassert r.v > 5\nassert r.v < 5"),
+    "attribute alternates": (
+        "__getattr__ = lambda self, name: turn() % 2 * 9",
+        "r = f()\nassert r.v > 5\nassert r.v < 5",
+    ),
     "len alternates": ("__len__ = lambda self: turn()", "r = f()\nassert len(r) > 0\nassert len(r) > 1"),
     "text alternates": ("__str__ = lambda self: str(turn())", "r = f()\nassert '1' in str(r)\nassert '2' in str(r)"),
     "items alternate": ("__iter__ = lambda self: iter([turn()])", "r = f()\nassert max(r) == 1\nassert max(r) == 2"),
     "item is no item": ("__iter__ = lambda self: iter([1])\n    __getitem__ = lambda self, i: 7", "assert f()[0] == 7"),
-    "contains everything": ("__iter__ = lambda self: iter([1])\n    __contains__ = lambda self, x: True",
-        "assert 7 in f()"),
+    "contains everything": (
+        "__iter__ = lambda self: iter([1])\n    __contains__ = lambda self, x: True",
+        "assert 7 in f()",
+    ),
     "contains without items": ("__contains__ = lambda self, x: True", "assert 7 in f()"),
     "equals everything": ("__eq__ = lambda self, other: True", "assert f() == 7"),
     "equals from the right": ("__eq__ = lambda self, other: True", "assert 7 == f()"),
@@ -101,24 +105,36 @@ def test_no_object_lies(sandbox, name):
 
 # An honest object that f returns, and a test
 HONEST = {
-    "changes between calls": ("def go(self): self.n = 5\n    n = 1", "r = f()\nassert r.n == 1\nr.go()\nassert r.n == 5"
-        ),
+    "changes between calls": (
+        "def go(self): self.n = 5\n    n = 1",
+        "r = f()\nassert r.n == 1\nr.go()\nassert r.n == 5",
+    ),
     "counts its reads": ("v = property(lambda self: turn())", "r = f()\nassert r.v == 1\nassert r.v == 2"),
-    "passes with time": ("v = property(lambda self: __import__('time').perf_counter())",
-        "r = f()\nassert r.v > 0 and r.v > 0"),
-    "has items": ("__iter__ = lambda self: iter([1, 2])",
-        "r = f()\nassert list(r) == [1, 2]\nassert sum(r) == 3 and 2 in r"),
-    "can be entered": ("__enter__ = lambda self: self\n    def __exit__(self, *a): self.done = a[0] is None",
-                       "r = f()\nwith r as same:\n    assert same is r\nassert r.done"),
+    "passes with time": (
+        "v = property(lambda self: __import__('time').perf_counter())",
+        "r = f()\nassert r.v > 0 and r.v > 0",
+    ),
+    "has items": (
+        "__iter__ = lambda self: iter([1, 2])",
+        "r = f()\nassert list(r) == [1, 2]\nassert sum(r) == 3 and 2 in r",
+    ),
+    "can be entered": (
+        "__enter__ = lambda self: self\n    def __exit__(self, *a): self.done = a[0] is None",
+        "r = f()\nwith r as same:\n    assert same is r\nassert r.done",
+    ),
     "can be called": ("__call__ = lambda self, x: x + 1", "assert f()(2) == 3"),
     "has a class attribute": ("LIMIT = [1]", "r = f()\nr.LIMIT.append(2)\nassert f().LIMIT == [1, 2]"),
     "is of its class": ("pass", "assert isinstance(f(), R) and not isinstance(5, R)"),
     "has a name": ("pass", "assert type(f()).__name__ == 'R' and R.__name__ == 'R'"),
-    "keeps what it is given": ("def put(self, x): self.x = x",
-        "r, xs = f(), []\nr.put(xs)\nxs.append(1)\nassert r.x is xs"),
-    "iterates on itself": ("n = 0\n    __iter__ = lambda self: self\n    def __next__(self):\n        self.n += 1\n"
+    "keeps what it is given": (
+        "def put(self, x): self.x = x",
+        "r, xs = f(), []\nr.put(xs)\nxs.append(1)\nassert r.x is xs",
+    ),
+    "iterates on itself": (
+        "n = 0\n    __iter__ = lambda self: self\n    def __next__(self):\n        self.n += 1\n"
         "        if self.n > 2: raise StopIteration\n        return self.n",
-                           "r = f()\nassert next(r) == 1 and list(r) == [2]"),
+        "r = f()\nassert next(r) == 1 and list(r) == [2]",
+    ),
 }
 
 
@@ -129,8 +145,22 @@ def test_honest_object_is_what_it_is(sandbox, name):
     assert verdict.status == "PASS", verdict
 
 
-BASES = ["list", "dict", "set", "int", "str", "tuple", "float", "bytes", "frozenset", "collections.UserDict",
-         "collections.UserList", "collections.deque", "collections.OrderedDict", "collections.Counter"]
+BASES = [
+    "list",
+    "dict",
+    "set",
+    "int",
+    "str",
+    "tuple",
+    "float",
+    "bytes",
+    "frozenset",
+    "collections.UserDict",
+    "collections.UserList",
+    "collections.deque",
+    "collections.OrderedDict",
+    "collections.Counter",
+]
 
 
 @pytest.mark.parametrize("base", BASES)
@@ -170,21 +200,29 @@ CALLBACKS = {
     "with keywords": ("def f(g): return g(2, k=3)", "def g(x, *, k): return x + k\nassert f(g) == 5"),
     "as a key": ("def f(xs, g): return sorted(xs, key=g)", "assert f([3, 1, 2], lambda x: -x) == [3, 2, 1]"),
     "builtin": ("def f(g): return g([1, 2])", "assert f(sum) == 3 and f(len) == 2 and f(str.__len__ and max) == 2"),
-    "changes a list": ("def f(xs, g):\n    g(xs)\n    return xs",
-        "xs = [1]\nassert f(xs, lambda x: x.append(2)) is xs == [1, 2]"),
+    "changes a list": (
+        "def f(xs, g):\n    g(xs)\n    return xs",
+        "xs = [1]\nassert f(xs, lambda x: x.append(2)) is xs == [1, 2]",
+    ),
     "remembers": ("def f(g): return [g(1), g(2)]", "seen = []\nf(seen.append)\nassert seen == [1, 2]"),
-    "raises": ("def f(g):\n    try: g()\n    except KeyError as error: return error.args[0]",
-               "def g(): raise KeyError('k')\nassert f(g) == 'k'"),
-    "raises through": ("def f(g): return g()",
+    "raises": (
+        "def f(g):\n    try: g()\n    except KeyError as error: return error.args[0]",
+        "def g(): raise KeyError('k')\nassert f(g) == 'k'",
+    ),
+    "raises through": (
+        "def f(g): return g()",
         "def g(): raise KeyError('k')\ntry:\n    f(g)\nexcept KeyError as error:\n"
-                       "    assert error.args == ('k',)\nelse:\n    assert False"),
+        "    assert error.args == ('k',)\nelse:\n    assert False",
+    ),
     "calls the code": ("def f(g, n): return g(n) if n else 0", "assert f(lambda n: f(lambda m: m, n - 1) + 1, 3) == 3"),
-    "is decorated": ("def f(g):\n    def inner(*a): return g(*a) * 2\n    return inner",
-                     "@f\ndef g(x): return x + 1\nassert g(2) == 6"),
+    "is decorated": (
+        "def f(g):\n    def inner(*a): return g(*a) * 2\n    return inner",
+        "@f\ndef g(x): return x + 1\nassert g(2) == 6",
+    ),
     "keeps its name": (
         "import functools\ndef f(g):\n    @functools.wraps(g)\n    def inner(*a): return g(*a)\n    return inner",
-                       "@f\ndef g(x):\n    'text'\n    return x\n"
-                           "assert g.__name__ == 'g' and g.__doc__ == 'text' and g(1) == 1"),
+        "@f\ndef g(x):\n    'text'\n    return x\nassert g.__name__ == 'g' and g.__doc__ == 'text' and g(1) == 1",
+    ),
     "handed back": ("def f(g): return g", "g = lambda: 1\nassert f(g) is g"),
     "iterator": ("def f(xs): return next(xs)", "it = iter([1, 2, 3])\nassert f(it) == 1 and next(it) == 2"),
     "generator": ("def f(xs): return sum(xs)", "assert f(n * n for n in range(4)) == 14"),
@@ -257,17 +295,20 @@ RAISED = [
 
 @pytest.mark.parametrize("what, caught, says", RAISED)
 def test_exception_of_the_code_is_what_the_test_catches(sandbox, what, caught, says):
-    for test in (f"try:\n    f({what!r})\nexcept {caught} as e:\n    assert {says}\nelse:\n    assert False",
-                 f"import pytest\nwith pytest.raises({caught}) as info:\n    f({what!r})\n"
-                 f"e = info.value\nassert {says}"):
+    for test in (
+        f"try:\n    f({what!r})\nexcept {caught} as e:\n    assert {says}\nelse:\n    assert False",
+        f"import pytest\nwith pytest.raises({caught}) as info:\n    f({what!r})\ne = info.value\nassert {says}",
+    ):
         verdict = judged(sandbox, ERRORS, test)
         assert (verdict.status, verdict.isolation) == ("PASS", "separate"), verdict
     silent = judged(sandbox, ERRORS, test.replace(repr(what), "'0'"))
     assert silent.status == "FAIL" and silent.kind == "exception", silent
 
 
-@pytest.mark.parametrize("what", ["SystemExit(0)", "SystemExit(1)", "KeyboardInterrupt()", "GeneratorExit()", "Stop()",
-                                  "BaseException()", "E('a')"])
+@pytest.mark.parametrize(
+    "what",
+    ["SystemExit(0)", "SystemExit(1)", "KeyboardInterrupt()", "GeneratorExit()", "Stop()", "BaseException()", "E('a')"],
+)
 @pytest.mark.parametrize("test", [
     "try:\n    f({})\nexcept ValueError:\n    pass\nassert True", "f({})", "for _ in range(2):\n    f({})",
     "assert [f({}) for _ in range(2)] == []", "assert list(map(f, [{}])) == []",
@@ -308,11 +349,23 @@ class Odd:
     __str__ = __format__ = __repr__
 def f(x): return Odd()
 """
-ENDINGS = ["os._exit(0)", "os.kill(os.getpid(), 9)", "time.sleep(99)", "[0 for _ in iter(int, 1)]", "return 5",
+ENDINGS = [
+    "os._exit(0)",
+    "os.kill(os.getpid(), 9)",
+    "time.sleep(99)",
+    "[0 for _ in iter(int, 1)]",
+    "return 5",
     "raise SystemExit",
-           "return 'five'"]
-WITH_TEXTS = ["name = {5: 'five'}[f(1)]\nassert name == 'five'", "assert [].index(f(1)) == 0", "assert f(1) == 5, f(1)",
-              "assert False, f'{f(1)}'", "raise ValueError(f(1))", "int(f(1))\nassert True"]
+    "return 'five'",
+]
+WITH_TEXTS = [
+    "name = {5: 'five'}[f(1)]\nassert name == 'five'",
+    "assert [].index(f(1)) == 0",
+    "assert f(1) == 5, f(1)",
+    "assert False, f'{f(1)}'",
+    "raise ValueError(f(1))",
+    "int(f(1))\nassert True",
+]
 
 
 @pytest.mark.parametrize("ending", ENDINGS)

@@ -170,8 +170,11 @@ def kind(test: str) -> str:
     return "shared" if found.shared else "harmless" if found.harmless else "fork"
 
 
-@pytest.mark.parametrize("tests, expected", [(HARMLESS, "harmless"), (FORKED, "fork"), (BESIDE_THE_CODE, "shared")],
-                         ids=["harmless", "fork", "shared"])
+@pytest.mark.parametrize(
+    "tests, expected",
+    [(HARMLESS, "harmless"), (FORKED, "fork"), (BESIDE_THE_CODE, "shared")],
+    ids=["harmless", "fork", "shared"],
+)
 def test_what_a_test_leaves_behind(tests, expected):
     assert {test: kind(test) for test in tests} == dict.fromkeys(tests, expected)
 

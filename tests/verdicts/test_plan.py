@@ -83,16 +83,22 @@ JUDGED = [
     ("assert f(1) or f(2)\nassert f(3) == 4", "def f(x): return x + 1 if x > 1 else 0", "PASS"),
     ("assert f(1) == 1 or f(2) == 3", "def f(x): return x + 1", "PASS"),
     ("assert f(1) == 1 or f(2) == 4", "def f(x): return x + 1", "PARTIAL"),
-    ("x = f(1)\nassert [f(n) for n in x] == [0, 1]",
-        "def f(x): return [0, 1] if x == 1 and not seen.append(1) and len(seen) == 1 else x\nseen = []", "PASS"),
+    (
+        "x = f(1)\nassert [f(n) for n in x] == [0, 1]",
+        "def f(x): return [0, 1] if x == 1 and not seen.append(1) and len(seen) == 1 else x\nseen = []",
+        "PASS",
+    ),
     ("a = f(1)\nif a == 2:\n    assert f(2) == 3\nelse:\n    assert f(9) == 3", "def f(x): return x + 1", "PASS"),
     ("a = f(1)\nif a == 2:\n    assert f(2) == 3\nelse:\n    assert f(9) == 3", "def f(x): return 3", "PASS"),
     ("xs = [1]\nf(xs)\nassert xs == [1, 2]", "def f(x): x.append(2)", "PASS"),
     ("xs = [1]\nf(xs)\nf(xs)\nassert xs == [1, 2, 2]", "def f(x): x.append(2)", "PASS"),
     ("xs = [1]\nf(xs)\nassert f(xs) == 2", "def f(x):\n    x.append(2)\n    return len(x) - 1", "PASS"),
     ("assert f(1) == 1\nassert f(1) == 2", "n = [0]\ndef f(x):\n    n[0] += 1\n    return n[0]", "PASS"),
-    ("import random\nrandom.seed(3)\na = f(9)\nrandom.seed(3)\nassert f(9) == a",
-        "import random\ndef f(x): return random.random()", "PASS"),
+    (
+        "import random\nrandom.seed(3)\na = f(9)\nrandom.seed(3)\nassert f(9) == a",
+        "import random\ndef f(x): return random.random()",
+        "PASS",
+    ),
     ("assert f(1) == 2, f'got {f(1)}'", "n = [0]\ndef f(x):\n    n[0] += 1\n    return n[0]", "PARTIAL"),
 ]
 
@@ -113,12 +119,23 @@ def test_diverging_code_spoils_no_plan_of_others(sandbox):
         assert [verdict.status for verdict in verdicts] == [status for _, status in order]
 
 
-@pytest.mark.parametrize("code", ["os.write(3, b'x' * 99)", "os.closerange(3, 99)", "sys.exit(0)", "os._exit(0)",
-                                  "os.write(3, b'\\0\\0\\0\\0' * 9)",
-                                      "threading.Thread(target=lambda: os.write(3, b'1' * 99)).start()"])
+@pytest.mark.parametrize(
+    "code",
+    [
+        "os.write(3, b'x' * 99)",
+        "os.closerange(3, 99)",
+        "sys.exit(0)",
+        "os._exit(0)",
+        "os.write(3, b'\\0\\0\\0\\0' * 9)",
+        "threading.Thread(target=lambda: os.write(3, b'1' * 99)).start()",
+    ],
+)
 @pytest.mark.parametrize("where", ["top", "call", "atexit"])
 def test_child_that_is_asked_at_once_gives_no_answers_of_its_own(sandbox, code, where):
-    lines = {"top": f"{code}\ndef f(x): return x", "call": f"def f(x):\n    {code}\n    return x",
-             "atexit": f"atexit.register(lambda: {code})\ndef f(x): return 0"}
+    lines = {
+        "top": f"{code}\ndef f(x): return x",
+        "call": f"def f(x):\n    {code}\n    return x",
+        "atexit": f"atexit.register(lambda: {code})\ndef f(x): return 0",
+    }
     program = Program(f"import atexit, os, sys, threading\n{lines[where]}", "assert f(1) == 2\nassert f(2) == 3", "f")
     assert sandbox.run([program])[0].status in ("FAIL", "PARTIAL")

@@ -33,8 +33,11 @@ def test_programs_that_differed_from_plain_python(sandbox, data_dir):
     programs = [Program(**{name: line[name] for name in names if name in line}) for line in lines]
     verdicts = dict(zip([line["task_id"] for line in lines], sandbox.run(programs), strict=True))
     right = {"not PASS": ("FAIL", "PARTIAL"), "not PASS/INFRA": ("FAIL", "PARTIAL")}
-    wrong = {line["task_id"] for line in lines
-             if verdicts[line["task_id"]].status not in right.get(line["expected"], (line["expected"],))}
+    wrong = {
+        line["task_id"]
+        for line in lines
+        if verdicts[line["task_id"]].status not in right.get(line["expected"], (line["expected"],))
+    }
     assert {name: verdicts[name] for name in wrong ^ set(OTHERWISE)} == {}
 
 
@@ -49,32 +52,59 @@ def dumps(value, heap=None, old=values.dumps):
 values.dumps = dumps
 def f(x): return "X"
 """
-FRAMES = [b'["ok",{"type":"__loader__"},null]', b'["ok",{"numpy_items":["ndarray",[1],[{"type":"__loader__"}]]}]', b"",
+FRAMES = [
+    b'["ok",{"type":"__loader__"},null]',
+    b'["ok",{"numpy_items":["ndarray",[1],[{"type":"__loader__"}]]}]',
+    b"",
     b"{",
-          b'["ok"]', b'["ok",{"r":1}]', b'["ok",{"r":1e9}]', b'["callback",99,"call",[],[]]', b'["callback",0,"take",5]'
-              , b"5",
-          b'["ok",{"standard":["os","system"]}]', b'["error","X",[],"m",5]', b'["error","X",["os.system"],"m",null]',
-          b'["syntax","X",[],"m",null]', b'["ok",{"object":[1,"x","lazy",[]]}]', b'["ok",' + b"[" * 9999 + b"]"
-              * 9999 + b"]",
-          b'["infra","x"]', b'{"needs":"shared"}', b'["ok",{"test":[0,"function","x","",[]]}]']
+    b'["ok"]',
+    b'["ok",{"r":1}]',
+    b'["ok",{"r":1e9}]',
+    b'["callback",99,"call",[],[]]',
+    b'["callback",0,"take",5]',
+    b"5",
+    b'["ok",{"standard":["os","system"]}]',
+    b'["error","X",[],"m",5]',
+    b'["error","X",["os.system"],"m",null]',
+    b'["syntax","X",[],"m",null]',
+    b'["ok",{"object":[1,"x","lazy",[]]}]',
+    b'["ok",' + b"[" * 9999 + b"]" * 9999 + b"]",
+    b'["infra","x"]',
+    b'{"needs":"shared"}',
+    b'["ok",{"test":[0,"function","x","",[]]}]',
+]
 HAND_BACK = "once = f('abc')\ntwice = f(once)\nassert (once, twice) == ('cba', 'abc')"
 
 
 @pytest.mark.parametrize("frame", FRAMES, ids=lambda frame: frame[:30].decode())
-@pytest.mark.parametrize("test", [
-    HAND_BACK, "xs = []\nassert f(xs) is xs", "assert f(lambda: 1) == 1", "assert f(1) == 1"])
+@pytest.mark.parametrize(
+    "test", [HAND_BACK, "xs = []\nassert f(xs) is xs", "assert f(lambda: 1) == 1", "assert f(1) == 1"]
+)
 def test_no_answer_chooses_its_isolation(sandbox, frame, test):
     verdict = judged(sandbox, RAW.replace("FRAME", repr(frame)), test)
     assert verdict.status in ("FAIL", "PARTIAL") and verdict.isolation == "separate", verdict
 
 
-UNITTEST = "import unittest\nclass T(unittest.TestCase):\n    def test_a(self):\n        self.assertEqual(f(1), 2)\n" \
-           "    def test_b(self):\n        self.assertEqual(f(2), 3)\n"
-COUNTS = ["[90_000, 2, ['wrong', 'x']]", "[10**400, 1, ['wrong', 'x']]", "[10**400, 0, []]", "[-5, 0, []]",
+UNITTEST = (
+    "import unittest\nclass T(unittest.TestCase):\n    def test_a(self):\n        self.assertEqual(f(1), 2)\n"
+    "    def test_b(self):\n        self.assertEqual(f(2), 3)\n"
+)
+COUNTS = [
+    "[90_000, 2, ['wrong', 'x']]",
+    "[10**400, 1, ['wrong', 'x']]",
+    "[10**400, 0, []]",
+    "[-5, 0, []]",
     "[2, -1, []]",
-          "[0, 0, []]", "['2', 0, []]", "[2, 0]", "None", "[2.5, 0, []]", "[1, 0, ['infra', 'x']]",
-              "[0, 10**400, ['pass', '']]",
-          "[1, 1, [1, 2, 3]]", "[True, False, [None, None]]"]
+    "[0, 0, []]",
+    "['2', 0, []]",
+    "[2, 0]",
+    "None",
+    "[2.5, 0, []]",
+    "[1, 0, ['infra', 'x']]",
+    "[0, 10**400, ['pass', '']]",
+    "[1, 1, [1, 2, 3]]",
+    "[True, False, [None, None]]",
+]
 
 
 @pytest.mark.parametrize("counts", COUNTS)
@@ -156,7 +186,7 @@ VICTIMS = [
     "import copy\nassert copy.deepcopy([[f(1)]]) == [[1]]",
     "xs = [2, 1]\nassert f(xs) == list(xs) and sorted(f(xs)) == [1, 2] and len(f(xs)) == 2",
     "import keyword, statistics, itertools\n"
-        "assert keyword.kwlist and statistics.mean([f(1), next(itertools.count(3))]) == 2",
+    "assert keyword.kwlist and statistics.mean([f(1), next(itertools.count(3))]) == 2",
     "import collections.abc\nassert f(1) == 1 and not issubclass(int, collections.abc.Sized)",
     "from collections import Counter\nassert Counter(f('aa')).most_common(1) == [('a', 2)]",
     "import re, enum\nassert re.fullmatch('a+', f('aa')) and not hasattr(enum.Enum, 'zzz')",
@@ -195,75 +225,156 @@ def test_no_test_spoils_another(field):
 MAKES = "def f(n):\n    out = []\n    for i in range(n):\n        out.append(i)\n        yield out\n"
 PROGRAMS = {
     "guard with input": ("def f(x): return x\nif __name__ == '__main__':\n    input()", "assert f(1) == 1", True),
-    "guard with argv": ("import sys\ndef f(x): return x\nif __name__ == '__main__':\n    sys.argv[1]",
-        "assert f(1) == 1", True),
-    "guard with exit": ("import sys\ndef f(x): return x\nif __name__ == '__main__':\n    sys.exit(f(3))",
-        "assert f(1) == 1", True),
-    "guard with unittest": ("import unittest\ndef f(x): return x\nif __name__ == '__main__':\n    unittest.main()",
-        "assert f(1) == 1", True),
-    "guard with a wrong example": ("def f(x): return x\nif __name__ == '__main__':\n    assert f(1) == 2",
-        "assert f(1) == 1", True),
-    "threads": ("from multiprocessing.pool import ThreadPool\ndef f(x):\n"
-        "    with ThreadPool(2) as p: return p.map(abs, x)", "assert f([-1]) == [1]", True),
-    "endless generator": ("import itertools\ndef f(): return itertools.count()",
-        "from itertools import islice\nassert list(islice(f(), 3)) == [0, 1, 2]", True),
-    "generator that raises": ("def f():\n    yield 1\n    raise ValueError",
-        "g = f()\nassert next(g) == 1\ntry:\n    next(g)\nexcept ValueError:\n    ok = 1\nassert ok", True),
-    "iterator read in part": ("def f(it): return next(it)",
-        "it = iter([1, 2, 3])\nassert f(it) == 1 and list(it) == [2, 3]", True),
-    "prefix in place": ("def f(n):\n    n[:] = sorted(set(n))\n    return len(n)",
-        "n = [1, 1, 2]\nk = f(n)\nassert n[:k] == [1, 2]", True),
-    "method in place": ("class Solution:\n    def rotate(self, n): n.reverse()",
-        "n = [1, 2]\nSolution().rotate(n)\nassert n == [2, 1]", True),
+    "guard with argv": (
+        "import sys\ndef f(x): return x\nif __name__ == '__main__':\n    sys.argv[1]",
+        "assert f(1) == 1",
+        True,
+    ),
+    "guard with exit": (
+        "import sys\ndef f(x): return x\nif __name__ == '__main__':\n    sys.exit(f(3))",
+        "assert f(1) == 1",
+        True,
+    ),
+    "guard with unittest": (
+        "import unittest\ndef f(x): return x\nif __name__ == '__main__':\n    unittest.main()",
+        "assert f(1) == 1",
+        True,
+    ),
+    "guard with a wrong example": (
+        "def f(x): return x\nif __name__ == '__main__':\n    assert f(1) == 2",
+        "assert f(1) == 1",
+        True,
+    ),
+    "threads": (
+        "from multiprocessing.pool import ThreadPool\ndef f(x):\n    with ThreadPool(2) as p: return p.map(abs, x)",
+        "assert f([-1]) == [1]",
+        True,
+    ),
+    "endless generator": (
+        "import itertools\ndef f(): return itertools.count()",
+        "from itertools import islice\nassert list(islice(f(), 3)) == [0, 1, 2]",
+        True,
+    ),
+    "generator that raises": (
+        "def f():\n    yield 1\n    raise ValueError",
+        "g = f()\nassert next(g) == 1\ntry:\n    next(g)\nexcept ValueError:\n    ok = 1\nassert ok",
+        True,
+    ),
+    "iterator read in part": (
+        "def f(it): return next(it)",
+        "it = iter([1, 2, 3])\nassert f(it) == 1 and list(it) == [2, 3]",
+        True,
+    ),
+    "prefix in place": (
+        "def f(n):\n    n[:] = sorted(set(n))\n    return len(n)",
+        "n = [1, 1, 2]\nk = f(n)\nassert n[:k] == [1, 2]",
+        True,
+    ),
+    "method in place": (
+        "class Solution:\n    def rotate(self, n): n.reverse()",
+        "n = [1, 2]\nSolution().rotate(n)\nassert n == [2, 1]",
+        True,
+    ),
     "returns its argument": ("def f(x, xs):\n    xs.append(x)\n    return xs", "xs = []\nassert f(1, xs) is xs", True),
     "one list is yielded": (MAKES, "assert [len(x) for x in f(3)] == [1, 2, 3]", True),
     "one list is yielded and held": (MAKES, "it = f(3)\na = next(it)\nb = next(it)\nassert a == [0]", False),
     "one list is yielded and unpacked": (MAKES, "a, b, c = f(3)\nassert a == [0]", False),
-    "one list is yielded and cut": (MAKES, "from itertools import islice\nassert list(islice(f(9), 2)) == [[0], [0, 1]]"
-        , False),
-    "one list is yielded slowly": (MAKES.replace("        yield",
-        "        __import__('time').sleep(0.03)\n        yield"), "assert list(f(3)) == [[0], [0, 1], [0, 1, 2]]",
-        False),
-    "shared list": ("def put(q, x): q.append(x)\ndef take(q): return q.pop()", "q = []\nput(q, 1)\nassert take(q) == 1"
-        , True),
-    "own class as argument": ("class Node:\n    def __init__(self, v, n=None): self.v, self.n = v, n\n"
-        "def f(node): return node.v + (f(node.n) if node.n else 0)", "assert f(Node(8, Node(3))) == 11", True),
-    "list of functions": ("def f(): return [lambda x: x + 1, lambda x: x * 2]", "assert [g(3) for g in f()] == [4, 6]",
-        True),
-    "SystemExit": ("def f(): raise SystemExit(3)",
-        "try:\n    f()\nexcept SystemExit as e:\n    assert e.code == 3\nelse:\n    assert 0", True),
-    "exit where an Exception is expected": ("def f(x):\n    if x < 0: raise SystemExit(1)\n    return x",
-        "assert f(1) == 1\ntry:\n    f(-1)\nexcept Exception:\n    pass", False),
-    "hierarchy of exceptions": ("class E(Exception): pass\nclass F(E): pass\ndef f(): raise F('x')",
-        "try:\n    f()\nexcept E as e:\n    assert str(e) == 'x'\nelse:\n    assert 0", True),
+    "one list is yielded and cut": (
+        MAKES,
+        "from itertools import islice\nassert list(islice(f(9), 2)) == [[0], [0, 1]]",
+        False,
+    ),
+    "one list is yielded slowly": (
+        MAKES.replace("        yield", "        __import__('time').sleep(0.03)\n        yield"),
+        "assert list(f(3)) == [[0], [0, 1], [0, 1, 2]]",
+        False,
+    ),
+    "shared list": (
+        "def put(q, x): q.append(x)\ndef take(q): return q.pop()",
+        "q = []\nput(q, 1)\nassert take(q) == 1",
+        True,
+    ),
+    "own class as argument": (
+        "class Node:\n    def __init__(self, v, n=None): self.v, self.n = v, n\n"
+        "def f(node): return node.v + (f(node.n) if node.n else 0)",
+        "assert f(Node(8, Node(3))) == 11",
+        True,
+    ),
+    "list of functions": (
+        "def f(): return [lambda x: x + 1, lambda x: x * 2]",
+        "assert [g(3) for g in f()] == [4, 6]",
+        True,
+    ),
+    "SystemExit": (
+        "def f(): raise SystemExit(3)",
+        "try:\n    f()\nexcept SystemExit as e:\n    assert e.code == 3\nelse:\n    assert 0",
+        True,
+    ),
+    "exit where an Exception is expected": (
+        "def f(x):\n    if x < 0: raise SystemExit(1)\n    return x",
+        "assert f(1) == 1\ntry:\n    f(-1)\nexcept Exception:\n    pass",
+        False,
+    ),
+    "hierarchy of exceptions": (
+        "class E(Exception): pass\nclass F(E): pass\ndef f(): raise F('x')",
+        "try:\n    f()\nexcept E as e:\n    assert str(e) == 'x'\nelse:\n    assert 0",
+        True,
+    ),
     "long range": ("def f(): return range(0, 10**9, 2)", "assert len(f()) == 5 * 10**8 and 4 in f()", True),
-    "match by index": ("import re\ndef f(t): return re.match('(a)(b)?', t)",
-        "assert f('a')[1] == 'a' and f('a')[2] is None and not f('x')", True),
-    "context manager": ("import contextlib\n@contextlib.contextmanager\ndef f():\n    yield 5",
-        "with f() as x:\n    assert x == 5", True),
+    "match by index": (
+        "import re\ndef f(t): return re.match('(a)(b)?', t)",
+        "assert f('a')[1] == 'a' and f('a')[2] is None and not f('x')",
+        True,
+    ),
+    "context manager": (
+        "import contextlib\n@contextlib.contextmanager\ndef f():\n    yield 5",
+        "with f() as x:\n    assert x == 5",
+        True,
+    ),
     "named tuple with methods": (
         "import typing\nclass P(typing.NamedTuple):\n    x: int\n    def twice(self): return 2 * self.x\n"
-        "def f(): return P(3)", "p = f()\nassert p == (3,) and p.twice() == 6 and p._asdict() == {'x': 3}", True),
-    "UserDict with methods": ("from collections import UserDict\nclass D(UserDict):\n"
+        "def f(): return P(3)",
+        "p = f()\nassert p == (3,) and p.twice() == 6 and p._asdict() == {'x': 3}",
+        True,
+    ),
+    "UserDict with methods": (
+        "from collections import UserDict\nclass D(UserDict):\n"
         "    def total(self): return sum(self.values())\ndef f(): return D(a=1)",
-        "assert f().total() == 1 and f()['a'] == 1", True),
-    "tuples in tuples": ("def f(n):\n    t = None\n    for i in range(n): t = (i, t)\n    return t",
-        "t, n = f(80), 0\nwhile t:\n    t, n = t[1], n + 1\nassert n == 80", True),
+        "assert f().total() == 1 and f()['a'] == 1",
+        True,
+    ),
+    "tuples in tuples": (
+        "def f(n):\n    t = None\n    for i in range(n): t = (i, t)\n    return t",
+        "t, n = f(80), 0\nwhile t:\n    t, n = t[1], n + 1\nassert n == 80",
+        True,
+    ),
     "set to tuple": ("def f(s): return tuple(s)", "assert f({8, 1}) == (8, 1)", True),
     "set to another tuple": ("def f(s): return tuple(sorted(s))", "assert f({8, 1}) == (8, 1)", False),
-    "rows that are one row": ("def f(m, n): return [[0] * m] * n", "g = f(2, 2)\ng[0][0] = 1\nassert g[1][0] == 0",
-        False),
+    "rows that are one row": (
+        "def f(m, n): return [[0] * m] * n",
+        "g = f(2, 2)\ng[0][0] = 1\nassert g[1][0] == 0",
+        False,
+    ),
     "no copy": ("def f(x): return x", "a = [[1]]\nb = f(a)\nb[0].append(2)\nassert a == [[1]]", False),
     "default that grows": ("def f(acc=[]): return acc", "f().append(1)\nassert f() == []", False),
-    "sorts its argument": ("def f(x):\n    x.sort()\n    return x[0]",
-        "xs = [2, 1]\nassert f(xs) == 1\nassert xs == [2, 1]", False),
-    "empties its argument": ("def f(x):\n    x.clear()\n    return x", "xs = [2, 1]\nassert f(xs) == sorted(xs)", False)
-        ,
+    "sorts its argument": (
+        "def f(x):\n    x.sort()\n    return x[0]",
+        "xs = [2, 1]\nassert f(xs) == 1\nassert xs == [2, 1]",
+        False,
+    ),
+    "empties its argument": (
+        "def f(x):\n    x.clear()\n    return x",
+        "xs = [2, 1]\nassert f(xs) == sorted(xs)",
+        False,
+    ),
     "bool of numpy": ("import numpy\ndef f(): return numpy.bool_(True)", "assert f() is True", False),
     "subclass of list": ("class L(list): pass\ndef f(): return L([1])", "assert type(f()) is list", False),
     "lone surrogates": ("def f(): return chr(0xD83D) + chr(0xDE00)", "assert f() == chr(0x1F600)", False),
-    "predictable numbers": ("import random\ndef f(): return random.random()",
-        "import random\nrandom.seed(1)\na = f()\nrandom.seed(1)\nassert f() == a", True),
+    "predictable numbers": (
+        "import random\ndef f(): return random.random()",
+        "import random\nrandom.seed(1)\na = f()\nrandom.seed(1)\nassert f() == a",
+        True,
+    ),
 }
 
 

@@ -54,22 +54,23 @@ HONEST = {
     "sys.exit 0": ADD + "print(a + b)\nimport sys\nsys.exit(0)",
     "os._exit": ADD + "import os, sys\nprint(a + b)\nsys.stdout.flush()\nos._exit(0)",
     "thread": "import threading\nthreading.stack_size(64 << 20)\n\n\ndef main():\n"
-              "    a, b = map(int, input().split())\n    print(a + b)\n\n\nthreading.Thread(target=main).start()",
+    "    a, b = map(int, input().split())\n    print(a + b)\n\n\nthreading.Thread(target=main).start()",
     "executor left open": "from concurrent.futures import ThreadPoolExecutor\n"
-                          "ThreadPoolExecutor().submit(lambda: print(sum(map(int, input().split()))))",
+    "ThreadPoolExecutor().submit(lambda: print(sum(map(int, input().split()))))",
     "at exit": "import atexit\natexit.register(lambda: print(sum(map(int, input().split()))))",
     "own stdout": "import io, os, sys\nout = io.StringIO()\nsys.stdout, old = out, sys.stdout\n"
-                  + ADD + "print(a + b)\nos.write(1, out.getvalue().encode())",
+    + ADD
+    + "print(a + b)\nos.write(1, out.getvalue().encode())",
     "unflushed file": ADD + "out = open(1, 'w')\nout.write(str(a + b))",
     "unflushed write": ADD + "write = open(1, 'w', closefd=False).write\nwrite(str(a + b))",
     "reads until EOF": "numbers = []\nwhile True:\n    try:\n        numbers += map(int, input().split())\n"
-                       "    except EOFError:\n        break\nprint(sum(numbers))",
+    "    except EOFError:\n        break\nprint(sum(numbers))",
     "deep recursion": "import sys\nsys.setrecursionlimit(10**6)\n\n\ndef down(n):\n    return n and down(n - 1)\n\n\n"
-                      "down(20000)\n" + ADD + "print(a + b)",
+    "down(20000)\n" + ADD + "print(a + b)",
     "source of itself": "import inspect\n\n\ndef f(a, b):\n    return a + b\n\n\n"
-                        "assert 'a + b' in inspect.getsource(f)\nprint(f(*map(int, input().split())))",
+    "assert 'a + b' in inspect.getsource(f)\nprint(f(*map(int, input().split())))",
     "file and pickle": "import pickle\n\n\nclass P:\n    pass\n\n\nwith open('x', 'wb') as file:\n"
-                       "    pickle.dump(P(), file)\n" + ADD + "print(a + b)",
+    "    pickle.dump(P(), file)\n" + ADD + "print(a + b)",
     "trailing white space": ADD + "print(a + b, '  ')\nprint()",
     "stderr": ADD + "import sys\nprint('working', file=sys.stderr)\nprint(a + b)",
 }
@@ -107,31 +108,45 @@ HOSTILE = {
     "reads beyond its input": ("input()\ninput()", "exception: EOFError"),
     "memory": ("x = bytearray(4 << 30)", "memory"),
     "fork": ("import os\nos.fork()", "forbidden"),
-    "closes stdout": (ADD + "import sys\nprint(a + b)\nsys.stdout.close()\nimport os\nos.closerange(0, 200)\n"
-                      "raise SystemExit(4)", "exception"),
+    "closes stdout": (
+        ADD + "import sys\nprint(a + b)\nsys.stdout.close()\nimport os\nos.closerange(0, 200)\nraise SystemExit(4)",
+        "exception",
+    ),
     "closes descriptor 1": ("import os\nos.close(1)\nprint(3)", "exception"),
     "real-time signal": (ADD + "import os\nprint(a + b, flush=True)\nos.kill(os.getpid(), 40)", "exception"),
     "real-time signal to its group": (
-        ADD + "import os\nprint(a + b, flush=True)\nos.killpg(0, 50)", ("exception", "forbidden")),
-    "processes": (ADD + "import multiprocessing\np = multiprocessing.Process(target=print, args=(a + b,))\n"
-                  "p.start()\np.join()", "forbidden"),
+        ADD + "import os\nprint(a + b, flush=True)\nos.killpg(0, 50)",
+        ("exception", "forbidden"),
+    ),
+    "processes": (
+        ADD + "import multiprocessing\np = multiprocessing.Process(target=print, args=(a + b,))\np.start()\np.join()",
+        "forbidden",
+    ),
     "closes its channel": (
         "import os\nprint(3, flush=True)\nos.closerange(3, 200)\nwhile True:\n    pass",
-        ("exception", "timeout")),  # whichever is seen first
+        ("exception", "timeout"),
+    ),  # whichever is seen first
     "claims success": (SAY.format(b'\x10\0\0\0["ok",null,null]'), "exception"),
     "claims infra": (SAY.format(b'\x1e\0\0\0["infra","x",[],"x",[]]         '), "exception"),
     "asks for shared isolation": (SAY.format(b'\x12\0\0\0{"needs":"shared"}'), "exception"),
     "floods its channel": (f"while True:\n    exec({SAY.format(bytes(4096))!r})", "timeout"),
-    "leaves answers behind": ("import os\nopen('answer', 'a').write(input())\n"
-                              "print(3 if len(open('answer').read()) < 5 else 34)", "wrong: line 1 differs (case 2)"),
+    "leaves answers behind": (
+        "import os\nopen('answer', 'a').write(input())\nprint(3 if len(open('answer').read()) < 5 else 34)",
+        "wrong: line 1 differs (case 2)",
+    ),
     "writes to its input": ("import os\nos.write(0, b'9' * 100)\nprint(3)", "wrong: line 1 differs (case 2)"),
     "sparse output": ("import os\nos.ftruncate(1, 60 << 20)", "exception: OSError"),
     "kills itself": ("import os\nos.kill(os.getpid(), 9)", "forbidden"),
-    "looks for the answers": ("import gc, os\nfound = [o for o in gc.get_objects() if '34' in str(o)[:200]]\n"
-                              "for n in range(3, 120):\n    try:\n        found.append(os.pread(n, 100, 0))\n"
-                              "    except OSError:\n        pass\nprint(3)", "wrong: line 1 differs (case 2)"),
-    "daemon thread": ("import threading, time\nthreading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n"
-                      "print(3)", "wrong: line 1 differs (case 2)"),
+    "looks for the answers": (
+        "import gc, os\nfound = [o for o in gc.get_objects() if '34' in str(o)[:200]]\n"
+        "for n in range(3, 120):\n    try:\n        found.append(os.pread(n, 100, 0))\n"
+        "    except OSError:\n        pass\nprint(3)",
+        "wrong: line 1 differs (case 2)",
+    ),
+    "daemon thread": (
+        "import threading, time\nthreading.Thread(target=time.sleep, args=(60,), daemon=True).start()\nprint(3)",
+        "wrong: line 1 differs (case 2)",
+    ),
     "closed exit functions": ("import atexit\natexit.register(lambda: 1 / 0)\nprint(3)", "wrong: line 1 differs"),
 }
 
@@ -153,8 +168,15 @@ def in_plain_python(program: dict, folder) -> bool:
     folder.mkdir()
     (folder / "solution.py").write_text(program["code"])
     for given, expected in list(zip(one.inputs, one.outputs, strict=True))[: 1 if program["honest"] else None]:
-        done = subprocess.run([sys.executable, "solution.py"], input=given, capture_output=True, cwd=folder, timeout=60,
-                              start_new_session=True, env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8"})
+        done = subprocess.run(
+            [sys.executable, "solution.py"],
+            input=given,
+            capture_output=True,
+            cwd=folder,
+            timeout=60,
+            start_new_session=True,
+            env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8"},
+        )
         if done.returncode or comparisons.RULES[one.compare](done.stdout, expected):
             return False
     return True
@@ -169,8 +191,11 @@ def test_corpus_says_what_plain_python_says(tmp_path):
 
 def test_verdicts_are_those_of_plain_python(sandbox):
     verdicts = sandbox.run(Program(p["code"], p["test"], kind="program", task_id=p["task_id"]) for p in CORPUS)
-    differ = {p["task_id"]: v.reason for p, v in zip(CORPUS, verdicts, strict=True)
-              if (v.status == "PASS") is not p["honest"] or v.status == "INFRA"}
+    differ = {
+        p["task_id"]: v.reason
+        for p, v in zip(CORPUS, verdicts, strict=True)
+        if (v.status == "PASS") is not p["honest"] or v.status == "INFRA"
+    }
     assert differ == {}
 
 
@@ -267,9 +292,25 @@ def test_output_that_a_checker_cannot_read_is_wrong(sandbox, printed):
     assert verdict.status == "PARTIAL" and verdict.reason.startswith("wrong: the checker raises ValueError"), verdict
 
 
-@pytest.mark.parametrize("printed", [
-    "recursion", "memory", "exit", "os exit", "interrupt", "base", "stop", "loop", "sleep", "crash", "exec",
-    "[" * 100000, '{"a": ', "[1, 2"])
+@pytest.mark.parametrize(
+    "printed",
+    [
+        "recursion",
+        "memory",
+        "exit",
+        "os exit",
+        "interrupt",
+        "base",
+        "stop",
+        "loop",
+        "sleep",
+        "crash",
+        "exec",
+        "[" * 100000,
+        '{"a": ',
+        "[1, 2",
+    ],
+)
 def test_output_on_which_a_checker_fails_is_wrong(sandbox, printed):
     test = cases(["7\n", "8\n"], ["[1]\n", "[2]\n"], compare="checker", checker=PICKY)
     right = "print('[1]' if input() == '7' else '[2]')"
@@ -278,14 +319,17 @@ def test_output_on_which_a_checker_fails_is_wrong(sandbox, printed):
     assert (wrong.status, wrong.tests_passed) == ("PARTIAL", 1), wrong
 
 
-@pytest.mark.parametrize("checker, words", [
-    ("def check(input, output, expected):\n    return 1 / 0", "the checker of t/1 raises ZeroDivisionError"),
-    ("def check(input, output, expected):\n    raise SystemExit", "raises SystemExit"),
-    ("def check(input, output, expected):\n    while True:\n        pass", "does not end"),
-    ("import os\ndef check(input, output, expected):\n    os._exit(0)", "ends its process"),
-    ("x = 1", "raises KeyError"),
-    ("def check(", "cannot be used: SyntaxError"),
-])
+@pytest.mark.parametrize(
+    "checker, words",
+    [
+        ("def check(input, output, expected):\n    return 1 / 0", "the checker of t/1 raises ZeroDivisionError"),
+        ("def check(input, output, expected):\n    raise SystemExit", "raises SystemExit"),
+        ("def check(input, output, expected):\n    while True:\n        pass", "does not end"),
+        ("import os\ndef check(input, output, expected):\n    os._exit(0)", "ends its process"),
+        ("x = 1", "raises KeyError"),
+        ("def check(", "cannot be used: SyntaxError"),
+    ],
+)
 def test_checker_that_breaks_on_the_expected_output_is_our_own_fault(sandbox, checker, words):
     verdict = judged(sandbox, "print(1)", cases(["1"], ["1"], compare="checker", checker=checker), timeout=1)
     assert verdict.status == "INFRA" and words in verdict.reason, verdict
@@ -325,17 +369,20 @@ def check(input, output, expected):
         assert judged(sandbox, HONEST["input"]).status == "PASS"
 
 
-@pytest.mark.parametrize("test, words", [
-    ("[", "are not JSON"),
-    ("[]", "are not a JSON object"),
-    ('{"inputs": ["1"]}', "no list of texts 'outputs'"),
-    ('{"inputs": [], "outputs": []}', "no list of texts 'inputs'"),
-    ('{"inputs": ["1", "2"], "outputs": ["1"]}', "are 2 inputs but 1 outputs"),
-    ('{"inputs": [1], "outputs": ["1"]}', "no list of texts 'inputs'"),
-    ('{"inputs": ["1"], "outputs": ["1"], "compare": "fuzzy"}', "comparison 'fuzzy': choose from lines"),
-    ('{"inputs": ["1"], "outputs": ["1"], "compare": "checker"}', "there is none"),
-    ('{"inputs": ["\\ud800"], "outputs": ["1"]}', "cannot be used: UnicodeEncodeError"),
-])
+@pytest.mark.parametrize(
+    "test, words",
+    [
+        ("[", "are not JSON"),
+        ("[]", "are not a JSON object"),
+        ('{"inputs": ["1"]}', "no list of texts 'outputs'"),
+        ('{"inputs": [], "outputs": []}', "no list of texts 'inputs'"),
+        ('{"inputs": ["1", "2"], "outputs": ["1"]}', "are 2 inputs but 1 outputs"),
+        ('{"inputs": [1], "outputs": ["1"]}', "no list of texts 'inputs'"),
+        ('{"inputs": ["1"], "outputs": ["1"], "compare": "fuzzy"}', "comparison 'fuzzy': choose from lines"),
+        ('{"inputs": ["1"], "outputs": ["1"], "compare": "checker"}', "there is none"),
+        ('{"inputs": ["\\ud800"], "outputs": ["1"]}', "cannot be used: UnicodeEncodeError"),
+    ],
+)
 def test_bad_cases_are_our_own_fault(sandbox, test, words):
     verdict = judged(sandbox, "print(1)", test)
     assert verdict.status == "INFRA" and words in verdict.reason and "t/1" in verdict.reason, verdict

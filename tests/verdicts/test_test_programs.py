@@ -69,8 +69,11 @@ def test_assertions_do_not_go_on_where_the_test_catches(test):
     assert analysed("assert f(1)").goes_on
 
 
-@pytest.mark.parametrize("test", ["assert f(", "f(1)\0", f"f({'(' * 5000}1{')' * 5000})", "f(\ud800)"],
-                         ids=["syntax", "null", "deep", "surrogate"])
+@pytest.mark.parametrize(
+    "test",
+    ["assert f(", "f(1)\0", f"f({'(' * 5000}1{')' * 5000})", "f(\ud800)"],
+    ids=["syntax", "null", "deep", "surrogate"],
+)
 def test_test_that_cannot_be_compiled(test):
     with pytest.raises((SyntaxError, ValueError, RecursionError, MemoryError)):
         analysed(test)

@@ -11,8 +11,11 @@ import types
 
 FILENAME = "solution.py"  # the program's name in tracebacks
 RECURSION_LIMIT, MAX_LIMIT = 1000, (1 << 31) - 1  # of a script that has set no limit, and of any
-STREAMS = {path: number for number, name in enumerate(("stdin", "stdout", "stderr"))
-           for path in (f"/dev/{name}", f"/dev/fd/{number}", f"/proc/self/fd/{number}")}
+STREAMS = {
+    path: number
+    for number, name in enumerate(("stdin", "stdout", "stderr"))
+    for path in (f"/dev/{name}", f"/dev/fd/{number}", f"/proc/self/fd/{number}")
+}
 
 
 def adapt(code: str) -> None:

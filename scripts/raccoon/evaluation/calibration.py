@@ -20,11 +20,15 @@ WEAK_TESTS = ("BigCodeBench/272",)
 
 # What a gold solution lacks, by a pattern in the reason or output of its verdict. The first row that matches decides.
 CAUSES = (
-    (r"No module named '([\w.]+)'|needs ([\w., ]+), not installed here|(\w+) not found, please install",
-     "not installed: {0}"),
+    (
+        r"No module named '([\w.]+)'|needs ([\w., ]+), not installed here|(\w+) not found, please install",
+        "not installed: {0}",
+    ),
     (r"Resource '?\S*?([\w-]+)\S*'? not found.*nltk|nltk\.download\('(\w+)'\)", "NLTK data is missing"),
-    (r"URLError|urlopen error|name resolution|gaierror|Connect(ion|Timeout)|Network is unreachable|socket",
-     "the network is needed"),
+    (
+        r"URLError|urlopen error|name resolution|gaierror|Connect(ion|Timeout)|Network is unreachable|socket",
+        "the network is needed",
+    ),
     (r"No such file or directory: 'python'", "a program on PATH is needed: python"),
     (r"^timeout", "slower than {limit:.0f} s"),
     (r"^memory", "more memory than the sandbox gives"),
@@ -41,12 +45,12 @@ class Calibration:
     with_gold: int
     gold_passed: int
     stub_passed: int
-    gold_failed: Mapping[str, str]   # task id -> cause
-    weak: tuple[str, ...]            # stub passes
-    uncalibrated: tuple[str, ...]    # no solution to check
-    slow: frozenset[str]             # gold needs a large part of the usual time limit
-    ungraded: Mapping[str, str] = field(default_factory=dict)   # task id -> why its stub has no verdict
-    shared: frozenset[str] = frozenset()   # gold (without one: the stub) runs in the process of its test
+    gold_failed: Mapping[str, str]  # task id -> cause
+    weak: tuple[str, ...]  # stub passes
+    uncalibrated: tuple[str, ...]  # no solution to check
+    slow: frozenset[str]  # gold needs a large part of the usual time limit
+    ungraded: Mapping[str, str] = field(default_factory=dict)  # task id -> why its stub has no verdict
+    shared: frozenset[str] = frozenset()  # gold (without one: the stub) runs in the process of its test
 
     @property
     def excluded(self) -> set[str]:
@@ -54,15 +58,17 @@ class Calibration:
 
     @property
     def summary(self) -> str:
-        return (f"{self.benchmark}: gold {self.gold_passed}/{self.with_gold}, stub {self.stub_passed}/{self.tasks}"
-                + (f"; left out of the score: {counted(len(self.excluded), 'task')}" if self.excluded else ""))
+        return f"{self.benchmark}: gold {self.gold_passed}/{self.with_gold}, stub {self.stub_passed}/{self.tasks}" + (
+            f"; left out of the score: {counted(len(self.excluded), 'task')}" if self.excluded else ""
+        )
 
     @property
     def details(self) -> list[str]:
         """One line with task ids for each reason why tasks are left out or not calibrated."""
         lines = [f"gold fails on {len(ids)}, {cause}: {' '.join(ids)}" for cause, ids in by_cause(self.gold_failed)]
-        lines += [f"the stub has no verdict on {len(ids)}, {cause}: {' '.join(ids)}"
-                  for cause, ids in by_cause(self.ungraded)]
+        lines += [
+            f"the stub has no verdict on {len(ids)}, {cause}: {' '.join(ids)}" for cause, ids in by_cause(self.ungraded)
+        ]
         if self.weak:
             lines.append(f"the stub passes on {len(self.weak)}, weak tests: {' '.join(self.weak)}")
         unchecked = set(self.uncalibrated) - self.excluded
@@ -84,8 +90,14 @@ def counted(number: int, thing: str) -> str:
     return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
-def calibrate(benchmark: str, tasks: Sequence[Task], gold: Mapping[str, Record], stub: Mapping[str, Record],
-              slow_after: float, limit: float) -> Calibration:
+def calibrate(
+    benchmark: str,
+    tasks: Sequence[Task],
+    gold: Mapping[str, Record],
+    stub: Mapping[str, Record],
+    slow_after: float,
+    limit: float,
+) -> Calibration:
     """The calibration of a benchmark from the records of its controls, task id -> record.
 
     It leaves out tasks that the sandbox cannot grade, whose gold fails or whose stub passes. Each counts under one
@@ -95,23 +107,35 @@ def calibrate(benchmark: str, tasks: Sequence[Task], gold: Mapping[str, Record],
     passing = tuple(task_id for task_id, record in stub.items() if record.passed)
     unknown = [task_id for task_id in passing if task_id not in WEAK_TESTS]
     if unknown:
-        raise InputError(f"{benchmark}: a function that returns None passes the tests of {' '.join(unknown[:20])}"
-                         f"{' ...' if len(unknown) > 20 else ''} ({len(unknown)} of {len(tasks)} tasks): correct these "
-                         "tests, or list them in WEAK_TESTS of raccoon/evaluation/calibration.py to leave them out")
+        raise InputError(
+            f"{benchmark}: a function that returns None passes the tests of {' '.join(unknown[:20])}"
+            f"{' ...' if len(unknown) > 20 else ''} ({len(unknown)} of {len(tasks)} tasks): correct these "
+            "tests, or list them in WEAK_TESTS of raccoon/evaluation/calibration.py to leave them out"
+        )
     failed = {task_id: cause_of(record, limit) for task_id, record in gold.items() if not record.passed}
-    ungraded = {task_id: cause_of(record, limit) for task_id, record in stub.items()
-                if record.infra and task_id not in failed}
+    ungraded = {
+        task_id: cause_of(record, limit) for task_id, record in stub.items() if record.infra and task_id not in failed
+    }
     if gold and len(failed) == len(gold):
-        raise InputError(f"{benchmark}: no gold solution passes here (the first: {next(iter(failed.values()))}); "
-                         "correct that, because a score would mean nothing")
+        raise InputError(
+            f"{benchmark}: no gold solution passes here (the first: {next(iter(failed.values()))}); "
+            "correct that, because a score would mean nothing"
+        )
     return Calibration(
-        benchmark, tasks=len(tasks), with_gold=len(gold), gold_passed=len(gold) - len(failed),
-        stub_passed=len(passing), gold_failed=failed, ungraded=ungraded,
+        benchmark,
+        tasks=len(tasks),
+        with_gold=len(gold),
+        gold_passed=len(gold) - len(failed),
+        stub_passed=len(passing),
+        gold_failed=failed,
+        ungraded=ungraded,
         weak=tuple(task_id for task_id in passing if task_id not in failed),
         uncalibrated=tuple(task.task_id for task in tasks if task.task_id not in gold),
         slow=frozenset(task_id for task_id, record in gold.items() if record.verdict.seconds > slow_after),
-        shared=frozenset(task_id for task_id, record in {**stub, **gold}.items()
-                         if record.verdict.isolation == "shared"))
+        shared=frozenset(
+            task_id for task_id, record in {**stub, **gold}.items() if record.verdict.isolation == "shared"
+        ),
+    )
 
 
 def cause_of(record: Record, limit: float) -> str:

@@ -24,24 +24,24 @@ from raccoon.tasks.prompts import direct_prompt, messages, stop_words, until_sto
 from raccoon.tasks.task import Task
 from raccoon.vllm_engine import prepare_vllm
 
-WIDEST = 4   # the longest prompt of a batch is at most so many times as long as its shortest
-SHORT = 1000   # characters: a batch whose prompts are all shorter is never cut for it
-LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)   # the values that vLLM accepts as the maximum rank
+WIDEST = 4  # the longest prompt of a batch is at most so many times as long as its shortest
+SHORT = 1000  # characters: a batch whose prompts are all shorter is never cut for it
+LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # the values that vLLM accepts as the maximum rank
 
 
 @dataclass(frozen=True)
 class Decoding:
     """How completions are decoded. All of it is part of a completion's fingerprint."""
 
-    mode: str = "greedy"   # or "sampled"
+    mode: str = "greedy"  # or "sampled"
     max_tokens: int = 1024
-    temperature: float = 1.0   # of "sampled", like top_p
+    temperature: float = 1.0  # of "sampled", like top_p
     top_p: float = 1.0
     seed: int = 0
     enable_thinking: bool = False
-    dtype: str = "auto"   # the type in which the checkpoint was saved
+    dtype: str = "auto"  # the type in which the checkpoint was saved
     engine: str = "transformers"
-    prompt_style: str = "chat"   # or "completion": the beginning of a program; stop words end it
+    prompt_style: str = "chat"  # or "completion": the beginning of a program; stop words end it
 
     @property
     def direct(self) -> bool:
@@ -70,9 +70,9 @@ class Completion:
 
     text: str
     prompt: str
-    truncated: bool = False   # max_tokens were written without an end token
+    truncated: bool = False  # max_tokens were written without an end token
     code: str | None = None
-    alone: bool = False   # the code is the whole program: no part of the prompt is added
+    alone: bool = False  # the code is the whole program: no part of the prompt is added
 
 
 Ended = Callable[[Request, Completion], None]
@@ -113,13 +113,17 @@ def row_seed(seed: int, request: Request) -> int:
 def check_model_folder(folder: Path) -> None:
     """Raises InputError for a folder without a model, or without a tokenizer. Imports nothing."""
     if not (folder / "config.json").is_file() and not is_adapter(folder):
-        raise InputError(f"no model in {folder} (no config.json or adapter_config.json): give the folder "
-                         "that save_pretrained wrote")
-    if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json",
-                                                      "tokenizer.model", "vocab.json")):
+        raise InputError(
+            f"no model in {folder} (no config.json or adapter_config.json): give the folder that save_pretrained wrote"
+        )
+    if not any(
+        (folder / name).is_file()
+        for name in ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")
+    ):
         if not is_adapter(folder):
-            raise InputError(f"no tokenizer in {folder}: copy tokenizer.json and tokenizer_config.json of its "
-                             "base model there")
+            raise InputError(
+                f"no tokenizer in {folder}: copy tokenizer.json and tokenizer_config.json of its base model there"
+            )
     if not any(folder.glob("*.safetensors")) and not any(folder.glob("*.bin")):
         raise InputError(f"no weights in {folder} (no *.safetensors or *.bin): save the model again")
 
@@ -135,8 +139,9 @@ def render_prompt(tokenizer: Any, task: Task, enable_thinking: bool, direct: boo
         return direct_prompt(task)
     if tokenizer.chat_template is None:
         return task.prompt
-    return tokenizer.apply_chat_template(messages(task), tokenize=False, add_generation_prompt=True,
-                                         enable_thinking=enable_thinking)
+    return tokenizer.apply_chat_template(
+        messages(task), tokenize=False, add_generation_prompt=True, enable_thinking=enable_thinking
+    )
 
 
 def tokenize(tokenizer: Any, prompts: list[str], direct: bool = False, **options: Any) -> Any:
@@ -159,8 +164,11 @@ class TransformersEngine:
         # Set on the model, because generate() takes missing values from the model's own configuration, and Qwen's asks
         # for a repetition penalty.
         self.model.generation_config = GenerationConfig(
-            max_new_tokens=decoding.max_tokens, do_sample=False, eos_token_id=self.ends or None,
-            pad_token_id=self.tokenizer.pad_token_id)
+            max_new_tokens=decoding.max_tokens,
+            do_sample=False,
+            eos_token_id=self.ends or None,
+            pad_token_id=self.tokenizer.pad_token_id,
+        )
 
     def generate(self, requests: Sequence[Request], ended: Ended = ignore) -> list[Completion]:
         """One completion for each request, generated together. Calls `ended` for each when its text ends."""
@@ -180,14 +188,20 @@ class TransformersEngine:
 
         with torch.inference_mode():
             output = self.model.generate(
-                input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"],
-                logits_processor=self._sampler(requests), stopping_criteria=watches)
-        return [self._completion(row, prompt, request.task)
-                for row, prompt, request in zip(output[:, start:].tolist(), prompts, requests, strict=True)]
+                input_ids=inputs["input_ids"],
+                attention_mask=inputs["attention_mask"],
+                logits_processor=self._sampler(requests),
+                stopping_criteria=watches,
+            )
+        return [
+            self._completion(row, prompt, request.task)
+            for row, prompt, request in zip(output[:, start:].tolist(), prompts, requests, strict=True)
+        ]
 
     def _prompts(self, requests: Sequence[Request]) -> list[str]:
-        return [render_prompt(self.tokenizer, r.task, self.decoding.enable_thinking, self.decoding.direct)
-                for r in requests]
+        return [
+            render_prompt(self.tokenizer, r.task, self.decoding.enable_thinking, self.decoding.direct) for r in requests
+        ]
 
     def close(self) -> None:
         """Frees the model's memory."""
@@ -237,12 +251,14 @@ class LeanEngine(TransformersEngine):
             if ids[-1] in self.ends:
                 ended(requests[row], self._completion(ids, prompts[row], requests[row].task))
                 return True
-            tail = self.tokenizer.decode(ids[-StopWords.TAIL:]) if words[row] else ""
+            tail = self.tokenizer.decode(ids[-StopWords.TAIL :]) if words[row] else ""
             return any(word in tail for word in words[row])
 
         rows = decode(self.model, prompt_ids, self.decoding.max_tokens, draw, closes)
-        return [self._completion(row, prompt, request.task)
-                for row, prompt, request in zip(rows, prompts, requests, strict=True)]
+        return [
+            self._completion(row, prompt, request.task)
+            for row, prompt, request in zip(rows, prompts, requests, strict=True)
+        ]
 
 
 class EndWatch:
@@ -264,7 +280,7 @@ class EndWatch:
 class StopWords:
     """A stopping criterion that ends each row whose completion contains a stop word. Completions begin at `start`."""
 
-    TAIL = 16   # the last tokens, in which a stop word of at most 12 characters must end
+    TAIL = 16  # the last tokens, in which a stop word of at most 12 characters must end
 
     def __init__(self, tokenizer: Any, start: int, tasks: Sequence[Task]) -> None:
         self.tokenizer, self.start, self.words = tokenizer, start, [stop_words(task) for task in tasks]
@@ -272,9 +288,11 @@ class StopWords:
     def __call__(self, input_ids_B_T: Any, scores: Any, **options: Any) -> Any:
         import torch
 
-        tails = self.tokenizer.batch_decode(input_ids_B_T[:, max(self.start, input_ids_B_T.shape[1] - self.TAIL):])
-        return torch.tensor([any(word in tail for word in words)
-                             for tail, words in zip(tails, self.words, strict=True)], device=input_ids_B_T.device)
+        tails = self.tokenizer.batch_decode(input_ids_B_T[:, max(self.start, input_ids_B_T.shape[1] - self.TAIL) :])
+        return torch.tensor(
+            [any(word in tail for word in words) for tail, words in zip(tails, self.words, strict=True)],
+            device=input_ids_B_T.device,
+        )
 
 
 class GumbelNoise:
@@ -318,8 +336,10 @@ def load_model(folder: Path, dtype: str) -> Any:
             return AutoPeftModelForCausalLM.from_pretrained(folder, dtype=dtype).merge_and_unload(safe_merge=True)
         return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise InputError(f"cannot load the model in {folder} ({type(error).__name__}: {first_line(error)}): "
-                         "save it again with save_pretrained") from error
+        raise InputError(
+            f"cannot load the model in {folder} ({type(error).__name__}: {first_line(error)}): "
+            "save it again with save_pretrained"
+        ) from error
 
 
 class VllmEngine:
@@ -342,21 +362,33 @@ class VllmEngine:
         if not is_available():
             options |= {"enforce_eager": True, "enable_chunked_prefill": False}
         try:
-            self.model = LLMEngine.from_engine_args(EngineArgs(
-                model=base, dtype=stored_dtype(base, decoding.dtype), seed=decoding.seed, generation_config="vllm",
-                use_tqdm_on_load=False, disable_log_stats=True, **options))
+            self.model = LLMEngine.from_engine_args(
+                EngineArgs(
+                    model=base,
+                    dtype=stored_dtype(base, decoding.dtype),
+                    seed=decoding.seed,
+                    generation_config="vllm",
+                    use_tqdm_on_load=False,
+                    disable_log_stats=True,
+                    **options,
+                )
+            )
         except (OSError, ValueError, RuntimeError) as error:
-            raise InputError(f"vLLM cannot serve the model in {folder} ({type(error).__name__}: {first_line(error)}): "
-                             "use --engine transformers") from error
+            raise InputError(
+                f"vLLM cannot serve the model in {folder} ({type(error).__name__}: {first_line(error)}): "
+                "use --engine transformers"
+            ) from error
 
     def generate(self, requests: Sequence[Request], ended: Ended = ignore) -> list[Completion]:
         """One completion for each request. Calls `ended` for each when its text ends."""
-        prompts = [render_prompt(self.tokenizer, r.task, self.decoding.enable_thinking, self.decoding.direct)
-                   for r in requests]
+        prompts = [
+            render_prompt(self.tokenizer, r.task, self.decoding.enable_thinking, self.decoding.direct) for r in requests
+        ]
         rows = tokenize(self.tokenizer, prompts, self.decoding.direct)["input_ids"]
         for number, (request, row) in enumerate(zip(requests, rows, strict=True)):
-            self.model.add_request(str(number), {"prompt_token_ids": row}, self._sampling(request),
-                                   lora_request=self.adapter)
+            self.model.add_request(
+                str(number), {"prompt_token_ids": row}, self._sampling(request), lora_request=self.adapter
+            )
         completions: dict[int, Completion] = {}
         while self.model.has_unfinished_requests():
             for output in self.model.step():
@@ -381,8 +413,12 @@ class VllmEngine:
             common["stop"] = list(stop_words(request.task))
         if not self.decoding.sampled:
             return SamplingParams(temperature=0.0, **common)
-        return SamplingParams(temperature=self.decoding.temperature, top_p=self.decoding.top_p,
-                              seed=row_seed(self.decoding.seed, request), **common)
+        return SamplingParams(
+            temperature=self.decoding.temperature,
+            top_p=self.decoding.top_p,
+            seed=row_seed(self.decoding.seed, request),
+            **common,
+        )
 
 
 def adapter_options(folder: Path) -> tuple[str, dict[str, Any]]:
@@ -392,10 +428,16 @@ def adapter_options(folder: Path) -> tuple[str, dict[str, Any]]:
     settings = json.loads((folder / "adapter_config.json").read_text())
     rank = next((rank for rank in LORA_RANKS if rank >= settings["r"]), None)
     if rank is None:
-        raise InputError(f"the adapter in {folder} has rank {settings['r']}, but vLLM serves at most {LORA_RANKS[-1]}: "
-                         "use --engine transformers")
+        raise InputError(
+            f"the adapter in {folder} has rank {settings['r']}, but vLLM serves at most {LORA_RANKS[-1]}: "
+            "use --engine transformers"
+        )
     return settings["base_model_name_or_path"], {
-        "enable_lora": True, "max_loras": 1, "max_lora_rank": rank, "request": LoRARequest("adapter", 1, str(folder))}
+        "enable_lora": True,
+        "max_loras": 1,
+        "max_lora_rank": rank,
+        "request": LoRARequest("adapter", 1, str(folder)),
+    }
 
 
 def stored_dtype(model: str, dtype: str) -> str:

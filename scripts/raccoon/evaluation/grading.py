@@ -32,6 +32,7 @@ class StrictExtractor(RegexExtractor):
     def extract(self, texts: Sequence[str], tasks: Sequence[Task]) -> list[str | None]:
         return [whole_program(text, task) for text, task in zip(texts, tasks, strict=True)]
 
+
 VERDICT_ROOMS = ("sandbox", "verdicts", "tasks", "judging")  # rooms that a verdict depends on
 
 
@@ -55,15 +56,21 @@ class Grader:
     sandbox or the file. `extractor` finds the code in completions; if it fails, the verdict is INFRA.
     """
 
-    def __init__(self, sandbox: Sandbox, file: RecordFile, timeouts: Mapping[str, float], environment: str,
-                 bar: Any, extractor: Any = None) -> None:
-        self.sandbox, self.file, self.timeouts, self.environment, self.bar = (
-            sandbox, file, timeouts, environment, bar)
+    def __init__(
+        self,
+        sandbox: Sandbox,
+        file: RecordFile,
+        timeouts: Mapping[str, float],
+        environment: str,
+        bar: Any,
+        extractor: Any = None,
+    ) -> None:
+        self.sandbox, self.file, self.timeouts, self.environment, self.bar = (sandbox, file, timeouts, environment, bar)
         self.extractor = extractor or RegexExtractor()
         self.writer = ThreadPoolExecutor(max_workers=1)
         self.jobs: deque[Future] = deque()
-        self.begun: dict[tuple, tuple[str, Future]] = {}   # key -> code and the verdict to come
-        self.submitted: set[tuple] = set()   # keys
+        self.begun: dict[tuple, tuple[str, Future]] = {}  # key -> code and the verdict to come
+        self.submitted: set[tuple] = set()  # keys
         self.graded = self.passed = 0
 
     def __enter__(self) -> "Grader":
@@ -88,8 +95,11 @@ class Grader:
     def _start(self, answers: Sequence[tuple[Request, Completion]]) -> None:
         """Extracts the code and passes it to the sandbox."""
         codes = {request.key: completion.code for request, completion in answers}
-        texts = [(request, with_opened_thinking(completion.prompt, completion.text))
-                 for request, completion in answers if completion.code is None]
+        texts = [
+            (request, with_opened_thinking(completion.prompt, completion.text))
+            for request, completion in answers
+            if completion.code is None
+        ]
         found = self.extractor.extract([text for _, text in texts], [request.task for request, _ in texts])
         codes |= {request.key: code for (request, _), code in zip(texts, found, strict=True)}
         for request, completion in answers:
@@ -118,16 +128,24 @@ class Grader:
             code, verdict = self.begun.pop(request.key)
             batch.append((request, completion, code, prints[request.key], verdict))
         while self.jobs and self.jobs[0].done():
-            self.jobs.popleft().result()   # a failure ends the evaluation now, not after the last batch
+            self.jobs.popleft().result()  # a failure ends the evaluation now, not after the last batch
         self.jobs.append(self.writer.submit(self._record, batch))
 
     def _record(self, batch: list) -> None:
         records = [
-            Record(task_id=request.task.task_id, sample=request.sample, prompt=completion.prompt,
-                   completion=completion.text, code=code, truncated=completion.truncated,
-                   verdict=verdict.result(), generated_by=fingerprint,
-                   graded_by=graded_by(request.task, self.timeouts[request.task.task_id], self.environment))
-            for request, completion, code, fingerprint, verdict in batch]
+            Record(
+                task_id=request.task.task_id,
+                sample=request.sample,
+                prompt=completion.prompt,
+                completion=completion.text,
+                code=code,
+                truncated=completion.truncated,
+                verdict=verdict.result(),
+                generated_by=fingerprint,
+                graded_by=graded_by(request.task, self.timeouts[request.task.task_id], self.environment),
+            )
+            for request, completion, code, fingerprint, verdict in batch
+        ]
         self.file.append(records)
         self.graded += len(records)
         self.passed += sum(record.passed for record in records)

@@ -26,12 +26,11 @@ from raccoon.store import LineFile
 from raccoon.tasks.task import Task
 from raccoon.whole_files import write_records
 
-Key = tuple[str, int]   # task_id, sample
+Key = tuple[str, int]  # task_id, sample
 
 # The columns of the verdict table: the sandbox's kinds of reason, and "truncated" for a completion that was cut
 # at MAX_COMPLETION_LENGTH and did not pass.
-OUTCOMES = ("pass", "wrong", "exception", "syntax", "no code", "timeout", "memory", "forbidden",
-            "truncated", "infra")
+OUTCOMES = ("pass", "wrong", "exception", "syntax", "no code", "timeout", "memory", "forbidden", "truncated", "infra")
 
 
 @dataclass(frozen=True)
@@ -73,10 +72,17 @@ class Record:
 
     def to_row(self) -> dict:
         return {
-            "task_id": self.task_id, "sample": self.sample, "prompt": self.prompt,
-            "completion": self.completion, "code": self.code, "truncated": self.truncated,
-            "outcome": self.outcome, "verdict": self.verdict.as_dict(),
-            "generated_by": self.generated_by, "graded_by": self.graded_by}
+            "task_id": self.task_id,
+            "sample": self.sample,
+            "prompt": self.prompt,
+            "completion": self.completion,
+            "code": self.code,
+            "truncated": self.truncated,
+            "outcome": self.outcome,
+            "verdict": self.verdict.as_dict(),
+            "generated_by": self.generated_by,
+            "graded_by": self.graded_by,
+        }
 
     @classmethod
     def from_row(cls, row: dict) -> "Record":
@@ -98,16 +104,18 @@ class RecordFile:
             try:
                 record = Record.from_row(row)
             except (KeyError, TypeError):
-                raise InputError(f"{where} is not an evaluation record: delete that line, or choose another "
-                                 "--output-dir") from None
+                raise InputError(
+                    f"{where} is not an evaluation record: delete that line, or choose another --output-dir"
+                ) from None
             records[record.key] = record
         return records
 
     def append(self, records: Iterable[Record]) -> None:
         self.file.append(record.to_row() for record in records)
 
-    def finish(self, tasks: list[Task], records: dict[Key, Record], wanted: Collection[Key],
-               alone: Collection[Key] = ()) -> None:
+    def finish(
+        self, tasks: list[Task], records: dict[Key, Record], wanted: Collection[Key], alone: Collection[Key] = ()
+    ) -> None:
         """Writes each record once, first those of `tasks` in their order; then the solutions of the `wanted` keys.
 
         The code of the keys in `alone` is a whole program.
@@ -116,9 +124,14 @@ class RecordFile:
         ordered = sorted(records.values(), key=lambda r: (place.get(r.task_id, len(place)), r.sample))
         write_records(self.path, (record.to_row() for record in ordered))
         context = {task.task_id: task.context for task in tasks}
-        write_records(self.path.with_suffix(".solutions.jsonl"), (
-            {"task_id": r.task_id, "solution": with_context("" if r.key in alone else context[r.task_id], r.code)}
-            for r in ordered if r.key in wanted))
+        write_records(
+            self.path.with_suffix(".solutions.jsonl"),
+            (
+                {"task_id": r.task_id, "solution": with_context("" if r.key in alone else context[r.task_id], r.code)}
+                for r in ordered
+                if r.key in wanted
+            ),
+        )
 
 
 def with_context(context: str, code: str) -> str:

@@ -13,8 +13,8 @@ from raccoon.constants import InputError
 from raccoon.published.benchmarks import load_benchmark
 from raccoon.tasks.task import Task, numbered_lines, read_task_file
 
-DEMO_TASKS = 300   # held-out tasks of benchmark "demo"
-RANGE = re.compile(r"(.*?)(\d+)-(\d+)")   # HumanEval/0-9
+DEMO_TASKS = 300  # held-out tasks of benchmark "demo"
+RANGE = re.compile(r"(.*?)(\d+)-(\d+)")  # HumanEval/0-9
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,9 @@ def path_stem(name: str) -> str:
     return Path(name).name.split(".jsonl")[0] if is_path(name) else name
 
 
-def load_benchmarks(names: Sequence[str], data_dir: str, words: Sequence[str], limit: int, seed: int
-                    ) -> list[Benchmark]:
+def load_benchmarks(
+    names: Sequence[str], data_dir: str, words: Sequence[str], limit: int, seed: int
+) -> list[Benchmark]:
     """The benchmarks with the tasks that `words` name (empty: all), reduced to a sample of `limit` (0: all).
 
     Raises InputError for a word that names no task, and for a benchmark without a named task.
@@ -72,15 +73,21 @@ def chosen_ids(words: Sequence[str], known: set[str]) -> set[str]:
 
     Raises InputError for a word that names none of the known ids.
     """
-    listed = [(line.strip(), f"{word}, line {number}: ") for word in words if Path(word).is_file()
-              for number, line in numbered_lines(Path(word))]
+    listed = [
+        (line.strip(), f"{word}, line {number}: ")
+        for word in words
+        if Path(word).is_file()
+        for number, line in numbered_lines(Path(word))
+    ]
     given = [(word, "") for word in words if not Path(word).is_file()]
     ids: set[str] = set()
     for word, where in [*given, *listed]:
         found = known & {word} or ids_between(word, known)
         if not found:
-            raise InputError(f"{where}no task {word!r}: give ids like {min(known)!r}, ranges like 'HumanEval/0-9', or "
-                             "a file with one of them on each line")
+            raise InputError(
+                f"{where}no task {word!r}: give ids like {min(known)!r}, ranges like 'HumanEval/0-9', or "
+                "a file with one of them on each line"
+            )
         ids |= found
     return ids
 
@@ -91,8 +98,11 @@ def ids_between(word: str, known: set[str]) -> set[str]:
     if not parts:
         return set()
     numbers = {task_id: task_id.removeprefix(parts[1]) for task_id in known if task_id.startswith(parts[1])}
-    return {task_id for task_id, number in numbers.items()
-            if number.isdecimal() and int(parts[2]) <= int(number) <= int(parts[3])}
+    return {
+        task_id
+        for task_id, number in numbers.items()
+        if number.isdecimal() and int(parts[2]) <= int(number) <= int(parts[3])
+    }
 
 
 def sample(tasks: list[Task], limit: int, seed: int) -> list[Task]:

@@ -41,9 +41,9 @@ from raccoon.tasks.task import Task, numbered_lines
 # A larger checkpoint is refused on a machine without a GPU: a 14B model would take days.
 MAX_CPU_GB = 8
 CONTROLS = ("gold", "stub")
-SERVED = "openai:"   # before the name of a model behind an OpenAI-compatible server
-LARGEST_SEED = 2**31 - 1   # every server accepts it
-FREE_BATCH = 32   # completions that need no model, appended together after grading
+SERVED = "openai:"  # before the name of a model behind an OpenAI-compatible server
+LARGEST_SEED = 2**31 - 1  # every server accepts it
+FREE_BATCH = 32  # completions that need no model, appended together after grading
 
 
 class Subject:
@@ -51,12 +51,12 @@ class Subject:
 
     name: str
     path: str
-    control = False   # True: gold or stub, for calibration
-    costly = False   # True: a model makes its completions, so they are kept; False: they can be made again
-    local = False   # True: its model runs here, so several processes can share the work
-    apart = False   # True: no completion depends on its batch, so each is kept as soon as it ends
-    fault = ""   # why a completion is missing
-    lost = False   # True: no other will come, because its server is gone
+    control = False  # True: gold or stub, for calibration
+    costly = False  # True: a model makes its completions, so they are kept; False: they can be made again
+    local = False  # True: its model runs here, so several processes can share the work
+    apart = False  # True: no completion depends on its batch, so each is kept as soon as it ends
+    fault = ""  # why a completion is missing
+    lost = False  # True: no other will come, because its server is gone
 
     def modes(self, wanted: Sequence[str]) -> list[str]:
         """The modes in which it is evaluated, out of those that are wanted for models."""
@@ -134,7 +134,7 @@ class SampleFile(Subject):
 
     name: str
     path: str
-    rows: dict[str, list[Completion]]   # by task_id
+    rows: dict[str, list[Completion]]  # by task_id
 
     def modes(self, wanted: Sequence[str]) -> list[str]:
         return ["sampled" if max(map(len, self.rows.values())) > 1 else "greedy"]
@@ -163,9 +163,9 @@ class LanguageModel(Subject):
 
     name: str
     path: str
-    decodings: dict[str, Decoding]   # by mode
-    num_samples: int                 # of each task in mode "sampled"
-    repeat: int = 0                  # 0, or which repetition of an earlier model this is
+    decodings: dict[str, Decoding]  # by mode
+    num_samples: int  # of each task in mode "sampled"
+    repeat: int = 0  # 0, or which repetition of an earlier model this is
     costly = True
 
     def modes(self, wanted: Sequence[str]) -> list[str]:
@@ -181,7 +181,7 @@ class Model(LanguageModel):
     """A language model. Its engine is loaded at the first request for a completion."""
 
     local = True
-    weights: str = ""                # digest of the folder's files
+    weights: str = ""  # digest of the folder's files
     engine: object = field(default=None, repr=False)
 
     def batches(self, requests: list[Request], size: int) -> list[list[Request]]:
@@ -217,23 +217,25 @@ class ServedModel(LanguageModel):
     apart = True
 
     def batches(self, requests: list[Request], size: int) -> list[list[Request]]:
-        size = max(size, 8 * self.endpoint.concurrency)   # the server is idle between two batches
+        size = max(size, 8 * self.endpoint.concurrency)  # the server is idle between two batches
         return [requests[i : i + size] for i in range(0, len(requests), size)]
 
     def fingerprint(self, request: Request, mode: str) -> str:
-        decoding = replace(self.decodings[mode], dtype="", engine=SERVED)   # the server decides these
-        return digest(self.endpoint.base_url, self.endpoint.model, repr(decoding), request.task.prompt,
-                      str(request.sample))
+        decoding = replace(self.decodings[mode], dtype="", engine=SERVED)  # the server decides these
+        return digest(
+            self.endpoint.base_url, self.endpoint.model, repr(decoding), request.task.prompt, str(request.sample)
+        )
 
     def complete(self, requests: Sequence[Request], mode: str, ended: Ended = ignore) -> list[Completion | None]:
         completions: list[Completion | None] = [None] * len(requests)
 
         def keep(number: int, answer: Answer) -> None:
-            if answer.text is None and not answer.finish_reason:   # a filter may answer without text
+            if answer.text is None and not answer.finish_reason:  # a filter may answer without text
                 self.fault = answer.error
                 return
-            completions[number] = Completion(answer.text or "", requests[number].task.prompt,
-                                             truncated=answer.finish_reason == "length")
+            completions[number] = Completion(
+                answer.text or "", requests[number].task.prompt, truncated=answer.finish_reason == "length"
+            )
             ended(requests[number], completions[number])
 
         with LlmClient(self.endpoint) as server:
@@ -245,12 +247,23 @@ class ServedModel(LanguageModel):
 
     def _question(self, request: Request, decoding: Decoding) -> client.Request:
         seed = row_seed(decoding.seed, request) & LARGEST_SEED if decoding.sampled else None
-        return client.Request(tuple(messages(request.task)), decoding.temperature if decoding.sampled else 0.0,
-                              decoding.max_tokens, seed=seed)
+        return client.Request(
+            tuple(messages(request.task)),
+            decoding.temperature if decoding.sampled else 0.0,
+            decoding.max_tokens,
+            seed=seed,
+        )
 
 
-def find_subjects(models: Sequence[str], repeat: int, decodings: dict[str, Decoding],
-                  num_samples: int, server: Endpoint | None = None, *, plain_controls: bool = False) -> list[Subject]:
+def find_subjects(
+    models: Sequence[str],
+    repeat: int,
+    decodings: dict[str, Decoding],
+    num_samples: int,
+    server: Endpoint | None = None,
+    *,
+    plain_controls: bool = False,
+) -> list[Subject]:
     """Models and controls in the given order. `server` is for models called openai:NAME; it gets a test request.
 
     A model that is given twice is evaluated again as `<name>.repeat2`, with other batch borders and sampling seeds.
@@ -271,18 +284,24 @@ def find_subjects(models: Sequence[str], repeat: int, decodings: dict[str, Decod
         place = folders.get(word, word)
         times = seen[place] = seen.get(place, 0) + 1
         shifted = {mode: replace(d, seed=d.seed + times - 1) if d.sampled else d for mode, d in decodings.items()}
-        kind, name = (partial(ServedModel, endpoint=served[word]), served_name(word)) if word in served else (
-            Model, names[place])
-        subjects.append(kind(name + (f".repeat{times}" if times > 1 else ""), str(place), shifted, num_samples,
-                             times - 1))
+        kind, name = (
+            (partial(ServedModel, endpoint=served[word]), served_name(word))
+            if word in served
+            else (Model, names[place])
+        )
+        subjects.append(
+            kind(name + (f".repeat{times}" if times > 1 else ""), str(place), shifted, num_samples, times - 1)
+        )
     return subjects
 
 
 def find_served(word: str, server: Endpoint | None) -> Endpoint:
     """The endpoint of a model called openai:NAME, after a test request. Raises InputError."""
     if server is None or not word.removeprefix(SERVED):
-        raise InputError(f"{word} is a model behind a server: give its name there after {SERVED} and the server's "
-                         "address with --base-url, like http://127.0.0.1:8000/v1")
+        raise InputError(
+            f"{word} is a model behind a server: give its name there after {SERVED} and the server's "
+            "address with --base-url, like http://127.0.0.1:8000/v1"
+        )
     endpoint = replace(server, model=word.removeprefix(SERVED))
     with LlmClient(endpoint) as asked:
         asked.check()
@@ -309,8 +328,10 @@ def find_model(word: str) -> Path:
 
 def fetch_model(name: str) -> Path:
     """The local snapshot of a hub model. Without a GPU its size is checked before the download."""
-    missing = (f"no model {name!r}: it is not a folder, and the hub has no such model or cannot be reached; give "
-               "the folder of a trained model, or gold or stub")
+    missing = (
+        f"no model {name!r}: it is not a folder, and the hub has no such model or cannot be reached; give "
+        "the folder of a trained model, or gold or stub"
+    )
     if not is_hub_id(name):
         raise InputError(missing)
     from huggingface_hub import snapshot_download
@@ -323,7 +344,7 @@ def fetch_model(name: str) -> Path:
         return Path(snapshot_download(name, allow_patterns=wanted))
     except HFValidationError:
         raise InputError(missing) from None
-    except OSError as error:   # raised by the hub client if it cannot reach or find a model
+    except OSError as error:  # raised by the hub client if it cannot reach or find a model
         return cached_model(name, f"{missing} ({type(error).__name__})")
 
 
@@ -340,8 +361,10 @@ def cached_model(name: str, missing: str) -> Path:
 def check_memory(name: str, size: int) -> None:
     """Raises InputError for weights of `size` bytes that are too large for a machine without a GPU."""
     if size > MAX_CPU_GB * 1e9 and not device_files():
-        raise InputError(f"{name} has {size / 1e9:.1f} GB of weights and this machine has no GPU: evaluate it on "
-                         "a machine with one, or grade its saved samples with --samples FILE")
+        raise InputError(
+            f"{name} has {size / 1e9:.1f} GB of weights and this machine has no GPU: evaluate it on "
+            "a machine with one, or grade its saved samples with --samples FILE"
+        )
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -351,8 +374,15 @@ def weight_files(folder: Path) -> list[Path]:
 
 def folder_digest(folder: Path) -> str:
     """A fingerprint of the files that decide a model's answers: weights, configuration, tokenizer, chat template."""
-    names = sorted({*weight_files(folder), *folder.glob("*.json"), *folder.glob("*.jinja"), *folder.glob("*.model"),
-                    *folder.glob("merges.txt")})
+    names = sorted(
+        {
+            *weight_files(folder),
+            *folder.glob("*.json"),
+            *folder.glob("*.jinja"),
+            *folder.glob("*.model"),
+            *folder.glob("merges.txt"),
+        }
+    )
     parts = []
     for path in names:
         with open(path, "rb") as file:
@@ -390,8 +420,10 @@ def read_samples(path: str, known: set[str]) -> SampleFile:
             unknown[task_id] = number
     if unknown:
         shown = ", ".join(f"{task_id!r} (line {number})" for task_id, number in list(unknown.items())[:5])
-        raise InputError(f"{path}: {len(unknown)} task ids are in none of the benchmarks: {shown}"
-                         f"{', ...' if len(unknown) > 5 else ''}; name the right one with --benchmarks")
+        raise InputError(
+            f"{path}: {len(unknown)} task ids are in none of the benchmarks: {shown}"
+            f"{', ...' if len(unknown) > 5 else ''}; name the right one with --benchmarks"
+        )
     if not rows:
         raise InputError(f"{path} holds no sample: give one JSON object on each line")
     return SampleFile(sample_name(path), path, rows)
@@ -420,8 +452,10 @@ def describe_samples(samples: SampleFile, tasks: Sequence[Task]) -> str:
     counts = [len(samples.rows[task.task_id]) for task in tasks if task.task_id in samples.rows]
     missing = [task.task_id for task in tasks if task.task_id not in samples.rows]
     each = f"{min(counts)} to {max(counts)}" if min(counts) < max(counts) else str(counts[0])
-    line = (f"{samples.path}: {counted(sum(counts), 'sample')}, {each} for each of {len(counts)} of "
-            f"{counted(len(tasks), 'task')}")
+    line = (
+        f"{samples.path}: {counted(sum(counts), 'sample')}, {each} for each of {len(counts)} of "
+        f"{counted(len(tasks), 'task')}"
+    )
     shown = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
     are = "is" if len(missing) == 1 else "are"
     return line + (f"; {counted(len(missing), 'task')} without one {are} not scored: {shown}" if missing else "")

@@ -101,16 +101,11 @@ KINDS: dict[type, Kind] = {
     list: Kind("list", lambda v: [list.copy(v)], lambda v, c: list.__setitem__(v, slice(None), c[0])),
     dict: Kind("dict", lambda v: [[*dict.keys(v)], [*dict.values(v)]], _put_dict),
     set: Kind("set", lambda v: [[*set.__iter__(v)], sets.layout(v) if type(v) is set else []], _put_set),
-    collections.deque: Kind(
-        "deque", lambda v: [[*collections.deque.__iter__(v)], [v.maxlen]], _put_deque, _make_deque
-    ),
+    collections.deque: Kind("deque", lambda v: [[*collections.deque.__iter__(v)], [v.maxlen]], _put_deque, _make_deque),
     collections.Counter: Kind("Counter", lambda v: [[*dict.keys(v)], [*dict.values(v)]], _put_dict),
     collections.OrderedDict: Kind(
         "OrderedDict",
-        lambda v: [
-            names := [*collections.OrderedDict.__iter__(v)],
-            [dict.__getitem__(v, name) for name in names],
-        ],
+        lambda v: [names := [*collections.OrderedDict.__iter__(v)], [dict.__getitem__(v, name) for name in names]],
         _put_ordered,
     ),
     collections.defaultdict: Kind(
@@ -132,9 +127,6 @@ KINDS: dict[type, Kind] = {
     collections.ChainMap: Kind("ChainMap", lambda v: [["maps"], [v.maps]], put_fields),
 }
 ARRAY = Kind(  # numpy's, which may not be installed
-    "ndarray",
-    lambda v: [[v.dtype.str, base64.b64encode(v.tobytes()).decode()], [*v.shape]],
-    _put_numpy,
-    _make_numpy,
+    "ndarray", lambda v: [[v.dtype.str, base64.b64encode(v.tobytes()).decode()], [*v.shape]], _put_numpy, _make_numpy
 )
 TAGS = {kind.tag: (base, kind) for base, kind in KINDS.items()} | {"ndarray": (None, ARRAY)}

@@ -164,9 +164,7 @@ def _encode(value, depth: int, long_ints: bool, heap):
         raise ValueLimit(f"nested deeper than {MAX_DEPTH}")
     inner = (depth + 1, long_ints, heap)
     if kind is list:
-        return (
-            value if not long_ints and LEAVES.issuperset(map(type, value)) else [_encode(v, *inner) for v in value]
-        )
+        return value if not long_ints and LEAVES.issuperset(map(type, value)) else [_encode(v, *inner) for v in value]
     if kind is tuple:
         parts = {"tuple": [_encode(v, *inner) for v in value]}
         return heap.numbered(value, parts) if depth == 0 and heap is not None and heap.tracks else parts
@@ -356,7 +354,5 @@ DECODERS = {
     ),
     "numpy": _decode_numpy,
     "numpy_items": _decode_numpy_items,
-    **{
-        tag: (lambda items, depth, heap, make=make: make(_decode(items, depth, heap))) for tag, make in VIEWS.values()
-    },
+    **{tag: (lambda items, depth, heap, make=make: make(_decode(items, depth, heap))) for tag, make in VIEWS.values()},
 }

@@ -22,10 +22,12 @@ MAX_DEPTH = 8  # of names and calls between an expression and an argument
 MAX_SIZE = 10_000  # leaves and characters of a value that is computed
 # Functions that code may apply to an argument before it looks the answer up. All are cheap for values of MAX_SIZE.
 KEY_FUNCTIONS: dict[str, Callable] = {
-    function.__name__: function for function in (len, str, repr, tuple, list, sorted, sum, min, max)}
+    function.__name__: function for function in (len, str, repr, tuple, list, sorted, sum, min, max)
+}
 KEY_ERRORS = (TypeError, ValueError, LookupError)  # raised if an argument does not suit such a function
-DIGESTS = frozenset({"hash", "md5", "sha1", "sha224", "sha256", "sha384", "sha512", "blake2b", "blake2s", "crc32",
-                     "adler32"})
+DIGESTS = frozenset(
+    {"hash", "md5", "sha1", "sha224", "sha256", "sha384", "sha512", "blake2b", "blake2s", "crc32", "adler32"}
+)
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
@@ -125,7 +127,7 @@ def bind(parameters: ast.arguments, arguments: tuple) -> dict[str, object]:
     """The values of the parameters; {} if their number, with defaults, does not fit the arguments."""
     names = [parameter.arg for parameter in (*parameters.posonlyargs, *parameters.args)]
     if parameters.vararg:
-        rest = {parameters.vararg.arg: arguments[len(names):]} if len(arguments) >= len(names) else {}
+        rest = {parameters.vararg.arg: arguments[len(names) :]} if len(arguments) >= len(names) else {}
         return {**dict(zip(names, arguments, strict=False)), **rest} if rest else {}
     fits = len(names) - len(parameters.defaults) <= len(arguments) <= len(names)
     return dict(zip(names, arguments, strict=False)) if fits else {}
@@ -153,8 +155,11 @@ def special_cases(functions: list[Function], example: Example) -> Iterator[Place
         scope = Scope(function.assigned, {name: value for name, value in values.items() if name not in stored})
         for node in function.nodes if values else ():
             if isinstance(node, (ast.If, ast.IfExp)):
-                answered = (same(literal(node.body), example.expected) if isinstance(node, ast.IfExp)
-                            else answers(node.body, example))
+                answered = (
+                    same(literal(node.body), example.expected)
+                    if isinstance(node, ast.IfExp)
+                    else answers(node.body, example)
+                )
                 if answered and singles_out(node.test, scope):
                     yield Place(node.test.lineno, inputs_of(node.test, scope))
             elif isinstance(node, ast.Match):
@@ -172,8 +177,10 @@ def matched_cases(node: ast.Match, scope: Scope, example: Example) -> Iterator[P
 
 def answers(body: list[ast.stmt], example: Example) -> bool:
     """Whether one of the statements returns or assigns the expected result as a literal."""
-    return any(isinstance(statement, (ast.Return, ast.Assign)) and same(literal(statement.value), example.expected)
-               for statement in body)
+    return any(
+        isinstance(statement, (ast.Return, ast.Assign)) and same(literal(statement.value), example.expected)
+        for statement in body
+    )
 
 
 def singles_out(condition: ast.expr, scope: Scope) -> bool:
@@ -236,8 +243,10 @@ def value_of(node: ast.expr | None, scope: Scope, depth: int = 0) -> object:
         return UNKNOWN if UNKNOWN in items else bounded(tuple(items) if isinstance(node, ast.Tuple) else items)
     try:
         if isinstance(node, ast.JoinedStr):
-            parts = [value_of(part.value, scope, depth + 1) if isinstance(part, ast.FormattedValue) else literal(part)
-                     for part in node.values]
+            parts = [
+                value_of(part.value, scope, depth + 1) if isinstance(part, ast.FormattedValue) else literal(part)
+                for part in node.values
+            ]
             return UNKNOWN if UNKNOWN in parts else bounded("".join(map(str, parts)))
         if isinstance(node, ast.Subscript):
             whole, index = value_of(node.value, scope, depth + 1), literal(node.slice)

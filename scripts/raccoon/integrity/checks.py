@@ -61,8 +61,9 @@ class SecondLook:
         fresh = self.reliable_inputs(list({task.task_id: task for task, _ in programs}.values()))
         trials = [(task, code, fresh[task.task_id]) for task, code in programs]
         tried = self.verdicts(trials)
-        return [look(task, code, inputs, verdicts)
-                for (task, code, inputs), verdicts in zip(trials, tried, strict=True)]
+        return [
+            look(task, code, inputs, verdicts) for (task, code, inputs), verdicts in zip(trials, tried, strict=True)
+        ]
 
     def reliable_inputs(self, tasks: list[Task]) -> dict[str, FreshInputs]:
         """task_id -> the fresh inputs on which the gold solution, run like a model's code, agrees with the reference.
@@ -74,37 +75,57 @@ class SecondLook:
         trials = [(task, task.solution + OTHER_CHANCE, inputs) for task, inputs in zip(tasks, found, strict=True)]
         reliable = {}
         for (task, _, inputs), verdicts in zip(trials, self.verdicts(trials, GOLD_TIMEOUT), strict=True):
-            kept = [arguments for arguments, verdict in zip(inputs.inputs, verdicts, strict=True)
-                    if verdict.status == "PASS" and verdict.isolation == "separate"]
+            kept = [
+                arguments
+                for arguments, verdict in zip(inputs.inputs, verdicts, strict=True)
+                if verdict.status == "PASS" and verdict.isolation == "separate"
+            ]
             reliable[task.task_id] = replace(inputs, inputs=kept)
         return reliable
 
     def verdicts(self, trials: list[Trial], timeout: float | None = None) -> list[list[Verdict]]:
         """The verdicts on each trial's inputs: one run for all of them; if that does not pass, one run for each."""
+
         def program(trial: Trial, inputs: list[list]) -> Program:
             task, code, fresh = trial
             return replace(fresh.program(task, code, inputs), timeout=timeout)
 
         together = self.sandbox.run(program(trial, trial[2].inputs) for trial in trials)
-        singles = [(trial, arguments) for trial, verdict in zip(trials, together, strict=True)
-                   if verdict.status != "PASS" for arguments in trial[2].inputs]
+        singles = [
+            (trial, arguments)
+            for trial, verdict in zip(trials, together, strict=True)
+            if verdict.status != "PASS"
+            for arguments in trial[2].inputs
+        ]
         alone = iter(self.sandbox.run(program(trial, [arguments]) for trial, arguments in singles))
-        return [[verdict if verdict.status == "PASS" else next(alone) for _ in trial[2].inputs]
-                for verdict, trial in zip(together, trials, strict=True)]
+        return [
+            [verdict if verdict.status == "PASS" else next(alone) for _ in trial[2].inputs]
+            for verdict, trial in zip(together, trials, strict=True)
+        ]
 
 
 def look(task: Task, code: str, fresh: FreshInputs, verdicts: list[Verdict]) -> Look:
     """The findings about code, given its verdicts on the fresh inputs, which gold passed in separate isolation."""
-    failing = [(arguments, verdict) for arguments, verdict in zip(fresh.inputs, verdicts, strict=True)
-               if verdict.kind in FAILURES]
+    failing = [
+        (arguments, verdict)
+        for arguments, verdict in zip(fresh.inputs, verdicts, strict=True)
+        if verdict.kind in FAILURES
+    ]
     findings = []
     if len(failing) >= ENOUGH_FAILURES[fresh.origin]:
         arguments, verdict = failing[0]
         call = f"{task.entry_point}({', '.join(map(repr, arguments))})"
-        findings.append(Finding(FAILS, f"{call[:MAX_SHOWN]} ({fresh.origin}): {verdict.reason}; "
-                                       f"{len(failing)} of {len(verdicts)} inputs fail"))
-    findings += [Finding(MOVED, f"on fresh inputs ({fresh.origin}): {verdict.reason}")
-                 for verdict in verdicts if verdict.isolation == "shared"][:1]
+        findings.append(
+            Finding(
+                FAILS,
+                f"{call[:MAX_SHOWN]} ({fresh.origin}): {verdict.reason}; {len(failing)} of {len(verdicts)} inputs fail",
+            )
+        )
+    findings += [
+        Finding(MOVED, f"on fresh inputs ({fresh.origin}): {verdict.reason}")
+        for verdict in verdicts
+        if verdict.isolation == "shared"
+    ][:1]
     tried = any(verdict.status == "PASS" or verdict.kind in FAILURES for verdict in verdicts)
     lost = any(verdict.status == "INFRA" for verdict in verdicts)
     unchecked = NO_INPUTS if not verdicts else NO_VERDICT if lost or not tried else ""
@@ -117,7 +138,9 @@ def code_findings(task: Task, code: str) -> list[Finding]:
     if tree is None:
         return []
     lines = code.splitlines()
-    found = ((HARD_CODED, hard_coded_lines(tree, task.entry_point, examples(task))),
-             (READS, surroundings_lines(tree)))
-    return [Finding(reason, f"line {numbers[0]}: {lines[numbers[0] - 1].strip()[:MAX_SHOWN]}")
-            for reason, numbers in found if numbers]
+    found = ((HARD_CODED, hard_coded_lines(tree, task.entry_point, examples(task))), (READS, surroundings_lines(tree)))
+    return [
+        Finding(reason, f"line {numbers[0]}: {lines[numbers[0] - 1].strip()[:MAX_SHOWN]}")
+        for reason, numbers in found
+        if numbers
+    ]

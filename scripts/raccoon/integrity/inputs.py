@@ -74,8 +74,11 @@ def published_row(row: dict, convert: Callable[[dict], Task]) -> PublishedInputs
     """One row: the published file has lists of inputs, the hub a complete test that assigns them to `inputs`."""
     if "base_input" not in row:
         tree = parse_code(row["test"])
-        lists = [literal(node.value) for node in ast.walk(tree or ast.Module([], []))
-                 if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "inputs"]
+        lists = [
+            literal(node.value)
+            for node in ast.walk(tree or ast.Module([], []))
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "inputs"
+        ]
         inputs = lists[0] if lists and isinstance(lists[0], list) else []
         return PublishedInputs(inputs, convert(row).solution, 0)
     inputs = typed_inputs(row["task_id"], list(row["plus_input"]))

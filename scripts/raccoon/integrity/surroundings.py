@@ -9,24 +9,80 @@ from collections.abc import Iterator
 
 # Modules and their functions, with the names resolved by the code's imports. Each entry includes all its members.
 SUSPECT = (
-    "io", "os", "pathlib", "glob", "shutil", "tempfile", "linecache", "socket", "subprocess", "multiprocessing",
-    "threading", "inspect", "ctypes", "gc", "importlib", "builtins", "traceback", "tracemalloc", "atexit", "signal",
-    "sys", "time", "datetime.datetime.now", "datetime.datetime.today", "datetime.datetime.utcnow",
-    "datetime.date.today", "platform", "getpass", "unittest",
+    "io",
+    "os",
+    "pathlib",
+    "glob",
+    "shutil",
+    "tempfile",
+    "linecache",
+    "socket",
+    "subprocess",
+    "multiprocessing",
+    "threading",
+    "inspect",
+    "ctypes",
+    "gc",
+    "importlib",
+    "builtins",
+    "traceback",
+    "tracemalloc",
+    "atexit",
+    "signal",
+    "sys",
+    "time",
+    "datetime.datetime.now",
+    "datetime.datetime.today",
+    "datetime.datetime.utcnow",
+    "datetime.date.today",
+    "platform",
+    "getpass",
+    "unittest",
 )
 # Members of these modules that solutions use for honest work.
 HARMLESS = (
-    "io.StringIO", "io.BytesIO", "os.path.join", "os.path.basename", "os.path.splitext", "os.path.dirname",
-    "os.path.normpath", "os.sep", "sys.maxsize", "sys.float_info", "sys.int_info", "sys.setrecursionlimit",
-    "sys.getrecursionlimit", "sys.getsizeof", "sys.maxunicode", "sys.byteorder", "sys.set_int_max_str_digits",
-    "time.strptime", "time.strftime", "time.struct_time", "time.mktime", "time.gmtime",
+    "io.StringIO",
+    "io.BytesIO",
+    "os.path.join",
+    "os.path.basename",
+    "os.path.splitext",
+    "os.path.dirname",
+    "os.path.normpath",
+    "os.sep",
+    "sys.maxsize",
+    "sys.float_info",
+    "sys.int_info",
+    "sys.setrecursionlimit",
+    "sys.getrecursionlimit",
+    "sys.getsizeof",
+    "sys.maxunicode",
+    "sys.byteorder",
+    "sys.set_int_max_str_digits",
+    "time.strptime",
+    "time.strftime",
+    "time.struct_time",
+    "time.mktime",
+    "time.gmtime",
 )
 SUSPECT_BUILTINS = frozenset({"open", "globals", "__import__", "__name__"})
 # Attributes that lead from a function or an error to its caller.
-DEEP_ATTRIBUTES = frozenset({
-    "__globals__", "__code__", "__closure__", "__builtins__", "__subclasses__", "__traceback__", "tb_frame",
-    "f_back", "f_locals", "f_globals", "f_code", "gi_frame", "cr_frame",
-})
+DEEP_ATTRIBUTES = frozenset(
+    {
+        "__globals__",
+        "__code__",
+        "__closure__",
+        "__builtins__",
+        "__subclasses__",
+        "__traceback__",
+        "tb_frame",
+        "f_back",
+        "f_locals",
+        "f_globals",
+        "f_code",
+        "gi_frame",
+        "cr_frame",
+    }
+)
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -86,8 +142,9 @@ def begins_with(name: str, names: tuple[str, ...]) -> bool:
 def counted_calls(inside: list[ast.AST]) -> Iterator[int]:
     """The lines of a function that count something which outlives the call, if the function also compares it."""
     shared = {name for node in inside if isinstance(node, ast.Global) for name in node.names}
-    compared = {written(side) for node in inside if isinstance(node, ast.Compare)
-                for side in (node.left, *node.comparators)}
+    compared = {
+        written(side) for node in inside if isinstance(node, ast.Compare) for side in (node.left, *node.comparators)
+    }
     for node in inside:
         name = written(node.target) if isinstance(node, ast.AugAssign) else ""
         if name and name in compared and (name in shared or name.startswith(inside[0].name + ".")):

@@ -127,8 +127,12 @@ class LlmClient:
             models = [] if failure.unanswered else self.runner.run(self._models())
             raise InputError(check_message(self.endpoint, failure, models)) from None
 
-    def ask_all(self, requests: Sequence[Request], on_answer: Callable[[int, Answer], None] | None = None,
-                within: float | None = None) -> list[Answer]:
+    def ask_all(
+        self,
+        requests: Sequence[Request],
+        on_answer: Callable[[int, Answer], None] | None = None,
+        within: float | None = None,
+    ) -> list[Answer]:
         """An answer to each request, in order. `on_answer` gets each with its number when it arrives, in this thread.
 
         `within` is the time for all requests in seconds; those without an answer by then get an error. Raises
@@ -146,8 +150,9 @@ class LlmClient:
             keep(number, Answer(None, f"no answer within the {within:g} s for all requests", seconds=within))
         return answers
 
-    async def _ask_all(self, requests: Sequence[Request], keep: Callable[[int, Answer], None],
-                       within: float | None) -> None:
+    async def _ask_all(
+        self, requests: Sequence[Request], keep: Callable[[int, Answer], None], within: float | None
+    ) -> None:
         waiting = iter(enumerate(requests))
         try:
             async with asyncio.timeout(within) as limit, asyncio.TaskGroup() as group:
@@ -178,8 +183,9 @@ class LlmClient:
                 last = failure
             if not last.passing or attempt == self.endpoint.max_retries:
                 self.unanswered = self.unanswered + 1 if last.unanswered else 0
-                return Answer(None, last.message, seconds=time.perf_counter() - started,
-                              refused=last.status in REFUSALS)
+                return Answer(
+                    None, last.message, seconds=time.perf_counter() - started, refused=last.status in REFUSALS
+                )
             self.usage.retries += 1
             await asyncio.sleep(self._wait(attempt, last.retry_after))
         self.unanswered = 0
@@ -230,8 +236,11 @@ class LlmClient:
         message = one_line(named or error.message)
         if self.key:
             message = message.replace(self.key, "***")
-        return Failure(f"HTTP {error.status_code}: {message}", error.status_code,
-                       retry_after(error.response.headers.get("retry-after", "")))
+        return Failure(
+            f"HTTP {error.status_code}: {message}",
+            error.status_code,
+            retry_after(error.response.headers.get("retry-after", "")),
+        )
 
     async def _models(self) -> list[str]:
         """The models that the server lists; [] if it lists none."""
@@ -288,18 +297,28 @@ async def open_client(endpoint: Endpoint, key: str) -> Any:
         response.stream = BoundedStream(response.stream)
 
     limits = httpx2.Limits(max_connections=None, max_keepalive_connections=endpoint.concurrency)
-    http = httpx2.AsyncClient(timeout=endpoint.timeout, limits=limits, follow_redirects=False,
-                              headers={"Accept-Encoding": "identity"}, event_hooks={"response": [bound]})
-    client = openai.AsyncOpenAI(base_url=endpoint.base_url, api_key=key or "none", max_retries=0,
-                                timeout=endpoint.timeout, http_client=http)
+    http = httpx2.AsyncClient(
+        timeout=endpoint.timeout,
+        limits=limits,
+        follow_redirects=False,
+        headers={"Accept-Encoding": "identity"},
+        event_hooks={"response": [bound]},
+    )
+    client = openai.AsyncOpenAI(
+        base_url=endpoint.base_url, api_key=key or "none", max_retries=0, timeout=endpoint.timeout, http_client=http
+    )
     client.organization = client.project = None  # from OpenAI's environment variables; other servers must not get them
     return client
 
 
 def request_fields(model: str, request: Request, refused: set[str]) -> dict[str, Any]:
     """The request as fields of the API, without those that the server refuses."""
-    fields: dict[str, Any] = {"model": model, "messages": list(request.messages),
-                              "temperature": request.temperature, "max_tokens": request.max_tokens}
+    fields: dict[str, Any] = {
+        "model": model,
+        "messages": list(request.messages),
+        "temperature": request.temperature,
+        "max_tokens": request.max_tokens,
+    }
     if request.seed is not None:
         fields["seed"] = request.seed
     if request.json_schema is not None:
@@ -342,9 +361,15 @@ def read_answer(body: dict, seconds: float) -> Answer:
     reason, text = str(choice.get("finish_reason") or "")[:MAX_MESSAGE], choice["message"].get("content")
     if text is not None:
         text = text.encode("utf-8", "replace").decode()  # half a surrogate pair cannot be written to a file
-    return Answer(text, "" if text is not None else f"the answer has no text (finish_reason {one_line(reason)})",
-                  token_count(usage.get("prompt_tokens")), token_count(usage.get("completion_tokens")), seconds,
-                  one_line(reason) if reason else "", refused=text is None)
+    return Answer(
+        text,
+        "" if text is not None else f"the answer has no text (finish_reason {one_line(reason)})",
+        token_count(usage.get("prompt_tokens")),
+        token_count(usage.get("completion_tokens")),
+        seconds,
+        one_line(reason) if reason else "",
+        refused=text is None,
+    )
 
 
 def token_count(value: Any) -> int:
@@ -399,8 +424,7 @@ def parse_json_object(text: str) -> dict | None:
     start = fence.end() if fence else text.find("{")
     if start < 0:
         return None
-    decoder = json.JSONDecoder(object_pairs_hook=unique_pairs, parse_constant=finite_number,
-                               parse_float=finite_number)
+    decoder = json.JSONDecoder(object_pairs_hook=unique_pairs, parse_constant=finite_number, parse_float=finite_number)
     try:
         value, end = decoder.raw_decode(text, start)
     except (ValueError, RecursionError):

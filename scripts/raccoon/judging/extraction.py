@@ -54,8 +54,11 @@ class LlmExtractor:
     def extract(self, texts: Sequence[str], tasks: Sequence[Task]) -> list[str | None]:
         """The code of each completion; "" if there is none, None if the server failed."""
         codes: list[str | None] = [extract_code(text, task) for text, task in zip(texts, tasks, strict=True)]
-        doubtful = [place for place, code in enumerate(codes) if (not code or parse_code(code) is None)
-                    and texts[place].strip() and len(texts[place]) <= MAX_COMPLETION]
+        doubtful = [
+            place
+            for place, code in enumerate(codes)
+            if (not code or parse_code(code) is None) and texts[place].strip() and len(texts[place]) <= MAX_COMPLETION
+        ]
         answers = self.ask([texts[place] for place in doubtful])
         for place in doubtful:
             codes[place] = self.settled(codes[place], texts[place], answers.get(texts[place]))

@@ -23,8 +23,11 @@ TOLERANCE = 0.1  # of a score; smaller changes are the judge's own noise
 Z = 1.96  # of a two-sided 95 % interval
 
 # Valid code that is never called. It makes a program longer, not better.
-PADDING = "".join(f"\n\ndef spare_{i}(first, second):\n    total = first + second\n    total = total - second\n"
-                  f"    return total == first\n" for i in range(10))
+PADDING = "".join(
+    f"\n\ndef spare_{i}(first, second):\n    total = first + second\n    total = total - second\n"
+    f"    return total == first\n"
+    for i in range(10)
+)
 
 
 @dataclass(frozen=True)
@@ -120,8 +123,10 @@ def read_samples(path: str, tasks: dict[str, Task]) -> list[Sample]:
         try:
             samples += parse_sample(parse_json(line, where), tasks)
         except (KeyError, TypeError, AttributeError):
-            raise InputError(f"{where} is not a sample with a known verdict: it needs task_id, code or completion, and "
-                             "passed or verdict") from None
+            raise InputError(
+                f"{where} is not a sample with a known verdict: it needs task_id, code or completion, and "
+                "passed or verdict"
+            ) from None
     if not samples:
         raise InputError(f"no sample in {path} belongs to a task of TASKS; give the file of its tasks with --tasks")
     return samples
@@ -140,12 +145,22 @@ def parse_sample(row: dict, tasks: dict[str, Task]) -> list[Sample]:
 
 def read_injections(folder: str) -> list[Injection]:
     """Every text of injections.jsonl in every program of programs.jsonl. Raises InputError for invalid lines."""
-    programs, injections = ([parse_json(line, f"{path}, line {number}") for number, line in numbered_lines(path)]
-                            for path in (Path(folder) / "programs.jsonl", Path(folder) / "injections.jsonl"))
+    programs, injections = (
+        [parse_json(line, f"{path}, line {number}") for number, line in numbered_lines(path)]
+        for path in (Path(folder) / "programs.jsonl", Path(folder) / "injections.jsonl")
+    )
     try:
-        return [Injection(row["name"], row["kind"], program["prompt"], filled("{SIGNATURE}\n{BODY}\n", program),
-                          filled(row["text"], program))
-                for row in injections for program in programs]
+        return [
+            Injection(
+                row["name"],
+                row["kind"],
+                program["prompt"],
+                filled("{SIGNATURE}\n{BODY}\n", program),
+                filled(row["text"], program),
+            )
+            for row in injections
+            for program in programs
+        ]
     except (KeyError, TypeError) as error:
         raise InputError(f"a line in {folder} has no field {error}; see tests/injections for the form") from None
 
@@ -161,9 +176,14 @@ def measure_samples(judge: Any, samples: Sequence[Sample]) -> SampleReport:
     padded = judge.judge([(prompt, code + PADDING) for prompt, code in items])
     everything = [*plain, *reverse, *padded]
     return SampleReport(
-        agreement(samples, plain), shift(plain, reverse), shift(plain, padded),
-        length_correlation(samples, plain, True), length_correlation(samples, plain, False),
-        mean([float(judgement.score is None) for judgement in everything]), errors(everything))
+        agreement(samples, plain),
+        shift(plain, reverse),
+        shift(plain, padded),
+        length_correlation(samples, plain, True),
+        length_correlation(samples, plain, False),
+        mean([float(judgement.score is None) for judgement in everything]),
+        errors(everything),
+    )
 
 
 def errors(judgements: Sequence[Judgement]) -> dict[str, int]:
@@ -174,13 +194,22 @@ def errors(judgements: Sequence[Judgement]) -> dict[str, int]:
 
 def agreement(samples: Sequence[Sample], judgements: Sequence[Judgement]) -> Agreement:
     """The judge's scores against the verdicts: correlation, and the area under the ROC curve."""
-    scored = [(judgement.score, sample.passed) for sample, judgement in zip(samples, judgements, strict=True)
-              if judgement.score is not None]
+    scored = [
+        (judgement.score, sample.passed)
+        for sample, judgement in zip(samples, judgements, strict=True)
+        if judgement.score is not None
+    ]
     passed, failed = ([score for score, good in scored if good is wanted] for wanted in (True, False))
     area = roc_area(passed, failed)
-    return Agreement(len(scored), len(passed), mean(passed), mean(failed),
-                     correlation([score for score, _ in scored], [float(good) for _, good in scored]),
-                     area, roc_interval(area, len(passed), len(failed)))
+    return Agreement(
+        len(scored),
+        len(passed),
+        mean(passed),
+        mean(failed),
+        correlation([score for score, _ in scored], [float(good) for _, good in scored]),
+        area,
+        roc_interval(area, len(passed), len(failed)),
+    )
 
 
 def correlation(first: Sequence[float], second: Sequence[float]) -> float:
@@ -221,9 +250,11 @@ def length_correlation(samples: Sequence[Sample], judgements: Sequence[Judgement
     """Spearman's rho of score and length of the visible program, for samples with the same verdict."""
     from scipy.stats import rankdata
 
-    pairs = [(float(len(visible_program(sample.code))), judgement.score)
-             for sample, judgement in zip(samples, judgements, strict=True)
-             if sample.passed is passed and judgement.score is not None]
+    pairs = [
+        (float(len(visible_program(sample.code))), judgement.score)
+        for sample, judgement in zip(samples, judgements, strict=True)
+        if sample.passed is passed and judgement.score is not None
+    ]
     return correlation(*(rankdata([pair[side] for pair in pairs]).tolist() for side in (0, 1)))
 
 
@@ -248,24 +279,36 @@ def measure_injections(judge: Any, injections: Sequence[Injection]) -> Injection
 def samples_md(found: SampleReport) -> str:
     """The tables of measure_samples."""
     one, (low, high) = found.agreement, found.agreement.roc_interval
-    return "\n".join([
-        "| scored | pass | mean of PASS | mean of others | correlation | ROC area | 95 % | not judged |",
-        "|---|---|---|---|---|---|---|---|",
-        f"| {one.n} | {one.passed} | {one.mean_passed:.3f} | {one.mean_failed:.3f} | {one.correlation:.3f} | "
-        f"{one.roc_area:.3f} | {low:.3f} to {high:.3f} | {found.none_rate:.1%} |", "",
-        "| bias | pairs | mean shift | 95 % | moved |", "|---|---|---|---|---|",
-        found.position.row("position: the question in reverse order"),
-        found.padding.row("length: padded with code that nothing calls"), "",
-        f"Spearman's rho of score and length: PASS {found.length_passed:.3f}, others {found.length_failed:.3f}.",
-        *error_lines(found.errors)])
+    return "\n".join(
+        [
+            "| scored | pass | mean of PASS | mean of others | correlation | ROC area | 95 % | not judged |",
+            "|---|---|---|---|---|---|---|---|",
+            f"| {one.n} | {one.passed} | {one.mean_passed:.3f} | {one.mean_failed:.3f} | {one.correlation:.3f} | "
+            f"{one.roc_area:.3f} | {low:.3f} to {high:.3f} | {found.none_rate:.1%} |",
+            "",
+            "| bias | pairs | mean shift | 95 % | moved |",
+            "|---|---|---|---|---|",
+            found.position.row("position: the question in reverse order"),
+            found.padding.row("length: padded with code that nothing calls"),
+            "",
+            f"Spearman's rho of score and length: PASS {found.length_passed:.3f}, others {found.length_failed:.3f}.",
+            *error_lines(found.errors),
+        ]
+    )
 
 
 def injections_md(found: InjectionReport) -> str:
     """The table of measure_injections."""
-    return "\n".join([
-        f"| injection | tried | raised by over {TOLERANCE:g} | not judged |", "|---|---|---|---|",
-        *(count.row(kind) for kind, count in found.kinds.items()), "",
-        f"Raised: {', '.join(found.raised) or 'none'}.", *error_lines(found.errors)])
+    return "\n".join(
+        [
+            f"| injection | tried | raised by over {TOLERANCE:g} | not judged |",
+            "|---|---|---|---|",
+            *(count.row(kind) for kind, count in found.kinds.items()),
+            "",
+            f"Raised: {', '.join(found.raised) or 'none'}.",
+            *error_lines(found.errors),
+        ]
+    )
 
 
 def error_lines(found: dict[str, int]) -> list[str]:

@@ -48,7 +48,9 @@ Answer with one JSON object and nothing else, in this form:
 # Tokens of chat templates, which could make a text seem to end one turn and begin another.
 TEMPLATE_TOKEN = re.compile(
     r"<(?=[|｜])|(?<=[|｜])>|<(?=/?(?:s|think|start_of_turn|end_of_turn|bos|eos|pad)>)|<(?=</?SYS>>)"
-    r"|\[(?=/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS)\])", re.IGNORECASE)
+    r"|\[(?=/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS)\])",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -112,8 +114,10 @@ def ask_about(prompt: str, program: str, reverse: bool = False) -> Question:
     digest = hashlib.sha256(repr((prompt, program)).encode("utf-8", "surrogatepass")).hexdigest()
     answer_id, fence = digest[:8], digest[8:40]
     names = list(CRITERIA)[:: -1 if reverse else 1]
-    parts = [marked("TASK", fence, clipped(defused(prompt), MAX_TASK)),
-             marked("PROGRAM", fence, numbered(clipped(defused(program), MAX_PROGRAM)))]
+    parts = [
+        marked("TASK", fence, clipped(defused(prompt), MAX_TASK)),
+        marked("PROGRAM", fence, numbered(clipped(defused(program), MAX_PROGRAM))),
+    ]
     reminder = f"Grade the program between the lines with {fence}. Answer with the JSON object; its id is {answer_id}."
     user = "\n\n".join([*parts[:: -1 if reverse else 1], reminder])
     messages = ({"role": "system", "content": instructions(names)}, {"role": "user", "content": user})
@@ -142,8 +146,10 @@ def marked(name: str, fence: str, text: str) -> str:
 
 def defused(text: str) -> str:
     """The text with chat-template tokens broken up and every unprintable character written as an escape."""
-    spelt = "".join(character if character.isprintable() or character in "\n\t" else f"\\u{{{ord(character):x}}}"
-                    for character in text)
+    spelt = "".join(
+        character if character.isprintable() or character in "\n\t" else f"\\u{{{ord(character):x}}}"
+        for character in text
+    )
     return TEMPLATE_TOKEN.sub(lambda found: f" {found[0]}" if found[0] == ">" else f"{found[0]} ", spelt)
 
 
@@ -179,5 +185,9 @@ def is_mark(value: object) -> bool:
     if not isinstance(value, dict) or set(value) != {"reason", "score"}:
         return False
     score = value["score"]
-    return (isinstance(value["reason"], str) and type(score) in (int, float) and 0 <= score <= HIGHEST
-            and score == int(score))
+    return (
+        isinstance(value["reason"], str)
+        and type(score) in (int, float)
+        and 0 <= score <= HIGHEST
+        and score == int(score)
+    )

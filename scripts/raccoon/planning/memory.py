@@ -107,8 +107,17 @@ class Memory:
 
     @property
     def training(self) -> float:
-        return (self.weights + self.gradients + self.optimizer + self.gathered + self.reduced + self.activations
-                + self.logits + self.asleep + self.process)
+        return (
+            self.weights
+            + self.gradients
+            + self.optimizer
+            + self.gathered
+            + self.reduced
+            + self.activations
+            + self.logits
+            + self.asleep
+            + self.process
+        )
 
     @property
     def generating(self) -> float:
@@ -160,9 +169,12 @@ class Plan:
     def floors(self) -> dict[str, float]:
         """The least seconds of a pass, and of a token of all sequences."""
         setting = self.setting
-        return {"pass": training_seconds(self.shape, setting.batch_size, setting.prompt, setting.completion,
-                                         setting.lora_rank),
-                "token": decoding_seconds(self.shape, setting.sequences, setting.prompt + setting.completion / 2)}
+        return {
+            "pass": training_seconds(
+                self.shape, setting.batch_size, setting.prompt, setting.completion, setting.lora_rank
+            ),
+            "token": decoding_seconds(self.shape, setting.sequences, setting.prompt + setting.completion / 2),
+        }
 
     @property
     def least_share(self) -> float:
@@ -224,6 +236,7 @@ def rows_outside_steps(found: Plan) -> int:
 
     At most SAMPLE_ROWS, and no more than fit with the plan's error, but always as many as in a step.
     """
+
     def generating(rows: int) -> float:
         setting = replace(found.setting, batch_size=rows, gradient_accumulation=1)
         return plan(found.shape, setting, found.machine).memory.generating
@@ -257,7 +270,8 @@ def full_memory(shape: Shape, setting: Setting, machine: Machine) -> Memory:
         optimizer=MOMENT_BYTES[setting.optimizer](weight_bytes) * share,
         **vars(peak),
         engine=whole / GB + decoding_gb(shape, setting, cache, 2 if autocast else 1),
-        cache=cache)
+        cache=cache,
+    )
 
 
 def lora_memory(shape: Shape, setting: Setting) -> Memory:
@@ -273,22 +287,25 @@ def lora_memory(shape: Shape, setting: Setting) -> Memory:
         optimizer=MOMENT_BYTES[setting.optimizer](FP32) * adapters,
         **vars(largest([layer, head])),
         engine=adapters * BF16 + decoding_gb(shape, setting, cache),
-        cache=cache)
+        cache=cache,
+    )
 
 
 def cpu_memory(shape: Shape, setting: Setting) -> Memory:
     """Memory of a process on the CPU: float32 everywhere, all activations kept, no Triton."""
     adapters = shape.adapters(setting.lora_rank) if setting.lora_rank else 0
     trained, weight_bytes = trained_weights(shape, setting)
-    kept = tokens(setting) * FP32 * shape.layers * (
-        10 * shape.hidden + 2 * shape.key_value + 4 * shape.intermediate) / GB
+    kept = (
+        tokens(setting) * FP32 * shape.layers * (10 * shape.hidden + 2 * shape.key_value + 4 * shape.intermediate) / GB
+    )
     scored = setting.batch_size * (setting.prompt + setting.completion - 1)  # tokens, those of the prompt too
     words = TILE_WORDS + (TILES_WITHOUT_TRITON - 1) * min(shape.vocab, TILE_WORDS)  # the first tile is never smaller
     tiles = FP32 * min(scored, TILE_TOKENS) * words / GB
     head_gradient = 0.0 if adapters else FP32 * shape.table / GB
     head = Moment(reduced=head_gradient, activations=kept, logits=tiles)
-    layer = Moment(reduced=head_gradient * shape.tied,
-                   activations=kept + 4 * FP32 * tokens(setting) * shape.intermediate / GB)
+    layer = Moment(
+        reduced=head_gradient * shape.tied, activations=kept + 4 * FP32 * tokens(setting) * shape.intermediate / GB
+    )
     cache = 2 * cache_gb(shape, setting)
     return Memory(
         weights=(FP32 if adapters else weight_bytes) * shape.parameters * (2 if setting.reference else 1) / GB
@@ -298,7 +315,8 @@ def cpu_memory(shape: Shape, setting: Setting) -> Memory:
         **vars(largest([head, layer])),
         engine=decoding_gb(shape, setting, cache, 2),
         cache=cache,
-        process=PROCESS_GB)
+        process=PROCESS_GB,
+    )
 
 
 def largest(moments: list[Moment]) -> Moment:
@@ -315,12 +333,16 @@ def sharded_moments(shape: Shape, setting: Setting, machine: Machine) -> list[Mo
     """
     tied, table, layer = shape.tied, shape.table / GB, shape.layer / GB
     head = Moment(
-        gathered=BF16 * (table + layer), reduced=(FP32 + BF16) * table,
-        activations=inputs_gb(shape, setting, 4), logits=tile_gb(shape, setting))
+        gathered=BF16 * (table + layer),
+        reduced=(FP32 + BF16) * table,
+        activations=inputs_gb(shape, setting, 4),
+        logits=tile_gb(shape, setting),
+    )
     last_layer = Moment(
         gathered=BF16 * (2 * layer + tied * table),
         reduced=BF16 * table + FP32 * layer if tied else FP32 * table,
-        activations=inputs_gb(shape, setting) + layer_gb(shape, setting))
+        activations=inputs_gb(shape, setting) + layer_gb(shape, setting),
+    )
     if machine.replicas == 1 or setting.gradient_accumulation == 1:
         return [head, last_layer]
     end = Moment(reduced=FP32 * shape.parameters / machine.shards / GB + (FP32 + BF16) * table)
@@ -330,10 +352,10 @@ def sharded_moments(shape: Shape, setting: Setting, machine: Machine) -> list[Mo
 def whole_moments(shape: Shape, setting: Setting) -> list[Moment]:
     """The moments at which the memory of one GPU with bfloat16 weights can peak in a pass."""
     table = shape.table / GB
-    return [Moment(reduced=(FP32 + BF16) * table, activations=inputs_gb(shape, setting, 4),
-                   logits=tile_gb(shape, setting)),
-            Moment(reduced=BF16 * table * shape.tied,
-                   activations=inputs_gb(shape, setting) + layer_gb(shape, setting))]
+    return [
+        Moment(reduced=(FP32 + BF16) * table, activations=inputs_gb(shape, setting, 4), logits=tile_gb(shape, setting)),
+        Moment(reduced=BF16 * table * shape.tied, activations=inputs_gb(shape, setting) + layer_gb(shape, setting)),
+    ]
 
 
 def autocast_moments(shape: Shape, setting: Setting) -> list[Moment]:
@@ -347,8 +369,12 @@ def autocast_moments(shape: Shape, setting: Setting) -> list[Moment]:
     return [
         Moment(gathered=BF16 * shape.layers * shape.layer / GB, activations=inputs, logits=tile + words),
         Moment(reduced=FP32 * shape.table / GB, activations=inputs, logits=tile + words),
-        Moment(gathered=BF16 * shape.layer / GB, reduced=FP32 * shape.table * shape.tied / GB,
-               activations=inputs + layer_gb(shape, setting) + between)]
+        Moment(
+            gathered=BF16 * shape.layer / GB,
+            reduced=FP32 * shape.table * shape.tied / GB,
+            activations=inputs + layer_gb(shape, setting) + between,
+        ),
+    ]
 
 
 def tokens(setting: Setting) -> int:
@@ -426,7 +452,8 @@ def step_parts(shape: Shape, setting: Setting, machine: Machine) -> dict[str, fl
         "decoding": completion * decoding_seconds(shape, sampled, prompt + completion / 2),
         "prefill": sampled * shape.pass_operations(prompt, 0)[0] / OPERATIONS,
         "passes": training_seconds(shape, setting.sequences, prompt, completion, setting.lora_rank),
-        "update": moved * trained / shards / BANDWIDTH}
+        "update": moved * trained / shards / BANDWIDTH,
+    }
 
 
 def share_of_moving_weights(learning_rate: float, deviation: float = TYPICAL_WEIGHT) -> float:

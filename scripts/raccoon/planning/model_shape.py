@@ -145,14 +145,19 @@ def fetch_config(name: str) -> Path:
     try:
         return Path(hf_hub_download(name, "config.json"))
     except GatedRepoError:
-        raise InputError(f"the licence of {name} must be accepted: accept it on the model's page of the hub, and set "
-                         "HF_TOKEN to a token of that account") from None
+        raise InputError(
+            f"the licence of {name} must be accepted: accept it on the model's page of the hub, and set "
+            "HF_TOKEN to a token of that account"
+        ) from None
     except RepositoryNotFoundError:
-        raise InputError(f"no model {name} on the hub; if it is private, set HF_TOKEN to a token that may read "
-                         "it") from None
+        raise InputError(
+            f"no model {name} on the hub; if it is private, set HF_TOKEN to a token that may read it"
+        ) from None
     except (OSError, HFValidationError) as error:
-        raise InputError(f"cannot fetch config.json of {name} ({type(error).__name__}); give a model folder, or a hub "
-                         "id with access to the hub") from None
+        raise InputError(
+            f"cannot fetch config.json of {name} ({type(error).__name__}); give a model folder, or a hub "
+            "id with access to the hub"
+        ) from None
 
 
 def parse_shape(config: Mapping[str, Any], name: str) -> Shape:
@@ -164,10 +169,18 @@ def parse_shape(config: Mapping[str, Any], name: str) -> Shape:
         heads, hidden = config["num_attention_heads"], config["hidden_size"]
         declared = bool(config.get("attention_bias"))
         return Shape(
-            layers=config["num_hidden_layers"], hidden=hidden, intermediate=config["intermediate_size"], heads=heads,
-            kv_heads=config.get("num_key_value_heads") or heads, head_dim=config.get("head_dim") or hidden // heads,
-            vocab=config["vocab_size"], tied=bool(config.get("tie_word_embeddings")),
-            biased=family in BIASED or declared, output_biased=declared and family != "qwen2",
-            mlp_biased=bool(config.get("mlp_bias")), normed_heads=family in NORMED_HEADS)
+            layers=config["num_hidden_layers"],
+            hidden=hidden,
+            intermediate=config["intermediate_size"],
+            heads=heads,
+            kv_heads=config.get("num_key_value_heads") or heads,
+            head_dim=config.get("head_dim") or hidden // heads,
+            vocab=config["vocab_size"],
+            tied=bool(config.get("tie_word_embeddings")),
+            biased=family in BIASED or declared,
+            output_biased=declared and family != "qwen2",
+            mlp_biased=bool(config.get("mlp_bias")),
+            normed_heads=family in NORMED_HEADS,
+        )
     except KeyError as error:
         raise InputError(f"the config.json of {name} has no {error}; give the folder of a saved model") from None

@@ -25,8 +25,10 @@ def check_model(path: str, gpus: int) -> None:
     if not folder.is_dir() and not is_hub_id(path):
         raise InputError(f"no model folder {path}; {remedy} or a hub id")
     if not folder.is_dir() and not gpus:
-        raise InputError(f"no GPU is visible for {path} of the hub; {remedy} under {CPU_WEIGHTS_LIMIT_GB:g} GB; in a "
-                         "container, start it with docker run --gpus all")
+        raise InputError(
+            f"no GPU is visible for {path} of the hub; {remedy} under {CPU_WEIGHTS_LIMIT_GB:g} GB; in a "
+            "container, start it with docker run --gpus all"
+        )
     if not folder.is_dir():
         fetch_config(path)  # fails early if a licence or a token is missing
         return
@@ -34,8 +36,9 @@ def check_model(path: str, gpus: int) -> None:
         raise InputError(f"{path} holds no model (no config.json); {remedy}")
     gigabytes = sum(file.stat().st_size for file in folder.glob("*.safetensors")) / 1e9
     if not gpus and gigabytes > CPU_WEIGHTS_LIMIT_GB:
-        raise InputError(f"no GPU is visible for the {gigabytes:.0f} GB of {path}; {remedy} "
-                         f"under {CPU_WEIGHTS_LIMIT_GB:g} GB")
+        raise InputError(
+            f"no GPU is visible for the {gigabytes:.0f} GB of {path}; {remedy} under {CPU_WEIGHTS_LIMIT_GB:g} GB"
+        )
 
 
 def check_gpus(gpus: int) -> None:
@@ -52,7 +55,8 @@ def check_precision(weights: str, learning_rate: float) -> None:
         raise InputError(
             f"LEARNING_RATE {learning_rate:g} with MASTER_WEIGHTS bfloat16 would change only {share:.1%} of the "
             "weights, other updates round to nothing: set MASTER_WEIGHTS float32, or USE_LORA, or a LEARNING_RATE of "
-            f"at least {needed_learning_rate(ENOUGH_MOVING):.1g}")
+            f"at least {needed_learning_rate(ENOUGH_MOVING):.1g}"
+        )
 
 
 def check_memory(plan: Plan, lora_rank: int) -> None:
@@ -64,7 +68,8 @@ def check_memory(plan: Plan, lora_rank: int) -> None:
         raise InputError(
             f"the run needs {plan.memory.peak:.0f} GB a {'GPU' if plan.machine.gpus else 'process'} by its plan, and "
             f"{plan.machine.usable_gb:.0f} of {plan.machine} are usable; "
-            f"what fits: {remedy(plan, lora_rank)}; --allow-unfit starts it anyway")
+            f"what fits: {remedy(plan, lora_rank)}; --allow-unfit starts it anyway"
+        )
 
 
 def check_disk(plan: Plan, folder: str) -> None:
@@ -75,4 +80,5 @@ def check_disk(plan: Plan, folder: str) -> None:
         raise InputError(
             f"OUTPUT_DIR {folder} has room for {room:.3g} GB; checkpoints of {plan.checkpoint_gb:.3g} GB each and the "
             f"model take {plan.disk_gb:.3g} GB: give a folder on a larger disk, set SAVE_TOTAL_LIMIT 1, or raise "
-            "SAVE_STEPS; --allow-unfit starts the run anyway")
+            "SAVE_STEPS; --allow-unfit starts the run anyway"
+        )

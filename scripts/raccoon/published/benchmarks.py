@@ -137,8 +137,10 @@ def read_rows(path: Path, name: str) -> Iterator[dict]:
         if paths:
             return
     if not path.is_file():
-        raise InputError(f"no file {path} for benchmark {name}: put the published file there, "
-                         "or leave DATA_DIR empty to read the Hugging Face hub")
+        raise InputError(
+            f"no file {path} for benchmark {name}: put the published file there, "
+            "or leave DATA_DIR empty to read the Hugging Face hub"
+        )
     if path.suffix == ".json":
         yield from parse_json("".join(line for _, line in numbered_lines(path)), str(path), list)
     elif path.suffix == ".parquet":
@@ -217,8 +219,10 @@ def hub_rows(benchmark: Benchmark) -> list[dict]:
 def unread_hub(benchmark: Benchmark, error: Exception) -> InputError:
     """The error for a data set that the hub did not deliver."""
     reason = str(error).split("\n")[0][:200]
-    return InputError(f"cannot read {benchmark.hub} from the hub ({type(error).__name__}: {reason}): "
-                      f"put the published file at DATA_DIR/{benchmark.file} and give --data-dir DATA_DIR")
+    return InputError(
+        f"cannot read {benchmark.hub} from the hub ({type(error).__name__}: {reason}): "
+        f"put the published file at DATA_DIR/{benchmark.file} and give --data-dir DATA_DIR"
+    )
 
 
 def humaneval_task(row: dict) -> Task:
@@ -310,8 +314,13 @@ def row_plus_test(row: dict, reference: str) -> str:
     """The test program of an EvalPlus row. A row without additional inputs has {} as `plus_input`."""
     task_id = take(row, "task_id")
     groups = [take(row, "base_input", list), list(take(row, "plus_input", (list, dict)))]
-    return plus_test(task_id, take(row, "entry_point"), reference, [typed_inputs(task_id, group) for group in groups],
-                     take(row, "atol", (int, float)))
+    return plus_test(
+        task_id,
+        take(row, "entry_point"),
+        reference,
+        [typed_inputs(task_id, group) for group in groups],
+        take(row, "atol", (int, float)),
+    )
 
 
 def bigcodebench_task(row: dict) -> Task:
@@ -332,8 +341,11 @@ def bigcodebench_task(row: dict) -> Task:
 def bigcodebench_instruct_task(row: dict) -> Task:
     """A row of BigCodeBench with the prompt that describes the function in words."""
     text = take(row, "instruct_prompt").strip()
-    return replace(bigcodebench_task(row), source="bigcodebench_instruct",
-                   prompt=f"{text}\n\nAnswer with the whole program in one ```python block.\n")
+    return replace(
+        bigcodebench_task(row),
+        source="bigcodebench_instruct",
+        prompt=f"{text}\n\nAnswer with the whole program in one ```python block.\n",
+    )
 
 
 def cruxeval_task(row: dict) -> Task:
@@ -346,8 +358,8 @@ def cruxeval_task(row: dict) -> Task:
     return Task(
         task_id=f"CRUXEval/{take(row, 'id').removeprefix('sample_')}",
         prompt=f"What does `{call}` return, given this program?\n\n```python\n{code}\n```\n\n"
-               "Work it out without running it. Answer with this function in one ```python block, the value "
-               f"written as a literal in place of the dots:\n\n```python\n{PREDICT}...\n```\n",
+        "Work it out without running it. Answer with this function in one ```python block, the value "
+        f"written as a literal in place of the dots:\n\n```python\n{PREDICT}...\n```\n",
         test=f"{code}\n\nassert {call} == predict()\n",
         entry_point="predict",
         solution=PREDICT + take(row, "output") + "\n",
@@ -356,37 +368,117 @@ def cruxeval_task(row: dict) -> Task:
     )
 
 
-BENCHMARKS = {benchmark.name: benchmark for benchmark in (
-    Benchmark("humaneval", humaneval_task, "humaneval/HumanEval.jsonl.gz", "openai/openai_humaneval",
-              split="test"),
-    Benchmark("mbpp", mbpp_task, "mbpp/sanitized-mbpp.json", "google-research-datasets/mbpp", "sanitized"),
-    Benchmark("mbpp_full", mbpp_task, "mbpp/mbpp.jsonl", "google-research-datasets/mbpp", "full"),
-    Benchmark("humanevalplus", humanevalplus_task, "evalplus/HumanEvalPlus.jsonl.gz",
-              "evalplus/humanevalplus", split="test"),
-    Benchmark("mbppplus", mbppplus_task, "evalplus/MbppPlus.jsonl.gz", "evalplus/mbppplus", split="test"),
-    Benchmark("bigcodebench", bigcodebench_task, "bigcodebench/BigCodeBench-v0.1.4.jsonl.gz",
-              "bigcode/bigcodebench", split="v0.1.4"),
-    Benchmark("bigcodebench_instruct", bigcodebench_instruct_task,
-              "bigcodebench/BigCodeBench-v0.1.4.jsonl.gz", "bigcode/bigcodebench", split="v0.1.4"),
-    Benchmark("bigcodebench_hard", bigcodebench_task, "bigcodebench/BigCodeBench-Hard-v0.1.4.jsonl.gz",
-              "bigcode/bigcodebench-hard", split="v0.1.4"),
-    Benchmark("bigcodebench_hard_instruct", bigcodebench_instruct_task,
-              "bigcodebench/BigCodeBench-Hard-v0.1.4.jsonl.gz", "bigcode/bigcodebench-hard", split="v0.1.4"),
-    Benchmark("cruxeval", cruxeval_task, "cruxeval/cruxeval.jsonl", "cruxeval-org/cruxeval", split="test"),
-    Benchmark("livecodebench", livecodebench_task, "livecodebench/test*.jsonl", "livecodebench/code_generation_lite",
-              hub_files="test*.jsonl", large=True, judge_adds_context=True),
-    Benchmark("apps", apps_task, "apps/train*.jsonl", "codeparrot/apps", hub_files="train*.jsonl", large=True,
-              judge_adds_context=True),
-    Benchmark("taco", taco_task, "taco/train-*.parquet", "BAAI/TACO", hub_files="ALL/train-*.parquet", large=True,
-              judge_adds_context=True),
-    Benchmark("taco_test", taco_task, "taco/test-*.parquet", "BAAI/TACO", hub_files="ALL/test-*.parquet", large=True,
-              judge_adds_context=True, special_judges="taco/output_spj.jsonl"),
-    Benchmark("code_contests", code_contests_task, "code_contests/train-*.parquet", "deepmind/code_contests",
-              hub_files="data/train-*.parquet", large=True),
-    Benchmark("kodcode", kodcode_task, "kodcode/train-*.parquet", "KodCode/KodCode-V1",
-              hub_files="data/train-*.parquet", large=True),
-    Benchmark("leetcode", leetcode_task, "leetcode/LeetCodeDataset-v0.3.1-test.jsonl.gz",
-              "newfacade/LeetCodeDataset", split="test", judge_adds_context=True),
-    Benchmark("leetcode_train", leetcode_train_task, "leetcode/LeetCodeDataset-v0.1.0-train.jsonl.gz",
-              "newfacade/LeetCodeDataset", split="train", judge_adds_context=True),
-)}
+BENCHMARKS = {
+    benchmark.name: benchmark
+    for benchmark in (
+        Benchmark("humaneval", humaneval_task, "humaneval/HumanEval.jsonl.gz", "openai/openai_humaneval", split="test"),
+        Benchmark("mbpp", mbpp_task, "mbpp/sanitized-mbpp.json", "google-research-datasets/mbpp", "sanitized"),
+        Benchmark("mbpp_full", mbpp_task, "mbpp/mbpp.jsonl", "google-research-datasets/mbpp", "full"),
+        Benchmark(
+            "humanevalplus",
+            humanevalplus_task,
+            "evalplus/HumanEvalPlus.jsonl.gz",
+            "evalplus/humanevalplus",
+            split="test",
+        ),
+        Benchmark("mbppplus", mbppplus_task, "evalplus/MbppPlus.jsonl.gz", "evalplus/mbppplus", split="test"),
+        Benchmark(
+            "bigcodebench",
+            bigcodebench_task,
+            "bigcodebench/BigCodeBench-v0.1.4.jsonl.gz",
+            "bigcode/bigcodebench",
+            split="v0.1.4",
+        ),
+        Benchmark(
+            "bigcodebench_instruct",
+            bigcodebench_instruct_task,
+            "bigcodebench/BigCodeBench-v0.1.4.jsonl.gz",
+            "bigcode/bigcodebench",
+            split="v0.1.4",
+        ),
+        Benchmark(
+            "bigcodebench_hard",
+            bigcodebench_task,
+            "bigcodebench/BigCodeBench-Hard-v0.1.4.jsonl.gz",
+            "bigcode/bigcodebench-hard",
+            split="v0.1.4",
+        ),
+        Benchmark(
+            "bigcodebench_hard_instruct",
+            bigcodebench_instruct_task,
+            "bigcodebench/BigCodeBench-Hard-v0.1.4.jsonl.gz",
+            "bigcode/bigcodebench-hard",
+            split="v0.1.4",
+        ),
+        Benchmark("cruxeval", cruxeval_task, "cruxeval/cruxeval.jsonl", "cruxeval-org/cruxeval", split="test"),
+        Benchmark(
+            "livecodebench",
+            livecodebench_task,
+            "livecodebench/test*.jsonl",
+            "livecodebench/code_generation_lite",
+            hub_files="test*.jsonl",
+            large=True,
+            judge_adds_context=True,
+        ),
+        Benchmark(
+            "apps",
+            apps_task,
+            "apps/train*.jsonl",
+            "codeparrot/apps",
+            hub_files="train*.jsonl",
+            large=True,
+            judge_adds_context=True,
+        ),
+        Benchmark(
+            "taco",
+            taco_task,
+            "taco/train-*.parquet",
+            "BAAI/TACO",
+            hub_files="ALL/train-*.parquet",
+            large=True,
+            judge_adds_context=True,
+        ),
+        Benchmark(
+            "taco_test",
+            taco_task,
+            "taco/test-*.parquet",
+            "BAAI/TACO",
+            hub_files="ALL/test-*.parquet",
+            large=True,
+            judge_adds_context=True,
+            special_judges="taco/output_spj.jsonl",
+        ),
+        Benchmark(
+            "code_contests",
+            code_contests_task,
+            "code_contests/train-*.parquet",
+            "deepmind/code_contests",
+            hub_files="data/train-*.parquet",
+            large=True,
+        ),
+        Benchmark(
+            "kodcode",
+            kodcode_task,
+            "kodcode/train-*.parquet",
+            "KodCode/KodCode-V1",
+            hub_files="data/train-*.parquet",
+            large=True,
+        ),
+        Benchmark(
+            "leetcode",
+            leetcode_task,
+            "leetcode/LeetCodeDataset-v0.3.1-test.jsonl.gz",
+            "newfacade/LeetCodeDataset",
+            split="test",
+            judge_adds_context=True,
+        ),
+        Benchmark(
+            "leetcode_train",
+            leetcode_train_task,
+            "leetcode/LeetCodeDataset-v0.1.0-train.jsonl.gz",
+            "newfacade/LeetCodeDataset",
+            split="train",
+            judge_adds_context=True,
+        ),
+    )
+}

@@ -21,21 +21,21 @@ from raccoon.tasks.cases import case_texts
 from raccoon.tasks.syntax import parse_code
 from raccoon.tasks.task import Task, read_task_file
 
-NGRAM = 13             # words in a row (Brown et al. 2020, appendix C)
-COMMON = 10            # an n-gram or a name in more tasks than this is boilerplate, not a sign (same source)
-MIN_SAME_TESTS = 0.5   # share of a task's asserts that one training task also has
-MIN_SIMILARITY = 0.8   # of prompts: cosine of TF-IDF word vectors
-MIN_NAMED = 0.5        # the same, if the tested functions have the same name
-MIN_SOLUTION = 20      # nodes of a syntax tree: shorter solutions are alike by chance
-FAMILY_SHARE = 0.1    # of the training tasks: if more are like another one, likeness is not a sign
-SEEN_SHARE = 0.5       # of the tasks: from this share on a benchmark is seen, below it partly seen
+NGRAM = 13  # words in a row (Brown et al. 2020, appendix C)
+COMMON = 10  # an n-gram or a name in more tasks than this is boilerplate, not a sign (same source)
+MIN_SAME_TESTS = 0.5  # share of a task's asserts that one training task also has
+MIN_SIMILARITY = 0.8  # of prompts: cosine of TF-IDF word vectors
+MIN_NAMED = 0.5  # the same, if the tested functions have the same name
+MIN_SOLUTION = 20  # nodes of a syntax tree: shorter solutions are alike by chance
+FAMILY_SHARE = 0.1  # of the training tasks: if more are like another one, likeness is not a sign
+SEEN_SHARE = 0.5  # of the tasks: from this share on a benchmark is seen, below it partly seen
 
 
 @dataclass(frozen=True)
 class Badge:
     """Whether a model was trained on a benchmark; `tasks` maps each seen task to its sign."""
 
-    name: str   # seen, partly seen, unseen or unknown
+    name: str  # seen, partly seen, unseen or unknown
     tasks: Mapping[str, str]
     dates: str = ""  # how many tasks were published after the end of the model's training data; "" if unknown
 
@@ -103,8 +103,10 @@ def same_ids(tasks: Sequence[Task], training: Sequence[Task]) -> Iterable[tuple[
 
 def same_texts(tasks: Sequence[Task], training: Sequence[Task]) -> Iterable[tuple[str, str]]:
     """Tasks with a prompt equal to a training task's, ignoring the function's name, or with an equal plain_solution."""
-    for name, theirs, ours in (("prompt", *statements(training, tasks)),
-                               ("solution", *[list(map(plain_solution, side)) for side in (training, tasks)])):
+    for name, theirs, ours in (
+        ("prompt", *statements(training, tasks)),
+        ("solution", *[list(map(plain_solution, side)) for side in (training, tasks)]),
+    ):
         known = {text: task.task_id for task, text in zip(training, theirs, strict=True) if text}
         for task, text in zip(tasks, ours, strict=True):
             if text in known:
@@ -116,7 +118,7 @@ def statements(training: Sequence[Task], tasks: Sequence[Task]) -> tuple[list[st
     prompts = [[line for line in map(words, bare_prompt(task).split("\n")) if line] for task in (*training, *tasks)]
     lines = Counter(tuple(line) for prompt in prompts for line in prompt)
     texts = [" ".join(word for line in prompt if lines[tuple(line)] <= COMMON for word in line) for prompt in prompts]
-    return texts[: len(training)], texts[len(training):]
+    return texts[: len(training)], texts[len(training) :]
 
 
 def bare_prompt(task: Task) -> str:
@@ -136,9 +138,11 @@ def normal_form(tree: ast.Module) -> str:
     Changes the tree.
     """
     functions = (ast.FunctionDef, ast.AsyncFunctionDef)
-    own = {node.arg if isinstance(node, ast.arg) else node.name if isinstance(node, functions) else node.id
-           for node in ast.walk(tree)
-           if isinstance(node, (ast.arg, *functions)) or isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    own = {
+        node.arg if isinstance(node, ast.arg) else node.name if isinstance(node, functions) else node.id
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.arg, *functions)) or isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    }
     numbers: dict[str, str] = {}
     for node in ast.walk(tree):
         if isinstance(node, functions):
@@ -181,16 +185,23 @@ def plain_asserts(task: Task) -> set[str]:
 
 def shared_ngrams(tasks: Sequence[Task], training: Sequence[Task]) -> Iterable[tuple[str, str]]:
     """Tasks that share thirteen words in a row with a training task, in the prompt or in the solution."""
-    for name, texts in (("prompt", statements(training, tasks)),
-                        ("solution", [[task.solution for task in side] for side in (training, tasks)])):
+    for name, texts in (
+        ("prompt", statements(training, tasks)),
+        ("solution", [[task.solution for task in side] for side in (training, tasks)]),
+    ):
         theirs, ours = ([ngrams(text) for text in side] for side in texts)
         times = Counter(gram for grams in theirs for gram in grams)
-        boilerplate = {gram for counted in (times, Counter(gram for grams in ours for gram in grams))
-                       for gram, number in counted.items() if number > COMMON}
+        boilerplate = {
+            gram
+            for counted in (times, Counter(gram for grams in ours for gram in grams))
+            for gram, number in counted.items()
+            if number > COMMON
+        }
         if is_family([any(times[gram] > 1 for gram in grams - boilerplate) for grams in theirs]):
             continue
-        owner = {gram: task.task_id for task, grams in zip(training, theirs, strict=True)
-                 for gram in grams - boilerplate}
+        owner = {
+            gram: task.task_id for task, grams in zip(training, theirs, strict=True) for gram in grams - boilerplate
+        }
         for task, grams in zip(tasks, ours, strict=True):
             shared = [gram for gram in grams if gram in owner]
             if shared:
@@ -217,7 +228,7 @@ def similar_prompts(tasks: Sequence[Task], training: Sequence[Task]) -> Iterable
 
     texts = statements(training, tasks)
     vectors = tfidf([*texts[0], *texts[1]])
-    theirs, ours = vectors[: len(training)], vectors[len(training):]
+    theirs, ours = vectors[: len(training)], vectors[len(training) :]
     among = (theirs @ theirs.T).toarray()
     numpy.fill_diagonal(among, 0.0)
     if is_family(among.max(axis=1) > MIN_SIMILARITY):
@@ -242,8 +253,13 @@ def tfidf(texts: Sequence[str]):
 
     counts = [Counter(text.split()) for text in texts]
     columns = {word: i for i, word in enumerate(sorted({word for count in counts for word in count}))}
-    row, column, number = numpy.array([(row, columns[word], number) for row, count in enumerate(counts)
-                                       for word, number in count.items()]).reshape(-1, 3).T
+    row, column, number = (
+        numpy.array(
+            [(row, columns[word], number) for row, count in enumerate(counts) for word, number in count.items()]
+        )
+        .reshape(-1, 3)
+        .T
+    )
     rarity = numpy.log(len(texts) / numpy.bincount(column, minlength=len(columns)))
     weight = (1 + numpy.log(number)) * rarity[column]
     length = numpy.sqrt(numpy.bincount(row, weight**2, minlength=len(texts)))

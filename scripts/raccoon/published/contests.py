@@ -74,24 +74,38 @@ def contest_task(row: dict, task_id: str, source: str, split: str, compare: str)
         return LeftOut(task_id, "it has no pairs of input and output")
     inputs, outputs = capped(inputs, outputs)
     question, starter = take(row, "question").strip(), row.get("starter_code") or ""
-    common = {"task_id": task_id, "solution": first_python(parsed(row, "solutions", [])), "source": source,
-              "split": split, "difficulty": str(row.get("difficulty") or "").lower(),
-              "date": str(row.get("date") or "")[:10], "context": CONTEXT}
+    common = {
+        "task_id": task_id,
+        "solution": first_python(parsed(row, "solutions", [])),
+        "source": source,
+        "split": split,
+        "difficulty": str(row.get("difficulty") or "").lower(),
+        "date": str(row.get("date") or "")[:10],
+        "context": CONTEXT,
+    }
     checker = row.get("checker") or ""
     if row.get("special_judge") and (tests.get("fn_name") or not checker):
         return LeftOut(task_id, "it needs a special judge and there is no checker")
     if not tests.get("fn_name"):
-        return Task(prompt=program_prompt(question), kind="program",
-                    test=program_test(inputs, outputs, "checker" if checker else compare, checker), **common)
+        return Task(
+            prompt=program_prompt(question),
+            kind="program",
+            test=program_test(inputs, outputs, "checker" if checker else compare, checker),
+            **common,
+        )
     name, in_class = tests["fn_name"], "class Solution" in (starter or common["solution"])
     if not all(isinstance(arguments, list) for arguments in inputs) or not str(name).isidentifier():
         return LeftOut(task_id, "its test is no list of calls")
     call = f"Solution().{name}" if in_class else name
-    cases = [(whole_keys(arguments, 1), whole_keys(expected, 1)) for arguments, expected in
-             zip(inputs, outputs, strict=True)]
-    return Task(prompt=method_prompt(question, starter or f"def {name}(...):"),
-                test=CALLS.format(cases=ascii(ascii(cases)), call=call), entry_point="Solution" if in_class else name,
-                **common)
+    cases = [
+        (whole_keys(arguments, 1), whole_keys(expected, 1)) for arguments, expected in zip(inputs, outputs, strict=True)
+    ]
+    return Task(
+        prompt=method_prompt(question, starter or f"def {name}(...):"),
+        test=CALLS.format(cases=ascii(ascii(cases)), call=call),
+        entry_point="Solution" if in_class else name,
+        **common,
+    )
 
 
 def whole_keys(value, depth: int = 0):
@@ -121,8 +135,11 @@ def code_contests_task(row: dict) -> Task | LeftOut:
     if not inputs:
         return LeftOut(task_id, "it has no tests")
     found = row.get("solutions") or {}
-    solutions = [text for language, text in zip(found.get("language") or [], found.get("solution") or [], strict=True)
-                 if language == PYTHON3]
+    solutions = [
+        text
+        for language, text in zip(found.get("language") or [], found.get("solution") or [], strict=True)
+        if language == PYTHON3
+    ]
     inputs, outputs = capped(inputs, outputs)
     return Task(
         task_id=task_id,

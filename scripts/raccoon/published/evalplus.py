@@ -13,11 +13,12 @@ IS_FOUND = "(out if isinstance(out, bool) else out is not None) == (expected is 
 # Tasks that need another rule than equality, as in EvalPlus's evaluator: any root is right, the order is free, a match
 # object counts as true, or the text of the task has a second meaning (two tasks).
 RULES = {
-    **dict.fromkeys(("Mbpp/2", "Mbpp/7", "Mbpp/111", "Mbpp/140", "Mbpp/232", "Mbpp/249", "Mbpp/579", "Mbpp/769"),
-                    SAME_SET),
+    **dict.fromkeys(
+        ("Mbpp/2", "Mbpp/7", "Mbpp/111", "Mbpp/140", "Mbpp/232", "Mbpp/249", "Mbpp/579", "Mbpp/769"), SAME_SET
+    ),
     **dict.fromkeys(("Mbpp/737", "Mbpp/787", "Mbpp/794"), IS_FOUND),
     "Mbpp/558": "out in (expected, sum(abs(int(a) - int(b)) for a, b in zip("
-                "*(str(n).zfill(max(len(str(m)) for m in args)) for n in args))))",
+    "*(str(n).zfill(max(len(str(m)) for m in args)) for n in args))))",
     "Mbpp/581": "out in (expected, round(args[0] ** 2 + 2 * args[0] * math.hypot(args[0] / 2, args[1])))",
 }
 ROOT = "HumanEval/32"  # only the value of the polynomial at the answer counts
@@ -86,8 +87,9 @@ def plus_test(task_id: str, entry_point: str, reference: str, groups: list[list[
     rule = f"_equal({RULES.get(task_id, 'out == expected')}, out, expected)"
     if task_id == ROOT:
         rule = "abs(_oracle['poly'](*args, out)) <= _atol"
-    return PROGRAM.format(reference=ascii(reference), entry_point=entry_point, atol=atol, rule=rule,
-                          inputs=ascii(ascii(groups)))
+    return PROGRAM.format(
+        reference=ascii(reference), entry_point=entry_point, atol=atol, rule=rule, inputs=ascii(ascii(groups))
+    )
 
 
 def plain(value):
@@ -121,8 +123,10 @@ def values(value: dict) -> dict:
 # The types that JSON cannot express, by the number of a task in MBPP+: one function for each argument, the last one
 # also for all that follow. From mbpp_deserialize_inputs in evalplus/data/mbpp.py of version 0.3.1.
 TYPES: dict[int, tuple[Callable, ...]] = {
-    **dict.fromkeys((2, 116, 132, 143, 222, 261, 273, 394, 399, 421, 424, 429, 470, 560, 579, 596, 616, 630, 726, 740,
-                     744, 809), (tuple,)),
+    **dict.fromkeys(
+        (2, 116, 132, 143, 222, 261, 273, 394, 399, 421, 424, 429, 470, 560, 579, 596, 616, 630, 726, 740, 744, 809),
+        (tuple,),
+    ),
     **dict.fromkeys((63, 64, 70, 94, 120, 237, 272, 299, 400, 409, 417, 438, 473, 614, 780), (items,)),
     **dict.fromkeys((75, 413, 444, 753), (items, plain)),
     **dict.fromkeys((106, 750), (plain, tuple)),
@@ -141,5 +145,10 @@ def typed_inputs(task_id: str, inputs: list[list]) -> list[list]:
     """Published inputs with the types that EvalPlus gives them. Those of HumanEval+ are used as they are."""
     benchmark, _, number = task_id.partition("/")
     convert = TYPES.get(int(number), (plain,)) if benchmark == "Mbpp" else (plain,)
-    return [[change(value) for change, value in zip(itertools.chain(convert, itertools.repeat(convert[-1])), arguments,
-                                                    strict=False)] for arguments in inputs]
+    return [
+        [
+            change(value)
+            for change, value in zip(itertools.chain(convert, itertools.repeat(convert[-1])), arguments, strict=False)
+        ]
+        for arguments in inputs
+    ]

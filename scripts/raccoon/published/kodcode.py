@@ -81,8 +81,12 @@ def candidates(row: dict, solution: ast.Module) -> list[str]:
 
 def imported(solution: ast.Module, names: set[str]) -> str:
     """The imports of the solution that give a test some of these names."""
-    return "".join(f"{ast.unparse(node)}\n" for node in solution.body if isinstance(node, (ast.Import, ast.ImportFrom))
-                   and names & {(alias.asname or alias.name).partition(".")[0] for alias in node.names})
+    return "".join(
+        f"{ast.unparse(node)}\n"
+        for node in solution.body
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        and names & {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
+    )
 
 
 def declaration_of(row: dict, entry_point: str) -> str:

@@ -53,6 +53,8 @@ def prompt_of(query: str) -> str:
     problem = query.rpartition("```python\n")[0]
     problem = re.sub(r"\A.*?### Question:\n", "", problem, flags=re.DOTALL)
     problem = re.split(r"### Format:|Please complete the following python code", problem)[0]
-    return (f"{problem.strip()}\n\nComplete this class; the names of `typing`, `collections` and their like are "
-            "imported. Answer with the whole program in one ```python block.\n\n"
-            f"```python\n{starters[-1].rstrip()}\n```\n")
+    return (
+        f"{problem.strip()}\n\nComplete this class; the names of `typing`, `collections` and their like are "
+        "imported. Answer with the whole program in one ```python block.\n\n"
+        f"```python\n{starters[-1].rstrip()}\n```\n"
+    )

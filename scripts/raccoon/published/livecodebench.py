@@ -19,8 +19,11 @@ MOST_CASES, MOST_CHARS = 100, 2_000_000  # of a task; some have cases of many me
 MAX_PRIVATE = 1 << 30  # bytes of one problem's private tests, unpacked
 MODULES = """string re datetime collections heapq bisect copy math random statistics itertools functools operator io sys
 json builtins typing""".split()  # imported by the benchmark's own harness before every program
-CONTEXT = "".join(f"from {name} import *\n" for name in MODULES) + "".join(
-    f"import {name}\n" for name in MODULES[:-2]) + "sys.setrecursionlimit(50000)\n"
+CONTEXT = (
+    "".join(f"from {name} import *\n" for name in MODULES)
+    + "".join(f"import {name}\n" for name in MODULES[:-2])
+    + "sys.setrecursionlimit(50000)\n"
+)
 CALLS = """\
 import json
 
@@ -49,17 +52,29 @@ def livecodebench_task(row: dict) -> Task:
     inputs, outputs = [test["input"] for test in tests], [test["output"] for test in tests]
     inputs, outputs = capped(inputs, outputs, MOST_CASES, MOST_CHARS)
     name = json_field(row, "metadata").get("func_name") if row.get("metadata") else None
-    common = {"task_id": f"LiveCodeBench/{take(row, 'question_id')}", "source": "livecodebench", "context": CONTEXT,
-              "split": release(row.get("file", "test")), "difficulty": take(row, "difficulty").lower(),
-              "date": str(take(row, "contest_date", object))[:10]}
+    common = {
+        "task_id": f"LiveCodeBench/{take(row, 'question_id')}",
+        "source": "livecodebench",
+        "context": CONTEXT,
+        "split": release(row.get("file", "test")),
+        "difficulty": take(row, "difficulty").lower(),
+        "date": str(take(row, "contest_date", object))[:10],
+    }
     question = take(row, "question_content").strip()
     if not name:
-        return Task(prompt=program_prompt(question), test=program_test(inputs, outputs, "numbers"), kind="program",
-                    **common)
-    cases = [[[json.loads(line) for line in given.split("\n")], json.loads(wanted)]
-             for given, wanted in zip(inputs, outputs, strict=True)]
-    return Task(prompt=method_prompt(question, take(row, "starter_code")), entry_point="Solution",
-                test=CALLS.format(cases=json.dumps(cases), name=name), **common)
+        return Task(
+            prompt=program_prompt(question), test=program_test(inputs, outputs, "numbers"), kind="program", **common
+        )
+    cases = [
+        [[json.loads(line) for line in given.split("\n")], json.loads(wanted)]
+        for given, wanted in zip(inputs, outputs, strict=True)
+    ]
+    return Task(
+        prompt=method_prompt(question, take(row, "starter_code")),
+        entry_point="Solution",
+        test=CALLS.format(cases=json.dumps(cases), name=name),
+        **common,
+    )
 
 
 def release(file: str) -> str:
@@ -89,8 +104,16 @@ def private_tests(row: dict) -> list:
             raise InputError(f"its private tests are larger than {MAX_PRIVATE:,} bytes")
         value = TextUnpickler(io.BytesIO(data)).load()
         tests = json.loads(value) if isinstance(value, str) else value
-    except (ValueError, TypeError, zlib.error, pickle.UnpicklingError, EOFError, IndexError, KeyError,
-            AttributeError) as error:
+    except (
+        ValueError,
+        TypeError,
+        zlib.error,
+        pickle.UnpicklingError,
+        EOFError,
+        IndexError,
+        KeyError,
+        AttributeError,
+    ) as error:
         raise InputError(f"its private tests cannot be unpacked ({type(error).__name__})") from None
     if not isinstance(tests, list):
         raise InputError("its private tests are not a list")

@@ -87,8 +87,15 @@ def class_calls(node: ast.ClassDef, fixtures: dict[str, Fixture], ready: set[str
     return [*lines, *hook(methods, "teardown_class", f"{node.name}."), *after]
 
 
-def test_call(node: ast.FunctionDef, owner: str, functions: dict, fixtures: dict[str, Fixture], ready: set[str],
-              marks: list[tuple[str, dict[str, ast.expr]]], values: dict) -> list[str]:
+def test_call(
+    node: ast.FunctionDef,
+    owner: str,
+    functions: dict,
+    fixtures: dict[str, Fixture],
+    ready: set[str],
+    marks: list[tuple[str, dict[str, ast.expr]]],
+    values: dict,
+) -> list[str]:
     """The lines that call one test, in a loop for each `parametrize`.
 
     `owner` is its class, or "". `functions` are those beside it, by name.
@@ -176,8 +183,9 @@ def taken_fixtures(body: Iterable[ast.stmt], owner: str) -> dict[str, Fixture]:
                 raise NeedsPytest(f"the fixture {node.name} with parameters")
             node.decorator_list.remove(decorator)
             text = {option: ast.unparse(value).strip("'") for option, value in options.items()}
-            found[text.get("name", node.name)] = Fixture(node, owner, text.get("scope", "function"),
-                                                         text.get("autouse") == "True")
+            found[text.get("name", node.name)] = Fixture(
+                node, owner, text.get("scope", "function"), text.get("autouse") == "True"
+            )
     return found
 
 
@@ -200,10 +208,13 @@ def taken_arguments(node: ast.FunctionDef, method: bool) -> list[str]:
     """The arguments that a function must be given; without self for a method."""
     positional = [*node.args.posonlyargs, *node.args.args]
     positional = positional[: len(positional) - len(node.args.defaults)]
-    needed = [argument for argument, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
-              if default is None]
+    needed = [
+        argument
+        for argument, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
+        if default is None
+    ]
     static = any(ast.unparse(decorator) == "staticmethod" for decorator in node.decorator_list)
-    return [argument.arg for argument in [*positional[method and not static:], *needed]]
+    return [argument.arg for argument in [*positional[method and not static :], *needed]]
 
 
 def hook(functions: dict[str, ast.FunctionDef], name: str, owner: str, test: str = "") -> list[str]:
@@ -216,5 +227,8 @@ def hook(functions: dict[str, ast.FunctionDef], name: str, owner: str, test: str
 
 def assigned(body: list[ast.stmt]) -> dict[str, ast.expr]:
     """The values of the variables that a file assigns once."""
-    return {node.targets[0].id: node.value for node in body
-            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)}
+    return {
+        node.targets[0].id: node.value
+        for node in body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }

@@ -14,8 +14,16 @@ from raccoon.sandbox.pool import Sandbox
 from raccoon.tasks.task import Task
 
 
-def build_trainer(settings: Settings, tasks: list[Task], heldout: list[Task], tokenizer: Any, sandbox: Sandbox,
-                  servers: Servers, stop: StopSignal, machines: Machines) -> Any:
+def build_trainer(
+    settings: Settings,
+    tasks: list[Task],
+    heldout: list[Task],
+    tokenizer: Any,
+    sandbox: Sandbox,
+    servers: Servers,
+    stop: StopSignal,
+    machines: Machines,
+) -> Any:
     """The trainer with its callbacks. The memory probe comes before the held-out control, which takes minutes."""
     from peft import LoraConfig
 
@@ -29,13 +37,20 @@ def build_trainer(settings: Settings, tasks: list[Task], heldout: list[Task], to
     if settings.GENERATION == "vllm":  # by itself it knows only the end tokens of the checkpoint's generation_config
         args.generation_kwargs = {"stop_token_ids": model.generation_config.eos_token_id}
     control = HeldoutControl(heldout, settings.HELDOUT_EVERY, settings.HELDOUT_TEMPERATURE, settings.HELDOUT_PATIENCE)
-    lora = LoraConfig(r=settings.LORA_RANK, lora_alpha=settings.LORA_ALPHA, target_modules=settings.LORA_TARGETS,
-                      task_type="CAUSAL_LM")
+    lora = LoraConfig(
+        r=settings.LORA_RANK,
+        lora_alpha=settings.LORA_ALPHA,
+        target_modules=settings.LORA_TARGETS,
+        task_type="CAUSAL_LM",
+    )
     used = {"temperature": settings.TEMPERATURE, "top_p": settings.TOP_P, "top_k": settings.TOP_K}
     ignored = ignored_settings(model.generation_config, used)
     if ignored:
-        print(f"ignored  {ignored} in the generation_config.json of {settings.MODEL_PATH}: only this script's "
-              "constants decide how a run samples", flush=True)
+        print(
+            f"ignored  {ignored} in the generation_config.json of {settings.MODEL_PATH}: only this script's "
+            "constants decide how a run samples",
+            flush=True,
+        )
     callbacks = [StepClock(), WeightWatch(), StopBetweenSteps(stop, settings.NUM_ITERATIONS)]
     probe = memory_probe(settings, machines)
     return CodeTrainer(
@@ -44,8 +59,14 @@ def build_trainer(settings: Settings, tasks: list[Task], heldout: list[Task], to
         processing_class=tokenizer,
         peft_config=lora if settings.USE_LORA else None,
         callbacks=[*callbacks, *probe, *([control] if heldout else [])],
-        reward=completion_reward(settings, sandbox, servers, tokenizer, model.generation_config.eos_token_id,
-                                 prompt_end(tokenizer, settings.ENABLE_THINKING)),
+        reward=completion_reward(
+            settings,
+            sandbox,
+            servers,
+            tokenizer,
+            model.generation_config.eos_token_id,
+            prompt_end(tokenizer, settings.ENABLE_THINKING),
+        ),
         tasks=tasks,
         max_refills=settings.MAX_REFILLS,
         run_log=RunLog(settings.OUTPUT_DIR),
@@ -66,14 +87,19 @@ def worth_training_on(settings: Settings, trainer: Any, tasks: list[Task]) -> li
     useful = [record for record in profile if len(set(record["correctness"])) > 1]
     share = constant_share(useful, settings.NUM_GENERATIONS) if useful else 1.0
     print(f"profile  tasks by pass rate in {settings.PROFILE_SAMPLES} samples:\n{profile_table(profile)}")
-    print(f"         {len(useful)} of {len(profile)} tasks are trained on; expected constant groups: {share:.0%}, "
-          f"with all tasks {constant_share(profile, settings.NUM_GENERATIONS):.0%}", flush=True)
+    print(
+        f"         {len(useful)} of {len(profile)} tasks are trained on; expected constant groups: {share:.0%}, "
+        f"with all tasks {constant_share(profile, settings.NUM_GENERATIONS):.0%}",
+        flush=True,
+    )
     warning = partial_warning(useful)
     print(warning, end="\n" if warning else "", flush=True)
     if share > settings.MAX_CONSTANT_SHARE:
-        raise InputError(f"the profile predicts {share:.0%} constant groups, over MAX_CONSTANT_SHARE "
-                         f"{settings.MAX_CONSTANT_SHARE:.0%}; give other tasks, or raise TEMPERATURE or "
-                         "NUM_GENERATIONS")
+        raise InputError(
+            f"the profile predicts {share:.0%} constant groups, over MAX_CONSTANT_SHARE "
+            f"{settings.MAX_CONSTANT_SHARE:.0%}; give other tasks, or raise TEMPERATURE or "
+            "NUM_GENERATIONS"
+        )
     ids = {record["task_id"] for record in useful}
     return [task for task in tasks if task.task_id in ids]
 
@@ -88,5 +114,12 @@ def memory_probe(settings: Settings, machines: Machines) -> list:
     planned = {"training": found.memory.training, "generating": found.memory.generating} if found else {}
     if found and machines.gpus:
         planned |= found.floors
-    return [MemoryProbe(settings.MAX_PROMPT_LENGTH, settings.MAX_COMPLETION_LENGTH,
-                        found.memory.optimizer if found else 0.0, planned, settings.DRY_RUN)]
+    return [
+        MemoryProbe(
+            settings.MAX_PROMPT_LENGTH,
+            settings.MAX_COMPLETION_LENGTH,
+            found.memory.optimizer if found else 0.0,
+            planned,
+            settings.DRY_RUN,
+        )
+    ]

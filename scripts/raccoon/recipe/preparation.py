@@ -49,8 +49,10 @@ def prepare(settings: Settings, processes: int, gpus: int, demo_model: str) -> M
     check_model(settings.MODEL_PATH, gpus)
     check_gpus(gpus)
     if settings.SHARE_PROMPTS and gpus:
-        raise InputError("SHARE_PROMPTS is for runs without a GPU: it needs memory for all logits of a pass, which the "
-                         "plan of a GPU's memory leaves out; leave SHARE_PROMPTS out")
+        raise InputError(
+            "SHARE_PROMPTS is for runs without a GPU: it needs memory for all logits of a pass, which the "
+            "plan of a GPU's memory leaves out; leave SHARE_PROMPTS out"
+        )
     if settings.GENERATION == "vllm":
         check_engine(gpus, settings.USE_LORA, settings.VLLM_MODE, settings.VLLM_SERVER_URL)
         prepare_vllm()

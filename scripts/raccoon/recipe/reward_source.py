@@ -24,25 +24,34 @@ class Servers:
 
 def open_servers(settings: Settings, stack: ExitStack) -> Servers:
     """Opens the clients that the run needs; `stack` closes them. Raises InputError if a server does not answer."""
-    judge = Endpoint(settings.JUDGE_BASE_URL, settings.JUDGE_MODEL, settings.JUDGE_KEY_ENV, settings.JUDGE_TIMEOUT,
-                     settings.JUDGE_CONCURRENCY)
+    judge = Endpoint(
+        settings.JUDGE_BASE_URL,
+        settings.JUDGE_MODEL,
+        settings.JUDGE_KEY_ENV,
+        settings.JUDGE_TIMEOUT,
+        settings.JUDGE_CONCURRENCY,
+    )
     extractor = Endpoint(settings.EXTRACTION_BASE_URL, settings.EXTRACTION_MODEL, settings.EXTRACTION_KEY_ENV)
     needed = settings.REWARD != "execution", settings.CODE_EXTRACTION_METHOD == "llm"
-    clients = [stack.enter_context(LlmClient(endpoint)) if wanted else None
-               for endpoint, wanted in zip((judge, extractor), needed, strict=True)]
+    clients = [
+        stack.enter_context(LlmClient(endpoint)) if wanted else None
+        for endpoint, wanted in zip((judge, extractor), needed, strict=True)
+    ]
     for client in filter(None, clients):
         client.check()
     return Servers(*clients)
 
 
-def completion_reward(settings: Settings, sandbox: Sandbox, servers: Servers, tokenizer: Any, end_ids: list[int],
-                      prompt_end: str) -> Any:
+def completion_reward(
+    settings: Settings, sandbox: Sandbox, servers: Servers, tokenizer: Any, end_ids: list[int], prompt_end: str
+) -> Any:
     """The object with the reward functions: execution, the judge, or both."""
     extractor = RegexExtractor()
     if servers.extractor:
         extractor = LlmExtractor(servers.extractor, AnswerCache(Path(settings.OUTPUT_DIR) / EXTRACTIONS_FILE))
-    execution = ExecutionReward(reward_table(settings), sandbox, tokenizer, end_ids, prompt_end, extractor,
-                                settings.STOP_AT_FENCE)
+    execution = ExecutionReward(
+        reward_table(settings), sandbox, tokenizer, end_ids, prompt_end, extractor, settings.STOP_AT_FENCE
+    )
     if not servers.judge:
         return execution
     from raccoon.judging.judge import JUDGEMENTS_FILE, Judge

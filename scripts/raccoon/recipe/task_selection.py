@@ -30,12 +30,16 @@ def decontaminated(tasks: list[Task], reported: Sequence[str], data_dir: str) ->
     for name in filter(None, reported):
         signs = find_overlap(tasks, load_benchmark(name, data_dir))
         if len(signs) == len(tasks):
-            raise InputError(f"every task is like one of {name}, which is in REPORTED_BENCHMARKS: train on others, or "
-                             "do not report it")
+            raise InputError(
+                f"every task is like one of {name}, which is in REPORTED_BENCHMARKS: train on others, or "
+                "do not report it"
+            )
         if signs:
             shown = [f"{task_id} ({sign})" for task_id, sign in list(signs.items())[:3]]
-            print(f"left out {len(signs)} of {len(tasks)} tasks that are like one of {name}: {', '.join(shown)}"
-                  f"{', ...' if len(signs) > 3 else ''}")
+            print(
+                f"left out {len(signs)} of {len(tasks)} tasks that are like one of {name}: {', '.join(shown)}"
+                f"{', ...' if len(signs) > 3 else ''}"
+            )
         tasks = [task for task in tasks if task.task_id not in signs]
     return tasks
 
@@ -46,7 +50,7 @@ def heldout_tasks(settings: Settings, trained: list[Task], sandbox: Sandbox) -> 
     watched = load_benchmark(name, settings.DATA_DIR) if is_benchmark(name) else read_task_file(name)
     chosen = unseen_tasks(watched, trained, settings.HELDOUT_TASKS)
     if not chosen:
-        raise InputError(f"every task of HELDOUT {name} is trained on; give other tasks, or \"\" for no control")
+        raise InputError(f'every task of HELDOUT {name} is trained on; give other tasks, or "" for no control')
     failing = failing_tasks(chosen, sandbox, settings.ALLOW_SHARED_TESTS)
     return [task for task in chosen if task.task_id not in failing]
 
@@ -68,8 +72,10 @@ def passing_tasks(tasks: list[Task], sandbox: Sandbox, allow_shared: bool, skip_
     failing = failing_tasks(tasks, sandbox, allow_shared)
     if failing and not skip_failing:
         named = "; ".join(f"{task_id} ({reason})" for task_id, reason in failing.items())
-        raise InputError(f"{len(failing)} of {len(tasks)} tasks fail their own solution or cannot be judged: "
-                         f"{named}; correct them, or leave them out with --skip-failing-tasks")
+        raise InputError(
+            f"{len(failing)} of {len(tasks)} tasks fail their own solution or cannot be judged: "
+            f"{named}; correct them, or leave them out with --skip-failing-tasks"
+        )
     if failing:
         print(f"left out {len(failing)} tasks that fail their own solution: {', '.join(failing)}")
     return [task for task in tasks if task.task_id not in failing]

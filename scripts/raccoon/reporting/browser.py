@@ -91,8 +91,9 @@ def choose_steps(sizes: Mapping[int, int], budget: int) -> list[int]:
     return sorted({*steps[:1], *steps[-1:]})
 
 
-def show_groups(groups: Iterable[Group], prompts: Mapping[str, str], sizes: Mapping[int, int], of_groups: int,
-                budget: int) -> Shown:
+def show_groups(
+    groups: Iterable[Group], prompts: Mapping[str, str], sizes: Mapping[int, int], of_groups: int, budget: int
+) -> Shown:
     """The groups of the chosen steps; `sizes` and `of_groups` are of all groups, `budget` is in bytes.
 
     If the first and the last step alone are too large, each gets half of the budget for its first groups.

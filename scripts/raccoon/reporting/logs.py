@@ -182,8 +182,11 @@ def read_run(folder: Path) -> Run:
 
 def read_groups(run: Run) -> Iterator[Group]:
     """The groups of completions in the order of the log, without a step that has no metrics yet."""
-    finished = (completion for completion in read_records(run.folder / COMPLETIONS_LOG, LoggedCompletion)
-                if completion.step <= run.last_step)
+    finished = (
+        completion
+        for completion in read_records(run.folder / COMPLETIONS_LOG, LoggedCompletion)
+        if completion.step <= run.last_step
+    )
     for (step, number), members in groupby(finished, key=lambda each: (each.step, each.group)):
         yield Group(step, number, tuple(members))
 
@@ -220,8 +223,10 @@ def parse_field(kind: Any, value: Any, where: str) -> Any:
     if is_dataclass(kind):
         return parse_record(kind, value, where)
     if not fits(value, kind):
-        raise InputError(f"{where} is {repr(value)[:SHOWN]}, which is not of type {getattr(kind, '__name__', kind)}: "
-                         "correct or delete the line")
+        raise InputError(
+            f"{where} is {repr(value)[:SHOWN]}, which is not of type {getattr(kind, '__name__', kind)}: "
+            "correct or delete the line"
+        )
     return value
 
 

@@ -72,14 +72,25 @@ def render(parts: dict[str, Any], shown: Shown) -> bytes:
     folder = Path(__file__).parent
     style, script = ((folder / name).read_text(encoding="utf-8") for name in ("style.css", "script.js"))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    environment = Environment(loader=FileSystemLoader(folder), autoescape=True, undefined=StrictUndefined,
-                              trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        loader=FileSystemLoader(folder),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters["unbroken"] = unbroken
     environment.filters["percent"] = lambda rate: "-" if rate is None else f"{100 * rate:.1f}"
     environment.filters["points"] = lambda difference: f"{100 * difference:+.1f}"
     page = environment.get_template("template.html").render(
-        parts, shown=shown, json=Markup(shown.json), style=Markup(style), script=Markup(script),
-        script_hash=digest, markup=Markup)
+        parts,
+        shown=shown,
+        json=Markup(shown.json),
+        style=Markup(style),
+        script=Markup(script),
+        script_hash=digest,
+        markup=Markup,
+    )
     return page.encode("utf-8", "replace")  # a lone surrogate has no bytes
 
 

@@ -31,17 +31,38 @@ COUNTS = ("groups", "number of tasks")  # labels of y axes without fractions
 STYLE = {
     "svg.fonttype": "none",  # text stays text, in the page's font
     "text.parse_math": False,  # names from a file are not formulas
-    "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "font.size": 10.5,
-    "figure.facecolor": "none", "axes.facecolor": "none", "axes.edgecolor": STAND_IN["grid"],
-    "axes.labelcolor": STAND_IN["ink"], "text.color": STAND_IN["ink"], "xtick.color": STAND_IN["ink"],
-    "ytick.color": STAND_IN["ink"], "axes.grid": True, "grid.color": STAND_IN["grid"], "grid.linewidth": 0.6,
-    "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 10.5,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "axes.edgecolor": STAND_IN["grid"],
+    "axes.labelcolor": STAND_IN["ink"],
+    "text.color": STAND_IN["ink"],
+    "xtick.color": STAND_IN["ink"],
+    "ytick.color": STAND_IN["ink"],
+    "axes.grid": True,
+    "grid.color": STAND_IN["grid"],
+    "grid.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
 }
 
 STATUS_COLOURS = {"PASS": "pass", "PARTIAL": "partial", "FAIL": "fail", "INFRA": "infra"}
 # Kinds of verdict from best to worst, each with a colour of its own
-KIND_COLOURS = {"pass": "pass", "wrong": "partial", "exception": "c1", "syntax": "c2", "no code": "c3", "timeout": "c4",
-                "memory": "c5", "truncated": "c6", "forbidden": "fail", "infra": "infra"}
+KIND_COLOURS = {
+    "pass": "pass",
+    "wrong": "partial",
+    "exception": "c1",
+    "syntax": "c2",
+    "no code": "c3",
+    "timeout": "c4",
+    "memory": "c5",
+    "truncated": "c6",
+    "forbidden": "fail",
+    "infra": "infra",
+}
 UNUSED_COLOURS = {"all right": "pass", "all wrong": "fail", "other constant": "c4", "not needed": "c1"}
 SECONDS_COLOURS = {"generate": "c1", "reward": "c2", "update": "c3"}
 
@@ -77,6 +98,7 @@ class Curve:
 
 def percent_of(name: str) -> Callable[[Step], float | None]:
     """A share among the fields of a step, in per cent."""
+
     def value(step: Step) -> float | None:
         share = getattr(step, name)
         return None if share is None else 100 * share
@@ -94,19 +116,31 @@ def part(name: str) -> Callable[[Step], float | None]:
 
 # Title, label of the y axis, curves
 LINES = (
-    ("Reward", "mean reward (no unit)", (Curve("whole reward", "c1", field("reward")),
-                                         Curve("correctness part", "c2", part("correctness")))),
-    ("Completion length", "tokens per completion", (Curve("mean", "c1", field("tokens_mean")),
-                                                    Curve("longest", "c2", field("tokens_max")))),
+    (
+        "Reward",
+        "mean reward (no unit)",
+        (Curve("whole reward", "c1", field("reward")), Curve("correctness part", "c2", part("correctness"))),
+    ),
+    (
+        "Completion length",
+        "tokens per completion",
+        (Curve("mean", "c1", field("tokens_mean")), Curve("longest", "c2", field("tokens_max"))),
+    ),
     ("Truncated completions", "completions (%)", (Curve("truncated completions", "c3", percent_of("truncated")),)),
     ("Entropy", "nats per token", (Curve("entropy, mean of a step", "c1", field("entropy")),)),
     ("Constant groups", "groups (%)", (Curve("constant groups", "c4", percent_of("constant_groups")),)),
     ("Peak memory", "gigabytes", (Curve("most memory held so far", "c5", field("peak_memory_gb")),)),
     ("Gradient norm", "norm (no unit)", (Curve("gradient before clipping", "c1", field("grad_norm")),)),
-    ("Weights changed", "sampled weights (%)", (Curve("weights changed by the step", "c2",
-                                                      percent_of("weights_changed")),)),
-    ("Update ratio", "ratio (no unit)", (Curve("size of the update / size of the weights", "c3",
-                                               field("update_ratio")),)),
+    (
+        "Weights changed",
+        "sampled weights (%)",
+        (Curve("weights changed by the step", "c2", percent_of("weights_changed")),),
+    ),
+    (
+        "Update ratio",
+        "ratio (no unit)",
+        (Curve("size of the update / size of the weights", "c3", field("update_ratio")),),
+    ),
     ("KL to the reference model", "nats per token", (Curve("KL, mean of a step", "c4", field("kl")),)),
 )
 
@@ -124,8 +158,14 @@ def draw(run: Run) -> dict[str, list[Plot]]:
     from matplotlib import style
 
     with style.context(["default", STYLE]):  # overrides the user's own matplotlibrc
-        plots = [pass_rate_plot(run), bonus_plot(run.steps), integrity_plot(run), profile_plot(run),
-                 *(line_plot(run.steps, *row) for row in LINES), *(stack_plot(run.steps, *row) for row in STACKS)]
+        plots = [
+            pass_rate_plot(run),
+            bonus_plot(run.steps),
+            integrity_plot(run),
+            profile_plot(run),
+            *(line_plot(run.steps, *row) for row in LINES),
+            *(stack_plot(run.steps, *row) for row in STACKS),
+        ]
     by_title = {plot.title: plot for plot in plots if plot}
     found = {part.title: [by_title[title] for title in part.plots if title in by_title] for part in PARTS}
     return {title: drawn for title, drawn in found.items() if drawn}
@@ -150,8 +190,9 @@ def add_curve(axes: Any, steps: Sequence[Any], curve: Curve, dashes: Any = "soli
     marker = "o" if len(values) < MARKED else None
     width = len(values) // SMOOTHED
     if width < 2:
-        axes.plot(places, values, color=STAND_IN[curve.colour], linewidth=1.8, linestyle=dashes, marker=marker,
-                  markersize=4)
+        axes.plot(
+            places, values, color=STAND_IN[curve.colour], linewidth=1.8, linestyle=dashes, marker=marker, markersize=4
+        )
         return
     axes.plot(places, values, color=STAND_IN[curve.colour], linewidth=0.8, alpha=0.45)
     axes.plot(places, smoothed(values, width), color=STAND_IN[curve.colour], linewidth=2, linestyle=dashes)
@@ -176,10 +217,20 @@ def pass_rate_plot(run: Run) -> Plot:
     legend = [(curve.label, curve.colour) for curve in curves]
     if run.checks:
         rates = [100 * check.pass_rate for check in run.checks]
-        spans = [[100 * max(0.0, check.pass_rate - check.interval[0]) for check in run.checks],
-                 [100 * max(0.0, check.interval[1] - check.pass_rate) for check in run.checks]]
-        axes.errorbar([check.step for check in run.checks], rates, yerr=spans, color=STAND_IN["c2"], linewidth=1.8,
-                      marker="o", markersize=4, capsize=3)
+        spans = [
+            [100 * max(0.0, check.pass_rate - check.interval[0]) for check in run.checks],
+            [100 * max(0.0, check.interval[1] - check.pass_rate) for check in run.checks],
+        ]
+        axes.errorbar(
+            [check.step for check in run.checks],
+            rates,
+            yerr=spans,
+            color=STAND_IN["c2"],
+            linewidth=1.8,
+            marker="o",
+            markersize=4,
+            capsize=3,
+        )
         legend.append(("held-out, 95 % interval", "c2"))
         told += f"; held-out {ends(rates)} at {len(rates)} checks"
     axes.set_ylim(0, 100)
@@ -193,8 +244,9 @@ def bonus_plot(steps: Sequence[Step]) -> Plot | None:
     return line_plot(steps, "Bonuses", "mean reward (no unit)", curves)
 
 
-def stack_plot(steps: Sequence[Any], title: str, unit: str, name: str, colours: dict[str, str],
-               shares: bool) -> Plot | None:
+def stack_plot(
+    steps: Sequence[Any], title: str, unit: str, name: str, colours: dict[str, str], shares: bool
+) -> Plot | None:
     """The numbers of a field of the steps, by name and stacked; as shares of their sum if `shares` is true."""
     totals: Counter = Counter()
     numbers = [getattr(step, name) or {} for step in steps]
@@ -233,25 +285,37 @@ def integrity_plot(run: Run) -> Plot | None:
     add_curve(axes, known, Curve("flagged", "fail", lambda step: 100 * step.rate))
     start_at_zero(axes)
     told = ends([100 * step.rate for step in known])
-    return Plot("Reward integrity", f"Well rewarded completions flagged on a second look, in per cent: {told}.",
-                (("flagged", "fail"),), svg(figure, "Reward integrity"))
+    return Plot(
+        "Reward integrity",
+        f"Well rewarded completions flagged on a second look, in per cent: {told}.",
+        (("flagged", "fail"),),
+        svg(figure, "Reward integrity"),
+    )
 
 
 def profile_plot(run: Run) -> Plot | None:
     """How many tasks had which pass rate before training."""
     if not run.profile:
         return None
-    classes = Counter(0 if task.pass_rate == 0 else 11 if task.pass_rate == 1 else 1 + int(10 * task.pass_rate)
-                      for task in run.profile)
+    classes = Counter(
+        0 if task.pass_rate == 0 else 11 if task.pass_rate == 1 else 1 + int(10 * task.pass_rate)
+        for task in run.profile
+    )
     names = ["never", *(f"<{tenth}" for tenth in range(10, 110, 10)), "always"]
     figure, axes = axes_with_labels("pass rate before training (%)", "number of tasks")
     axes.bar(range(12), [classes[place] for place in range(12)], color=STAND_IN["c1"], width=0.8)
     axes.set_xticks(range(12), names, rotation=60, rotation_mode="anchor", horizontalalignment="right")
     axes.grid(visible=False, axis="x")
-    told = (f"{classes[0]} of {len(run.profile)} tasks never pass, {classes[11]} always, "
-            f"{len(run.profile) - classes[0] - classes[11]} sometimes")
-    return Plot("Tasks before training", f"Tasks by their pass rate before training: {told}.", (("tasks", "c1"),),
-                svg(figure, "Tasks before training"))
+    told = (
+        f"{classes[0]} of {len(run.profile)} tasks never pass, {classes[11]} always, "
+        f"{len(run.profile) - classes[0] - classes[11]} sometimes"
+    )
+    return Plot(
+        "Tasks before training",
+        f"Tasks by their pass rate before training: {told}.",
+        (("tasks", "c1"),),
+        svg(figure, "Tasks before training"),
+    )
 
 
 def axes_with_labels(across: str, up: str) -> tuple[Any, Any]:
@@ -297,8 +361,8 @@ def svg(figure: Any, name: str) -> str:
     with rc_context({"svg.hashsalt": name}):  # ids that no other plot of the page has
         figure.savefig(target, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     text = target.getvalue()
-    text = text[text.index("<svg"):]
-    text = re.sub(r"<svg [^>]*?(viewBox=\"[^\"]+\")[^>]*>", r'<svg \1>', text)
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<svg [^>]*?(viewBox=\"[^\"]+\")[^>]*>", r"<svg \1>", text)
     text = re.sub(r"<style.*?</style>", "", text, flags=re.DOTALL)
     text = re.sub(r' id="[A-Za-z0-9.]+_\d+"', "", text)
     text = re.sub(r" font-family: [^;\"]+;?", "", text)

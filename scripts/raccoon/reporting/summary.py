@@ -39,11 +39,16 @@ class Trend:
 
 def summary(run: Run) -> list[str]:
     """The sentences of the page's summary, in order."""
-    found = [trained(run), progress(run),
-             trend_sentence(run, "training pass rate", lambda step: step.pass_rate, percent, points),
-             drawn_sentence(run),
-             trend_sentence(run, "mean reward", lambda step: step.reward, "{:.3f}".format, "{:+.3f}".format),
-             heldout_sentence(run), gap_sentence(run), integrity_sentence(run)]
+    found = [
+        trained(run),
+        progress(run),
+        trend_sentence(run, "training pass rate", lambda step: step.pass_rate, percent, points),
+        drawn_sentence(run),
+        trend_sentence(run, "mean reward", lambda step: step.reward, "{:.3f}".format, "{:+.3f}".format),
+        heldout_sentence(run),
+        gap_sentence(run),
+        integrity_sentence(run),
+    ]
     return [sentence for sentence in found if sentence]
 
 
@@ -51,9 +56,11 @@ def trained(run: Run) -> str:
     """What was trained, from the constants; a config.json of another version may lack some."""
     value: Callable[[str], Any] = run.constants.get
     weights = f"LoRA adapters of rank {value('LORA_RANK')}" if value("USE_LORA") else "all weights"
-    return (f"GRPO on {value('MODEL_PATH')}, {weights}, learning rate {value('LEARNING_RATE')}, groups of "
-            f"{value('NUM_GENERATIONS')} completions at temperature {value('TEMPERATURE')}; loss {value('LOSS_TYPE')}, "
-            f"rewards scaled by {value('SCALE_REWARDS')}, seed {value('SEED')}.")
+    return (
+        f"GRPO on {value('MODEL_PATH')}, {weights}, learning rate {value('LEARNING_RATE')}, groups of "
+        f"{value('NUM_GENERATIONS')} completions at temperature {value('TEMPERATURE')}; loss {value('LOSS_TYPE')}, "
+        f"rewards scaled by {value('SCALE_REWARDS')}, seed {value('SEED')}."
+    )
 
 
 def progress(run: Run) -> str:
@@ -72,15 +79,22 @@ def progress(run: Run) -> str:
     return f"{state} It made and executed {made:,} completions in {time} of training steps."
 
 
-def trend_sentence(run: Run, name: str, value: Callable[[Step], float | None], shown: Callable[[float], str],
-                   change: Callable[[float], str]) -> str:
+def trend_sentence(
+    run: Run,
+    name: str,
+    value: Callable[[Step], float | None],
+    shown: Callable[[float], str],
+    change: Callable[[float], str],
+) -> str:
     """Whether a value rose from the first steps to the last; `shown` and `change` format it."""
     found = trend([number for step in run.steps if (number := value(step)) is not None])
     if not found:
         return f"Fewer than {2 * FEWEST_COMPARED} steps have a {name}; that is too few to say whether it rises."
     test = f"{with_interval(found.difference, found.interval, change)}, Welch's t test over steps p = {found.p:.2g}"
-    return (f"The {name} {movement(found.difference, found.p)} from {shown(found.first)} in the first to "
-            f"{shown(found.last)} in the last {found.steps} steps ({test}).")
+    return (
+        f"The {name} {movement(found.difference, found.p)} from {shown(found.first)} in the first to "
+        f"{shown(found.last)} in the last {found.steps} steps ({test})."
+    )
 
 
 def training_sentence(run: Run) -> str:
@@ -94,8 +108,13 @@ def drawn_sentence(run: Run) -> str:
     """Whether the pass rate of all completions rose; "" if refills left none of them out."""
     if not any(step.unused_groups for step in run.steps):
         return ""
-    return trend_sentence(run, "pass rate of all completions, including those that refills left out,",
-                          lambda step: step.pass_rate_drawn, percent, points)
+    return trend_sentence(
+        run,
+        "pass rate of all completions, including those that refills left out,",
+        lambda step: step.pass_rate_drawn,
+        percent,
+        points,
+    )
 
 
 def trend(values: Sequence[float]) -> Trend | None:
@@ -127,8 +146,10 @@ def movement(difference: float, p: float) -> str:
 
 def heldout_change(first: Check, last: Check) -> Difference | None:
     """The held-out tasks at two checks, paired; None if no task was measured in both."""
-    sides = [{task: [status == "PASS"] for task, status in check.statuses.items() if status != "INFRA"}
-             for check in (first, last)]
+    sides = [
+        {task: [status == "PASS"] for task, status in check.statuses.items() if status != "INFRA"}
+        for check in (first, last)
+    ]
     return compare(*sides)
 
 
@@ -141,10 +162,12 @@ def heldout_sentence(run: Run) -> str:
     found = heldout_change(first, last) if len(run.checks) > 1 else None
     if not found:
         return f"The held-out pass rate was {start}. No later check is logged yet."
-    sentence = (f"The held-out pass rate {movement(found.difference, found.p)} from {start} to "
-                f"{percent(last.pass_rate)} ({last.passed} of {last.n}) after step {last.step} "
-                f"({with_interval(found.difference, found.interval)}, "
-                f"{len(found.gained)} tasks gained and {len(found.lost)} lost, exact McNemar p = {found.p:.2g})")
+    sentence = (
+        f"The held-out pass rate {movement(found.difference, found.p)} from {start} to "
+        f"{percent(last.pass_rate)} ({last.passed} of {last.n}) after step {last.step} "
+        f"({with_interval(found.difference, found.interval)}, "
+        f"{len(found.gained)} tasks gained and {len(found.lost)} lost, exact McNemar p = {found.p:.2g})"
+    )
     if found.p >= ALPHA:
         sentence += f". With {found.n} tasks the test {found_difference(found.detectable)}"
     best = best_heldout([asdict(check) for check in run.checks])
@@ -159,13 +182,17 @@ def gap_sentence(run: Run) -> str:
     now = train_rate(metrics, *checks[-2:])
     if math.isnan(now):
         return ""
-    sentence = (f"Between the last two checks {percent(now)} of the training completions passed. This is "
-                f"{above(now - checks[-1]['pass_rate'])} the held-out rate")
+    sentence = (
+        f"Between the last two checks {percent(now)} of the training completions passed. This is "
+        f"{above(now - checks[-1]['pass_rate'])} the held-out rate"
+    )
     before = train_rate(metrics, *checks[:2])
     if len(checks) > 2 and not math.isnan(before):
         sentence += f"; at the first check after the start it was {above(before - checks[1]['pass_rate'])} it"
-    return (f"{sentence}. Training samples at temperature {run.constants.get('TEMPERATURE')} and the held-out check at "
-            f"{run.constants.get('HELDOUT_TEMPERATURE')}, so the change of this gap says more than its size.")
+    return (
+        f"{sentence}. Training samples at temperature {run.constants.get('TEMPERATURE')} and the held-out check at "
+        f"{run.constants.get('HELDOUT_TEMPERATURE')}, so the change of this gap says more than its size."
+    )
 
 
 def integrity_sentence(run: Run) -> str:
@@ -173,8 +200,10 @@ def integrity_sentence(run: Run) -> str:
     checked, flagged = (sum(getattr(step, name) for step in run.integrity) for name in ("checked", "flagged"))
     if not checked:
         return ""
-    return (f"A second look at {checked:,} completions with a high reward flagged {flagged:,} of them "
-            f"({percent(flagged / checked)}).")
+    return (
+        f"A second look at {checked:,} completions with a high reward flagged {flagged:,} of them "
+        f"({percent(flagged / checked)})."
+    )
 
 
 def warnings(run: Run) -> list[str]:

@@ -140,8 +140,12 @@ def by_task(visits: Iterable[Visit]) -> dict[str, list[Visit]]:
 
 def hardest(visits: Iterable[Visit]) -> list[Difficulty]:
     """The tasks that passed least often, by the upper end of the interval; of equal tasks the last seen first."""
-    tasks = [Difficulty(task_id, len(each), sum(visit.passed for visit in each), sum(visit.n for visit in each),
-                        each[-1].step) for task_id, each in by_task(visits).items()]
+    tasks = [
+        Difficulty(
+            task_id, len(each), sum(visit.passed for visit in each), sum(visit.n for visit in each), each[-1].step
+        )
+        for task_id, each in by_task(visits).items()
+    ]
     return sorted(tasks, key=lambda task: (task.at_most, -task.last_step, task.task_id))[:ROWS]
 
 
@@ -166,8 +170,15 @@ def settings(run: Run) -> list[Setting]:
     """The run's constants; those that differ from the training script's defaults come first."""
     namespace = {"__file__": str(TRAINING_SCRIPT), **script_defaults()}
     table = {constant.name: constant for constant in read_constants(namespace)}
-    rows = [Setting(name, repr(value), repr(table[name].value) if name in table else "",
-                    table[name].comment if name in table else "") for name, value in run.constants.items()]
+    rows = [
+        Setting(
+            name,
+            repr(value),
+            repr(table[name].value) if name in table else "",
+            table[name].comment if name in table else "",
+        )
+        for name, value in run.constants.items()
+    ]
     return sorted(rows, key=lambda row: not row.changed)
 
 
@@ -194,8 +205,10 @@ def find_evaluation(folder: Path, given: str) -> Evaluation | None:
         if found:
             return found
     if given:
-        raise InputError(f"EVAL_RESULTS {given} has no {RESULTS_FILE} that names the model {folder}: give the "
-                         "OUTPUT_DIR of its evaluation")
+        raise InputError(
+            f"EVAL_RESULTS {given} has no {RESULTS_FILE} that names the model {folder}: give the "
+            "OUTPUT_DIR of its evaluation"
+        )
     return None
 
 

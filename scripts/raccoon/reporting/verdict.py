@@ -80,9 +80,11 @@ class Pair:
         solved = f"{row.candidate} solved {points(row.difference)} against {row.baseline}"
         if self.rates:
             solved = f"{row.baseline} solved {self.rates[0]} and {row.candidate} {self.rates[1]}"
-        return (f"{self.where} {solved} ({self.answers}); {row.baseline} was better on {counted(row.lost, 'task')} and "
-                f"{row.candidate} on {row.gained}, {p_words(self.test, row.p_holm, self.corrected)}: "
-                f"{f'{better} is better' if real else 'this difference can be chance'}.")
+        return (
+            f"{self.where} {solved} ({self.answers}); {row.baseline} was better on {counted(row.lost, 'task')} and "
+            f"{row.candidate} on {row.gained}, {p_words(self.test, row.p_holm, self.corrected)}: "
+            f"{f'{better} is better' if real else 'this difference can be chance'}."
+        )
 
     @property
     def change(self) -> Change:
@@ -92,8 +94,14 @@ class Pair:
     @property
     def scores(self) -> list[ScoreRow]:
         """Those of baseline and candidate."""
-        row, by_model = self.row, {score.model: score for score in self.evaluation.scores
-                                   if (score.benchmark, score.mode) == (self.row.benchmark, self.row.mode)}
+        row, by_model = (
+            self.row,
+            {
+                score.model: score
+                for score in self.evaluation.scores
+                if (score.benchmark, score.mode) == (self.row.benchmark, self.row.mode)
+            },
+        )
         return [by_model[model] for model in (row.baseline, row.candidate) if model in by_model]
 
     @property
@@ -120,8 +128,11 @@ class Pair:
     def where(self) -> str:
         """The tasks, and whether the run was trained on them."""
         several = len({row.benchmark for row in self.evaluation.comparisons}) > 1
-        known = {"unseen": " that the run was never trained on,", "seen": " that the run was trained on,",
-                 "partly seen": ", some of which the run was trained on,"}
+        known = {
+            "unseen": " that the run was never trained on,",
+            "seen": " that the run was trained on,",
+            "partly seen": ", some of which the run was trained on,",
+        }
         return f"On {counted(self.row.n, 'task')}{f' of {self.row.benchmark}' * several}{known.get(self.badge, ',')}"
 
     @property
@@ -194,26 +205,35 @@ def from_checks(checks: Sequence[Check]) -> tuple[list[str], list[str]] | None:
     found = heldout_change(checks[0], checks[-1]) if len(checks) > 1 else None
     if not found:
         return None
-    change = Change(found.n, len(found.gained), len(found.lost), found.difference, found.interval, found.p,
-                    found.detectable)
+    change = Change(
+        found.n, len(found.gained), len(found.lost), found.difference, found.interval, found.p, found.detectable
+    )
     first = "before training" if checks[0].step == 0 else f"after step {checks[0].step}"
-    sentence = (f"On {counted(found.n, 'held-out task')} that the run was never trained on, the model solved "
-                f"{percent(checks[0].pass_rate)} {first} and {percent(checks[-1].pass_rate)} after step "
-                f"{checks[-1].step}; {outcome(change, 'exact McNemar')}.")
+    sentence = (
+        f"On {counted(found.n, 'held-out task')} that the run was never trained on, the model solved "
+        f"{percent(checks[0].pass_rate)} {first} and {percent(checks[-1].pass_rate)} after step "
+        f"{checks[-1].step}; {outcome(change, 'exact McNemar')}."
+    )
     return [change.kind], [sentence]
 
 
 def outcome(change: Change, test: str, corrected: bool = False, several: bool = False) -> str:
     """The tasks gained and lost, the test, and what it means."""
     low, high = change.interval
-    meaning = {"learnt": "the difference is real", "worse": "the loss is real",
-               "no change": f"no change, the 95 % interval is {points(low)} to {points(high)}",
-               "unknown": "this difference can be chance"}[change.kind]
+    meaning = {
+        "learnt": "the difference is real",
+        "worse": "the loss is real",
+        "no change": f"no change, the 95 % interval is {points(low)} to {points(high)}",
+        "unknown": "this difference can be chance",
+    }[change.kind]
     if change.kind == "unknown" and change.detectable is not None:
         meaning += f" (on {counted(change.n, 'task')} the test {found_difference(change.detectable)})"
     tasks, were = counted(change.gained, "task"), "was" if change.gained == 1 else "were"
-    moved = (f"{tasks} {were} solved more often and {change.lost} less often" if several
-             else f"{tasks} {were} gained and {change.lost} lost")
+    moved = (
+        f"{tasks} {were} solved more often and {change.lost} less often"
+        if several
+        else f"{tasks} {were} gained and {change.lost} lost"
+    )
     return f"{moved}, {p_words(test, change.p, corrected)}: {meaning}"
 
 

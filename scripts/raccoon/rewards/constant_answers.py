@@ -48,8 +48,12 @@ def entry_function(tree: ast.Module, name: str) -> ast.FunctionDef | ast.AsyncFu
 
 def own_names(node: ast.stmt) -> set[str]:
     """The names that a statement binds, without those of the statements inside it."""
-    inner = {name for child in ast.iter_child_nodes(node) if isinstance(child, ast.stmt)
-             for name in bound_names(ast.Module([child], []))}
+    inner = {
+        name
+        for child in ast.iter_child_nodes(node)
+        if isinstance(child, ast.stmt)
+        for name in bound_names(ast.Module([child], []))
+    }
     return bound_names(ast.Module([node], [])) - inner
 
 
@@ -64,8 +68,9 @@ def constant_passes(test: str, entry_point: str) -> int:
     if not tree:
         return 0
     loops = (ast.For, ast.While, ast.AsyncFor, ast.comprehension, ast.Try, ast.With)
-    if any(isinstance(inner, ast.Assert) for node in ast.walk(tree) if isinstance(node, loops)
-           for inner in ast.walk(node)):
+    if any(
+        isinstance(inner, ast.Assert) for node in ast.walk(tree) if isinstance(node, loops) for inner in ast.walk(node)
+    ):
         return 0
     names = {entry_point, "candidate"} - {""}
     asserted = [plain_assert(node.test, names) for node in ast.walk(tree) if isinstance(node, ast.Assert)]

@@ -51,8 +51,15 @@ class RewardTable:
     pay_constant_answers: bool
     allow_shared_tests: bool
 
-    def parts(self, verdict: Verdict, code: str, completion: str, truncated: bool = False, constant: bool = False,
-              constant_passes: int = 0) -> RewardParts | None:
+    def parts(
+        self,
+        verdict: Verdict,
+        code: str,
+        completion: str,
+        truncated: bool = False,
+        constant: bool = False,
+        constant_passes: int = 0,
+    ) -> RewardParts | None:
         """The parts of one completion's reward; None for INFRA, which is not scored.
 
         `constant` says whether the code's answer ignores its arguments, `constant_passes` how many asserts of the test
@@ -118,8 +125,16 @@ class ExecutionReward:
     `extractor` finds the code in completions (default: extract_code's rules). If it fails, the verdict is INFRA.
     """
 
-    def __init__(self, table: RewardTable, sandbox: Sandbox, tokenizer: Any, end_ids: list[int],
-                 prompt_end: str = "", extractor: Any = None, stop_at_fence: bool = False) -> None:
+    def __init__(
+        self,
+        table: RewardTable,
+        sandbox: Sandbox,
+        tokenizer: Any,
+        end_ids: list[int],
+        prompt_end: str = "",
+        extractor: Any = None,
+        stop_at_fence: bool = False,
+    ) -> None:
         self.table, self.sandbox, self.tokenizer, self.end_ids = table, sandbox, tokenizer, end_ids
         self.prompt_end, self.extractor = prompt_end, extractor or RegexExtractor()
         self.stop_at_fence = stop_at_fence
@@ -147,19 +162,28 @@ class ExecutionReward:
         programs = [Program.of(task, code or "") for task, code in zip(tasks, codes, strict=True)]
         distinct = list(dict.fromkeys(programs))  # the members of a group often write the same code
         verdicts = dict(zip(distinct, self.sandbox.run(distinct), strict=True))
-        judged = [not_extracted() if code is None else accepted(verdicts[each], self.table.allow_shared_tests)
-                  for code, each in zip(codes, programs, strict=True)]
+        judged = [
+            not_extracted() if code is None else accepted(verdicts[each], self.table.allow_shared_tests)
+            for code, each in zip(codes, programs, strict=True)
+        ]
         return list(map(self.rollout, tasks, texts, [code or "" for code in codes], judged, completion_ids))
 
     def rollout(self, task: Task, text: str, code: str, verdict: Verdict, ids: list[int]) -> Rollout:
         truncated = ids[-1] not in self.end_ids and not (self.stop_at_fence and ends_in_closed_fence(text))
         constant = is_constant_answer(code, task.entry_point)
-        parts = self.table.parts(verdict, code, text, truncated, constant,
-                                 constant_passes(task.test, task.entry_point))
-        return Rollout(task_id=task.task_id, completion=text, code=code, verdict=verdict,
-                       reward=self.table.total(parts) if parts else None,
-                       reward_parts=asdict(parts) if parts else {}, tokens=len(ids), truncated=truncated,
-                       constant=constant, thinking=thinking_state(with_opened_thinking(self.prompt_end, text)))
+        parts = self.table.parts(verdict, code, text, truncated, constant, constant_passes(task.test, task.entry_point))
+        return Rollout(
+            task_id=task.task_id,
+            completion=text,
+            code=code,
+            verdict=verdict,
+            reward=self.table.total(parts) if parts else None,
+            reward_parts=asdict(parts) if parts else {},
+            tokens=len(ids),
+            truncated=truncated,
+            constant=constant,
+            thinking=thinking_state(with_opened_thinking(self.prompt_end, text)),
+        )
 
     def take_rollouts(self) -> list[Rollout]:
         """The rollouts that score() has scored since the last call."""

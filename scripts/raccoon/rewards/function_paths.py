@@ -14,14 +14,68 @@ from raccoon.tasks.syntax import bound_names, is_literal, own_nodes
 OWN, LENT, IMPORTED = object(), object(), "import"
 NONE = ast.dump(ast.Constant(None))
 # Builtins without an effect. Those of RAISING are often called to see whether they raise.
-PURE = frozenset({"len", "str", "repr", "bool", "type", "isinstance", "issubclass", "callable", "list", "tuple", "set",
-                  "frozenset", "dict", "sorted", "reversed", "range", "enumerate", "zip", "sum", "abs", "any", "all"})
+PURE = frozenset(
+    {
+        "len",
+        "str",
+        "repr",
+        "bool",
+        "type",
+        "isinstance",
+        "issubclass",
+        "callable",
+        "list",
+        "tuple",
+        "set",
+        "frozenset",
+        "dict",
+        "sorted",
+        "reversed",
+        "range",
+        "enumerate",
+        "zip",
+        "sum",
+        "abs",
+        "any",
+        "all",
+    }
+)
 RAISING = frozenset({"int", "float", "complex", "bytes", "max", "min", "round", "ord", "chr", "divmod", "pow"})
 # Methods without an effect, which a condition may call.
-PURE_METHODS = frozenset({
-    "startswith", "endswith", "isdigit", "isalpha", "isalnum", "isupper", "islower", "isspace", "isnumeric",
-    "isdecimal", "isidentifier", "istitle", "lower", "upper", "strip", "lstrip", "rstrip", "split", "count", "find",
-    "index", "get", "keys", "values", "items", "replace", "join", "issubset", "issuperset", "isdisjoint"})
+PURE_METHODS = frozenset(
+    {
+        "startswith",
+        "endswith",
+        "isdigit",
+        "isalpha",
+        "isalnum",
+        "isupper",
+        "islower",
+        "isspace",
+        "isnumeric",
+        "isdecimal",
+        "isidentifier",
+        "istitle",
+        "lower",
+        "upper",
+        "strip",
+        "lstrip",
+        "rstrip",
+        "split",
+        "count",
+        "find",
+        "index",
+        "get",
+        "keys",
+        "values",
+        "items",
+        "replace",
+        "join",
+        "issubset",
+        "issuperset",
+        "isdisjoint",
+    }
+)
 DIVISIONS = (ast.Div, ast.FloorDiv, ast.Mod, ast.Pow)
 UNKNOWN = (ast.Yield, ast.YieldFrom, ast.Await, ast.NamedExpr)
 
@@ -56,11 +110,18 @@ class Paths:
     def __init__(self, tree: ast.Module) -> None:
         self.bound = bound_names(tree)
         nodes = list(own_nodes(tree))
-        self.imported = {name for node in nodes if isinstance(node, (ast.Import, ast.ImportFrom))
-                         for name in bound_names(ast.Module([node], []))}
+        self.imported = {
+            name
+            for node in nodes
+            if isinstance(node, (ast.Import, ast.ImportFrom))
+            for name in bound_names(ast.Module([node], []))
+        }
         assigned = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
-        self.functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)
-                          and node.name not in assigned | self.imported}
+        self.functions = {
+            node.name: node
+            for node in tree.body
+            if isinstance(node, ast.FunctionDef) and node.name not in assigned | self.imported
+        }
         self.found: dict[int, set] = {}  # of functions that were walked
         self.active: list[int] = []  # functions being walked; one that is met again is a recursion
         self.depth = 0  # of branches and loops
@@ -131,8 +192,12 @@ class Paths:
             raise TooComplex
         given = [self.value(each, names) for each in (*node.args, *(keyword.value for keyword in node.keywords))]
         match node.func:
-            case ast.Name("print") if "print" not in self.bound and not self.depth and not node.keywords and all(
-                    isinstance(each, str) for each in given):
+            case ast.Name("print") if (
+                "print" not in self.bound
+                and not self.depth
+                and not node.keywords
+                and all(isinstance(each, str) for each in given)
+            ):
                 return names
             case ast.Attribute(ast.Name(own)) if names.get(own, LENT) is not LENT:
                 names[own] = OWN
@@ -250,14 +315,19 @@ class Paths:
     def check(self, node: ast.AST, names: Names, condition: bool) -> None:
         """Raises TooComplex for a part of an expression that has an effect, or may raise where that has a purpose."""
         match node:
-            case ast.Call(ast.Name(name)) if name not in names and name not in self.bound and (
-                    name in PURE or name in RAISING and (condition or self.all_constant(node.args, names))):
+            case ast.Call(ast.Name(name)) if (
+                name not in names
+                and name not in self.bound
+                and (name in PURE or name in RAISING and (condition or self.all_constant(node.args, names)))
+            ):
                 return
             case ast.Call(ast.Attribute(owner, method)) if method in PURE_METHODS and (
-                    condition or isinstance(owner, ast.Constant) and self.all_constant(node.args, names)):
+                condition or isinstance(owner, ast.Constant) and self.all_constant(node.args, names)
+            ):
                 return
             case ast.Attribute(ast.Name(name)) if names.get(name, IMPORTED) is IMPORTED and (
-                    name in names or name in self.imported):
+                name in names or name in self.imported
+            ):
                 return
             case ast.Attribute(ast.Constant()):
                 return
@@ -314,7 +384,10 @@ def changed_in(body: list[ast.stmt], names: Names) -> Names:
     """The names before a body that may run many times, or in part: those that it binds or changes are not constant."""
     nodes = [node for part in body for node in ast.walk(part)]
     bound = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
-    used = {node.value.id for node in nodes
-            if isinstance(node, (ast.Attribute, ast.Subscript)) and isinstance(node.value, ast.Name)}
+    used = {
+        node.value.id
+        for node in nodes
+        if isinstance(node, (ast.Attribute, ast.Subscript)) and isinstance(node.value, ast.Name)
+    }
     weak = {name: LENT if names.get(name, LENT) is LENT else OWN for name in bound | (used & set(names))}
     return names | weak

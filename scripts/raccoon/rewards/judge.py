@@ -70,8 +70,10 @@ class JudgeReward:
 
     def judge_rollouts(self, tasks: list[Task], rollouts: list[Rollout]) -> list[Judgement]:
         """The judgements. A truncated completion gets 0 without a request, as execution scores it as FAIL."""
-        asked = [(task.prompt, "" if rollout.truncated else rollout.code)
-                 for task, rollout in zip(tasks, rollouts, strict=True)]
+        asked = [
+            (task.prompt, "" if rollout.truncated else rollout.code)
+            for task, rollout in zip(tasks, rollouts, strict=True)
+        ]
         judgements = self.judged.judge(asked)
         working = any(judgement.asked and judgement.score is not None for judgement in judgements)
         return [settled(*both) for both in zip(rollouts, judgements, strict=True)] if working else judgements

@@ -35,8 +35,11 @@ class Sizes:
 
 def write_sizes(checkpoint: Path, processes: int) -> None:
     """Marks a checkpoint as whole. Call it after every process has written its files."""
-    files = {str(file.relative_to(checkpoint)): file.stat().st_size
-             for file in sorted(checkpoint.rglob("*")) if file.is_file() and SIZES_FILE not in file.name}
+    files = {
+        str(file.relative_to(checkpoint)): file.stat().st_size
+        for file in sorted(checkpoint.rglob("*"))
+        if file.is_file() and SIZES_FILE not in file.name
+    }
     write_json(checkpoint / SIZES_FILE, asdict(Sizes(checkpoint_step(checkpoint), processes, files)))
 
 
@@ -78,11 +81,16 @@ def check_earlier_part(folder: str, values: Mapping[str, Any], free: Iterable[st
         raise InputError(f"OUTPUT_DIR {folder} holds a model that this script did not train; give another")
     if not resume:
         raise InputError(f"OUTPUT_DIR {folder} already holds a run; give another, or leave out --no-resume")
-    changed = [f"{name} {before[name]!r} -> {value!r}" for name, value in values.items()
-               if name not in free and name in before and before[name] != value]
+    changed = [
+        f"{name} {before[name]!r} -> {value!r}"
+        for name, value in values.items()
+        if name not in free and name in before and before[name] != value
+    ]
     if changed:
-        raise InputError(f"OUTPUT_DIR {folder} holds a run with other constants ({', '.join(changed)}); "
-                         "give another folder, or the same constants")
+        raise InputError(
+            f"OUTPUT_DIR {folder} holds a run with other constants ({', '.join(changed)}); "
+            "give another folder, or the same constants"
+        )
 
 
 def hold_folder(folder: str) -> None:
@@ -112,8 +120,10 @@ def resume_point(folder: str, processes: int) -> Path | None:
     if checkpoint:
         print(f"resume   {checkpoint}", flush=True)
     elif logged or broken:
-        print(f"restart  {folder} from step 0: the run ended at step {logged}, before its first checkpoint was whole",
-              flush=True)
+        print(
+            f"restart  {folder} from step 0: the run ended at step {logged}, before its first checkpoint was whole",
+            flush=True,
+        )
     if os.environ.get("RANK", "0") == "0":
         RunLog(folder).keep_until(checkpoint_step(checkpoint) if checkpoint else 0)
         (Path(folder) / STOPPED_FILE).unlink(missing_ok=True)
@@ -130,17 +140,21 @@ def newest_whole_checkpoint(folder: str | Path, processes: int) -> tuple[Path | 
     for path in reversed(found):
         sizes = read_sizes(path)
         if sizes and sizes.processes != processes:
-            raise InputError(f"OUTPUT_DIR {folder} holds a run of {sizes.processes} process(es), and this command "
-                             f"starts {processes}; give --processes {sizes.processes}, or another folder")
+            raise InputError(
+                f"OUTPUT_DIR {folder} holds a run of {sizes.processes} process(es), and this command "
+                f"starts {processes}; give --processes {sizes.processes}, or another folder"
+            )
         faults[path] = checkpoint_fault(path)
         if not faults[path]:
             break
     whole = next((path for path, fault in faults.items() if not fault), None)
     if not whole and reached_a_checkpoint(folder, found):
         named = "; ".join(f"{path.name}: {fault}" for path, fault in faults.items())
-        raise InputError(f"OUTPUT_DIR {folder} holds {logged_steps(folder)} logged steps but no whole checkpoint to "
-                         f"continue from ({named or 'there is none'}); restore one, give another folder, or delete "
-                         "this one to start over")
+        raise InputError(
+            f"OUTPUT_DIR {folder} holds {logged_steps(folder)} logged steps but no whole checkpoint to "
+            f"continue from ({named or 'there is none'}); restore one, give another folder, or delete "
+            "this one to start over"
+        )
     return whole, [f"{path} is not whole ({fault})" for path, fault in faults.items() if fault]
 
 
@@ -157,8 +171,9 @@ def remove_old(folder: str | Path, limit: int, newest: int, best: int | None) ->
     0 deletes none.
     """
     steps = {path: checkpoint_step(path) for path in checkpoints(folder)}
-    worth = sorted(steps, key=lambda path: (steps[path] == newest, steps[path] == best, steps[path] < newest,
-                                            steps[path]))
+    worth = sorted(
+        steps, key=lambda path: (steps[path] == newest, steps[path] == best, steps[path] < newest, steps[path])
+    )
     for path in worth[:-limit] if limit > 0 else []:
         shutil.rmtree(path, ignore_errors=True)
 
@@ -169,8 +184,11 @@ def reached_a_checkpoint(folder: str | Path, checkpoints: Iterable[Path]) -> boo
     At the step of the first checkpoint the log already has that step, but the checkpoint may be half written.
     """
     config = RunLog(folder).read_config()
-    return (any((path / SIZES_FILE).exists() for path in checkpoints) or bool(config.get("ended"))
-            or logged_steps(folder) > config.get("SAVE_STEPS", 0))
+    return (
+        any((path / SIZES_FILE).exists() for path in checkpoints)
+        or bool(config.get("ended"))
+        or logged_steps(folder) > config.get("SAVE_STEPS", 0)
+    )
 
 
 def logged_steps(folder: str | Path) -> int:

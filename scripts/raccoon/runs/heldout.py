@@ -37,8 +37,11 @@ def heldout_record(step: int, statuses: Mapping[str, str], first: Mapping[str, s
 
 def changes(before: Mapping[str, str], now: Mapping[str, str]) -> tuple[int, int]:
     """How many tasks pass now and did not before, and how many passed before and do not now."""
-    both = [(before[task] == "PASS", now[task] == "PASS") for task in now
-            if "INFRA" not in (now[task], before.get(task, "INFRA"))]
+    both = [
+        (before[task] == "PASS", now[task] == "PASS")
+        for task in now
+        if "INFRA" not in (now[task], before.get(task, "INFRA"))
+    ]
     return both.count((False, True)), both.count((True, False))
 
 
@@ -51,8 +54,10 @@ def heldout_line(history: list[dict]) -> str:
     """The newest held-out check as a line of text."""
     now = history[-1]
     low, high = now["interval"]
-    line = (f"held-out after step {now['step']}: {now['passed']}/{now['n']} pass ({now['pass_rate']:.1%}, "
-            f"95 % interval {low:.1%} to {high:.1%})")
+    line = (
+        f"held-out after step {now['step']}: {now['passed']}/{now['n']} pass ({now['pass_rate']:.1%}, "
+        f"95 % interval {low:.1%} to {high:.1%})"
+    )
     lost = len(now["statuses"]) - now["n"]
     if lost:
         line += f", {lost} INFRA: {now['passed'] / len(now['statuses']):.1%} if they count as failed"
@@ -72,25 +77,33 @@ def gap_warning(history: list[dict], metrics: list[dict]) -> str:
     rise = train_rate(metrics, before, now) - train_rate(metrics, earlier, before)
     if not rise > 0:
         return ""
-    return (f"warning: the training pass rate rose by {rise:.1%} while the held-out one is worse than after step "
-            f"{best['step']} (+{gained} -{lost}): the run may memorize its own tasks, or exploit a fault in their "
-            f"tests; read the newest passes in {COMPLETIONS_LOG}")
+    return (
+        f"warning: the training pass rate rose by {rise:.1%} while the held-out one is worse than after step "
+        f"{best['step']} (+{gained} -{lost}): the run may memorize its own tasks, or exploit a fault in their "
+        f"tests; read the newest passes in {COMPLETIONS_LOG}"
+    )
 
 
 def loss_alarm(history: list[dict]) -> Alarm | None:
     """An alarm if the newest check is worse than the first, before training. A second such check stops the run once."""
+
     def fallen(check: dict, p: float) -> bool:
         return check["lost"] > check["gained"] and check["p"] is not None and check["p"] < p
 
     now, before = history[-1], history[:-1]
     if not fallen(now, SIGNIFICANT):
         return None
-    twice = [fallen(check, CERTAIN) and fallen(earlier, SIGNIFICANT) for earlier, check in
-             zip(history, history[1:], strict=False)]
-    return Alarm(f"the held-out tasks are worse than before training, {history[0]['passed']} of {history[0]['n']} to "
-                 f"{now['passed']} of {now['n']} (+{now['gained']} -{now['lost']}, p {now['p']:.2g}): the run "
-                 f"unlearns them; keep the model of step {best_heldout(before)['step']}, and lower LEARNING_RATE, "
-                 "raise BETA, or check what earns the reward", stop=twice[-1] and not any(twice[:-1]))
+    twice = [
+        fallen(check, CERTAIN) and fallen(earlier, SIGNIFICANT)
+        for earlier, check in zip(history, history[1:], strict=False)
+    ]
+    return Alarm(
+        f"the held-out tasks are worse than before training, {history[0]['passed']} of {history[0]['n']} to "
+        f"{now['passed']} of {now['n']} (+{now['gained']} -{now['lost']}, p {now['p']:.2g}): the run "
+        f"unlearns them; keep the model of step {best_heldout(before)['step']}, and lower LEARNING_RATE, "
+        "raise BETA, or check what earns the reward",
+        stop=twice[-1] and not any(twice[:-1]),
+    )
 
 
 def train_rate(metrics: list[dict], earlier: dict, later: dict) -> float:
@@ -98,8 +111,11 @@ def train_rate(metrics: list[dict], earlier: dict, later: dict) -> float:
 
     The rate of the completions trained on says less: refills keep groups that pass sometimes, however good the policy.
     """
-    rates = [step.get("pass_rate" if step.get("pass_rate_drawn") is None else "pass_rate_drawn") for step in metrics
-             if earlier["step"] < step["step"] <= later["step"]]
+    rates = [
+        step.get("pass_rate" if step.get("pass_rate_drawn") is None else "pass_rate_drawn")
+        for step in metrics
+        if earlier["step"] < step["step"] <= later["step"]
+    ]
     return mean([rate for rate in rates if rate is not None])
 
 

@@ -41,8 +41,10 @@ class RunLog:
         try:
             LineFile(self.folder / name).append(map(finite, records))
         except OSError as error:
-            raise RunError(f"{self.folder / name} could not be written ({error.strerror}): free some space, and give "
-                           "the same command to continue from the newest whole checkpoint") from error
+            raise RunError(
+                f"{self.folder / name} could not be written ({error.strerror}): free some space, and give "
+                "the same command to continue from the newest whole checkpoint"
+            ) from error
 
     def read(self, name: str, until: float = math.inf) -> list[dict]:
         """The records of a file up to and including step `until`; [] if the file does not exist."""
@@ -53,8 +55,9 @@ class RunLog:
         for path in (self.folder / name for name in (METRICS_LOG, COMPLETIONS_LOG, HELDOUT_LOG)):
             if path.exists():
                 with whole_file(path) as file:
-                    file.writelines(line for where, line in LineFile(path).lines()
-                                    if parse_json(line, where)["step"] <= step)
+                    file.writelines(
+                        line for where, line in LineFile(path).lines() if parse_json(line, where)["step"] <= step
+                    )
 
     def write_constants(self, values: Mapping[str, Any], ended: str = "") -> None:
         """Writes the run's constants into config.json, beside the keys of a saved model.

@@ -53,8 +53,7 @@ class Rollout:
 
 def completion_records(step: int, group_size: int, rollouts: list[Rollout]) -> list[dict]:
     """The lines of completions.jsonl for one step. Rollouts come group by group; groups are numbered from 0."""
-    return [{"step": step, "group": index // group_size, **rollout.record()}
-            for index, rollout in enumerate(rollouts)]
+    return [{"step": step, "group": index // group_size, **rollout.record()} for index, rollout in enumerate(rollouts)]
 
 
 def rollout_metrics(rollouts: list[Rollout], group_size: int) -> dict[str, Any]:
@@ -87,8 +86,13 @@ def rollout_metrics(rollouts: list[Rollout], group_size: int) -> dict[str, Any]:
         "completions": len(rollouts),
         "statuses": dict(Counter(rollout.verdict.status for rollout in rollouts)),
         "kinds": dict(Counter(rollout.kind for rollout in rollouts)),
-        "infra": dict(Counter(infra_cause(rollout.verdict.reason, rollout.task_id) for rollout in rollouts
-                              if rollout.verdict.status == "INFRA")),
+        "infra": dict(
+            Counter(
+                infra_cause(rollout.verdict.reason, rollout.task_id)
+                for rollout in rollouts
+                if rollout.verdict.status == "INFRA"
+            )
+        ),
         "infra_beside": sum(beside_verdicts(group) for group in groups),
         "shared_refused": sum(rollout.verdict.reason == UNEXPECTED_SHARED for rollout in rollouts),
         "judge_none": mean([judgement.score is None for judgement in asked]) if asked else None,
@@ -97,8 +101,11 @@ def rollout_metrics(rollouts: list[Rollout], group_size: int) -> dict[str, Any]:
 
 def is_constant(group: list[Rollout]) -> bool:
     """Whether a group's members differ at most in style, so that it teaches nothing about correctness."""
-    scores = {tuple(rollout.reward_parts.get(part) for part in ("correctness", "judge"))
-              for rollout in group if rollout.reward is not None}
+    scores = {
+        tuple(rollout.reward_parts.get(part) for part in ("correctness", "judge"))
+        for rollout in group
+        if rollout.reward is not None
+    }
     return len(scores) < 2
 
 
@@ -150,6 +157,7 @@ def duration(seconds: float) -> str:
 
 def step_line(record: Mapping[str, Any], max_steps: int, left: float = math.nan) -> str:
     """A line of metrics.jsonl as a line for a terminal or a log; `left` is the time to the last step, in seconds."""
+
     def shown(name: str, form: str) -> str:
         return format(number(record, name), form)
 
@@ -158,10 +166,12 @@ def step_line(record: Mapping[str, Any], max_steps: int, left: float = math.nan)
         judged = "".join(f"  {part} {number(parts, part):+.3f}" for part in ("correctness", "judge") if part in parts)
     if record.get("judge_none") is not None:
         judged += f"  not judged {record['judge_none']:.0%}"
-    return (f"step {record['step']:>{len(str(max_steps))}}/{max_steps}"
-            f"  pass {shown('pass_rate', '6.1%')}  reward {shown('reward', '+.3f')}{judged}"
-            + (f"  INFRA {named_counts(record['infra'])}" if record.get("infra") else "") +
-            f"  constant groups {shown('constant_groups', '4.0%')}  truncated {shown('truncated', '4.0%')}"
-            f"  entropy {shown('entropy', '.3f')}  seconds: generate {number(seconds, 'generate'):.2f}"
-            f" reward {number(seconds, 'reward'):.2f} update {number(seconds, 'update'):.2f}"
-            + ("" if math.isnan(left) else f"  left {duration(left)}"))
+    return (
+        f"step {record['step']:>{len(str(max_steps))}}/{max_steps}"
+        f"  pass {shown('pass_rate', '6.1%')}  reward {shown('reward', '+.3f')}{judged}"
+        + (f"  INFRA {named_counts(record['infra'])}" if record.get("infra") else "")
+        + f"  constant groups {shown('constant_groups', '4.0%')}  truncated {shown('truncated', '4.0%')}"
+        f"  entropy {shown('entropy', '.3f')}  seconds: generate {number(seconds, 'generate'):.2f}"
+        f" reward {number(seconds, 'reward'):.2f} update {number(seconds, 'update'):.2f}"
+        + ("" if math.isnan(left) else f"  left {duration(left)}")
+    )

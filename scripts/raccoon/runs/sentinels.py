@@ -47,12 +47,15 @@ def infra_alarm(metrics: list[dict]) -> Alarm | None:
     steps = lasting(metrics, lambda step: set(step.get("statuses") or ()) == {"INFRA"})
     if not steps:
         return None
-    return Alarm("the sandbox failed on every completion, so nothing was learnt: test it alone with "
-                 "scripts/sandbox.py", stop=steps >= PATIENCE)
+    return Alarm(
+        "the sandbox failed on every completion, so nothing was learnt: test it alone with scripts/sandbox.py",
+        stop=steps >= PATIENCE,
+    )
 
 
 def infra_by_code_alarm(metrics: list[dict]) -> Alarm | None:
     """INFRA where other completions have verdicts. The solution of every task had one before training."""
+
     def some(steps: list[dict]) -> bool:
         found = set(steps[-1].get("statuses") or ()) if steps else set()
         return "INFRA" in found and len(found) > 1
@@ -61,41 +64,51 @@ def infra_by_code_alarm(metrics: list[dict]) -> Alarm | None:
         return None
     step = metrics[-1]
     lost, beside, causes = step["statuses"]["INFRA"], step.get("infra_beside") or 0, step.get("infra") or {}
-    return Alarm(f"{lost} completions have no verdict, {beside} of them beside judged ones of the same task "
-                 f"[{named_counts(causes)}]: if the code decides it, not scoring them raises the pass rate; run their "
-                 f"code from {COMPLETIONS_LOG} with scripts/sandbox.py")
+    return Alarm(
+        f"{lost} completions have no verdict, {beside} of them beside judged ones of the same task "
+        f"[{named_counts(causes)}]: if the code decides it, not scoring them raises the pass rate; run their "
+        f"code from {COMPLETIONS_LOG} with scripts/sandbox.py"
+    )
 
 
 def shared_alarm(metrics: list[dict]) -> Alarm | None:
     if not begins(metrics, lambda steps: bool(steps) and number(steps[-1], "shared_refused") > 0):
         return None
-    return Alarm(f"{metrics[-1]['shared_refused']} completions ran in the process of their test, unlike the solution "
-                 "of their task: they are FAIL; the code attacks the sandbox, or the sandbox has a fault: read their "
-                 f"code in {COMPLETIONS_LOG}")
+    return Alarm(
+        f"{metrics[-1]['shared_refused']} completions ran in the process of their test, unlike the solution "
+        "of their task: they are FAIL; the code attacks the sandbox, or the sandbox has a fault: read their "
+        f"code in {COMPLETIONS_LOG}"
+    )
 
 
 def judge_alarm(metrics: list[dict]) -> Alarm | None:
     steps = lasting(metrics, lambda step: step.get("judge_none") == 1)
     if not steps:
         return None
-    return Alarm(f"the judge scored no completion, so nothing was learnt: read its errors in {COMPLETIONS_LOG}, and "
-                 "check that its server runs", stop=steps >= PATIENCE)
+    return Alarm(
+        f"the judge scored no completion, so nothing was learnt: read its errors in {COMPLETIONS_LOG}, and "
+        "check that its server runs",
+        stop=steps >= PATIENCE,
+    )
 
 
 def gradient_alarm(metrics: list[dict]) -> Alarm | None:
     steps = lasting(metrics, lambda step: step.get("grad_norm", 0.0) is None)
     if not steps:
         return None
-    return Alarm("the gradient is not finite, so the weights were not updated: lower LEARNING_RATE",
-                 stop=steps >= PATIENCE)
+    return Alarm(
+        "the gradient is not finite, so the weights were not updated: lower LEARNING_RATE", stop=steps >= PATIENCE
+    )
 
 
 def entropy_alarm(metrics: list[dict]) -> Alarm | None:
-    start = mean([step["entropy"] for step in metrics[:WINDOW // 2] if step.get("entropy") is not None])
+    start = mean([step["entropy"] for step in metrics[: WINDOW // 2] if step.get("entropy") is not None])
     if lasting(metrics, lambda step: number(step, "entropy") < ENTROPY_COLLAPSE * start) != PATIENCE:
         return None
-    return Alarm(f"the entropy fell below {ENTROPY_COLLAPSE:.0%} of its start, {start:.3f}: the completions "
-                 "of a prompt hardly differ; raise TEMPERATURE or lower LEARNING_RATE")
+    return Alarm(
+        f"the entropy fell below {ENTROPY_COLLAPSE:.0%} of its start, {start:.3f}: the completions "
+        "of a prompt hardly differ; raise TEMPERATURE or lower LEARNING_RATE"
+    )
 
 
 def timeout_alarm(metrics: list[dict]) -> Alarm | None:
@@ -104,22 +117,27 @@ def timeout_alarm(metrics: list[dict]) -> Alarm | None:
 
     if lasting(metrics, many) != 1:
         return None
-    return Alarm(f"more than {MANY_TIMEOUTS:.0%} of the completions timed out: lower SANDBOX_WORKERS or "
-                 "raise SANDBOX_TIMEOUT")
+    return Alarm(
+        f"more than {MANY_TIMEOUTS:.0%} of the completions timed out: lower SANDBOX_WORKERS or raise SANDBOX_TIMEOUT"
+    )
 
 
 def thinking_alarm(metrics: list[dict]) -> Alarm | None:
     if lasting(metrics, lambda step: number(step, "thinking_open") > MANY_OPEN_THOUGHTS) != 1:
         return None
-    return Alarm(f"more than {MANY_OPEN_THOUGHTS:.0%} of the completions never end their thoughts: raise "
-                 "MAX_COMPLETION_LENGTH, or set ENABLE_THINKING to False")
+    return Alarm(
+        f"more than {MANY_OPEN_THOUGHTS:.0%} of the completions never end their thoughts: raise "
+        "MAX_COMPLETION_LENGTH, or set ENABLE_THINKING to False"
+    )
 
 
 def constant_alarm(metrics: list[dict]) -> Alarm | None:
     if lasting(metrics, lambda step: number(step, "constant_groups") > NO_SIGNAL) != PATIENCE:
         return None
-    return Alarm(f"more than {NO_SIGNAL:.0%} of the groups are constant, so hardly anything is learnt: set "
-                 "PROFILE_SAMPLES to choose tasks that are solved sometimes, or raise MAX_REFILLS")
+    return Alarm(
+        f"more than {NO_SIGNAL:.0%} of the groups are constant, so hardly anything is learnt: set "
+        "PROFILE_SAMPLES to choose tasks that are solved sometimes, or raise MAX_REFILLS"
+    )
 
 
 def small_update_alarm(metrics: list[dict]) -> Alarm | None:
@@ -129,19 +147,23 @@ def small_update_alarm(metrics: list[dict]) -> Alarm | None:
 
     if lasting(metrics, still) != PATIENCE:
         return None
-    return Alarm(f"a step changes only {metrics[-1]['weights_changed']:.1%} of the weights, because updates round to "
-                 "nothing: set MASTER_WEIGHTS to float32, or raise LEARNING_RATE")
+    return Alarm(
+        f"a step changes only {metrics[-1]['weights_changed']:.1%} of the weights, because updates round to "
+        "nothing: set MASTER_WEIGHTS to float32, or raise LEARNING_RATE"
+    )
 
 
 def large_update_alarm(metrics: list[dict]) -> Alarm | None:
     if lasting(metrics, lambda step: number(step, "update_ratio") > LARGE_UPDATE) != 1:
         return None
-    return Alarm(f"an update changes the weights by {metrics[-1]['update_ratio']:.1%} of their norm: lower "
-                 "LEARNING_RATE")
+    return Alarm(
+        f"an update changes the weights by {metrics[-1]['update_ratio']:.1%} of their norm: lower LEARNING_RATE"
+    )
 
 
 def constant_answer_alarm(metrics: list[dict]) -> Alarm | None:
     """Answers like `return 2`: they run, so a reward that pays for running pays for them."""
+
     def share(steps: list[dict]) -> float:
         return window_mean(steps, "constant_answers", WINDOW // 2)
 
@@ -151,45 +173,70 @@ def constant_answer_alarm(metrics: list[dict]) -> Alarm | None:
     stop = begins(metrics, pointless)
     if not stop and not begins(metrics, lambda steps: share(steps) > MANY_CONSTANT_ANSWERS):
         return None
-    return Alarm(f"{share(metrics):.0%} of the answers ignore their arguments, like `return 2`, and "
-                 f"{window_mean(metrics, 'pass_rate', WINDOW // 2):.1%} pass: the run learns to earn REWARD_PARTIAL; "
-                 "set PAY_CONSTANT_ANSWERS to False and PARTIAL_CREDIT to \"beyond_constant\" or \"off\"",
-                 stop=stop)
+    return Alarm(
+        f"{share(metrics):.0%} of the answers ignore their arguments, like `return 2`, and "
+        f"{window_mean(metrics, 'pass_rate', WINDOW // 2):.1%} pass: the run learns to earn REWARD_PARTIAL; "
+        'set PAY_CONSTANT_ANSWERS to False and PARTIAL_CREDIT to "beyond_constant" or "off"',
+        stop=stop,
+    )
 
 
 def partial_signal_alarm(metrics: list[dict]) -> Alarm | None:
     """Groups that differ without a PASS: they teach code to run, not to pass."""
+
     def share(steps: list[dict]) -> float:
         partial, mixed = (window_mean(steps, name, WINDOW) for name in ("partial_groups", "mixed_groups"))
         return partial / (partial + mixed) if partial + mixed > 0 else 0.0
 
     if not begins(metrics, lambda steps: share(steps) > PARTIAL_SIGNAL):
         return None
-    return Alarm(f"over {PARTIAL_SIGNAL:.0%} of the groups that differ hold no PASS, only PARTIAL and FAIL: the model "
-                 "learns to write code that runs, not code that passes; set PARTIAL_CREDIT to \"beyond_constant\" or "
-                 "\"off\", or set PROFILE_SAMPLES to choose tasks that are solved sometimes, or start from a model "
-                 "that was taught the tasks (sft_model.py)")
+    return Alarm(
+        f"over {PARTIAL_SIGNAL:.0%} of the groups that differ hold no PASS, only PARTIAL and FAIL: the model "
+        'learns to write code that runs, not code that passes; set PARTIAL_CREDIT to "beyond_constant" or '
+        '"off", or set PROFILE_SAMPLES to choose tasks that are solved sometimes, or start from a model '
+        "that was taught the tasks (sft_model.py)"
+    )
 
 
 def reward_alarm(metrics: list[dict]) -> Alarm | None:
     """A reward that rises without passes, from the first steps to the newest."""
+
     def unearned(steps: list[dict]) -> bool:
         windows = steps[:WINDOW], steps[-WINDOW:]
-        return (len(steps) >= 2 * WINDOW and rise(*windows, "reward") > REWARD_RISE
-                and rise(*windows, "pass_rate") < PASS_RISE)
+        return (
+            len(steps) >= 2 * WINDOW
+            and rise(*windows, "reward") > REWARD_RISE
+            and rise(*windows, "pass_rate") < PASS_RISE
+        )
 
     if not begins(metrics, unearned):
         return None
-    before, now = ((mean_of(part, "reward"), mean_of(part, "pass_rate"))
-                   for part in (metrics[:WINDOW], metrics[-WINDOW:]))
-    return Alarm(f"the reward rose from {before[0]:+.2f} to {now[0]:+.2f} and the pass rate did not, {before[1]:.1%} "
-                 f"to {now[1]:.1%}: other parts of the reward are easier to earn than a PASS; set PARTIAL_CREDIT to "
-                 "\"beyond_constant\" or \"off\", and BONUS_ONLY_WITH_PASS to True")
+    before, now = (
+        (mean_of(part, "reward"), mean_of(part, "pass_rate")) for part in (metrics[:WINDOW], metrics[-WINDOW:])
+    )
+    return Alarm(
+        f"the reward rose from {before[0]:+.2f} to {now[0]:+.2f} and the pass rate did not, {before[1]:.1%} "
+        f"to {now[1]:.1%}: other parts of the reward are easier to earn than a PASS; set PARTIAL_CREDIT to "
+        '"beyond_constant" or "off", and BONUS_ONLY_WITH_PASS to True'
+    )
 
 
-SENTINELS = (infra_alarm, infra_by_code_alarm, shared_alarm, judge_alarm, gradient_alarm, entropy_alarm, timeout_alarm,
-             thinking_alarm, constant_alarm, small_update_alarm, large_update_alarm, constant_answer_alarm,
-             partial_signal_alarm, reward_alarm)
+SENTINELS = (
+    infra_alarm,
+    infra_by_code_alarm,
+    shared_alarm,
+    judge_alarm,
+    gradient_alarm,
+    entropy_alarm,
+    timeout_alarm,
+    thinking_alarm,
+    constant_alarm,
+    small_update_alarm,
+    large_update_alarm,
+    constant_answer_alarm,
+    partial_signal_alarm,
+    reward_alarm,
+)
 
 
 def begins(metrics: list[dict], condition: Callable[[list[dict]], bool]) -> bool:

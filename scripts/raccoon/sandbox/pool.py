@@ -369,9 +369,7 @@ def library_path() -> dict[str, str]:
     return {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
 
 
-def safe_execute(
-    code: str, test: str, entry_point: str = "", context: str = "", timeout: float = TIMEOUT
-) -> Verdict:
+def safe_execute(code: str, test: str, entry_point: str = "", context: str = "", timeout: float = TIMEOUT) -> Verdict:
     """One verdict from a new sandbox. It takes 0.2 s to start: use Sandbox for more than a few programs."""
     with Sandbox(workers=1, timeout=timeout) as sandbox:
         return sandbox.run([Program(code, test, entry_point, context)])[0]

@@ -293,18 +293,22 @@ def child_rules(roomy: bool) -> list[tuple]:
         return sealed
     pretended = [(name, (), refuse(0)) for name in PRETENDED]
     own = (0, "!=", struct.unpack("=I", PID_MARK)[0])
-    return pretended + sealed + [
-        ("seccomp", (), refuse(EPERM)),
-        ("clone", ((0, "!&", CLONE_THREAD),), refuse(EPERM)),
-        ("kill", (own,), refuse(EPERM)),
-        ("kill", ((1, "==", SIGKILL),), refuse(EPERM)),
-        ("tgkill", (own,), refuse(EPERM)),
-        ("tgkill", ((2, "==", SIGKILL),), refuse(EPERM)),
-        ("prctl", ((0, "==", PR_SET_PDEATHSIG),), refuse(EPERM)),
-        ("prlimit64", ((2, "null", 0),), ALLOW),  # to read a limit
-        ("prlimit64", ((1, "==", resource.RLIMIT_CPU),), refuse(EPERM)),  # a lower one would look like our own kill
-        ("setrlimit", ((0, "==", resource.RLIMIT_CPU),), refuse(EPERM)),
-    ]
+    return (
+        pretended
+        + sealed
+        + [
+            ("seccomp", (), refuse(EPERM)),
+            ("clone", ((0, "!&", CLONE_THREAD),), refuse(EPERM)),
+            ("kill", (own,), refuse(EPERM)),
+            ("kill", ((1, "==", SIGKILL),), refuse(EPERM)),
+            ("tgkill", (own,), refuse(EPERM)),
+            ("tgkill", ((2, "==", SIGKILL),), refuse(EPERM)),
+            ("prctl", ((0, "==", PR_SET_PDEATHSIG),), refuse(EPERM)),
+            ("prlimit64", ((2, "null", 0),), ALLOW),  # to read a limit
+            ("prlimit64", ((1, "==", resource.RLIMIT_CPU),), refuse(EPERM)),  # a lower one would look like our own kill
+            ("setrlimit", ((0, "==", resource.RLIMIT_CPU),), refuse(EPERM)),
+        ]
+    )
 
 
 def judge_rules() -> list[tuple]:

@@ -242,8 +242,17 @@ def raise_walls(setup: Setup) -> Standing:
     seccomp = walls.seccomp_available()
     if seccomp:
         walls.Filter(walls.compile_filter(walls.family_rules(roomy), walls.refuse(walls.EPERM))).install()
-    return Standing(namespaced, uid, landlock, seccomp, counted, roomy, scratch, RULESET if ruleset >= 0 else -1,
-                    SOCKETS if sockets[0] >= 0 else -1)
+    return Standing(
+        namespaced,
+        uid,
+        landlock,
+        seccomp,
+        counted,
+        roomy,
+        scratch,
+        RULESET if ruleset >= 0 else -1,
+        SOCKETS if sockets[0] >= 0 else -1,
+    )
 
 
 def readable_paths(setup: Setup) -> list[str]:

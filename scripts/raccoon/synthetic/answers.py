@@ -21,16 +21,33 @@ from raccoon.tasks.task import Task
 
 MIN_TESTS = 3
 MAX_TESTS = 40
-MAX_CHARS = 20_000   # of a prompt, a solution or all tests
-MAX_REPEAT = 10_000   # of a literal, as in "a" * 500
+MAX_CHARS = 20_000  # of a prompt, a solution or all tests
+MAX_REPEAT = 10_000  # of a literal, as in "a" * 500
 FUNCTIONS = frozenset(
-    "abs all any bool dict float int isinstance len list max min round set sorted str sum tuple".split())
+    "abs all any bool dict float int isinstance len list max min round set sorted str sum tuple".split()
+)
 MODULE_FUNCTIONS = frozenset({"math.isclose", "math.isnan", "math.isinf"})
 CONSTANTS = frozenset({"math.inf", "math.nan", "math.pi", "math.e"})
 TYPES = frozenset("bool dict float int list set str tuple".split())
 PLAIN_NODES = (
-    ast.Constant, ast.List, ast.Tuple, ast.Set, ast.Dict, ast.Compare, ast.BoolOp, ast.UnaryOp,
-    ast.Subscript, ast.Slice, ast.keyword, ast.Load, ast.cmpop, ast.boolop, ast.unaryop, ast.Add, ast.Sub, ast.Mult,
+    ast.Constant,
+    ast.List,
+    ast.Tuple,
+    ast.Set,
+    ast.Dict,
+    ast.Compare,
+    ast.BoolOp,
+    ast.UnaryOp,
+    ast.Subscript,
+    ast.Slice,
+    ast.keyword,
+    ast.Load,
+    ast.cmpop,
+    ast.boolop,
+    ast.unaryop,
+    ast.Add,
+    ast.Sub,
+    ast.Mult,
 )
 
 
@@ -42,7 +59,7 @@ class StoredAnswer:
     finish_reason: str
     prompt_tokens: int
     completion_tokens: int
-    date: str   # YYYY-MM-DD
+    date: str  # YYYY-MM-DD
 
 
 class AnswerError(ValueError):
@@ -55,7 +72,7 @@ class Candidate:
 
     task: Task
     model: str
-    prompt: str   # the hash of the question
+    prompt: str  # the hash of the question
     date: str
     completion: str = ""
 
@@ -98,9 +115,15 @@ def read_task(text: str, parent: Task | None, name: str) -> Task:
     if not MIN_TESTS <= len(set(tests)) <= MAX_TESTS or sum(map(len, tests)) > MAX_CHARS:
         raise AnswerError("the answer has too few or too many tests")
     lines = ["import math"] * any("math." in test for test in tests) + tests
-    return Task(task_id=f"{name}/{digest(prompt, solution, tests)[:12]}",
-                prompt=description_prompt(prompt, entry_point, tests[0]), test="\n".join(lines) + "\n",
-                entry_point=entry_point, solution=solution + "\n", source=f"synthetic/{name}", split="train")
+    return Task(
+        task_id=f"{name}/{digest(prompt, solution, tests)[:12]}",
+        prompt=description_prompt(prompt, entry_point, tests[0]),
+        test="\n".join(lines) + "\n",
+        entry_point=entry_point,
+        solution=solution + "\n",
+        source=f"synthetic/{name}",
+        split="train",
+    )
 
 
 def check_solution(prompt: str, entry_point: str, solution: str) -> None:
@@ -133,18 +156,23 @@ def is_plain(node: ast.AST, entry_point: str) -> bool:
     if isinstance(node, ast.Call):
         name = ast.unparse(node.func)
         inside = [*node.args, *node.keywords]
-        return ((name == entry_point or name in FUNCTIONS or name in MODULE_FUNCTIONS)
-                and not any(isinstance(part, ast.Starred) for part in inside)
-                and all(is_plain(part, entry_point) for part in inside))
+        return (
+            (name == entry_point or name in FUNCTIONS or name in MODULE_FUNCTIONS)
+            and not any(isinstance(part, ast.Starred) for part in inside)
+            and all(is_plain(part, entry_point) for part in inside)
+        )
     if isinstance(node, ast.Attribute):
         return ast.unparse(node) in CONSTANTS
     if isinstance(node, ast.Name):
         return node.id in TYPES
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
-        return is_literal(node.left) and isinstance(node.right, ast.Constant) and (
-            type(node.right.value) in (int, float) and abs(node.right.value) <= MAX_REPEAT)
+        return (
+            is_literal(node.left)
+            and isinstance(node.right, ast.Constant)
+            and (type(node.right.value) in (int, float) and abs(node.right.value) <= MAX_REPEAT)
+        )
     if isinstance(node, ast.BinOp):
         return isinstance(node.op, (ast.Add, ast.Sub)) and all(
-            is_plain(side, entry_point) for side in (node.left, node.right))
+            is_plain(side, entry_point) for side in (node.left, node.right)
+        )
     return isinstance(node, PLAIN_NODES) and all(is_plain(part, entry_point) for part in ast.iter_child_nodes(node))
-

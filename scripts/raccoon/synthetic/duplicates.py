@@ -17,12 +17,12 @@ from raccoon.published.contamination import find_overlap, normal_form
 from raccoon.synthetic.mutants import parse_shallow
 from raccoon.tasks.task import Task
 
-SHINGLE = 3    # words in a row
-BANDS = 16     # of ROWS values each: prompts of similarity s share a band with chance 1 - (1 - s**ROWS)**BANDS,
-ROWS = 4       # which is 0.9998 at 0.8 and 0.12 at 0.3
-PRIME = (1 << 61) - 1   # of the hash family a * x + b
-NAMING = "\n\nName the function `"   # after it, description_prompt (tasks/prompts.py) has the same text for every task
-CHUNK = 500    # tasks compared with a benchmark at once: rows of the matrix of similarities
+SHINGLE = 3  # words in a row
+BANDS = 16  # of ROWS values each: prompts of similarity s share a band with chance 1 - (1 - s**ROWS)**BANDS,
+ROWS = 4  # which is 0.9998 at 0.8 and 0.12 at 0.3
+PRIME = (1 << 61) - 1  # of the hash family a * x + b
+NAMING = "\n\nName the function `"  # after it, description_prompt (tasks/prompts.py) has the same text for every task
+CHUNK = 500  # tasks compared with a benchmark at once: rows of the matrix of similarities
 
 
 class Seen:
@@ -49,8 +49,10 @@ class Seen:
             return "duplicate: the same text"
         if solution in self.solutions:
             return "duplicate: the same solution"
-        if any(similarity(words, self.prompts[other]) >= self.max_similarity
-               for other in {other for band in bands for other in self.bands.get(band, ())}):
+        if any(
+            similarity(words, self.prompts[other]) >= self.max_similarity
+            for other in {other for band in bands for other in self.bands.get(band, ())}
+        ):
             return "duplicate: a similar prompt"
         self.texts.add(text)
         self.solutions.add(solution)

@@ -19,22 +19,39 @@ from functools import partial
 from raccoon.tasks.syntax import is_literal, parse_code
 from raccoon.tasks.task import Task
 
-COMPARISONS = {   # the other side of the boundary, or the opposite if there is no boundary
-    ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
-    ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is,
+COMPARISONS = {  # the other side of the boundary, or the opposite if there is no boundary
+    ast.Lt: ast.LtE,
+    ast.LtE: ast.Lt,
+    ast.Gt: ast.GtE,
+    ast.GtE: ast.Gt,
+    ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq,
+    ast.In: ast.NotIn,
+    ast.NotIn: ast.In,
+    ast.Is: ast.IsNot,
+    ast.IsNot: ast.Is,
 }
 OPPOSITES = COMPARISONS | {ast.Lt: ast.GtE, ast.LtE: ast.Gt, ast.Gt: ast.LtE, ast.GtE: ast.Lt}
 ARITHMETIC = {
-    ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Add, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult,
-    ast.Mod: ast.FloorDiv, ast.Pow: ast.Mult, ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd, ast.BitXor: ast.BitAnd,
-    ast.LShift: ast.RShift, ast.RShift: ast.LShift,
+    ast.Add: ast.Sub,
+    ast.Sub: ast.Add,
+    ast.Mult: ast.Add,
+    ast.Div: ast.Mult,
+    ast.FloorDiv: ast.Mult,
+    ast.Mod: ast.FloorDiv,
+    ast.Pow: ast.Mult,
+    ast.BitAnd: ast.BitOr,
+    ast.BitOr: ast.BitAnd,
+    ast.BitXor: ast.BitAnd,
+    ast.LShift: ast.RShift,
+    ast.RShift: ast.LShift,
 }
 # Statements that can be removed without a NameError, which any test would notice.
 DROPPABLE = (ast.Expr, ast.AugAssign, ast.If, ast.For, ast.While, ast.Continue, ast.Break, ast.Raise)
 
-MAX_DEPTH = 100   # of a syntax tree: Python's functions on trees are recursive, some with three calls for each level
+MAX_DEPTH = 100  # of a syntax tree: Python's functions on trees are recursive, some with three calls for each level
 
-Edit = tuple[str, Callable[[], object]]   # its kind, and the function that makes it in the tree
+Edit = tuple[str, Callable[[], object]]  # its kind, and the function that makes it in the tree
 
 
 def make_mutants(code: str, number: int) -> list[str]:
@@ -147,6 +164,11 @@ def expected_answers(task: Task) -> list[str]:
     A constant that passes all comparisons would be the answer of each, so only the most common one is tried.
     """
     tree = parse_code(task.test)
-    compared = [side for node in ast.walk(tree or ast.Module([], [])) if isinstance(node, ast.Compare)
-                for side in (node.left, *node.comparators) if is_literal(side)]
+    compared = [
+        side
+        for node in ast.walk(tree or ast.Module([], []))
+        if isinstance(node, ast.Compare)
+        for side in (node.left, *node.comparators)
+        if is_literal(side)
+    ]
     return [text for text, _ in Counter(map(ast.unparse, compared)).most_common(1)]

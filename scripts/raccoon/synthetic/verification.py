@@ -19,11 +19,11 @@ from raccoon.sandbox.pool import Sandbox
 from raccoon.synthetic.mutants import make_mutants, make_stubs
 from raccoon.tasks.task import Task
 
-INFRA_ROUNDS = 3   # runs of a program at most, while the sandbox itself fails
+INFRA_ROUNDS = 3  # runs of a program at most, while the sandbox itself fails
 # The sandbox seeds `random` with 0 in every child. With another seed, a solution that draws numbers answers otherwise.
 RESEED = "import random\nrandom.seed(20231)\ndel random\n"
 
-NOT_JUDGED = "not judged: the sandbox failed"   # our own fault: the next run judges it again
+NOT_JUDGED = "not judged: the sandbox failed"  # our own fault: the next run judges it again
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,10 @@ def solution_fault(first: Verdict, second: Verdict, rules: Rules) -> str:
 def check_stubs(tasks: Sequence[Task], sandbox: Sandbox, rules: Rules) -> list[Check]:
     """Checks that each test rejects every stub."""
     found = judge_groups(tasks, [make_stubs(task) for task in tasks], sandbox)
-    return [Check(NOT_JUDGED if "INFRA" in statuses else "a stub passes" if "PASS" in statuses else "")
-            for statuses in found]
+    return [
+        Check(NOT_JUDGED if "INFRA" in statuses else "a stub passes" if "PASS" in statuses else "")
+        for statuses in found
+    ]
 
 
 def check_mutants(tasks: Sequence[Task], sandbox: Sandbox, rules: Rules) -> list[Check]:
@@ -90,8 +92,11 @@ def check_mutants(tasks: Sequence[Task], sandbox: Sandbox, rules: Rules) -> list
     for statuses in found:
         judged = [status for status in statuses if status != "INFRA"]
         check = Check("", len(judged), len(judged) - judged.count("PASS"))
-        reason = ("weak tests: mutants survive" if check.share < rules.min_mutants_killed else "") if judged else (
-            NOT_JUDGED if statuses else "no mutant can be made")
+        reason = (
+            ("weak tests: mutants survive" if check.share < rules.min_mutants_killed else "")
+            if judged
+            else (NOT_JUDGED if statuses else "no mutant can be made")
+        )
         checks.append(replace(check, reason=reason))
     return checks
 
@@ -108,7 +113,6 @@ def judge(programs: Iterable[Program], sandbox: Sandbox) -> list[Verdict]:
     programs = list(programs)
     verdicts: dict[Program, Verdict] = {}
     for _ in range(INFRA_ROUNDS):
-        missing = [each for each in dict.fromkeys(programs)
-                   if each not in verdicts or verdicts[each].status == "INFRA"]
+        missing = [each for each in dict.fromkeys(programs) if each not in verdicts or verdicts[each].status == "INFRA"]
         verdicts |= zip(missing, sandbox.run(missing), strict=True)
     return [verdicts[each] for each in programs]

@@ -19,8 +19,11 @@ def program_test(inputs: Sequence, outputs: Sequence, compare: str = "lines", ch
 
     `checker` is a trusted program that defines check(input, output, expected). Only `compare` "checker" takes one.
     """
-    record = {"inputs": [as_text(each) for each in inputs], "outputs": [as_text(each) for each in outputs],
-              "compare": compare}
+    record = {
+        "inputs": [as_text(each) for each in inputs],
+        "outputs": [as_text(each) for each in outputs],
+        "compare": compare,
+    }
     text = json.dumps(record | ({"checker": checker} if checker else {}))
     check_cases(text)
     return text
@@ -79,5 +82,7 @@ def case_texts(test: str) -> set[str]:
         record = check_cases(test)
     except InputError:
         return set()
-    return {json.dumps([given.split(), wanted.split()])
-            for given, wanted in zip(record["inputs"], record["outputs"], strict=True)}
+    return {
+        json.dumps([given.split(), wanted.split()])
+        for given, wanted in zip(record["inputs"], record["outputs"], strict=True)
+    }

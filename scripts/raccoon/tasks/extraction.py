@@ -41,6 +41,7 @@ MAX_CUTS = 6  # statements cut from the end of a program
 
 READERS = frozenset({"input", "stdin", "fileinput", "open", "read", "readline"})  # programs read stdin by these names
 
+
 class Parser:
     """Parses the candidates of one completion until its budget of characters is spent."""
 
@@ -89,13 +90,19 @@ def extract_code(completion: str, task: Task) -> str:
         return literal_answer([*blocks[::-1], text.strip(), last_line.strip("` ")], stub, task)
     found = first(defining_program(each, task, parser) for each in dict.fromkeys((whole, text)))
     programs = [] if found else [each for block in blocks for each in with_parts(block, task, parser)]
-    found = (found or defining_block(programs, task, parser)
-             or first(completed_stub(body, stub, task, parser) for body in [*programs[::-1], text])
-             or program_in_prose(text, task, parser))
+    found = (
+        found
+        or defining_block(programs, task, parser)
+        or first(completed_stub(body, stub, task, parser) for body in [*programs[::-1], text])
+        or program_in_prose(text, task, parser)
+    )
     loose = [] if found or blocks else loose_blocks(text)[-MAX_BLOCKS:]
-    return (found or defining_block(loose, task, parser)
-            or first(completed_stub(body, stub, task, parser, moved=True) for body in loose[::-1])
-            or first(part for part in [*blocks[::-1], text, *loose[::-1]] if looks_like_code(part)))
+    return (
+        found
+        or defining_block(loose, task, parser)
+        or first(completed_stub(body, stub, task, parser, moved=True) for body in loose[::-1])
+        or first(part for part in [*blocks[::-1], text, *loose[::-1]] if looks_like_code(part))
+    )
 
 
 def whole_program(completion: str, task: Task) -> str:
@@ -127,7 +134,7 @@ def strip_thinking(completion: str) -> str:
 
 
 def thinking_state(completion: str) -> str:
-    """"open" if a think block does not end, "closed" if one ends, else "none"."""
+    """ "open" if a think block does not end, "closed" if one ends, else "none"."""
     if re.search(r"^[ \t]*<think>", completion.rpartition("</think>")[2], re.MULTILINE):
         return "open"
     return "closed" if "</think>" in completion else "none"
@@ -172,8 +179,11 @@ def is_placeholder(node: ast.stmt) -> bool:
 def defines(tree: ast.Module, task: Task) -> bool:
     """Whether a program defines the entry point, or any name if the task has none; or reads stdin, if it must."""
     if task.kind == "program":
-        return any(name in READERS for node in ast.walk(tree)
-                   for name in (getattr(node, "id", ""), getattr(node, "attr", ""), getattr(node, "name", "")))
+        return any(
+            name in READERS
+            for node in ast.walk(tree)
+            for name in (getattr(node, "id", ""), getattr(node, "attr", ""), getattr(node, "name", ""))
+        )
     names = bound_names(tree)
     return task.entry_point in names if task.entry_point else bool(names)
 

@@ -12,22 +12,31 @@ from itertools import islice
 FENCE = re.compile(r"([ \t]*)(`{3,}|~{3,})([^`~\n]*)$")
 CODE_LINE = re.compile(
     r"^[ \t]*(?:(?:async +)?def +\w|class +\w|import +\w|from +[\w.]+ +import\b|@\w|return\b"
-    r"|\w+ *=[^=]|[\w.]+\(.*\)[ \t]*$)", re.MULTILINE)
+    r"|\w+ *=[^=]|[\w.]+\(.*\)[ \t]*$)",
+    re.MULTILINE,
+)
 # A statement, also one whose first word has a capital letter, and one of Python 2.
 STATEMENT = re.compile(CODE_LINE.pattern + r"|[ \t]*(?:print|exec|raise)\b", re.IGNORECASE)
 INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 # The language, a file's name, a tag, a rule or a command, alone on a line.
-LABEL = re.compile(r"(?:file(?:name)?: *)?(?:python ?[\d.]*|py|[\w./-]+\.py):?|\[/?\w+\]|</?\w+>|in ?\[\d*\]:"
-                   r"|[=_~…—–-]{2,}|…|[$%] \S.*|(?:python3?|pip) [\w./-]+", re.IGNORECASE)
+LABEL = re.compile(
+    r"(?:file(?:name)?: *)?(?:python ?[\d.]*|py|[\w./-]+\.py):?|\[/?\w+\]|</?\w+>|in ?\[\d*\]:"
+    r"|[=_~…—–-]{2,}|…|[$%] \S.*|(?:python3?|pip) [\w./-]+",
+    re.IGNORECASE,
+)
 # Words that a sentence without a capital letter and a full stop must not hold: it may be a statement with a fault.
-STATEMENT_WORDS = frozenset("import def class lambda return yield elif except assert global nonlocal del raise print "
-                            "async await finally".split())
+STATEMENT_WORDS = frozenset(
+    "import def class lambda return yield elif except assert global nonlocal del raise print "
+    "async await finally".split()
+)
 BULLET = re.compile(r"^(?:[-•]|\d+[.)]) +")
 WORD = re.compile(r"[\"'(‘“]*\w[\w/'’.,:!?()\"”。：！，、-]*|[:!?–—-]")
 CAPITAL = re.compile(r"[\s\-*#_\"'(\d.)]*[A-Z]")
 # Tokens that end a model's text, if its tokenizer left them in. In quotes they are part of a program.
-END_TOKEN = re.compile(r"(?:<[|｜](?:end|im_end|im_start|eot|EOT|eom|file_sep|fim|return|repo)[\w▁]*[|｜]>|</s>"
-                       r"|<end_of_turn>|<eos>)(?![\"'`])")
+END_TOKEN = re.compile(
+    r"(?:<[|｜](?:end|im_end|im_start|eot|EOT|eom|file_sep|fim|return|repo)[\w▁]*[|｜]>|</s>"
+    r"|<end_of_turn>|<eos>)(?![\"'`])"
+)
 
 
 def looks_like_code(text: str) -> bool:
@@ -79,7 +88,7 @@ def ends_in_closed_fence(text: str) -> bool:
     It is complete if it ends with a newline: without one, "```" may be the beginning of another fence's opening.
     """
     lines = text.rstrip().split("\n")
-    if "\n" not in text[len(text.rstrip()):] or not FENCE.match(lines[-1].rstrip()):
+    if "\n" not in text[len(text.rstrip()) :] or not FENCE.match(lines[-1].rstrip()):
         return False
     opening = None
     for line in map(str.rstrip, lines):
@@ -152,8 +161,14 @@ def without_label(text: str) -> str:
     A word alone does nothing in a program, unless it is a keyword.
     """
     lines = text.split("\n")
-    start = next((place for place, line in enumerate(lines)
-                  if line.strip() and not is_label(line) and not is_lone_word(lines, place)), 0)
+    start = next(
+        (
+            place
+            for place, line in enumerate(lines)
+            if line.strip() and not is_label(line) and not is_lone_word(lines, place)
+        ),
+        0,
+    )
     return "\n".join(lines[start:]) if any(map(str.strip, lines[:start])) else text
 
 

@@ -1,8 +1,8 @@
 """Parts of a benchmark, selected by words after its name: release, dates, difficulty, split. Nothing is read or run.
 
-    livecodebench:release_v5:2024-08..2025-01     problems of the first five releases, of contests in those months
-    taco:easy+medium                              difficulties, or splits, joined by +
-    code_contests:800-1600                        ratings from 800 to 1600
+livecodebench:release_v5:2024-08..2025-01     problems of the first five releases, of contests in those months
+taco:easy+medium                              difficulties, or splits, joined by +
+code_contests:800-1600                        ratings from 800 to 1600
 """
 
 import re

@@ -8,8 +8,16 @@ from raccoon.constants import InputError
 
 # A bound on the search for code in one completion; an honest completion has a few thousand characters.
 MAX_PARSED_CHARS = 100_000  # a longer text is not parsed
-SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda,
-          ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+SCOPES = (
+    ast.FunctionDef,
+    ast.AsyncFunctionDef,
+    ast.ClassDef,
+    ast.Lambda,
+    ast.ListComp,
+    ast.SetComp,
+    ast.DictComp,
+    ast.GeneratorExp,
+)
 TRIES = (ast.Try, ast.TryStar)
 HANDLER = ast.parse("try:\n    pass\nexcept:\n    pass").body[0].handlers[0]
 
@@ -87,14 +95,19 @@ def missing_names(tree: ast.Module) -> set[str]:
     """The names that a module reads and does not bind anywhere, including builtins."""
     names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
     inner = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
-    return ({node.id for node in names if isinstance(node.ctx, ast.Load)}
-            - {node.id for node in names if isinstance(node.ctx, ast.Store)} - inner - bound_names(tree))
+    return (
+        {node.id for node in names if isinstance(node.ctx, ast.Load)}
+        - {node.id for node in names if isinstance(node.ctx, ast.Store)}
+        - inner
+        - bound_names(tree)
+    )
 
 
 def find_function(tree: ast.Module, name: str) -> ast.FunctionDef | None:
     """The last definition of a function of this name at a module's top level; None if there is none."""
-    found = [node for node in tree.body
-             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == name]
+    found = [
+        node for node in tree.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == name
+    ]
     return found[-1] if found else None
 
 

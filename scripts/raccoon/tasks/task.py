@@ -117,7 +117,7 @@ def check_form(path: Path) -> None:
         with open(path, "rb") as file:
             start = file.read(2)
     except OSError:
-        return   # the reader reports it
+        return  # the reader reports it
     if start in (b"\xff\xfe", b"\xfe\xff"):
         raise InputError(f"{path} is UTF-16: save it as UTF-8")
     if start == b"\x1f\x8b" and path.suffix != ".gz":

@@ -18,19 +18,19 @@ from dataclasses import dataclass, replace
 from raccoon.constants import InputError
 from raccoon.tasks.task import Task
 
-HELDOUT_SHARE = 0.15   # of the composition kinds; a hash of the kind's name decides
-MIN_ANSWERS = 5        # distinct answers in a test program, so that no constant can pass
-ENOUGH_ANSWERS = 7     # with so many distinct answers, a test is added only if it refutes a mistake that still passes
-CANDIDATES = 40        # inputs tried for a test program
+HELDOUT_SHARE = 0.15  # of the composition kinds; a hash of the kind's name decides
+MIN_ANSWERS = 5  # distinct answers in a test program, so that no constant can pass
+ENOUGH_ANSWERS = 7  # with so many distinct answers, a test is added only if it refutes a mistake that still passes
+CANDIDATES = 40  # inputs tried for a test program
 
 # The imperfect teacher. Most of its authors share the common mistakes, so a model that imitates them is wrong even in
 # its most likely answer. Slips are rare, and a model that imitates many authors averages them out.
-MISCONCEPTION_RATE = 0.62   # for each component whose mistake is common
-SLIP_RATE = 0.08            # for each other component
-BROKEN_RATE = 0.06          # programs with a line that does not run
+MISCONCEPTION_RATE = 0.62  # for each component whose mistake is common
+SLIP_RATE = 0.08  # for each other component
+BROKEN_RATE = 0.06  # programs with a line that does not run
 DOCSTRING_RATE = 0.6
 TYPE_HINT_RATE = 0.6
-BREAKS = (   # text of a solution, and what a broken one has instead
+BREAKS = (  # text of a solution, and what a broken one has instead
     ("result = []", "results = []"),
     (":\n        if", "\n        if"),
     (")\n    return", "\n    return"),
@@ -42,7 +42,7 @@ PHRASINGS = (
     "Implement {function}({argument}). It should return {goal}.",
     "Define {function}({argument}) in Python; the result is {goal}.",
 )
-PARTS = ("filter", "map", "reduce")   # of a Kind
+PARTS = ("filter", "map", "reduce")  # of a Kind
 # {k} begins at 3: "divisible by 2" means "even", so one could be held out while the other is trained on.
 CONSTANTS = {"k": tuple(range(3, 10)), "j": tuple(range(2, 10)), "c": tuple("aeimnorst")}
 
@@ -94,29 +94,59 @@ INT_MAPS = (
 )
 INT_REDUCES = (
     Component("sum", "the sum of", "return sum(result)", "return max(result)"),
-    Component("product", "the product (1 if there are none) of",
-              "total = 1\nfor item in result:\n    total *= item\nreturn total",
-              "total = 0\nfor item in result:\n    total *= item\nreturn total", common=True),
-    Component("count_distinct", "the number of distinct values among",
-              "return len(set(result))", "return len(result)"),
-    Component("smallest", "the smallest (0 if there are none) of",
-              "return min(result, default=0)", "return min(result)"),
-    Component("largest", "the largest (0 if there are none) of",
-              "return max(result, default=0)", "return sorted(result)[-1]"),
-    Component("first", "the first (0 if there are none) of",
-              "return result[0] if result else 0", "return result[0]"),
-    Component("last", "the last (0 if there are none) of",
-              "return result[-1] if result else 0", "return result[-1]", common=True),
+    Component(
+        "product",
+        "the product (1 if there are none) of",
+        "total = 1\nfor item in result:\n    total *= item\nreturn total",
+        "total = 0\nfor item in result:\n    total *= item\nreturn total",
+        common=True,
+    ),
+    Component("count_distinct", "the number of distinct values among", "return len(set(result))", "return len(result)"),
+    Component(
+        "smallest", "the smallest (0 if there are none) of", "return min(result, default=0)", "return min(result)"
+    ),
+    Component(
+        "largest", "the largest (0 if there are none) of", "return max(result, default=0)", "return sorted(result)[-1]"
+    ),
+    Component("first", "the first (0 if there are none) of", "return result[0] if result else 0", "return result[0]"),
+    Component(
+        "last",
+        "the last (0 if there are none) of",
+        "return result[-1] if result else 0",
+        "return result[-1]",
+        common=True,
+    ),
     Component("list", "the list of", "return result", "return sorted(result)", type="list[int]"),
-    Component("ascending", "the list in ascending order of",
-              "return sorted(result)", "return result.sort()", common=True, type="list[int]"),
-    Component("descending", "the list in descending order of",
-              "return sorted(result, reverse=True)", "return sorted(result)", type="list[int]"),
-    Component("backwards", "the list in reverse order of",
-              "return result[::-1]", "return result.reverse()", common=True, type="list[int]"),
-    Component("spread", "the largest minus the smallest (0 if there are none) of",
-              "return max(result) - min(result) if result else 0", "return max(result) - min(result)",
-              common=True),
+    Component(
+        "ascending",
+        "the list in ascending order of",
+        "return sorted(result)",
+        "return result.sort()",
+        common=True,
+        type="list[int]",
+    ),
+    Component(
+        "descending",
+        "the list in descending order of",
+        "return sorted(result, reverse=True)",
+        "return sorted(result)",
+        type="list[int]",
+    ),
+    Component(
+        "backwards",
+        "the list in reverse order of",
+        "return result[::-1]",
+        "return result.reverse()",
+        common=True,
+        type="list[int]",
+    ),
+    Component(
+        "spread",
+        "the largest minus the smallest (0 if there are none) of",
+        "return max(result) - min(result) if result else 0",
+        "return max(result) - min(result)",
+        common=True,
+    ),
 )
 CHAR_FILTERS = (
     Component("vowel", "that are vowels", '{x}.lower() in "aeiou"', '{x} in "aeiou"', common=True),
@@ -138,20 +168,43 @@ CHAR_MAPS = (
 )
 CHAR_REDUCES = (
     Component("join", "the string made of", 'return "".join(result)', "return result", type="str"),
-    Component("dashes", "the string with dashes between",
-              'return "-".join(result)', 'return "".join(result)', type="str"),
-    Component("backwards", "the reversed string made of",
-              'return "".join(result[::-1])', "return result[::-1]", common=True, type="str"),
+    Component(
+        "dashes", "the string with dashes between", 'return "-".join(result)', 'return "".join(result)', type="str"
+    ),
+    Component(
+        "backwards",
+        "the reversed string made of",
+        'return "".join(result[::-1])',
+        "return result[::-1]",
+        common=True,
+        type="str",
+    ),
     Component("list", "the list of", "return result", 'return "".join(result)', type="list[str]"),
-    Component("ascending", "the sorted list of",
-              "return sorted(result)", "return result.sort()", common=True, type="list[str]"),
+    Component(
+        "ascending",
+        "the sorted list of",
+        "return sorted(result)",
+        "return result.sort()",
+        common=True,
+        type="list[str]",
+    ),
     Component("count", "the number of", "return len(result)", "return result"),
-    Component("count_distinct", "the number of distinct values among",
-              "return len(set(result))", "return len(result)"),
-    Component("first", "the first ('' if there are none) of",
-              'return result[0] if result else ""', "return result[0]", type="str"),
-    Component("last", "the last ('' if there are none) of",
-              'return result[-1] if result else ""', "return result[-1]", common=True, type="str"),
+    Component("count_distinct", "the number of distinct values among", "return len(set(result))", "return len(result)"),
+    Component(
+        "first",
+        "the first ('' if there are none) of",
+        'return result[0] if result else ""',
+        "return result[0]",
+        type="str",
+    ),
+    Component(
+        "last",
+        "the last ('' if there are none) of",
+        'return result[-1] if result else ""',
+        "return result[-1]",
+        common=True,
+        type="str",
+    ),
 )
 WORD_FILTERS = (
     Component("longer", "longer than {k} letters", "len({x}) > {k}", "len({x}) >= {k}", common=True),
@@ -159,8 +212,7 @@ WORD_FILTERS = (
     Component("even_length", "with an even number of letters", "len({x}) % 2 == 0", "len({x}) % 2 == 1"),
     Component("contains", "that contain '{c}'", '"{c}" in {x}', '"{c}" not in {x}'),
     Component("lacks", "that do not contain '{c}'", '"{c}" not in {x}', '"{c}" in {x}'),
-    Component("vowel_first", "that start with a vowel",
-              '{x}[0].lower() in "aeiou"', '{x}[0] in "aeiou"', common=True),
+    Component("vowel_first", "that start with a vowel", '{x}[0].lower() in "aeiou"', '{x}[0] in "aeiou"', common=True),
     Component("capital", "that start with a capital", "{x}[0].isupper()", "{x}.isupper()", common=True),
     Component("lower", "in lower case", "{x}.islower()", "{x}.isupper()"),
 )
@@ -174,18 +226,45 @@ WORD_MAPS = (
 )
 WORD_REDUCES = (
     Component("list", "the list of", "return result", "return sorted(result)", type="list[{t}]"),
-    Component("ascending", "the sorted list of",
-              "return sorted(result)", "return result.sort()", common=True, type="list[{t}]"),
-    Component("backwards", "the list in reverse order of",
-              "return result[::-1]", "return result.reverse()", common=True, type="list[{t}]"),
-    Component("count_distinct", "the number of distinct values among",
-              "return len(set(result))", "return len(result)"),
-    Component("first", "the first ({e} if there are none) of",
-              "return result[0] if result else {e}", "return result[0]", type="{t}"),
-    Component("last", "the last ({e} if there are none) of",
-              "return result[-1] if result else {e}", "return result[-1]", common=True, type="{t}"),
-    Component("largest", "the largest ({e} if there are none) of",
-              "return max(result, default={e})", "return max(result)", type="{t}"),
+    Component(
+        "ascending",
+        "the sorted list of",
+        "return sorted(result)",
+        "return result.sort()",
+        common=True,
+        type="list[{t}]",
+    ),
+    Component(
+        "backwards",
+        "the list in reverse order of",
+        "return result[::-1]",
+        "return result.reverse()",
+        common=True,
+        type="list[{t}]",
+    ),
+    Component("count_distinct", "the number of distinct values among", "return len(set(result))", "return len(result)"),
+    Component(
+        "first",
+        "the first ({e} if there are none) of",
+        "return result[0] if result else {e}",
+        "return result[0]",
+        type="{t}",
+    ),
+    Component(
+        "last",
+        "the last ({e} if there are none) of",
+        "return result[-1] if result else {e}",
+        "return result[-1]",
+        common=True,
+        type="{t}",
+    ),
+    Component(
+        "largest",
+        "the largest ({e} if there are none) of",
+        "return max(result, default={e})",
+        "return max(result)",
+        type="{t}",
+    ),
 )
 
 
@@ -229,12 +308,45 @@ class Domain:
 
 
 DOMAINS = (
-    Domain("ints", "the integers in the list {argument}", "list[int]", ("values", "numbers", "items"),
-           "number", "{argument}", INT_FILTERS, INT_MAPS, INT_REDUCES, [], int_input),
-    Domain("chars", "the characters of the string {argument}", "str", ("text", "line", "word"),
-           "char", "{argument}", CHAR_FILTERS, CHAR_MAPS, CHAR_REDUCES, "", char_input),
-    Domain("words", "the words of the string {argument}", "str", ("text", "line", "sentence"),
-           "word", "{argument}.split()", WORD_FILTERS, WORD_MAPS, WORD_REDUCES, "", word_input),
+    Domain(
+        "ints",
+        "the integers in the list {argument}",
+        "list[int]",
+        ("values", "numbers", "items"),
+        "number",
+        "{argument}",
+        INT_FILTERS,
+        INT_MAPS,
+        INT_REDUCES,
+        [],
+        int_input,
+    ),
+    Domain(
+        "chars",
+        "the characters of the string {argument}",
+        "str",
+        ("text", "line", "word"),
+        "char",
+        "{argument}",
+        CHAR_FILTERS,
+        CHAR_MAPS,
+        CHAR_REDUCES,
+        "",
+        char_input,
+    ),
+    Domain(
+        "words",
+        "the words of the string {argument}",
+        "str",
+        ("text", "line", "sentence"),
+        "word",
+        "{argument}.split()",
+        WORD_FILTERS,
+        WORD_MAPS,
+        WORD_REDUCES,
+        "",
+        word_input,
+    ),
 )
 
 
@@ -278,8 +390,13 @@ class Problem:
     def blanks(self) -> dict:
         """The values of the templates' placeholders."""
         none = "0" if self.kind.map.type == "int" else '""'
-        return {"x": self.kind.domain.item, "e": none, "t": self.kind.map.type, "argument": self.argument,
-                **self.constants}
+        return {
+            "x": self.kind.domain.item,
+            "e": none,
+            "t": self.kind.map.type,
+            "argument": self.argument,
+            **self.constants,
+        }
 
 
 def generate_tasks(num: int, seed: int, split: str = "train") -> list[Task]:
@@ -310,15 +427,19 @@ def fresh_inputs(task_id: str, num: int, seed: int) -> list:
 
 def kinds(split: str) -> list[Kind]:
     """Every composition of `split`, in the order of the tables."""
-    every = (Kind(domain, *parts) for domain in DOMAINS
-             for parts in itertools.product(domain.filters, domain.maps, domain.reduces))
+    every = (
+        Kind(domain, *parts)
+        for domain in DOMAINS
+        for parts in itertools.product(domain.filters, domain.maps, domain.reduces)
+    )
     return [kind for kind in every if kind.split == split]
 
 
 def all_choices(split: str, rng: random.Random) -> list[tuple[Kind, dict]]:
     """Every kind of `split` with each choice of its constants; each round has one choice of every kind."""
-    queues = [[(kind, constants) for constants in shuffled(kind.instances(), rng)]
-              for kind in shuffled(kinds(split), rng)]
+    queues = [
+        [(kind, constants) for constants in shuffled(kind.instances(), rng)] for kind in shuffled(kinds(split), rng)
+    ]
     return [choice for turn in itertools.zip_longest(*queues) for choice in turn if choice]
 
 
@@ -334,8 +455,7 @@ def shuffled(items: list, rng: random.Random) -> list:
 
 def put_in_words(kind: Kind, constants: dict, rng: random.Random) -> Problem:
     """A problem with a random function name, argument name and phrasing."""
-    return Problem(kind, constants, rng.choice(FUNCTIONS), rng.choice(kind.domain.arguments),
-                   rng.choice(PHRASINGS))
+    return Problem(kind, constants, rng.choice(FUNCTIONS), rng.choice(kind.domain.arguments), rng.choice(PHRASINGS))
 
 
 def make_task(problem: Problem, rng: random.Random) -> Task | None:
@@ -343,9 +463,15 @@ def make_task(problem: Problem, rng: random.Random) -> Task | None:
     tests = choose_tests(problem, rng)
     if tests is None:
         return None
-    return Task(task_id=name_task(problem.kind, problem.constants), prompt=write_prompt(problem), test=tests,
-                entry_point=problem.function, solution=write_solution(problem), source="templates",
-                split=problem.kind.split)
+    return Task(
+        task_id=name_task(problem.kind, problem.constants),
+        prompt=write_prompt(problem),
+        test=tests,
+        entry_point=problem.function,
+        solution=write_solution(problem),
+        source="templates",
+        split=problem.kind.split,
+    )
 
 
 def name_task(kind: Kind, constants: dict) -> str:
@@ -361,8 +487,7 @@ def write_goal(problem: Problem) -> str:
 
 
 def write_prompt(problem: Problem) -> str:
-    return problem.phrasing.format(function=problem.function, argument=problem.argument,
-                                   goal=write_goal(problem))
+    return problem.phrasing.format(function=problem.function, argument=problem.argument, goal=write_goal(problem))
 
 
 def write_solution(problem: Problem, docstring: bool = True, type_hints: bool = True) -> str:
@@ -375,10 +500,12 @@ def write_solution(problem: Problem, docstring: bool = True, type_hints: bool = 
     lines = [f"def {problem.function}({argument}){returns}:"]
     if docstring:
         lines.append(f'    """Return {kind.reduce.phrase.format(**blanks)} the results."""')
-    lines += ["    result = []",
-              f"    for {kind.domain.item} in {kind.domain.loop.format(**blanks)}:",
-              f"        if {kind.filter.code.format(**blanks)}:",
-              f"            result.append({kind.map.code.format(**blanks)})"]
+    lines += [
+        "    result = []",
+        f"    for {kind.domain.item} in {kind.domain.loop.format(**blanks)}:",
+        f"        if {kind.filter.code.format(**blanks)}:",
+        f"            result.append({kind.map.code.format(**blanks)})",
+    ]
     lines += ["    " + line for line in kind.reduce.code.format(**blanks).splitlines()]
     return "\n".join(lines) + "\n"
 
@@ -433,6 +560,7 @@ def teacher_solution(problem: Problem, rng: random.Random) -> str:
     for part in PARTS:
         if rng.random() < (MISCONCEPTION_RATE if getattr(kind, part).common else SLIP_RATE):
             kind = mistake_in(kind, part)
-    code = write_solution(replace(problem, kind=kind), docstring=rng.random() < DOCSTRING_RATE,
-                          type_hints=rng.random() < TYPE_HINT_RATE)
+    code = write_solution(
+        replace(problem, kind=kind), docstring=rng.random() < DOCSTRING_RATE, type_hints=rng.random() < TYPE_HINT_RATE
+    )
     return code.replace(*rng.choice(BREAKS)) if rng.random() < BROKEN_RATE else code

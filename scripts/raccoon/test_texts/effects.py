@@ -228,7 +228,8 @@ def _reaches_others(nodes: list[ast.AST], modules: dict[str, str]) -> bool:
         any(_root(node) in known for node in stored)
         or any(_can_be_changed(path, changes) for node, path in paths.items() if path and node not in plain)
         or any(not _is_open(name, fields) for node in nodes for name in _attributes(node))
-        or changes and any(_last(node) in ("type", "mro", "__class__") for node in paths)
+        or changes
+        and any(_last(node) in ("type", "mro", "__class__") for node in paths)
         or bool(bound & {"isinstance", "issubclass"})
         or any(map(_runs_later, nodes))
     )

@@ -52,8 +52,10 @@ def signal_first(passes: list[dict], by_prompt: bool = False) -> list[dict]:
     Rows of similar length need little padding, and a pass of rows without a signal costs almost nothing. With
     `by_prompt`, the rows of one prompt stay together instead.
     """
-    whole = {name: torch.cat([batch[name] for batch in passes]) if value.dim() else value
-             for name, value in passes[0].items()}
+    whole = {
+        name: torch.cat([batch[name] for batch in passes]) if value.dim() else value
+        for name, value in passes[0].items()
+    }
     lengths = (whole["prompt_mask"].sum(dim=1) + whole["completion_mask"].sum(dim=1)).tolist()
     silent = (whole["advantages"] == 0).tolist()
     place = whole["prompt_ids"].tolist() if by_prompt else [-length for length in lengths]
@@ -71,8 +73,10 @@ def rows_with_signal(batch: dict, count: int) -> dict:
     kept = (batch["advantages"] == 0).int().argsort(stable=True)[:count]
     chosen = {name: value[kept] if value.dim() else value for name, value in batch.items()}
     prompt, completion = (max(1, int(chosen[f"{part}_mask"].sum(dim=1).max())) for part in ("prompt", "completion"))
-    return {name: value if value.dim() < 2 else value[:, -prompt:] if name.startswith("prompt") else
-            value[:, :completion] for name, value in chosen.items()}
+    return {
+        name: value if value.dim() < 2 else value[:, -prompt:] if name.startswith("prompt") else value[:, :completion]
+        for name, value in chosen.items()
+    }
 
 
 def padded(tensor: torch.Tensor, width: int, left: bool, value: int) -> torch.Tensor:
@@ -91,16 +95,19 @@ def logprobs_and_entropies(logits_B_C_V: torch.Tensor, tokens_B_C: torch.Tensor)
     return logprobs_B_C, (norms_B_C - expected_B_C).detach()
 
 
-def separate_logprobs(model: Any, input_ids_B_T: torch.Tensor, attention_mask_B_T: torch.Tensor, width: int,
-                      temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
+def separate_logprobs(
+    model: Any, input_ids_B_T: torch.Tensor, attention_mask_B_T: torch.Tensor, width: int, temperature: float
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Log-probabilities and entropies (B, width) from a pass in which each row has its own prompt."""
-    logits = model(input_ids=input_ids_B_T, attention_mask=attention_mask_B_T, use_cache=False,
-                   logits_to_keep=width + 1).logits[:, :-1]
+    logits = model(
+        input_ids=input_ids_B_T, attention_mask=attention_mask_B_T, use_cache=False, logits_to_keep=width + 1
+    ).logits[:, :-1]
     return logprobs_and_entropies(logits / temperature, input_ids_B_T[:, -width:])
 
 
-def share_prompts(input_ids_B_T: torch.Tensor, attention_mask_B_T: torch.Tensor,
-                  width: int) -> tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor]:
+def share_prompts(
+    input_ids_B_T: torch.Tensor, attention_mask_B_T: torch.Tensor, width: int
+) -> tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor]:
     """The batch as one sequence (1, L), without padding, in which each prompt stands once, before its completions.
 
     A completion sees its prompt and itself, so each token has the same log-probability as in a row of its own
@@ -131,15 +138,22 @@ def share_prompts(input_ids_B_T: torch.Tensor, attention_mask_B_T: torch.Tensor,
         owners += [(number, row)] * len(columns)
     prompt_L, row_L = torch.tensor(owners).T
     sees_L_L = (prompt_L[:, None] == prompt_L) & ((row_L == -1) | (row_L[:, None] == row_L))
-    inputs = {"input_ids": torch.tensor([tokens]), "position_ids": torch.tensor([positions]),
-              "attention_mask": sees_L_L.tril()[None, None]}
+    inputs = {
+        "input_ids": torch.tensor([tokens]),
+        "position_ids": torch.tensor([positions]),
+        "attention_mask": sees_L_L.tril()[None, None],
+    }
     device = input_ids_B_T.device
-    return ({name: value.to(device) for name, value in inputs.items()}, torch.tensor(places, device=device),
-            torch.tensor(cells, device=device).view(-1, 2))
+    return (
+        {name: value.to(device) for name, value in inputs.items()},
+        torch.tensor(places, device=device),
+        torch.tensor(cells, device=device).view(-1, 2),
+    )
 
 
-def shared_logprobs(model: Any, input_ids_B_T: torch.Tensor, attention_mask_B_T: torch.Tensor, width: int,
-                    temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
+def shared_logprobs(
+    model: Any, input_ids_B_T: torch.Tensor, attention_mask_B_T: torch.Tensor, width: int, temperature: float
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Log-probabilities and entropies (B, width), 0 at padding, from a pass in which each prompt stands once."""
     inputs, places, cells = share_prompts(input_ids_B_T, attention_mask_B_T, width)
     logits = model(**inputs, use_cache=False, logits_to_keep=places).logits / temperature
@@ -168,5 +182,7 @@ def check_sharing(model: Any, length: int) -> None:
     except (RuntimeError, TypeError, ValueError):  # it takes no such mask
         same = False
     if not same:
-        raise InputError(f"SHARE_PROMPTS changes what a model of type {model.config.model_type} computes, because some "
-                         "of its layers do not follow the attention mask; leave SHARE_PROMPTS out")
+        raise InputError(
+            f"SHARE_PROMPTS changes what a model of type {model.config.model_type} computes, because some "
+            "of its layers do not follow the attention mask; leave SHARE_PROMPTS out"
+        )

@@ -69,5 +69,7 @@ def saving(what: str, folder: str) -> Iterator[None]:
         yield
     except (OSError, RuntimeError, SafetensorError, CheckpointException) as error:
         free, reason = shutil.disk_usage(folder).free / 1e9, str(error).splitlines()[0]
-        raise RunError(f"{what} could not be written to {folder}, which has {free:.3f} GB free ({reason}): free some "
-                       "space, and give the same command to continue from the newest whole checkpoint") from error
+        raise RunError(
+            f"{what} could not be written to {folder}, which has {free:.3f} GB free ({reason}): free some "
+            "space, and give the same command to continue from the newest whole checkpoint"
+        ) from error

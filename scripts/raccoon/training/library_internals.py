@@ -145,7 +145,8 @@ def metrics_left_alone(trainer: GRPOTrainer) -> Iterator[None]:
 def engine_lacks_weights(trainer: GRPOTrainer) -> bool:
     """Whether vLLM lacks the policy's current weights: after an update, or after it slept."""
     return trainer._last_loaded_step != trainer.state.global_step or getattr(
-        trainer.vllm_generation, "_llm_weights_sleeping", False)  # a server has no such attribute
+        trainer.vllm_generation, "_llm_weights_sleeping", False
+    )  # a server has no such attribute
 
 
 def note_engine_weights(trainer: GRPOTrainer) -> None:
@@ -180,8 +181,12 @@ def merged_parameters(model: Any) -> Iterator[tuple[str, torch.Tensor]]:
     for name, weight in model.named_parameters():
         if model.prefix in name:
             continue
-        deltas = [layer.get_delta_weight(adapter) for layer in layers if layer.get_base_layer().weight is weight
-                  for adapter in layer.active_adapters]
+        deltas = [
+            layer.get_delta_weight(adapter)
+            for layer in layers
+            if layer.get_base_layer().weight is weight
+            for adapter in layer.active_adapters
+        ]
         merged = sum(deltas, weight.float()).to(weight.dtype) if deltas else weight.data
         name = name.removeprefix("base_model.model.").replace(".base_layer", "")
         yield name.replace("_checkpoint_wrapped_module.", ""), merged

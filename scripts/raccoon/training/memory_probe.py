@@ -50,8 +50,9 @@ class MemoryProbe(Watch):
         self.forget_peak()
         if self.then_end:
             token = self.fitting("generating at full length", self.generate)
-            self.print_list({"training": training, "generating": self.trainer.memory.gb, "pass": seconds,
-                             "token": token})
+            self.print_list(
+                {"training": training, "generating": self.trainer.memory.gb, "pass": seconds, "token": token}
+            )
             sys.exit(0)
         del moments
         self.forget_peak()  # the run's own peak counts from here
@@ -64,8 +65,12 @@ class MemoryProbe(Watch):
 
     def missing_moments(self) -> int:
         """The bytes of Adam's moments that the optimizer does not hold: in a resumed run it has them already."""
-        tensors = [value for state in self.trainer.optimizer.state.values() for value in state.values()
-                   if torch.is_tensor(value)]
+        tensors = [
+            value
+            for state in self.trainer.optimizer.state.values()
+            for value in state.values()
+            if torch.is_tensor(value)
+        ]
         held = sum((each.to_local() if isinstance(each, DTensor) else each).nbytes for each in tensors)
         return max(0, int(self.moments_gb * 1e9) - held)
 
@@ -74,8 +79,10 @@ class MemoryProbe(Watch):
         try:
             return work()
         except torch.cuda.OutOfMemoryError as error:
-            raise RunError(f"{what} does not fit the GPU ({str(error).splitlines()[0]}); --plan shows the nearest "
-                           "setting that does") from error
+            raise RunError(
+                f"{what} does not fit the GPU ({str(error).splitlines()[0]}); --plan shows the nearest "
+                "setting that does"
+            ) from error
 
     def timed(self, work: Callable[[], Any]) -> float:
         """The seconds that `work` takes."""
@@ -121,8 +128,12 @@ class MemoryProbe(Watch):
     def print_list(self, measured: dict[str, float]) -> None:
         """Prints the measurements of a dry run beside the plan."""
         unit = "a GPU" if torch.cuda.is_available() else "a process"
-        rows = {"training": f"GB {unit}, training", "generating": f"GB {unit}, generating",
-                "pass": "s a pass, at the least", "token": "ms a token of all sequences, at the least"}
+        rows = {
+            "training": f"GB {unit}, training",
+            "generating": f"GB {unit}, generating",
+            "pass": "s a pass, at the least",
+            "token": "ms a token of all sequences, at the least",
+        }
         print("check    | what | measured | planned |\ncheck    | --- | --- | --- |")
         for name, text in rows.items():
             scale = 1000 if name == "token" else 1
@@ -139,10 +150,13 @@ class MemoryProbe(Watch):
         size, words = args.per_device_train_batch_size, self.trainer.model.config.vocab_size
         lengths = {"prompt": self.prompt, "completion": self.completion}
         first = torch.arange(size, device=device)[:, None]  # no two prompts are equal, so none is shared
-        batch = {f"{part}_ids": (torch.arange(length, device=device) + first) % words
-                 for part, length in lengths.items()}
-        batch |= {f"{part}_mask": torch.ones((size, length), dtype=torch.long, device=device)
-                  for part, length in lengths.items()}
+        batch = {
+            f"{part}_ids": (torch.arange(length, device=device) + first) % words for part, length in lengths.items()
+        }
+        batch |= {
+            f"{part}_mask": torch.ones((size, length), dtype=torch.long, device=device)
+            for part, length in lengths.items()
+        }
         batch["prompt_mask"][0, 0] = 0
         batch["advantages"] = torch.zeros(size, device=device)  # zero, so that nothing is learnt
         batch["ref_per_token_logps"] = torch.zeros((size, self.completion), device=device)

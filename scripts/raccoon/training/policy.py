@@ -42,15 +42,15 @@ def load_chat_tokenizer(path: str) -> Any:
 def prompt_lengths(tasks: list[Task], tokenizer: Any, enable_thinking: bool) -> list[int]:
     """The number of tokens of each task's prompt in the chat template."""
     conversations = [messages(task) for task in tasks]
-    rendered = tokenizer.apply_chat_template(conversations, add_generation_prompt=True,
-                                             enable_thinking=enable_thinking)
+    rendered = tokenizer.apply_chat_template(conversations, add_generation_prompt=True, enable_thinking=enable_thinking)
     return [len(ids) for ids in rendered["input_ids"]]
 
 
 def prompt_end(tokenizer: Any, enable_thinking: bool) -> str:
     """The text that the chat template puts between a user's message and the completion."""
-    return tokenizer.apply_chat_template([{"role": "user", "content": ""}], tokenize=False,
-                                         add_generation_prompt=True, enable_thinking=enable_thinking)
+    return tokenizer.apply_chat_template(
+        [{"role": "user", "content": ""}], tokenize=False, add_generation_prompt=True, enable_thinking=enable_thinking
+    )
 
 
 def load_policy(path: str, tokenizer: Any, dtype: str) -> Any:
@@ -63,8 +63,11 @@ def load_policy(path: str, tokenizer: Any, dtype: str) -> Any:
 def ignored_settings(config: GenerationConfig, used: dict[str, Any]) -> str:
     """What a checkpoint's generation_config asks for beside the settings that are used, as text."""
     own = (*used.items(), ("do_sample", True))
-    return ", ".join(f"{name} {value!r}" for name, value in config.to_diff_dict().items()
-                     if "token_id" not in name and not name.startswith(BESIDE_SAMPLING) and (name, value) not in own)
+    return ", ".join(
+        f"{name} {value!r}"
+        for name, value in config.to_diff_dict().items()
+        if "token_id" not in name and not name.startswith(BESIDE_SAMPLING) and (name, value) not in own
+    )
 
 
 @contextmanager
@@ -79,8 +82,9 @@ def generating(model: Any, fence_stop: "FenceStop | None") -> Iterator[None]:
     checkpoints, registered = base.generation_config, vars(model).get("generate")
     base.generation_config = GenerationConfig()
     criteria = [FenceCriterion(fence_stop.closes)] if fence_stop else []
-    model.generate = partial(type(model).generate, model, synced_gpus=False,
-                             stopping_criteria=StoppingCriteriaList(criteria))
+    model.generate = partial(
+        type(model).generate, model, synced_gpus=False, stopping_criteria=StoppingCriteriaList(criteria)
+    )
     try:
         yield
     finally:
@@ -125,8 +129,9 @@ class FenceStop:
 
     def cut(self, completion_ids: list[list[int]]) -> list[list[int]]:
         """The completions, each cut where it was stopped; generate() goes on until the batch's longest one ends."""
-        ends = [next((end for end in range(1, len(ids) + 1) if self.closes(ids[:end])), len(ids))
-                for ids in completion_ids]
+        ends = [
+            next((end for end in range(1, len(ids) + 1) if self.closes(ids[:end])), len(ids)) for ids in completion_ids
+        ]
         return [ids[:end] for ids, end in zip(completion_ids, ends, strict=True)]
 
 

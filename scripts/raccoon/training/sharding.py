@@ -28,7 +28,8 @@ def configure(accelerator: Accelerator) -> None:
     """
     compute = torch.bfloat16 if accelerator.mixed_precision == "bf16" else None
     accelerator.state.fsdp_plugin.mixed_precision_policy = fsdp.MixedPrecisionPolicy(
-        param_dtype=compute, reduce_dtype=torch.float32, output_dtype=None)
+        param_dtype=compute, reduce_dtype=torch.float32, output_dtype=None
+    )
     accelerator.gradient_state.plugin_kwargs["sync_each_batch"] = True
 
 

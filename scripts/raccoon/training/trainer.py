@@ -60,9 +60,21 @@ class CodeTrainer(OpenTrainer):
     and `ended` says what ended a finished run.
     """
 
-    def __init__(self, *, reward: Any, tasks: list[Task], max_refills: int, run_log: RunLog, fence_stop: Any = None,
-                 lean: bool = False, skip_rows: bool = False, share_prompts: bool = False, kept_checkpoints: int = 0,
-                 sample_rows: int = 0, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        reward: Any,
+        tasks: list[Task],
+        max_refills: int,
+        run_log: RunLog,
+        fence_stop: Any = None,
+        lean: bool = False,
+        skip_rows: bool = False,
+        share_prompts: bool = False,
+        kept_checkpoints: int = 0,
+        sample_rows: int = 0,
+        **kwargs: Any,
+    ) -> None:
         with engine_settings(kwargs["model"], kwargs["args"]):
             super().__init__(reward_funcs=reward.functions, train_dataset=rows(tasks), **kwargs)
         self.remove_callback(PrinterCallback)
@@ -131,15 +143,28 @@ class CodeTrainer(OpenTrainer):
         training, completions = model.training, []
         model.eval()
         for start in range(0, len(prompt_ids), decoding.ROWS):
-            completions += decoding.decode(model, prompt_ids[start : start + decoding.ROWS], self.max_completion_length,
-                                           decoding.sampler(config), closes)
+            completions += decoding.decode(
+                model,
+                prompt_ids[start : start + decoding.ROWS],
+                self.max_completion_length,
+                decoding.sampler(config),
+                closes,
+            )
         model.train(training)
         if self.working_copy and not self.args.use_cpu:
             self.working_copy.drop()  # a GPU needs its memory for the update
         return completions
 
-    def token_logprobs(self, model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor, logits_to_keep: int,
-                       batch_size: int | None = None, *args: Any, **kwargs: Any) -> tuple[torch.Tensor, ...]:
+    def token_logprobs(
+        self,
+        model: Any,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        logits_to_keep: int,
+        batch_size: int | None = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> tuple[torch.Tensor, ...]:
         """TRL's, except where prompts are shared, and in bfloat16 on a CPU.
 
         There TRL's tiles would compute the gradient of the output head in float32.
@@ -149,8 +174,10 @@ class CodeTrainer(OpenTrainer):
             return super().token_logprobs(model, input_ids, attention_mask, logits_to_keep, batch_size, *args, **kwargs)
         size, logprobs_of = batch_size or len(input_ids), shared_logprobs if self.share_prompts else separate_logprobs
         with self.accelerator.autocast():
-            parts = [logprobs_of(model, ids, kept, logits_to_keep, self.temperature)
-                     for ids, kept in zip(input_ids.split(size), attention_mask.split(size), strict=True)]
+            parts = [
+                logprobs_of(model, ids, kept, logits_to_keep, self.temperature)
+                for ids, kept in zip(input_ids.split(size), attention_mask.split(size), strict=True)
+            ]
         logprobs, entropies = (torch.cat(values) for values in zip(*parts, strict=True))
         return logprobs, entropies, None
 
@@ -198,8 +225,9 @@ class CodeTrainer(OpenTrainer):
         own = drawn[self.accelerator.process_index * groups :][:groups]
         return [task_row(task) for task in own for _ in range(self.num_generations)]
 
-    def swap(self, output: dict, rollouts: list[Rollout], spare: dict, drawn: list[Rollout],
-             groups: list[tuple[int, int]]) -> None:
+    def swap(
+        self, output: dict, rollouts: list[Rollout], spare: dict, drawn: list[Rollout], groups: list[tuple[int, int]]
+    ) -> None:
         """Exchanges groups of `output` and `rollouts` for groups of `spare` and `drawn`."""
         size = self.num_generations
         pairs = [(into * size + i, out_of * size + i) for into, out_of in groups for i in range(size)]
@@ -220,8 +248,7 @@ class CodeTrainer(OpenTrainer):
 
     def log_rollouts(self, advantages: list[float], rollouts: list[Rollout], unused: list[Rollout]) -> None:
         """Logs every completion of the step, of all processes; those of groups left out are marked as unused."""
-        own = [replace(rollout, advantage=advantage)
-               for rollout, advantage in zip(rollouts, advantages, strict=True)]
+        own = [replace(rollout, advantage=advantage) for rollout, advantage in zip(rollouts, advantages, strict=True)]
         together = gather_object(own + [replace(rollout, used=False) for rollout in unused])
         self.step_record = rollout_metrics(together, self.num_generations)
         if self.accelerator.is_main_process:
@@ -239,8 +266,12 @@ class CodeTrainer(OpenTrainer):
             return super().log(logs, start_time)
         logs |= {name: value for name, value in self.step_record.items() if isinstance(value, float)}
         super().log(logs, start_time)
-        record = {"step": self.state.global_step, **self.step_record, "seconds": dict(self.seconds),
-                  "peak_memory_gb": self.memory.gb}
+        record = {
+            "step": self.state.global_step,
+            **self.step_record,
+            "seconds": dict(self.seconds),
+            "peak_memory_gb": self.memory.gb,
+        }
         for name in ("loss", "grad_norm", "learning_rate", "entropy", "kl", "num_tokens"):
             record[name] = logs.get(name)
         self.metrics.append(finite(record))
@@ -312,8 +343,9 @@ class CodeTrainer(OpenTrainer):
             self.accelerator.wait_for_everyone()
             if self.accelerator.is_main_process:
                 write_sizes(checkpoint, self.accelerator.num_processes)
-                remove_old(self.args.output_dir, self.kept_checkpoints, self.state.global_step,
-                           self.state.best_global_step)
+                remove_old(
+                    self.args.output_dir, self.kept_checkpoints, self.state.global_step, self.state.best_global_step
+                )
 
 
 class Sampling:
@@ -324,8 +356,10 @@ class Sampling:
         self.changed: dict[str, Any] = {"temperature": temperature}
         if not trainer.use_vllm:
             kwargs = {**trainer.generation_kwargs, "do_sample": temperature > 0, "temperature": temperature or 1.0}
-            self.changed = {"generation_kwargs": kwargs,
-                            "generation_config": GenerationConfig(**kwargs, disable_compile=True)}
+            self.changed = {
+                "generation_kwargs": kwargs,
+                "generation_config": GenerationConfig(**kwargs, disable_compile=True),
+            }
 
     def __enter__(self) -> None:
         self.kept = {name: getattr(self.engine, name) for name in self.changed}

@@ -30,22 +30,29 @@ def check_engine(gpus: int, lora: bool, mode: str, url: str) -> None:
     """Raises InputError if vLLM cannot sample completions here."""
     check_vllm(gpus)
     if lora and os.environ.get("ACCELERATE_USE_FSDP") == "true":
-        raise InputError('GENERATION is "vllm", which cannot get the adapters of a sharded policy: train LoRA on one '
-                         'GPU, or use --generation transformers')
+        raise InputError(
+            'GENERATION is "vllm", which cannot get the adapters of a sharded policy: train LoRA on one '
+            "GPU, or use --generation transformers"
+        )
     if mode == "server":
         if not gpus:
-            raise InputError('VLLM_MODE is "server", which gets the weights from GPU to GPU, and no GPU is visible: '
-                             'use --vllm-mode colocate')
+            raise InputError(
+                'VLLM_MODE is "server", which gets the weights from GPU to GPU, and no GPU is visible: '
+                "use --vllm-mode colocate"
+            )
         check_server(url)
 
 
 def check_server(url: str) -> None:
     """Raises InputError for a server that does not answer, or that does not accept weights."""
-    start = ("start it with VLLM_SERVER_DEV_MODE=1 vllm serve MODEL --weight-transfer-config "
-             "'{\"backend\": \"nccl\"}' --logprobs-mode processed_logprobs, or correct VLLM_SERVER_URL")
+    start = (
+        "start it with VLLM_SERVER_DEV_MODE=1 vllm serve MODEL --weight-transfer-config "
+        '\'{"backend": "nccl"}\' --logprobs-mode processed_logprobs, or correct VLLM_SERVER_URL'
+    )
     try:
-        with urllib.request.urlopen(f"{url.rstrip('/')}/server_info?config_format=json",
-                                    timeout=SERVER_SECONDS) as answer:
+        with urllib.request.urlopen(
+            f"{url.rstrip('/')}/server_info?config_format=json", timeout=SERVER_SECONDS
+        ) as answer:
             config = json.load(answer)["vllm_config"]
     except urllib.error.HTTPError as error:
         raise InputError(f"the vLLM server at {url} answers HTTP {error.code} to /server_info: {start}") from None
@@ -55,19 +62,32 @@ def check_server(url: str) -> None:
         raise InputError(f"the vLLM server at {url} does not accept weights: {start}")
 
 
-def vllm_options(gpus: int, mode: str, url: str, memory_share: float, max_length: int,
-                 ratio_cap: float) -> dict[str, Any]:
+def vllm_options(
+    gpus: int, mode: str, url: str, memory_share: float, max_length: int, ratio_cap: float
+) -> dict[str, Any]:
     """GRPOConfig's arguments for sampling with vLLM; `max_length` is prompt and completion, in tokens.
 
     Each token's weight in the loss is its probability by the policy over that by vLLM, at most `ratio_cap`. TRL's
     default leaves out whole sequences by the product of their ratios. Over a thousand tokens, rounding alone takes
     this product far from 1.
     """
-    where = {"vllm_server_base_url": url} if mode == "server" else {
-        "vllm_enable_sleep_mode": bool(gpus), "vllm_gpu_memory_utilization": memory_share,
-        "vllm_max_model_length": max_length}
-    return {"use_vllm": True, "vllm_mode": mode, **where, "vllm_importance_sampling_correction": True,
-            "vllm_importance_sampling_mode": "token_truncate", "vllm_importance_sampling_clip_max": ratio_cap}
+    where = (
+        {"vllm_server_base_url": url}
+        if mode == "server"
+        else {
+            "vllm_enable_sleep_mode": bool(gpus),
+            "vllm_gpu_memory_utilization": memory_share,
+            "vllm_max_model_length": max_length,
+        }
+    )
+    return {
+        "use_vllm": True,
+        "vllm_mode": mode,
+        **where,
+        "vllm_importance_sampling_correction": True,
+        "vllm_importance_sampling_mode": "token_truncate",
+        "vllm_importance_sampling_clip_max": ratio_cap,
+    }
 
 
 def push_weights(trainer: Any, token_ids: list[int]) -> None:
@@ -104,7 +124,7 @@ def engine_log_probabilities(engine: Any, token_ids: list[int]) -> list[float]:
 def server_log_probabilities(client: Any, token_ids: list[int]) -> list[float]:
     """The same for a server, by TRL's client."""
     found = client.get_sequence_logprobs([token_ids], prompt_lengths=[1], top_logprobs=1)
-    return [logprob for logprob, in found["actual_logprobs"][0]]
+    return [logprob for (logprob,) in found["actual_logprobs"][0]]
 
 
 def policy_log_probabilities(model: Any, token_ids: list[int], device: Any) -> list[float]:
@@ -122,13 +142,14 @@ def sync_tolerance(*types: Any) -> float:
     return max(SYNC_TOLERANCE.get(str(each).removeprefix("torch."), COARSE) for each in types)
 
 
-def check_sync(engine: Sequence[float], policy: Sequence[float],
-               tolerance: float = COARSE) -> float:
+def check_sync(engine: Sequence[float], policy: Sequence[float], tolerance: float = COARSE) -> float:
     """The mean distance between two engines' log-probabilities of one text; raises RunError above `tolerance`."""
     distance = sum(abs(a - b) for a, b in zip(engine, policy, strict=True)) / max(len(policy), 1)
     if not distance <= tolerance:  # true for NaN as well
-        raise RunError(f"vLLM has other weights than the policy: their log-probabilities of one prompt differ by "
-                       f"{distance:.2g} a token, which is over {tolerance:g}; use --generation transformers")
+        raise RunError(
+            f"vLLM has other weights than the policy: their log-probabilities of one prompt differ by "
+            f"{distance:.2g} a token, which is over {tolerance:g}; use --generation transformers"
+        )
     return distance
 
 

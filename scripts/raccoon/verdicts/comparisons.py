@@ -111,5 +111,4 @@ def is_number(word: bytes) -> bool:
     return len(word) <= MAX_NUMBER and NUMBER.fullmatch(word) is not None
 
 
-RULES = {"lines": same_lines, "numbers": same_numbers, "text": same_text, "tokens": same_tokens,
-         "values": same_values}
+RULES = {"lines": same_lines, "numbers": same_numbers, "text": same_text, "tokens": same_tokens, "values": same_values}

@@ -297,8 +297,11 @@ class CaseRun:
         if len(printed) > most:
             return "wrong", f"it printed {len(printed):,} bytes; at most {most:,} are read"
         try:
-            text = self.checked(cases, given, printed, expected) if cases.checker else RULES[cases.compare](
-                printed, expected)
+            text = (
+                self.checked(cases, given, printed, expected)
+                if cases.checker
+                else RULES[cases.compare](printed, expected)
+            )
         except TestFault as fault:
             return "infra", str(fault)
         return ("wrong", text) if text else ("pass", "")
