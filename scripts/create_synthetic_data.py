@@ -26,8 +26,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from raccoon.constants import InputError, override_constants, run_main
-from raccoon.judging.client import Answer, Endpoint, LlmClient, ServerLost, read_key
 from raccoon.ledger import Ledger, digest
+from raccoon.llm.client import Answer, Endpoint, LlmClient, ServerLost, read_key
 from raccoon.progress import progress_bar
 from raccoon.published.benchmarks import BENCHMARKS, load_benchmark
 from raccoon.reporting.logs import TaskProfile, read_records

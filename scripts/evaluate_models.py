@@ -50,10 +50,10 @@ from raccoon.evaluation.subjects import (
     sample_name,
 )
 from raccoon.gpus import use_gpus, visible_gpus
-from raccoon.judging.client import Endpoint, LlmClient
-from raccoon.judging.extraction import EXTRACTIONS_FILE, METHODS, LlmExtractor, RegexExtractor
 from raccoon.launch import is_launched, relaunch_under_accelerate
 from raccoon.ledger import AnswerCache
+from raccoon.llm.client import Endpoint, LlmClient
+from raccoon.llm.extraction import EXTRACTIONS_FILE, METHODS, LlmExtractor, RegexExtractor
 from raccoon.progress import progress_bar
 from raccoon.published.benchmarks import BENCHMARKS as PUBLISHED
 from raccoon.published.benchmarks import is_benchmark

@@ -2,7 +2,7 @@
 
 It measures the agreement with execution on samples with known verdicts, the bias by position and by length, and which
 injections in the code raise the judge's score. Training uses the judge with --reward judge or --reward both. The
-questions are in raccoon/judging/rubric.py, the requests to the server in raccoon/judging/client.py. Code that cannot be
+questions are in raccoon/llm/rubric.py, the requests to the server in raccoon/llm/client.py. Code that cannot be
 judged has no score: it is counted as None and never gets a middle score.
 
     python scripts/reward_llm_judge.py --judge-base-url http://127.0.0.1:8000/v1 --judge-model NAME
@@ -20,9 +20,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from raccoon.constants import InputError, override_constants, run_main
-from raccoon.judging.client import Endpoint, LlmClient
-from raccoon.judging.judge import JUDGEMENTS_FILE, Judge
-from raccoon.judging.measurement import (
+from raccoon.ledger import AnswerCache
+from raccoon.llm.client import Endpoint, LlmClient
+from raccoon.llm.judge import JUDGEMENTS_FILE, Judge
+from raccoon.llm.measurement import (
     Sample,
     injections_md,
     measure_injections,
@@ -31,7 +32,6 @@ from raccoon.judging.measurement import (
     read_samples,
     samples_md,
 )
-from raccoon.ledger import AnswerCache
 from raccoon.published.benchmarks import is_benchmark, load_benchmark
 from raccoon.runs.log import finite
 from raccoon.tasks.task import read_task_file

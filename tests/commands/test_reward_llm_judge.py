@@ -16,10 +16,11 @@ from helpers.paths import ROOT, SCRIPTS
 from helpers.scripted_server import Fault, ScriptedServer
 from helpers.training_runs import furnish, lines
 from raccoon.constants import InputError
-from raccoon.judging import client
-from raccoon.judging.client import Endpoint, LlmClient, Request
-from raccoon.judging.judge import Judge
-from raccoon.judging.measurement import (
+from raccoon.ledger import AnswerCache
+from raccoon.llm import client
+from raccoon.llm.client import Endpoint, LlmClient, Request
+from raccoon.llm.judge import Judge
+from raccoon.llm.measurement import (
     Sample,
     agreement,
     measure_injections,
@@ -27,8 +28,7 @@ from raccoon.judging.measurement import (
     read_injections,
     read_samples,
 )
-from raccoon.judging.rubric import WORTHLESS, Judgement
-from raccoon.ledger import AnswerCache
+from raccoon.llm.rubric import WORTHLESS, Judgement
 from raccoon.records import Verdict
 from raccoon.rewards.judge import JudgeReward, JudgeScale
 from raccoon.runs.rollouts import Rollout, is_constant, rollout_metrics

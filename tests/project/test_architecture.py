@@ -12,7 +12,7 @@ from helpers.paths import SCRIPTS
 TREE, ARROWS = blocks(read("README.md").split("# Where things are")[1], "")[:2]
 ROOMS = {path.parent.name for path in (SCRIPTS / "raccoon").glob("*/__init__.py")}
 FOREIGN_CODE = ("sandbox", "verdicts", "child", "exchange", "test_texts")  # rooms of the processes that run it
-MOST_LINES = 470  # of a file
+MOST_LINES = 570  # of a file
 MOST_FILES = 9  # of a room, beside its __init__.py
 
 

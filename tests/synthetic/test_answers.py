@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from raccoon.judging.client import Request
+from raccoon.llm.client import Request
 from raccoon.records import Program
 from raccoon.sandbox.pool import Sandbox
 from raccoon.synthetic.answers import MIN_TESTS, AnswerError, StoredAnswer, plain_test, read_candidate, read_task

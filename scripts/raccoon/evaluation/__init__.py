@@ -1,1 +1,1 @@
-"""Scores models on benchmarks and compares them. Imports tasks, published, sandbox and judging."""
+"""Scores models on benchmarks and compares them. Imports tasks, published, sandbox and llm."""

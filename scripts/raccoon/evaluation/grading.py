@@ -16,7 +16,7 @@ from typing import Any
 
 from raccoon.evaluation.generation import Completion, Request
 from raccoon.evaluation.records import Record, RecordFile, digest
-from raccoon.judging.extraction import RegexExtractor, not_extracted
+from raccoon.llm.extraction import RegexExtractor, not_extracted
 from raccoon.published.benchmarks import judge_adds_context
 from raccoon.records import Program
 from raccoon.sandbox.pool import Sandbox
@@ -33,7 +33,7 @@ class StrictExtractor(RegexExtractor):
         return [whole_program(text, task) for text, task in zip(texts, tasks, strict=True)]
 
 
-VERDICT_ROOMS = ("sandbox", "verdicts", "tasks", "judging")  # rooms that a verdict depends on
+VERDICT_ROOMS = ("sandbox", "verdicts", "tasks", "llm")  # rooms that a verdict depends on
 
 
 def grading_environment(extraction: str = RegexExtractor.name) -> str:

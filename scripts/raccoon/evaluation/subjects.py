@@ -31,8 +31,8 @@ from raccoon.evaluation.generation import (
 )
 from raccoon.evaluation.records import digest
 from raccoon.gpus import device_files
-from raccoon.judging import client
-from raccoon.judging.client import Answer, Endpoint, LlmClient, ServerLost
+from raccoon.llm import client
+from raccoon.llm.client import Answer, Endpoint, LlmClient, ServerLost
 from raccoon.model_files import is_adapter, is_hub_id
 from raccoon.store import parse_json
 from raccoon.tasks.prompts import messages

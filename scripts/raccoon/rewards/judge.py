@@ -7,8 +7,8 @@ not pass cannot choose this: if the judge scores other code and answers this one
 from dataclasses import dataclass, replace
 from typing import Any
 
-from raccoon.judging.judge import Judge
-from raccoon.judging.rubric import Judgement
+from raccoon.llm.judge import Judge
+from raccoon.llm.rubric import Judgement
 from raccoon.rewards.execution import ExecutionReward
 from raccoon.runs.rollouts import Rollout
 from raccoon.tasks.task import Task

@@ -15,8 +15,8 @@ import pytest
 from helpers.paths import SCRIPTS
 from helpers.scripted_server import Fault, ScriptedServer
 from raccoon.constants import InputError
-from raccoon.judging import client
-from raccoon.judging.client import LOST_AFTER, PROBE_TOKENS, Endpoint, LlmClient, Request, ServerLost, parse_json_object
+from raccoon.llm import client
+from raccoon.llm.client import LOST_AFTER, PROBE_TOKENS, Endpoint, LlmClient, Request, ServerLost, parse_json_object
 
 pytest.importorskip("openai")
 KEY = "sk-very-secret"
@@ -265,7 +265,7 @@ def test_check_of_a_server_that_answers_asks_for_little():
 
 def test_ctrl_c_stops_at_once():
     program = (
-        "import sys; sys.path.insert(0, sys.argv[1])\nfrom raccoon.judging.client import *\n"
+        "import sys; sys.path.insert(0, sys.argv[1])\nfrom raccoon.llm.client import *\n"
         "with LlmClient(Endpoint(sys.argv[2], 'scripted', timeout=20)) as client:\n"
         "    print('asking', flush=True)\n"
         "    client.ask_all([Request(({'role': 'user', 'content': 'x'},), 0.0, 1)] * 50)\n"

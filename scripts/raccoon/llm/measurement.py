@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from raccoon.constants import InputError
-from raccoon.judging.rubric import Judgement, visible_program
+from raccoon.llm.rubric import Judgement, visible_program
 from raccoon.statistics import bootstrap_interval, mean
 from raccoon.store import parse_json
 from raccoon.tasks.extraction import extract_code

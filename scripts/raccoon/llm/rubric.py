@@ -15,7 +15,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from raccoon.judging.client import Request, parse_json_object
+from raccoon.llm.client import Request, parse_json_object
 from raccoon.tasks.syntax import parse_code
 
 HIGHEST = 10  # of a criterion; the lowest is 0

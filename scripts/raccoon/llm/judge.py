@@ -7,9 +7,9 @@ counted, and never becomes a number in the middle.
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
-from raccoon.judging.client import Answer, LlmClient, ServerLost
-from raccoon.judging.rubric import WORTHLESS, Judgement, Question, ask_about, read_judgement, visible_program
 from raccoon.ledger import AnswerCache, digest
+from raccoon.llm.client import Answer, LlmClient, ServerLost
+from raccoon.llm.rubric import WORTHLESS, Judgement, Question, ask_about, read_judgement, visible_program
 
 JUDGEMENTS_FILE = "judgements.jsonl"  # in a run's OUTPUT_DIR
 

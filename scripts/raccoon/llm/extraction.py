@@ -10,8 +10,8 @@ import textwrap
 from collections import Counter
 from collections.abc import Sequence
 
-from raccoon.judging.client import Answer, LlmClient, Request, ServerLost
 from raccoon.ledger import AnswerCache, digest
+from raccoon.llm.client import Answer, LlmClient, Request, ServerLost
 from raccoon.records import Verdict, failed
 from raccoon.tasks.extraction import extract_code
 from raccoon.tasks.markup import fenced_blocks
