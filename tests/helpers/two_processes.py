@@ -1,4 +1,4 @@
-"""Runs the training script several times, sharded or not, in the processes that torchrun started on a CPU.
+"""Runs the training script several times, sharded or not, in processes as torchrun starts them, on a CPU.
 
 accelerate shards on GPUs only: here it is told that these processes may shard as well, and FSDP2 then runs over
 gloo. One pair of processes makes all runs, because importing the libraries takes longer than a run.

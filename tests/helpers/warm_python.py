@@ -11,6 +11,7 @@ import importlib
 import json
 import os
 import runpy
+import signal
 import socket
 import subprocess
 import sys
@@ -22,24 +23,28 @@ MAX_JOB = 1 << 20  # bytes
 
 
 class Script:
-    """A script that runs. Its output goes to `stdout` and `stderr`, which are files or descriptors."""
+    """A script that runs, in so many processes. Its output goes to `stdout` and `stderr`, files or descriptors."""
 
-    def __init__(self, words: list[str], folder: Path, changes: dict[str, str], stdout, stderr):
+    def __init__(self, words: list[str], folder: Path, changes: dict[str, str], stdout, stderr, processes: int = 0):
         self.channel = server()
-        job = json.dumps({"words": words, "folder": str(folder), "changes": changes}).encode()
+        described = {"words": words, "folder": str(folder), "changes": changes, "processes": processes}
+        job = json.dumps(described).encode()
         streams = [each if isinstance(each, int) else each.fileno() for each in (stdout, stderr)]
         socket.send_fds(self.channel, [job], streams)
         self.pid = int(self.channel.recv(MAX_JOB))
 
     def wait(self) -> int:
-        """Its exit code, as subprocess gives it."""
+        """Its exit code, as subprocess gives it; of several processes, that of the first to fail."""
         return os.waitstatus_to_exitcode(int(self.channel.recv(MAX_JOB)))
 
 
-def run(words: list[str], folder: Path, **changes: str) -> subprocess.CompletedProcess:
-    """Runs a script to its end: its path and its flags, a working folder, and changes of the environment."""
+def run(words: list[str], folder: Path, processes: int = 0, **changes: str) -> subprocess.CompletedProcess:
+    """Runs a script to its end: its path and its flags, a working folder, and changes of the environment.
+
+    With `processes`, each has the environment that torchrun gives its processes, and all end when one fails.
+    """
     with tempfile.TemporaryFile("w+") as stdout, tempfile.TemporaryFile("w+") as stderr:
-        code = Script(words, folder, changes, stdout, stderr).wait()
+        code = Script(words, folder, changes, stdout, stderr, processes).wait()
         texts = [stream.seek(0) or stream.read() for stream in (stdout, stderr)]
     return subprocess.CompletedProcess(words, code, *texts)
 
@@ -62,20 +67,47 @@ def next_script(channel: socket.socket) -> list[str]:
         job, streams, *_ = socket.recv_fds(channel, MAX_JOB, 2)
         if not job:
             return []
-        if pid := os.fork():
+        described = json.loads(job)
+        forks: list[int] = []
+        for changes in launched(described["processes"]):  # noqa: B007 - used in the fork
+            if not (pid := os.fork()):
+                break
+            forks.append(pid)
+        else:
             for stream in streams:
                 os.close(stream)
-            channel.send(str(pid).encode())
-            channel.send(str(os.waitpid(pid, 0)[1]).encode())
+            channel.send(str(forks[0]).encode())
+            channel.send(str(first_fault(forks)).encode())
             continue
         channel.close()
         for number, stream in enumerate(streams, 1):
             os.dup2(stream, number)
             os.close(stream)
-        described = json.loads(job)
         os.chdir(described["folder"])
-        os.environ.update(described["changes"])
+        os.environ.update(described["changes"] | changes)
         return described["words"]
+
+
+def launched(processes: int) -> list[dict[str, str]]:
+    """What torchrun sets for each of so many processes; 0 is one process that it did not start."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    ranks = [dict.fromkeys(("RANK", "LOCAL_RANK"), str(rank)) for rank in range(processes)]
+    sizes = dict.fromkeys(("WORLD_SIZE", "LOCAL_WORLD_SIZE"), str(processes))
+    return [rank | sizes | meeting for rank in ranks] or [{}]
+
+
+def first_fault(forks: list[int]) -> int:
+    """Waits for processes, and ends the others when one fails. Returns the first status that is not 0, or 0."""
+    fault = 0
+    while forks:
+        pid, status = os.waitpid(-1, 0)
+        forks.remove(pid)
+        if status and not fault:
+            fault = status
+            for other in forks:
+                os.kill(other, signal.SIGKILL)
+    return fault
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers import warm_python
 from helpers.paths import ROOT, SCRIPTS
 from helpers.training_runs import environment, furnish, lines, outcome
 from raccoon.runs.checkpoints import checkpoint_fault
@@ -88,22 +89,7 @@ def runs(tmp_path_factory) -> Path:
         {"argv": flags("stopped"), "sharded": False, "stopped": True},
     ]
     (folder / "runs.json").write_text(json.dumps(wanted))
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "torch.distributed.run",
-            "--standalone",
-            "--nproc-per-node",
-            "2",
-            str(WORKER),
-            "runs.json",
-        ],
-        cwd=folder,
-        env=environment(),
-        capture_output=True,
-        text=True,
-    )
+    done = warm_python.run([str(WORKER), "runs.json"], folder, processes=2)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
 
@@ -298,22 +284,7 @@ def four(runs) -> Path:
         {"argv": flags("two_pairs", *few, "--replicas", "2"), "sharded": True},
     ]
     (runs / "four.json").write_text(json.dumps(wanted))
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "torch.distributed.run",
-            "--standalone",
-            "--nproc-per-node",
-            "4",
-            str(WORKER),
-            "four.json",
-        ],
-        cwd=runs,
-        env=environment(),
-        capture_output=True,
-        text=True,
-    )
+    done = warm_python.run([str(WORKER), "four.json"], runs, processes=4)
     assert done.returncode == 0, done.stdout + done.stderr
     return runs
 
