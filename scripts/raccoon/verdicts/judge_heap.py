@@ -13,7 +13,7 @@ from typing import Any
 
 from raccoon.exchange import frames, heap, kinds, values
 from raccoon.exchange.values import Inline
-from raccoon.test_texts.needs import CARRIED_METHODS
+from raccoon.test_texts.results import CARRIED_METHODS
 from raccoon.test_texts.test_programs import line_of
 from raccoon.verdicts.classes import ClassProxy, Sub, agreeing, asking, handle_of
 from raccoon.verdicts.control import OURS, Blank, NotCarried, NotPlanned
