@@ -192,6 +192,16 @@ def test_default_for_missing_keys_counts(sandbox):
     assert judged(sandbox, code, "r = f()\nassert r[1] == 1 and r[4] == 8").status == "PASS"
 
 
+@pytest.mark.parametrize("base, operator, test", [
+    ("int", "__radd__ = lambda self, other: other + int(self)", "3 + f() == 8 and sum([f(), f()]) == 10"),
+    ("int", "__rsub__ = lambda self, other: other - int(self)", "3 - f() == -2"),
+    ("str", "__rmul__ = lambda self, other: other * str(self)", "3 * f() == '555'"),
+])  # fmt: skip
+def test_subclass_may_have_operators_from_the_right(sandbox, base, operator, test):
+    code = f"class R({base}):\n    {operator}\ndef f(): return R(5)\n"
+    assert judged(sandbox, code, f"assert {test}").status == "PASS"
+
+
 # --- functions of the test that the code calls ------------------------------------------------------------------------
 
 CALLBACKS = {

@@ -92,7 +92,7 @@ class JudgeHeap(heap.Heap):
         if kind is Blank:
             raise NotPlanned
         if kind in self._names:
-            return self.reference(value, self.structure_kind(self._names[kind]), [self._names[kind]])
+            return self.reference(value, self.structure_kind, [self._names[kind]])
         if isinstance(value, Handle):
             return {"r": Handle.number_of(value, self)}
         if isinstance(value, Sub) or kind in self._subclasses.values():
