@@ -55,25 +55,18 @@ SEEN_BY_CODE = _listed(
         "io": "StringIO BytesIO TextIOBase IOBase",
     },
 )
-SHARED_NAMES = _listed(  # of harmless modules, what reaches the code too
-    "",
-    {
-        "decimal": "getcontext setcontext localcontext",
-        "pytest": "warns deprecated_call MonkeyPatch",
-        "numpy": "seterr",
-        "dataclasses": "is_dataclass fields replace asdict astuple",  # they look at an object
-    },
-)
-OF_PYTEST = frozenset("raises approx mark param fixture fail skip xfail".split())
-POWERFUL = frozenset(
-    "eval exec compile __import__ globals locals vars setattr delattr getattr breakpoint input".split()
-)
-FILES = frozenset({"open", "input"})
-HARMLESS_DUNDERS = frozenset(
-    "__name__ __doc__ __init__ __class__ __len__ __eq__ __str__ __repr__ __iter__ __next__".split()
-)
-OF_NAMED_TUPLES = frozenset({"_asdict", "_replace", "_fields", "_make"})
-LEADING_OUT = frozenset({"tb", "traceback", "ctypes", "register"})
+SHARED_NAMES = {  # of harmless modules, what reaches the code too
+    "decimal": {"getcontext", "setcontext", "localcontext"},
+    "pytest": {"warns", "deprecated_call", "MonkeyPatch"},
+    "numpy": {"seterr"},
+    "dataclasses": {"is_dataclass", "fields", "replace", "asdict", "astuple"},  # they look at an object
+}
+OF_PYTEST = set("raises approx mark param fixture fail skip xfail".split())
+POWERFUL = set("eval exec compile __import__ globals locals vars setattr delattr getattr breakpoint input".split())
+FILES = {"open", "input"}
+OPEN = set("__name__ __doc__ __init__ __class__ __len__ __eq__ __str__ __repr__ __iter__ __next__".split())
+OPEN |= {"_asdict", "_replace", "_fields", "_make"}  # of named tuples
+LEADING_OUT = {"tb", "traceback", "ctypes", "register"}
 CHANGING = (list, dict, set, bytearray)  # contents that all tests would share
 FIXED = (int, float, complex, str, bytes, tuple, frozenset, type(None), types.FunctionType, types.BuiltinFunctionType)
 IMMUTABLE_TYPE = 1 << 8  # Py_TPFLAGS_IMMUTABLETYPE
@@ -293,8 +286,8 @@ def _effect(node: ast.AST, modules: dict[str, str]) -> tuple[str, bool]:
         return "", not isinstance(node, ast.Global)
     if node.id in FILES and node.id not in modules:
         return f"it calls {node.id}()", False
-    module, _, name = modules.get(node.id, "").rpartition(".")
-    if module:
+    if "." in (path := modules.get(node.id, "")):
+        module, _, name = path.rpartition(".")
         return _used(module, name)
     return "", node.id not in POWERFUL and (not node.id.startswith("__") or node.id in ("__name__", "__slots__"))
 
@@ -345,7 +338,8 @@ def _reaches_others(nodes: list[ast.AST], modules: dict[str, str]) -> bool:
     known = {name: name for name in sys.stdlib_module_names - bound} | KNOWN_AS | modules
     stored = [node for node in nodes if isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load)]
     fields = {node.attr for node in stored if not node.attr.startswith("__")}
-    read = {name for node in nodes for name in ([node.attr] if isinstance(node, ast.Attribute) else _matched(node))}
+    read = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    read |= {name for node in nodes if isinstance(node, ast.MatchClass) for name in node.kwd_attrs}
     plain = {part for node in nodes for part in _plain_uses(node)}
     decorators = {each for node in nodes if isinstance(node, DEFINITIONS) for each in node.decorator_list}
     decorators |= {node.func for node in decorators if isinstance(node, ast.Call)}
@@ -362,17 +356,10 @@ def _reaches_others(nodes: list[ast.AST], modules: dict[str, str]) -> bool:
     )
 
 
-def _matched(node: ast.AST) -> list[str]:
-    """The names of attributes that a class pattern of a match statement reads."""
-    return node.kwd_attrs if isinstance(node, ast.MatchClass) else []
-
-
 def _is_open(name: str, fields: set[str]) -> bool:
     """Whether an attribute leads to nothing of Python's inside; `fields`: those that the test sets itself."""
-    if name in HARMLESS_DUNDERS or name in OF_NAMED_TUPLES:
-        return True
     if name.startswith("_"):
-        return name in fields
+        return name in OPEN or name in fields
     return not name.startswith(("gi_", "cr_", "ag_", "tb_", "f_")) and name not in LEADING_OUT
 
 

@@ -1,6 +1,6 @@
 """Where a test holds results of the code, by its text alone: its classes, and what it does with results and arguments.
 
-`tells_copies` says whether the test can tell an object of the code from a copy of it, "yes" where unsure. Where it
+`Observer` says whether the test can tell an object of the code from a copy of it, "yes" where unsure. Where it
 cannot, lists and the like cross by value, which is faster. It can if it uses `is`, changes a result or an argument in
 place, or reads one after the code has run again: the code may have changed it, or may return one object twice. A test
 of the usual form, `assert f([1, 2]) == 3`, can do none of it.
@@ -208,12 +208,7 @@ def _acts_as_object(node: ast.AST, results: Results) -> bool:
 # --- copies -----------------------------------------------------------------------------------------------------------
 
 
-def tells_copies(tree: ast.Module, results: Results) -> bool:
-    """Whether a test may tell an object of the code from its copy."""
-    return _Observer(tree, results).tells()
-
-
-class _Observer:
+class Observer:
     """What a test does with arguments and results of the code, by name and place."""
 
     def __init__(self, tree: ast.Module, results: Results):
@@ -234,7 +229,8 @@ class _Observer:
             and (node.func.id in known if isinstance(node.func, ast.Name) else results.has(node.func))
         ]
 
-    def tells(self) -> bool:
+    def tells_copies(self) -> bool:
+        """Whether a test may tell an object of the code from its copy."""
         if any(map(_looks_at_identity, self.nodes)) or any(map(self._hands_over, self.results.sources)):
             return True
         if len({self._statement(call) for call in self.calls}) < len(self.calls):
@@ -281,7 +277,7 @@ class _Observer:
         bindings = [node for node in self.nodes if isinstance(node, (ast.Assign, ast.For)) and _binds(node, name)]
         if not bindings:
             return name in self.parameters  # else a builtin function or a name of the context
-        if all(isinstance(node, ast.Assign) and _consists_of(node.value, CONSTANT) for node in bindings):
+        if all(isinstance(node, ast.Assign) and _is_constant(node.value) for node in bindings):
             return name in self.parameters
         if len(self.loads[name]) > 1 or name in self.parameters or len(bindings) != 1:
             return True
@@ -336,8 +332,8 @@ def _binds(node: ast.Assign | ast.For, name: str) -> bool:
     return any(name in names_in(target) for target in targets)
 
 
-def _consists_of(node: ast.AST, kinds: tuple[type, ...]) -> bool:
-    return all(isinstance(inner, kinds) for inner in ast.walk(node))
+def _is_constant(node: ast.AST) -> bool:
+    return all(isinstance(inner, CONSTANT) for inner in ast.walk(node))
 
 
 def _is_fresh(node: ast.AST) -> bool:

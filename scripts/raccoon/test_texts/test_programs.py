@@ -16,7 +16,7 @@ import types
 import unittest
 
 from raccoon.test_texts.needs import KNOWN_AS, caught, effects, imported, is_test_case, why_shared
-from raccoon.test_texts.results import Results, calls_name, classes_of_the_code, dotted, kept_arguments, tells_copies
+from raccoon.test_texts.results import Observer, Results, calls_name, classes_of_the_code, dotted, kept_arguments
 
 # Names that the rewritten test uses.
 TALLY, VARIABLE, SAME, SEED, KEEP, KEPT = "__tally__", "__variable__", "__same__", "__seed__", "__keep__", "__kept__"
@@ -145,7 +145,7 @@ def analyse(test: str, context: str, entry_point: str, shared: bool = False) -> 
     classes = kinds - expected
     values = free - called - classes - {entry_point}
     why = why_shared(nodes, results)
-    tracks = bool(classes) or "class " in context or tells_copies(tree, results)
+    tracks = bool(classes) or "class " in context or Observer(tree, results).tells_copies()
     if shared:
         rewriter = _Tallying()
     else:
@@ -164,7 +164,10 @@ def analyse(test: str, context: str, entry_point: str, shared: bool = False) -> 
         tracks=tracks,
         harmless=effects(everything)[1],
         expects_stop="StopIteration" in test or "next" in called,
-        asserts=sum(map(_is_check, nodes)),
+        asserts=sum(
+            isinstance(node, ast.Assert) or isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+            for node in nodes
+        ),
         imports=frozenset(node.lineno for node in nodes if isinstance(node, (ast.Import, ast.ImportFrom))),
         swallows=any(map(_swallows, nodes)),
         raises=_own_lines(nodes, results),
@@ -198,20 +201,12 @@ def _is_module(name: str, nodes: list[ast.AST]) -> bool:
     return bool(reads) and all(hasattr(module, attribute) for attribute in reads)
 
 
-def _is_check(node: ast.AST) -> bool:
-    """Whether this counts as one assertion: an assert statement, or a method of a unittest class."""
-    return isinstance(node, ast.Assert) or isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
-
-
 def _libraries(nodes: list[ast.AST]) -> tuple[str, ...]:
     """Packages beyond the standard library that are imported, except inside a try statement."""
     optional = {inner for node in nodes if isinstance(node, ast.Try) for inner in ast.walk(node)}
-    names = set()
-    for node in nodes:
-        if isinstance(node, ast.Import) and node not in optional:
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node not in optional and not node.level:
-            names.add(node.module or "")
+    needed = [node for node in nodes if node not in optional]
+    names = [alias.name for node in needed if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module or "" for node in needed if isinstance(node, ast.ImportFrom) and not node.level]
     roots = {name.partition(".")[0] for name in names}
     return tuple(sorted(roots - sys.stdlib_module_names - {"__main__"}))
 
