@@ -334,7 +334,7 @@ HOSTILE = [
     b'{"mappingproxy":[[1]]}', b'{"keys":[[1]]}', b'{"items":[1]}', b'{"constant":"print"}', b'{"constant":[]}',
     b'{"numpy":["ndarray","O",[1],""]}', b'{"numpy":["ndarray","<V8",[1],""]}', b'{"numpy":["ndarray",1,[1],""]}',
     b'{"numpy":["ndarray",[["a","O"]],[1],"AAAAAAAAAAA="]}', b'{"numpy":["ndarray","<i8",[2],"AAAAAAAAAAA="]}',
-    b'{"numpy_items":["ndarray",[3],[1]]}', b'{"ndarray":[["O",""],[1]]}', b'{"ndarray":[["<i8","x"],[1]]}',
+    b'{"numpy":["ndarray",null,[3],[1]]}', b'{"ndarray":[["O",""],[1]]}', b'{"ndarray":[["<i8","x"],[1]]}',
     b'{"r":0}', b'{"object":[1,"x","",[]]}', b'{"heap":[[],[],1]}', b'{"numbered":[1,{"tuple":[]}]}',
 ]  # fmt: skip
 

@@ -6,6 +6,7 @@ data only (exchange/values.py, exchange/heap.py).
 
 import _thread
 import builtins
+import collections
 import contextlib
 import functools
 import linecache
@@ -23,6 +24,7 @@ from raccoon.exchange.values import Inline, pairs
 MODULE = "solution"  # its name for itself: a main guard belongs to a script, and this code is called by a test
 TEST_PROGRAMS = "raccoon.test_texts.test_programs"
 TAKING = 0.02  # seconds after which no further item is taken ahead
+Kept = collections.namedtuple("Kept", "value")  # a value that the child keeps as an object, whatever its class
 METHODS = (types.FunctionType, types.MethodType, types.BuiltinMethodType, types.MethodWrapperType, functools.partial)
 
 
@@ -224,16 +226,11 @@ REQUESTS = {
     "test": run_test,
 }
 OPERATIONS: dict[str, Callable] = {  # Python's operators and protocols on the program's objects
-    **{
-        name: getattr(operator, name)
-        for name in """add sub mul truediv floordiv mod pow matmul and_ or_ xor lshift rshift neg pos abs invert iadd
-        isub imul itruediv iand ior ixor eq ne lt le gt ge contains getitem setitem delitem index""".split()
-    },
-    **{
-        name: getattr(builtins, name)
-        for name in """divmod bool str repr format len int float complex bytes round hash setattr delattr isinstance
-        dir""".split()
-    },
+    name: getattr(operator, name, None) or getattr(builtins, name)
+    for name in """add sub mul truediv floordiv mod pow matmul and_ or_ xor lshift rshift neg pos abs invert iadd isub
+    imul itruediv iand ior ixor eq ne lt le gt ge contains getitem setitem delitem index divmod bool str repr format len
+    int float complex bytes round hash setattr delattr isinstance dir""".split()
+} | {
     "radd": lambda owner, other: other + owner,
     "rsub": lambda owner, other: other - owner,
     "rmul": lambda owner, other: other * owner,
@@ -260,13 +257,10 @@ class TestFunction:
     @property
     def __signature__(self):
         inspect = sys.modules["inspect"]  # which asks for it
-        kinds, empty = inspect.Parameter, inspect.Parameter.empty
-        return inspect.Signature(
-            [
-                kinds(name, getattr(kinds, kind), default=None if optional else empty)
-                for name, kind, optional in self._parameters
-            ]
-        )
+        make, parameters = inspect.Parameter, []
+        for name, kind, optional in self._parameters:
+            parameters.append(make(name, getattr(make, kind), default=None if optional else make.empty))
+        return inspect.Signature(parameters)
 
     def __call__(self, *arguments, **keywords):
         return self._ask("call", Inline(arguments), pairs(keywords))
@@ -300,13 +294,6 @@ class TestIterator:
 OF_THE_TEST = {"function": TestFunction, "iterator": TestIterator}
 
 
-class Kept:
-    """Marks a value that the child keeps as an object, whatever its class."""
-
-    def __init__(self, owner):
-        self.owner = owner
-
-
 class CodeHeap(heap.Heap):
     """The child's side of the objects that it shares with the judge."""
 
@@ -319,7 +306,7 @@ class CodeHeap(heap.Heap):
     def encoded(self, value, kind: type, encode) -> dict:
         """The encoded form of a value that is not plain."""
         if kind is Kept:
-            return self.object(value.owner)
+            return self.object(value.value)
         if (number := self._numbers.get(id(value))) is not None and number % 2 != self.first:
             return {"r": number}  # an object of the test
         if isinstance(value, type):

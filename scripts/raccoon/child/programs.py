@@ -254,23 +254,16 @@ def serve_pools(code: str) -> None:
     """
     import concurrent.futures
     import multiprocessing.pool
-    import pickle
     import queue
     import threading
 
-    class Unpickler(pickle.Unpickler):
-        def __init__(self, data: bytes, main: dict):
-            super().__init__(io.BytesIO(data))
-            self.main = main
-
-        def find_class(self, module, name):
-            return self.main[name] if module == "__main__" and name in self.main else super().find_class(module, name)
+    crossed = crossing()
 
     class Channel(queue.SimpleQueue):
         main: dict = {}
 
         def put(self, item):
-            super().put(Unpickler(pickle.dumps(item), self.main).load())
+            super().put(crossed(item, self.main))
 
     class Pool(multiprocessing.pool.ThreadPool):
         def __init__(self, processes=None, initializer=None, initargs=(), maxtasksperchild=None):
@@ -295,8 +288,8 @@ def serve_pools(code: str) -> None:
             return super().submit(self.run, task, keywords)
 
         def run(self, task, keywords):
-            (function, *arguments), keywords = Unpickler(pickle.dumps((task, keywords)), self.main).load()
-            return pickle.loads(pickle.dumps(function(*arguments, **keywords)))
+            (function, *arguments), keywords = crossed((task, keywords), self.main)
+            return crossed(function(*arguments, **keywords), {})
 
     base, default = multiprocessing.context.BaseContext, multiprocessing.context._default_context
     names = ("Lock", "RLock", "Condition", "Semaphore", "BoundedSemaphore", "Event", "Barrier")
@@ -305,6 +298,24 @@ def serve_pools(code: str) -> None:
         setattr(base, name, staticmethod(made))
     vars(multiprocessing).update((name, getattr(default, name)) for name in multiprocessing.__all__)
     vars(concurrent.futures).update(ProcessPoolExecutor=Executor)
+
+
+def crossing():
+    """A function that gives what a process with the globals `main` gets of an item that is sent to it."""
+    import pickle
+
+    class Unpickler(pickle.Unpickler):
+        main: dict
+
+        def find_class(self, module, name):
+            return self.main[name] if module == "__main__" and name in self.main else super().find_class(module, name)
+
+    def crossed(item, main: dict):
+        reader = Unpickler(io.BytesIO(pickle.dumps(item)))
+        reader.main = main
+        return reader.load()
+
+    return crossed
 
 
 def forked_main() -> dict:

@@ -69,7 +69,7 @@ class Heap:
                 self._agree(number, columns)
         if len(self._awake) > MANY:
             self._find_parts()
-            self._awake = self._within({number for number in self._awake if self._is_held_elsewhere(number)})
+            self._awake = self._within(set(filter(self._is_held_elsewhere, self._awake)))
 
     def _agree(self, number: int, columns: list[list]) -> None:
         """Notes the contents that both sides have from now on."""

@@ -197,9 +197,29 @@ def frozenset_of(items: list, layout: list[int]) -> frozenset:
 
 
 def _fill(found: set, items: list, size: int, places: list[int]) -> None:
-    """Puts the items into an empty set, with this layout if possible."""
+    """Puts the items into an empty set, with this layout if possible.
+
+    Numbers stand for a while in the slots of items that were removed, and make the table as large as it was.
+    """
+    mask = _mask_of(size)
     for way in range(4) if _fits(items, size, places) else ():
-        _arrange(found, items, size, places, way)
+        at_home, moved, holes = _in_order_of_conflicts(items, places, mask)
+        fillers = [slot + FILLER * (mask + 1) for slot in holes]
+        free = [slot + FILLER * (mask + 1) for slot in range(mask + 1) if slot not in holes.union(places)]
+        more = [] if way == 3 else free
+        first = [*fillers, *at_home]
+        if way:  # a table that was filled from another set has another size
+            count = 5 if way == 1 else (mask + 1) // 4
+            while len(first) < count and more:
+                first.append(more.pop())
+                fillers.append(first[-1])
+            set.update(found, set(first[:count]))
+        set.update(found, iter(first))
+        while sys.getsizeof(found) < size and more:
+            fillers.append(more.pop())
+            set.add(found, fillers[-1])
+        set.update(found, iter(moved))
+        set.difference_update(found, fillers)
         if _is_same(found, size, items):
             return
         set.clear(found)
@@ -207,32 +227,6 @@ def _fill(found: set, items: list, size: int, places: list[int]) -> None:
     if not _is_same(found, size, items):
         set.clear(found)
         set.update(found, items)
-
-
-def _arrange(found: set, items: list, size: int, places: list[int], way: int) -> None:
-    """Puts the items into an empty set so that they take these places, in one of four ways.
-
-    Numbers stand for a while in the slots of items that were removed, and make the table as large as it was.
-    """
-    mask = _mask_of(size)
-    at_home, moved, holes = _in_order_of_conflicts(items, places, mask)
-    fillers = [slot + FILLER * (mask + 1) for slot in holes]
-    free = [slot + FILLER * (mask + 1) for slot in range(mask + 1) if slot not in holes.union(places)]
-    more = [] if way == 3 else free
-    first = [*fillers, *at_home]
-    if way:  # a table that was filled from another set has another size
-        count = 5 if way == 1 else (mask + 1) // 4
-        while len(first) < count and more:
-            first.append(more.pop())
-            fillers.append(first[-1])
-        set.update(found, set(first[:count]))
-    set.update(found, iter(first))
-    while found.__sizeof__() + EMPTY - set().__sizeof__() < size and more:
-        fillers.append(more.pop())
-        set.add(found, fillers[-1])
-    for item in moved:
-        set.add(found, item)
-    set.difference_update(found, fillers)
 
 
 def _mask_of(size: int) -> int:

@@ -44,7 +44,8 @@ def _parts(kind: Callable, *names: str) -> tuple:
     )
 
 
-def _timezone(seconds: float, name: str) -> datetime.timezone:
+def _timezone(parts: list) -> datetime.timezone:
+    seconds, name = parts
     offset = datetime.timedelta(seconds=seconds)
     plain = datetime.timezone(offset)
     return plain if plain.tzname(None) == name else datetime.timezone(offset, name)
@@ -59,18 +60,10 @@ TEXTS: dict[str, tuple[type, Callable, Callable]] = {
     "datetime": (datetime.datetime, datetime.datetime.isoformat, datetime.datetime.fromisoformat),
     "date": (datetime.date, datetime.date.isoformat, datetime.date.fromisoformat),
     "time": (datetime.time, datetime.time.isoformat, datetime.time.fromisoformat),
-    "timedelta": (
-        datetime.timedelta,
-        lambda d: [d.days, d.seconds, d.microseconds],
-        lambda parts: datetime.timedelta(*parts),
-    ),
+    "timedelta": (datetime.timedelta, lambda d: [d.days, d.seconds, d.microseconds], lambda p: datetime.timedelta(*p)),
     "range": _parts(range, "start", "stop", "step"),
     "UUID": (uuid.UUID, lambda u: u.hex, uuid.UUID),
-    "timezone": (
-        datetime.timezone,
-        lambda z: [z.utcoffset(None).total_seconds(), z.tzname(None)],
-        lambda parts: _timezone(*parts),
-    ),
+    "timezone": (datetime.timezone, lambda z: [z.utcoffset(None).total_seconds(), z.tzname(None)], _timezone),
 }
 TEXT_TAGS = {kind: tag for tag, (kind, _, _) in TEXTS.items()}
 VIEWS: dict[type, tuple[str, Callable]] = {
@@ -96,17 +89,6 @@ def _json_writer():
 
 _to_json = _json_writer()
 _scan_json = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # typeshed leaves it out
-
-
-def _from_json(text: str):
-    """The value of a JSON text without white space around it. Raises ValueError for any other text."""
-    try:
-        value, end = _scan_json(text, 0)
-    except StopIteration:
-        raise ValueError("not a JSON value") from None
-    if end != len(text):
-        raise ValueError("more than one JSON value")
-    return value
 
 
 class Inline(list):
@@ -204,18 +186,19 @@ def _encode_rare(value, kind: type, inner: tuple):
 
 
 def _encode_numpy(value, name: str, inner: tuple):
-    """{"numpy": [class, dtype, shape, bytes]}, or {"numpy_items": [class, shape, items]}, and a mask if it has one."""
-    heap, shape, dtype = inner[-1], list(value.shape), value.dtype
-    is_masked = name == "MaskedArray"
+    """{"numpy": [class, dtype, shape, bytes]}, or [class, None, shape, items] in it, and a mask if it has one."""
+    heap, dtype = inner[-1], value.dtype
+    is_masked, is_raw = name == "MaskedArray", dtype.kind in NUMPY_KINDS and not dtype.hasobject
+    if is_raw and name == "ndarray" and not dtype.names and heap is not None and heap.tracks:
+        return heap.reference(value, ARRAY)
     data, mask = (value.data, [value.mask.ravel().tolist()]) if is_masked else (value, [])
     if not hasattr(value, "setflags") or value.ndim == 0 and name != "ndarray":
         name = "scalar"
-    if dtype.kind in NUMPY_KINDS and not dtype.hasobject:
-        if name == "ndarray" and not dtype.names and heap is not None and heap.tracks:
-            return heap.reference(value, ARRAY)
-        raw = base64.b64encode(data.tobytes()).decode()
-        return {"numpy": [name, dtype.descr if dtype.names else dtype.str, shape, raw, *mask]}
-    return {"numpy_items": [name, shape, [_encode(v, *inner) for v in data.ravel().tolist()], *mask]}
+    if not is_raw:
+        items = [_encode(v, *inner) for v in data.ravel().tolist()]
+        return {"numpy": [name, None, list(value.shape), items, *mask]}
+    raw = base64.b64encode(data.tobytes()).decode()
+    return {"numpy": [name, dtype.descr if dtype.names else dtype.str, list(value.shape), raw, *mask]}
 
 
 def all_plain(values: list) -> bool:
@@ -229,16 +212,14 @@ def all_plain(values: list) -> bool:
 
 def write_plain(descriptor: int, result) -> bool:
     """Writes the reply ["ok", result] if the result is as plain as `all_plain` says, which most are. Else False."""
-    if not all_plain([result]):
-        return False
     try:
-        data = b'["ok",' + _to_json(result).encode(*TEXT) + b"]"
+        data = b'["ok",' + _to_json(result).encode(*TEXT) + b"]" if all_plain([result]) else b""
     except ValueError:  # an int of more decimal digits than Python converts
         return False
-    if len(data) > MAX_FRAME:
-        return False
-    write_frame(descriptor, data)
-    return True
+    if 0 < len(data) <= MAX_FRAME:
+        write_frame(descriptor, data)
+        return True
+    return False
 
 
 # --- in ---------------------------------------------------------------------------------------------------------------
@@ -249,8 +230,15 @@ DECODING_ERRORS = (
 
 
 def plain(data: bytes):
-    """The value of a frame that only holds JSON. Raises ValueError for any other."""
-    return _from_json(data.decode(*TEXT))
+    """The value of a frame that only holds JSON, without white space around it. Raises ValueError for any other."""
+    text = data.decode(*TEXT)
+    try:
+        value, end = _scan_json(text, 0)
+    except StopIteration:
+        raise ValueError("not a JSON value") from None
+    if end != len(text):
+        raise ValueError("more than one JSON value")
+    return value
 
 
 def loads(data: bytes, heap=None):
@@ -314,28 +302,20 @@ def _decode_type(name: str, depth: int, heap) -> type:
 
 
 def _decode_numpy(payload: list, depth: int, heap):
+    """A scalar, or an array of the class that it had; that of a subclass of the code's own is an ndarray."""
     import numpy
 
-    name, dtype, shape, raw, *mask = payload
-    plain = numpy.dtype(dtype if type(dtype) is str else [(str(field), *kind) for field, *kind in dtype])
-    if plain.kind not in NUMPY_KINDS or plain.hasobject:
-        raise ValueLimit("dtype")
-    return _numpy_value(numpy.frombuffer(base64.b64decode(raw), dtype=plain).reshape(shape).copy(), name, mask)
-
-
-def _decode_numpy_items(payload: list, depth: int, heap):
-    import numpy
-
-    name, shape, items, *mask = payload
-    found: Any = numpy.empty(len(items), dtype=object)
-    found[:] = decode(items, depth, heap)
-    return _numpy_value(found.reshape(shape), name, mask)
-
-
-def _numpy_value(found, name: str, masks: list):
-    """The scalar, or the array as the class that it had; that of a subclass of the code's own is an ndarray."""
-    import numpy
-
+    name, sent, shape, contents, *masks = payload
+    found: Any
+    if sent is None:
+        found = numpy.empty(len(contents), dtype=object)
+        found[:] = decode(contents, depth, heap)
+    else:
+        dtype = numpy.dtype(sent if type(sent) is str else [(str(field), *kind) for field, *kind in sent])
+        if dtype.kind not in NUMPY_KINDS or dtype.hasobject:
+            raise ValueLimit("dtype")
+        found = numpy.frombuffer(base64.b64decode(contents), dtype=dtype).copy()
+    found = found.reshape(shape)
     if name == "scalar":
         return found[()]
     if name == "matrix":
@@ -356,5 +336,4 @@ DECODERS: dict[str, Callable[[Any, int, Any], Any]] = {
         dict(zip(*decode(columns, depth, heap), strict=True))
     ),
     "numpy": _decode_numpy,
-    "numpy_items": _decode_numpy_items,
 }

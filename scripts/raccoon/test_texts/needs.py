@@ -101,7 +101,9 @@ def why_shared(nodes: list[ast.AST], results: Results) -> str:
         handed = {given.id for given in node.args if isinstance(given, ast.Name)} & own_classes
         if handed and last_name(node.func) not in {"isinstance", "issubclass", *CATCHERS}:
             return f"it hands its own class {min(handed)} on"
-    if reason := effects(nodes)[0]:
+    if _draws_after_a_seed(nodes):
+        return "it draws random numbers beside the code"
+    if reason := effects(nodes):
         return reason
     stored = [node for node in nodes if isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load)]
     if any(_is_one_of(node.value, results.sources) for node in stored):
@@ -222,19 +224,25 @@ def _names_an_abstract_class(node: ast.Call, modules: dict[str, str]) -> bool:
 # --- effects: what a test does to the process that it runs in ---------------------------------------------------------
 
 
-def effects(nodes: list[ast.AST]) -> tuple[str, bool]:
-    """(why a test, or a test and its context, must run in the code's process, whether it leaves nothing behind)"""
+def effects(nodes: list[ast.AST]) -> str | None:
+    """None if a test, or a test and its context, leaves nothing behind; else why it must run in the code's process.
+
+    The reason is "" where a process of its own will do.
+    """
     modules = imported(nodes)
-    shared, harmless = _draws_after_a_seed(nodes, modules), not _reaches_others(nodes, modules)
-    for node in nodes:
-        reason, fine = _effect(node, modules)
-        shared, harmless = shared or reason, harmless and fine and not reason
-    return shared, harmless
+    reaching = "" if _reaches_others(nodes, modules) else None
+    return _worst([reaching, *(_effect(node, modules) for node in nodes)])
 
 
-def _draws_after_a_seed(nodes: list[ast.AST], modules: dict[str, str]) -> str:
-    """Why a test needs the code's process that both sets the random numbers' seed and draws some itself."""
-    names = set()
+def _worst(found: list[str | None]) -> str | None:
+    """The first reason, or what comes nearest to one."""
+    some = [each for each in found if each is not None]
+    return next(filter(None, some), "") if some else None
+
+
+def _draws_after_a_seed(nodes: list[ast.AST]) -> bool:
+    """Whether a test both sets the random numbers' seed and draws some itself."""
+    modules, names = imported(nodes), set()
     for node in nodes:
         if isinstance(node, ast.Attribute):
             root, _, rest = dotted(node.value).partition(".")
@@ -242,8 +250,8 @@ def _draws_after_a_seed(nodes: list[ast.AST], modules: dict[str, str]) -> str:
     for module in ("random", "numpy.random"):
         drawn = {name for name in names if name.startswith(f"{module}.")} - {f"{module}.seed", "random.Random"}
         if drawn and f"{module}.seed" in names:
-            return "it draws random numbers beside the code"
-    return ""
+            return True
+    return False
 
 
 def imported(nodes: list[ast.AST]) -> dict[str, str]:
@@ -270,43 +278,43 @@ def _public(module: str | None) -> tuple[str, ...]:
     return tuple(getattr(loaded, "__all__", [name for name in vars(loaded) if not name.startswith("_")]))
 
 
-def _effect(node: ast.AST, modules: dict[str, str]) -> tuple[str, bool]:
-    """(why the test must run in the code's process, whether the node leaves nothing behind)"""
+def _effect(node: ast.AST, modules: dict[str, str]) -> str | None:
+    """The effect of one node, in the form of `effects`."""
     if isinstance(node, ast.ImportFrom):
-        used = [_used(node.module or "", alias.name) for alias in node.names]
-        return next((reason for reason, _ in used if reason), ""), all(fine for _, fine in used)
+        return _worst([_used(node.module or "", alias.name) for alias in node.names])
     if isinstance(node, ast.Import):
-        return "", all(alias.name in HARMLESS or alias.name in SEEN_BY_CODE for alias in node.names)
+        return None if all(alias.name in HARMLESS or alias.name in SEEN_BY_CODE for alias in node.names) else ""
     if isinstance(node, ast.Attribute):
+        if node.attr == "register":  # of an abstract class
+            return ""
         module = _path(node.value, modules)
-        if node.attr == "register" or not module:
-            return "", node.attr != "register"  # of an abstract class
-        return _used(module, node.attr) if isinstance(node.ctx, ast.Load) else (f"it changes {module}", False)
+        if module and not isinstance(node.ctx, ast.Load):
+            return f"it changes {module}"
+        return _used(module, node.attr) if module else None
     if not isinstance(node, ast.Name):
-        return "", not isinstance(node, ast.Global)
+        return "" if isinstance(node, ast.Global) else None
     if node.id in FILES and node.id not in modules:
-        return f"it calls {node.id}()", False
+        return f"it calls {node.id}()"
     if "." in (path := modules.get(node.id, "")):
         module, _, name = path.rpartition(".")
         return _used(module, name)
-    return "", node.id not in POWERFUL and (not node.id.startswith("__") or node.id in ("__name__", "__slots__"))
+    is_inner = node.id.startswith("__") and node.id not in ("__name__", "__slots__")
+    return "" if node.id in POWERFUL or is_inner else None
 
 
-def _used(module: str, name: str) -> tuple[str, bool]:
+def _used(module: str, name: str) -> str | None:
     """The effect of one name of a module. A dotted module may be one, or a class in one."""
-    if f"{module}.{name}" in SEEN_BY_CODE or f"{module}.{name}" in HARMLESS:
-        return "", True
-    if module in SEEN_BY_CODE:
-        return ("", True) if name in SEEN_BY_CODE[module] else (f"it uses {module}.{name}", False)
-    if name in SHARED_NAMES.get(module, ()):
-        return f"it uses {module}.{name}", False
+    if f"{module}.{name}" in SEEN_BY_CODE or f"{module}.{name}" in HARMLESS or name in SEEN_BY_CODE.get(module, ()):
+        return None
+    if module in SEEN_BY_CODE or name in SHARED_NAMES.get(module, ()):
+        return f"it uses {module}.{name}"
     root, _, inner = module.partition(".")
     path = [*filter(None, inner.split(".")), name]
     if root not in HARMLESS or not HARMLESS.get(module, HARMLESS[root]).isdisjoint(path):
-        return "", False
+        return ""
     if root == "pytest" and path[0] not in OF_PYTEST:
-        return "", False
-    return "", name == "*" or not isinstance(_found(f"{module}.{name}"), CHANGING)
+        return ""
+    return "" if name != "*" and isinstance(_found(f"{module}.{name}"), CHANGING) else None
 
 
 def _found(path: str):
@@ -377,11 +385,12 @@ def _plain_uses(node: ast.AST) -> list[ast.AST]:
     """The parts of a node that are used but not handed on: called, asked for an attribute, named as a type."""
     if isinstance(node, ast.Attribute):
         return [node.value]
-    types_named = [getattr(node, name, None) for name in ("returns", "annotation")] + getattr(node, "bases", [])
-    types_named += [node.type] if isinstance(node, ast.ExceptHandler) else []
-    if isinstance(node, ast.Call) and last_name(node.func) in ("isinstance", "issubclass"):
-        types_named += node.args[1:]
-    walked = [list(ast.walk(each)) for each in types_named if each]
+    kinds = [getattr(node, name, None) for name in ("returns", "annotation")] + getattr(node, "bases", [])
+    kinds += [node.type] if isinstance(node, ast.ExceptHandler) else []
+    kinds += (
+        node.args[1:] if isinstance(node, ast.Call) and last_name(node.func) in ("isinstance", "issubclass") else []
+    )
+    walked = [list(ast.walk(each)) for each in kinds if each]
     named = [part for parts in walked if not any(isinstance(part, ast.Call) for part in parts) for part in parts]
     return named + getattr(node, "decorator_list", []) + ([node.func] if isinstance(node, ast.Call) else [])
 

@@ -260,17 +260,13 @@ class Observer:
         if any(isinstance(node, (*COMPREHENSIONS, ast.ClassDef, ast.NamedExpr, ast.While)) for node in above):
             return True
         function = next((node for node in above if isinstance(node, FUNCTIONS)), None)
-        if function is not None and not self._runs_once(function.name):
-            return True
+        uses = [self.parents[use] for use in self.loads.get(function.name, [])] if function else []
+        if not all(isinstance(use, ast.Call) and isinstance(self.parents[use], ast.Expr) for use in uses):
+            return True  # the function is not only called as a statement of its own, such as `check(f)`
         given = [node for each in (*call.args, *(word.value for word in call.keywords)) for node in ast.walk(each)]
         if any(isinstance(node, ast.Attribute) for node in given):
             return True
         return any(isinstance(node, ast.Name) and self._is_seen_again(node.id, above) for node in given)
-
-    def _runs_once(self, function: str) -> bool:
-        """Whether a function of the test is only called as a statement of its own, such as `check(f)`."""
-        calls = [self.parents[use] for use in self.loads.get(function, [])]
-        return all(isinstance(call, ast.Call) and isinstance(self.parents[call], ast.Expr) for call in calls)
 
     def _is_seen_again(self, name: str, above: Sequence[ast.AST]) -> bool:
         """Whether the value of a name in an argument may be read after the call, or be an argument twice."""

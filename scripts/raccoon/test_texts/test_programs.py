@@ -162,7 +162,7 @@ def analyse(test: str, context: str, entry_point: str, shared: bool = False) -> 
         test_cases=any(isinstance(node, ast.ClassDef) and is_test_case(node) for node in nodes),
         classes=tuple(sorted(classes)),
         tracks=tracks,
-        harmless=effects(everything)[1],
+        harmless=effects(everything) is None,
         expects_stop="StopIteration" in test or "next" in called,
         asserts=sum(
             isinstance(node, ast.Assert) or isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
