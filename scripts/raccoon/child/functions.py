@@ -131,9 +131,6 @@ class Conversation:
                 self.reply(attempt(REQUESTS[kind], self, *details))
 
 
-# --- requests ---------------------------------------------------------------------------------------------------------
-
-
 def ok(*parts) -> list:
     """The reply to a request that was done."""
     return Inline(["ok", *parts])
@@ -241,9 +238,6 @@ OPERATIONS: dict[str, Callable] = {  # Python's operators and protocols on the p
     # Whether the code's object swallows the exception at the end of a with statement.
     "leave": lambda owner, error=None: bool(type(owner).__exit__(owner, error and type(error), error, None)),
 }
-
-
-# --- objects ----------------------------------------------------------------------------------------------------------
 
 
 class TestFunction:

@@ -197,9 +197,6 @@ def no_import(*_):
     raise ImportError("sys.meta_path is None, Python is likely shutting down")
 
 
-# --- what only few programs need --------------------------------------------------------------------------------------
-
-
 def adapt(code: str) -> None:
     """Gives a program the usable depth of recursion that a script has, and whatever its text hints at."""
     frame: types.FrameType | None = sys._getframe(1)

@@ -157,9 +157,6 @@ TAGS: dict[str, tuple[type | None, Kind]] = {kind.tag: (base, kind) for base, ki
 TAGS[ARRAY.tag] = (None, ARRAY)
 
 
-# --- the order of sets ------------------------------------------------------------------------------------------------
-
-
 def set_layout(items: set | frozenset) -> list[int]:
     """[] if a set built from the items in their order is the same, else its size in bytes and each item's slot."""
     order, size = list(items), sys.getsizeof(items)

@@ -100,9 +100,6 @@ def pairs(keywords: dict) -> Inline:
     return Inline(Inline(pair) for pair in keywords.items())
 
 
-# --- out --------------------------------------------------------------------------------------------------------------
-
-
 def dumps(value, heap=None) -> bytes:
     """The bytes of one message. Raises ValueLimit beyond MAX_FRAME bytes or for a value that cannot be sent."""
     if heap is not None:
@@ -221,8 +218,6 @@ def write_plain(descriptor: int, result) -> bool:
         return True
     return False
 
-
-# --- in ---------------------------------------------------------------------------------------------------------------
 
 DECODING_ERRORS = (
     ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError, RecursionError, BufferError,

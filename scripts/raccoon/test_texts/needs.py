@@ -132,9 +132,6 @@ def caught(node: ast.AST) -> set[str]:
     return set()
 
 
-# --- objects of the code ----------------------------------------------------------------------------------------------
-
-
 def _why_objects_will_not_do(nodes: list[ast.AST], results: Results) -> str:
     """Why a test that uses the code's own objects needs shared isolation; "" if it does not."""
     modules = imported(nodes)
@@ -219,9 +216,6 @@ def _names_an_abstract_class(node: ast.Call, modules: dict[str, str]) -> bool:
     names = {dotted(inner) for given in node.args[1:] for inner in ast.walk(given)} - {""}
     known = {f"{modules.get(root, root)}.{rest}" for root, _, rest in (name.partition(".") for name in names)}
     return any(name.startswith(("collections.abc.", "typing.")) for name in known)
-
-
-# --- effects: what a test does to the process that it runs in ---------------------------------------------------------
 
 
 def effects(nodes: list[ast.AST]) -> str | None:
@@ -333,9 +327,6 @@ def _path(node: ast.AST, known: dict[str, str]) -> str:
     """The path of a name or an attribute of a module; "" for anything else."""
     root, _, rest = dotted(node).partition(".")
     return f"{known[root]}.{rest}".rstrip(".") if root in known else ""
-
-
-# --- what a test could do to later ones by things that it does not name -----------------------------------------------
 
 
 def _reaches_others(nodes: list[ast.AST], modules: dict[str, str]) -> bool:

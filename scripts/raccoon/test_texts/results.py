@@ -159,9 +159,6 @@ def _bindings(node: ast.AST) -> list[tuple[ast.AST, ast.AST]]:
     return []
 
 
-# --- classes ----------------------------------------------------------------------------------------------------------
-
-
 def classes_of_the_code(nodes: list[ast.AST], free: set[str], entry_point: str) -> set[str]:
     """Names that look like classes. The entry point only if the test uses it as one, as in `Solution().solve`."""
     asked = [node.args[1] for node in nodes if calls_name(node, "isinstance", "issubclass") and len(node.args) == 2]
@@ -203,9 +200,6 @@ def _acts_as_object(node: ast.AST, results: Results) -> bool:
     if not isinstance(node, ast.Subscript) or isinstance(node.ctx, ast.Load):
         return False
     return results.has(node.value) and isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str)
-
-
-# --- copies -----------------------------------------------------------------------------------------------------------
 
 
 class Observer:
@@ -335,9 +329,6 @@ def _is_constant(node: ast.AST) -> bool:
 def _is_fresh(node: ast.AST) -> bool:
     """Whether an expression gives an object that has no other name."""
     return not any(isinstance(inner, (ast.Name, ast.Attribute)) for inner in ast.walk(node))
-
-
-# --- arguments --------------------------------------------------------------------------------------------------------
 
 
 def kept_arguments(tree: ast.Module, results: Results) -> dict[ast.Name, bool]:
