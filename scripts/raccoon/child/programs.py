@@ -15,6 +15,7 @@ import marshal
 import os
 import sys
 import types
+from collections.abc import Callable
 from typing import Any
 
 from raccoon.exchange import frames, values
@@ -297,7 +298,7 @@ def serve_pools(code: str) -> None:
     vars(concurrent.futures).update(ProcessPoolExecutor=Executor)
 
 
-def crossing():
+def crossing() -> Callable:
     """A function that gives what a process with the globals `main` gets of an item that is sent to it."""
     import pickle
 

@@ -23,14 +23,7 @@ WORD = ctypes.sizeof(ctypes.c_void_p)
 LINEAR_PROBES, PERTURB_SHIFT = 9, 5  # of CPython's table
 LONGEST = 1000  # slots that a hash tries at most; in real tables fewer than 200
 FILLER = 1_000_003  # makes numbers that hardly occur among the items
-PLAIN = {
-    type(None),
-    bool,
-    int,
-    float,
-    str,
-    bytes,
-}  # no code of a program runs when such an item, or a tuple of them, is put into a set
+PLAIN = {type(None), bool, int, float, str, bytes}  # no code of a program runs when these are put into a set
 MOST = 1024  # items; a larger set is not rearranged
 
 
@@ -144,7 +137,7 @@ KINDS: dict[type, Kind] = {
         _put_array,
         lambda kind, columns: array.array.__new__(kind, columns[0][0]),
     ),
-    types.SimpleNamespace: Kind("SimpleNamespace", lambda v: [[*fields(v)], [*fields(v).values()]], put_fields),
+    types.SimpleNamespace: Kind("SimpleNamespace", lambda v: _items(fields(v)), put_fields),
     collections.UserDict: Kind("UserDict", lambda v: [["data"], [v.data]], put_fields),
     collections.UserList: Kind("UserList", lambda v: [["data"], [v.data]], put_fields),
     collections.UserString: Kind("UserString", lambda v: [["data"], [v.data]], put_fields),
@@ -180,7 +173,9 @@ def _slots(items: set | frozenset) -> list[int]:
 
 
 def frozenset_of(items: list, layout: list[int]) -> frozenset:
-    """A frozenset of the items that has this layout if possible."""
+    """A frozenset of the items that has this layout if possible. Raises TypeError for what is no layout."""
+    if type(layout) is not list or not {int}.issuperset(map(type, layout)):
+        raise TypeError("not a layout")  # an object of the code in it would be asked
     if layout:
         size, *places = layout
         orders = [items, set(items), set(set(items))]

@@ -66,12 +66,20 @@ TEXTS: dict[str, tuple[type, Callable, Callable]] = {
     "timezone": (datetime.timezone, lambda z: [z.utcoffset(None).total_seconds(), z.tzname(None)], _timezone),
 }
 TEXT_TAGS = {kind: tag for tag, (kind, _, _) in TEXTS.items()}
-VIEWS: dict[type, tuple[str, Callable]] = {
-    type({}.keys()): ("keys", lambda items: dict.fromkeys(items).keys()),
-    type({}.values()): ("values", lambda items: dict(enumerate(items)).values()),
-    type({}.items()): ("items", lambda items: dict(items).items()),
+# A class, and functions from a value of it to the values that it consists of, and back.
+PARTS: dict[str, tuple[type, Callable, Callable]] = {
+    "frozenset": (frozenset, lambda v: [Inline(v), Inline(set_layout(v))], lambda parts: frozenset_of(*parts)),
+    "slice": (slice, lambda v: [v.start, v.stop, v.step], lambda parts: slice(*parts)),
+    "mappingproxy": (
+        types.MappingProxyType,
+        lambda v: [Inline(v), Inline(v.values())],
+        lambda columns: types.MappingProxyType(dict(zip(*columns, strict=True))),
+    ),
+    "keys": (type({}.keys()), list, lambda items: dict.fromkeys(items).keys()),
+    "values": (type({}.values()), list, lambda items: dict(enumerate(items)).values()),
+    "items": (type({}.items()), list, lambda items: dict(items).items()),
 }
-VIEW_TAGS = dict(VIEWS.values())
+PART_TAGS = {kind: tag for tag, (kind, _, _) in PARTS.items()}
 NUMPY_KINDS = "biufcmMSUV"  # the kinds of dtypes whose bytes say everything; other arrays are sent item by item
 
 IMMUTABLE_BASES = {base.__name__: base for base in (int, float, str, bytes, complex, tuple, frozenset)}
@@ -162,14 +170,8 @@ def _encode_rare(value, kind: type, inner: tuple):
     heap = inner[-1]
     if kind in TEXT_TAGS:
         return {TEXT_TAGS[kind]: TEXTS[TEXT_TAGS[kind]][1](value)}
-    if kind is frozenset:
-        return {"frozenset": [[_encode(v, *inner) for v in value], set_layout(value)]}
-    if kind in VIEWS:
-        return {VIEWS[kind][0]: [_encode(v, *inner) for v in value]}
-    if kind is types.MappingProxyType:
-        return {"mappingproxy": _columns([[*value], [*value.values()]], *inner)}
-    if kind is slice:
-        return {"slice": [_encode(v, *inner) for v in (value.start, value.stop, value.step)]}
+    if kind in PART_TAGS:
+        return {PART_TAGS[kind]: [_encode(v, *inner) for v in PARTS[PART_TAGS[kind]][1](value)]}
     if kind is type and _builtin(value.__name__) is value:
         return {"type": value.__name__}
     for name, constant in CONSTANTS.items():
@@ -275,8 +277,8 @@ def decode(value, depth: int, heap):
         return found
     if tag in TEXTS:
         return TEXTS[tag][2](payload)
-    if tag in VIEW_TAGS:
-        return VIEW_TAGS[tag](decode(payload, depth + 1, heap))
+    if tag in PARTS and type(payload) is list:
+        return PARTS[tag][2](decode(payload, depth, heap))
     if tag in DECODERS:
         return DECODERS[tag](payload, depth + 1, heap)
     if heap is None:
@@ -323,12 +325,7 @@ def _decode_numpy(payload: list, depth: int, heap):
 
 DECODERS: dict[str, Callable[[Any, int, Any], Any]] = {
     "int": lambda text, depth, heap: int(text, 16),
-    "frozenset": lambda parts, depth, heap: frozenset_of(decode(parts[0], depth, heap), parts[1]),
     "type": _decode_type,
     "constant": lambda name, depth, heap: CONSTANTS[name],
-    "slice": lambda parts, depth, heap: slice(*decode(parts, depth, heap)),
-    "mappingproxy": lambda columns, depth, heap: types.MappingProxyType(
-        dict(zip(*decode(columns, depth, heap), strict=True))
-    ),
     "numpy": _decode_numpy,
 }

@@ -15,7 +15,7 @@ import traceback
 import types
 import unittest
 
-from raccoon.test_texts.needs import KNOWN_AS, caught, effects, imported, is_test_case, why_shared
+from raccoon.test_texts.needs import DEFINITIONS, KNOWN_AS, caught, effects, imported, is_test_case, why_shared
 from raccoon.test_texts.results import Observer, Results, calls_name, classes_of_the_code, dotted, kept_arguments
 
 # Names that the rewritten test uses.
@@ -218,15 +218,11 @@ def _free_names(nodes: list[ast.AST]) -> set[str]:
     for node in nodes:
         if isinstance(node, ast.Name):
             (read if isinstance(node.ctx, ast.Load) else bound).add(node.id)
-        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            bound.add(node.name)
         elif isinstance(node, ast.arg):
             bound.add(node.arg)
         elif isinstance(node, ast.alias):
             bound.add((node.asname or node.name).partition(".")[0])
-        elif isinstance(node, ast.ExceptHandler) and node.name:
-            bound.add(node.name)
-        elif isinstance(node, (ast.MatchAs, ast.MatchStar)) and node.name:
+        elif isinstance(node, (*DEFINITIONS, ast.ExceptHandler, ast.MatchAs, ast.MatchStar)) and node.name:
             bound.add(node.name)
     return read - bound - {"__name__", "__file__"}
 
@@ -295,8 +291,7 @@ class _Asking(_Tallying):
 
 def _read_anew(side: ast.expr) -> ast.expr:
     """A side of an `==` that reads an attribute, a length or a text, which then may be another than the last time."""
-    is_text = isinstance(side, ast.Call) and isinstance(side.func, ast.Name) and side.func.id in ("len", "str", "repr")
-    if not is_text and not isinstance(side, ast.Attribute):
+    if not isinstance(side, ast.Attribute) and not calls_name(side, "len", "str", "repr"):
         return side
     nothing = ast.arguments(posonlyargs=[], args=[], kwonlyargs=[], kw_defaults=[], defaults=[])
     return _calling(FRESH, side, ast.copy_location(ast.Lambda(nothing, side), side))
@@ -332,11 +327,10 @@ class _Counting(unittest.TestResult):
         self.broken = True
         self.tally.note(error)
 
-    def addError(self, test, error: tuple) -> None:
-        self._note(error[1])
+    def addFailure(self, test, err: tuple) -> None:
+        self._note(err[1])
 
-    def addFailure(self, test, error: tuple) -> None:
-        self._note(error[1])
+    addError = addFailure
 
     def addSkip(self, test, reason: str) -> None:
         if self.started:  # skipped by the code, which must not choose what is tested; skip decorators prevent the start
