@@ -145,22 +145,8 @@ def test_honest_object_is_what_it_is(sandbox, name):
     assert verdict.status == "PASS", verdict
 
 
-BASES = [
-    "list",
-    "dict",
-    "set",
-    "int",
-    "str",
-    "tuple",
-    "float",
-    "bytes",
-    "frozenset",
-    "collections.UserDict",
-    "collections.UserList",
-    "collections.deque",
-    "collections.OrderedDict",
-    "collections.Counter",
-]
+BASES = """list dict set int str tuple float bytes frozenset collections.UserDict collections.UserList collections.deque
+collections.OrderedDict collections.Counter""".split()
 
 
 @pytest.mark.parametrize("base", BASES)

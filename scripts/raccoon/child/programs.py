@@ -253,7 +253,6 @@ def serve_pools(code: str) -> None:
     import concurrent.futures
     import multiprocessing.pool
     import queue
-    import threading
 
     crossed = crossing()
 
@@ -289,13 +288,21 @@ def serve_pools(code: str) -> None:
             (function, *arguments), keywords = crossed((task, keywords), self.main)
             return crossed(function(*arguments, **keywords), {})
 
+    vars(concurrent.futures).update(ProcessPoolExecutor=Executor)
+    replace_pools(Pool)
+
+
+def replace_pools(pool: type) -> None:
+    """Puts a pool in the place of that of multiprocessing, and locks of threads in the place of its locks."""
+    import multiprocessing.context
+    import threading
+
     base, default = multiprocessing.context.BaseContext, multiprocessing.context._default_context
     names = ("Lock", "RLock", "Condition", "Semaphore", "BoundedSemaphore", "Event", "Barrier")
     of_threads = {name: getattr(threading, name) for name in names}  # those of processes need files in /dev/shm
-    for name, made in (of_threads | {"Pool": Pool}).items():
+    for name, made in (of_threads | {"Pool": pool}).items():
         setattr(base, name, staticmethod(made))
     vars(multiprocessing).update((name, getattr(default, name)) for name in multiprocessing.__all__)
-    vars(concurrent.futures).update(ProcessPoolExecutor=Executor)
 
 
 def crossing() -> Callable:
