@@ -13,7 +13,7 @@ import importlib.util
 import sys
 import types
 
-from raccoon.test_texts.results import CARRIED_METHODS, MUTATORS, Results, calls_name, dotted, last_name, names_in
+from raccoon.test_texts.results import CARRIED_METHODS, MUTATORS, Results, calls_name, dotted, last_name, names_of
 
 
 def _listed(plain: str, special: dict[str, str]) -> dict[str, frozenset[str]]:
@@ -126,9 +126,9 @@ def is_test_case(node: ast.ClassDef) -> bool:
 def caught(node: ast.AST) -> set[str]:
     """The names in the classes that a handler or a context manager catches."""
     if isinstance(node, ast.ExceptHandler) and node.type:
-        return names_in(node.type)
+        return names_of(node.type)
     if isinstance(node, ast.Call) and last_name(node.func) in CATCHERS:
-        return {name for argument in node.args for name in names_in(argument)}
+        return {name for argument in node.args for name in names_of(argument)}
     return set()
 
 
@@ -148,7 +148,7 @@ def _why_objects_will_not_do(nodes: list[ast.AST], results: Results) -> str:
             return "it copies objects of the code"
         if calls_name(node, *INSPECTORS) and any(map(results.has, node.args)):
             return f"it inspects the code's objects with {last_name(node.func)}"
-        if isinstance(node, ast.ClassDef) and any(names_in(base) & results.classes for base in node.bases):
+        if isinstance(node, ast.ClassDef) and any(names_of(base) & results.classes for base in node.bases):
             return "it derives from a class of the code"
         if isinstance(node, ast.MatchClass):
             return "it matches a class in a match statement"

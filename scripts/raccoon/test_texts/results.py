@@ -51,7 +51,7 @@ def last_name(node: ast.AST) -> str:
     return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
-def names_in(node: ast.AST) -> set[str]:
+def names_of(node: ast.AST) -> set[str]:
     """The names anywhere in an expression."""
     return {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)}
 
@@ -79,7 +79,7 @@ class Results:
         for target, value in bindings * 3:  # values that are taken out of values that were taken out
             if not self.has(value):
                 continue
-            names = names_in(target)
+            names = names_of(target)
             self.names |= names
             if self.is_made(value):
                 self.made |= names
@@ -164,7 +164,7 @@ def classes_of_the_code(nodes: list[ast.AST], free: set[str], entry_point: str) 
     asked = [node.args[1] for node in nodes if calls_name(node, "isinstance", "issubclass") and len(node.args) == 2]
     owners = [node.func for node in nodes if isinstance(node, ast.Call)]
     owners += [node.value for node in nodes if isinstance(node, ast.Attribute)]
-    used = {name for given in asked for name in names_in(given)}
+    used = {name for given in asked for name in names_of(given)}
     used |= {owner.id for owner in owners if isinstance(owner, ast.Name)}
     capitals = {name for name in free - {entry_point} if name[:1].isupper()}
     classes = {name for name in capitals if name in used or not name.isupper()}  # LIMIT is not a class, P(1) calls one
@@ -319,7 +319,7 @@ def _looks_at_identity(node: ast.AST) -> bool:
 
 def _binds(node: ast.Assign | ast.For, name: str) -> bool:
     targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-    return any(name in names_in(target) for target in targets)
+    return any(name in names_of(target) for target in targets)
 
 
 def _is_constant(node: ast.AST) -> bool:
@@ -372,7 +372,7 @@ def _expected(node: ast.AST, results: Results) -> list[ast.expr]:
     sides = [node.left, *node.comparators]
     if any(map(results.holds_call, sides)):
         return [side for side in sides if not results.holds_call(side)]
-    without = [side for side in sides if names_in(side).isdisjoint(results.names)]
+    without = [side for side in sides if names_of(side).isdisjoint(results.names)]
     if len(without) == len(sides):
         return []
     computed = [inner for side in without for inner in ast.walk(side) if isinstance(inner, ast.Call)]
