@@ -145,22 +145,8 @@ def test_honest_object_is_what_it_is(sandbox, name):
     assert verdict.status == "PASS", verdict
 
 
-BASES = [
-    "list",
-    "dict",
-    "set",
-    "int",
-    "str",
-    "tuple",
-    "float",
-    "bytes",
-    "frozenset",
-    "collections.UserDict",
-    "collections.UserList",
-    "collections.deque",
-    "collections.OrderedDict",
-    "collections.Counter",
-]
+BASES = """list dict set int str tuple float bytes frozenset collections.UserDict collections.UserList collections.deque
+collections.OrderedDict collections.Counter""".split()
 
 
 @pytest.mark.parametrize("base", BASES)
@@ -190,6 +176,16 @@ def test_subclass_gives_the_answers_of_its_plain_class(sandbox, body, test):
 def test_default_for_missing_keys_counts(sandbox):
     code = "class R(dict):\n    def __missing__(self, key): return key * 2\ndef f(): return R({1: 1})\n"
     assert judged(sandbox, code, "r = f()\nassert r[1] == 1 and r[4] == 8").status == "PASS"
+
+
+@pytest.mark.parametrize("base, operator, test", [
+    ("int", "__radd__ = lambda self, other: other + int(self)", "3 + f() == 8 and sum([f(), f()]) == 10"),
+    ("int", "__rsub__ = lambda self, other: other - int(self)", "3 - f() == -2"),
+    ("str", "__rmul__ = lambda self, other: other * str(self)", "3 * f() == '555'"),
+])  # fmt: skip
+def test_subclass_may_have_operators_from_the_right(sandbox, base, operator, test):
+    code = f"class R({base}):\n    {operator}\ndef f(): return R(5)\n"
+    assert judged(sandbox, code, f"assert {test}").status == "PASS"
 
 
 # --- functions of the test that the code calls ------------------------------------------------------------------------

@@ -54,7 +54,7 @@ def f(x): return "X"
 """
 FRAMES = [
     b'["ok",{"type":"__loader__"},null]',
-    b'["ok",{"numpy_items":["ndarray",[1],[{"type":"__loader__"}]]}]',
+    b'["ok",{"numpy":["ndarray",null,[1],[{"type":"__loader__"}]]}]',
     b"",
     b"{",
     b'["ok"]',

@@ -1,4 +1,1 @@
-"""What runs in the untrusted process: a program, the answers to the judge's requests, and a script's end.
-
-It imports exchange.
-"""
+"""What runs in the untrusted process: a program, the answers to the judge's requests, and a script's end."""

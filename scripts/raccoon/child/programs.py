@@ -1,8 +1,8 @@
 """Runs a program that reads stdin in the child: once, as Python runs a script, on the input of one case.
 
 Descriptor 0 already holds the input and descriptor 1 takes the output. The expected output never comes here. Each page
-that a fresh fork touches costs time, so this file does little, in few steps. What only few programs need is in
-adaptations.py.
+that a fresh fork touches costs time, so this file does little, in few steps. `adapt` does what only few programs need
+to find what they find in plain Python, if a word of their text hints at it; functions.py uses it too.
 """
 
 import _thread
@@ -15,15 +15,39 @@ import marshal
 import os
 import sys
 import types
+from collections.abc import Callable
+from typing import Any
 
-from raccoon.child.adaptations import adapt
-from raccoon.child.functions import FILENAME, MAX_PROGRAM, failure
 from raccoon.exchange import frames, values
+from raccoon.exchange.heap import standard_name
 
+FILENAME = "solution.py"  # the program's name in tracebacks
+MAX_PROGRAM = 64 << 20  # bytes of a program with its context
+MAX_MESSAGE = 1000  # characters of an exception's message
+MAX_CAUSES = 5  # exceptions behind an exception
+RECURSION_LIMIT, MAX_LIMIT = 1000, (1 << 31) - 1  # of a script that has set no limit, and of any
 WRITERS = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)
 FLUSH_FAILED = 120  # Python's exit code if sys.stdout cannot be flushed at the end
 # Parts of words without one of which no program has objects that do something when they are collected. Most have none.
 LASTING = "open rite rap IO __del__ finally yield await weak Temp exec eval getattr __import__ import_module".split()
+STREAMS = {
+    path: number
+    for number, name in enumerate(("stdin", "stdout", "stderr"))
+    for path in (f"/dev/{name}", f"/dev/fd/{number}", f"/proc/self/fd/{number}")
+}
+
+
+def failure(error: BaseException, causes: int = MAX_CAUSES) -> list:
+    """["error", class, its standard classes from the most special to the most general, message, exception]
+
+    The exception is sent as a value; it is None where it cannot be sent, or without `causes`.
+    """
+    standard = [".".join(name) for kind in type(error).__mro__ if (name := standard_name(kind))]
+    try:
+        message = str(error)[:MAX_MESSAGE]
+    except BaseException:
+        message = ""
+    return values.Inline(["error", type(error).__name__, standard, message, error if causes else None])
 
 
 def run_program(job: int) -> None:
@@ -38,10 +62,10 @@ def run_program(job: int) -> None:
         prepare(source[1])
         preloaded = len(sys.modules)
         units = units or compiled(job, *source)
-        report = executed(units) if type(units) is list else units
+        ending = executed(units) if isinstance(units, list) else units
         code_at_end = finish("".join(source), preloaded)
-        if report is not None:
-            frames.write_frame(job, report)
+        if ending is not None:
+            frames.write_frame(job, ending)
             os._exit(1)
     except BaseException:
         os._exit(1)  # the program has closed the channel, for example: code 0 means success
@@ -55,7 +79,7 @@ def compiled(job: int, context: str, code: str) -> list | bytes:
     try:
         units = [compile(text, name, "exec", dont_inherit=True) for name, text in sources if text]
     except BaseException as error:
-        return report_of(error)
+        return report(error)
     frames.write_frame(job, frames.COMPILED + marshal.dumps(((context, code), units)))
     return units
 
@@ -66,7 +90,8 @@ def prepare(code: str) -> None:
     vars(module).update(__file__=FILENAME, __builtins__=builtins, __annotations__={}, __cached__=None)
     sys.modules["__main__"] = module
     linecache.cache[FILENAME] = (lambda: code,)  # split into lines only when needed
-    sys.stdout.reconfigure(line_buffering=False)  # like a script whose output is not a terminal
+    stdout: Any = sys.stdout
+    stdout.reconfigure(line_buffering=False)  # like a script whose output is not a terminal
     adapt(code)
 
 
@@ -80,39 +105,31 @@ def executed(units: list) -> bytes | None:
         finally:
             quietly(lambda: sys.stderr.flush())
             quietly(lambda: sys.stdout.flush())
+        return None
     except SystemExit as error:
         return report_exit(error)
     except BaseException as error:
-        return report_uncaught(error)
+        if sys.excepthook is not sys.__excepthook__:
+            try:
+                sys.excepthook(type(error), error, error.__traceback__)
+            except SystemExit as error_of_hook:
+                return report_exit(error_of_hook)
+            except BaseException:
+                pass  # Python prints it
+        return report(error)
 
 
-def report_uncaught(error: BaseException) -> bytes | None:
-    """The report of an exception that the program's own sys.excepthook has seen; None if that exits with code 0."""
-    if sys.excepthook is not sys.__excepthook__:
-        try:
-            sys.excepthook(type(error), error, error.__traceback__)
-        except SystemExit as error_of_hook:
-            return report_exit(error_of_hook)
-        except BaseException:
-            pass  # Python prints it
-    return report_of(error)
-
-
-def report_of(error: BaseException) -> bytes:
+def report(error: BaseException) -> bytes:
     """The report of an exception, without its arguments: the judge does not read before this process has ended."""
     return values.dumps(failure(error, 0))
 
 
 def report_exit(error: SystemExit) -> bytes | None:
-    """The report of an exit, None if it ends the process with code 0."""
-    return report_of(error) if exit_code(error.code) else None
-
-
-def exit_code(code: object) -> int:
-    """The process's exit code for SystemExit(code). Python reads it as a C int; the system keeps its lowest byte."""
-    if not isinstance(code, int):
-        return int(code is not None)
-    return int.__and__(code, 0xFF) if int.bit_length(code) < 64 else 0xFF
+    """The report of an exit; None for code 0. Python reads the code as a C int; the system keeps its lowest byte."""
+    code = error.code
+    if code is None or isinstance(code, int) and int.bit_length(code) < 64 and not int.__and__(code, 0xFF):
+        return None
+    return report(error)
 
 
 def finish(source: str, preloaded: int) -> int:
@@ -179,3 +196,157 @@ def restore_streams() -> None:
 def no_import(*_):
     """Stands for __import__ when the program's last objects are collected."""
     raise ImportError("sys.meta_path is None, Python is likely shutting down")
+
+
+def adapt(code: str) -> None:
+    """Gives a program the usable depth of recursion that a script has, and whatever its text hints at."""
+    frame: types.FrameType | None = sys._getframe(1)
+    depth = 0  # as many frames as below the program
+    while frame:
+        frame, depth = frame.f_back, depth + 1
+    sys.setrecursionlimit(RECURSION_LIMIT + depth)
+    for word, change in ADAPTATIONS:
+        if word in code:
+            change(code)
+
+
+def hide_depth(code: str) -> None:
+    """Lets the program read and set a recursion limit that does not count the frames below its own."""
+    get, real = sys.getrecursionlimit, sys.setrecursionlimit
+    frames = get() - RECURSION_LIMIT
+    sys.getrecursionlimit = lambda: get() - frames
+    sys.setrecursionlimit = lambda limit: real(min(limit + frames, MAX_LIMIT) if limit > 0 else limit)
+
+
+def serve_streams(code: str) -> None:
+    """Lets open() find the names of descriptors 0 to 2. The sandbox has no /proc."""
+
+    def served(function):
+        def opened(file, *arguments, **keywords):
+            path = os.fspath(file) if isinstance(file, (str, os.PathLike)) else None
+            if path in STREAMS:
+                keywords["opener"] = lambda *_: os.dup(STREAMS[path])
+            return function(file, *arguments, **keywords)
+
+        return opened
+
+    def descriptor(path, *arguments, **keywords):
+        return os.dup(STREAMS[path]) if path in STREAMS else real(path, *arguments, **keywords)
+
+    builtins.open = io.open = served(io.open)
+    os.open, real = descriptor, os.open
+
+
+def write_itself(code: str) -> None:
+    """Puts the program's file into its folder, and says where it is."""
+    sys.modules["__main__"].__file__ = os.path.abspath(FILENAME)
+    with open(FILENAME, "w", encoding="utf-8", newline="") as file:
+        file.write(code)
+
+
+def serve_pools(code: str) -> None:
+    """Runs process pools by threads, because the sandbox allows no other process.
+
+    A worker sees what a forked process would see: its tasks and results are pickled, and its functions of __main__ work
+    on a copy of the globals. The methods of classes do not.
+    """
+    import concurrent.futures
+    import multiprocessing.pool
+    import queue
+
+    crossed = crossing()
+
+    class Channel(queue.SimpleQueue):
+        main: dict = {}
+
+        def put(self, item):
+            super().put(crossed(item, self.main))
+
+    class Pool(multiprocessing.pool.ThreadPool):
+        def __init__(self, processes=None, initializer=None, initargs=(), maxtasksperchild=None):
+            self.main = forked_main()
+            if type(initializer) is types.FunctionType:
+                initializer = types.FunctionType(initializer.__code__, self.main, "", initializer.__defaults__)
+            super().__init__(processes, initializer, initargs)
+
+        def _setup_queues(self):
+            self._inqueue, self._outqueue = Channel(), Channel()
+            self._inqueue.main = self.main
+            self._quick_put, self._quick_get = self._inqueue.put, self._outqueue.get
+
+    class Executor(concurrent.futures.ThreadPoolExecutor):
+        main: dict | None = None
+
+        def __init__(self, max_workers=None, mp_context=None, initializer=None, initargs=()):
+            super().__init__(max_workers, "", initializer, initargs)
+
+        def submit(self, *task, **keywords):
+            self.main = self.main or forked_main()
+            return super().submit(self.run, task, keywords)
+
+        def run(self, task, keywords):
+            (function, *arguments), keywords = crossed((task, keywords), self.main)
+            return crossed(function(*arguments, **keywords), {})
+
+    vars(concurrent.futures).update(ProcessPoolExecutor=Executor)
+    replace_pools(Pool)
+
+
+def replace_pools(pool: type) -> None:
+    """Puts a pool in the place of that of multiprocessing, and locks of threads in the place of its locks."""
+    import multiprocessing.context
+    import threading
+
+    base, default = multiprocessing.context.BaseContext, multiprocessing.context._default_context
+    names = ("Lock", "RLock", "Condition", "Semaphore", "BoundedSemaphore", "Event", "Barrier")
+    of_threads = {name: getattr(threading, name) for name in names}  # those of processes need files in /dev/shm
+    for name, made in (of_threads | {"Pool": pool}).items():
+        setattr(base, name, staticmethod(made))
+    vars(multiprocessing).update((name, getattr(default, name)) for name in multiprocessing.__all__)
+
+
+def crossing() -> Callable:
+    """A function that gives what a process with the globals `main` gets of an item that is sent to it."""
+    import pickle
+
+    class Unpickler(pickle.Unpickler):
+        main: dict
+
+        def find_class(self, module, name):
+            return self.main[name] if module == "__main__" and name in self.main else super().find_class(module, name)
+
+    def crossed(item, main: dict):
+        reader = Unpickler(io.BytesIO(pickle.dumps(item)))
+        reader.main = main
+        return reader.load()
+
+    return crossed
+
+
+def forked_main() -> dict:
+    """A copy of the globals of __main__, for its functions in a worker. What cannot be copied is shared."""
+    import copy
+
+    main = vars(sys.modules["__main__"])
+    memo: dict = {}
+    copied: dict = {}
+    for name, value in main.items():
+        try:
+            copied[name] = copy.deepcopy(value, memo)
+        except Exception:
+            copied[name] = value
+        if type(value) is types.FunctionType and value.__globals__ is main:
+            copied[name] = types.FunctionType(value.__code__, copied, name, value.__defaults__, value.__closure__)
+            copied[name].__kwdefaults__ = value.__kwdefaults__
+    return copied
+
+
+ADAPTATIONS = (  # (word in the program's text, what it may need)
+    ("recursionlimit", hide_depth),
+    ("/dev", serve_streams),
+    ("/proc", serve_streams),
+    ("__file__", write_itself),
+    ("argv", write_itself),
+    ("multiprocessing", serve_pools),
+    ("ProcessPoolExecutor", serve_pools),
+)

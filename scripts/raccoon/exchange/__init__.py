@@ -1,4 +1,1 @@
-"""What judge and child exchange: frames, values of exact types, and objects that both know by number.
-
-Imports the standard library only.
-"""
+"""What judge and child send each other: frames, values of exact types, objects that both know by number."""

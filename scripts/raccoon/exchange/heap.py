@@ -3,17 +3,17 @@
 Both sides keep a table of numbered objects. A list, a set or another collection of kinds.py exists on both sides;
 each message says what its sender has changed in it since the last message. So a change in place, two names for one
 list, or an argument that is returned mean on the other side what they mean in one process. An object of another class
-stays on its side, and the other has a stand-in for it that asks (verdicts/handles.py, child/code_heap.py).
+stays on its side, and the other has a stand-in for it that asks (verdicts/handles.py, child/functions.py).
 
 Instances of the plain classes of the context (ListNode, TreeNode) count as collections of their fields: the context
 runs on both sides.
-
-`tracks` False: nothing of the test can tell a copy from the object, so lists and the like are sent by value.
 """
 
 import collections
 import operator
 import sys
+from collections.abc import Callable
+from typing import Any
 
 from raccoon.exchange.frames import ValueLimit
 from raccoon.exchange.kinds import KINDS, TAGS, Kind
@@ -31,14 +31,21 @@ STRUCTURE = "structure"  # the tag of an instance of a class of the context
 
 
 class Heap:
-    """One side's table. `first` is 0 for the judge and 1 for the child: numbers of the two sides differ in parity."""
+    """One side's table. `first` is 0 for the judge and 1 for the child: numbers of the two sides differ in parity.
+
+    `tracks` False: nothing of the test can tell a copy from the object, so lists and the like are sent by value.
+    """
 
     first = 0
+    encoded: Callable[..., dict]  # the form of a value that is not plain
+    made: Callable[..., Any]  # a structure without its fields, by the name of its class
+    fill: Callable[..., None]  # sets its fields
+    subclass: Callable[..., type]  # what represents the code's own subclass of a plain class
 
     def __init__(self, tracks: bool):
         self.tracks = tracks
         self.structures: dict[str, type] = {}
-        self.objects: dict[int, object] = {}
+        self.objects: dict[int, Any] = {}
         self.fresh: list[tuple[int, list, list[list]]] = []  # (number, header, columns) of the message being written
         self.changed: dict[int, list[list]] = {}  # columns of older objects that changed since the last message
         self._numbers: dict[int, int] = {}  # id -> number
@@ -49,8 +56,7 @@ class Heap:
         self._held: collections.Counter[int] = collections.Counter()  # how often each is held so
         self._unread: list[int] = []  # those whose parts may have changed
         self._next = self.first
-
-    # --- out
+        self.structure_kind = Kind(STRUCTURE, _fields, self.fill)  # of an instance of a class of the context
 
     def begin(self) -> None:
         """Starts a message: finds what has changed since the last one."""
@@ -58,12 +64,12 @@ class Heap:
         self.changed.clear()
         for number in self._awake:
             columns = self._kinds[number].take(self.objects[number])
-            if not same_columns(columns, self._agreed[number]):
+            if len(columns) != len(self._agreed[number]) or not all(map(_same, columns, self._agreed[number])):
                 self.changed[number] = columns
                 self._agree(number, columns)
         if len(self._awake) > MANY:
             self._find_parts()
-            self._awake = self._within({number for number in self._awake if self._is_held_elsewhere(number)})
+            self._awake = self._within(set(filter(self._is_held_elsewhere, self._awake)))
 
     def _agree(self, number: int, columns: list[list]) -> None:
         """Notes the contents that both sides have from now on."""
@@ -130,18 +136,16 @@ class Heap:
         """Puts an object of either side into the table."""
         self.objects[number], self._numbers[id(value)] = value, number
 
-    def structure_kind(self, name: str) -> Kind:
-        """How an instance of the context's class `name` crosses."""
-        return Kind(STRUCTURE, lambda value: _fields(value), lambda value, columns: self.fill(value, columns))
-
-    # --- in
-
     def receive(self, new: list, changed: list, decode) -> None:
         """Enters the objects of a message, then their contents, which may refer to each other."""
         waiting = []
         for number, tag, names, columns in new:
             self._refuse_number(number)
-            value, kind = self._made(tag, names, columns)
+            if tag == STRUCTURE:
+                value, kind = self.made(names[0]), self.structure_kind
+            else:
+                base, kind = TAGS[tag]
+                value = kind.make(self.subclass(names, base) if names else base, columns)
             self.enter(number, value)
             self._kinds[number] = kind
             waiting.append((number, columns))
@@ -162,16 +166,6 @@ class Heap:
         if number in self.objects:
             raise ValueLimit("the number of another object")
 
-    def _made(self, tag: str, names: list[str] | None, columns: list) -> tuple[object, Kind]:
-        if tag == STRUCTURE:
-            return self.made(names[0]), self.structure_kind(names[0])
-        base, kind = TAGS[tag]
-        return kind.make(self.subclass(names, base) if names else base, columns), kind
-
-    def decoded(self, tag: str, payload, decode):
-        """The object of a tag that is not in values.py. Raises KeyError for an unknown one."""
-        return self.DECODERS[tag](self, payload, decode)
-
     def referred(self, number, decode):
         """The object with a number, which this side can change from now on."""
         if number in self._kinds and number not in self._awake:
@@ -189,7 +183,17 @@ class Heap:
         self.enter(number, value)
         return value
 
-    DECODERS = {"r": referred, "numbered": with_number}
+    DECODERS: dict[str, Callable[[Any, Any, Any], Any]] = {"r": referred, "numbered": with_number}
+
+
+def _same(column: list, agreed: list) -> bool:
+    """Whether a column holds the same objects as before. Never asks an `==` of the code."""
+    if len(column) != len(agreed):
+        return False
+    if all(map(operator.is_, column, agreed)):
+        return True
+    plain = len(column) <= SMALL and LEAVES.issuperset(map(type, (*column, *agreed)))
+    return plain and [*map(type, column)] == [*map(type, agreed)] and column == agreed
 
 
 def _fields(value) -> list[list]:
@@ -203,18 +207,11 @@ def _fields(value) -> list[list]:
     return [[*fields], [*fields.values()]]
 
 
-def same_columns(columns: list[list], agreed: list[list]) -> bool:
-    """Whether columns hold the same objects as before. Never asks an `==` of the code."""
-    return len(columns) == len(agreed) and all(map(_same_column, columns, agreed))
-
-
-def _same_column(column: list, agreed: list) -> bool:
-    if len(column) != len(agreed):
-        return False
-    if all(map(operator.is_, column, agreed)):
-        return True
-    plain = LEAVES.issuperset(map(type, (*column, *agreed))) if len(column) <= SMALL else False
-    return plain and [*map(type, column)] == [*map(type, agreed)] and column == agreed
+def base_of(value) -> tuple[type | None, Kind | None]:
+    """The class of the tables that a value's class derives from, if any, and its kind if its instances change."""
+    bases = (base for base in type(value).__mro__ if base in KINDS or base in IMMUTABLE_BASES.values())
+    base = next(bases, None)
+    return base, KINDS.get(base) if base else None
 
 
 def structures(namespace: dict) -> dict[str, type]:
@@ -231,7 +228,8 @@ def structures(namespace: dict) -> dict[str, type]:
 
 def standard_name(value) -> list[str] | None:
     """[module, name] of a class or function of the standard library, loaded under that name; None for others."""
-    module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
+    module: Any = getattr(value, "__module__", None)
+    name: Any = getattr(value, "__qualname__", None)
     if not isinstance(module, str):
         owner = getattr(value, "__objclass__", None) or type(getattr(value, "__self__", None))
         module = getattr(owner, "__module__", "")  # str.lower
@@ -240,17 +238,7 @@ def standard_name(value) -> list[str] | None:
 
 def standard_object(module: str, name: str):
     """What a loaded module of the standard library calls `name`, with dots; None if there is no such thing."""
-    found = sys.modules.get(module) if module.partition(".")[0] in STANDARD_MODULES else None
+    found: Any = sys.modules.get(module) if module.partition(".")[0] in STANDARD_MODULES else None
     for part in name.split("."):
         found = getattr(found, part, None)
     return found
-
-
-def base_of(value) -> tuple[type, Kind | None] | None:
-    """The class of the tables that a value's class derives from, and its kind if it changes; None if it has none."""
-    for base in type(value).__mro__:
-        if base in KINDS:
-            return base, KINDS[base]
-        if base in IMMUTABLE_BASES.values():
-            return base, None
-    return None

@@ -18,10 +18,11 @@ import json
 import sys
 import types
 import uuid
+from collections.abc import Callable
+from typing import Any
 
-from raccoon.exchange import sets
 from raccoon.exchange.frames import MAX_FRAME, ValueLimit, write_frame
-from raccoon.exchange.kinds import ARRAY, KINDS, TAGS, put_fields
+from raccoon.exchange.kinds import ARRAY, KINDS, TAGS, frozenset_of, put_fields, set_layout
 
 MAX_DEPTH = 100  # levels of nesting in one message; lists and the like beyond it are sent by number
 MAX_FIELDS = 64  # of a namedtuple
@@ -32,50 +33,56 @@ TEXT = ("utf-8", "surrogatepass")  # so that two lone surrogates do not become o
 LEAVES = frozenset({type(None), bool, int, float, str})
 JSON_INT = 1 << 63  # a larger int is sent in hexadecimal: decimal takes quadratic time and Python limits it
 CONSTANTS = {"Ellipsis": ..., "NotImplemented": NotImplemented}
-TEXTS = {  # a value <-> the string or list of numbers that describes it completely
-    "bytes": (bytes, bytes.hex, bytes.fromhex),
-    "complex": (complex, lambda z: [z.real, z.imag], lambda pair: complex(*pair)),
-    "Decimal": (decimal.Decimal, str, lambda text: decimal.Decimal(str(text))),
-    "Fraction": (
-        fractions.Fraction,
-        lambda q: [f"{q.numerator:x}", f"{q.denominator:x}"],
-        lambda pair: fractions.Fraction(*(int(part, 16) for part in pair)),
-    ),
-    "datetime": (datetime.datetime, datetime.datetime.isoformat, datetime.datetime.fromisoformat),
-    "date": (datetime.date, datetime.date.isoformat, datetime.date.fromisoformat),
-    "time": (datetime.time, datetime.time.isoformat, datetime.time.fromisoformat),
-    "timedelta": (
-        datetime.timedelta,
-        lambda d: [d.days, d.seconds, d.microseconds],
-        lambda parts: datetime.timedelta(*parts),
-    ),
-    "range": (
-        range,
-        lambda r: [f"{r.start:x}", f"{r.stop:x}", f"{r.step:x}"],
-        lambda parts: range(*(int(part, 16) for part in parts)),
-    ),
-    "UUID": (uuid.UUID, lambda u: u.hex, uuid.UUID),
-    "timezone": (
-        datetime.timezone,
-        lambda z: [z.utcoffset(None).total_seconds(), z.tzname(None)],
-        lambda parts: _timezone(*parts),
-    ),
-}
-TEXT_TAGS = {kind: tag for tag, (kind, _, _) in TEXTS.items()}
-VIEWS = {
-    type({}.keys()): ("keys", lambda items: dict.fromkeys(items).keys()),
-    type({}.values()): ("values", lambda items: dict(enumerate(items)).values()),
-    type({}.items()): ("items", lambda items: dict(items).items()),
-}
-NUMPY_KINDS = "biufcmMSUV"  # the kinds of dtypes whose bytes say everything; other arrays are sent item by item
-
-IMMUTABLE_BASES = {base.__name__: base for base in (int, float, str, bytes, complex, tuple, frozenset)}
 
 
-def _timezone(seconds: float, name: str) -> datetime.timezone:
+def _parts(kind: Callable, *names: str) -> tuple:
+    """The row of TEXTS for a class that is made of some of its attributes, which are whole numbers of any size."""
+    return (
+        kind,
+        lambda value: [f"{getattr(value, name):x}" for name in names],
+        lambda parts: kind(*(int(part, 16) for part in parts)),
+    )
+
+
+def _timezone(parts: list) -> datetime.timezone:
+    seconds, name = parts
     offset = datetime.timedelta(seconds=seconds)
     plain = datetime.timezone(offset)
     return plain if plain.tzname(None) == name else datetime.timezone(offset, name)
+
+
+# A class, and functions from a value of it to the string or list of numbers that describes it completely, and back.
+TEXTS: dict[str, tuple[type, Callable, Callable]] = {
+    "bytes": (bytes, bytes.hex, bytes.fromhex),
+    "complex": (complex, lambda z: [z.real, z.imag], lambda pair: complex(*pair)),
+    "Decimal": (decimal.Decimal, str, lambda text: decimal.Decimal(str(text))),
+    "Fraction": _parts(fractions.Fraction, "numerator", "denominator"),
+    "datetime": (datetime.datetime, datetime.datetime.isoformat, datetime.datetime.fromisoformat),
+    "date": (datetime.date, datetime.date.isoformat, datetime.date.fromisoformat),
+    "time": (datetime.time, datetime.time.isoformat, datetime.time.fromisoformat),
+    "timedelta": (datetime.timedelta, lambda d: [d.days, d.seconds, d.microseconds], lambda p: datetime.timedelta(*p)),
+    "range": _parts(range, "start", "stop", "step"),
+    "UUID": (uuid.UUID, lambda u: u.hex, uuid.UUID),
+    "timezone": (datetime.timezone, lambda z: [z.utcoffset(None).total_seconds(), z.tzname(None)], _timezone),
+}
+TEXT_TAGS = {kind: tag for tag, (kind, _, _) in TEXTS.items()}
+# A class, and functions from a value of it to the values that it consists of, and back.
+PARTS: dict[str, tuple[type, Callable, Callable]] = {
+    "frozenset": (frozenset, lambda v: [Inline(v), Inline(set_layout(v))], lambda parts: frozenset_of(*parts)),
+    "slice": (slice, lambda v: [v.start, v.stop, v.step], lambda parts: slice(*parts)),
+    "mappingproxy": (
+        types.MappingProxyType,
+        lambda v: [Inline(v), Inline(v.values())],
+        lambda columns: types.MappingProxyType(dict(zip(*columns, strict=True))),
+    ),
+    "keys": (type({}.keys()), list, lambda items: dict.fromkeys(items).keys()),
+    "values": (type({}.values()), list, lambda items: dict(enumerate(items)).values()),
+    "items": (type({}.items()), list, lambda items: dict(items).items()),
+}
+PART_TAGS = {kind: tag for tag, (kind, _, _) in PARTS.items()}
+NUMPY_KINDS = "biufcmMSUV"  # the kinds of dtypes whose bytes say everything; other arrays are sent item by item
+
+IMMUTABLE_BASES = {base.__name__: base for base in (int, float, str, bytes, complex, tuple, frozenset)}
 
 
 def _json_writer():
@@ -89,18 +96,7 @@ def _json_writer():
 
 
 _to_json = _json_writer()
-_scan_json = json.JSONDecoder().scan_once
-
-
-def _from_json(text: str):
-    """The value of a JSON text without white space around it. Raises ValueError for any other text."""
-    try:
-        value, end = _scan_json(text, 0)
-    except StopIteration:
-        raise ValueError("not a JSON value") from None
-    if end != len(text):
-        raise ValueError("more than one JSON value")
-    return value
+_scan_json = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # typeshed leaves it out
 
 
 class Inline(list):
@@ -110,9 +106,6 @@ class Inline(list):
 def pairs(keywords: dict) -> Inline:
     """Keyword arguments in the form of the protocol."""
     return Inline(Inline(pair) for pair in keywords.items())
-
-
-# --- out --------------------------------------------------------------------------------------------------------------
 
 
 def dumps(value, heap=None) -> bytes:
@@ -177,44 +170,34 @@ def _encode_rare(value, kind: type, inner: tuple):
     heap = inner[-1]
     if kind in TEXT_TAGS:
         return {TEXT_TAGS[kind]: TEXTS[TEXT_TAGS[kind]][1](value)}
-    if kind is frozenset:
-        return {"frozenset": [[_encode(v, *inner) for v in value], sets.layout(value)]}
-    if kind in VIEWS:
-        return {VIEWS[kind][0]: [_encode(v, *inner) for v in value]}
-    if kind is types.MappingProxyType:
-        return {"mappingproxy": _columns([[*value], [*value.values()]], *inner)}
-    if kind is slice:
-        return {"slice": [_encode(v, *inner) for v in (value.start, value.stop, value.step)]}
-    if kind is type and (getattr(builtins, value.__name__, None) is value or value is type(None)):
+    if kind in PART_TAGS:
+        return {PART_TAGS[kind]: [_encode(v, *inner) for v in PARTS[PART_TAGS[kind]][1](value)]}
+    if kind is type and _builtin(value.__name__) is value:
         return {"type": value.__name__}
     for name, constant in CONSTANTS.items():
         if value is constant:
             return {"constant": name}
     if kind.__module__.partition(".")[0] == "numpy" and hasattr(value, "dtype"):
-        return _encode_numpy(value, kind, inner)
+        return _encode_numpy(value, kind.__name__, inner)
     if heap is None:
         raise ValueLimit(f"{kind.__name__} object")
     return heap.encoded(value, kind, lambda plain: _encode(plain, *inner))
 
 
-def _encode_numpy(value, kind: type, inner: tuple):
-    """{"numpy": [class, dtype, shape, bytes]}, or {"numpy_items": [class, shape, items]}, and a mask if it has one."""
-    data = getattr(value, "data", value) if kind.__name__ == "MaskedArray" else value
-    is_scalar = not hasattr(value, "setflags") or value.ndim == 0 and kind.__name__ != "ndarray"
-    name = "scalar" if is_scalar else kind.__name__
-    shape, dtype = list(value.shape), value.dtype
-    mask = [value.mask.ravel().tolist()] if kind.__name__ == "MaskedArray" else []
-    if dtype.kind in NUMPY_KINDS and not dtype.hasobject:
-        if name == "ndarray" and not dtype.names and inner[-1] is not None and inner[-1].tracks:
-            return inner[-1].reference(value, ARRAY)
-        raw = base64.b64encode(data.tobytes()).decode()
-        return {"numpy": [name, dtype.descr if dtype.names else dtype.str, shape, raw, *mask]}
-    return {"numpy_items": [name, shape, [_encode(v, *inner) for v in data.ravel().tolist()], *mask]}
-
-
-def plain(data: bytes):
-    """The value of a frame that only holds JSON. Raises ValueError for any other."""
-    return _from_json(data.decode(*TEXT))
+def _encode_numpy(value, name: str, inner: tuple):
+    """{"numpy": [class, dtype, shape, bytes]}, or [class, None, shape, items] in it, and a mask if it has one."""
+    heap, dtype = inner[-1], value.dtype
+    is_masked, is_raw = name == "MaskedArray", dtype.kind in NUMPY_KINDS and not dtype.hasobject
+    if is_raw and name == "ndarray" and not dtype.names and heap is not None and heap.tracks:
+        return heap.reference(value, ARRAY)
+    data, mask = (value.data, [value.mask.ravel().tolist()]) if is_masked else (value, [])
+    if not hasattr(value, "setflags") or value.ndim == 0 and name != "ndarray":
+        name = "scalar"
+    if not is_raw:
+        items = [_encode(v, *inner) for v in data.ravel().tolist()]
+        return {"numpy": [name, None, list(value.shape), items, *mask]}
+    raw = base64.b64encode(data.tobytes()).decode()
+    return {"numpy": [name, dtype.descr if dtype.names else dtype.str, list(value.shape), raw, *mask]}
 
 
 def all_plain(values: list) -> bool:
@@ -228,24 +211,31 @@ def all_plain(values: list) -> bool:
 
 def write_plain(descriptor: int, result) -> bool:
     """Writes the reply ["ok", result] if the result is as plain as `all_plain` says, which most are. Else False."""
-    kind = type(result)
-    if kind not in LEAVES and not (kind is list and LEAVES.issuperset(map(type, result))):
-        return False
     try:
-        data = b'["ok",' + _to_json(result).encode(*TEXT) + b"]"
+        data = b'["ok",' + _to_json(result).encode(*TEXT) + b"]" if all_plain([result]) else b""
     except ValueError:  # an int of more decimal digits than Python converts
         return False
-    if len(data) > MAX_FRAME:
-        return False
-    write_frame(descriptor, data)
-    return True
+    if 0 < len(data) <= MAX_FRAME:
+        write_frame(descriptor, data)
+        return True
+    return False
 
-
-# --- in ---------------------------------------------------------------------------------------------------------------
 
 DECODING_ERRORS = (
     ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError, RecursionError, BufferError,
 )  # fmt: skip
+
+
+def plain(data: bytes):
+    """The value of a frame that only holds JSON, without white space around it. Raises ValueError for any other."""
+    text = data.decode(*TEXT)
+    try:
+        value, end = _scan_json(text, 0)
+    except StopIteration:
+        raise ValueError("not a JSON value") from None
+    if end != len(text):
+        raise ValueError("more than one JSON value")
+    return value
 
 
 def loads(data: bytes, heap=None):
@@ -253,106 +243,89 @@ def loads(data: bytes, heap=None):
     if not data:
         raise ValueLimit("too large to be sent")
     try:
-        value = _from_json(data.decode(*TEXT))
+        value = plain(data)
         if heap is not None and type(value) is dict and "heap" in value:
             new, changed, value = value["heap"]
-            heap.receive(new, changed, _decode)
-        return _decode(value, 0, heap)
+            heap.receive(new, changed, decode)
+        return decode(value, 0, heap)
     except DECODING_ERRORS as error:
         raise ValueLimit(f"not a value: {type(error).__name__}") from None
 
 
-def decoded(value: list, heap):
-    """The values in a list of the protocol that came as plain JSON."""
-    return _decode(value, 0, heap)
-
-
-def _decode(value, depth: int, heap):
+def decode(value, depth: int, heap):
+    """The value that a JSON value stands for, `depth` levels inside a message. Raises one of DECODING_ERRORS."""
     if type(value) is list:
         if LEAVES.issuperset(map(type, value)):
             return value
         if depth > MAX_DEPTH + 1:
             raise ValueLimit(f"nested deeper than {MAX_DEPTH}")
-        return [_decode(v, depth + 1, heap) for v in value]
+        return [decode(v, depth + 1, heap) for v in value]
     if type(value) is not dict:
         return value
     if depth > MAX_DEPTH + 1 or len(value) != 1:
         raise ValueLimit("not exactly one tag, or nested too deep")
     [(tag, payload)] = value.items()
     if tag == "tuple":
-        return tuple(_decode(list(payload), depth, heap))
+        return tuple(decode(list(payload), depth, heap))
     if tag in TAGS:
         base, kind = TAGS[tag]
         if heap is not None and kind.put is put_fields:
             raise ValueLimit("attributes without a number")  # the heap looks at them
-        columns = [_decode(column, depth, heap) for column in payload]
+        columns = [decode(column, depth, heap) for column in payload]
         found = kind.make(base, columns)
         kind.put(found, columns)
         return found
     if tag in TEXTS:
         return TEXTS[tag][2](payload)
+    if tag in PARTS and type(payload) is list:
+        return PARTS[tag][2](decode(payload, depth, heap))
     if tag in DECODERS:
         return DECODERS[tag](payload, depth + 1, heap)
     if heap is None:
         raise ValueLimit(f"the tag {tag[:20]!r}")
-    return heap.decoded(tag, payload, lambda plain: _decode(plain, depth + 1, heap))
+    return heap.DECODERS[tag](heap, payload, lambda plain: decode(plain, depth + 1, heap))
 
 
-def _decode_frozenset(payload: list, depth: int, heap) -> frozenset:
-    items, layout = _decode(payload[0], depth, heap), payload[1]
-    return sets.rebuilt(items, layout[0], layout[1:]) if layout else frozenset(items)
+def _builtin(name: str):
+    """What Python calls so without an import, and NoneType."""
+    return type(None) if name == "NoneType" else getattr(builtins, name, None)
 
 
 def _decode_type(name: str, depth: int, heap) -> type:
-    found = type(None) if name == "NoneType" else getattr(builtins, name)
+    found = _builtin(name)
     if type(found) is not type or found.__name__ != name:
         raise ValueLimit(f"not a builtin type: {name!r}")
     return found
 
 
 def _decode_numpy(payload: list, depth: int, heap):
+    """A scalar, or an array of the class that it had; that of a subclass of the code's own is an ndarray."""
     import numpy
 
-    name, dtype, shape, raw, *mask = payload
-    plain = numpy.dtype(dtype if type(dtype) is str else [(str(field), *kind) for field, *kind in dtype])
-    if plain.kind not in NUMPY_KINDS or plain.hasobject:
-        raise ValueLimit("dtype")
-    found = numpy.frombuffer(base64.b64decode(raw), dtype=plain).reshape(shape).copy()
-    return found[()] if name == "scalar" else _numpy_class(found, name, mask)
-
-
-def _decode_numpy_items(payload: list, depth: int, heap):
-    import numpy
-
-    name, shape, items, *mask = payload
-    found = numpy.empty(len(items), dtype=object)
-    found[:] = _decode(items, depth, heap)
+    name, sent, shape, contents, *masks = payload
+    found: Any
+    if sent is None:
+        found = numpy.empty(len(contents), dtype=object)
+        found[:] = decode(contents, depth, heap)
+    else:
+        dtype = numpy.dtype(sent if type(sent) is str else [(str(field), *kind) for field, *kind in sent])
+        if dtype.kind not in NUMPY_KINDS or dtype.hasobject:
+            raise ValueLimit("dtype")
+        found = numpy.frombuffer(base64.b64decode(contents), dtype=dtype).copy()
     found = found.reshape(shape)
-    return found[()] if name == "scalar" else _numpy_class(found, name, mask)
-
-
-def _numpy_class(found, name: str, mask: list):
-    """The array as the class that it had; that of a subclass of the code's own is an ndarray."""
-    import numpy
-
+    if name == "scalar":
+        return found[()]
     if name == "matrix":
         return found.view(numpy.matrix)
     if name != "MaskedArray":
         return found
-    mask = numpy.array(mask[0], dtype=bool)
+    mask: Any = numpy.array(masks[0], dtype=bool)
     return numpy.ma.masked_array(found, mask.reshape(found.shape) if mask.size > 1 or found.size == 1 else mask.any())
 
 
-DECODERS = {
+DECODERS: dict[str, Callable[[Any, int, Any], Any]] = {
     "int": lambda text, depth, heap: int(text, 16),
-    "frozenset": _decode_frozenset,
     "type": _decode_type,
     "constant": lambda name, depth, heap: CONSTANTS[name],
-    "slice": lambda parts, depth, heap: slice(*_decode(parts, depth, heap)),
-    "mappingproxy": lambda columns, depth, heap: types.MappingProxyType(
-        dict(zip(*_decode(columns, depth, heap), strict=True))
-    ),
     "numpy": _decode_numpy,
-    "numpy_items": _decode_numpy_items,
-    **{tag: (lambda items, depth, heap, make=make: make(_decode(items, depth, heap))) for tag, make in VIEWS.values()},
 }

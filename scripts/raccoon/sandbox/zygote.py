@@ -37,9 +37,8 @@ os.register_at_fork = _register
 
 SCRIPTS = os.path.abspath(f"{__file__}/../../..")  # started as a file: the package is two folders up
 sys.path.insert(0, SCRIPTS)
-from raccoon.child.adaptations import RECURSION_LIMIT  # noqa: E402
-from raccoon.child.functions import FILENAME, TEST_PROGRAMS, answer_requests  # noqa: E402
-from raccoon.child.programs import run_program  # noqa: E402
+from raccoon.child.functions import TEST_PROGRAMS, answer_requests  # noqa: E402
+from raccoon.child.programs import FILENAME, RECURSION_LIMIT, run_program  # noqa: E402
 from raccoon.exchange import frames  # noqa: E402
 from raccoon.sandbox import namespaces, walls  # noqa: E402
 from raccoon.sandbox.scratch import empty_folder  # noqa: E402

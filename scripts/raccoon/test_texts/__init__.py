@@ -1,4 +1,1 @@
-"""What the text of a test says: what it needs of the code, what it leaves behind, and its compiled form.
-
-Imports the standard library only.
-"""
+"""What the text of a test says: what it needs of the code, what it leaves behind, and its compiled form."""

@@ -11,13 +11,12 @@ import builtins
 import dataclasses
 import importlib
 import sys
+import traceback
 import types
 import unittest
 
-from raccoon.test_texts.effects import KNOWN_AS, dotted, effects, imported
-from raccoon.test_texts.needs import Results, is_test_case, needs
-from raccoon.test_texts.observation import tells_copies
-from raccoon.test_texts.oracles import Keeper
+from raccoon.test_texts.needs import DEFINITIONS, KNOWN_AS, caught, effects, imported, is_test_case, why_shared
+from raccoon.test_texts.results import Observer, Results, calls_name, classes_of_the_code, dotted, kept_arguments
 
 # Names that the rewritten test uses.
 TALLY, VARIABLE, SAME, SEED, KEEP, KEPT = "__tally__", "__variable__", "__same__", "__seed__", "__keep__", "__kept__"
@@ -98,21 +97,19 @@ class Tally:
         self._on_failure()
 
 
+def _places(error: BaseException) -> list[tuple[str, int]]:
+    """(file, line) of each call on the way to where an exception was raised."""
+    return [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+
+
 def line_of(error: BaseException) -> int:
     """The line of the test at which an exception was raised; 0 if it is not known."""
-    trace, line = error.__traceback__, 0
-    while trace:
-        line = trace.tb_lineno if trace.tb_frame.f_code.co_filename == TEST_FILE else line
-        trace = trace.tb_next
-    return line
+    return next((line for file, line in reversed(_places(error)) if file == TEST_FILE), 0)
 
 
 def is_raised_by_test(error: BaseException) -> bool:
     """Whether the test's own text raised this, and not something that it has called."""
-    trace = error.__traceback__
-    while trace and trace.tb_next:
-        trace = trace.tb_next
-    return trace is not None and trace.tb_frame.f_code.co_filename == TEST_FILE
+    return any(file == TEST_FILE for file, _ in _places(error)[-1:])
 
 
 def describe(error: BaseException) -> str:
@@ -135,38 +132,47 @@ def analyse(test: str, context: str, entry_point: str, shared: bool = False) -> 
     """
     tree = ast.parse(test, TEST_FILE)
     nodes = [node for node in ast.walk(tree) if type(node) not in MUTE]
-    catches = any(isinstance(node, (ast.Try, ast.With, ast.AsyncWith)) for node in nodes)
-    context_nodes = list(ast.walk(ast.parse(context))) if context else []
-    free = _free_names(nodes + context_nodes)
+    everything = nodes + (list(ast.walk(ast.parse(context))) if context else [])
+    free = _free_names(everything)
     called = {node.func.id for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
     modules = [name for name in sorted(free - called - {entry_point}) if _is_module(name, nodes)]
     free -= set(modules)
     if entry_point.isidentifier():
         free.add(entry_point)
-    needed = needs(nodes, free, called, entry_point)
-    values = sorted(free - called - {entry_point, *needed.classes})
-    tracks = bool(needed.classes) or "class " in context or tells_copies(tree, needed.results)
-    keeper = Keeper(tree, needed.results) if tracks and not shared else None
-    rewriter = _Rewriter({*values} | needed.caught, needed.results.sources, imported(nodes), keeper, shared)
+    kinds = classes_of_the_code(nodes, free, entry_point)
+    results = Results(nodes, {entry_point, "candidate", *kinds, *(free & called)} - set(dir(builtins)), kinds)
+    expected = {name for node in nodes for name in caught(node)} & free  # exceptions
+    classes = kinds - expected
+    values = free - called - classes - {entry_point}
+    why = why_shared(nodes, results)
+    tracks = bool(classes) or "class " in context or Observer(tree, results).tells_copies()
+    if shared:
+        rewriter = _Tallying()
+    else:
+        kept = kept_arguments(tree, results) if tracks else {}
+        rewriter = _Asking(values | expected, results.sources, imported(nodes), kept)
     rewritten = ast.fix_missing_locations(rewriter.visit(tree))
     return TestProgram(
         code=compile(rewritten, TEST_FILE, "exec", dont_inherit=True),
         context=compile(context, "<context>", "exec", dont_inherit=True),
-        libraries=_libraries(nodes + context_nodes),
-        functions=tuple(sorted(free - {*values, *needed.classes})),
-        values=tuple(values),
+        functions=tuple(sorted(free - values - classes)),
+        values=tuple(sorted(values)),
         modules=tuple(modules),
+        libraries=_libraries(everything),
         test_cases=any(isinstance(node, ast.ClassDef) and is_test_case(node) for node in nodes),
-        asserts=sum(map(_is_check, nodes)),
+        classes=tuple(sorted(classes)),
+        tracks=tracks,
+        harmless=effects(everything) is None,
+        expects_stop="StopIteration" in test or "next" in called,
+        asserts=sum(
+            isinstance(node, ast.Assert) or isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+            for node in nodes
+        ),
         imports=frozenset(node.lineno for node in nodes if isinstance(node, (ast.Import, ast.ImportFrom))),
         swallows=any(map(_swallows, nodes)),
-        raises=_own_lines(nodes, needed.results),
-        classes=needed.classes,
-        tracks=tracks,
-        harmless=effects(nodes + context_nodes).harmless,
-        expects_stop="StopIteration" in test or "next" in called,
-        shared=needed.shared,
-        goes_on=not catches,
+        raises=_own_lines(nodes, results),
+        shared=why,
+        goes_on=not any(isinstance(node, (ast.Try, ast.With, ast.AsyncWith)) for node in nodes),
     )
 
 
@@ -195,112 +201,97 @@ def _is_module(name: str, nodes: list[ast.AST]) -> bool:
     return bool(reads) and all(hasattr(module, attribute) for attribute in reads)
 
 
-def _is_check(node: ast.AST) -> bool:
-    """Whether this counts as one assertion: an assert statement, or a method of a unittest class."""
-    return isinstance(node, ast.Assert) or isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
-
-
 def _libraries(nodes: list[ast.AST]) -> tuple[str, ...]:
     """Packages beyond the standard library that are imported, except inside a try statement."""
     optional = {inner for node in nodes if isinstance(node, ast.Try) for inner in ast.walk(node)}
-    names = set()
-    for node in nodes:
-        if isinstance(node, ast.Import) and node not in optional:
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node not in optional and not node.level:
-            names.add(node.module)
+    needed = [node for node in nodes if node not in optional]
+    names = [alias.name for node in needed if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module or "" for node in needed if isinstance(node, ast.ImportFrom) and not node.level]
     roots = {name.partition(".")[0] for name in names}
     return tuple(sorted(roots - sys.stdlib_module_names - {"__main__"}))
 
 
 def _free_names(nodes: list[ast.AST]) -> set[str]:
     """Names that are read, but that these nodes and Python do not define."""
-    read, bound = set(), {*dir(builtins), *EXITS}
+    read: set[str] = set()
+    bound = {*dir(builtins), *EXITS}
     for node in nodes:
         if isinstance(node, ast.Name):
             (read if isinstance(node.ctx, ast.Load) else bound).add(node.id)
-        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            bound.add(node.name)
         elif isinstance(node, ast.arg):
             bound.add(node.arg)
         elif isinstance(node, ast.alias):
             bound.add((node.asname or node.name).partition(".")[0])
-        elif isinstance(node, ast.ExceptHandler) and node.name:
-            bound.add(node.name)
-        elif isinstance(node, (ast.MatchAs, ast.MatchStar)) and node.name:
+        elif isinstance(node, (*DEFINITIONS, ast.ExceptHandler, ast.MatchAs, ast.MatchStar)) and node.name:
             bound.add(node.name)
     return read - bound - {"__name__", "__file__"}
 
 
-class _Rewriter(ast.NodeTransformer):
-    """Puts each assert under the tally. In the judge it also turns what needs the code's process into calls:
+class _Tallying(ast.NodeTransformer):
+    """Puts each assert under the tally."""
+
+    def visit_Assert(self, node: ast.Assert) -> ast.AST:
+        self.generic_visit(node)
+        tally = ast.withitem(context_expr=ast.Name(id=TALLY, ctx=ast.Load()))
+        return ast.copy_location(ast.With(items=[tally], body=[node]), node)
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST:
+        if isinstance(node.value, ast.Call) and dotted(node.value.func) == "unittest.main":
+            return ast.copy_location(ast.Pass(), node)  # the classes are run afterwards
+        return self.generic_visit(node)
+
+
+class _Asking(_Tallying):
+    """Also turns what needs the code's process into calls, for the judge:
 
     a variable of the code is read each time that it is used, and `is` compares objects of the code and not their
     handles. A seed that the test sets is set in the code's process too.
     """
 
-    def __init__(
-        self, variables: set[str], sources: set[str], modules: dict[str, str], keeper: Keeper | None, shared: bool
-    ):
-        self.sources = sources
-        self.variables = variables if not shared else set()
-        self.modules, self.keeper, self.shared = modules, keeper, shared
+    def __init__(self, variables: set[str], sources: set[str], modules: dict[str, str], kept: dict[ast.Name, bool]):
+        self.variables, self.sources, self.modules, self.kept = variables, sources, modules, kept
 
-    def visit_Assert(self, node: ast.Assert) -> ast.With:
-        if node.msg is not None and self.asks_the_code(node.msg):
+    def visit_Assert(self, node: ast.Assert) -> ast.AST:
+        if node.msg is not None and any(calls_name(inner, *self.sources) for inner in ast.walk(node.msg)):
             node.msg = None  # a failed assertion must not ask the code once more
-        self.generic_visit(node)
-        tally = ast.withitem(context_expr=ast.Name(id=TALLY, ctx=ast.Load()))
-        return ast.copy_location(ast.With(items=[tally], body=[node]), node)
-
-    def asks_the_code(self, message: ast.expr) -> bool:
-        """Whether a message calls a function of the code."""
-        called = {node.func.id for node in ast.walk(message) if isinstance(node, ast.Call) and hasattr(node.func, "id")}
-        return not self.shared and not called.isdisjoint(self.sources)
-
-    def visit_Expr(self, node: ast.Expr) -> ast.stmt:
-        if isinstance(node.value, ast.Call) and dotted(node.value.func) == "unittest.main":
-            return ast.copy_location(ast.Pass(), node)  # the classes are run afterwards
-        return self.generic_visit(node)
+        return super().visit_Assert(node)
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
         if isinstance(node.ctx, ast.Load):
             if node.id in self.variables:
                 return _calling(VARIABLE, node, ast.Constant(node.id))
-            if self.keeper and node in self.keeper.read_before:
-                return _calling(KEPT, node, ast.Constant(node.id), node)
-            if self.keeper and node in self.keeper.handed_over:
-                return _calling(KEEP, node, ast.Constant(node.id), node)
+            if node in self.kept:
+                return _calling(KEPT if self.kept[node] else KEEP, node, ast.Constant(node.id), node)
         return node
 
     def visit_Compare(self, node: ast.Compare) -> ast.AST:
         self.generic_visit(node)
-        if not self.shared and len(node.ops) == 1 and isinstance(node.ops[0], ast.Eq):
-            node.left, node.comparators[0] = map(_read_anew, (node.left, node.comparators[0]))
-        if self.shared or len(node.ops) != 1 or not isinstance(node.ops[0], (ast.Is, ast.IsNot)):
+        [operator, *more] = node.ops
+        if more:
             return node
-        if isinstance(node.comparators[0], ast.Constant):
+        if isinstance(operator, ast.Eq):
+            node.left, node.comparators[0] = map(_read_anew, (node.left, node.comparators[0]))
+        if not isinstance(operator, (ast.Is, ast.IsNot)) or isinstance(node.comparators[0], ast.Constant):
             return node
         same = _calling(SAME, node, node.left, node.comparators[0])
-        return ast.copy_location(ast.UnaryOp(ast.Not(), same), node) if isinstance(node.ops[0], ast.IsNot) else same
+        return ast.copy_location(ast.UnaryOp(ast.Not(), same), node) if isinstance(operator, ast.IsNot) else same
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
         owner, _, name = dotted(node.func).rpartition(".")
-        module = f"{self.modules.get(owner.partition('.')[0], '')}.{owner.partition('.')[2]}".rstrip(".")
+        root, _, rest = owner.partition(".")
+        module = f"{self.modules.get(root, '')}.{rest}".rstrip(".")
         if not owner and self.modules.get(name) == "random.seed":
             module, name = "random", "seed"
-        if self.shared or name != "seed" or module not in ("random", "numpy.random"):
+        if name != "seed" or module not in ("random", "numpy.random"):
             return node
-        return ast.copy_location(
-            ast.Call(ast.Name(SEED, ast.Load()), [ast.Constant(module), *node.args], node.keywords), node
-        )
+        seed = ast.Call(ast.Name(SEED, ast.Load()), [ast.Constant(module), *node.args], node.keywords)
+        return ast.copy_location(seed, node)
 
 
 def _read_anew(side: ast.expr) -> ast.expr:
     """A side of an `==` that reads an attribute, a length or a text, which then may be another than the last time."""
-    is_text = isinstance(side, ast.Call) and isinstance(side.func, ast.Name) and side.func.id in ("len", "str", "repr")
-    if not is_text and not isinstance(side, ast.Attribute):
+    if not isinstance(side, ast.Attribute) and not calls_name(side, "len", "str", "repr"):
         return side
     nothing = ast.arguments(posonlyargs=[], args=[], kwonlyargs=[], kw_defaults=[], defaults=[])
     return _calling(FRESH, side, ast.copy_location(ast.Lambda(nothing, side), side))
@@ -319,12 +310,6 @@ def run_test_classes(namespace: dict, tally: Tally) -> None:
     suite.run(_Counting(tally))
 
 
-def _is_to_run(test) -> bool:
-    """Whether the test program did not mark this test to be skipped."""
-    method = getattr(test, test._testMethodName, None)
-    return not (getattr(type(test), "__unittest_skip__", False) or getattr(method, "__unittest_skip__", False))
-
-
 class _Counting(unittest.TestResult):
     """Passes the results of a unittest run to a tally. Skipped tests and expected failures count as passed."""
 
@@ -333,26 +318,27 @@ class _Counting(unittest.TestResult):
         self.tally, self.broken, self.started = tally, False, False
 
     def startTest(self, test) -> None:
-        self.broken, self.started = False, _is_to_run(test)
+        method = getattr(test, test._testMethodName, None)
+        marked = (getattr(each, "__unittest_skip__", False) for each in (type(test), method))
+        self.broken, self.started = False, not any(marked)
 
-    def _note(self, error: tuple) -> None:
+    def _note(self, error: BaseException) -> None:
         self.tally.failed += not self.broken
         self.broken = True
-        self.tally.note(error[1])
+        self.tally.note(error)
 
-    def addError(self, test, error: tuple) -> None:
-        self._note(error)
+    def addFailure(self, test, err: tuple) -> None:
+        self._note(err[1])
 
-    def addFailure(self, test, error: tuple) -> None:
-        self._note(error)
+    addError = addFailure
 
     def addSkip(self, test, reason: str) -> None:
         if self.started:  # skipped by the code, which must not choose what is tested; skip decorators prevent the start
-            self._note((None, RuntimeError(f"skipped: {reason}"), None))
+            self._note(RuntimeError(f"skipped: {reason}"))
 
     def addSubTest(self, test, subtest, error: tuple | None) -> None:
         if error is not None:
-            self._note(error)
+            self._note(error[1])
 
     def stopTest(self, test) -> None:
         self.tally.passed += not self.broken

@@ -20,7 +20,7 @@ from typing import NoReturn
 
 from raccoon.exchange import frames, heap
 from raccoon.exchange.values import MAX_ITEMS, Inline, pairs
-from raccoon.test_texts.needs import CARRIED_METHODS, MUTATORS
+from raccoon.test_texts.results import CARRIED_METHODS, MUTATORS
 
 READS = frozenset("bool str repr format len int float index round isinstance getitem hash dir iterate contains".split())
 PASSING = (float, datetime.datetime, datetime.timedelta)  # what a clock gives may differ between two reads

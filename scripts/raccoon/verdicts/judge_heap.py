@@ -13,7 +13,7 @@ from typing import Any
 
 from raccoon.exchange import frames, heap, kinds, values
 from raccoon.exchange.values import Inline
-from raccoon.test_texts.needs import CARRIED_METHODS
+from raccoon.test_texts.results import CARRIED_METHODS
 from raccoon.test_texts.test_programs import line_of
 from raccoon.verdicts.classes import ClassProxy, Sub, agreeing, asking, handle_of
 from raccoon.verdicts.control import OURS, Blank, NotCarried, NotPlanned
@@ -92,7 +92,7 @@ class JudgeHeap(heap.Heap):
         if kind is Blank:
             raise NotPlanned
         if kind in self._names:
-            return self.reference(value, self.structure_kind(self._names[kind]), [self._names[kind]])
+            return self.reference(value, self.structure_kind, [self._names[kind]])
         if isinstance(value, Handle):
             return {"r": Handle.number_of(value, self)}
         if isinstance(value, Sub) or kind in self._subclasses.values():

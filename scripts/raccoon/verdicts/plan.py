@@ -12,7 +12,7 @@ import importlib
 from typing import Any
 
 from raccoon.exchange import frames, values
-from raccoon.test_texts.effects import KNOWN_AS
+from raccoon.test_texts.needs import KNOWN_AS
 from raccoon.test_texts.test_programs import Tally, TestProgram
 from raccoon.verdicts.control import OURS, Blank, NotCarried, NotPlanned
 from raccoon.verdicts.test_run import Run

@@ -12,7 +12,7 @@ from typing import Any
 
 from raccoon.exchange import frames, heap, values
 from raccoon.test_texts import test_programs as tests
-from raccoon.test_texts.effects import KNOWN_AS
+from raccoon.test_texts.needs import KNOWN_AS
 from raccoon.verdicts.classes import ClassProxy
 from raccoon.verdicts.control import OURS, CallerGone, ChildGone, Deadline, Diverged, NotCarried
 from raccoon.verdicts.handles import same
@@ -84,7 +84,7 @@ class Outcome:
 
 
 class Kept:
-    """Arguments as they were before the code got them, for what a test computes from them afterwards (oracles.py)."""
+    """Arguments as they were before the code got them, for what a test computes from them afterwards (results.py)."""
 
     def __init__(self):
         self._copies: dict[str, tuple[Any, Any]] = {}
