@@ -1,10 +1,16 @@
 """What the sandbox takes and gives: programs and verdicts. It runs nothing."""
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
 STATUSES, ISOLATIONS = ("PASS", "PARTIAL", "FAIL", "INFRA"), ("separate", "shared")
 KINDS = ("pass", "wrong", "exception", "syntax", "no code", "timeout", "memory", "forbidden", "infra")
+STATUS_OF_KIND = {"pass": "PASS", "wrong": "PARTIAL", "infra": "INFRA"}  # of all others: FAIL
+TIMEOUT = 10.0  # CPU seconds of one program; MBPP's slowest gold solution needs 3
+WALL_FACTOR = {False: 2.0, True: 6.0}  # wall limit over CPU limit, for programs that sleep. With shared isolation
+# (True) the tests may wait too, for a server to start or a process to time out
+WALL_EXTRA = 2.0  # seconds added to it
 
 
 @dataclass(frozen=True)
@@ -31,8 +37,16 @@ class Program:
     def of(cls, task: Any, code: str, **changes: Any) -> "Program":
         """The program that runs a task's test on code. `task` may be any object with these fields."""
         names = ("test", "entry_point", "context", "task_id", "kind", "solution")
-        fields = {name: getattr(task, name) for name in names}
-        return cls(**{"code": code, **fields, **changes})
+        return cls(**{"code": code, **{name: getattr(task, name) for name in names}, **changes})
+
+    @property
+    def cpu_seconds(self) -> int:
+        """The CPU limit in whole seconds, as the kernel counts them."""
+        return math.ceil(self.timeout or TIMEOUT)
+
+    def wall_seconds(self, shared: bool) -> float:
+        """The wall limit, for a program that sleeps."""
+        return WALL_FACTOR[shared] * self.cpu_seconds + WALL_EXTRA
 
 
 @dataclass(frozen=True)
@@ -51,16 +65,22 @@ class Verdict:
     isolation: str = "separate"
     output: str = ""
 
+    @classmethod
+    def of(
+        cls, reason: str, passed: int = 0, total: int = 0, isolation: str = "separate", output: str = ""
+    ) -> "Verdict":
+        """The verdict for a reason, whose kind decides the status."""
+        return cls(STATUS_OF_KIND.get(kind_of(reason), "FAIL"), reason, passed, total, 0.0, isolation, output)
+
     @property
     def kind(self) -> str:
         """The first part of the reason, one of KINDS."""
-        return self.reason.partition(": ")[0]
+        return kind_of(self.reason)
 
     def as_dict(self) -> dict:
         """The fields of a verdict line, without the task_id."""
         return asdict(self)
 
 
-def failed(reason: str, status: str = "FAIL") -> Verdict:
-    """A verdict without running anything."""
-    return Verdict(status, reason, 0, 0)
+def kind_of(reason: str) -> str:
+    return reason.partition(": ")[0]

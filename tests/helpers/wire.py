@@ -5,8 +5,8 @@ import types
 from raccoon.child.functions import REQUESTS, CodeHeap, attempt
 from raccoon.exchange.heap import structures
 from raccoon.exchange.values import Inline, dumps, loads
+from raccoon.verdicts.children import Child
 from raccoon.verdicts.judge_heap import JudgeHeap
-from raccoon.verdicts.proxies import Child
 
 
 def defined(code: str, module: str) -> dict:

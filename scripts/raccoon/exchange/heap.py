@@ -14,6 +14,8 @@ runs on both sides.
 import collections
 import operator
 import sys
+from collections.abc import Callable
+from typing import Any
 
 from raccoon.exchange.frames import ValueLimit
 from raccoon.exchange.kinds import KINDS, TAGS, Kind
@@ -38,7 +40,7 @@ class Heap:
     def __init__(self, tracks: bool):
         self.tracks = tracks
         self.structures: dict[str, type] = {}
-        self.objects: dict[int, object] = {}
+        self.objects: dict[int, Any] = {}
         self.fresh: list[tuple[int, list, list[list]]] = []  # (number, header, columns) of the message being written
         self.changed: dict[int, list[list]] = {}  # columns of older objects that changed since the last message
         self._numbers: dict[int, int] = {}  # id -> number
@@ -189,7 +191,7 @@ class Heap:
         self.enter(number, value)
         return value
 
-    DECODERS = {"r": referred, "numbered": with_number}
+    DECODERS: dict[str, Callable[[Any, Any, Any], Any]] = {"r": referred, "numbered": with_number}
 
 
 def _fields(value) -> list[list]:
