@@ -31,13 +31,12 @@ MALFORMED = "infra: malformed line"
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Verdicts for untrusted programs: JSON lines in, JSON lines out.")
-    parser.add_argument("--workers", type=int, help="programs judged at once (default: all cores)")
-    parser.add_argument("--timeout", type=float, default=TIMEOUT, help="CPU seconds a program (default: %(default)s)")
-    parser.add_argument(
-        "--memory-mb", type=int, default=MEMORY_MB, help="address space of a program (default: %(default)s)"
-    )
-    parser.add_argument("--preload", nargs="*", default=[], help="modules that the programs use, to import only once")
-    parser.add_argument("--allow-weak", action="store_true", help="run even if Landlock or seccomp is missing")
+    add = parser.add_argument
+    add("--workers", type=int, help="programs judged at once (default: all cores)")
+    add("--timeout", type=float, default=TIMEOUT, help="CPU seconds a program (default: %(default)s)")
+    add("--memory-mb", type=int, default=MEMORY_MB, help="address space of a program (default: %(default)s)")
+    add("--preload", nargs="*", default=[], help="modules that the programs use, to import only once")
+    add("--allow-weak", action="store_true", help="run even if Landlock or seccomp is missing")
     options = parser.parse_args()
     malformed, ungraded = 0, Ungraded()
     task_ids: collections.deque = collections.deque()  # of the lines read whose verdict is not printed yet

@@ -8,9 +8,8 @@ STATUSES, ISOLATIONS = ("PASS", "PARTIAL", "FAIL", "INFRA"), ("separate", "share
 KINDS = ("pass", "wrong", "exception", "syntax", "no code", "timeout", "memory", "forbidden", "infra")
 STATUS_OF_KIND = {"pass": "PASS", "wrong": "PARTIAL", "infra": "INFRA"}  # of all others: FAIL
 TIMEOUT = 10.0  # CPU seconds of one program; MBPP's slowest gold solution needs 3
-WALL_FACTOR = {False: 2.0, True: 6.0}  # wall limit over CPU limit, for programs that sleep. With shared isolation
-# (True) the tests may wait too, for a server to start or a process to time out
-WALL_EXTRA = 2.0  # seconds added to it
+WALL_FACTOR, WALL_EXTRA = 2.0, 2.0  # wall limit over CPU limit, and seconds added, for programs that sleep
+WALL_FACTOR_SHARED = 6.0  # with shared isolation the tests may wait too, for a server to start or a process to time out
 
 
 @dataclass(frozen=True)
@@ -45,8 +44,7 @@ class Program:
         return math.ceil(self.timeout or TIMEOUT)
 
     def wall_seconds(self, shared: bool) -> float:
-        """The wall limit, for a program that sleeps."""
-        return WALL_FACTOR[shared] * self.cpu_seconds + WALL_EXTRA
+        return (WALL_FACTOR_SHARED if shared else WALL_FACTOR) * self.cpu_seconds + WALL_EXTRA
 
 
 @dataclass(frozen=True)
@@ -70,17 +68,14 @@ class Verdict:
         cls, reason: str, passed: int = 0, total: int = 0, isolation: str = "separate", output: str = ""
     ) -> "Verdict":
         """The verdict for a reason, whose kind decides the status."""
-        return cls(STATUS_OF_KIND.get(kind_of(reason), "FAIL"), reason, passed, total, 0.0, isolation, output)
+        status = STATUS_OF_KIND.get(reason.partition(": ")[0], "FAIL")
+        return cls(status, reason, passed, total, 0.0, isolation, output)
 
     @property
     def kind(self) -> str:
         """The first part of the reason, one of KINDS."""
-        return kind_of(self.reason)
+        return self.reason.partition(": ")[0]
 
     def as_dict(self) -> dict:
         """The fields of a verdict line, without the task_id."""
         return asdict(self)
-
-
-def kind_of(reason: str) -> str:
-    return reason.partition(": ")[0]

@@ -22,7 +22,7 @@ class Wire(Child):
     def __init__(self, tracks: bool = True, context: str = "", code: str = ""):
         super().__init__(-1)
         self.ours, self.theirs = defined(context, "__main__"), defined(context, "solution")
-        self.heap = JudgeHeap(self, structures(self.ours), tracks, lambda kind: kind.__module__ == "__main__")
+        self.heap = JudgeHeap(self, structures(self.ours), tracks)
         self.other = types.SimpleNamespace(program={"tracks": tracks}, namespace=self.theirs, ask_test=lambda *_: None)
         self.code = self.other.heap = CodeHeap(self.other)
         self.code.structures = structures(self.theirs)

@@ -38,7 +38,7 @@ def raised(module: str, name: str, *arguments) -> str:
 
 @pytest.mark.parametrize("test", ["x = f(1)\nassert x == 5\n", "assert f(1) == 5\n"])
 @pytest.mark.parametrize("module, name", [
-    *((CONTROL, name) for name in "ChildGone Diverged CallerGone Deadline NotCarried".split()),
+    *((CONTROL, name) for name in "ChildGone CallerGone Deadline NotCarried".split()),
     ("raccoon.verdicts.test_run", "TestFault"),
     ("__main__", "CallerGone"),
     ("_pytest.outcomes", "Skipped"),

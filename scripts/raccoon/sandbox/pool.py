@@ -43,15 +43,11 @@ MAX_ANSWER = 1 << 20  # bytes of a judge's answer
 BLAMED = "exception: a process of the sandbox was lost twice with this code, and not with code known to be good"
 GOOD = Program("def one():\n    return 1\n", "assert one() == 1\n", "one")  # where a program brings no solution
 
-NEEDED_MODULES = {  # modules that a Python build may lack, and what each needs
-    "_ctypes": "libffi's headers",
-    "fcntl": "a Linux build",
-    "resource": "a Linux build",
-}
+# Modules that a Python build may lack, and what each needs.
+NEEDED_MODULES = {"_ctypes": "libffi's headers", "fcntl": "a Linux build", "resource": "a Linux build"}
 SPARE_FOLDER = "/dev/shm"  # in memory; writable even if a container's root directory is read-only
 CGROUPS, OWN_CGROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 LIMIT_FILES = (("", "memory.max"), ("memory", "memory.limit_in_bytes"))  # of cgroups version 2 and 1
-NO_LIMIT = 1 << 60  # bytes; version 1 writes a number near 2**63 for no limit
 
 
 class SandboxError(RunError):
@@ -159,9 +155,7 @@ class WorkerPool:
         # sandboxes would choose the same cores; and also for code that runs with its test and may start processes.
         homes = [{core} for core in cores] if size == len(cores) and not setup.shared else [set()] * size
         self.shared = setup.shared
-        self.workers = [
-            Worker(dataclasses.replace(setup, scratch=f"{setup.scratch}-{i}"), home) for i, home in enumerate(homes)
-        ]
+        self.workers = [Worker(setup, i, home) for i, home in enumerate(homes)]
         self.idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
         for worker in self.workers:
             self.idle.put(worker)
@@ -171,9 +165,10 @@ class WorkerPool:
         """Starts all workers and returns their report of the walls. Raises SandboxError if they cannot start."""
         for started in [threads.submit(worker.start) for worker in self.workers]:
             started.result()
+        walls = self.workers[0].walls
         for worker in self.workers:
-            refuse_other_walls(self.workers[0].walls, worker.walls)
-        return self.workers[0].walls
+            refuse_other_walls(walls, worker.walls)
+        return walls
 
     def ask(self, program: Program, good: Program) -> dict:
         """The answer of a free worker. A lost or starved program is judged once more, with nothing else running.
@@ -221,8 +216,8 @@ class Link(NamedTuple):
 class Worker:
     """One judge process and its zygote and child. It is started again after it has died."""
 
-    def __init__(self, setup: Setup, home: set[int]):
-        self.setup, self.home = setup, home  # its core; empty: the kernel chooses
+    def __init__(self, setup: Setup, number: int, home: set[int]):
+        self.setup, self.number, self.home = setup, number, home  # its core; empty: the kernel chooses
         self.link: Link | None = None
         self.walls = ""  # at its first start
         self.stopped = False
@@ -231,7 +226,7 @@ class Worker:
     def start(self) -> Link:
         """Starts the judge and waits for its report of the walls. Raises SandboxError if it does not start."""
         self.starts += 1
-        scratch = f"{self.setup.scratch}.{self.starts}"  # that of the previous judge may still be in use
+        scratch = f"{self.setup.scratch}-{self.number}.{self.starts}"  # the previous judge's may still be in use
         os.mkdir(scratch, mode=0o700)
         ours, theirs = socket.socketpair()
         setup = dataclasses.replace(self.setup, channel=theirs.fileno(), scratch=scratch)
@@ -256,14 +251,13 @@ class Worker:
                 raise SandboxError(hello["error"])
             self.walls = self.walls or hello["walls"]
             refuse_other_walls(self.walls, hello["walls"])
-        except (OSError, SandboxError) as error:
+        except SandboxError:
             self.stop()
-            if isinstance(error, SandboxError):
-                raise
-            started = " ".join(command[:5])
-            raise SandboxError(
-                f"the sandbox did not start: {error}; check that this starts a Python: {started}"
-            ) from None
+            raise
+        except OSError as error:
+            self.stop()
+            hint = f"check that this starts a Python: {' '.join(command[:5])}"
+            raise SandboxError(f"the sandbox did not start: {error}; {hint}") from None
         return self.link
 
     def ask(self, program: Program) -> dict:
@@ -368,7 +362,11 @@ def refuse_foreign_platform() -> None:
 def scratch_root() -> Path:
     """A new folder for the scratch folders of one sandbox. Raises SandboxError if none can be made."""
     try:
-        root = tempfile.mkdtemp(prefix="sandbox-", dir=temporary_folder())
+        folder: str | None = tempfile.gettempdir()
+    except FileNotFoundError:  # /tmp and similar folders are full or not writable
+        folder = SPARE_FOLDER
+    try:
+        root = tempfile.mkdtemp(prefix="sandbox-", dir=folder)
         os.chmod(root, 0o711)  # a child with its own uid must reach its scratch folder
     except OSError as error:
         raise SandboxError(
@@ -377,29 +375,12 @@ def scratch_root() -> Path:
     return Path(root)
 
 
-def temporary_folder() -> str:
-    """The folder for temporary files; SPARE_FOLDER if /tmp and similar folders are full or not writable."""
-    try:
-        return tempfile.gettempdir()
-    except FileNotFoundError:
-        return SPARE_FOLDER
-
-
 def memory_note(memory_mb: int) -> str:
-    """A warning if this container may use less memory in total than one program may; else ""."""
-    allowed = container_memory()
-    if allowed >= memory_mb << 20:
-        return ""
-    return (
-        f"; this container's memory limit of {allowed >> 20} MB is below a program's {memory_mb} MB: a program that "
-        "exceeds it is killed, and fails unless the solution is killed too; raise the container's limit or lower "
-        "memory_mb"
-    )
+    """A warning if this container may use less memory in total than one program may; else "".
 
-
-def container_memory() -> int:
-    """Bytes that the cgroups of this process may use, the lowest limit of all levels; NO_LIMIT if none is set."""
-    found, lines = [NO_LIMIT], []
+    The limit is the lowest of all levels of the cgroups of this process.
+    """
+    found, lines = [memory_mb << 20], []
     with contextlib.suppress(OSError):
         lines = OWN_CGROUPS.read_text().splitlines()
     groups = {controllers: path.lstrip("/") for _, controllers, path in (line.split(":", 2) for line in lines)}
@@ -407,7 +388,13 @@ def container_memory() -> int:
         for folder in (CGROUPS / controller / groups.get(controller, "") / file).parents:
             with contextlib.suppress(OSError, ValueError):  # no such file, or "max"
                 found.append(int((folder / file).read_text()))
-    return min(found)
+    allowed = min(found) >> 20
+    if allowed >= memory_mb:
+        return ""
+    return (
+        f"; this container's memory limit of {allowed} MB is below a program's {memory_mb} MB: a program that exceeds "
+        "it is killed, and fails unless the solution is killed too; raise the container's limit or lower memory_mb"
+    )
 
 
 def safe_execute(code: str, test: str, entry_point: str = "", context: str = "", timeout: float = TIMEOUT) -> Verdict:

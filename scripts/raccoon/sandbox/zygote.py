@@ -77,7 +77,7 @@ class Standing:
     namespaces: bool
     uid: int  # of the children; 0: the zygote's uid
     landlock: int  # ABI; 0: none
-    filtered: bool  # by seccomp
+    child_filter: seccomp.Filter | None
     counted: bool  # the number of its threads is limited
     roomy: bool
     scratch: str
@@ -94,12 +94,12 @@ class Standing:
         parts = ["namespaces (pid, net, mount, ipc, uts) with a private root"] if self.namespaces else []
         parts += ["own uid"] if self.uid else ["uid kept"]
         parts += [f"Landlock ABI {self.landlock}"] if self.landlock else []
-        parts += ["seccomp"] if self.filtered else []
+        parts += ["seccomp"] if self.child_filter else []
         parts += ["no_new_privs", "resource limits"]
         missing = [] if self.namespaces else ["namespaces (not permitted here)"]
         missing += [] if self.counted else ["a limit of threads (not counted for this user alone)"]
         missing += [] if self.landlock else ["Landlock: WEAK"]
-        missing += [] if self.filtered else ["seccomp: WEAK"]
+        missing += [] if self.child_filter else ["seccomp: WEAK"]
         return ", ".join(parts) + (f"; without {', '.join(missing)}" if missing else "")
 
 
@@ -229,10 +229,10 @@ def raise_walls(setup: Setup) -> Standing:
     if roomy:
         walls.open_to_inspection(False)  # a child with the same uid must not write to this process through /proc
     walls.die_with_parent()
-    filtered = seccomp.available()
-    if filtered:
+    child_filter = seccomp.Filter(seccomp.child_rules(roomy), nested=True) if seccomp.available() else None
+    if child_filter:
         seccomp.Filter(seccomp.family_rules(roomy)).install()
-    return Standing(namespaced, uid, landlock, filtered, counted, roomy, scratch, ruleset, sockets)
+    return Standing(namespaced, uid, landlock, child_filter, counted, roomy, scratch, ruleset, sockets)
 
 
 def fork_beyond_limit() -> None:
@@ -306,7 +306,6 @@ def furnish_interpreter(scratch: str) -> None:
 
 def serve(control: socket.socket, standing: Standing) -> None:
     """Runs one child at a time, until the judge closes the control socket."""
-    for_child = seccomp.Filter(seccomp.child_rules(standing.roomy), nested=True) if standing.filtered else None
     report = b""
     while True:
         message, job, _, _ = control.recvmsg(32, JOB_SPACE)
@@ -318,7 +317,7 @@ def serve(control: socket.socket, standing: Standing) -> None:
         number, cpu_seconds, reads_stdin = struct.unpack(frames.JOB, message)
         pid = os.fork()
         if pid == 0:
-            become_child(reads_stdin, cpu_seconds, standing, for_child)
+            become_child(reads_stdin, cpu_seconds, standing)
         os.closerange(0, JOB_CHANNEL + 1)
         ending = end_child(pid, control, standing)
         if is_dirty(standing):
@@ -391,7 +390,7 @@ def is_dirty(standing: Standing) -> bool:
     return any(os.listdir(folder) for folder, _ in standing.writable)
 
 
-def become_child(reads_stdin: bool, cpu_seconds: int, standing: Standing, for_child: seccomp.Filter | None) -> None:
+def become_child(reads_stdin: bool, cpu_seconds: int, standing: Standing) -> None:
     """Puts the last walls around this new fork, runs the program, and never returns."""
     try:
         os.close(CONTROL)
@@ -408,8 +407,8 @@ def become_child(reads_stdin: bool, cpu_seconds: int, standing: Standing, for_ch
         if standing.signal_ruleset >= 0:
             walls.enter_ruleset(standing.signal_ruleset)
             os.close(standing.signal_ruleset)
-        if for_child:
-            for_child.install()
+        if standing.child_filter:
+            standing.child_filter.install()
         frames.write_frame(JOB_CHANNEL, frames.WALLS_STAND)
     except BaseException:
         os._exit(1)

@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 
 from raccoon.exchange import frames, heap, values
 from raccoon.exchange.values import MAX_ITEMS, Inline
-from raccoon.verdicts.judge_heap import OURS, ChildGone, Deadline, Diverged, JudgeHeap, NotCarried
+from raccoon.verdicts.judge_heap import OURS, ChildGone, Deadline, JudgeHeap, NotCarried
 
 TIMEOUT_SHARE = 0.5  # of the CPU limit: a child killed by the kernel above it was killed for its CPU time (the kernel
 # samples that time for limits and measures it for reports). Below it, something else killed it
@@ -262,7 +262,7 @@ class Child:
             self._write(data)
         elif number >= len(self.planned) or data != self.planned[number]:
             self.diverged = True
-            raise Diverged
+            raise ChildGone
         while True:
             reply = self._receive()
             if reply[0] == "ok":
@@ -297,7 +297,9 @@ class Child:
             self.end(NO_ANSWER)
         error = reply[4]
         if not isinstance(error, BaseException):
-            error = next(filter(None, map(standard_exception, reply[2])), RuntimeError)(reply[3])
+            loaded = [heap.standard_object(*name.rpartition(".")[::2]) for name in reply[2]]
+            kinds = [kind for kind in loaded if isinstance(kind, type) and issubclass(kind, BaseException)]
+            error = (kinds[0] if kinds else RuntimeError)(reply[3])
         if isinstance(error, (StopIteration, StopAsyncIteration)) and not self.expects_stop:
             error = RuntimeError(f"the code raised {type(error).__name__}")  # it would silently end the test's own loop
         if not hasattr(error, "verdict_kind"):
@@ -350,10 +352,3 @@ def failure_reason(reply: list) -> str:
     message = " ".join(reply[3].split())
     text = (f"{reply[1]}: {message}" if message else reply[1])[:MAX_TEXT]
     return f"{'syntax' if reply[0] == 'syntax' else kind}: {text}"
-
-
-def standard_exception(name: str) -> type[BaseException] | None:
-    """The exception class of this module and name, if it is loaded and belongs to the standard library."""
-    module, _, attribute = name.rpartition(".")
-    found = heap.standard_object(module, attribute)
-    return found if isinstance(found, type) and issubclass(found, BaseException) else None

@@ -33,18 +33,14 @@ class CallerGone(BaseException):
 
 
 class ChildGone(BaseException):
-    """The child has ended or sends invalid data, so the test cannot continue."""
-
-
-class Diverged(BaseException):
-    """The test asks for something else than was planned, or needs an answer to go on, so nothing can be planned."""
+    """The child has ended, sends invalid data, or has no answer to what the test asks, so the test cannot continue."""
 
 
 class NotCarried(BaseException):
     """A value of the test that cannot be sent to the code (an object of its own class)."""
 
 
-OURS = (Deadline, CallerGone, ChildGone, Diverged, NotCarried)
+OURS = (Deadline, CallerGone, ChildGone, NotCarried)
 
 
 class Blank:
@@ -93,14 +89,12 @@ class Blank:
 class JudgeHeap(heap.Heap):
     """The judge's side of the objects that it shares with one child.
 
-    `structures`: classes of the context. `own`: whether the test or its context has defined a class.
+    `structures`: classes of the context.
     """
 
-    def __init__(
-        self, child, structures: dict[str, type], tracks: bool, own: Callable[[type], bool] = lambda kind: False
-    ):
+    def __init__(self, child, structures: dict[str, type], tracks: bool):
         super().__init__(tracks)
-        self.structures, self._child, self._own = structures, child, own
+        self.structures, self._child = structures, child
         self._names = {kind: name for name, kind in structures.items()}
         self.fresh_read = False  # the test compares this answer by `==`, so it may differ from the last
         self._handles: dict[tuple[int, bool | None], Any] = {}
@@ -144,7 +138,7 @@ class JudgeHeap(heap.Heap):
     def encoded(self, value, kind: type, encode) -> dict:
         """The encoded form of a value that is not plain."""
         if kind is Blank:
-            raise Diverged
+            raise ChildGone  # the test needs an answer to go on
         if kind in self._names:
             return self.reference(value, self.structure_kind(self._names[kind]), [self._names[kind]])
         if isinstance(value, (Handle, Sub)) or kind in self._subclasses.values():
@@ -174,7 +168,7 @@ class JudgeHeap(heap.Heap):
             return {"exception": [self.keep(value), *nearest, encode(Inline(value.args))]}
         if isinstance(value, Iterator):
             return {"test": [self.keep(value), "iterator", kind.__name__]}
-        if inspect.isroutine(value) or isinstance(value, type) or callable(value) and not self._own(kind):
+        if inspect.isroutine(value) or isinstance(value, type) or callable(value) and kind.__module__ != "__main__":
             name = getattr(value, "__name__", kind.__name__)
             return {"test": [self.keep(value), "function", name, getattr(value, "__doc__", None), parameters(value)]}
         raise NotCarried(kind.__name__)
@@ -195,27 +189,19 @@ class JudgeHeap(heap.Heap):
             self._agree(number, self._kinds[number].take(value))
 
     def object(self, payload, decode):
-        """The stand-in of an object of the code. Nothing else that the child says of it is trusted."""
+        """The one handle or iterator for an object of the code. Nothing else that the child says of it is trusted."""
         number, name, flag, has = payload
         if type(name) is not str or type(flag) is not str:
             raise frames.ValueLimit("not an object")
         traits = frozenset(trait for trait, present in zip(heap.TRAITS, has, strict=True) if present is True)
-        return self.stand_in(number, name[:100], flag, traits)
-
-    def stand_in(self, number: int, name: str, flag: str, traits: frozenset):
-        """The one handle or iterator for a number, which the child has given."""
         if number in self._kinds or not self._is_theirs(number):
             raise frames.ValueLimit("not the number of an object")
         if (number, False) not in self._handles:
             self.tracks |= flag == "lazy"
             classes = {"lazy": RemoteIterator, "call": Caller}
             made = () if flag == "lazy" else (False, traits)
-            self._handles[number, False] = classes.get(flag, Handle)(self._child, number, name, *made)
+            self._handles[number, False] = classes.get(flag, Handle)(self._child, number, name[:100], *made)
         return self._handles[number, False]
-
-    def variable(self, name: str):
-        """The present value of one of the code's variables."""
-        return self.as_made(self._child.request("value", name)[0], None)
 
     def as_made(self, value, made: bool | None):
         """A value that the child has sent; an object with what Handle calls `made`."""
@@ -319,7 +305,8 @@ class JudgeHeap(heap.Heap):
             above = [self._described_class(base, decode, level + 1) for base in bases]
             if not above or not all(isinstance(base, type) and issubclass(base, BaseException) for base in above):
                 raise frames.ValueLimit("not a class of exceptions")
-            members = {"__module__": "solution", "__str__": said_by_code, "__len__": handles.asking("len")}
+            said = lambda error: vars(error).get("verdict_message", "")  # noqa: E731  # its __str__ ran in the child
+            members = {"__module__": "solution", "__str__": said, "__len__": handles.asking("len")}
             own = () if any(issubclass(base, Sub) for base in above) else (Sub,)
             self._errors[number] = type(name[:100], (*own, *above), members)
         return self._errors[number]
@@ -334,7 +321,13 @@ class JudgeHeap(heap.Heap):
         if number in self.objects:
             return self.objects[number]
         self._refuse_number(number)
-        error = made_error(self._described_class(kind, decode), [decode(argument) for argument in arguments])
+        made: type[BaseException] = self._described_class(kind, decode)
+        given = [decode(argument) for argument in arguments]
+        try:
+            error = made(*given)
+        except Exception:  # some, such as JSONDecodeError, take other arguments than they keep
+            error = made.__new__(made)
+            error.args = tuple(given)
         for name, value in map(decode, fields):
             refuse_method(name, value)
             if not name.startswith((RESERVED, "__")) or name == "__notes__":
@@ -366,21 +359,6 @@ def parameters(function: Callable) -> list[list]:
     except (TypeError, ValueError):
         return []
     return [[each.name, each.kind.name, each.default is not each.empty] for each in found]
-
-
-def made_error(kind: type[BaseException], arguments: list) -> BaseException:
-    """An exception with these arguments."""
-    try:
-        return kind(*arguments)
-    except Exception:  # some, such as JSONDecodeError, take other arguments than they keep
-        error = kind.__new__(kind)
-        error.args = tuple(arguments)
-        return error
-
-
-def said_by_code(error: BaseException) -> str:
-    """The text of an exception of the code's own class, whose `__str__` ran in the child."""
-    return vars(error).get("verdict_message", "")
 
 
 def refuse_method(name: str, value) -> None:

@@ -36,7 +36,7 @@ from collections.abc import Callable
 from typing import Any
 
 from raccoon.exchange import frames, values
-from raccoon.records import Program, Verdict, kind_of
+from raccoon.records import Program, Verdict
 from raccoon.test_texts import test_programs as tests
 from raccoon.verdicts import children
 from raccoon.verdicts.children import NO_ANSWER, Ending, Flood, Streams, Zygote, failure_reason, well_formed
@@ -125,7 +125,7 @@ class CaseRun:
                 reason = self.run_program(streams)
                 if reason == "pass":
                     reason = self.compared(cases, given, bytes(streams.printed), expected)
-                kind = kind_of(reason)
+                kind = reason.partition(": ")[0]
                 if not first:
                     shown = streams  # in the end those of the first failed case, or of the last one
                 if kind == "pass":
@@ -268,35 +268,20 @@ def serve_checker(code: types.CodeType, channel: int) -> None:
 # --- comparisons ------------------------------------------------------------------------------------------------------
 
 
-def same_lines(printed: bytes, expected: bytes) -> str:
-    return difference(trimmed(printed), trimmed(expected))
+def compare(printed: bytes, expected: bytes, split: Callable, equal: Callable = operator.eq, unit: str = "line") -> str:
+    """The first difference between the units of two texts, in words; "" if there is none."""
+    ours, theirs = split(printed), split(expected)
+    if ours == theirs:
+        return ""
+    for number, pair in enumerate(zip(ours, theirs, strict=False), 1):
+        if not equal(*pair):
+            return f"{unit} {number} differs"
+    return "" if len(ours) == len(theirs) else f"{len(ours)} {unit}s instead of {len(theirs)}"
 
 
-def same_numbers(printed: bytes, expected: bytes) -> str:
-    ours, theirs = ([line.strip() for line in text.strip().split(b"\n")] for text in (printed, expected))
-    return difference(ours, theirs, equal_line)
-
-
-def same_text(printed: bytes, expected: bytes) -> str:
-    printed = printed.replace(b"\r\n", b"\n").replace(b"\r", b"\n")  # whatever ends the printed lines
-    return difference(printed.strip().split(b"\n"), expected.strip().split(b"\n"))
-
-
-def same_tokens(printed: bytes, expected: bytes) -> str:
-    return difference(printed.split(), expected.split(), equal_token, "word")
-
-
-def same_values(printed: bytes, expected: bytes) -> str:
-    """Compares words in small letters, or as numbers of double precision.
-
-    OutputsMatch in execution/tester_sandboxer.cc of google-deepmind/code_contests (8d1341a3). An infinity is equal only
-    to itself, and only if all words are equal.
-    """
-    ours, theirs = (text.lower().replace(b"\f", b"\0").split() for text in (printed, expected))
-    return "" if ours == theirs else difference(ours, theirs, equal_value, "word")
-
-
-RULES = {"lines": same_lines, "numbers": same_numbers, "text": same_text, "tokens": same_tokens, "values": same_values}
+def compare_text(printed: bytes, expected: bytes) -> str:
+    unix = printed.replace(b"\r\n", b"\n").replace(b"\r", b"\n")  # whatever ends the printed lines
+    return compare(unix, expected, lambda text: text.strip().split(b"\n"))
 
 
 def trimmed(text: bytes) -> list[bytes]:
@@ -305,12 +290,12 @@ def trimmed(text: bytes) -> list[bytes]:
     return [] if lines == [b""] else lines
 
 
-def difference(printed: list[bytes], expected: list[bytes], equal: Callable = operator.eq, unit: str = "line") -> str:
-    """The first difference in words; "" if there is none."""
-    for number, (ours, theirs) in enumerate(zip(printed, expected, strict=False), 1):
-        if not equal(ours, theirs):
-            return f"{unit} {number} differs"
-    return "" if len(printed) == len(expected) else f"{len(printed)} {unit}s instead of {len(expected)}"
+def stripped(text: bytes) -> list[bytes]:
+    return [line.strip() for line in text.strip().split(b"\n")]
+
+
+def small_words(text: bytes) -> list[bytes]:
+    return text.lower().replace(b"\f", b"\0").split()
 
 
 def equal_line(ours: bytes, theirs: bytes) -> bool:
@@ -342,7 +327,20 @@ def equal_token(ours: bytes, theirs: bytes) -> bool:
 
 
 def equal_value(ours: bytes, theirs: bytes) -> bool:
-    """Whether two words are numbers that differ by less than NEAR, or equal and no numbers."""
+    """Whether two words are equal and no numbers, or numbers of double precision that differ by less than NEAR.
+
+    OutputsMatch in execution/tester_sandboxer.cc of google-deepmind/code_contests (8d1341a3). An infinity is equal only
+    to itself, and only if all words are equal.
+    """
     if REAL.fullmatch(ours) and REAL.fullmatch(theirs):
         return abs(float(ours) - float(theirs)) < NEAR
     return ours == theirs
+
+
+RULES: dict[str, Callable[[bytes, bytes], str]] = {
+    "lines": functools.partial(compare, split=trimmed),
+    "numbers": functools.partial(compare, split=stripped, equal=equal_line),
+    "text": compare_text,
+    "tokens": functools.partial(compare, split=bytes.split, equal=equal_token, unit="word"),
+    "values": functools.partial(compare, split=small_words, equal=equal_value, unit="word"),
+}

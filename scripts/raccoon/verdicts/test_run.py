@@ -28,7 +28,7 @@ from raccoon.test_texts.effects import KNOWN_AS
 from raccoon.test_texts.test_programs import TestProgram
 from raccoon.verdicts.children import NO_ANSWER, Child, Ending
 from raccoon.verdicts.handles import ClassProxy, Proxy, same
-from raccoon.verdicts.judge_heap import OURS, Blank, CallerGone, ChildGone, Deadline, Diverged, JudgeHeap, NotCarried
+from raccoon.verdicts.judge_heap import OURS, Blank, CallerGone, ChildGone, Deadline, JudgeHeap, NotCarried
 
 PATIENCE = 2.0  # seconds beyond the wall limit for a test in a fork of the judge
 TEST_ENDED = "infra: the process of the test has ended"
@@ -124,6 +124,7 @@ class Run:
         self.tally.silenced = child  # type: ignore[assignment]  # it only sets an attribute
         self.whose = program.task_id or "this task"
         self.namespace: dict[str, Any] = {"__name__": "__main__", "__builtins__": __builtins__}
+        self.ended = False  # by an exception
         self.copies: dict[str, tuple[Any, Any]] = {}  # arguments, and as they were before the code got them
 
     def judge(self) -> Outcome:
@@ -134,7 +135,7 @@ class Run:
             self.run_beside_code() if self.shared else self.run_here()
         except Deadline:
             reason = self.late()
-        except (ChildGone, Diverged) as gone:
+        except ChildGone as gone:
             reason = str(gone)
         except NotCarried as kind:
             reason = f"exception: the test hands an object of its class {kind} to the code"
@@ -143,6 +144,7 @@ class Run:
         except CallerGone:
             raise
         except BaseException as error:
+            self.ended = True
             self.end_of_test(error)
         finally:
             rang = alarm(0)
@@ -199,8 +201,8 @@ class Run:
 
     def furnish(self, namespace: dict) -> None:
         """Puts into the test's namespace what stands for the code, and the helpers of the rewritten test."""
-        child, structures = self.child, heap.structures(namespace)
-        child.heap = JudgeHeap(child, structures, self.test.tracks, lambda kind: kind.__module__ == "__main__")
+        child = self.child
+        child.heap = JudgeHeap(child, heap.structures(namespace), self.test.tracks)
         child.heap.raises = self.test.raises
         missing = lambda name: name not in namespace or name == self.program.entry_point  # noqa: E731
         proxies = {name: Proxy(child, name) for name in self.test.functions if missing(name)}
@@ -209,13 +211,19 @@ class Run:
         namespace |= dict.fromkeys(tests.EXITS, sys.exit) | modules | proxies | classes
         namespace |= {
             tests.TALLY: self.tally,
-            tests.VARIABLE: lambda name: namespace[name] if name in namespace else child.heap.variable(name),
+            tests.VARIABLE: self.variable,
             tests.SAME: same,
             tests.FRESH: child.heap.read_anew,
             tests.SEED: self.seed,
             tests.KEEP: self.keep,
             tests.KEPT: self.kept,
         }
+
+    def variable(self, name: str):
+        """The present value of a variable of the test or of the code."""
+        if name in self.namespace:
+            return self.namespace[name]
+        return self.child.heap.as_made(self.child.request("value", name)[0], None)
 
     def seed(self, module: str, *arguments) -> None:
         """Seeds a module's generator here and in the child, which the test thinks of as one process."""
@@ -288,34 +296,21 @@ class StandIn(Child):
         self.compared: list = []  # what the test expects of the answers
 
     def request(self, *details) -> list:
-        """Notes one request. Raises Diverged if the test could not go on without its answer."""
+        """Notes one request. Raises ChildGone if the test could not go on without its answer."""
         try:
             self.noted.append(values.dumps(values.Inline(details), self.heap))
             self.requests = len(self.noted)
             if self.requests > MOST_REQUESTS:
-                raise Diverged
+                raise ChildGone
         except (NotCarried, frames.ValueLimit):
             self.not_carried = True
             raise NotCarried from None
-        except Diverged:
+        except ChildGone:
             self.stopped = True
             raise
         self.stopped |= details[0] not in PLANNED or b'{"test":' in self.noted[-1]
         self.arguments += details[2] if details[0] in PLANNED else ()
         return [Blank(self.compared)] * 3
-
-
-class Rehearsal(Run):
-    """A run without the code, in which every assertion fails and does not end the test."""
-
-    def __init__(self, program: Program, test: TestProgram, child: StandIn):
-        super().__init__(program, test, child, shared=False)
-        self.tally, self.wall = tests.Tally(True, OURS), REHEARSAL_SECONDS
-        self.stopped = False
-
-    def end_of_test(self, error: BaseException) -> None:
-        """Any exception outside of an assertion is one that an answer may have prevented."""
-        self.stopped = True
 
 
 def planned(program: Program, test: TestProgram) -> tuple[bytes, ...] | None:
@@ -329,7 +324,9 @@ def planned(program: Program, test: TestProgram) -> tuple[bytes, ...] | None:
     for name in (*test.libraries, *(KNOWN_AS.get(name, name) for name in test.modules)):
         importlib.import_module(name)  # not in the rehearsal, whose end would leave half of it
     child = StandIn()
-    rehearsal = Rehearsal(program, test, child)
+    rehearsal = Run(program, test, child, shared=False)
+    rehearsal.wall, rehearsal.tally = REHEARSAL_SECONDS, tests.Tally(True, OURS)  # every assertion fails, none ends it
+    rehearsal.tally.first = ["wrong", "as every assertion"]  # so none is described
     outcome = rehearsal.judge()
     if child.not_carried:
         return None
@@ -337,7 +334,9 @@ def planned(program: Program, test: TestProgram) -> tuple[bytes, ...] | None:
     parts = [part for each in child.arguments if type(each) in (list, tuple) for part in each]
     given = {*filter(None, map(telling, [*child.arguments, *parts]))}
     expected = {*filter(None, map(telling, [*child.compared, *literals(program.test)]))}
-    complete = test.goes_on and not (outcome.reason or rehearsal.stopped or child.stopped or given & expected)
+    # An exception outside of an assertion is one that an answer may have prevented.
+    ended = rehearsal.ended or outcome.reason or child.stopped
+    complete = test.goes_on and not ended and given.isdisjoint(expected)
     return tuple(child.noted) if complete and sum(map(len, child.noted)) <= MOST_BYTES else ()
 
 
