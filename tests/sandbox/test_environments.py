@@ -127,7 +127,7 @@ def lacking(*calls: str):
     lost = seccomp.Filter([(call, (), seccomp.refuse(seccomp.ENOSYS)) for call in calls], nested=True)
 
     def install() -> None:
-        walls.no_new_privileges()
+        walls.prctl(walls.PR_SET_NO_NEW_PRIVS, 1)
         lost.install()
 
     return install

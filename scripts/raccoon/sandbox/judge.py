@@ -124,13 +124,12 @@ def start_zygote(setup: Setup) -> tuple[Zygote, str]:
 def confine(setup: Setup) -> Callable[[], None]:
     """Puts walls around the judge: it can read Python, and cannot write, start programs or reach the network.
 
-    Returns a function that puts the last walls around a fork of the judge, before it runs a test: it dies with the
-    judge, and can neither fork nor signal others.
+    The function returned puts more around a fork of it: that dies with the judge, and can neither fork nor signal.
     """
     sys.path += setup.packages  # tests may import numpy
     read = [path for path in sys.path if os.path.isdir(path)]
     read += ["/usr/lib", "/usr/lib64", "/lib", "/lib64", "/usr/share/zoneinfo", "/dev/null", "/dev/urandom"]
-    walls.no_new_privileges()
+    walls.prctl(walls.PR_SET_NO_NEW_PRIVS, 1)
     if walls.landlock_abi():
         root = os.path.dirname(setup.scratch)
         walls.restrict_files(read, [root, "/dev/null"], vacate=[os.path.dirname(root)])
@@ -151,13 +150,10 @@ def confine(setup: Setup) -> Callable[[], None]:
 
 @dataclasses.dataclass
 class KnownTest:
-    """What is known of a test before any code runs.
-
-    `plan`: the requests of the test if they are known beforehand, else (); None if it cannot ask the code from here.
-    """
+    """What is known of a test before any code runs."""
 
     test: tests.TestProgram
-    plan: tuple[bytes, ...] | None
+    plan: tuple[bytes, ...] | None  # its requests if they are known, else (); None if it cannot ask the code from here
 
 
 @functools.lru_cache(maxsize=CACHED_TESTS)
@@ -214,13 +210,10 @@ class Judge:
         self, program: Program, test: tests.TestProgram, plan: tuple[bytes, ...]
     ) -> tuple[Verdict, bool] | None:
         """The same with one child, from its fork to its end; None if the test did not keep to the plan."""
-        ours, theirs = socket.socketpair()
         output, stdin = frames.memory_file(), os.open(os.devnull, os.O_RDONLY)
-        with ours:
-            with theirs:
-                self.zygote.fork(theirs, program.cpu_seconds, (stdin, output, output))
+        with self.zygote.fork(program.cpu_seconds, (stdin, output, output)) as job:
             os.close(stdin)
-            child = Child(ours.fileno(), plan, test.expects_stop)
+            child = Child(job.fileno(), plan, test.expects_stop)
             run = Run(program, test, child, self.shared)
             with contextlib.suppress(ChildGone):  # the run meets it again
                 child.send(program.context, program.code, test.tracks)

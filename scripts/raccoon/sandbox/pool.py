@@ -376,10 +376,7 @@ def scratch_root() -> Path:
 
 
 def memory_note(memory_mb: int) -> str:
-    """A warning if this container may use less memory in total than one program may; else "".
-
-    The limit is the lowest of all levels of the cgroups of this process.
-    """
+    """A warning if the lowest limit of this process's cgroups is below that of one program; else ""."""
     found, lines = [memory_mb << 20], []
     with contextlib.suppress(OSError):
         lines = OWN_CGROUPS.read_text().splitlines()

@@ -28,7 +28,8 @@ LANDLOCK_EXECUTE = 1 << 0
 LANDLOCK_FILE_RIGHTS = 1 << 0 | 1 << 1 | 1 << 2 | LANDLOCK_TRUNCATE | LANDLOCK_IOCTL  # those that apply to a plain file
 LANDLOCK_NETWORK = LANDLOCK_SCOPES = 0b11  # TCP bind and connect; abstract sockets and signals
 
-PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 4, 38
+PR_SET_DUMPABLE = 4  # may processes of the same user read and write this one's files in /proc?
+PR_SET_NO_NEW_PRIVS = 38  # no exec below this process can gain a privilege; required before seccomp and Landlock
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_REMOUNT = 1, 2, 4, 32
@@ -51,23 +52,14 @@ def missing() -> str:
     return "" if seccomp.available() else "this kernel refuses seccomp filters"
 
 
-def _prctl(option: int, value: int = 0) -> None:
+def prctl(option: int, value: int) -> None:
+    """Sets one of the options PR_SET_... of this process."""
     checked(libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0), f"prctl {option}")
-
-
-def no_new_privileges() -> None:
-    """No exec below this process can gain a privilege. The kernel requires this before seccomp and Landlock."""
-    _prctl(PR_SET_NO_NEW_PRIVS, 1)
 
 
 def die_with_parent(signal_number: int = SIGKILL) -> None:
     """Sends this process a signal when its parent ends. Call it after every change of uid, which clears it."""
-    _prctl(PR_SET_PDEATHSIG, signal_number)
-
-
-def open_to_inspection(allowed: bool) -> None:
-    """Whether processes of the same user may read and write this one's files in /proc."""
-    _prctl(PR_SET_DUMPABLE, int(allowed))
+    prctl(PR_SET_PDEATHSIG, signal_number)
 
 
 def drop_capabilities() -> None:
@@ -133,9 +125,8 @@ def landlock_abi() -> int:
 def restrict_files(read: list[str], write: list[str], vacate: list[str], roomy: bool = False) -> None:
     """From here on: read below `read`, read and write below `write`, remove empty folders below `vacate`.
 
-    Everything else is forbidden: exec, TCP, and signals and abstract sockets to processes outside this domain. `roomy`
-    allows exec, TCP and signals, for a process that has its own namespaces. Missing paths are skipped. The network is
-    restricted from ABI 4 on, scopes from 6.
+    Everything else is forbidden: exec, TCP (from ABI 4 on), and signals and abstract sockets to processes outside this
+    domain (from 6 on). `roomy` allows these, for a process that has its own namespaces. Missing paths are skipped.
     """
     abi = landlock_abi()
     handled = LANDLOCK_READ | LANDLOCK_WRITE | (0 if roomy else LANDLOCK_EXECUTE)
@@ -254,10 +245,7 @@ def furnish_private_root() -> None:
 
 
 def free_ports() -> int:
-    """Lets closed connections of this network namespace free their port at once, not after a minute.
-
-    Returns a descriptor of its counts of sockets for `network_is_clean`, -1 without the outer /proc.
-    """
+    """Lets closed connections free their port at once, not in a minute. A descriptor for `network_is_clean`, or -1."""
     with contextlib.suppress(OSError), open("/proc/sys/net/ipv4/tcp_max_tw_buckets", "w") as handle:
         handle.write("0")
     with contextlib.suppress(OSError):
@@ -266,7 +254,7 @@ def free_ports() -> int:
 
 
 def network_is_clean(counts: int) -> bool:
-    """Whether the namespace holds no socket and no closed connection. Unknown, without /proc, counts as clean."""
+    """Whether this network namespace holds no socket and no closed connection; if unknown, without /proc, yes."""
     found = os.pread(counts, 4096, 0) if counts >= 0 else b"sockets: used 0\n tw 0 "
     return b"sockets: used 0\n" in found and b" tw 0 " in found
 

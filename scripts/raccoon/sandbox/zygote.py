@@ -2,11 +2,9 @@
 
 Only judge.py starts it, with an empty environment:
     python -s -S -P zygote.py '{"channel": 3, ...}'        (the fields of Setup)
-It never sees a test, an expected value or a secret: it passes a job to a new child as a file descriptor, unread. Over
-`channel` it first sends one hello (JSON: the walls in force, or why there are none). For each job (its descriptors and
-the CPU seconds) it forks a child. When the child ends, or at the next message, it reaps it and reports how it ended.
-
-The room `child` holds the rest of the child's work.
+It never sees a test, an expected value or a secret: it passes a job to a new child (the room `child`) as a descriptor,
+unread. Over `channel` it first sends one hello (JSON: the walls in force, or why there are none). For each job (its
+descriptors and CPU seconds) it forks a child. When that ends, or at the next message, it reports how it ended.
 """
 
 import atexit
@@ -217,7 +215,7 @@ def raise_walls(setup: Setup) -> Standing:
     limits |= {resource.RLIMIT_NPROC: THREADS} if counted else {}
     for what, most in limits.items():  # the children inherit them; CPU time is set in each
         walls.limit(what, most)
-    walls.no_new_privileges()
+    walls.prctl(walls.PR_SET_NO_NEW_PRIVS, 1)
     ruleset, sockets = arrange_descriptors(-1 if namespaced else walls.signal_ruleset(), sockets)
     landlock = walls.landlock_abi()
     if landlock:
@@ -227,7 +225,7 @@ def raise_walls(setup: Setup) -> Standing:
         walls.drop_capabilities()
     furnish_interpreter(scratch)
     if roomy:
-        walls.open_to_inspection(False)  # a child with the same uid must not write to this process through /proc
+        walls.prctl(walls.PR_SET_DUMPABLE, 0)  # a child with the same uid must not write to this process through /proc
     walls.die_with_parent()
     child_filter = seccomp.Filter(seccomp.child_rules(roomy), nested=True) if seccomp.available() else None
     if child_filter:
@@ -331,10 +329,7 @@ def serve(control: socket.socket, standing: Standing) -> None:
 
 
 def end_child(pid: int, control: socket.socket, standing: Standing) -> tuple[int, float, bool]:
-    """Waits for the child's end or for the judge's word to kill it, then in an own pid namespace kills all processes.
-
-    Returns its wait status, its CPU seconds and whether it had to be killed.
-    """
+    """Waits for the child's end or the judge's word to kill it, then kills what it has left: the fields of Ending."""
     killed = not ended_by_itself(pid, control)
     if killed:
         os.kill(pid, signal.SIGKILL)
@@ -395,7 +390,7 @@ def become_child(reads_stdin: bool, cpu_seconds: int, standing: Standing) -> Non
     try:
         os.close(CONTROL)
         if standing.roomy:
-            walls.open_to_inspection(True)
+            walls.prctl(walls.PR_SET_DUMPABLE, 1)
             os.closerange(SOCKETS, SOCKETS + 1)
             for stream in STREAMS:
                 os.set_inheritable(stream, True)

@@ -133,17 +133,16 @@ class Zygote:
         self.ending: Ending | None = None
         control.settimeout(1.0)
 
-    def fork(self, job: socket.socket, cpu_seconds: int, streams: tuple[int, ...], reads_stdin: bool = False) -> None:
-        """Asks for one child that serves `job`, with these three streams.
-
-        One that `reads_stdin` is a whole program (child/programs.py).
-        """
+    def fork(self, cpu_seconds: int, streams: tuple[int, ...], reads_stdin: bool = False) -> socket.socket:
+        """The channel to a new child with these three streams. One that `reads_stdin` is a whole program."""
         self.settle()
         self.number, self.ending = self.number + 1, None
+        ours, theirs = socket.socketpair()
         message = struct.pack(frames.JOB, self.number, cpu_seconds, reads_stdin)
-        passed = struct.pack("=4i", *streams, job.fileno())  # become the descriptors 0 to 3
-        with ending_with_zygote():
+        passed = struct.pack("=4i", *streams, theirs.fileno())  # become the descriptors 0 to 3
+        with theirs, ending_with_zygote():
             self.control.sendmsg([message], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, passed)])
+        return ours
 
     def finished(self, seconds: float, output: Streams | None = None) -> Ending | None:
         """How the child ended, if it ends by itself within so many seconds; None if not, or if a Deadline rings."""
@@ -180,19 +179,14 @@ class Zygote:
                 self.receive()
 
     def receive(self) -> None:
-        """Takes one report of the zygote. That of an older child is one more than was needed.
-
-        Raises ConnectionError if there is none for too long. The caller gets a message every second of the wait, so
-        that it does not take the judge for hung.
-        """
+        """Takes one report of the zygote. That of an older child is one more than was needed."""
+        report = None
         for _ in range(LONGEST_CLEARING):
             try:
                 report = self.control.recv(64)
                 break
-            except TimeoutError:
-                frames.write_frame(self.caller, frames.STILL_CLEARING)
-        else:
-            report = b""
+            except TimeoutError:  # of a second
+                frames.write_frame(self.caller, frames.STILL_CLEARING)  # else it would take the judge for hung
         if not report:
             raise ConnectionError("the zygote does not answer")
         number, *ending, clearing, spent = struct.unpack(frames.STATUS, report)

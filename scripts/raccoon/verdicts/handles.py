@@ -16,7 +16,6 @@ import datetime
 import itertools
 import types
 from collections.abc import Callable, Iterator
-from typing import NoReturn
 
 from raccoon.exchange import heap, kinds
 from raccoon.exchange.values import MAX_ITEMS, Inline, pairs
@@ -115,7 +114,7 @@ class Handle:
         if is_method is not True and not (guarded and (callable(value) or isinstance(value, Handle))):
             return value
         if is_method is not True or name in QUERIES and guarded and name in ASSENTING:
-            refuse(self.__name, name)
+            raise AttributeError(f"{self.__name!r} object, returned by the code, must not answer {name!r}")
         self.__methods[name] = Method(self.__child, self, name, guarded)
         return self.__methods[name]
 
@@ -196,11 +195,6 @@ class Sub:
         if name.startswith(("__", RESERVED)):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r} here")
         return getattr(handle_of(self), name)
-
-
-def refuse(kind: str, name: str) -> NoReturn:
-    """Raises AttributeError: an object takes the position of a plain value in the test."""
-    raise AttributeError(f"{kind!r} object, returned by the code, must not answer {name!r}")
 
 
 def child_of(handle: Handle):
@@ -402,5 +396,6 @@ class Method:
 
     def __call__(self, *arguments, **keywords):
         if self._guarded and not all(isinstance(given, Handle) for given in (*arguments, *keywords.values())):
-            refuse(name_of(self._owner), self.__name__)
+            kind = name_of(self._owner)  # an object takes the position of a plain value in the test
+            raise AttributeError(f"{kind!r} object, returned by the code, must not answer {self.__name__!r}")
         return self._child.request("method", self._owner, self.__name__, Inline(arguments), pairs(keywords))[0]

@@ -87,10 +87,7 @@ class Blank:
 
 
 class JudgeHeap(heap.Heap):
-    """The judge's side of the objects that it shares with one child.
-
-    `structures`: classes of the context.
-    """
+    """The judge's side of the objects that it shares with one child. `structures`: classes of the context."""
 
     def __init__(self, child, structures: dict[str, type], tracks: bool):
         super().__init__(tracks)

@@ -29,7 +29,6 @@ import random
 import re
 import select
 import signal
-import socket
 import time
 import types
 from collections.abc import Callable
@@ -144,20 +143,18 @@ class CaseRun:
         """The reason of a run on one input, from the fork of its child; "pass" if it ended by itself with code 0."""
         wall, limit, reason = self.time_left(), self.program.cpu_seconds, ""
         self.stands, until = False, time.monotonic() + wall
-        ours, theirs = socket.socketpair()
-        with ours:
-            with theirs:
-                self.zygote.fork(theirs, limit, (streams.stdin, streams.stdout, streams.errors), reads_stdin=True)
+        passed = streams.stdin, streams.stdout, streams.errors
+        with self.zygote.fork(limit, passed, reads_stdin=True) as job:
             os.close(streams.stdout)  # so that the child's end ends it
             try:
-                incoming = frames.FrameReader(ours.fileno())
-                reply = self.start(ours.fileno(), incoming, wall)
+                incoming = frames.FrameReader(job.fileno())
+                reply = self.start(job.fileno(), incoming, wall)
                 if not reply:
                     if not self.zygote.finished(until - time.monotonic(), streams):
                         raise Deadline
-                    ours.setblocking(False)  # should a copy of the dead child's end still be open
+                    job.setblocking(False)  # should a copy of the dead child's end still be open
                     if not self.stands:
-                        self.check_walls(incoming)
+                        self.stands = bool(incoming.read())
                     reply = values.loads(incoming.read())
                 reason = NO_ANSWER
                 if well_formed(reply) and reply[0] in ("error", "syntax"):
@@ -189,7 +186,7 @@ class CaseRun:
             return None
         try:
             alarm(wall)
-            self.check_walls(incoming)
+            self.stands = bool(incoming.read())  # no code has run yet that could send anything else
             frame = incoming.read(MAX_COMPILED + len(frames.COMPILED))
         finally:
             alarm(0)
@@ -197,11 +194,6 @@ class CaseRun:
             return ["syntax", *values.loads(frame)[1:]]
         self.job, self.compiled = frame.removeprefix(frames.COMPILED), True
         return None
-
-    def check_walls(self, incoming: frames.FrameReader) -> None:
-        """Reads the child's first frame: no code has run yet that could send anything else."""
-        incoming.read()
-        self.stands = True
 
     def reason_of_end(self, ending: Ending) -> str:
         """The same for a child that ended, or was killed, without a report."""

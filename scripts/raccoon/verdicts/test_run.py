@@ -316,8 +316,7 @@ class StandIn(Child):
 def planned(program: Program, test: TestProgram) -> tuple[bytes, ...] | None:
     """All requests of a test, in order; () if they depend on the answers.
 
-    None if the test hands over an object that cannot be sent. No answer has a part in that, so it needs the code's
-    process.
+    None if it hands over an object that cannot be sent. No answer has a part in that: it needs the code's process.
     """
     if test.shared or not test.harmless or test.swallows:
         return ()
