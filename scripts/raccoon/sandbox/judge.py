@@ -137,8 +137,9 @@ def confine(setup: Setup) -> Callable[[], None]:
     walls.limit(resource.RLIMIT_CORE, 0)
     for_tests: seccomp.Filter | None = None
     if seccomp.available():
-        seccomp.Filter(seccomp.judge_rules()).install()
-        for_tests = seccomp.Filter(seccomp.test_rules(), nested=True)
+        own_rules, test_rules = seccomp.judge_rules()
+        seccomp.Filter(own_rules).install()
+        for_tests = seccomp.Filter(test_rules, nested=True)
 
     def confine_test() -> None:
         walls.die_with_parent()

@@ -87,7 +87,12 @@ class Sandbox:
             setup = Setup(-1, str(self._root / ISOLATIONS[shared]), memory_mb, packages, list(preload), shared, weak)
             self._pools[shared] = WorkerPool(size, setup)
         try:
-            self.walls = self._pools[False].start(self._threads) + memory_note(memory_mb)
+            separate = self._pools[False].workers  # those beside their tests start on first use
+            for started in [self._threads.submit(worker.start) for worker in separate]:
+                started.result()
+            self.walls = separate[0].walls + memory_note(memory_mb)
+            for worker in separate:
+                refuse_other_walls(separate[0].walls, worker.walls)
         except BaseException:
             self.close()
             raise
@@ -146,7 +151,7 @@ class Sandbox:
 
 
 class WorkerPool:
-    """Workers of one isolation. Each judges one program at a time. Those of shared isolation start on first use."""
+    """Workers of one isolation. Each judges one program at a time."""
 
     def __init__(self, size: int, setup: Setup):
         cores = sorted(os.sched_getaffinity(0))
@@ -160,15 +165,6 @@ class WorkerPool:
         for worker in self.workers:
             self.idle.put(worker)
         self.alone = threading.Lock()
-
-    def start(self, threads: concurrent.futures.ThreadPoolExecutor) -> str:
-        """Starts all workers and returns their report of the walls. Raises SandboxError if they cannot start."""
-        for started in [threads.submit(worker.start) for worker in self.workers]:
-            started.result()
-        walls = self.workers[0].walls
-        for worker in self.workers:
-            refuse_other_walls(walls, worker.walls)
-        return walls
 
     def ask(self, program: Program, good: Program) -> dict:
         """The answer of a free worker. A lost or starved program is judged once more, with nothing else running.

@@ -168,16 +168,17 @@ def child_rules(roomy: bool) -> list[tuple]:
     ]
 
 
-def judge_rules() -> list[tuple]:
-    """Rules for a judge: like a child, but it makes memory files, and forks, confines and kills processes for tests."""
-    own = ("clone", "kill", "tgkill", "seccomp", "pidfd_open", "prctl")
-    limits = [rule for rule in child_rules(roomy=False) if rule[0] not in own]
-    return _rules("memfd_create", ALLOW) + limits + family_rules(roomy=False)
+def judge_rules() -> tuple[list[tuple], list[tuple]]:
+    """Rules for a judge: like a child, but it makes memory files, and forks, confines and kills processes for tests.
 
-
-def test_rules() -> list[tuple]:
-    """Rules for a judge's fork that runs a test, on top of judge_rules: those of a child."""
-    return _rules("memfd_create", refuse(EPERM)) + child_rules(roomy=False)
+    And those on top of them for such a fork: the rules of a child.
+    """
+    own, child = "clone kill tgkill seccomp pidfd_open prctl".split(), child_rules(roomy=False)
+    limits = [rule for rule in child if rule[0] not in own]
+    return (
+        _rules("memfd_create", ALLOW) + limits + family_rules(roomy=False),
+        _rules("memfd_create", refuse(EPERM)) + child,
+    )
 
 
 # --- filters ----------------------------------------------------------------------------------------------------------
