@@ -84,7 +84,7 @@ class Sandbox:
         self._threads = concurrent.futures.ThreadPoolExecutor(size, "sandbox")
         self._pools: dict[bool, WorkerPool] = {}
         for shared in (False, True):
-            setup = Setup(-1, str(self._root / ISOLATIONS[shared]), memory_mb, packages, list(preload), shared, weak)
+            setup = Setup(-1, self._root, memory_mb, packages, list(preload), shared, weak)
             self._pools[shared] = WorkerPool(size, setup)
         try:
             separate = self._pools[False].workers  # those beside their tests start on first use
@@ -160,7 +160,7 @@ class WorkerPool:
         # sandboxes would choose the same cores; and also for code that runs with its test and may start processes.
         homes = [{core} for core in cores] if size == len(cores) and not setup.shared else [set()] * size
         self.shared = setup.shared
-        self.workers = [Worker(setup, i, home) for i, home in enumerate(homes)]
+        self.workers = [Worker(setup, home) for home in homes]
         self.idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
         for worker in self.workers:
             self.idle.put(worker)
@@ -212,8 +212,8 @@ class Link(NamedTuple):
 class Worker:
     """One judge process and its zygote and child. It is started again after it has died."""
 
-    def __init__(self, setup: Setup, number: int, home: set[int]):
-        self.setup, self.number, self.home = setup, number, home  # its core; empty: the kernel chooses
+    def __init__(self, setup: Setup, home: set[int]):
+        self.setup, self.home = setup, home  # its core; empty: the kernel chooses
         self.link: Link | None = None
         self.walls = ""  # at its first start
         self.stopped = False
@@ -222,8 +222,7 @@ class Worker:
     def start(self) -> Link:
         """Starts the judge and waits for its report of the walls. Raises SandboxError if it does not start."""
         self.starts += 1
-        scratch = f"{self.setup.scratch}-{self.number}.{self.starts}"  # the previous judge's may still be in use
-        os.mkdir(scratch, mode=0o700)
+        scratch = tempfile.mkdtemp(dir=self.setup.scratch)  # that of the previous judge may still be in use
         ours, theirs = socket.socketpair()
         setup = dataclasses.replace(self.setup, channel=theirs.fileno(), scratch=scratch)
         command = [sys.executable, "-s", "-S", "-P", "-Wignore", str(JUDGE), json.dumps(vars(setup))]
@@ -290,8 +289,7 @@ class Worker:
         if link is not None:
             link.process.kill()
             link.process.wait()
-            link.channel.close()
-            link.incoming.close()
+            link.channel.close()  # for good when a thread that still reads from it has met its end
 
 
 def receive(incoming: BinaryIO) -> bytes:
@@ -355,7 +353,7 @@ def refuse_foreign_platform() -> None:
             )
 
 
-def scratch_root() -> Path:
+def scratch_root() -> str:
     """A new folder for the scratch folders of one sandbox. Raises SandboxError if none can be made."""
     try:
         folder: str | None = tempfile.gettempdir()
@@ -368,7 +366,7 @@ def scratch_root() -> Path:
         raise SandboxError(
             f"cannot make a folder for scratch files ({error}): set TMPDIR to a writable folder"
         ) from None
-    return Path(root)
+    return root
 
 
 def memory_note(memory_mb: int) -> str:

@@ -14,7 +14,7 @@ class Setup:
     """The settings of one judge and its zygote, which both get as JSON."""
 
     channel: int  # descriptor of the socket to the process that has started this one: caller or judge
-    scratch: str  # an empty folder that nothing else uses
+    scratch: str  # an empty folder that nothing else uses; for the caller the folder of all of them
     memory_mb: int  # of address space for a child, beyond the zygote's own
     packages: list[str]  # site-packages folders of the caller's Python
     preload: list[str]  # modules to import before the first fork
@@ -53,11 +53,11 @@ def entries(folder: str) -> list[tuple[str, bool]]:
         return [(entry.path, entry.is_dir(follow_symlinks=False)) for entry in found]
 
 
-def remove_folder(folder: str | os.PathLike) -> None:
+def remove_folder(folder: str) -> None:
     """Removes a folder with all its contents. If that fails ATTEMPTS times, the rest stays."""
     for _ in range(ATTEMPTS):
         with contextlib.suppress(OSError):
-            empty_folder(os.fspath(folder))
+            empty_folder(folder)
             os.rmdir(folder)
         if not os.path.exists(folder):
             return

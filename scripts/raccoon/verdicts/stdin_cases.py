@@ -260,7 +260,9 @@ def serve_checker(code: types.CodeType, channel: int) -> None:
 # --- comparisons ------------------------------------------------------------------------------------------------------
 
 
-def compare(printed: bytes, expected: bytes, split: Callable, equal: Callable = operator.eq, unit: str = "line") -> str:
+def first_difference(
+    printed: bytes, expected: bytes, split: Callable, equal: Callable = operator.eq, unit: str = "line"
+) -> str:
     """The first difference between the units of two texts, in words; "" if there is none."""
     ours, theirs = split(printed), split(expected)
     if ours == theirs:
@@ -273,7 +275,7 @@ def compare(printed: bytes, expected: bytes, split: Callable, equal: Callable = 
 
 def compare_text(printed: bytes, expected: bytes) -> str:
     unix = printed.replace(b"\r\n", b"\n").replace(b"\r", b"\n")  # whatever ends the printed lines
-    return compare(unix, expected, lambda text: text.strip().split(b"\n"))
+    return first_difference(unix, expected, lambda text: text.strip().split(b"\n"))
 
 
 def trimmed(text: bytes) -> list[bytes]:
@@ -330,9 +332,9 @@ def equal_value(ours: bytes, theirs: bytes) -> bool:
 
 
 RULES: dict[str, Callable[[bytes, bytes], str]] = {
-    "lines": functools.partial(compare, split=trimmed),
-    "numbers": functools.partial(compare, split=stripped, equal=equal_line),
+    "lines": functools.partial(first_difference, split=trimmed),
+    "numbers": functools.partial(first_difference, split=stripped, equal=equal_line),
     "text": compare_text,
-    "tokens": functools.partial(compare, split=bytes.split, equal=equal_token, unit="word"),
-    "values": functools.partial(compare, split=small_words, equal=equal_value, unit="word"),
+    "tokens": functools.partial(first_difference, split=bytes.split, equal=equal_token, unit="word"),
+    "values": functools.partial(first_difference, split=small_words, equal=equal_value, unit="word"),
 }
