@@ -174,12 +174,12 @@ def test_worker_that_comes_back_behind_other_walls_judges_nothing():
     """A kernel may lose Landlock, or a machine its namespaces, while a pool stands."""
     program = Program(**RIGHT)
     with Sandbox(workers=1) as box:
-        [worker] = box._pools[False].workers
-        worker.walls = "walls of another kind"
+        [worker], standing = box._pools[False].workers, box._pools[False].standing
+        standing["walls"] = "walls of another kind"
         worker.stop()
         verdict = box.submit(program).result()
         assert verdict.status == "INFRA" and "walls have changed" in verdict.reason, verdict
-        worker.walls = box.walls
+        standing["walls"] = box.walls
         assert box.submit(program).result().status == "PASS"
 
 

@@ -177,10 +177,7 @@ class Judge:
         self.shared, self.zygote, self.confine_test = setup.shared, zygote, confine_test
 
     def answer(self, program: Program) -> dict:
-        """The verdict's fields for one program, and what the caller should know besides.
-
-        {"needs": "shared"} without a verdict if the test needs more than plain values.
-        """
+        """The fields of a verdict, or {"needs": "shared"} if the test needs more; and news for pool.py."""
         started = time.monotonic()
         if program.kind == "program":
             judged: tuple[Verdict, bool] | None = CaseRun(program, self.zygote, self.confine_test).judge()

@@ -87,12 +87,10 @@ class Sandbox:
             setup = Setup(-1, self._root, memory_mb, packages, list(preload), shared, weak)
             self._pools[shared] = WorkerPool(size, setup)
         try:
-            separate = self._pools[False].workers  # those beside their tests start on first use
+            separate = self._pools[False].workers  # the others start on first use
             for started in [self._threads.submit(worker.start) for worker in separate]:
                 started.result()
-            self.walls = separate[0].walls + memory_note(memory_mb)
-            for worker in separate:
-                refuse_other_walls(separate[0].walls, worker.walls)
+            self.walls = self._pools[False].standing["walls"] + memory_note(memory_mb)
         except BaseException:
             self.close()
             raise
@@ -102,10 +100,7 @@ class Sandbox:
         return list(self.stream(programs))
 
     def stream(self, programs: Iterable[Program | Verdict]) -> Iterator[Verdict]:
-        """The verdicts one by one, in the order of the programs. Programs are read only when they are needed.
-
-        A verdict among them is passed on in its place.
-        """
+        """The verdicts one by one, in order. Programs are read only when needed; a verdict among them is passed on."""
         window: collections.deque[concurrent.futures.Future[Verdict]] = collections.deque()
         for program in programs:
             window.append(self.submit(program))
@@ -160,7 +155,8 @@ class WorkerPool:
         # sandboxes would choose the same cores; and also for code that runs with its test and may start processes.
         homes = [{core} for core in cores] if size == len(cores) and not setup.shared else [set()] * size
         self.shared = setup.shared
-        self.workers = [Worker(setup, home) for home in homes]
+        self.standing: dict[str, str] = {}  # "walls" of the first judge; those of all others must be the same
+        self.workers = [Worker(setup, home, self.standing) for home in homes]
         self.idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
         for worker in self.workers:
             self.idle.put(worker)
@@ -212,10 +208,10 @@ class Link(NamedTuple):
 class Worker:
     """One judge process and its zygote and child. It is started again after it has died."""
 
-    def __init__(self, setup: Setup, home: set[int]):
+    def __init__(self, setup: Setup, home: set[int], standing: dict[str, str]):
         self.setup, self.home = setup, home  # its core; empty: the kernel chooses
+        self.standing = standing
         self.link: Link | None = None
-        self.walls = ""  # at its first start
         self.stopped = False
         self.starts = 0
 
@@ -244,8 +240,10 @@ class Worker:
             hello = json.loads(receive(self.link.incoming))
             if "error" in hello:
                 raise SandboxError(hello["error"])
-            self.walls = self.walls or hello["walls"]
-            refuse_other_walls(self.walls, hello["walls"])
+            walls, found = self.standing.setdefault("walls", hello["walls"]), hello["walls"]
+            if found != walls:
+                had = f"a worker has [{found}], the sandbox had [{walls}]"
+                raise SandboxError(f"the machine's walls have changed: {had}; start it again")
         except SandboxError:
             self.stop()
             raise
@@ -320,14 +318,6 @@ def checked_answer(data: bytes, number: str) -> dict:
     if not right:
         raise ConnectionError("a judge sent something that is not an answer")
     return answer
-
-
-def refuse_other_walls(walls: str, found: str) -> None:
-    """Raises SandboxError if a worker's walls differ from those of its first start, or of its pool."""
-    if found != walls:
-        raise SandboxError(
-            f"the machine's walls have changed: a worker has [{found}], the sandbox had [{walls}]; start it again"
-        )
 
 
 def cpu_seconds(pid: int) -> float:

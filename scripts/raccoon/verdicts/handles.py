@@ -52,11 +52,8 @@ class Proxy:
         return lambda *arguments, **keywords: ask("method", self, name, Inline(arguments), pairs(keywords))[0]
 
 
-class ClassProxy:
+class ClassProxy(Proxy):
     """Represents one class of the code in a test, or a function with a name like a class."""
-
-    def __init__(self, child, name: str):
-        self._child, self.__name__ = child, name
 
     def __call__(self, *arguments, **keywords):
         made = self._child.request("make", self.__name__, Inline(arguments), pairs(keywords))[0]

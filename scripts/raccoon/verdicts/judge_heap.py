@@ -138,23 +138,18 @@ class JudgeHeap(heap.Heap):
             raise ChildGone  # the test needs an answer to go on
         if kind in self._names:
             return self.reference(value, self.structure_kind(self._names[kind]), [self._names[kind]])
-        if isinstance(value, (Handle, Sub)) or kind in self._subclasses.values():
-            return {"r": self.own_number(handles.handle_of(value))}
+        if isinstance(value, (Handle, Sub, Method)) or kind in self._subclasses.values():
+            owner = value._owner if kind is Method else handles.handle_of(value)
+            if handles.child_of(owner).heap is not self:
+                raise frames.ValueLimit("an object of another program")
+            return {"method": [number_of(owner), value.__name__]} if kind is Method else {"r": number_of(owner)}
         if kind is RemoteIterator:
             return {"r": number_of(value)}
-        if kind is Method:
-            return {"method": [self.own_number(value._owner), value.__name__]}
         if kind in (Proxy, ClassProxy):
             return {"named": value.__name__}
         if (number := self._numbers.get(id(value))) is not None and number % 2 != self.first:
             return {"r": number}
         return self.of_the_test(value, kind, encode)
-
-    def own_number(self, handle: Handle) -> int:
-        """The number of a handle's object in the child. Raises ValueLimit for an object of another program."""
-        if handles.child_of(handle).heap is not self:
-            raise frames.ValueLimit("an object of another program")
-        return number_of(handle)
 
     def of_the_test(self, value, kind: type, encode) -> dict:
         """An object of the test's side. Raises NotCarried for an instance of its own class."""
