@@ -1,6 +1,7 @@
 """The judge's side of the objects that it shares with a child: numbers, stand-ins, and the code's own classes.
 
 Nothing that the child says is trusted. Whatever it sends becomes a value of a known class, a stand-in, or ValueLimit.
+First comes what both sides of a run need to know: the exceptions that end it, and the answer when there is no child.
 """
 
 import collections
