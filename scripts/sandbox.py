@@ -70,8 +70,7 @@ class Ungraded:
 
     def __init__(self) -> None:
         self.causes: collections.Counter[str] = collections.Counter()
-        self.lost: set[str] = set()
-        self.judged: set[str] = set()
+        self.lost, self.judged = set[str](), set[str]()  # task ids
 
     def note(self, task_id: str, verdict: Verdict) -> None:
         if verdict.status == "INFRA":
@@ -84,9 +83,7 @@ class Ungraded:
         found = [f"{self.causes.total()} INFRA: {named_counts(self.causes)}"] if self.causes else []
         if mixed := sorted(self.lost & self.judged):
             named = ", ".join(mixed[:20]) + (", ..." if len(mixed) > 20 else "")
-            found.append(
-                f"warning: INFRA for some programs of a task_id and not for others, so the code may decide it: {named}"
-            )
+            found.append(f"warning: INFRA for only some programs of a task_id, so the code may decide it: {named}")
         return found
 
 
@@ -123,8 +120,7 @@ def checked_program(record: dict) -> Program:
     if kind not in ("function", "program"):
         raise ValueError(f"field 'kind' is {kind!r:.40}, neither 'function' nor 'program'")
     code, test, entry_point, context, solution = (record.get(name) or "" for name in TEXTS)
-    task_id = str(record.get("task_id", ""))
-    return Program(code, test, entry_point, context, task_id, timeout, kind, solution=solution)
+    return Program(code, test, entry_point, context, str(record.get("task_id", "")), timeout, kind, solution=solution)
 
 
 if __name__ == "__main__":
