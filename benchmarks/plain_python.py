@@ -30,8 +30,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
-from raccoon.records import Program, Verdict  # noqa: E402
-from raccoon.sandbox.pool import TIMEOUT, Sandbox  # noqa: E402
+from raccoon.records import TIMEOUT, Program, Verdict  # noqa: E402
+from raccoon.sandbox.pool import Sandbox  # noqa: E402
 
 CORPUS = sorted((ROOT / "tests" / "plain_python").glob("*.jsonl"))
 FIELDS = ("task_id", "code", "test", "entry_point", "context", "timeout", "kind")  # of a line, for the sandbox

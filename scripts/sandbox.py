@@ -16,14 +16,13 @@ could be judged, 1 if one could not.
 
 import argparse
 import collections
-import concurrent.futures
 import json
 import os
 import sys
 from collections.abc import Iterable, Iterator
 
-from raccoon.records import Program, Verdict, failed
-from raccoon.sandbox.pool import MAX_TIMEOUT, MEMORY_MB, TIMEOUT, WINDOW, Sandbox, SandboxError
+from raccoon.records import TIMEOUT, Program, Verdict
+from raccoon.sandbox.pool import MAX_TIMEOUT, MEMORY_MB, Sandbox, SandboxError
 from raccoon.trust import infra_cause, named_counts
 
 TEXTS = ("code", "test", "entry_point", "context", "solution")
@@ -32,22 +31,20 @@ MALFORMED = "infra: malformed line"
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Verdicts for untrusted programs: JSON lines in, JSON lines out.")
-    parser.add_argument("--workers", type=int, help="programs judged at once (default: all cores)")
-    parser.add_argument("--timeout", type=float, default=TIMEOUT, help="CPU seconds a program (default: %(default)s)")
-    parser.add_argument(
-        "--memory-mb", type=int, default=MEMORY_MB, help="address space of a program (default: %(default)s)"
-    )
-    parser.add_argument("--preload", nargs="*", default=[], help="modules that the programs use, to import only once")
-    parser.add_argument("--allow-weak", action="store_true", help="run even if Landlock or seccomp is missing")
+    add = parser.add_argument
+    add("--workers", type=int, help="programs judged at once (default: all cores)")
+    add("--timeout", type=float, default=TIMEOUT, help="CPU seconds a program (default: %(default)s)")
+    add("--memory-mb", type=int, default=MEMORY_MB, help="address space of a program (default: %(default)s)")
+    add("--preload", nargs="*", default=[], help="modules that the programs use, to import only once")
+    add("--allow-weak", action="store_true", help="run even if Landlock or seccomp is missing")
     options = parser.parse_args()
-    malformed = 0
+    malformed, ungraded = 0, Ungraded()
+    task_ids: collections.deque = collections.deque()  # of the lines read whose verdict is not printed yet
     try:
-        with Sandbox(
-            options.workers, options.timeout, options.memory_mb, tuple(options.preload), options.allow_weak
-        ) as box:
+        with Sandbox(**vars(options)) as box:
             print(f"sandbox: {box.walls}", file=sys.stderr)
-            ungraded = Ungraded()
-            for task_id, verdict in judge_lines(sys.stdin.buffer, box):
+            for verdict in box.stream(read_lines(sys.stdin.buffer, task_ids)):
+                task_id = task_ids.popleft()
                 ungraded.note(str(task_id), verdict)
                 if verdict.reason.startswith(MALFORMED):
                     print(f"sandbox.py: {verdict.reason}", file=sys.stderr)
@@ -73,8 +70,7 @@ class Ungraded:
 
     def __init__(self) -> None:
         self.causes: collections.Counter[str] = collections.Counter()
-        self.lost: set[str] = set()
-        self.judged: set[str] = set()
+        self.lost, self.judged = set[str](), set[str]()  # task ids
 
     def note(self, task_id: str, verdict: Verdict) -> None:
         if verdict.status == "INFRA":
@@ -84,43 +80,31 @@ class Ungraded:
 
     def lines(self) -> list[str]:
         """What to print at the end; nothing if every program was judged."""
-        mixed = sorted(self.lost & self.judged)
-        return ([f"{self.causes.total()} INFRA: {named_counts(self.causes)}"] if self.causes else []) + (
-            [
-                f"warning: INFRA for some programs of a task_id and not for others, so the code may decide it: "
-                f"{', '.join(mixed[:20])}{', ...' if len(mixed) > 20 else ''}"
-            ]
-            if mixed
-            else []
-        )
+        found = [f"{self.causes.total()} INFRA: {named_counts(self.causes)}"] if self.causes else []
+        if mixed := sorted(self.lost & self.judged):
+            named = ", ".join(mixed[:20]) + (", ..." if len(mixed) > 20 else "")
+            found.append(f"warning: INFRA for only some programs of a task_id, so the code may decide it: {named}")
+        return found
 
 
-def judge_lines(lines: Iterable[bytes], sandbox: Sandbox) -> Iterator[tuple[object, Verdict]]:
-    """(task_id, verdict) for each line that is not blank, in order."""
-    window: collections.deque[tuple] = collections.deque()
+def read_lines(lines: Iterable[bytes], task_ids: collections.deque) -> Iterator[Program | Verdict]:
+    """The program of each line that is not blank, whose task_id is added to `task_ids`.
+
+    A malformed line's verdict is INFRA and names the line.
+    """
     for number, line in enumerate(lines, 1):
-        if line.strip():
-            window.append(start_line(number, line, sandbox))
-        while len(window) > WINDOW:
-            task_id, verdict = window.popleft()
-            yield task_id, verdict.result()
-    for task_id, verdict in window:
-        yield task_id, verdict.result()
-
-
-def start_line(number: int, line: bytes, sandbox: Sandbox) -> tuple[object, concurrent.futures.Future]:
-    """The task_id of one input line, and a future of its verdict. A malformed line's is INFRA and names the line."""
-    task_id: object = ""
-    try:
-        record = json.loads(line)
-        if not isinstance(record, dict):
-            raise ValueError("it is not a JSON object")
-        task_id = record.get("task_id", "")
-        return task_id, sandbox.submit(checked_program(record))
-    except (ValueError, RecursionError) as error:
-        verdict: concurrent.futures.Future = concurrent.futures.Future()
-        verdict.set_result(failed(f"{MALFORMED} {number}: {str(error)[:200]}", "INFRA"))
-        return task_id, verdict
+        if not line.strip():
+            continue
+        task_ids.append("")
+        try:
+            record = json.loads(line)
+            if not isinstance(record, dict):
+                raise ValueError("it is not a JSON object")
+            task_ids[-1] = record.get("task_id", "")
+            program: Program | Verdict = checked_program(record)
+        except (ValueError, RecursionError) as error:
+            program = Verdict.of(f"{MALFORMED} {number}: {str(error)[:200]}")
+        yield program
 
 
 def checked_program(record: dict) -> Program:
@@ -135,8 +119,8 @@ def checked_program(record: dict) -> Program:
     kind = record.get("kind") or "function"
     if kind not in ("function", "program"):
         raise ValueError(f"field 'kind' is {kind!r:.40}, neither 'function' nor 'program'")
-    texts = {name: record.get(name) or "" for name in TEXTS}
-    return Program(**texts, kind=kind, task_id=str(record.get("task_id", "")), timeout=timeout)
+    code, test, entry_point, context, solution = (record.get(name) or "" for name in TEXTS)
+    return Program(code, test, entry_point, context, str(record.get("task_id", "")), timeout, kind, solution=solution)
 
 
 if __name__ == "__main__":

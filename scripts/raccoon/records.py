@@ -1,10 +1,15 @@
 """What the sandbox takes and gives: programs and verdicts. It runs nothing."""
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
 STATUSES, ISOLATIONS = ("PASS", "PARTIAL", "FAIL", "INFRA"), ("separate", "shared")
 KINDS = ("pass", "wrong", "exception", "syntax", "no code", "timeout", "memory", "forbidden", "infra")
+STATUS_OF_KIND = {"pass": "PASS", "wrong": "PARTIAL", "infra": "INFRA"}  # of all others: FAIL
+TIMEOUT = 10.0  # CPU seconds of one program; MBPP's slowest gold solution needs 3
+WALL_FACTOR, WALL_EXTRA = 2.0, 2.0  # wall limit over CPU limit, and seconds added, for programs that sleep
+WALL_FACTOR_SHARED = 6.0  # with shared isolation the tests may wait too, for a server to start or a process to time out
 
 
 @dataclass(frozen=True)
@@ -31,8 +36,15 @@ class Program:
     def of(cls, task: Any, code: str, **changes: Any) -> "Program":
         """The program that runs a task's test on code. `task` may be any object with these fields."""
         names = ("test", "entry_point", "context", "task_id", "kind", "solution")
-        fields = {name: getattr(task, name) for name in names}
-        return cls(**{"code": code, **fields, **changes})
+        return cls(**{"code": code, **{name: getattr(task, name) for name in names}, **changes})
+
+    @property
+    def cpu_seconds(self) -> int:
+        """The CPU limit in whole seconds, as the kernel counts them."""
+        return math.ceil(self.timeout or TIMEOUT)
+
+    def wall_seconds(self, shared: bool) -> float:
+        return (WALL_FACTOR_SHARED if shared else WALL_FACTOR) * self.cpu_seconds + WALL_EXTRA
 
 
 @dataclass(frozen=True)
@@ -51,6 +63,14 @@ class Verdict:
     isolation: str = "separate"
     output: str = ""
 
+    @classmethod
+    def of(
+        cls, reason: str, passed: int = 0, total: int = 0, isolation: str = "separate", output: str = ""
+    ) -> "Verdict":
+        """The verdict for a reason, whose kind decides the status."""
+        status = STATUS_OF_KIND.get(reason.partition(": ")[0], "FAIL")
+        return cls(status, reason, passed, total, 0.0, isolation, output)
+
     @property
     def kind(self) -> str:
         """The first part of the reason, one of KINDS."""
@@ -59,8 +79,3 @@ class Verdict:
     def as_dict(self) -> dict:
         """The fields of a verdict line, without the task_id."""
         return asdict(self)
-
-
-def failed(reason: str, status: str = "FAIL") -> Verdict:
-    """A verdict without running anything."""
-    return Verdict(status, reason, 0, 0)

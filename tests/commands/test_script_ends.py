@@ -11,7 +11,7 @@ import pytest
 
 from helpers.paths import SCRIPTS
 from raccoon.constants import InputError, check_writable, run_main
-from raccoon.sandbox.machine import SandboxError
+from raccoon.sandbox.pool import SandboxError
 
 
 def raises(error: BaseException):

@@ -5,8 +5,8 @@ import types
 from raccoon.child.functions import REQUESTS, CodeHeap, attempt
 from raccoon.exchange.heap import structures
 from raccoon.exchange.values import Inline, dumps, loads
+from raccoon.verdicts.children import Child
 from raccoon.verdicts.judge_heap import JudgeHeap
-from raccoon.verdicts.proxies import Child
 
 
 def defined(code: str, module: str) -> dict:
@@ -22,7 +22,7 @@ class Wire(Child):
     def __init__(self, tracks: bool = True, context: str = "", code: str = ""):
         super().__init__(-1)
         self.ours, self.theirs = defined(context, "__main__"), defined(context, "solution")
-        self.heap = JudgeHeap(self, structures(self.ours), tracks, lambda kind: kind.__module__ == "__main__")
+        self.heap = JudgeHeap(self, structures(self.ours), tracks)
         self.other = types.SimpleNamespace(program={"tracks": tracks}, namespace=self.theirs, ask_test=lambda *_: None)
         self.code = self.other.heap = CodeHeap(self.other)
         self.code.structures = structures(self.theirs)

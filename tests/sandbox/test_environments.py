@@ -10,9 +10,9 @@ import pytest
 
 from helpers.paths import SCRIPTS
 from raccoon.records import Program
-from raccoon.sandbox import machine, walls
+from raccoon.sandbox import pool, seccomp, walls
 from raccoon.sandbox.pool import Sandbox, SandboxError
-from raccoon.sandbox.scratch import remove_folder
+from raccoon.sandbox.setup import remove_folder
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the sandbox needs Linux")
 
@@ -116,19 +116,19 @@ def test_worker_needs_nothing_of_what_its_predecessor_left():
     with Sandbox(workers=1) as box:
         [worker] = box._pools[False].workers
         worker.stop()
-        for folder in box._root.iterdir():
+        for folder in Path(box._root).iterdir():
             (folder / "left").mkdir()
         assert box.submit(Program(**RIGHT)).result().status == "PASS"
-    assert not box._root.exists()
+    assert not os.path.exists(box._root)
 
 
 def lacking(*calls: str):
     """A preexec_fn after which the kernel seems not to know some system calls, as gVisor and old kernels do."""
-    code = walls.compile_filter([(call, (), walls.refuse(walls.ENOSYS)) for call in calls], walls.ALLOW)
+    lost = seccomp.Filter([(call, (), seccomp.refuse(seccomp.ENOSYS)) for call in calls], nested=True)
 
     def install() -> None:
-        walls.no_new_privileges()
-        walls.Filter(code).install()
+        walls.prctl(walls.PR_SET_NO_NEW_PRIVS, 1)
+        lost.install()
 
     return install
 
@@ -137,7 +137,7 @@ def lacking(*calls: str):
 def more_calls(monkeypatch):
     """Calls that no wall has to name, for the filters of this process."""
     for name, numbers in {"mount": (165, 40), "setgroups": (116, 159)}.items():
-        monkeypatch.setitem(walls.SYSCALLS, name, numbers)
+        monkeypatch.setitem(seccomp.SYSCALLS, name, numbers)
 
 
 @pytest.mark.parametrize("call", ["unshare", "mount", "pivot_root", "pidfd_open", "close_range", "setgroups"])
@@ -174,16 +174,16 @@ def test_worker_that_comes_back_behind_other_walls_judges_nothing():
     """A kernel may lose Landlock, or a machine its namespaces, while a pool stands."""
     program = Program(**RIGHT)
     with Sandbox(workers=1) as box:
-        [worker] = box._pools[False].workers
-        worker.walls = "walls of another kind"
+        [worker], standing = box._pools[False].workers, box._pools[False].standing
+        standing["walls"] = "walls of another kind"
         worker.stop()
         verdict = box.submit(program).result()
         assert verdict.status == "INFRA" and "walls have changed" in verdict.reason, verdict
-        worker.walls = box.walls
+        standing["walls"] = box.walls
         assert box.submit(program).result().status == "PASS"
 
 
-@pytest.mark.parametrize("name", list(machine.NEEDED_MODULES))
+@pytest.mark.parametrize("name", list(pool.NEEDED_MODULES))
 def test_module_that_python_was_built_without_is_named(monkeypatch, name):
     monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(SandboxError, match=name):
@@ -220,9 +220,9 @@ def test_memory_limit_of_the_container(monkeypatch, tmp_path, name):
         (tmp_path / "fs" / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "fs" / file).write_text(text)
     (tmp_path / "groups").write_text(groups)
-    monkeypatch.setattr(machine, "CGROUPS", tmp_path / "fs")
-    monkeypatch.setattr(machine, "OWN_CGROUPS", tmp_path / "groups")
-    note = machine.memory_note(1024)
+    monkeypatch.setattr(pool, "CGROUPS", tmp_path / "fs")
+    monkeypatch.setattr(pool, "OWN_CGROUPS", tmp_path / "groups")
+    note = pool.memory_note(1024)
     assert (f"memory limit of {megabytes} MB is below a program's 1024 MB" in note) if megabytes else not note, note
 
 

@@ -245,13 +245,9 @@ def test_verdict(sandbox, name):
     assert verdict.seconds >= 0
 
 
-def test_cpu_time_decides(sandbox):
-    verdict = judged(sandbox, ENDLESS, CALL, timeout=1.0)
-    assert (verdict.status, verdict.kind) == ("FAIL", "timeout"), verdict
-
-
-def test_cpu_time_decides_at_top_level(sandbox):
-    verdict = judged(sandbox, "while True:\n    pass\n", CALL, timeout=1.0)
+@pytest.mark.parametrize("code", [ENDLESS, "while True:\n    pass\n"], ids=["call", "load"])
+def test_cpu_time_decides(sandbox, code):
+    verdict = judged(sandbox, code, CALL, timeout=1.0)
     assert (verdict.status, verdict.kind, verdict.tests_total) == ("FAIL", "timeout", 1), verdict
 
 
@@ -266,22 +262,18 @@ def test_assertions_that_passed_before_a_timeout_count(sandbox):
     assert (verdict.kind, verdict.tests_passed, verdict.tests_total) == ("timeout", 1, 3), verdict
 
 
-@pytest.mark.parametrize("code", ["os._exit(97)", "def f(x): os._exit(97)"], ids=["load", "call"])
+LOSSES = {
+    "exit at load": "os._exit(97)",
+    "exit": "def f(x): os._exit(97)",
+    "signal": "def f(x): os.kill(os.getpid(), signal.SIGKILL)",
+    "limit": "def f(x):\n    resource.setrlimit(resource.RLIMIT_CPU, (0, 0))\n    while True: pass",
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
 @pytest.mark.parametrize("test", [CALL, SHARED_CALL], ids=["separate", "shared"])
-def test_code_cannot_choose_infra_by_its_exit_code(sandbox, code, test):
-    assert judged(sandbox, f"import os\n{code}", test).status == "FAIL"
-
-
-def test_code_cannot_choose_infra_by_a_signal_to_itself(sandbox):
-    code = "import os, signal\ndef f(x): os.kill(os.getpid(), signal.SIGKILL)"
-    assert judged(sandbox, code, CALL).status == "FAIL"
-    assert judged(sandbox, code, SHARED_CALL).status == "FAIL"
-
-
-@pytest.mark.parametrize("test", [CALL, SHARED_CALL], ids=["separate", "shared"])
-def test_code_cannot_choose_infra_by_a_limit_of_its_own(sandbox, test):
-    code = "import resource\ndef f(x):\n    resource.setrlimit(resource.RLIMIT_CPU, (0, 0))\n    while True: pass"
-    assert judged(sandbox, code, test, timeout=1.0).status == "FAIL"
+def test_code_cannot_choose_infra(sandbox, name, test):
+    assert judged(sandbox, f"import os, resource, signal\n{LOSSES[name]}", test, timeout=1.0).status == "FAIL"
 
 
 def test_code_may_raise_its_stack_limit(sandbox):

@@ -12,7 +12,7 @@ import os, signal, sys
 sys.path.insert(0, sys.argv[1])
 from raccoon.exchange import frames
 from raccoon.sandbox import judge
-from raccoon.sandbox.zygote_link import Setup
+from raccoon.sandbox.setup import Setup
 os.makedirs("root/scratch")
 confine_test = judge.confine(Setup(0, os.path.abspath("root/scratch"), 1024, (), (), False, True))
 

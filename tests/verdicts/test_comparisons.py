@@ -2,7 +2,7 @@
 
 import pytest
 
-from raccoon.verdicts.comparisons import RULES
+from raccoon.verdicts.stdin_cases import RULES
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from raccoon.exchange import heap
 from raccoon.exchange.frames import ValueLimit
 from raccoon.exchange.heap import structures
 from raccoon.exchange.values import dumps, loads
-from raccoon.verdicts.handles import Handle
+from raccoon.verdicts.handles import Handle, number_of
 
 CONTEXT = """
 import dataclasses
@@ -335,7 +335,7 @@ def test_message_that_no_heap_wrote_is_refused(wire, name):
     text = json.dumps({"heap": MESSAGES[name]})
     for word, given in numbers.items():
         text = text.replace(f'"{word}"', str(wire.heap.keep(given)))
-    text = text.replace('"HANDLE"', str(Handle.number_of(handle, wire.heap)))
+    text = text.replace('"HANDLE"', str(number_of(handle)))
     with pytest.raises(ValueLimit):
         loads(text.encode(), wire.heap)
     assert (pair, items, wire.heap.objects[wire.heap.keep(function)]) == ((1, 2), [0], len)

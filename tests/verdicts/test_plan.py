@@ -8,8 +8,7 @@ import pytest
 from raccoon.records import Program
 from raccoon.sandbox.pool import Sandbox
 from raccoon.test_texts.test_programs import analyse
-from raccoon.verdicts.plan import MOST_REQUESTS, planned
-from raccoon.verdicts.test_run import on_alarm
+from raccoon.verdicts.test_run import MOST_REQUESTS, on_alarm, planned
 
 CHECK = "def check(candidate):\n    assert candidate([1]) == [1], 'no'\n    assert candidate([2]) == [2]\ncheck(f)"
 PLANNED = {  # a test, how many requests are planned; right code may leave a plan and cost a second run
@@ -43,7 +42,6 @@ PLANNED = {  # a test, how many requests are planned; right code may leave a pla
     "import sys\nsys.setrecursionlimit(99)\nassert f(1) == 2": None,
     "raise ValueError if f(1) else KeyError": None,
 }
-FIELDS = {"task_id": "", "entry_point": "f", "context": "", "code": "", "cpu_seconds": 1, "wall_seconds": 8}
 
 
 @pytest.fixture(autouse=True)
@@ -56,13 +54,13 @@ def clock():
 
 @pytest.mark.parametrize("test, count", PLANNED.items())
 def test_requests_that_are_known_beforehand(test, count):
-    assert len(planned({**FIELDS, "test": test}, analyse(test, "", "f"))) == (count or 0)
+    assert len(planned(Program("", test, "f"), analyse(test, "", "f"))) == (count or 0)
 
 
 def test_object_that_cannot_be_sent_is_known_beforehand():
     context = "class Odd:\n    __slots__ = ('a',)\n"
     test = "x = Odd()\nassert f(x) == 1"
-    assert planned({**FIELDS, "test": test, "context": context}, analyse(test, context, "f")) is None
+    assert planned(Program("", test, "f", context), analyse(test, context, "f")) is None
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 from helpers.paths import ROOT
 from raccoon.records import Program, Verdict
 from raccoon.sandbox.pool import Sandbox
-from raccoon.verdicts import comparisons, stdin_cases
+from raccoon.verdicts import stdin_cases
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the sandbox needs Linux")
 
@@ -177,7 +177,7 @@ def in_plain_python(program: dict, folder) -> bool:
             start_new_session=True,
             env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8"},
         )
-        if done.returncode or comparisons.RULES[one.compare](done.stdout, expected):
+        if done.returncode or stdin_cases.RULES[one.compare](done.stdout, expected):
             return False
     return True
 

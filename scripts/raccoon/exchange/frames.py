@@ -8,6 +8,9 @@ import sys
 WALLS_STAND = b"walls stand"  # a child's first frame, sent before any code of its program runs
 COMPILED = b"c"  # the first byte of the frame with the compiled program
 MAX_FRAME = 128 << 20  # bytes of one message on the wire
+JOB = "=qq?"  # from judge to zygote, with the child's descriptors: number of the child, CPU seconds, does it read stdin
+STATUS = "=qid???"  # the zygote's report of a child's end: its number, wait status, CPU seconds, whether it was killed,
+# whether its scratch folder is still being emptied, whether this zygote should not run another child
 STILL_CLEARING = b""  # a judge's frame to its caller: it still works, for example it empties the scratch folder
 _read, _write = os.read, os.write  # a test beside the code may replace those of the module
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from raccoon.ledger import AnswerCache, digest
 from raccoon.llm.client import Answer, LlmClient, Request, ServerLost
-from raccoon.records import Verdict, failed
+from raccoon.records import Verdict
 from raccoon.tasks.extraction import extract_code
 from raccoon.tasks.markup import fenced_blocks
 from raccoon.tasks.syntax import parse_code
@@ -100,7 +100,7 @@ class LlmExtractor:
 
 def not_extracted() -> Verdict:
     """The verdict for a completion when the server failed to extract its code: our own fault, never scored."""
-    return failed("infra: the server of the code extraction failed", "INFRA")
+    return Verdict.of("infra: the server of the code extraction failed")
 
 
 def question(text: str) -> Request:

@@ -11,31 +11,27 @@ import collections
 import concurrent.futures
 import contextlib
 import dataclasses
-import functools
+import importlib.util
 import json
-import math
 import os
 import queue
 import socket
-import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO, NamedTuple
 
+from raccoon.constants import OLDEST_PYTHON, RunError
 from raccoon.exchange.frames import STILL_CLEARING
-from raccoon.records import ISOLATIONS, STATUSES, Program, Verdict, failed
-from raccoon.sandbox.machine import SandboxError, memory_note, refuse_foreign_platform, scratch_root
-from raccoon.sandbox.scratch import remove_folder
+from raccoon.records import ISOLATIONS, STATUSES, TIMEOUT, Program, Verdict
+from raccoon.sandbox.setup import Setup, library_path, remove_folder
 
-TIMEOUT = 10.0  # CPU seconds of one program; MBPP's slowest gold solution needs 3
 MEMORY_MB = 1024  # address space of one program beyond the interpreter's own
 MAX_SOURCE = 1 << 20  # characters of code; longer is refused unread
-WALL_FACTOR = {False: 2.0, True: 6.0}  # wall limit over CPU limit, for programs that sleep. With shared isolation
-# (True) the tests may wait too, for a server to start or a process to time out
-WALL_EXTRA = 2.0  # seconds added to it
 PATIENCE = 4.0  # seconds without an answer after the wall limit; then the judge counts as hung
 CONTROL_SECONDS = 1.0  # at least, in which no good program may be lost before the code is blamed for its own loss
 WINDOW = 64  # programs submitted before the oldest verdict is taken
@@ -43,10 +39,19 @@ MAX_TIMEOUT = 3600  # seconds
 JUDGE = Path(__file__).resolve().with_name("judge.py")
 START_SECONDS = 60.0  # for a judge to start
 ALLOW_WEAK = "SANDBOX_ALLOW_WEAK"  # environment variable
-PROGRAM_FIELDS = ("code", "test", "entry_point", "context", "task_id", "kind")  # sent to the judge
 MAX_ANSWER = 1 << 20  # bytes of a judge's answer
 BLAMED = "exception: a process of the sandbox was lost twice with this code, and not with code known to be good"
 GOOD = Program("def one():\n    return 1\n", "assert one() == 1\n", "one")  # where a program brings no solution
+
+# Modules that a Python build may lack, and what each needs.
+NEEDED_MODULES = {"_ctypes": "libffi's headers", "fcntl": "a Linux build", "resource": "a Linux build"}
+SPARE_FOLDER = "/dev/shm"  # in memory; writable even if a container's root directory is read-only
+CGROUPS, OWN_CGROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+LIMIT_FILES = (("", "memory.max"), ("memory", "memory.limit_in_bytes"))  # of cgroups version 2 and 1
+
+
+class SandboxError(RunError):
+    """The sandbox cannot run on this machine; the message says why and what to do."""
 
 
 class Sandbox:
@@ -62,26 +67,30 @@ class Sandbox:
         workers: int | None = None,
         timeout: float = TIMEOUT,
         memory_mb: int = MEMORY_MB,
-        preload: tuple[str, ...] = (),
+        preload: Sequence[str] = (),
         allow_weak: bool = False,
     ):
         refuse_foreign_platform()
         size = len(os.sched_getaffinity(0)) if workers is None else workers
-        for name, value, most in (
-            ("workers", size, 4096),
-            ("timeout", timeout, MAX_TIMEOUT),
-            ("memory_mb", memory_mb, 1 << 24),
-        ):
+        limits = (("workers", size, 4096), ("timeout", timeout, MAX_TIMEOUT), ("memory_mb", memory_mb, 1 << 24))
+        for name, value, most in limits:
             if not 0 < value <= most:
                 raise SandboxError(f"{name} is {value}: give a number above 0, up to {most}")
         self.timeout = timeout
-        self._settings = {"memory_mb": memory_mb, "preload": list(preload), "packages": site_packages()}
-        self._settings["weak"] = allow_weak or os.environ.get(ALLOW_WEAK) == "1"
+        # Judges and zygotes start without `site`, so they are told where this Python's libraries are.
+        packages = [path for path in sys.path if os.path.basename(path) in ("site-packages", "dist-packages")]
+        weak = allow_weak or os.environ.get(ALLOW_WEAK) == "1"
         self._root = scratch_root()
         self._threads = concurrent.futures.ThreadPoolExecutor(size, "sandbox")
-        self._pools = {shared: WorkerPool(size, self._settings, self._root, shared) for shared in (False, True)}
+        self._pools: dict[bool, WorkerPool] = {}
+        for shared in (False, True):
+            setup = Setup(-1, self._root, memory_mb, packages, list(preload), shared, weak)
+            self._pools[shared] = WorkerPool(size, setup)
         try:
-            self.walls = self._pools[False].start(self._threads) + memory_note(memory_mb)
+            separate = self._pools[False].workers  # the others start on first use
+            for started in [self._threads.submit(worker.start) for worker in separate]:
+                started.result()
+            self.walls = self._pools[False].standing["walls"] + memory_note(memory_mb)
         except BaseException:
             self.close()
             raise
@@ -90,8 +99,8 @@ class Sandbox:
         """The verdicts of all programs, in their order."""
         return list(self.stream(programs))
 
-    def stream(self, programs: Iterable[Program]) -> Iterator[Verdict]:
-        """The verdicts one by one, in the order of the programs. Programs are read only when they are needed."""
+    def stream(self, programs: Iterable[Program | Verdict]) -> Iterator[Verdict]:
+        """The verdicts one by one, in order. Programs are read only when needed; a verdict among them is passed on."""
         window: collections.deque[concurrent.futures.Future[Verdict]] = collections.deque()
         for program in programs:
             window.append(self.submit(program))
@@ -100,7 +109,7 @@ class Sandbox:
         while window:
             yield window.popleft().result()
 
-    def submit(self, program: Program) -> concurrent.futures.Future[Verdict]:
+    def submit(self, program: Program | Verdict) -> concurrent.futures.Future[Verdict]:
         """Starts to judge one program in the background."""
         return self._threads.submit(self._verify, program)
 
@@ -108,7 +117,8 @@ class Sandbox:
         """Ends all processes of the sandbox and removes its scratch folders. Programs not yet begun are dropped."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         for pool in self._pools.values():
-            pool.close()
+            for worker in pool.workers:
+                worker.stop(for_good=True)
         self._threads.shutdown(wait=True)
         remove_folder(self._root)
 
@@ -118,115 +128,104 @@ class Sandbox:
     def __exit__(self, *_) -> None:
         self.close()
 
-    def _verify(self, program: Program) -> Verdict:
+    def _verify(self, program: Program | Verdict) -> Verdict:
+        if isinstance(program, Verdict):
+            return program
         if not program.code.strip():
-            return failed("no code: there is no Python code to run")
+            return Verdict.of("no code: there is no Python code to run")
         if len(program.code) > MAX_SOURCE:
-            return failed(f"forbidden: {len(program.code):,} characters of code, limit {MAX_SOURCE:,}")
-        request, control = self._request(program), functools.partial(self._control, program)
-        answer = self._pools[False].ask(request, control)
+            return Verdict.of(f"forbidden: {len(program.code):,} characters of code, limit {MAX_SOURCE:,}")
+        sent = dataclasses.replace(program, timeout=program.timeout or self.timeout, solution="")
+        good = dataclasses.replace(sent, code=program.solution)
+        if not program.solution.strip():
+            good = dataclasses.replace(GOOD, timeout=self.timeout)
+        answer = self._pools[False].ask(sent, good)
         if answer.get("needs") == "shared":
-            answer = self._pools[True].ask(request, control)
+            answer = self._pools[True].ask(sent, good)
         return Verdict(**{field.name: answer[field.name] for field in dataclasses.fields(Verdict)})
-
-    def _control(self, program: Program) -> dict:
-        """The request for code known to be good: the program's own solution if it brings one."""
-        good = dataclasses.replace(program, code=program.solution) if program.solution.strip() else GOOD
-        return self._request(good)
-
-    def _request(self, program: Program) -> dict:
-        cpu_seconds = math.ceil(program.timeout or self.timeout)
-        fields = {name: getattr(program, name) for name in PROGRAM_FIELDS}
-        if program.kind == "program":
-            fields["ends_early"] = program.ends_early
-        return fields | {"cpu_seconds": cpu_seconds}
 
 
 class WorkerPool:
-    """Workers of one isolation. Each judges one program at a time. Those of shared isolation start on first use."""
+    """Workers of one isolation. Each judges one program at a time."""
 
-    def __init__(self, size: int, settings: dict, root: Path, shared: bool):
-        self.size, self.shared = size, shared
-        name = "shared" if shared else "separate"
-        homes = home_cores(size) if not shared else [set()] * size  # code that runs with its test may start processes
-        self.workers = [Worker(settings, root / f"{name}-{i}", shared, home) for i, home in enumerate(homes)]
+    def __init__(self, size: int, setup: Setup):
+        cores = sorted(os.sched_getaffinity(0))
+        # A core for each worker, if there are as many workers as cores: judge, zygote and child take turns, so on one
+        # core their caches are warm and a switch is cheaper. With fewer workers the kernel chooses, because other
+        # sandboxes would choose the same cores; and also for code that runs with its test and may start processes.
+        homes = [{core} for core in cores] if size == len(cores) and not setup.shared else [set()] * size
+        self.shared = setup.shared
+        self.standing: dict[str, str] = {}  # "walls" of the first judge; those of all others must be the same
+        self.workers = [Worker(setup, home, self.standing) for home in homes]
         self.idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
         for worker in self.workers:
             self.idle.put(worker)
         self.alone = threading.Lock()
 
-    def start(self, threads: concurrent.futures.ThreadPoolExecutor) -> str:
-        """Starts all workers and returns their report of the walls. Raises SandboxError if they cannot start."""
-        reports = [started.result() for started in [threads.submit(worker.start) for worker in self.workers]]
-        for report in reports:
-            refuse_other_walls(reports[0], report)
-        return reports[0]
-
-    def ask(self, request: dict, control: Callable[[], dict]) -> dict:
+    def ask(self, program: Program, good: Program) -> dict:
         """The answer of a free worker. A lost or starved program is judged once more, with nothing else running.
 
-        If it is lost again and what `control` makes is not, then the code has chosen that: it fails.
+        If it is lost again and a good program is not, then the code has chosen that: it fails.
         """
         worker = self.idle.get()
         try:
-            answer = worker.ask(request)
+            answer = worker.ask(program)
         finally:
             self.idle.put(worker)
         if answer.get("again") or answer.get("starved"):
             began = time.monotonic()
-            answer = self.ask_alone(request)
-            if answer.get("again") and self.survives(control(), time.monotonic() - began):
-                return failed(BLAMED).as_dict() | {"isolation": ISOLATIONS[self.shared]}
+            answer = self.ask_alone(program)
+            if answer.get("again") and self.survives(good, time.monotonic() - began):
+                return Verdict.of(BLAMED, isolation=ISOLATIONS[self.shared]).as_dict()
         return answer
 
-    def survives(self, control: dict, seconds: float) -> bool:
+    def survives(self, good: Program, seconds: float) -> bool:
         """Whether a good program, run again and again for longer than a lost one took, is never lost."""
         until = time.monotonic() + max(CONTROL_SECONDS, 2 * seconds)
-        while not (lost := self.ask_alone(control).get("again")) and time.monotonic() < until:
+        while not (lost := self.ask_alone(good).get("again")) and time.monotonic() < until:
             pass
         return not lost
 
-    def ask_alone(self, request: dict) -> dict:
+    def ask_alone(self, program: Program) -> dict:
         """Takes every worker of this pool, so that nothing competes, and asks one of them."""
         with self.alone:
             taken = [self.idle.get() for _ in self.workers]
             try:
-                return taken[-1].ask(request)
+                return taken[-1].ask(program)
             finally:
                 for worker in taken:
                     self.idle.put(worker)
 
-    def close(self) -> None:
-        """Ends the workers, including busy ones."""
-        for worker in self.workers:
-            worker.stop(for_good=True)
+
+class Link(NamedTuple):
+    """A running judge and the socket to it."""
+
+    process: subprocess.Popen
+    channel: socket.socket
+    incoming: BinaryIO  # what the channel brings
 
 
 class Worker:
     """One judge process and its zygote and child. It is started again after it has died."""
 
-    def __init__(self, settings: dict, scratch: Path, shared: bool, home: set[int]):
-        self.settings, self.scratch, self.shared = settings, scratch, shared
-        self.home = home  # the core for judge, zygote and child, which take turns; empty: the kernel chooses
-        self.process: subprocess.Popen | None = None
-        self.channel: socket.socket | None = None
-        self.walls = ""  # at its first start
+    def __init__(self, setup: Setup, home: set[int], standing: dict[str, str]):
+        self.setup, self.home = setup, home  # its core; empty: the kernel chooses
+        self.standing = standing
+        self.link: Link | None = None
         self.stopped = False
         self.starts = 0
 
-    def start(self) -> str:
+    def start(self) -> Link:
         """Starts the judge and waits for its report of the walls. Raises SandboxError if it does not start."""
         self.starts += 1
-        scratch = self.scratch.with_name(f"{self.scratch.name}.{self.starts}")  # the previous one may still be in use
-        scratch.mkdir(mode=0o700)
+        scratch = tempfile.mkdtemp(dir=self.setup.scratch)  # that of the previous judge may still be in use
         ours, theirs = socket.socketpair()
-        setup = self.settings | {"caller": theirs.fileno(), "scratch": str(scratch), "shared": self.shared}
-        command = [sys.executable, "-s", "-S", "-P", "-Wignore", str(JUDGE), json.dumps(setup)]
-        environment = {"PYTHONHASHSEED": "0", "PYTHONUTF8": "1"} | library_path()
+        setup = dataclasses.replace(self.setup, channel=theirs.fileno(), scratch=scratch)
+        command = [sys.executable, "-s", "-S", "-P", "-Wignore", str(JUDGE), json.dumps(vars(setup))]
         with theirs:
-            self.process = subprocess.Popen(
+            process = subprocess.Popen(
                 command,
-                env=environment,
+                env={"PYTHONHASHSEED": "0", "PYTHONUTF8": "1"} | library_path(),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
@@ -234,51 +233,49 @@ class Worker:
             )
         if self.home:
             with contextlib.suppress(OSError):  # the caller's cores have changed, or the judge has ended
-                os.sched_setaffinity(self.process.pid, self.home)
-        self.channel = ours
+                os.sched_setaffinity(process.pid, self.home)
+        self.link = Link(process, ours, ours.makefile("rb"))
         ours.settimeout(START_SECONDS)
         try:
-            hello = json.loads(receive(ours))
-        except OSError as error:
-            self.stop()
-            raise SandboxError(
-                f"the sandbox did not start: {error}; check that this starts a Python: {' '.join(command[:5])}"
-            ) from None
-        if "error" in hello:
-            self.stop()
-            raise SandboxError(hello["error"])
-        self.walls = self.walls or hello["walls"]
-        try:
-            refuse_other_walls(self.walls, hello["walls"])
+            hello = json.loads(receive(self.link.incoming))
+            if "error" in hello:
+                raise SandboxError(hello["error"])
+            walls, found = self.standing.setdefault("walls", hello["walls"]), hello["walls"]
+            if found != walls:
+                had = f"a worker has [{found}], the sandbox had [{walls}]"
+                raise SandboxError(f"the machine's walls have changed: {had}; start it again")
         except SandboxError:
             self.stop()
             raise
-        return self.walls
+        except OSError as error:
+            self.stop()
+            hint = f"check that this starts a Python: {' '.join(command[:5])}"
+            raise SandboxError(f"the sandbox did not start: {error}; {hint}") from None
+        return self.link
 
-    def ask(self, request: dict) -> dict:
+    def ask(self, program: Program) -> dict:
         """The judge's answer. "again" marks one that was lost with a process and may be asked once more."""
-        began, wall = 0.0, WALL_FACTOR[self.shared] * request["cpu_seconds"] + WALL_EXTRA
+        began, wall, link = 0.0, program.wall_seconds(self.setup.shared), self.link
         number = os.urandom(8).hex()  # no test can have written an answer to it in advance
         try:
             if self.stopped:
                 raise SandboxError("the sandbox has been closed")
-            if self.process is None:
-                self.start()
-            began = cpu_seconds(self.process.pid)
-            self.channel.settimeout(wall + PATIENCE)
-            send(self.channel, json.dumps(request | {"wall_seconds": wall, "number": number}).encode())
-            data = receive(self.channel)
-            while data == STILL_CLEARING:
-                data = receive(self.channel)
+            link = link or self.start()
+            began = cpu_seconds(link.process.pid)
+            link.channel.settimeout(wall + PATIENCE)
+            request = json.dumps(vars(program) | {"number": number}).encode()
+            link.channel.sendall(len(request).to_bytes(4, sys.byteorder) + request)
+            while (data := receive(link.incoming)) == STILL_CLEARING:
+                pass
             answer = checked_answer(data, number)
         except TimeoutError:
-            busy = cpu_seconds(self.process.pid) - began > wall / 2
+            busy = link is not None and cpu_seconds(link.process.pid) - began > wall / 2
             self.stop()
-            verdict = failed("timeout: the test did not end on what the code returned")
+            verdict = Verdict.of("timeout: the test did not end on what the code returned")
             return verdict.as_dict() | {"starved": not busy}
         except (OSError, SandboxError) as error:
             self.stop()
-            return failed(f"infra: a sandbox process was lost ({error})", "INFRA").as_dict() | {"again": True}
+            return Verdict.of(f"infra: a sandbox process was lost ({error})").as_dict() | {"again": True}
         if answer.get("spent"):
             self.stop()
         return answer
@@ -286,11 +283,23 @@ class Worker:
     def stop(self, for_good: bool = False) -> None:
         """Kills the judge. Its zygote and child end with it."""
         self.stopped |= for_good
-        process, self.process = self.process, None
-        if process is not None:
-            process.kill()
-            process.wait()
-            self.channel.close()
+        link, self.link = self.link, None
+        if link is not None:
+            link.process.kill()
+            link.process.wait()
+            link.channel.close()  # for good when a thread that still reads from it has met its end
+
+
+def receive(incoming: BinaryIO) -> bytes:
+    """One frame of a judge. Raises ConnectionError if it has ended, TimeoutError if it does not answer."""
+    header = incoming.read(4)
+    size = int.from_bytes(header, sys.byteorder)
+    if size > MAX_ANSWER:
+        raise ConnectionError("a judge sent something that is not an answer")
+    data = incoming.read(size)
+    if len(header) < 4 or len(data) < size:
+        raise ConnectionError("a judge has ended")
+    return data
 
 
 def checked_answer(data: bytes, number: str) -> dict:
@@ -311,24 +320,6 @@ def checked_answer(data: bytes, number: str) -> dict:
     return answer
 
 
-def home_cores(size: int) -> list[set[int]]:
-    """A core for each worker if there are as many workers as cores, else no fixed core for any.
-
-    Only one of a worker's processes runs at a time. On one core its caches are warm and a switch is cheaper. If there
-    are fewer workers than cores, the kernel chooses, because other sandboxes would choose the same cores.
-    """
-    cores = sorted(os.sched_getaffinity(0))
-    return [{core} for core in cores] if size == len(cores) else [set()] * size
-
-
-def refuse_other_walls(walls: str, found: str) -> None:
-    """Raises SandboxError if a worker's walls differ from those of its first start, or of its pool."""
-    if found != walls:
-        raise SandboxError(
-            f"the machine's walls have changed: a worker has [{found}], the sandbox had [{walls}]; start it again"
-        )
-
-
 def cpu_seconds(pid: int) -> float:
     """CPU time of a process, 0 after its death. Its pid gives Linux's clock for it (clock_getcpuclockid(3))."""
     try:
@@ -337,36 +328,54 @@ def cpu_seconds(pid: int) -> float:
         return 0.0
 
 
-def send(channel: socket.socket, data: bytes) -> None:
-    """Sends one frame to a judge."""
-    channel.sendall(struct.pack("=I", len(data)) + data)
+def refuse_foreign_platform() -> None:
+    """Raises SandboxError if the system is not Linux, or if this Python lacks something that the judges need."""
+    if sys.version_info < OLDEST_PYTHON:
+        wanted, found = (".".join(map(str, version[:2])) for version in (OLDEST_PYTHON, sys.version_info))
+        raise SandboxError(f"Python >= {wanted} needed, found {found}: run it in the project's Docker image")
+    if sys.platform != "linux":
+        raise SandboxError(f"the sandbox needs Linux, this is {sys.platform}: run it in the project's Docker image")
+    for name, source in NEEDED_MODULES.items():
+        if importlib.util.find_spec(name) is None:
+            raise SandboxError(
+                f"{sys.executable} was built without its module {name}: build it with {source}, "
+                "or use another Python or the project's Docker image"
+            )
 
 
-def receive(channel: socket.socket) -> bytes:
-    """One frame from a judge. Raises ConnectionError if the judge has ended, TimeoutError if it does not answer."""
-    parts, missing, header = [], 4, True
-    while missing:
-        part = channel.recv(min(missing, 1 << 20))
-        if not part:
-            raise ConnectionError("a judge has ended")
-        parts.append(part)
-        missing -= len(part)
-        if header and not missing:
-            (missing,) = struct.unpack("=I", b"".join(parts))
-            if missing > MAX_ANSWER:
-                raise ConnectionError("a judge sent something that is not an answer")
-            parts, header = [], False
-    return b"".join(parts)
+def scratch_root() -> str:
+    """A new folder for the scratch folders of one sandbox. Raises SandboxError if none can be made."""
+    try:
+        folder: str | None = tempfile.gettempdir()
+    except FileNotFoundError:  # /tmp and similar folders are full or not writable
+        folder = SPARE_FOLDER
+    try:
+        root = tempfile.mkdtemp(prefix="sandbox-", dir=folder)
+        os.chmod(root, 0o711)  # a child with its own uid must reach its scratch folder
+    except OSError as error:
+        raise SandboxError(
+            f"cannot make a folder for scratch files ({error}): set TMPDIR to a writable folder"
+        ) from None
+    return root
 
 
-def site_packages() -> list[str]:
-    """This Python's library folders. Judges and zygotes start without `site`, so they are told."""
-    return [path for path in sys.path if os.path.basename(path) in ("site-packages", "dist-packages")]
-
-
-def library_path() -> dict[str, str]:
-    """The one environment variable of the caller that a Python may need to start."""
-    return {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
+def memory_note(memory_mb: int) -> str:
+    """A warning if the lowest limit of this process's cgroups is below that of one program; else ""."""
+    found, lines = [memory_mb << 20], []
+    with contextlib.suppress(OSError):
+        lines = OWN_CGROUPS.read_text().splitlines()
+    groups = {controllers: path.lstrip("/") for _, controllers, path in (line.split(":", 2) for line in lines)}
+    for controller, file in LIMIT_FILES if lines else ():
+        for folder in (CGROUPS / controller / groups.get(controller, "") / file).parents:
+            with contextlib.suppress(OSError, ValueError):  # no such file, or "max"
+                found.append(int((folder / file).read_text()))
+    allowed = min(found) >> 20
+    if allowed >= memory_mb:
+        return ""
+    return (
+        f"; this container's memory limit of {allowed} MB is below a program's {memory_mb} MB: a program that exceeds "
+        "it is killed, and fails unless the solution is killed too; raise the container's limit or lower memory_mb"
+    )
 
 
 def safe_execute(code: str, test: str, entry_point: str = "", context: str = "", timeout: float = TIMEOUT) -> Verdict:

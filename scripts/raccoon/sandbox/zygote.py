@@ -1,12 +1,10 @@
 """The zygote sets up the kernel's walls once, then forks one child for each program. The child runs untrusted code.
 
 Only judge.py starts it, with an empty environment:
-    python -s -S -P zygote.py '{"control": 3, ...}'        (the fields of Setup)
-It never sees a test, an expected value or a secret: it passes a job to a new child as a file descriptor, unread. Over
-`control` it first sends one hello (JSON: the walls in force, or why there are none). For each job (its descriptors and
-the CPU seconds) it forks a child. When the child ends, or at the next message, it reaps it and reports how it ended.
-
-The room `child` holds the rest of the child's work.
+    python -s -S -P zygote.py '{"channel": 3, ...}'        (the fields of Setup)
+It never sees a test, an expected value or a secret: it passes a job to a new child (the room `child`) as a descriptor,
+unread. Over `channel` it first sends one hello (JSON: the walls in force, or why there are none). For each job (its
+descriptors and CPU seconds) it forks a child. When that ends, or at the next message, it reports how it ended.
 """
 
 import atexit
@@ -15,6 +13,7 @@ import dataclasses
 import functools
 import gc
 import importlib
+import io
 import json
 import linecache
 import marshal
@@ -40,8 +39,8 @@ sys.path.insert(0, SCRIPTS)
 from raccoon.child.functions import TEST_PROGRAMS, answer_requests  # noqa: E402
 from raccoon.child.programs import FILENAME, RECURSION_LIMIT, run_program  # noqa: E402
 from raccoon.exchange import frames  # noqa: E402
-from raccoon.sandbox import namespaces, walls  # noqa: E402
-from raccoon.sandbox.scratch import empty_folder  # noqa: E402
+from raccoon.sandbox import seccomp, walls  # noqa: E402
+from raccoon.sandbox.setup import Setup, empty_folder  # noqa: E402
 
 sys.path.remove(SCRIPTS)
 
@@ -59,7 +58,6 @@ FILE_BYTES, OPEN_FILES, SCRATCH_INODES = 64 << 20, 256, 8192
 SCRATCH_MB, PRIVATE_SCRATCH = 64, "/scratch"  # of the private root; its /tmp is a link to this folder
 THREADS = 128  # of one uid, if the child has its own uid
 UID_BASE, UID_SPAN = 60000, 4000  # below 65534, so that they exist in rootless containers too
-JOB, STATUS = "=qq", "=qid???"  # the messages of zygote_link.py
 ROW, FILLING = 16, 1 << 19  # objects side by side; at most so many bytes of one size
 EMPTY_BYTES = sys.getsizeof(b"")
 REHEARSALS = 30  # more than the calls after which the interpreter adapts a function
@@ -70,26 +68,13 @@ BLIND_TICK = 0.001  # seconds between two looks at a child where the kernel (gVi
 
 
 @dataclasses.dataclass(frozen=True)
-class Setup:
-    """Descriptors, folders and limits of one zygote, from the judge."""
-
-    control: int  # SOCK_SEQPACKET socket to the judge
-    scratch: str  # an empty folder that nothing else uses
-    memory_mb: int  # of address space for a child, beyond the zygote's own
-    packages: tuple[str, ...]  # site-packages folders
-    preload: tuple[str, ...]  # modules to import before the first fork
-    shared: bool  # tests run with the code; inside namespaces also processes, exec and loopback sockets
-    weak: bool  # continue if Landlock or seccomp is missing
-
-
-@dataclasses.dataclass(frozen=True)
 class Standing:
     """The walls in force around this zygote."""
 
     namespaces: bool
     uid: int  # of the children; 0: the zygote's uid
     landlock: int  # ABI; 0: none
-    seccomp: bool
+    child_filter: seccomp.Filter | None
     counted: bool  # the number of its threads is limited
     roomy: bool
     scratch: str
@@ -106,18 +91,18 @@ class Standing:
         parts = ["namespaces (pid, net, mount, ipc, uts) with a private root"] if self.namespaces else []
         parts += ["own uid"] if self.uid else ["uid kept"]
         parts += [f"Landlock ABI {self.landlock}"] if self.landlock else []
-        parts += ["seccomp"] if self.seccomp else []
+        parts += ["seccomp"] if self.child_filter else []
         parts += ["no_new_privs", "resource limits"]
         missing = [] if self.namespaces else ["namespaces (not permitted here)"]
         missing += [] if self.counted else ["a limit of threads (not counted for this user alone)"]
         missing += [] if self.landlock else ["Landlock: WEAK"]
-        missing += [] if self.seccomp else ["seccomp: WEAK"]
+        missing += [] if self.child_filter else ["seccomp: WEAK"]
         return ", ".join(parts) + (f"; without {', '.join(missing)}" if missing else "")
 
 
 def main() -> None:
     setup = Setup(**json.loads(sys.argv[1]))
-    os.dup2(setup.control, CONTROL)
+    os.dup2(setup.channel, CONTROL)
     control = socket.socket(fileno=CONTROL)
     try:
         with warnings.catch_warnings(action="ignore"):  # of the preloaded modules; a program shows its own
@@ -203,55 +188,54 @@ def raise_walls(setup: Setup) -> Standing:
     """Sets up every wall that the machine allows, strongest first. Raises OSError without Landlock or seccomp."""
     own_uid = UID_BASE + os.getpid() % UID_SPAN  # the kernel counts threads by uid: zygotes should not share one
     read = readable_paths(setup)
-    missing = walls.missing()
-    if missing and not setup.weak:
+    if not setup.weak and (missing := walls.missing()):
         raise OSError(f"{missing}; for code that you trust, --allow-weak or SANDBOX_ALLOW_WEAK=1 runs without it")
     walls.be_killed_first()
     present = walls.address_space()
-    own_user = os.geteuid() != 0 or not namespaces.owns_uid(own_uid)
-
-    sockets = [-1]
+    own_user = os.geteuid() != 0 or not walls.owns_uid(own_uid)
+    sockets = -1
 
     def settle() -> None:
+        nonlocal sockets
         if setup.shared:
-            sockets[0] = namespaces.free_ports()
-        namespaces.enter_private_root(setup.scratch, read, PRIVATE_SCRATCH, SCRATCH_MB, SCRATCH_INODES)
+            sockets = walls.free_ports()
+        walls.enter_private_root(setup.scratch, read, PRIVATE_SCRATCH, SCRATCH_MB, SCRATCH_INODES)
         if setup.shared:
-            namespaces.furnish_private_root()
+            walls.furnish_private_root()
 
-    namespaced = namespaces.enter_namespaces(settle, own_user)
+    namespaced = walls.enter_namespaces(settle, own_user)
     scratch = PRIVATE_SCRATCH if namespaced else setup.scratch
     uid = change_uid(own_uid, read, scratch)
-    counted = uid != 0 or namespaced and own_user and processes_are_counted()
+    # Else the kernel counts threads of others too, or none: it does not for root outside its user namespace.
+    counted = uid != 0 or namespaced and own_user and not walls.works_in_a_fork(fork_beyond_limit)
     roomy = setup.shared and namespaced and counted  # else nothing limits the processes of a program
-    set_limits(setup, present, counted)
-    walls.no_new_privileges()
-    ruleset = -1 if namespaced else walls.signal_ruleset()
-    arrange_descriptors(ruleset, sockets[0])
-    writable = [scratch, "/dev/null", *(["/dev/shm", "/proc"] if roomy else [])]
+    limits = {resource.RLIMIT_AS: present + (setup.memory_mb << 20), resource.RLIMIT_FSIZE: FILE_BYTES}
+    limits |= {resource.RLIMIT_NOFILE: OPEN_FILES, resource.RLIMIT_CORE: 0, resource.RLIMIT_MEMLOCK: 0}
+    limits |= {resource.RLIMIT_NPROC: THREADS} if counted else {}
+    for what, most in limits.items():  # the children inherit them; CPU time is set in each
+        walls.limit(what, most)
+    walls.prctl(walls.PR_SET_NO_NEW_PRIVS, 1)
+    ruleset, sockets = arrange_descriptors(-1 if namespaced else walls.signal_ruleset(), sockets)
     landlock = walls.landlock_abi()
     if landlock:
+        writable = [scratch, "/dev/null", *(["/dev/shm", "/proc"] if roomy else [])]
         walls.restrict_files([*read, "/"] if roomy else read, writable, [], roomy)
     if not uid:
         walls.drop_capabilities()
     furnish_interpreter(scratch)
     if roomy:
-        walls.open_to_inspection(False)  # a child with the same uid must not write to this process through /proc
+        walls.prctl(walls.PR_SET_DUMPABLE, 0)  # a child with the same uid must not write to this process through /proc
     walls.die_with_parent()
-    seccomp = walls.seccomp_available()
-    if seccomp:
-        walls.Filter(walls.compile_filter(walls.family_rules(roomy), walls.refuse(walls.EPERM))).install()
-    return Standing(
-        namespaced,
-        uid,
-        landlock,
-        seccomp,
-        counted,
-        roomy,
-        scratch,
-        RULESET if ruleset >= 0 else -1,
-        SOCKETS if sockets[0] >= 0 else -1,
-    )
+    child_filter = seccomp.Filter(seccomp.child_rules(roomy), nested=True) if seccomp.available() else None
+    if child_filter:
+        seccomp.Filter(seccomp.family_rules(roomy)).install()
+    return Standing(namespaced, uid, landlock, child_filter, counted, roomy, scratch, ruleset, sockets)
+
+
+def fork_beyond_limit() -> None:
+    """Raises OSError if the kernel counts the processes of this uid."""
+    resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
+    os.fork()
 
 
 def readable_paths(setup: Setup) -> list[str]:
@@ -268,75 +252,42 @@ def change_uid(uid: int, read: list[str], scratch: str) -> int:
 
     In a rootless container or Apptainer, root may lack the capability (EPERM), or its user namespace the uid (EINVAL).
     """
+
+    def leave_groups() -> None:
+        os.setgroups([])
+        os.setresgid(uid, uid, uid)
+
+    def change() -> bool:
+        os.chown(scratch, uid, uid)
+        leave_groups()
+        os.setresuid(uid, uid, uid)
+        return os.access(scratch, os.W_OK) and all(os.access(path, os.R_OK) for path in read)
+
     if os.geteuid() != 0:
         return 0
-    probe = os.fork()
-    if probe == 0:
-        try:
-            os.chown(scratch, uid, uid)
-            leave_groups(uid)
-            os.setresuid(uid, uid, uid)
-            reachable = os.access(scratch, os.W_OK) and all(os.access(path, os.R_OK) for path in read)
-        except OSError:
-            reachable = False
-        os._exit(0 if reachable else 1)
-    if os.waitpid(probe, 0)[1] != 0:
+    if not walls.works_in_a_fork(change):
         with contextlib.suppress(OSError):
             os.chown(scratch, 0, 0)
         return 0
-    leave_groups(uid)
+    leave_groups()
     return uid
 
 
-def processes_are_counted() -> bool:
-    """Whether the kernel limits the processes of this uid. It does not if it is root outside its user namespace."""
-    probe = os.fork()
-    if probe == 0:
-        resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
-        try:
-            os.fork()
-        except OSError:
-            os._exit(0)
-        os._exit(1)
-    return os.waitpid(probe, 0)[1] == 0
-
-
-def leave_groups(gid: int) -> None:
-    """Leaves every group except `gid`, for this process and its children."""
-    os.setgroups([])
-    os.setresgid(gid, gid, gid)
-
-
-def set_limits(setup: Setup, present: int, threads_counted: bool) -> None:
-    """Limits that the children inherit (CPU time is set in each).
-
-    `present` is the zygote's own address space. `threads_counted`: the kernel counts the threads of this zygote alone,
-    because it has its own uid or user namespace.
-    """
-    walls.limit(resource.RLIMIT_AS, present + (setup.memory_mb << 20))
-    walls.limit(resource.RLIMIT_FSIZE, FILE_BYTES)
-    walls.limit(resource.RLIMIT_NOFILE, OPEN_FILES)
-    walls.limit(resource.RLIMIT_CORE, 0)
-    walls.limit(resource.RLIMIT_MEMLOCK, 0)
-    if threads_counted:
-        walls.limit(resource.RLIMIT_NPROC, THREADS)
-
-
-def arrange_descriptors(ruleset: int, sockets: int) -> None:
-    """Keeps the control socket, the ruleset and the counts of sockets, where there are; closes all others."""
-    kept = {CONTROL, *(RULESET for _ in range(ruleset >= 0)), *(SOCKETS for _ in range(sockets >= 0))}
+def arrange_descriptors(ruleset: int, sockets: int) -> tuple[int, int]:
+    """Moves both, where there are any, to RULESET and SOCKETS. Keeps them and the control socket, closes all others."""
     for descriptor, place in ((ruleset, RULESET), (sockets, SOCKETS)):
         if descriptor >= 0:
             os.dup2(descriptor, place, inheritable=False)
-    for descriptor in {*range(CONTROL, SOCKETS + 1)} - kept:
-        with contextlib.suppress(OSError):
-            os.close(descriptor)
+        else:
+            os.closerange(place, place + 1)  # whatever has this number
     os.closerange(0, CONTROL)
     os.closerange(SOCKETS + 1, 1 << 16)
+    return (RULESET if ruleset >= 0 else -1), (SOCKETS if sockets >= 0 else -1)
 
 
 def furnish_interpreter(scratch: str) -> None:
     """What a program sees: its scratch folder as home and working directory, and no sign of how it was started."""
+    assert isinstance(sys.stdout, io.TextIOWrapper)
     sys.stdout.reconfigure(line_buffering=True)  # a killed child flushes nothing
     os.environ.clear()
     path = f"{os.path.dirname(sys.executable)}:/usr/bin:/bin"
@@ -352,7 +303,6 @@ def furnish_interpreter(scratch: str) -> None:
 
 def serve(control: socket.socket, standing: Standing) -> None:
     """Runs one child at a time, until the judge closes the control socket."""
-    seccomp = walls.Filter(walls.compile_filter(walls.child_rules(standing.roomy), walls.ALLOW, nested=True))
     report = b""
     while True:
         message, job, _, _ = control.recvmsg(32, JOB_SPACE)
@@ -361,27 +311,24 @@ def serve(control: socket.socket, standing: Standing) -> None:
         if not job:  # about a child whose end has crossed this message
             control.send(report)
             continue
-        number, cpu_seconds = struct.unpack_from(JOB, message)
+        number, cpu_seconds, reads_stdin = struct.unpack(frames.JOB, message)
         pid = os.fork()
         if pid == 0:
-            become_child(message.endswith(b"s"), cpu_seconds, standing, seccomp)
+            become_child(reads_stdin, cpu_seconds, standing)
         os.closerange(0, JOB_CHANNEL + 1)
         ending = end_child(pid, control, standing)
         if is_dirty(standing):
             with contextlib.suppress(ConnectionError):
-                control.send(struct.pack(STATUS, number, *ending, True, False))
+                control.send(struct.pack(frames.STATUS, number, *ending, True, False))
             for folder, _ in standing.writable:
                 empty_folder(folder)
-        spent = standing.roomy and not namespaces.network_is_clean(standing.sockets)
-        report = struct.pack(STATUS, number, *ending, False, spent)
+        spent = standing.roomy and not walls.network_is_clean(standing.sockets)
+        report = struct.pack(frames.STATUS, number, *ending, False, spent)
         control.send(report)
 
 
 def end_child(pid: int, control: socket.socket, standing: Standing) -> tuple[int, float, bool]:
-    """Waits for the child's end or for the judge's word to kill it, then in an own pid namespace kills all processes.
-
-    Returns its wait status, its CPU seconds and whether it had to be killed.
-    """
+    """Waits for the child's end or the judge's word to kill it, then kills what it has left: the fields of Ending."""
     killed = not ended_by_itself(pid, control)
     if killed:
         os.kill(pid, signal.SIGKILL)
@@ -437,12 +384,12 @@ def is_dirty(standing: Standing) -> bool:
     return any(os.listdir(folder) for folder, _ in standing.writable)
 
 
-def become_child(reads_stdin: bool, cpu_seconds: int, standing: Standing, seccomp: walls.Filter) -> None:
+def become_child(reads_stdin: bool, cpu_seconds: int, standing: Standing) -> None:
     """Puts the last walls around this new fork, runs the program, and never returns."""
     try:
         os.close(CONTROL)
         if standing.roomy:
-            walls.open_to_inspection(True)
+            walls.prctl(walls.PR_SET_DUMPABLE, 1)
             os.closerange(SOCKETS, SOCKETS + 1)
             for stream in STREAMS:
                 os.set_inheritable(stream, True)
@@ -454,8 +401,8 @@ def become_child(reads_stdin: bool, cpu_seconds: int, standing: Standing, seccom
         if standing.signal_ruleset >= 0:
             walls.enter_ruleset(standing.signal_ruleset)
             os.close(standing.signal_ruleset)
-        if standing.seccomp:
-            seccomp.install()
+        if standing.child_filter:
+            standing.child_filter.install()
         frames.write_frame(JOB_CHANNEL, frames.WALLS_STAND)
     except BaseException:
         os._exit(1)

@@ -1,7 +1,7 @@
 """The cases of tasks whose solution is a whole program: the text it reads on stdin and the text it must print.
 
 They are the `test` of a Task of kind "program", as JSON text: {"inputs": [...], "outputs": [...], "compare": ...}.
-`compare` is one of COMPARISONS; verdicts/comparisons.py says what each takes for equal. Nothing is run here.
+`compare` is one of COMPARISONS; verdicts/stdin_cases.py says what each takes for equal. Nothing is run here.
 """
 
 import json

@@ -1,4 +1,1 @@
-"""The way from a program and its test to a verdict: how a test runs against a child, and what decides.
-
-It imports exchange and test_texts.
-"""
+"""The way from a program and its test to a verdict: how a test runs against a child, and what decides."""

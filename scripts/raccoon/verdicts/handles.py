@@ -1,8 +1,8 @@
-"""Objects of the code as a test in the judge sees them: stand-ins with a number, and requests to the child.
+"""Functions, classes and objects of the code as a test in the judge sees them: stand-ins that ask the child.
 
-A class is a `ClassProxy`, an instance a `Handle`, an iterator a `RemoteIterator`. Attributes, methods, items, len, str
-and operators are requests. An instance of the code's own subclass of a plain class is a plain value here that can also
-be asked (`Sub`). The answer is a value or another stand-in, whatever the code does:
+A function is a `Proxy`, a class a `ClassProxy`, an instance a `Handle`, an iterator a `RemoteIterator`. Attributes,
+methods, items, len, str and operators are requests. An instance of the code's own subclass of a plain class is a plain
+value here that can also be asked (`Sub`). The answer is a value or another stand-in, whatever the code does:
 - `==` never asks the code about a plain value: a handle equals none. Two handles are compared by the code's own `==`,
   but where the test made one of them itself, it runs in shared isolation (needs.py).
 - Binary operators and comparisons need an instance that the test made, or two handles. An object that the code
@@ -15,10 +15,9 @@ be asked (`Sub`). The answer is a value or another stand-in, whatever the code d
 import datetime
 import itertools
 import types
-from collections.abc import Iterator
-from typing import NoReturn
+from collections.abc import Callable, Iterator
 
-from raccoon.exchange import frames, heap
+from raccoon.exchange import heap, kinds
 from raccoon.exchange.values import MAX_ITEMS, Inline, pairs
 from raccoon.test_texts.results import CARRIED_METHODS, MUTATORS
 
@@ -34,6 +33,59 @@ PLAIN_BASE = "plain_base"  # attribute of the class that represents a subclass o
 TWO_ANSWERS = "exception: an object of the code gave two answers to one question"
 
 
+class Proxy:
+    """Represents one function of the code in a test."""
+
+    def __init__(self, child, name: str):
+        self._child, self.__name__ = child, name
+
+    def __call__(self, *arguments, **keywords):
+        return self._child.request("call", self.__name__, Inline(arguments), pairs(keywords))[0]
+
+    def __getattr__(self, name: str):
+        if name.startswith("__") and name not in DESCRIBING:
+            raise AttributeError(f"function {self.__name__!r} has no attribute {name!r} here")
+        value, is_method = self._child.request("attribute", self, name)
+        if is_method is not True:
+            return value
+        ask = self._child.request
+        return lambda *arguments, **keywords: ask("method", self, name, Inline(arguments), pairs(keywords))[0]
+
+
+class ClassProxy(Proxy):
+    """Represents one class of the code in a test, or a function with a name like a class."""
+
+    def __call__(self, *arguments, **keywords):
+        made = self._child.request("make", self.__name__, Inline(arguments), pairs(keywords))[0]
+        return self._child.heap.as_made(made, True)
+
+    def __getattr__(self, name: str):
+        if name.startswith("__"):
+            raise AttributeError(f"class {self.__name__} has no attribute {name!r} here")
+        return getattr(self._kind(), name)
+
+    def __iter__(self) -> Iterator:
+        return iter(self._kind())  # an Enum
+
+    def __getitem__(self, key):
+        return ask(self._kind(), "getitem", key)
+
+    def __len__(self) -> int:
+        return ask(self._kind(), "len")
+
+    def __contains__(self, item) -> bool:
+        return ask(self._kind(), "contains", item) is True
+
+    def __instancecheck__(self, instance) -> bool:
+        kind = self._kind()
+        if isinstance(kind, type):  # an exception of the code
+            return isinstance(instance, kind)
+        return isinstance(instance, (Handle, Sub)) and ask(handle_of(instance), "isinstance", kind) is True
+
+    def _kind(self):
+        return self._child.request("value", self.__name__)[0]
+
+
 class Handle:
     # Represents one object of the code in a test. `made`: the test made it by calling the code's class; None: it is a
     # variable of the code, which may stand for a library that the test has not imported, so it must see no value of
@@ -47,18 +99,6 @@ class Handle:
         for field, value in fields.items():
             object.__setattr__(self, f"_Handle__{field}", value)
 
-    @staticmethod
-    def number_of(handle: "Handle", shared: heap.Heap) -> int:
-        """The number of a handle's object in the child. Raises ValueLimit for an object of another program."""
-        if handle.__child.heap is not shared:
-            raise frames.ValueLimit("an object of another program")
-        return handle.__number
-
-    @staticmethod
-    def name_of(handle: "Handle") -> str:
-        """The name of its class, as the child reported it."""
-        return handle.__name
-
     def __getattr__(self, name: str):
         if name.startswith("__") and name.endswith("__") and name not in DESCRIBING:
             raise AttributeError(f"{self.__name!r} object has no attribute {name!r} here")
@@ -71,18 +111,9 @@ class Handle:
         if is_method is not True and not (guarded and (callable(value) or isinstance(value, Handle))):
             return value
         if is_method is not True or name in QUERIES and guarded and name in ASSENTING:
-            refuse(self.__name, name)
+            raise AttributeError(f"{self.__name!r} object, returned by the code, must not answer {name!r}")
         self.__methods[name] = Method(self.__child, self, name, guarded)
         return self.__methods[name]
-
-    def __setattr__(self, name: str, value) -> None:
-        ask(self, "setattr", name, value)
-
-    def __delattr__(self, name: str) -> None:
-        ask(self, "delattr", name)
-
-    def __dir__(self):
-        return ask(self, "dir")
 
     def __eq__(self, other) -> bool:
         if self is other or not isinstance(other, Handle):
@@ -105,46 +136,16 @@ class Handle:
     def __bool__(self) -> bool:
         return not self.__traits & {"__bool__", "__len__"} or ask(self, "bool") is True
 
-    def __str__(self) -> str:
-        return ask(self, "str")
-
-    def __repr__(self) -> str:
-        return ask(self, "repr")
-
-    def __format__(self, spec: str) -> str:
-        return ask(self, "format", spec)
-
-    def __int__(self) -> int:
-        return ask(self, "int")
-
-    def __float__(self) -> float:
-        return ask(self, "float")
-
-    def __complex__(self) -> complex:
-        return ask(self, "complex")
-
-    def __bytes__(self) -> bytes:
-        return ask(self, "bytes")
-
-    def __index__(self) -> int:
-        return ask(self, "index")
-
-    def __round__(self, *digits):
-        return ask(self, "round", *digits)
-
-    def __len__(self) -> int:
-        return ask(self, "len")
-
     def __iter__(self) -> Iterator:
         memory = self.__child.heap.memory
         if self.__made:
             memory.clear()  # to go through it may change it
-            return iter(iterated(self, ask(self, "iterate")))
+            return iter(iterated(self, "iterate"))
         known = memory.setdefault(("items", self.__number), [])
-        return repeated(iterated(self, ask(self, "iterate")), known, self)
+        return repeated(iterated(self, "iterate"), known, self)
 
     def __reversed__(self) -> Iterator:
-        return iter(iterated(self, ask(self, "reversed")))
+        return iter(iterated(self, "reversed"))
 
     def __next__(self):
         return following(*self.__child.request("take", self, 1), self.__child)
@@ -166,34 +167,12 @@ class Handle:
                 self.__child.end(TWO_ANSWERS)
         return found
 
-    def __setitem__(self, key, value) -> None:
-        ask(self, "setitem", key, value)
-
-    def __delitem__(self, key) -> None:
-        ask(self, "delitem", key)
-
-    def __enter__(self):
-        return ask(self, "enter")
-
     def __exit__(self, kind, error, trace) -> bool:
         if kind is None:
             ask(self, "leave")
         elif self.__child.heap.is_raised_by_test(error):
             return ask(self, "leave", error) is True
         return False  # the code must not swallow the failure of an assertion, or of what the test does with its answer
-
-    @staticmethod
-    def operated(handle: "Handle", name: str, other, reflected: bool):
-        """The result of a binary operator; NotImplemented if the other operand must not reach the code."""
-        if not handle.__made and not isinstance(other, Handle):
-            return NotImplemented
-        operands = [other, handle] if reflected else [handle, other]
-        return handle.__child.request("operate", name, Inline(operands))[0]
-
-    @staticmethod
-    def called(handle: "Handle", arguments: tuple, keywords: dict):
-        """The result of calling the object."""
-        return ask(handle, "call", Inline(arguments), pairs(keywords))
 
 
 class Caller(Handle):
@@ -203,12 +182,36 @@ class Caller(Handle):
     __slots__ = ()
 
     def __call__(self, *arguments, **keywords):
-        return Handle.called(self, arguments, keywords)
+        return ask(self, "call", Inline(arguments), pairs(keywords))
 
 
-def refuse(kind: str, name: str) -> NoReturn:
-    """Raises AttributeError: an object takes the position of a plain value in the test."""
-    raise AttributeError(f"{kind!r} object, returned by the code, must not answer {name!r}")
+class Sub:
+    """The part of a code's own subclass of a plain class that asks the code: attributes that the plain class lacks."""
+
+    def __getattr__(self, name: str):
+        if name.startswith(("__", RESERVED)):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r} here")
+        return getattr(handle_of(self), name)
+
+
+def child_of(handle: Handle):
+    """The child in which a handle's object lives."""
+    return handle._Handle__child
+
+
+def name_of(handle: Handle) -> str:
+    """The name of the object's class, as the child reported it."""
+    return handle._Handle__name
+
+
+def number_of(value: "Handle | RemoteIterator") -> int:
+    """The number of an object of the code."""
+    return value._number if type(value) is RemoteIterator else value._Handle__number
+
+
+def handle_of(value: Handle | Sub) -> Handle:
+    """The handle of a value that can be asked."""
+    return value if isinstance(value, Handle) else object.__getattribute__(value, "__dict__")[kinds.HANDLE]
 
 
 def ask(handle, name: str, *operands):
@@ -216,13 +219,7 @@ def ask(handle, name: str, *operands):
     child = child_of(handle)
     if name not in READS or name == "iterate" or not {int, str}.issuperset(map(type, operands)):
         return child.request("operate", name, Inline([handle, *operands]))[0]
-    key = (name, Handle.number_of(handle, child.heap), *operands)
-    return child.heap.agreed(key, "operate", name, Inline([handle, *operands]))[0]
-
-
-def child_of(handle: Handle):
-    """The child in which a handle's object lives."""
-    return handle._Handle__child
+    return child.heap.agreed((name, number_of(handle), *operands), "operate", name, Inline([handle, *operands]))[0]
 
 
 def same(one, other) -> bool:
@@ -231,16 +228,63 @@ def same(one, other) -> bool:
     return number_of(one) == number_of(other) if all(remote) else one is other
 
 
-def number_of(value: "Handle | RemoteIterator") -> int:
-    """The number of an object of the code."""
-    return value._number if type(value) is RemoteIterator else value._Handle__number
+def alike(one, other) -> bool:
+    """Whether two answers of the code are the same, without asking it."""
+    if isinstance(one, Handle) or isinstance(other, Handle):
+        return same(one, other)
+    if type(one) is RemoteIterator or one is other or type(one) is not type(other):
+        return type(one) is type(other)
+    if base := getattr(type(one), PLAIN_BASE, None):  # past a method that the code's class replaces
+        return base.__eq__(one, other) is True
+    return one == other or one != one
 
 
-def _binary(name: str, reflected: bool = False):
-    return lambda handle, other: Handle.operated(handle, name, other, reflected)
+# --- methods of the classes above -------------------------------------------------------------------------------------
 
 
-def _augmented(name: str):
+def asking(name: str) -> Callable:
+    """A method that only the code can answer, such as the text of an object."""
+    return lambda value, *arguments: ask(handle_of(value), name, *arguments)
+
+
+def agreeing(name: str, plain_method: Callable, own: list[str]) -> Callable:
+    """A method that the code's class replaces: the plain class and the code must give one answer.
+
+    Only for a key that the plain class does not know, the code's answer counts: a default for missing keys.
+    """
+
+    def method(value, *arguments):
+        handle = handle_of(value)
+        try:
+            plain = plain_method(value, *arguments)
+        except LookupError:
+            if {"__missing__", "__getitem__"}.isdisjoint(own):
+                raise
+            return ask(handle, "getitem", *arguments)
+        if plain is NotImplemented:
+            return plain
+        if name == "__iter__":
+            plain, said = list(plain), list(iterated(handle, "iterate"))
+        else:
+            said = ask(handle, name.strip("_"), *arguments)
+        if type(plain).__eq__(plain, said) is not True:
+            child_of(handle).end(TWO_ANSWERS)
+        return iter(plain) if name == "__iter__" else said
+
+    return method
+
+
+def _binary(name: str, reflected: bool = False) -> Callable:
+    def operate(handle: Handle, other):
+        if not handle._Handle__made and not isinstance(other, Handle):
+            return NotImplemented  # the other operand must not reach the code
+        operands = [other, handle] if reflected else [handle, other]
+        return child_of(handle).request("operate", name, Inline(operands))[0]
+
+    return operate
+
+
+def _augmented(name: str) -> Callable:
     def operate(handle: Handle, other):
         """In place: the result may be the object itself, or what a test's own instance gives."""
         result = child_of(handle).request("operate", name, Inline([handle, other]))[0]
@@ -251,11 +295,10 @@ def _augmented(name: str):
     return operate
 
 
-def _unary(name: str):
-    return lambda handle: ask(handle, name)
-
-
-def _add_operators() -> None:
+def _add_methods() -> None:
+    for name in """dir str repr format int float complex bytes index round len enter setattr delattr setitem delitem
+    neg pos abs invert""".split():
+        setattr(Handle, f"__{name}__", asking(name))
     for name in "add sub mul truediv floordiv mod divmod pow matmul and_ or_ xor lshift rshift".split():
         bare = name.rstrip("_")
         setattr(Handle, f"__{bare}__", _binary(name))
@@ -264,11 +307,12 @@ def _add_operators() -> None:
         setattr(Handle, f"__{name}__", _binary(name))
     for name in "iadd isub imul itruediv iand ior ixor".split():
         setattr(Handle, f"__{name}__", _augmented(name))
-    for name in "neg pos abs invert".split():
-        setattr(Handle, f"__{name}__", _unary(name))
 
 
-_add_operators()
+_add_methods()
+
+
+# --- iterators and methods of the code --------------------------------------------------------------------------------
 
 
 class RemoteIterator:
@@ -279,7 +323,7 @@ class RemoteIterator:
         self._ahead: list = []
         self._rest, self._many, self._value = "more", 1, None
 
-    @property
+    @property  # type: ignore[misc]  # it is read-only: isinstance() asks for it
     def __class__(self):
         return types.GeneratorType if self._name == "generator" else RemoteIterator
 
@@ -317,13 +361,13 @@ def following(items, rest, value, child):
     raise StopIteration if value is None else StopIteration(value)
 
 
-def iterated(handle: Handle, iterator) -> RemoteIterator:
-    """The iterator that the code gave for one of its objects. Raises TypeError if it is none."""
+def iterated(handle: Handle, how: str) -> RemoteIterator:
+    """The iterator that the code gives for one of its objects. Raises TypeError if it gives none."""
+    iterator = ask(handle, how)
     if isinstance(iterator, Handle):
-        child = child_of(iterator)
-        return RemoteIterator(child, Handle.number_of(iterator, child.heap), Handle.name_of(iterator))
+        return RemoteIterator(child_of(iterator), number_of(iterator), name_of(iterator))
     if type(iterator) is not RemoteIterator:
-        raise TypeError(f"{Handle.name_of(handle)!r} object is not iterable")
+        raise TypeError(f"{name_of(handle)!r} object is not iterable")
     return iterator
 
 
@@ -349,21 +393,6 @@ class Method:
 
     def __call__(self, *arguments, **keywords):
         if self._guarded and not all(isinstance(given, Handle) for given in (*arguments, *keywords.values())):
-            refuse(Handle.name_of(self._owner), self.__name__)
+            kind = name_of(self._owner)  # an object takes the position of a plain value in the test
+            raise AttributeError(f"{kind!r} object, returned by the code, must not answer {self.__name__!r}")
         return self._child.request("method", self._owner, self.__name__, Inline(arguments), pairs(keywords))[0]
-
-    @staticmethod
-    def wire(method: "Method", shared: heap.Heap) -> dict:
-        """The encoded form in which the code gets it."""
-        return {"method": [Handle.number_of(method._owner, shared), method.__name__]}
-
-
-def alike(one, other) -> bool:
-    """Whether two answers of the code are the same, without asking it."""
-    if isinstance(one, Handle) or isinstance(other, Handle):
-        return same(one, other)
-    if type(one) is RemoteIterator or one is other or type(one) is not type(other):
-        return type(one) is type(other)
-    if base := getattr(type(one), PLAIN_BASE, None):  # past a method that the code's class replaces
-        return base.__eq__(one, other) is True
-    return one == other or one != one

@@ -1,6 +1,7 @@
 """The judge's side of the objects that it shares with a child: numbers, stand-ins, and the code's own classes.
 
 Nothing that the child says is trusted. Whatever it sends becomes a value of a known class, a stand-in, or ValueLimit.
+First comes what both sides of a run need to know: the exceptions that end it, and the answer when there is no child.
 """
 
 import collections
@@ -13,40 +14,85 @@ from typing import Any
 
 from raccoon.exchange import frames, heap, kinds, values
 from raccoon.exchange.values import Inline
-from raccoon.test_texts.results import CARRIED_METHODS
+from raccoon.test_texts.needs import CARRIED_METHODS
 from raccoon.test_texts.test_programs import line_of
-from raccoon.verdicts.classes import ClassProxy, Sub, agreeing, asking, handle_of
-from raccoon.verdicts.control import OURS, Blank, NotCarried, NotPlanned
-from raccoon.verdicts.handles import (
-    ASSENTING,
-    PASSING,
-    PLAIN_BASE,
-    QUERIES,
-    READS,
-    RESERVED,
-    TEXTS,
-    TWO_ANSWERS,
-    Caller,
-    Handle,
-    Method,
-    RemoteIterator,
-    alike,
-)
+from raccoon.verdicts import handles
+from raccoon.verdicts.handles import RESERVED, Caller, ClassProxy, Handle, Method, Proxy, RemoteIterator, Sub, number_of
 
 MAX_BASES = 20  # levels of classes above an exception of the code
 
 
+# What ends a run of a test, whoever catches it. None is an Exception, so that few tests catch it.
+
+
+class Deadline(BaseException):
+    """The wall time is over."""
+
+
+class CallerGone(BaseException):
+    """The caller has ended, so there is nothing left to judge."""
+
+
+class ChildGone(BaseException):
+    """The child has ended, sends invalid data, or has no answer to what the test asks, so the test cannot continue."""
+
+
+class NotCarried(BaseException):
+    """A value of the test that cannot be sent to the code (an object of its own class)."""
+
+
+OURS = (Deadline, CallerGone, ChildGone, NotCarried)
+
+
+class Blank:
+    """The answer to every request of a rehearsal: whatever is done with it goes on, and equals nothing.
+
+    `compared` gets what the test compares it with, or gives to one of its operators.
+    """
+
+    __slots__ = ("compared",)
+
+    def __init__(self, compared: list):
+        self.compared = compared
+
+    def __getattr__(self, name: str):
+        return self
+
+    def __call__(self, *arguments, **keywords):
+        self.compared.extend(arguments)
+        return self
+
+    def __iter__(self):
+        return iter(())
+
+    def __next__(self):
+        raise StopIteration
+
+    def __eq__(self, other) -> bool:
+        self.compared.append(other)
+        return False
+
+    def __str__(self) -> str:
+        return ""
+
+    def __float__(self) -> float:
+        return 0.0
+
+    def __int__(self) -> int:
+        return 0
+
+    __len__ = __hash__ = __index__ = __int__
+    __getitem__ = __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __call__
+    __mod__ = __pow__ = __floordiv__ = __and__ = __or__ = __xor__ = __abs__ = __neg__ = __round__ = __call__
+    __lt__ = __le__ = __gt__ = __ge__ = __eq__
+
+
 class JudgeHeap(heap.Heap):
-    """The judge's side of the objects that it shares with one child."""
+    """The judge's side of the objects that it shares with one child. `structures`: classes of the context."""
 
-    first = 0
-
-    def __init__(
-        self, child, structures: dict[str, type], tracks: bool, own: Callable[[type], bool] = lambda kind: False
-    ):
-        """`structures`: classes of the context. `own`: whether the test or its context has defined a class."""
+    def __init__(self, child, structures: dict[str, type], tracks: bool):
         super().__init__(tracks)
-        self.structures, self._child, self._own = structures, child, own
+        self.structures, self._child = structures, child
         self._names = {kind: name for name, kind in structures.items()}
         self.fresh_read = False  # the test compares this answer by `==`, so it may differ from the last
         self._handles: dict[tuple[int, bool | None], Any] = {}
@@ -58,7 +104,7 @@ class JudgeHeap(heap.Heap):
 
     def asked(self, kind: str, name) -> None:
         """Notes a request. Any request except a read clears the memory, because it may change the objects."""
-        if kind not in ("attribute", "take") and not (kind == "operate" and name in READS):
+        if kind not in ("attribute", "take") and not (kind == "operate" and name in handles.READS):
             self.memory.clear()
 
     def is_raised_by_test(self, error: BaseException) -> bool:
@@ -77,31 +123,30 @@ class JudgeHeap(heap.Heap):
         """The reply to a read, which must be the same as before unless something was called."""
         reply = self._child.request(*details)
         before = None if self.fresh_read else self.memory.get(key)
-        if before is None or alike(before[0], reply[0]) and before[1:] == reply[1:]:
+        if before is None or handles.alike(before[0], reply[0]) and before[1:] == reply[1:]:
             kept = copy.copy(reply[0]) if type(reply[0]) in kinds.KINDS else reply[0]
             self.memory[key] = [kept, *reply[1:]]
             return reply
-        if type(before[0]) is type(reply[0]) and isinstance(reply[0], PASSING):
+        if type(before[0]) is type(reply[0]) and isinstance(reply[0], handles.PASSING):
             return before
-        return self._child.end(TWO_ANSWERS)
+        return self._child.end(handles.TWO_ANSWERS)
 
     # --- out
 
     def encoded(self, value, kind: type, encode) -> dict:
         """The encoded form of a value that is not plain."""
         if kind is Blank:
-            raise NotPlanned
+            raise ChildGone  # the test needs an answer to go on
         if kind in self._names:
             return self.reference(value, self.structure_kind, [self._names[kind]])
-        if isinstance(value, Handle):
-            return {"r": Handle.number_of(value, self)}
-        if isinstance(value, Sub) or kind in self._subclasses.values():
-            return {"r": Handle.number_of(handle_of(value), self)}
+        if isinstance(value, (Handle, Sub, Method)) or kind in self._subclasses.values():
+            owner = value._owner if kind is Method else handles.handle_of(value)
+            if handles.child_of(owner).heap is not self:
+                raise frames.ValueLimit("an object of another program")
+            return {"method": [number_of(owner), value.__name__]} if kind is Method else {"r": number_of(owner)}
         if kind is RemoteIterator:
-            return {"r": value._number}
-        if kind is Method:
-            return Method.wire(value, self)
-        if hasattr(kind, "called_by_name") or kind is ClassProxy:
+            return {"r": number_of(value)}
+        if kind in (Proxy, ClassProxy):
             return {"named": value.__name__}
         if (number := self._numbers.get(id(value))) is not None and number % 2 != self.first:
             return {"r": number}
@@ -109,14 +154,14 @@ class JudgeHeap(heap.Heap):
 
     def of_the_test(self, value, kind: type, encode) -> dict:
         """An object of the test's side. Raises NotCarried for an instance of its own class."""
-        if name := heap.standard_name(value):
-            return {"standard": name}
+        if known := heap.standard_name(value):
+            return {"standard": known}
         if isinstance(value, BaseException):
             nearest = next(filter(None, map(heap.standard_name, kind.__mro__)))
             return {"exception": [self.keep(value), *nearest, encode(Inline(value.args))]}
         if isinstance(value, Iterator):
             return {"test": [self.keep(value), "iterator", kind.__name__]}
-        if inspect.isroutine(value) or isinstance(value, type) or callable(value) and not self._own(kind):
+        if inspect.isroutine(value) or isinstance(value, type) or callable(value) and kind.__module__ != "__main__":
             name = getattr(value, "__name__", kind.__name__)
             return {"test": [self.keep(value), "function", name, getattr(value, "__doc__", None), parameters(value)]}
         raise NotCarried(kind.__name__)
@@ -130,46 +175,35 @@ class JudgeHeap(heap.Heap):
             value = self.objects[number]
             owner = Handle(self._child, number, type(value).__name__, made=False)
             for name, field in kinds.fields(value).items():
-                if name in ASSENTING:
+                if name in handles.ASSENTING:
                     refuse_method(name, field)
-                elif name in QUERIES and callable(field):
+                elif name in handles.QUERIES and callable(field):
                     vars(value)[name] = Method(self._child, owner, name, guarded=True)
             self._agree(number, self._kinds[number].take(value))
 
     def object(self, payload, decode):
-        """The stand-in of an object of the code. Nothing else that the child says of it is trusted."""
+        """The one handle or iterator for an object of the code. Nothing else that the child says of it is trusted."""
         number, name, flag, has = payload
         if type(name) is not str or type(flag) is not str:
             raise frames.ValueLimit("not an object")
         traits = frozenset(trait for trait, present in zip(heap.TRAITS, has, strict=True) if present is True)
-        return self.stand_in(number, name[:100], flag, traits)
-
-    def stand_in(self, number: int, name: str, flag: str, traits: frozenset):
-        """The one handle or iterator for a number, which the child has given."""
         if number in self._kinds or not self._is_theirs(number):
             raise frames.ValueLimit("not the number of an object")
         if (number, False) not in self._handles:
             self.tracks |= flag == "lazy"
             classes = {"lazy": RemoteIterator, "call": Caller}
             made = () if flag == "lazy" else (False, traits)
-            self._handles[number, False] = classes.get(flag, Handle)(self._child, number, name, *made)
+            self._handles[number, False] = classes.get(flag, Handle)(self._child, number, name[:100], *made)
         return self._handles[number, False]
 
-    def made_by_test(self, value):
-        """The result of a call of a class by the test."""
-        return self._other_handle(value, True)
-
-    def variable(self, name: str):
-        """The present value of one of the code's variables."""
-        return self._other_handle(self._child.request("value", name)[0], None)
-
-    def _other_handle(self, value, made: bool | None):
+    def as_made(self, value, made: bool | None):
+        """A value that the child has sent; an object with what Handle calls `made`."""
         if not isinstance(value, Handle):
             return value
-        number = Handle.number_of(value, self)
+        number = number_of(value)
         if (number, made) not in self._handles:
             traits = value._Handle__traits
-            self._handles[number, made] = type(value)(self._child, number, Handle.name_of(value), made, traits)
+            self._handles[number, made] = type(value)(self._child, number, handles.name_of(value), made, traits)
         return self._handles[number, made]
 
     def made(self, name: str):
@@ -194,14 +228,14 @@ class JudgeHeap(heap.Heap):
         key = (base, *names)
         if key not in self._subclasses:
             name, own = names[0][:100], [each for each in heap.OWN if each in names[1:]]
-            members: dict[str, Any] = {"__module__": "solution", PLAIN_BASE: base}
+            members: dict[str, Any] = {"__module__": "solution", handles.PLAIN_BASE: base}
             for each in own:
-                if each in TEXTS:
-                    members[each] = asking(each)
+                if each in handles.TEXTS:
+                    members[each] = handles.asking(each.strip("_"))
                 elif each == "__missing__" and hasattr(base, "__getitem__"):
-                    members["__getitem__"] = agreeing("__getitem__", base.__getitem__, own)
+                    members["__getitem__"] = handles.agreeing("__getitem__", base.__getitem__, own)
                 elif hasattr(base, each):
-                    members[each] = agreeing(each, getattr(base, each), own)
+                    members[each] = handles.agreeing(each, getattr(base, each), own)
             if "__eq__" in members:
                 members["__hash__"] = base.__hash__
             self._subclasses[key] = type(name, (Sub, base), members)
@@ -237,7 +271,9 @@ class JudgeHeap(heap.Heap):
         key = (name[:100], tuple(fields))
         if key not in self._subclasses:
             plain = collections.namedtuple("Fields", fields, rename=True)
-            self._subclasses[key] = type(name[:100], (Sub, plain), {"__module__": "solution", PLAIN_BASE: tuple})
+            self._subclasses[key] = type(
+                name[:100], (Sub, plain), {"__module__": "solution", handles.PLAIN_BASE: tuple}
+            )
         items = [decode(item) for item in items]
         for field, item in zip(fields, items, strict=True):
             refuse_method(field, item)
@@ -262,7 +298,8 @@ class JudgeHeap(heap.Heap):
             above = [self._described_class(base, decode, level + 1) for base in bases]
             if not above or not all(isinstance(base, type) and issubclass(base, BaseException) for base in above):
                 raise frames.ValueLimit("not a class of exceptions")
-            members = {"__module__": "solution", "__str__": said_by_code, "__len__": asking("__len__")}
+            said = lambda error: vars(error).get("verdict_message", "")  # noqa: E731  # its __str__ ran in the child
+            members = {"__module__": "solution", "__str__": said, "__len__": handles.asking("len")}
             own = () if any(issubclass(base, Sub) for base in above) else (Sub,)
             self._errors[number] = type(name[:100], (*own, *above), members)
         return self._errors[number]
@@ -277,13 +314,19 @@ class JudgeHeap(heap.Heap):
         if number in self.objects:
             return self.objects[number]
         self._refuse_number(number)
-        error = made_error(self._described_class(kind, decode), [decode(argument) for argument in arguments])
+        made: type[BaseException] = self._described_class(kind, decode)
+        given = [decode(argument) for argument in arguments]
+        try:
+            error = made(*given)
+        except Exception:  # some, such as JSONDecodeError, take other arguments than they keep
+            error = made.__new__(made)
+            error.args = tuple(given)
         for name, value in map(decode, fields):
             refuse_method(name, value)
             if not name.startswith((RESERVED, "__")) or name == "__notes__":
                 with contextlib.suppress(AttributeError):
                     BaseException.__setattr__(error, name, value)
-        error.verdict_message = str(message)
+        vars(error)["verdict_message"] = str(message)
         self.enter(number, error)
         if cause is not None and level < MAX_BASES:
             behind = self.error(cause, decode, level + 1)
@@ -309,21 +352,6 @@ def parameters(function: Callable) -> list[list]:
     except (TypeError, ValueError):
         return []
     return [[each.name, each.kind.name, each.default is not each.empty] for each in found]
-
-
-def made_error(kind: type[BaseException], arguments: list) -> BaseException:
-    """An exception with these arguments."""
-    try:
-        return kind(*arguments)
-    except Exception:  # some, such as JSONDecodeError, take other arguments than they keep
-        error = kind.__new__(kind)
-        error.args = tuple(arguments)
-        return error
-
-
-def said_by_code(error: BaseException) -> str:
-    """The text of an exception of the code's own class, whose `__str__` ran in the child."""
-    return vars(error).get("verdict_message", "")
 
 
 def refuse_method(name: str, value) -> None:

@@ -2,57 +2,59 @@
 
 The cases are the JSON text of a task's test: {"inputs": [...], "outputs": [...], "compare": ..., "checker": ...}.
 A child gets the program and one input. It never holds an expected output. Its exit code or messages cannot make a
-PASS: only the bytes in the file behind its stdout count, and the judge reads them after the child is dead.
+PASS: only the bytes in the pipe behind its stdout count, and the judge compares them after the child is dead.
 
-`compare` is one of the rules in comparisons.py. Or it is "checker", for tasks with more than one right answer: a
-trusted program defines check(input, output, expected). It returns a truth value or raises AssertionError. It runs in a
-fork of its own, so it leaves nothing behind. If it raises anything else or does not end, the output is wrong; but if it
-also fails on the expected output, that is our own fault (INFRA).
+`compare` is one of RULES. Each compares bytes with bytes:
+- "lines": equal, except for white space at the ends of lines and blank lines at the end.
+- "numbers", as in LiveCodeBench: lines without white space around them; numbers may be written differently.
+- "text", as in TACO: equal, except for white space at both ends.
+- "tokens": equal words; numbers with a fraction may differ by TOLERANCE.
+- "values", as in CodeContests: equal words, whatever the case of letters; numbers may differ by NEAR.
+
+Or it is "checker", for tasks with more than one right answer: a trusted program defines check(input, output, expected).
+It returns a truth value or raises AssertionError. It runs in a fork of its own, so it leaves nothing behind. If it
+raises anything else or does not end, the output is wrong; but if it also fails on the expected output, that is our own
+fault (INFRA).
 """
 
-import contextlib
 import dataclasses
+import decimal
 import functools
 import json
 import marshal
 import math
+import operator
 import os
 import random
+import re
 import select
 import signal
-import socket
 import time
 import types
 from collections.abc import Callable
 from typing import Any
 
 from raccoon.exchange import frames, values
-from raccoon.exchange.frames import STILL_CLEARING
+from raccoon.records import Program, Verdict
 from raccoon.test_texts import test_programs as tests
-from raccoon.verdicts.comparisons import RULES
-from raccoon.verdicts.proxies import failure_text, reason_kind, well_formed
-from raccoon.verdicts.test_run import (
-    AFTER_FAILURE,
-    BUSY_SHARE,
-    TIMEOUT_SHARE,
-    Deadline,
-    Ending,
-    TestFault,
-    alarm,
-    fields,
-)
+from raccoon.verdicts import children
+from raccoon.verdicts.children import NO_ANSWER, Ending, Flood, Streams, Zygote, failure_reason, well_formed
+from raccoon.verdicts.judge_heap import Deadline
+from raccoon.verdicts.test_run import AFTER_FAILURE, Fork, alarm
 
 MAX_COMPILED = 16 << 20  # bytes of a compiled program
 ROOM = 1 << 20  # bytes that a program may print beyond twice the expected output
 CHECKED_OUTPUT = 16 << 20  # bytes of output that a checker reads at most
 MAX_CASE = 1 << 30  # bytes of a case with its output, for a checker
-MAX_PRINTED = 64 << 20  # bytes that a program may print
-TAKEN = 1 << 20  # bytes of a program's output that are read at once
-PIPE = 1 << 16  # bytes that a pipe holds: a program that has filled it waits
-WALL_FACTOR, WALL_EXTRA = 2.0, 2.0  # wall limit of a case over its CPU limit, for programs that sleep
-TAIL = 2000  # characters of a program's output that a verdict keeps
 ANSWERED, FAILED = b"-", b"!"  # the first byte of what a checker's process sends
 CHECK = "check"  # the function that a checker defines
+
+TOLERANCE = 1e-6  # absolute, or relative if the expected number is larger than 1
+NEAR = 1e-5  # absolute
+MAX_NUMBER = 400  # characters of a word; longer words are not numbers
+NUMBER = re.compile(rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,4})?")
+REAL = re.compile(rb"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf|infinity|nan(?:\([a-z0-9_]*\))?)")
+INTEGER = re.compile(rb"[+-]?\d+")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +76,7 @@ def parse_cases(text: str) -> Cases:
         raise ValueError("are not JSON") from None
     if not isinstance(record, dict):
         raise ValueError("are not a JSON object")
-    inputs, outputs = (record.get(name) for name in ("inputs", "outputs"))
+    inputs, outputs = (record.get(name, ()) for name in ("inputs", "outputs"))
     for name, texts in (("inputs", inputs), ("outputs", outputs)):
         if not isinstance(texts, list) or not texts or not all(isinstance(each, str) for each in texts):
             raise ValueError(f"have no list of texts {name!r}")
@@ -87,165 +89,104 @@ def parse_cases(text: str) -> Cases:
         raise ValueError("are compared by a checker, but there is none")
     try:
         checker = compile(source, "<checker>", "exec", dont_inherit=True) if compare == "checker" else None
-        texts = [tuple(each.encode() for each in texts) for texts in (inputs, outputs)]
+        encoded = [tuple(each.encode() for each in texts) for texts in (inputs, outputs)]
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise ValueError(f"cannot be used: {tests.describe(error)}") from None
-    return Cases(*texts, compare, checker)
-
-
-# --- the run ----------------------------------------------------------------------------------------------------------
-
-
-class Flood(Exception):
-    """The program prints more than MAX_PRINTED."""
-
-
-class Streams:
-    """The stdin, stdout and stderr of one case: nothing that a program does to them outlives it.
-
-    stdin is a file, as with `python program.py < input`. stdout is a pipe, as in every judge that captures it: what has
-    been printed can be neither read nor changed.
-    """
-
-    def __init__(self, given: bytes):
-        self.stdin, self.errors = frames.memory_file(), frames.memory_file()
-        self.reader, self.stdout = os.pipe()
-        os.set_blocking(self.reader, False)
-        self.printed, self.said = bytearray(), b""
-        view, place = memoryview(given), 0
-        while place < len(view):
-            place += os.pwrite(self.stdin, view[place:], place)
-
-    def fileno(self) -> int:
-        """The end of stdout's pipe that is read here."""
-        return self.reader
-
-    def take(self) -> bool:
-        """Reads what is in the pipe. Whether the program may be waiting for that. Raises Flood beyond MAX_PRINTED."""
-        before = len(self.printed)
-        with contextlib.suppress(BlockingIOError):
-            while len(self.printed) < before + TAKEN and (part := os.read(self.reader, TAKEN)):
-                self.printed += part
-        if len(self.printed) > MAX_PRINTED:
-            raise Flood
-        return len(self.printed) >= before + PIPE
-
-    def close(self) -> None:
-        """Reads what the dead child has left, and closes everything."""
-        with contextlib.suppress(Flood):
-            while self.take():
-                pass
-        if size := os.fstat(self.errors).st_size:
-            self.said = os.pread(self.errors, 4 * TAIL, max(0, size - 4 * TAIL))
-        for descriptor in (self.stdin, self.reader, self.errors):
-            os.close(descriptor)
-
-    def tail(self) -> bytes:
-        """The last bytes of output and messages, to show to people."""
-        return bytes(self.printed[-4 * TAIL :]) + self.said
+    return Cases(encoded[0], encoded[1], compare, checker)
 
 
 class CaseRun:
     """One program with its cases. `confine` puts walls around a fork of the judge that runs a checker."""
 
-    def __init__(self, program: dict, zygote: Any, confine: Callable[[], None]):
+    def __init__(self, program: Program, zygote: Zygote, confine: Callable[[], None]):
         self.program, self.zygote, self.confine = program, zygote, confine
-        self.streams: Streams | None = None  # of the present case
-        self.whose = program["task_id"] or "this task"
-        self.job = marshal.dumps(((program["context"], program["code"]), None))  # compiled after the first child
+        self.whose = program.task_id or "this task"
+        self.job = marshal.dumps(((program.context, program.code), None))  # compiled after the first child
         self.compiled = False
-        self.limit = program["cpu_seconds"]  # of each case
-        self.wall = WALL_FACTOR * self.limit + WALL_EXTRA
+        self.wall = program.wall_seconds(shared=False)  # of each case
         self.until = math.inf  # the time for counting the cases that pass after a failure
         self.spoke = time.monotonic()
-        self.first: tuple[str, str] | None = None  # kind and text of the first failure
-        self.passed = 0
-        self.checker: Checker | None = None
+        self.checker: Fork | None = None
         self.starved = self.stands = False
-        self.tail = b""  # of the output in the first failed case, or in the last case
 
-    def judge(self) -> dict:
-        """The verdict's fields."""
+    def judge(self) -> tuple[Verdict, bool]:
+        """(verdict, was the child starved). The first failed case decides; the others run only to be counted."""
         try:
-            cases = parse_cases(self.program["test"])
+            cases = parse_cases(self.program.test)
         except ValueError as error:
-            return fields("infra", f"the cases of {self.whose} {error}")
+            return Verdict.of(f"infra: the cases of {self.whose} {error}"), False
+        first, passed = "", 0
         try:
-            return self.judge_cases(cases)
+            for number, (given, expected) in enumerate(zip(cases.inputs, cases.outputs, strict=True), 1):
+                if time.monotonic() > self.until:
+                    break
+                streams = Streams(given)
+                reason = self.run_program(streams)
+                if reason == "pass":
+                    reason = self.compared(cases, given, bytes(streams.printed), expected)
+                kind = reason.partition(": ")[0]
+                if not first:
+                    shown = streams  # in the end those of the first failed case, or of the last one
+                if kind == "pass":
+                    passed += 1
+                    continue
+                if not first:
+                    first = reason if kind in ("syntax", "infra") else f"{reason} (case {number})"
+                    self.until = time.monotonic() + AFTER_FAILURE
+                if kind not in ("wrong", "exception") or self.program.ends_early:
+                    break
         finally:
             self.end_checker()
+        return Verdict.of(first or "pass", passed, len(cases.inputs), output=shown.tail()), self.starved
 
-    def judge_cases(self, cases: Cases) -> dict:
-        """The verdict's fields. The first failed case decides; the others run only to be counted."""
-        for number, case in enumerate(zip(cases.inputs, cases.outputs, strict=True), 1):
-            if time.monotonic() > self.until:
-                break
-            kind, text = self.run_case(cases, *case)
-            if kind == "pass":
-                self.passed += 1
-                continue
-            if not self.first:
-                self.tail = self.streams.tail() if self.streams else b""
-                self.first = kind, text if kind in ("syntax", "infra") else f"{text} (case {number})"
-                self.until = time.monotonic() + AFTER_FAILURE
-            if kind not in ("wrong", "exception") or self.program.get("ends_early"):
-                break
-        if not self.first:
-            self.tail = self.streams.tail() if self.streams else b""
-        kind, text = self.first or ("pass", "")
-        verdict = fields(kind, text, self.passed, len(cases.inputs))
-        return verdict | {"starved": self.starved, "output": self.tail.decode("utf-8", "replace")[-TAIL:]}
-
-    def run_case(self, cases: Cases, given: bytes, expected: bytes) -> tuple[str, str]:
-        """(kind, text) of one case, from the fork of its child to the comparison."""
-        limit, wall = self.limit, self.time_left()
-        reply, fault, late, gone, ending = None, "", False, False, None
-        self.streams = streams = Streams(given)
+    def run_program(self, streams: Streams) -> str:
+        """The reason of a run on one input, from the fork of its child; "pass" if it ended by itself with code 0."""
+        wall, limit, reason = self.time_left(), self.program.cpu_seconds, ""
         self.stands, until = False, time.monotonic() + wall
-        ours, theirs = socket.socketpair()
-        with ours:
-            with theirs:
-                self.zygote.fork(theirs, limit, streams.stdout, streams.stdin, streams.errors)
+        passed = streams.stdin, streams.stdout, streams.errors
+        with self.zygote.fork(limit, passed, reads_stdin=True) as job:
             os.close(streams.stdout)  # so that the child's end ends it
             try:
-                incoming = frames.FrameReader(ours.fileno())
-                reply = self.start(ours.fileno(), incoming, wall)
+                incoming = frames.FrameReader(job.fileno())
+                reply = self.start(job.fileno(), incoming, wall)
                 if not reply:
-                    ending = self.zygote.finished(until - time.monotonic(), streams)
-                    late = ending is None
-                if ending:
-                    ours.setblocking(False)  # should a copy of the dead child's end still be open
-                    reply = self.report(incoming)
+                    if not self.zygote.finished(until - time.monotonic(), streams):
+                        raise Deadline
+                    job.setblocking(False)  # should a copy of the dead child's end still be open
+                    if not self.stands:
+                        self.stands = bool(incoming.read())
+                    reply = values.loads(incoming.read())
+                reason = NO_ANSWER
+                if well_formed(reply) and reply[0] in ("error", "syntax"):
+                    reason = failure_reason(reply)
             except Deadline:
-                late = True
-            except (EOFError, OSError):
-                gone = True
+                reason = f"timeout: no end in {self.wall:g} s"
+            except (EOFError, OSError):  # it ended without a report, as a successful program does
+                pass
             except (frames.ValueLimit, MemoryError):
-                fault = "the code's process sent something that is not an answer"
+                reason = NO_ANSWER
             except Flood:
-                fault = f"it printed more than {MAX_PRINTED:,} bytes"
-            ending = self.zygote.end(gone)
+                reason = f"exception: it printed more than {children.MAX_PRINTED:,} bytes"
+            ending = self.zygote.end(gone=not reason)
         streams.close()
-        kind, text = self.outcome(reply, fault, late, gone, ending, limit)
-        if kind == "pass":
-            kind, text = self.compared(cases, given, expected)
-        return kind, text
+        self.starved = reason.startswith("timeout") and ending.starved(limit)
+        return reason or self.reason_of_end(ending)
 
     def time_left(self) -> float:
         """Wall seconds for what comes next: a program, or a checker. The caller learns that the judge is not hung."""
         if time.monotonic() > self.spoke + 1:
-            frames.write_frame(self.zygote.caller, STILL_CLEARING)
+            frames.write_frame(self.zygote.caller, frames.STILL_CLEARING)
             self.spoke = time.monotonic()
         return max(0.1, min(self.wall, self.until - time.monotonic()))
 
     def start(self, job: int, incoming: frames.FrameReader, wall: float) -> list | None:
-        """Sends the program to the child. The first child compiles it for all; "syntax" if that fails."""
+        """Sends the program to the child. The first child compiles it for all; the reply says why if that fails."""
         frames.write_frame(job, self.job)
         if self.compiled:
             return None
         try:
             alarm(wall)
-            self.check_walls(incoming)
+            self.stands = bool(incoming.read())  # no code has run yet that could send anything else
             frame = incoming.read(MAX_COMPILED + len(frames.COMPILED))
         finally:
             alarm(0)
@@ -254,74 +195,42 @@ class CaseRun:
         self.job, self.compiled = frame.removeprefix(frames.COMPILED), True
         return None
 
-    def check_walls(self, incoming: frames.FrameReader) -> None:
-        """Reads the child's first frame: no code has run yet that could send anything else."""
-        incoming.read()
-        self.stands = True
-
-    def report(self, incoming: frames.FrameReader) -> list:
-        """What the dead child has reported. Raises EOFError if it ended without, as a successful program does."""
-        if not self.stands:
-            self.check_walls(incoming)
-        return values.loads(incoming.read())
-
-    def outcome(self, reply, fault: str, late: bool, gone: bool, ending: Ending, limit: int) -> tuple[str, str]:
-        """(kind, text) of the program's end; "pass" if it ended by itself with code 0, whatever it printed."""
-        if gone:
-            return self.gone(ending, limit)
-        if late:
-            self.starved = BUSY_SHARE * limit < ending.cpu_seconds < limit
-            return "timeout", f"no end in {self.wall:g} s"
-        if fault or not well_formed(reply) or reply[0] == "ok":
-            return "exception", fault or "the code's process sent something that is not an answer"
-        return "syntax" if reply[0] == "syntax" else reason_kind(reply[1]), failure_text(reply)
-
-    def gone(self, ending: Ending, limit: int) -> tuple[str, str]:
+    def reason_of_end(self, ending: Ending) -> str:
         """The same for a child that ended, or was killed, without a report."""
         code = os.waitstatus_to_exitcode(ending.status)
         if not self.stands:
-            return "infra", "a wall could not be raised around the code"
-        if code == 0 and not ending.killed:
-            return "pass", ""
-        if code > 0 and not ending.killed:
-            return "exception", f"the code ended its process with exit code {code}"
-        if ending.cpu_seconds >= TIMEOUT_SHARE * limit:
-            return "timeout", f"{limit} s of CPU"
-        kind, _, text = ending.reason(False).partition(": ")
-        return kind, text
+            return children.NO_WALL
+        if code >= 0 and not ending.killed:
+            return f"exception: the code ended its process with exit code {code}" if code else "pass"
+        return ending.reason(self.program.cpu_seconds, may_kill_itself=False)
 
-    def compared(self, cases: Cases, given: bytes, expected: bytes) -> tuple[str, str]:
-        """(kind, text) for the output that the dead child left in its stdout."""
+    def compared(self, cases: Cases, given: bytes, printed: bytes, expected: bytes) -> str:
+        """The reason of a verdict on an output."""
         most = CHECKED_OUTPUT if cases.checker else 2 * len(expected) + ROOM
-        printed = bytes(self.streams.printed)
         if len(printed) > most:
-            return "wrong", f"it printed {len(printed):,} bytes; at most {most:,} are read"
-        try:
-            text = (
-                self.checked(cases, given, printed, expected)
-                if cases.checker
-                else RULES[cases.compare](printed, expected)
-            )
-        except TestFault as fault:
-            return "infra", str(fault)
-        return ("wrong", text) if text else ("pass", "")
+            return f"wrong: it printed {len(printed):,} bytes; at most {most:,} are read"
+        if not cases.checker:
+            text = RULES[cases.compare](printed, expected)
+            return f"wrong: {text}" if text else "pass"
+        fault, text = self.check(cases.checker, given, printed, expected)
+        if fault and self.check(cases.checker, given, expected, expected)[0]:
+            return f"infra: the checker of {self.whose} {text}, also with the expected output"
+        text = f"the checker {text} with this output" if fault else text
+        return f"wrong: {text}" if text else "pass"
 
-    def checked(self, cases: Cases, *texts: bytes) -> str:
-        """The verdict of the task's checker in words, "" if it accepts. Raises TestFault if the checker is broken."""
-        given, _, expected = texts
-        fault, text = self.check(cases.checker, texts)
-        if fault and self.check(cases.checker, (given, expected, expected))[0]:
-            raise TestFault(f"the checker of {self.whose} {text}, also with the expected output")
-        return f"the checker {text} with this output" if fault else text
-
-    def check(self, code: types.CodeType, texts: tuple[bytes, ...]) -> tuple[bool, str]:
+    def check(self, code: types.CodeType, *texts: bytes) -> tuple[bool, str]:
         """(whether the checker failed to answer, the difference or failure in words)"""
-        self.checker = self.checker or Checker(code, self.confine)
-        answer, late = self.checker.ask(texts, self.time_left())
+        self.checker = self.checker or Fork(self.confine, functools.partial(serve_checker, code))
+        answer, late = b"", False
+        try:
+            answer = self.checker.ask(self.time_left(), marshal.dumps(texts))
+        except Deadline:
+            late = True
+        text = answer[1:].decode("utf-8", "replace")
         if answer.startswith(ANSWERED):
-            return False, answer[1:].decode("utf-8", "replace")
+            return False, text
         self.end_checker()  # the next case gets a new one
-        return True, answer[1:].decode("utf-8", "replace") or ("does not end" if late else "ends its process")
+        return True, text or ("does not end" if late else "ends its process")
 
     def end_checker(self) -> None:
         if self.checker:
@@ -329,57 +238,103 @@ class CaseRun:
         self.checker = None
 
 
-class Checker:
-    """A checker in a fork of the judge, for the cases of one program."""
-
-    def __init__(self, code: types.CodeType, confine: Callable[[], None]):
-        self.channel, theirs = socket.socketpair()
-        self.pid = os.fork()
-        if self.pid == 0:
-            answer_in_fork(theirs.fileno(), code, confine)
-        theirs.close()
-
-    def ask(self, texts: tuple[bytes, ...], seconds: float) -> tuple[bytes, bool]:
-        """Its answer, b"" if there is none; and whether the time is over."""
+def serve_checker(code: types.CodeType, channel: int) -> None:
+    """Runs a checker on the cases that `channel` brings, in a new fork of the judge."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    incoming = frames.FrameReader(channel)
+    while True:
+        texts = [text.decode("utf-8", "replace") for text in marshal.loads(incoming.read(MAX_CASE))]
+        kind, text = ANSWERED, ""
         try:
-            frames.write_frame(self.channel.fileno(), marshal.dumps(texts))
-            if not select.select([self.channel], [], [], seconds)[0]:
-                return b"", True
-            return self.channel.recv(select.PIPE_BUF), False
-        except OSError:
-            return b"", False
-
-    def end(self) -> None:
-        self.channel.close()
-        os.kill(self.pid, signal.SIGKILL)
-        os.waitpid(self.pid, 0)
+            namespace: dict[str, Any] = {"__name__": "checker", "__builtins__": __builtins__}
+            random.seed(0)
+            exec(code, namespace)
+            text = "" if namespace[CHECK](*texts) else "the checker rejects the output"
+        except AssertionError as error:
+            text = tests.describe(error)
+        except BaseException as error:
+            kind, text = FAILED, f"raises {tests.describe(error)}"
+        frames.write_frame(channel, (kind + text.encode("utf-8", "replace"))[: select.PIPE_BUF])
 
 
-def answer_in_fork(channel: int, code: types.CodeType, confine: Callable[[], None]) -> None:
-    """Runs a checker on the cases that `channel` brings, in a new fork of the judge, and never returns."""
+# --- comparisons ------------------------------------------------------------------------------------------------------
+
+
+def first_difference(
+    printed: bytes, expected: bytes, split: Callable, equal: Callable = operator.eq, unit: str = "line"
+) -> str:
+    """The first difference between the units of two texts, in words; "" if there is none."""
+    ours, theirs = split(printed), split(expected)
+    if ours == theirs:
+        return ""
+    for number, pair in enumerate(zip(ours, theirs, strict=False), 1):
+        if not equal(*pair):
+            return f"{unit} {number} differs"
+    return "" if len(ours) == len(theirs) else f"{len(ours)} {unit}s instead of {len(theirs)}"
+
+
+def compare_text(printed: bytes, expected: bytes) -> str:
+    unix = printed.replace(b"\r\n", b"\n").replace(b"\r", b"\n")  # whatever ends the printed lines
+    return first_difference(unix, expected, lambda text: text.strip().split(b"\n"))
+
+
+def trimmed(text: bytes) -> list[bytes]:
+    """The lines without trailing white space, up to the last that is not blank."""
+    lines = [line.rstrip() for line in text.rstrip().split(b"\n")]
+    return [] if lines == [b""] else lines
+
+
+def stripped(text: bytes) -> list[bytes]:
+    return [line.strip() for line in text.strip().split(b"\n")]
+
+
+def small_words(text: bytes) -> list[bytes]:
+    return text.lower().replace(b"\f", b"\0").split()
+
+
+def equal_line(ours: bytes, theirs: bytes) -> bool:
+    """Whether two lines are equal, or hold equal numbers."""
+    if ours == theirs:
+        return True
+    words = ours.split(), theirs.split()
+    return len(words[0]) == len(words[1]) and all(map(equal_decimal, *words))
+
+
+def equal_decimal(ours: bytes, theirs: bytes) -> bool:
+    """Whether both words are numbers for `decimal` with the same value."""
     try:
-        os.closerange(3, channel)  # not the channels of the judge
-        os.closerange(channel + 1, 1 << 16)
-        for number in (signal.SIGALRM, signal.SIGTERM):
-            signal.signal(number, signal.SIG_DFL)
-        confine()
-        incoming = frames.FrameReader(channel)
-        while True:
-            texts = marshal.loads(incoming.read(MAX_CASE))
-            kind, text = answer([text.decode("utf-8", "replace") for text in texts], code)
-            os.write(channel, (kind + text.encode("utf-8", "replace"))[: select.PIPE_BUF])
-    finally:
-        os._exit(0)
+        return decimal.Decimal(ours.decode()) == decimal.Decimal(theirs.decode())
+    except (decimal.InvalidOperation, UnicodeDecodeError):
+        return False
 
 
-def answer(texts: list[str], code: types.CodeType) -> tuple[bytes, str]:
-    """What a checker says about one case: no text if it accepts the output."""
-    try:
-        namespace = {"__name__": "checker", "__builtins__": __builtins__}
-        random.seed(0)
-        exec(code, namespace)
-        return ANSWERED, "" if namespace[CHECK](*texts) else "the checker rejects the output"
-    except AssertionError as error:
-        return ANSWERED, tests.describe(error)
-    except BaseException as error:
-        return FAILED, f"raises {tests.describe(error)}"
+def equal_token(ours: bytes, theirs: bytes) -> bool:
+    """Whether two words are equal. An expected integer must match exactly, another number approximately."""
+    if ours == theirs:
+        return True
+    if not all(len(word) <= MAX_NUMBER and NUMBER.fullmatch(word) for word in (ours, theirs)):
+        return False
+    got, wanted = float(ours), float(theirs)
+    if INTEGER.fullmatch(theirs) or math.isinf(wanted):  # TOLERANCE cannot be applied to what is larger than a float
+        return equal_decimal(ours, theirs)
+    return math.isfinite(got) and abs(got - wanted) <= TOLERANCE * max(1.0, abs(wanted))
+
+
+def equal_value(ours: bytes, theirs: bytes) -> bool:
+    """Whether two words are equal and no numbers, or numbers of double precision that differ by less than NEAR.
+
+    OutputsMatch in execution/tester_sandboxer.cc of google-deepmind/code_contests (8d1341a3). An infinity is equal only
+    to itself, and only if all words are equal.
+    """
+    if REAL.fullmatch(ours) and REAL.fullmatch(theirs):
+        return abs(float(ours) - float(theirs)) < NEAR
+    return ours == theirs
+
+
+RULES: dict[str, Callable[[bytes, bytes], str]] = {
+    "lines": functools.partial(first_difference, split=trimmed),
+    "numbers": functools.partial(first_difference, split=stripped, equal=equal_line),
+    "text": compare_text,
+    "tokens": functools.partial(first_difference, split=bytes.split, equal=equal_token, unit="word"),
+    "values": functools.partial(first_difference, split=small_words, equal=equal_value, unit="word"),
+}

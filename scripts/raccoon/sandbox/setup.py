@@ -1,11 +1,30 @@
-"""Clears the folders that untrusted code has written to, whatever it left there."""
+"""What caller, judge and zygote share: the settings of a judge, and how a folder of untrusted code is emptied."""
 
 import contextlib
 import os
 import time
+from dataclasses import dataclass
 
 ATTEMPTS = 20  # to remove a folder while its processes are still ending
 PAUSE = 0.05  # seconds between them
+
+
+@dataclass(frozen=True)
+class Setup:
+    """The settings of one judge and its zygote, which both get as JSON."""
+
+    channel: int  # descriptor of the socket to the process that has started this one: caller or judge
+    scratch: str  # an empty folder that nothing else uses; for the caller the folder of all of them
+    memory_mb: int  # of address space for a child, beyond the zygote's own
+    packages: list[str]  # site-packages folders of the caller's Python
+    preload: list[str]  # modules to import before the first fork
+    shared: bool  # tests run with the code; inside namespaces also processes, exec and loopback sockets
+    weak: bool  # continue if Landlock or seccomp is missing
+
+
+def library_path() -> dict[str, str]:
+    """The one environment variable of the caller that a Python may need to start."""
+    return {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
 
 
 def empty_folder(folder: str) -> None:
@@ -34,11 +53,11 @@ def entries(folder: str) -> list[tuple[str, bool]]:
         return [(entry.path, entry.is_dir(follow_symlinks=False)) for entry in found]
 
 
-def remove_folder(folder: str | os.PathLike) -> None:
+def remove_folder(folder: str) -> None:
     """Removes a folder with all its contents. If that fails ATTEMPTS times, the rest stays."""
     for _ in range(ATTEMPTS):
         with contextlib.suppress(OSError):
-            empty_folder(os.fspath(folder))
+            empty_folder(folder)
             os.rmdir(folder)
         if not os.path.exists(folder):
             return
