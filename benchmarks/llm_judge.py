@@ -18,9 +18,9 @@ sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests")]
 
 from helpers.scripted_judges import honest  # noqa: E402
 from helpers.scripted_server import ScriptedServer  # noqa: E402
-from raccoon.ledger import AnswerCache  # noqa: E402
 from raccoon.llm.client import Endpoint, LlmClient  # noqa: E402
-from raccoon.llm.judge import Judge  # noqa: E402
+from raccoon.llm.llm_judge import Judge  # noqa: E402
+from raccoon.store import AnswerCache  # noqa: E402
 
 COMPLETIONS = 256
 CONCURRENCY = 16

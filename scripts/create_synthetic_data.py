@@ -26,12 +26,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from raccoon.constants import InputError, override_constants, run_main
-from raccoon.ledger import Ledger, digest
 from raccoon.llm.client import Answer, Endpoint, LlmClient, ServerLost, read_key
 from raccoon.progress import progress_bar
 from raccoon.published.benchmarks import BENCHMARKS, load_benchmark
 from raccoon.reporting.logs import TaskProfile, read_records
 from raccoon.sandbox.pool import Sandbox, SandboxError
+from raccoon.store import Ledger, digest
 from raccoon.synthetic.answers import AnswerError, Candidate, StoredAnswer, read_candidate
 from raccoon.synthetic.duplicates import Seen, chunks, contaminated
 from raccoon.synthetic.prompts import MODES, Question, Sampling, make_question

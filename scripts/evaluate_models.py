@@ -51,14 +51,14 @@ from raccoon.evaluation.subjects import (
 )
 from raccoon.gpus import use_gpus, visible_gpus
 from raccoon.launch import is_launched, relaunch_under_accelerate
-from raccoon.ledger import AnswerCache
 from raccoon.llm.client import Endpoint, LlmClient
-from raccoon.llm.extraction import EXTRACTIONS_FILE, METHODS, LlmExtractor, RegexExtractor
+from raccoon.llm.llm_extraction import EXTRACTIONS_FILE, METHODS, LlmExtractor, RegexExtractor
 from raccoon.progress import progress_bar
 from raccoon.published.benchmarks import BENCHMARKS as PUBLISHED
 from raccoon.published.benchmarks import is_benchmark
 from raccoon.published.contamination import find_badge
 from raccoon.sandbox.pool import Sandbox, SandboxError
+from raccoon.store import AnswerCache
 from raccoon.trust import named_counts
 from raccoon.vllm_engine import check_vllm
 from raccoon.whole_files import write_text

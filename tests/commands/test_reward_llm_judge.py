@@ -16,10 +16,9 @@ from helpers.paths import ROOT, SCRIPTS
 from helpers.scripted_server import Fault, ScriptedServer
 from helpers.training_runs import furnish, lines
 from raccoon.constants import InputError
-from raccoon.ledger import AnswerCache
 from raccoon.llm import client
 from raccoon.llm.client import Endpoint, LlmClient, Request
-from raccoon.llm.judge import Judge
+from raccoon.llm.llm_judge import WORTHLESS, Judge, Judgement
 from raccoon.llm.measurement import (
     Sample,
     agreement,
@@ -28,11 +27,11 @@ from raccoon.llm.measurement import (
     read_injections,
     read_samples,
 )
-from raccoon.llm.rubric import WORTHLESS, Judgement
 from raccoon.records import Verdict
 from raccoon.rewards.judge import JudgeReward, JudgeScale
 from raccoon.runs.rollouts import Rollout, is_constant, rollout_metrics
 from raccoon.runs.sentinels import alarms
+from raccoon.store import AnswerCache
 from raccoon.tasks.task import Task
 
 pytest.importorskip("openai")
@@ -81,10 +80,10 @@ def test_a_cut_line_costs_itself_alone_also_in_the_middle(tmp_path):
     AnswerCache(path).put("a", 1)
     path.write_bytes(path.read_bytes() + b'{"key": "b", "val\n{"key": "c", "val')
     cache = AnswerCache(path)
-    assert "b" not in cache and "c" not in cache
+    assert "b" not in cache.values and "c" not in cache.values
     cache.put("d", {"e": 2})
     again = AnswerCache(path)
-    assert (again["a"], again["d"]) == (1, {"e": 2})
+    assert (again.values["a"], again.values["d"]) == (1, {"e": 2})
 
 
 def test_an_answer_that_cannot_be_read_is_none_and_is_not_asked_again(judging):
@@ -117,7 +116,7 @@ def test_a_server_that_is_lost_leaves_none(judging):
     found = judge.judge([("p", GOOD), *(("p", f"x = {i}") for i in range(40))])
     assert found[0].score == 1.0
     assert {judgement.score for judgement in found[1:]} == {None} and all(judgement.error for judgement in found[1:])
-    assert "has stopped answering" in judge.lost
+    assert "has stopped answering" in judge.client.lost
 
 
 def test_a_batch_ends_in_time(judging):

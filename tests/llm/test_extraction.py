@@ -7,12 +7,12 @@ from helpers.scripted_server import Fault, ScriptedServer
 from raccoon.evaluation.generation import Completion, Request
 from raccoon.evaluation.grading import Grader
 from raccoon.evaluation.records import RecordFile
-from raccoon.ledger import AnswerCache
 from raccoon.llm import client
 from raccoon.llm.client import Endpoint, LlmClient
-from raccoon.llm.extraction import LlmExtractor, verbatim
+from raccoon.llm.llm_extraction import LlmExtractor, verbatim
 from raccoon.records import Verdict
 from raccoon.rewards.execution import ExecutionReward
+from raccoon.store import AnswerCache
 from raccoon.tasks.task import Task
 
 pytest.importorskip("openai")

@@ -16,7 +16,7 @@ from typing import Any
 
 from raccoon.evaluation.generation import Completion, Request
 from raccoon.evaluation.records import Record, RecordFile, digest
-from raccoon.llm.extraction import RegexExtractor, not_extracted
+from raccoon.llm.llm_extraction import RegexExtractor, not_extracted
 from raccoon.published.benchmarks import judge_adds_context
 from raccoon.records import Program
 from raccoon.sandbox.pool import Sandbox

@@ -1,10 +1,7 @@
 """Client of an OpenAI-compatible server: many requests at once, retried, counted, bounded in time and in size.
 
 It does not know the meaning of questions and answers. The server is not trusted: whatever it sends or does not send
-becomes an Answer, and its `error` says why there is no text.
-
-Input: an Endpoint, Requests and a key from the environment. Output: Answers. Nothing is written. No message contains
-the key.
+becomes an Answer, and its `error` says why there is no text. No message contains the key.
 """
 
 import asyncio
@@ -14,12 +11,13 @@ import os
 import random
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 from raccoon.constants import InputError
+from raccoon.store import AnswerCache
 
 MAX_BODY = 8_000_000  # bytes of one answer; far more than any request needs
 REFUSALS = (400, 413, 422, 451)  # HTTP: the server will not take this text; other requests may be answered
@@ -107,6 +105,7 @@ class LlmClient:
         self.refused: set[str] = set()  # of OPTIONAL_FIELDS
         self.unanswered = 0  # requests in a row
         self.jitter = random.Random()  # its own generator: training uses the global ones
+        self.lost = ""  # why ask_once() gave the server up; "" while it answers
 
     def __enter__(self) -> "LlmClient":
         self.key = read_key(self.endpoint)
@@ -138,7 +137,7 @@ class LlmClient:
         `within` is the time for all requests in seconds; those without an answer by then get an error. Raises
         ServerLost after LOST_AFTER requests in a row without an answer.
         """
-        answers: list[Answer | None] = [None] * len(requests)
+        answers: dict[int, Answer] = {}
 
         def keep(number: int, answer: Answer) -> None:
             answers[number] = answer
@@ -146,9 +145,36 @@ class LlmClient:
                 on_answer(number, answer)
 
         self.runner.run(self._ask_all(requests, keep, within))
-        for number in [number for number, answer in enumerate(answers) if answer is None]:
-            keep(number, Answer(None, f"no answer within the {within:g} s for all requests", seconds=within))
-        return answers
+        for number in range(len(requests)):
+            if number not in answers:  # only with `within`
+                keep(number, Answer(None, f"no answer within the {within:g} s for all requests", seconds=within or 0.0))
+        return [answers[number] for number in range(len(requests))]
+
+    def ask_once(
+        self,
+        requests: Mapping[str, Request],
+        cache: AnswerCache,
+        read: Callable[[str, str], object],
+        within: float | None = None,
+    ) -> dict[str, Answer]:
+        """Asks the requests whose keys are not in the cache, and puts read(key, text) of each answer there.
+
+        Returns the answers without a text, by key. If the server is lost, `lost` says why, and nothing is raised.
+        """
+        keys = [key for key in requests if key not in cache.values]
+        failed = {key: Answer(None, "the server had stopped answering before") for key in keys}
+
+        def keep(number: int, answer: Answer) -> None:
+            failed[keys[number]] = answer
+            if answer.text is not None:
+                cache.put(keys[number], read(keys[number], answer.text))
+                del failed[keys[number]]
+
+        try:
+            self.ask_all([requests[key] for key in keys], keep, within)
+        except ServerLost as error:
+            self.lost = str(error)
+        return failed
 
     async def _ask_all(
         self, requests: Sequence[Request], keep: Callable[[int, Answer], None], within: float | None
@@ -177,35 +203,33 @@ class LlmClient:
         self.usage.requests += 1
         for attempt in range(self.endpoint.max_retries + 1):
             try:
-                body = await self._try(request)
+                answer = await self._try(request)
+                self.unanswered = 0
+                self.usage.prompt_tokens += answer.prompt_tokens
+                self.usage.completion_tokens += answer.completion_tokens
                 break
             except Failure as failure:
                 last = failure
             if not last.passing or attempt == self.endpoint.max_retries:
                 self.unanswered = self.unanswered + 1 if last.unanswered else 0
-                return Answer(
-                    None, last.message, seconds=time.perf_counter() - started, refused=last.status in REFUSALS
-                )
+                answer = Answer(None, last.message, refused=last.status in REFUSALS)
+                break
             self.usage.retries += 1
             await asyncio.sleep(self._wait(attempt, last.retry_after))
-        self.unanswered = 0
-        answer = read_answer(body, time.perf_counter() - started)
-        self.usage.prompt_tokens += answer.prompt_tokens
-        self.usage.completion_tokens += answer.completion_tokens
-        return answer
+        return replace(answer, seconds=time.perf_counter() - started)
 
     def _wait(self, attempt: int, retry_after: float) -> float:
         """Seconds before the next try: doubled each time, partly random, at least what the server asks for."""
         backoff = FIRST_WAIT * 2**attempt * self.jitter.uniform(0.5, 1.0)
         return min(max(backoff, retry_after), LONGEST_WAIT)
 
-    async def _try(self, request: Request) -> dict:
-        """One try: the body of the answer after a check of its form. A field that the server refuses is left out."""
+    async def _try(self, request: Request) -> Answer:
+        """One try. Raises Failure. A field that the server refuses is left out."""
         refused = set(self.refused)
         while True:
             fields = request_fields(self.endpoint.model, request, refused)
             try:
-                body = await self._post(fields)
+                answer = await self._post(fields)
             except Failure as failure:
                 field = refused_field(fields, failure)
                 if not field:
@@ -213,9 +237,9 @@ class LlmClient:
                 refused.add(field)
                 continue
             self.refused |= refused
-            return body
+            return answer
 
-    async def _post(self, fields: dict[str, Any]) -> dict:
+    async def _post(self, fields: dict[str, Any]) -> Answer:
         import openai
 
         try:
@@ -226,21 +250,15 @@ class LlmClient:
         except openai.APIConnectionError as error:
             raise Failure(f"connection failed ({one_line(error.__cause__ or error)})", unanswered=True) from None
         except openai.APIStatusError as error:
-            raise self._status_failure(error) from None
+            named = error.body.get("message") if isinstance(error.body, dict) else error.body
+            message = one_line(named or error.message)
+            if self.key:
+                message = message.replace(self.key, "***")
+            wait = retry_after(error.response.headers.get("retry-after", ""))
+            raise Failure(f"HTTP {error.status_code}: {message}", error.status_code, wait) from None
         except openai.OpenAIError as error:
             raise Failure(one_line(error)) from None
-        return read_body(raw.content)
-
-    def _status_failure(self, error: Any) -> Failure:
-        named = error.body.get("message") if isinstance(error.body, dict) else error.body
-        message = one_line(named or error.message)
-        if self.key:
-            message = message.replace(self.key, "***")
-        return Failure(
-            f"HTTP {error.status_code}: {message}",
-            error.status_code,
-            retry_after(error.response.headers.get("retry-after", "")),
-        )
+        return read_answer(raw.content)
 
     async def _models(self) -> list[str]:
         """The models that the server lists; [] if it lists none."""
@@ -313,12 +331,8 @@ async def open_client(endpoint: Endpoint, key: str) -> Any:
 
 def request_fields(model: str, request: Request, refused: set[str]) -> dict[str, Any]:
     """The request as fields of the API, without those that the server refuses."""
-    fields: dict[str, Any] = {
-        "model": model,
-        "messages": list(request.messages),
-        "temperature": request.temperature,
-        "max_tokens": request.max_tokens,
-    }
+    fields: dict[str, Any] = {"model": model, "messages": list(request.messages)}
+    fields |= {"temperature": request.temperature, "max_tokens": request.max_tokens}
     if request.seed is not None:
         fields["seed"] = request.seed
     if request.json_schema is not None:
@@ -338,38 +352,29 @@ def refused_field(fields: dict[str, Any], failure: Failure) -> str:
     return (named or [field for field in present if field == "response_format"] or [""])[0]
 
 
-def read_body(content: bytes) -> dict:
-    """The body of an answer. Raises Failure if it is not JSON or not a chat completion."""
+def read_answer(content: bytes) -> Answer:
+    """The answer in a body; without a text, for example from a filter, it is an error. Raises Failure."""
     try:
         body = json.loads(content)
     except (ValueError, RecursionError):
         raise Failure("the answer is not JSON") from None
     try:
-        message = body["choices"][0]["message"]
-        text = message.get("content")
+        choice, usage = body["choices"][0], body.get("usage")
+        text = choice["message"].get("content")
     except (KeyError, IndexError, TypeError, AttributeError):
         raise Failure("the answer is JSON but not a chat completion") from None
     if text is not None and not isinstance(text, str):
         raise Failure("the answer is a chat completion, but its content is not a text")
-    return body
-
-
-def read_answer(body: dict, seconds: float) -> Answer:
-    """The answer in a checked body. A completion without text, for example from a filter, is an error."""
-    choice, usage = body["choices"][0], body.get("usage")
-    usage = usage if isinstance(usage, dict) else {}
-    reason, text = str(choice.get("finish_reason") or "")[:MAX_MESSAGE], choice["message"].get("content")
-    if text is not None:
-        text = text.encode("utf-8", "replace").decode()  # half a surrogate pair cannot be written to a file
-    return Answer(
-        text,
-        "" if text is not None else f"the answer has no text (finish_reason {one_line(reason)})",
-        token_count(usage.get("prompt_tokens")),
-        token_count(usage.get("completion_tokens")),
-        seconds,
-        one_line(reason) if reason else "",
-        refused=text is None,
+    reason = one_line(str(choice.get("finish_reason") or "")[:MAX_MESSAGE])
+    sent, received = (
+        token_count(usage.get(name)) if isinstance(usage, dict) else 0
+        for name in ("prompt_tokens", "completion_tokens")
     )
+    if text is None:
+        error = f"the answer has no text (finish_reason {reason})"
+        return Answer(None, error, sent, received, finish_reason=reason, refused=True)
+    # half a surrogate pair cannot be written to a file
+    return Answer(text.encode("utf-8", "replace").decode(), "", sent, received, finish_reason=reason)
 
 
 def token_count(value: Any) -> int:

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from raccoon.constants import Settings
-from raccoon.ledger import AnswerCache
 from raccoon.llm.client import Endpoint, LlmClient
-from raccoon.llm.extraction import EXTRACTIONS_FILE, LlmExtractor, RegexExtractor
+from raccoon.llm.llm_extraction import EXTRACTIONS_FILE, LlmExtractor, RegexExtractor
 from raccoon.recipe.settings import reward_table
 from raccoon.rewards.execution import ExecutionReward
 from raccoon.sandbox.pool import Sandbox
+from raccoon.store import AnswerCache
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def completion_reward(
     )
     if not servers.judge:
         return execution
-    from raccoon.llm.judge import JUDGEMENTS_FILE, Judge
+    from raccoon.llm.llm_judge import JUDGEMENTS_FILE, Judge
     from raccoon.rewards.judge import JudgeReward, JudgeScale
 
     judge = Judge(servers.judge, AnswerCache(Path(settings.OUTPUT_DIR) / JUDGEMENTS_FILE), settings.JUDGE_BATCH_TIMEOUT)

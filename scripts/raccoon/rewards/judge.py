@@ -7,8 +7,7 @@ not pass cannot choose this: if the judge scores other code and answers this one
 from dataclasses import dataclass, replace
 from typing import Any
 
-from raccoon.llm.judge import Judge
-from raccoon.llm.rubric import Judgement
+from raccoon.llm.llm_judge import Judge, Judgement
 from raccoon.rewards.execution import ExecutionReward
 from raccoon.runs.rollouts import Rollout
 from raccoon.tasks.task import Task

@@ -10,8 +10,8 @@ Inputs: answers. Outputs: Candidates.
 import ast
 from dataclasses import dataclass, replace
 
-from raccoon.ledger import digest
 from raccoon.llm.client import parse_json_object
+from raccoon.store import digest
 from raccoon.synthetic.mutants import parse_shallow
 from raccoon.synthetic.prompts import TASK_SCHEMA, Mode, Question
 from raccoon.tasks.extraction import extract_code

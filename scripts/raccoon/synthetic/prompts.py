@@ -10,8 +10,8 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from raccoon.ledger import digest
 from raccoon.llm.client import Request
+from raccoon.store import digest
 from raccoon.tasks.prompts import messages
 from raccoon.tasks.task import Task
 
