@@ -9,7 +9,7 @@ import pytest
 
 from helpers.paths import SCRIPTS
 from raccoon.constants import InputError
-from raccoon.evaluation.records import RecordFile
+from raccoon.evaluation.grading import RecordFile
 from raccoon.store import AnswerCache, Ledger, LineFile, digest
 from raccoon.synthetic.answers import StoredAnswer
 

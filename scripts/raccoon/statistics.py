@@ -169,6 +169,11 @@ def compare(baseline: Mapping[str, Sequence[bool]], candidate: Mapping[str, Sequ
     )
 
 
+def counted(number: int, thing: str) -> str:
+    """A number with its noun: 1 task, 2 tasks."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
 def found_difference(detectable: float) -> str:
     """What a test with a power of POWER finds, in words."""
     return f"finds a real difference of {100 * detectable:.1f} points four times in five"

@@ -111,7 +111,7 @@ def start(folder, script, *flags):
 
 def test_the_prompts_of_training_and_evaluation_are_the_same(place):
     pytest.importorskip("transformers")
-    from raccoon.evaluation.generation import render_prompt, tokenize
+    from raccoon.evaluation.engines import render_prompt, tokenize
     from raccoon.model_files import load_tokenizer
     from raccoon.tasks.task import read_task_file
     from raccoon.training.policy import prompt_lengths

@@ -4,9 +4,6 @@ It grades nothing and writes nothing. Engines: "transformers" (CPU or GPU; LoRA 
 (the same model, decoded by decoding.py) and "vllm" (CPU or GPU, if it is installed). Greedy decoding takes the argmax
 at every step, whatever the model's generation_config asks for: penalties and sampling defaults are switched off, and
 its EOS ids are kept.
-
-Inputs:  a model folder with tokenizer, or a LoRA adapter folder (adapter_config.json).
-Outputs: Completion records.
 """
 
 import hashlib
@@ -53,8 +50,8 @@ class Decoding:
 
 
 @dataclass(frozen=True)
-class Request:
-    """One completion to generate: a task and the number of its sample."""
+class Slot:
+    """The place of one completion to generate: a task and the number of its sample."""
 
     task: Task
     sample: int = 0
@@ -75,38 +72,38 @@ class Completion:
     alone: bool = False  # the code is the whole program: no part of the prompt is added
 
 
-Ended = Callable[[Request, Completion], None]
+Ended = Callable[[Slot, Completion], None]
 
 
-def ignore(request: Request, completion: Completion) -> None:
+def ignore(slot: Slot, completion: Completion) -> None:
     """Does nothing at a completion's end."""
 
 
-def plan_batches(requests: Sequence[Request], size: int, shift: int = 0) -> list[list[Request]]:
-    """The requests in batches of at most `size`: prompts of similar length together, the longest first.
+def plan_batches(slots: Sequence[Slot], size: int, shift: int = 0) -> list[list[Slot]]:
+    """The slots in batches of at most `size`: prompts of similar length together, the longest first.
 
     A batch with long prompts holds none that is much shorter, because every row is padded to the longest one. The plan
     depends only on its arguments, so that a resumed run generates the same batches. `shift` moves the borders of the
     batches, so that a repeated evaluation does not repeat its rounding errors.
     """
-    ordered = sorted(requests, key=lambda r: (-len(r.task.prompt), r.task.task_id, r.sample))
+    ordered = sorted(slots, key=lambda r: (-len(r.task.prompt), r.task.task_id, r.sample))
     borders = [0, *range(shift % size or size, len(ordered), size), len(ordered)]
     return [part for a, b in itertools.pairwise(borders) for part in of_like_length(ordered[a:b])]
 
 
-def of_like_length(batch: list[Request]) -> list[list[Request]]:
+def of_like_length(batch: list[Slot]) -> list[list[Slot]]:
     """A batch, whose longest prompts come first, cut before each prompt that is much shorter than the part's first."""
-    parts: list[list[Request]] = []
-    for request in batch:
-        if not parts or len(parts[-1][0].task.prompt) > max(SHORT, WIDEST * len(request.task.prompt)):
+    parts: list[list[Slot]] = []
+    for slot in batch:
+        if not parts or len(parts[-1][0].task.prompt) > max(SHORT, WIDEST * len(slot.task.prompt)):
             parts.append([])
-        parts[-1].append(request)
+        parts[-1].append(slot)
     return parts
 
 
-def row_seed(seed: int, request: Request) -> int:
+def row_seed(seed: int, slot: Slot) -> int:
     """The seed of one sample. It does not depend on the batch or the process."""
-    text = json.dumps([seed, request.task.task_id, request.sample])
+    text = json.dumps([seed, slot.task.task_id, slot.sample])
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
@@ -116,21 +113,13 @@ def check_model_folder(folder: Path) -> None:
         raise InputError(
             f"no model in {folder} (no config.json or adapter_config.json): give the folder that save_pretrained wrote"
         )
-    if not any(
-        (folder / name).is_file()
-        for name in ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")
-    ):
-        if not is_adapter(folder):
-            raise InputError(
-                f"no tokenizer in {folder}: copy tokenizer.json and tokenizer_config.json of its base model there"
-            )
+    tokenizers = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")
+    if not any((folder / name).is_file() for name in tokenizers) and not is_adapter(folder):
+        raise InputError(
+            f"no tokenizer in {folder}: copy tokenizer.json and tokenizer_config.json of its base model there"
+        )
     if not any(folder.glob("*.safetensors")) and not any(folder.glob("*.bin")):
         raise InputError(f"no weights in {folder} (no *.safetensors or *.bin): save the model again")
-
-
-def load_engine(folder: Path, decoding: Decoding) -> "TransformersEngine | VllmEngine":
-    """The engine that `decoding` names, with the model loaded. Raises InputError if it is not installed."""
-    return ENGINES[decoding.engine](folder, decoding)
 
 
 def render_prompt(tokenizer: Any, task: Task, enable_thinking: bool, direct: bool = False) -> str:
@@ -149,7 +138,26 @@ def tokenize(tokenizer: Any, prompts: list[str], direct: bool = False, **options
     return tokenizer(prompts, add_special_tokens=direct or tokenizer.chat_template is None, **options)
 
 
-class TransformersEngine:
+class Engine:
+    """The interface of an engine: a loaded model and how it decodes."""
+
+    decoding: Decoding
+    tokenizer: Any
+
+    def generate(self, slots: Sequence[Slot], ended: Ended = ignore) -> list[Completion]:
+        """One completion for each slot. Calls `ended` for each when its text ends."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Frees the model's memory, which a later engine could not use otherwise."""
+        raise NotImplementedError
+
+    def prompts(self, slots: Sequence[Slot]) -> list[str]:
+        thinking, direct = self.decoding.enable_thinking, self.decoding.direct
+        return [render_prompt(self.tokenizer, slot.task, thinking, direct) for slot in slots]
+
+
+class TransformersEngine(Engine):
     """Batched generate() of transformers, left-padded, on the first GPU of this process or the CPU."""
 
     def __init__(self, folder: Path, decoding: Decoding) -> None:
@@ -170,41 +178,34 @@ class TransformersEngine:
             pad_token_id=self.tokenizer.pad_token_id,
         )
 
-    def generate(self, requests: Sequence[Request], ended: Ended = ignore) -> list[Completion]:
-        """One completion for each request, generated together. Calls `ended` for each when its text ends."""
+    def generate(self, slots: Sequence[Slot], ended: Ended = ignore) -> list[Completion]:
         import torch
 
-        prompts = self._prompts(requests)
+        prompts = self.prompts(slots)
         inputs = tokenize(self.tokenizer, prompts, self.decoding.direct, padding=True, return_tensors="pt")
         inputs = inputs.to(self.device)
         start = inputs["input_ids"].shape[1]
 
         def tell(row: int, ids: list[int]) -> None:
-            ended(requests[row], self._completion(ids[start:], prompts[row], requests[row].task))
+            ended(slots[row], self._completion(ids[start:], prompts[row], slots[row].task))
 
-        watches = [EndWatch(self.ends, tell)]
+        watches: list[EndWatch | StopWords] = [EndWatch(self.ends, tell)]
         if self.decoding.direct:
-            watches.append(StopWords(self.tokenizer, start, [request.task for request in requests]))
+            watches.append(StopWords(self.tokenizer, start, [slot.task for slot in slots]))
 
         with torch.inference_mode():
             output = self.model.generate(
                 input_ids=inputs["input_ids"],
                 attention_mask=inputs["attention_mask"],
-                logits_processor=self._sampler(requests),
+                logits_processor=self._sampler(slots),
                 stopping_criteria=watches,
             )
         return [
-            self._completion(row, prompt, request.task)
-            for row, prompt, request in zip(output[:, start:].tolist(), prompts, requests, strict=True)
-        ]
-
-    def _prompts(self, requests: Sequence[Request]) -> list[str]:
-        return [
-            render_prompt(self.tokenizer, r.task, self.decoding.enable_thinking, self.decoding.direct) for r in requests
+            self._completion(row, prompt, slot.task)
+            for row, prompt, slot in zip(output[:, start:].tolist(), prompts, slots, strict=True)
         ]
 
     def close(self) -> None:
-        """Frees the model's memory."""
         import gc
 
         import torch
@@ -213,13 +214,13 @@ class TransformersEngine:
         gc.collect()
         torch.cuda.empty_cache()
 
-    def _sampler(self, requests: Sequence[Request]) -> list:
+    def _sampler(self, slots: Sequence[Slot]) -> list:
         if not self.decoding.sampled:
             return []
         from transformers import TemperatureLogitsWarper, TopPLogitsWarper
 
         nucleus = [TopPLogitsWarper(self.decoding.top_p)] if self.decoding.top_p < 1 else []
-        seeds = [row_seed(self.decoding.seed, request) for request in requests]
+        seeds = [row_seed(self.decoding.seed, slot) for slot in slots]
         return [TemperatureLogitsWarper(self.decoding.temperature), *nucleus, GumbelNoise(seeds, self.device)]
 
     def _completion(self, row: list[int], prompt: str, task: Task) -> Completion:
@@ -232,14 +233,13 @@ class TransformersEngine:
 class LeanEngine(TransformersEngine):
     """The same with decoding.py's loop: a prompt is read once for all its samples, and ended rows leave the batch."""
 
-    def generate(self, requests: Sequence[Request], ended: Ended = ignore) -> list[Completion]:
-        """One completion for each request. Calls `ended` for each when its text ends."""
+    def generate(self, slots: Sequence[Slot], ended: Ended = ignore) -> list[Completion]:
         from raccoon.decoding import decode
 
-        prompts = self._prompts(requests)
+        prompts = self.prompts(slots)
         prompt_ids = tokenize(self.tokenizer, prompts, self.decoding.direct)["input_ids"]
-        words = [stop_words(request.task) if self.decoding.direct else () for request in requests]
-        *warpers, noise = self._sampler(requests) or [None]
+        words = [stop_words(slot.task) if self.decoding.direct else () for slot in slots]
+        *warpers, noise = self._sampler(slots) or [None]
 
         def draw(logits_R_V: Any, rows: list[int]) -> Any:
             scores_R_V = logits_R_V.float()
@@ -249,15 +249,14 @@ class LeanEngine(TransformersEngine):
 
         def closes(row: int, ids: list[int]) -> bool:
             if ids[-1] in self.ends:
-                ended(requests[row], self._completion(ids, prompts[row], requests[row].task))
+                ended(slots[row], self._completion(ids, prompts[row], slots[row].task))
                 return True
             tail = self.tokenizer.decode(ids[-StopWords.TAIL :]) if words[row] else ""
             return any(word in tail for word in words[row])
 
         rows = decode(self.model, prompt_ids, self.decoding.max_tokens, draw, closes)
         return [
-            self._completion(row, prompt, request.task)
-            for row, prompt, request in zip(rows, prompts, requests, strict=True)
+            self._completion(row, prompt, slot.task) for row, prompt, slot in zip(rows, prompts, slots, strict=True)
         ]
 
 
@@ -265,7 +264,8 @@ class EndWatch:
     """A stopping criterion that stops nothing. It calls `tell` for each row when its end token is written."""
 
     def __init__(self, ends: Sequence[int], tell: Callable[[int, list[int]], None]) -> None:
-        self.ends, self.tell, self.told = set(ends), tell, set()
+        self.ends, self.tell = set(ends), tell
+        self.told: set[int] = set()
 
     def __call__(self, input_ids_B_T: Any, scores: Any, **options: Any) -> Any:
         import torch
@@ -342,7 +342,7 @@ def load_model(folder: Path, dtype: str) -> Any:
         ) from error
 
 
-class VllmEngine:
+class VllmEngine(Engine):
     """vLLM's engine, in this process. It schedules by itself, so give it batches of some hundred requests.
 
     A LoRA adapter is served together with its base model. On a CPU nothing is compiled, because that would take longer
@@ -356,38 +356,29 @@ class VllmEngine:
 
         self.decoding = decoding
         self.tokenizer = load_tokenizer(folder)
-        base, options = adapter_options(folder) if is_adapter(folder) else (str(folder), {})
-        self.adapter = options.pop("request", None)
+        base, self.adapter = str(folder), None
+        options: dict[str, Any] = {}
+        if is_adapter(folder):
+            base, self.adapter, options = served_adapter(folder)
         self.ends = end_tokens(self.tokenizer, load_generation_config(base).eos_token_id)
         if not is_available():
             options |= {"enforce_eager": True, "enable_chunked_prefill": False}
+        options |= {"dtype": stored_dtype(base, decoding.dtype), "seed": decoding.seed, "generation_config": "vllm"}
+        options |= {"use_tqdm_on_load": False, "disable_log_stats": True}
         try:
-            self.model = LLMEngine.from_engine_args(
-                EngineArgs(
-                    model=base,
-                    dtype=stored_dtype(base, decoding.dtype),
-                    seed=decoding.seed,
-                    generation_config="vllm",
-                    use_tqdm_on_load=False,
-                    disable_log_stats=True,
-                    **options,
-                )
-            )
+            self.model = LLMEngine.from_engine_args(EngineArgs(model=base, **options))
         except (OSError, ValueError, RuntimeError) as error:
             raise InputError(
                 f"vLLM cannot serve the model in {folder} ({type(error).__name__}: {first_line(error)}): "
                 "use --engine transformers"
             ) from error
 
-    def generate(self, requests: Sequence[Request], ended: Ended = ignore) -> list[Completion]:
-        """One completion for each request. Calls `ended` for each when its text ends."""
-        prompts = [
-            render_prompt(self.tokenizer, r.task, self.decoding.enable_thinking, self.decoding.direct) for r in requests
-        ]
+    def generate(self, slots: Sequence[Slot], ended: Ended = ignore) -> list[Completion]:
+        prompts = self.prompts(slots)
         rows = tokenize(self.tokenizer, prompts, self.decoding.direct)["input_ids"]
-        for number, (request, row) in enumerate(zip(requests, rows, strict=True)):
+        for number, (slot, row) in enumerate(zip(slots, rows, strict=True)):
             self.model.add_request(
-                str(number), {"prompt_token_ids": row}, self._sampling(request), lora_request=self.adapter
+                str(number), {"prompt_token_ids": row}, self._sampling(slot), lora_request=self.adapter
             )
         completions: dict[int, Completion] = {}
         while self.model.has_unfinished_requests():
@@ -395,34 +386,28 @@ class VllmEngine:
                 if output.finished:
                     number, answer = int(output.request_id), output.outputs[0]
                     completions[number] = Completion(answer.text, prompts[number], answer.finish_reason == "length")
-                    ended(requests[number], completions[number])
-        return [completions[number] for number in range(len(requests))]
+                    ended(slots[number], completions[number])
+        return [completions[number] for number in range(len(slots))]
 
     def close(self) -> None:
-        """Frees its memory, which a later engine could not use otherwise."""
         from vllm.distributed import cleanup_dist_env_and_memory
 
         self.model.engine_core.shutdown()
         cleanup_dist_env_and_memory()
 
-    def _sampling(self, request: Request) -> Any:
+    def _sampling(self, slot: Slot) -> Any:
         from vllm import SamplingParams
 
-        common = {"max_tokens": self.decoding.max_tokens, "stop_token_ids": self.ends}
-        if self.decoding.direct:
-            common["stop"] = list(stop_words(request.task))
-        if not self.decoding.sampled:
-            return SamplingParams(temperature=0.0, **common)
-        return SamplingParams(
-            temperature=self.decoding.temperature,
-            top_p=self.decoding.top_p,
-            seed=row_seed(self.decoding.seed, request),
-            **common,
-        )
+        decoding, words = self.decoding, {"stop": list(stop_words(slot.task))} if self.decoding.direct else {}
+        drawn: dict[str, Any] = {"temperature": 0.0}
+        if decoding.sampled:
+            seed = row_seed(decoding.seed, slot)
+            drawn = {"temperature": decoding.temperature, "top_p": decoding.top_p, "seed": seed}
+        return SamplingParams(max_tokens=decoding.max_tokens, stop_token_ids=self.ends, **words, **drawn)
 
 
-def adapter_options(folder: Path) -> tuple[str, dict[str, Any]]:
-    """An adapter's base model, and the engine's options to serve it. "request" is passed with each prompt."""
+def served_adapter(folder: Path) -> tuple[str, Any, dict[str, Any]]:
+    """(base model, vLLM's form of the adapter, options of the engine) for a LoRA adapter."""
     from vllm.lora.request import LoRARequest
 
     settings = json.loads((folder / "adapter_config.json").read_text())
@@ -432,12 +417,8 @@ def adapter_options(folder: Path) -> tuple[str, dict[str, Any]]:
             f"the adapter in {folder} has rank {settings['r']}, but vLLM serves at most {LORA_RANKS[-1]}: "
             "use --engine transformers"
         )
-    return settings["base_model_name_or_path"], {
-        "enable_lora": True,
-        "max_loras": 1,
-        "max_lora_rank": rank,
-        "request": LoRARequest("adapter", 1, str(folder)),
-    }
+    options = {"enable_lora": True, "max_loras": 1, "max_lora_rank": rank}
+    return settings["base_model_name_or_path"], LoRARequest("adapter", 1, str(folder)), options
 
 
 def stored_dtype(model: str, dtype: str) -> str:
@@ -462,4 +443,13 @@ def first_line(error: Exception) -> str:
     return (str(error).splitlines() or [""])[0][:300]
 
 
-ENGINES = {"transformers": TransformersEngine, "lean": LeanEngine, "vllm": VllmEngine}
+ENGINES: dict[str, Callable[[Path, Decoding], Engine]] = {
+    "transformers": TransformersEngine,
+    "lean": LeanEngine,
+    "vllm": VllmEngine,
+}
+
+
+def load_engine(folder: Path, decoding: Decoding) -> Engine:
+    """The engine that `decoding` names, with the model loaded. Raises InputError if it is not installed."""
+    return ENGINES[decoding.engine](folder, decoding)
