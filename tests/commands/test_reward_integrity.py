@@ -11,11 +11,27 @@ import pytest
 import reward_integrity
 from helpers.paths import SCRIPTS
 from helpers.run_folders import completion, write_lines
-from raccoon.integrity.answers import hard_coded_lines
-from raccoon.integrity.checks import FAILS, HARD_CODED, MOVED, NO_INPUTS, NO_VERDICT, READS, SecondLook, look
-from raccoon.integrity.examples import UNKNOWN, examples
-from raccoon.integrity.inputs import FreshInputs, fresh_inputs, perturbed, published_inputs, published_row
-from raccoon.integrity.surroundings import surroundings_lines
+from raccoon.integrity.fresh_inputs import (
+    UNKNOWN,
+    FreshInputs,
+    examples,
+    fresh_inputs,
+    perturbed,
+    published_inputs,
+    published_row,
+)
+from raccoon.integrity.hard_coded import hard_coded_lines
+from raccoon.integrity.second_look import (
+    FAILS,
+    HARD_CODED,
+    MOVED,
+    NO_INPUTS,
+    NO_VERDICT,
+    READS,
+    SecondLook,
+    look,
+    surroundings_lines,
+)
 from raccoon.published.benchmarks import load_benchmark
 from raccoon.records import Program, Verdict
 from raccoon.sandbox.pool import Sandbox
