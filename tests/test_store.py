@@ -11,7 +11,7 @@ from helpers.paths import SCRIPTS
 from raccoon.constants import InputError
 from raccoon.evaluation.grading import RecordFile
 from raccoon.store import AnswerCache, Ledger, LineFile, digest
-from raccoon.synthetic.answers import StoredAnswer
+from raccoon.synthetic.server_tasks import StoredAnswer
 
 
 def rows(file: LineFile) -> list[dict]:
@@ -102,7 +102,7 @@ def test_what_is_put_survives_sigkill(tmp_path):
     program = (
         f"import sys, os, signal; sys.path.insert(0, {str(SCRIPTS)!r})\n"
         "from pathlib import Path; from raccoon.store import Ledger\n"
-        "from raccoon.synthetic.answers import StoredAnswer\n"
+        "from raccoon.synthetic.server_tasks import StoredAnswer\n"
         f"with Ledger(Path({str(path)!r}), StoredAnswer) as ledger:\n"
         "    ledger.put('k', StoredAnswer('t', 'stop', 1, 2, 'd'))\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"

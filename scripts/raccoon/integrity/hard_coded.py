@@ -275,8 +275,8 @@ def table_rows(tables: list[tuple[Place, list]], example: Example) -> Iterator[P
 def find_tables(nodes: list[ast.AST]) -> list[tuple[Place, list[tuple[Value, Value]]]]:
     """Every table with its rows."""
     names, found = assigned_once(nodes), []
-    for node in nodes:
-        rows = rows_of(node, names) if isinstance(node, ast.expr) else []
+    for node in (each for each in nodes if isinstance(each, ast.expr)):
+        rows = rows_of(node, names)
         if rows:
             found.append((Place(node.lineno, len(rows)), rows))
     return found

@@ -416,6 +416,11 @@ def one_line(words: object) -> str:
     return text if len(text) <= MAX_MESSAGE else text[:MAX_MESSAGE] + " ..."
 
 
+def closed_object(properties: dict) -> dict:
+    """The JSON schema of an object with exactly these properties, for servers with structured output."""
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+
+
 def parse_json_object(text: str) -> dict | None:
     """The one JSON object in a model's answer, alone or with words or a fence around it; else None.
 

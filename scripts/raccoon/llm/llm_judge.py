@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from raccoon.llm.client import LlmClient, Request, parse_json_object
+from raccoon.llm.client import LlmClient, Request, closed_object, parse_json_object
 from raccoon.store import AnswerCache, digest
 from raccoon.tasks.syntax import parse_code
 
@@ -170,11 +170,6 @@ def ask_about(prompt: str, program: str, reverse: bool = False) -> Question:
     schema = closed_object({"id": {"type": "string"}, **dict.fromkeys(names, mark)})
     messages = ({"role": "system", "content": system}, {"role": "user", "content": user})
     return Question(Request(messages, 0.0, MAX_ANSWER_TOKENS, schema), answer_id)
-
-
-def closed_object(properties: dict) -> dict:
-    """The JSON schema of an object with exactly these properties, for servers with structured output."""
-    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
 def marked(name: str, fence: str, text: str) -> str:
