@@ -39,7 +39,10 @@ class LineFile:
         with self.open() as file:
             if self.shared:
                 fcntl.flock(file, fcntl.LOCK_EX)
-            cut_half_line(file)
+            # Cut off what follows the last line end.
+            if file.seek(0, os.SEEK_END) and file.seek(-1, os.SEEK_END) >= 0 and file.read(1) != b"\n":
+                file.seek(0)
+                file.truncate(file.read().rfind(b"\n") + 1)
             while data:
                 data = data[file.write(data) :]
 
@@ -77,13 +80,6 @@ class LineFile:
     def rows(self) -> Iterator[tuple[str, dict]]:
         """("FILE, line N", row) of each whole line. Raises InputError for one that is not a JSON object."""
         return ((where, parse_json(line, where)) for where, line in self.lines())
-
-
-def cut_half_line(file: BinaryIO) -> None:
-    """Cuts off what follows the last line end."""
-    if file.seek(0, os.SEEK_END) and file.seek(-1, os.SEEK_END) >= 0 and file.read(1) != b"\n":
-        file.seek(0)
-        file.truncate(file.read().rfind(b"\n") + 1)
 
 
 def parse_json(text: str | bytes, where: str, kind: type = dict) -> Any:

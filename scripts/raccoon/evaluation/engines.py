@@ -7,7 +7,6 @@ its EOS ids are kept.
 """
 
 import hashlib
-import itertools
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -73,6 +72,7 @@ class Completion:
 
 
 Ended = Callable[[Slot, Completion], None]
+Tell = Callable[[int, list[int]], None]  # (row, its token ids)
 
 
 def ignore(slot: Slot, completion: Completion) -> None:
@@ -87,18 +87,13 @@ def plan_batches(slots: Sequence[Slot], size: int, shift: int = 0) -> list[list[
     batches, so that a repeated evaluation does not repeat its rounding errors.
     """
     ordered = sorted(slots, key=lambda r: (-len(r.task.prompt), r.task.task_id, r.sample))
-    borders = [0, *range(shift % size or size, len(ordered), size), len(ordered)]
-    return [part for a, b in itertools.pairwise(borders) for part in of_like_length(ordered[a:b])]
-
-
-def of_like_length(batch: list[Slot]) -> list[list[Slot]]:
-    """A batch, whose longest prompts come first, cut before each prompt that is much shorter than the part's first."""
-    parts: list[list[Slot]] = []
-    for slot in batch:
-        if not parts or len(parts[-1][0].task.prompt) > max(SHORT, WIDEST * len(slot.task.prompt)):
-            parts.append([])
-        parts[-1].append(slot)
-    return parts
+    borders = {0, *range(shift % size or size, len(ordered), size)}
+    plan: list[list[Slot]] = []
+    for place, slot in enumerate(ordered):
+        if place in borders or len(plan[-1][0].task.prompt) > max(SHORT, WIDEST * len(slot.task.prompt)):
+            plan.append([])
+        plan[-1].append(slot)
+    return plan
 
 
 def row_seed(seed: int, slot: Slot) -> int:
@@ -156,6 +151,9 @@ class Engine:
         thinking, direct = self.decoding.enable_thinking, self.decoding.direct
         return [render_prompt(self.tokenizer, slot.task, thinking, direct) for slot in slots]
 
+    def words(self, slots: Sequence[Slot]) -> list[tuple[str, ...]]:
+        return [stop_words(slot.task) if self.decoding.direct else () for slot in slots]
+
 
 class TransformersEngine(Engine):
     """Batched generate() of transformers, left-padded, on the first GPU of this process or the CPU."""
@@ -189,16 +187,13 @@ class TransformersEngine(Engine):
         def tell(row: int, ids: list[int]) -> None:
             ended(slots[row], self._completion(ids[start:], prompts[row], slots[row].task))
 
-        watches: list[EndWatch | StopWords] = [EndWatch(self.ends, tell)]
-        if self.decoding.direct:
-            watches.append(StopWords(self.tokenizer, start, [slot.task for slot in slots]))
-
+        watch = Watch(self, start, self.words(slots), tell)
         with torch.inference_mode():
             output = self.model.generate(
                 input_ids=inputs["input_ids"],
                 attention_mask=inputs["attention_mask"],
                 logits_processor=self._sampler(slots),
-                stopping_criteria=watches,
+                stopping_criteria=[watch],
             )
         return [
             self._completion(row, prompt, slot.task)
@@ -238,7 +233,7 @@ class LeanEngine(TransformersEngine):
 
         prompts = self.prompts(slots)
         prompt_ids = tokenize(self.tokenizer, prompts, self.decoding.direct)["input_ids"]
-        words = [stop_words(slot.task) if self.decoding.direct else () for slot in slots]
+        words = self.words(slots)
         *warpers, noise = self._sampler(slots) or [None]
 
         def draw(logits_R_V: Any, rows: list[int]) -> Any:
@@ -251,7 +246,7 @@ class LeanEngine(TransformersEngine):
             if ids[-1] in self.ends:
                 ended(slots[row], self._completion(ids, prompts[row], slots[row].task))
                 return True
-            tail = self.tokenizer.decode(ids[-StopWords.TAIL :]) if words[row] else ""
+            tail = self.tokenizer.decode(ids[-Watch.TAIL :]) if words[row] else ""
             return any(word in tail for word in words[row])
 
         rows = decode(self.model, prompt_ids, self.decoding.max_tokens, draw, closes)
@@ -260,39 +255,31 @@ class LeanEngine(TransformersEngine):
         ]
 
 
-class EndWatch:
-    """A stopping criterion that stops nothing. It calls `tell` for each row when its end token is written."""
+class Watch:
+    """A stopping criterion that ends the rows whose completion, which begins at `start`, contains one of their words.
 
-    def __init__(self, ends: Sequence[int], tell: Callable[[int, list[int]], None]) -> None:
-        self.ends, self.tell = set(ends), tell
+    It calls `tell` for each row when its end token is written.
+    """
+
+    TAIL = 16  # the last tokens, in which a stop word of at most 12 characters must end
+
+    def __init__(self, engine: "TransformersEngine", start: int, words: list[tuple[str, ...]], tell: Tell) -> None:
+        self.engine, self.start, self.words, self.tell = engine, start, words, tell
         self.told: set[int] = set()
 
     def __call__(self, input_ids_B_T: Any, scores: Any, **options: Any) -> Any:
         import torch
 
         for row, token in enumerate(input_ids_B_T[:, -1].tolist()):
-            if token in self.ends and row not in self.told:
+            if token in self.engine.ends and row not in self.told:
                 self.told.add(row)
                 self.tell(row, input_ids_B_T[row].tolist())
-        return torch.zeros(len(input_ids_B_T), dtype=torch.bool, device=input_ids_B_T.device)
-
-
-class StopWords:
-    """A stopping criterion that ends each row whose completion contains a stop word. Completions begin at `start`."""
-
-    TAIL = 16  # the last tokens, in which a stop word of at most 12 characters must end
-
-    def __init__(self, tokenizer: Any, start: int, tasks: Sequence[Task]) -> None:
-        self.tokenizer, self.start, self.words = tokenizer, start, [stop_words(task) for task in tasks]
-
-    def __call__(self, input_ids_B_T: Any, scores: Any, **options: Any) -> Any:
-        import torch
-
-        tails = self.tokenizer.batch_decode(input_ids_B_T[:, max(self.start, input_ids_B_T.shape[1] - self.TAIL) :])
-        return torch.tensor(
-            [any(word in tail for word in words) for tail, words in zip(tails, self.words, strict=True)],
-            device=input_ids_B_T.device,
-        )
+        stops = [False] * len(input_ids_B_T)
+        if any(self.words):
+            first = max(self.start, input_ids_B_T.shape[1] - self.TAIL)
+            tails = self.engine.tokenizer.batch_decode(input_ids_B_T[:, first:])
+            stops = [any(word in tail for word in words) for tail, words in zip(tails, self.words, strict=True)]
+        return torch.tensor(stops, device=input_ids_B_T.device)
 
 
 class GumbelNoise:
@@ -352,6 +339,7 @@ class VllmEngine(Engine):
     def __init__(self, folder: Path, decoding: Decoding) -> None:
         prepare_vllm()
         from torch.cuda import is_available
+        from transformers import AutoConfig, GenerationConfig
         from vllm import EngineArgs, LLMEngine
 
         self.decoding = decoding
@@ -360,10 +348,17 @@ class VllmEngine(Engine):
         options: dict[str, Any] = {}
         if is_adapter(folder):
             base, self.adapter, options = served_adapter(folder)
-        self.ends = end_tokens(self.tokenizer, load_generation_config(base).eos_token_id)
+        config = AutoConfig.from_pretrained(base)
+        try:
+            generation = GenerationConfig.from_pretrained(base)
+        except OSError:  # it has none
+            generation = GenerationConfig.from_model_config(config)
+        self.ends = end_tokens(self.tokenizer, generation.eos_token_id)
+        # "auto" is the checkpoint's own type; vLLM would use half precision for float32.
+        stored = str(config.dtype).removeprefix("torch.") if decoding.dtype == "auto" and config.dtype else ""
         if not is_available():
             options |= {"enforce_eager": True, "enable_chunked_prefill": False}
-        options |= {"dtype": stored_dtype(base, decoding.dtype), "seed": decoding.seed, "generation_config": "vllm"}
+        options |= {"dtype": stored or decoding.dtype, "seed": decoding.seed, "generation_config": "vllm"}
         options |= {"use_tqdm_on_load": False, "disable_log_stats": True}
         try:
             self.model = LLMEngine.from_engine_args(EngineArgs(model=base, **options))
@@ -398,12 +393,14 @@ class VllmEngine(Engine):
     def _sampling(self, slot: Slot) -> Any:
         from vllm import SamplingParams
 
-        decoding, words = self.decoding, {"stop": list(stop_words(slot.task))} if self.decoding.direct else {}
-        drawn: dict[str, Any] = {"temperature": 0.0}
+        decoding = self.decoding
+        options: dict[str, Any] = {"max_tokens": decoding.max_tokens, "stop_token_ids": self.ends, "temperature": 0.0}
+        if decoding.direct:
+            options["stop"] = list(stop_words(slot.task))
         if decoding.sampled:
             seed = row_seed(decoding.seed, slot)
-            drawn = {"temperature": decoding.temperature, "top_p": decoding.top_p, "seed": seed}
-        return SamplingParams(max_tokens=decoding.max_tokens, stop_token_ids=self.ends, **words, **drawn)
+            options |= {"temperature": decoding.temperature, "top_p": decoding.top_p, "seed": seed}
+        return SamplingParams(**options)
 
 
 def served_adapter(folder: Path) -> tuple[str, Any, dict[str, Any]]:
@@ -419,24 +416,6 @@ def served_adapter(folder: Path) -> tuple[str, Any, dict[str, Any]]:
         )
     options = {"enable_lora": True, "max_loras": 1, "max_lora_rank": rank}
     return settings["base_model_name_or_path"], LoRARequest("adapter", 1, str(folder)), options
-
-
-def stored_dtype(model: str, dtype: str) -> str:
-    """The number type to compute in. "auto" is the checkpoint's own type; vLLM would use half precision for float32."""
-    from transformers import AutoConfig
-
-    stored = AutoConfig.from_pretrained(model).dtype if dtype == "auto" else None
-    return str(stored).removeprefix("torch.") if stored else dtype
-
-
-def load_generation_config(model: str) -> Any:
-    """The model's generation_config, or one made from its config if it has none."""
-    from transformers import AutoConfig, GenerationConfig
-
-    try:
-        return GenerationConfig.from_pretrained(model)
-    except OSError:
-        return GenerationConfig.from_model_config(AutoConfig.from_pretrained(model))
 
 
 def first_line(error: Exception) -> str:

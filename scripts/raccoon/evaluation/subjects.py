@@ -37,8 +37,7 @@ from raccoon.statistics import counted
 from raccoon.tasks.prompts import messages
 from raccoon.tasks.task import Task, numbered_rows
 
-# A larger checkpoint is refused on a machine without a GPU: a 14B model would take days.
-MAX_CPU_GB = 8
+MAX_CPU_GB = 8  # of weights; a larger model is refused on a machine without a GPU, where 14B would take days
 CONTROLS = ("gold", "stub")
 SERVED = "openai:"  # before the name of a model behind an OpenAI-compatible server
 LARGEST_SEED = 2**31 - 1  # every server accepts it
@@ -282,12 +281,13 @@ def find_subjects(
 
 def find_served(word: str, server: Endpoint | None) -> Endpoint:
     """The endpoint of a model called openai:NAME, after a test request. Raises InputError."""
-    if server is None or not word.removeprefix(SERVED):
+    name = word.removeprefix(SERVED)
+    if server is None or not name:
         raise InputError(
             f"{word} is a model behind a server: give its name there after {SERVED} and the server's "
             "address with --base-url, like http://127.0.0.1:8000/v1"
         )
-    endpoint = replace(server, model=word.removeprefix(SERVED))
+    endpoint = replace(server, model=name)
     with LlmClient(endpoint) as asked:
         asked.check()
     return endpoint

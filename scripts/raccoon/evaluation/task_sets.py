@@ -102,7 +102,11 @@ def chosen_ids(words: Sequence[str], known: set[str]) -> set[str]:
     ]
     ids: set[str] = set()
     for word, where in [*((word, "") for word in words if not Path(word).is_file()), *listed]:
-        found = known & {word} or ids_between(word, known)
+        found = known & {word}
+        if not found and (parts := RANGE.fullmatch(word)):
+            numbers = {each: each.removeprefix(parts[1]) for each in known if each.startswith(parts[1])}
+            among = range(int(parts[2]), int(parts[3]) + 1)
+            found = {each for each, number in numbers.items() if number.isdecimal() and int(number) in among}
         if not found:
             raise InputError(
                 f"{where}no task {word!r}: give ids like {min(known)!r}, ranges like 'HumanEval/0-9', or "
@@ -110,19 +114,6 @@ def chosen_ids(words: Sequence[str], known: set[str]) -> set[str]:
             )
         ids |= found
     return ids
-
-
-def ids_between(word: str, known: set[str]) -> set[str]:
-    """The known ids in a range such as HumanEval/0-9; empty if the word is not a range."""
-    parts = RANGE.fullmatch(word)
-    if not parts:
-        return set()
-    numbers = {task_id: task_id.removeprefix(parts[1]) for task_id in known if task_id.startswith(parts[1])}
-    return {
-        task_id
-        for task_id, number in numbers.items()
-        if number.isdecimal() and int(parts[2]) <= int(number) <= int(parts[3])
-    }
 
 
 @dataclass(frozen=True)

@@ -366,19 +366,13 @@ def read_answer(content: bytes) -> Answer:
     if text is not None and not isinstance(text, str):
         raise Failure("the answer is a chat completion, but its content is not a text")
     reason = one_line(str(choice.get("finish_reason") or "")[:MAX_MESSAGE])
-    sent, received = (
-        token_count(usage.get(name)) if isinstance(usage, dict) else 0
-        for name in ("prompt_tokens", "completion_tokens")
-    )
+    given = [usage.get(name) if isinstance(usage, dict) else 0 for name in ("prompt_tokens", "completion_tokens")]
+    sent, received = (n if type(n) is int and 0 <= n <= MAX_TOKENS_COUNTED else 0 for n in given)
     if text is None:
         error = f"the answer has no text (finish_reason {reason})"
         return Answer(None, error, sent, received, finish_reason=reason, refused=True)
     # half a surrogate pair cannot be written to a file
     return Answer(text.encode("utf-8", "replace").decode(), "", sent, received, finish_reason=reason)
-
-
-def token_count(value: Any) -> int:
-    return value if type(value) is int and 0 <= value <= MAX_TOKENS_COUNTED else 0
 
 
 def retry_after(header: str) -> float:
@@ -434,23 +428,20 @@ def parse_json_object(text: str) -> dict | None:
     start = fence.end() if fence else text.find("{")
     if start < 0:
         return None
-    decoder = json.JSONDecoder(object_pairs_hook=unique_pairs, parse_constant=finite_number, parse_float=finite_number)
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len(dict(pairs)) < len(pairs):
+            raise ValueError("a key occurs twice")
+        return dict(pairs)
+
+    def finite(word: str) -> float:
+        if not math.isfinite(float(word)):
+            raise ValueError(f"{word} is not finite")
+        return float(word)
+
+    decoder = json.JSONDecoder(object_pairs_hook=unique, parse_constant=finite, parse_float=finite)
     try:
         value, end = decoder.raw_decode(text, start)
     except (ValueError, RecursionError):
         return None
     return value if "{" not in text[end:] else None
-
-
-def unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a key occurs twice")
-    return found
-
-
-def finite_number(word: str) -> float:
-    number = float(word)
-    if not math.isfinite(number):
-        raise ValueError(f"{word} is not finite")
-    return number

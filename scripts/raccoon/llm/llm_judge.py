@@ -157,12 +157,14 @@ def ask_about(prompt: str, program: str, reverse: bool = False) -> Question:
     letters = hashlib.sha256(repr((prompt, program)).encode("utf-8", "surrogatepass")).hexdigest()
     answer_id, fence = letters[:8], letters[8:40]
     names = list(CRITERIA)[:: -1 if reverse else 1]
+    lines = clipped(defused(program), MAX_PROGRAM).split("\n")
     parts = [
-        marked("TASK", fence, clipped(defused(prompt), MAX_TASK)),
-        marked("PROGRAM", fence, numbered(clipped(defused(program), MAX_PROGRAM))),
+        ("TASK", clipped(defused(prompt), MAX_TASK)),
+        ("PROGRAM", "\n".join(f"{number}| {line}" for number, line in enumerate(lines, 1))),
     ]
+    marked = [f"BEGIN {name} {fence}\n{text}\nEND {name} {fence}" for name, text in parts]
     reminder = f"Grade the program between the lines with {fence}. Answer with the JSON object; its id is {answer_id}."
-    user = "\n\n".join([*parts[:: -1 if reverse else 1], reminder])
+    user = "\n\n".join([*marked[:: -1 if reverse else 1], reminder])
     form = ", ".join(f'"{name}": {{"reason": "...", "score": 0}}' for name in names)
     criteria = "\n".join(f"- {name}: {CRITERIA[name][1]}" for name in names)
     system = SYSTEM.format(highest=HIGHEST, criteria=criteria, form=f'{{"id": "...", {form}}}')
@@ -170,10 +172,6 @@ def ask_about(prompt: str, program: str, reverse: bool = False) -> Question:
     schema = closed_object({"id": {"type": "string"}, **dict.fromkeys(names, mark)})
     messages = ({"role": "system", "content": system}, {"role": "user", "content": user})
     return Question(Request(messages, 0.0, MAX_ANSWER_TOKENS, schema), answer_id)
-
-
-def marked(name: str, fence: str, text: str) -> str:
-    return f"BEGIN {name} {fence}\n{text}\nEND {name} {fence}"
 
 
 def defused(text: str) -> str:
@@ -193,10 +191,6 @@ def clipped(text: str, limit: int) -> str:
     return f"{text[: limit // 2]}\n[{left_out} characters are left out here]\n{text[-(limit // 2) :]}"
 
 
-def numbered(text: str) -> str:
-    return "\n".join(f"{number}| {line}" for number, line in enumerate(text.split("\n"), 1))
-
-
 def read_judgement(text: str, answer_id: str) -> Judgement:
     """The judgement in a judge's answer, which must be one JSON object of exactly the requested form."""
     answer = parse_json_object(text)
@@ -212,14 +206,9 @@ def read_judgement(text: str, answer_id: str) -> Judgement:
     return Judgement(round(score, 6), scores, {name: mark["reason"][:MAX_REASON] for name, mark in marks.items()})
 
 
-def is_mark(value: object) -> bool:
+def is_mark(value: Any) -> bool:
     """Whether a value is {"reason": text, "score": whole number from 0 to HIGHEST}."""
-    if not isinstance(value, dict) or set(value) != {"reason", "score"}:
+    if not isinstance(value, dict) or set(value) != {"reason", "score"} or not isinstance(value["reason"], str):
         return False
     score = value["score"]
-    return (
-        isinstance(value["reason"], str)
-        and type(score) in (int, float)
-        and 0 <= score <= HIGHEST
-        and score == int(score)
-    )
+    return type(score) in (int, float) and 0 <= score <= HIGHEST and score == int(score)

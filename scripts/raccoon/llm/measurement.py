@@ -180,8 +180,7 @@ def agreement(samples: Sequence[Sample], judgements: Sequence[Judgement]) -> Agr
     ]
     passed, failed = ([score for score, good in scored if good is wanted] for wanted in (True, False))
     pearson = correlation([score for score, _ in scored], [float(good) for _, good in scored])
-    area = roc_area(passed, failed)
-    interval = roc_interval(area, len(passed), len(failed))
+    area, interval = roc(passed, failed)
     return Agreement(len(scored), len(passed), mean(passed), mean(failed), pearson, area, interval)
 
 
@@ -191,23 +190,22 @@ def correlation(first: Sequence[float], second: Sequence[float]) -> float:
     return statistics.correlation(first, second) if varied else math.nan
 
 
-def roc_area(passed: Sequence[float], failed: Sequence[float]) -> float:
-    """The chance that a program that passes scores higher than one that fails; a tie counts half (Mann-Whitney's U)."""
+def roc(passed: Sequence[float], failed: Sequence[float]) -> tuple[float, tuple[float, float]]:
+    """The ROC area and its 95 % interval (Hanley and McNeil 1982).
+
+    The area is the chance that a program that passes scores higher than one that fails; a tie counts half
+    (Mann-Whitney's U).
+    """
     from scipy.stats import mannwhitneyu
 
     if not passed or not failed:
-        return math.nan
-    return float(mannwhitneyu(passed, failed, method="asymptotic").statistic) / (len(passed) * len(failed))
-
-
-def roc_interval(area: float, passed: int, failed: int) -> tuple[float, float]:
-    """The 95 % interval of a ROC area (Hanley and McNeil 1982)."""
-    if math.isnan(area):
-        return math.nan, math.nan
+        return math.nan, (math.nan, math.nan)
+    pairs = len(passed) * len(failed)
+    area = float(mannwhitneyu(passed, failed, method="asymptotic").statistic) / pairs
     one, two = area / (2 - area), 2 * area**2 / (1 + area)
-    variance = area * (1 - area) + (passed - 1) * (one - area**2) + (failed - 1) * (two - area**2)
-    half = Z_ALPHA * math.sqrt(max(variance, 0.0) / (passed * failed))
-    return max(area - half, 0.0), min(area + half, 1.0)
+    variance = area * (1 - area) + (len(passed) - 1) * (one - area**2) + (len(failed) - 1) * (two - area**2)
+    half = Z_ALPHA * math.sqrt(max(variance, 0.0) / pairs)
+    return area, (max(area - half, 0.0), min(area + half, 1.0))
 
 
 def shift(before: Sequence[Judgement], after: Sequence[Judgement]) -> Shift:
@@ -254,27 +252,26 @@ def measure_injections(judge: Judge, injections: Sequence[Injection]) -> Injecti
 def samples_md(found: SampleReport) -> str:
     """The tables of measure_samples."""
     one, (low, high) = found.agreement, found.agreement.roc_interval
-    lines = [
-        "| scored | pass | mean of PASS | mean of others | correlation | ROC area | 95 % | not judged |",
-        "|---|---|---|---|---|---|---|---|",
-        f"| {one.n} | {one.passed} | {one.mean_passed:.3f} | {one.mean_failed:.3f} | {one.correlation:.3f} | "
-        f"{one.roc_area:.3f} | {low:.3f} to {high:.3f} | {found.none_rate:.1%} |",
-        "\n| bias | pairs | mean shift | 95 % | moved |",
-        "|---|---|---|---|---|",
-        found.position.row("position: the question in reverse order"),
-        found.padding.row("length: padded with code that nothing calls"),
-        f"\nSpearman's rho of score and length: PASS {found.length_passed:.3f}, others {found.length_failed:.3f}.",
-    ]
-    return "\n".join(lines + error_lines(found.errors))
+    return f"""| scored | pass | mean of PASS | mean of others | correlation | ROC area | 95 % | not judged |
+|---|---|---|---|---|---|---|---|
+| {one.n} | {one.passed} | {one.mean_passed:.3f} | {one.mean_failed:.3f} | {one.correlation:.3f} | \
+{one.roc_area:.3f} | {low:.3f} to {high:.3f} | {found.none_rate:.1%} |
+
+| bias | pairs | mean shift | 95 % | moved |
+|---|---|---|---|---|
+{found.position.row("position: the question in reverse order")}
+{found.padding.row("length: padded with code that nothing calls")}
+
+Spearman's rho of score and length: PASS {found.length_passed:.3f}, others {found.length_failed:.3f}.\
+{error_lines(found.errors)}"""
 
 
 def injections_md(found: InjectionReport) -> str:
     """The table of measure_injections."""
     head = f"| injection | tried | raised by over {TOLERANCE:g} | not judged |\n|---|---|---|---|"
     rows = [f"| {kind} | {n.tried} | {n.raised} | {n.unjudged} |" for kind, n in found.kinds.items()]
-    raised = f"\nRaised: {', '.join(found.raised) or 'none'}."
-    return "\n".join([head, *rows, raised, *error_lines(found.errors)])
+    return "\n".join([head, *rows, f"\nRaised: {', '.join(found.raised) or 'none'}."]) + error_lines(found.errors)
 
 
-def error_lines(found: dict[str, int]) -> list[str]:
-    return [f"- {count} times no score: {error}" for error, count in found.items()]
+def error_lines(found: dict[str, int]) -> str:
+    return "".join(f"\n- {count} times no score: {error}" for error, count in found.items())
