@@ -130,9 +130,14 @@ LIBRARY_MEMORY_MB = 4096  # numpy, pandas and their threads reserve address spac
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What the constants say about every model: how it is asked, graded and reported."""
+class Session:
+    """What all evaluations of one run share, and this process's place among the others."""
 
+    sandbox: Sandbox
+    extractor: RegexExtractor | LlmExtractor
+    environment: str
+    rank: int
+    world: int
     modes: Sequence[str]
     pass_ks: Sequence[int]
     batch_size: int
@@ -141,17 +146,6 @@ class Plan:
     data_dir: str
     cutoff: str
     output: Path
-
-
-@dataclass(frozen=True)
-class Session:
-    """What the processes of one run share, and this process's place among them."""
-
-    sandbox: Sandbox
-    extractor: RegexExtractor | LlmExtractor
-    environment: str
-    rank: int
-    world: int
 
     def wait(self) -> None:
         """Waits until every process has reached this point."""
@@ -168,9 +162,6 @@ class Session:
 def main() -> None:
     check_constants()
     strict = CODE_EXTRACTION_METHOD == StrictExtractor.name
-    plan = Plan(
-        MODES, PASS_AT, BATCH_SIZE, Limits(TIMEOUT, SLOW_TIMEOUT), strict, DATA_DIR, MODEL_CUTOFF, Path(OUTPUT_DIR)
-    )
     models = find_models(strict)
     task_sets = load_task_sets(BENCHMARKS, DATA_DIR, TASKS, LIMIT, SEED)
     known = set().union(*(task_set.ids for task_set in task_sets))
@@ -179,24 +170,27 @@ def main() -> None:
     quiet_libraries()
     if not is_launched():
         # One process if no model runs here, or if vLLM distributes the work itself.
-        shared = ENGINE != "vllm" and any(model.local for model in models)
-        relaunch_under_accelerate(use_gpus(PROCESSES, visible_gpus()) if shared else 1, sharded=False)
+        several = ENGINE != "vllm" and any(model.local for model in models)
+        relaunch_under_accelerate(use_gpus(PROCESSES, visible_gpus()) if several else 1, sharded=False)
     rank, world = join_processes(ENGINE)
 
     with open_sandbox(world) as sandbox, ExitStack() as stack:
         extractor = open_extractor(stack)
-        session = Session(sandbox, extractor, grading_environment(extractor.name), rank, world)
+        shared = sandbox, extractor, grading_environment(extractor.name), rank, world
+        limits = Limits(TIMEOUT, SLOW_TIMEOUT)
+        folder = Path(OUTPUT_DIR)
+        session = Session(*shared, MODES, PASS_AT, BATCH_SIZE, limits, strict, DATA_DIR, MODEL_CUTOFF, folder)
         session.say(f"sandbox: {sandbox.walls}")
-        calibrations = [calibrate(task_set, plan, session) for task_set in task_sets]
+        calibrations = [calibrate(task_set, session) for task_set in task_sets]
         scores = []
         for subject in subjects:
             for calibration in calibrations:
-                scores += score_subject(subject, calibration, plan, session)
+                scores += score_subject(subject, calibration, session)
             subject.release()
         if isinstance(extractor, LlmExtractor):
             session.say(extractor.summary())
     if rank == 0:
-        write_results(settings(), scores, calibrations, plan.output)
+        write_results(settings(), scores, calibrations, session.output)
 
 
 def check_constants() -> None:
@@ -315,14 +309,14 @@ def open_extractor(stack: ExitStack) -> RegexExtractor | LlmExtractor:
     return LlmExtractor(client, AnswerCache(Path(OUTPUT_DIR) / EXTRACTIONS_FILE))
 
 
-def calibrate(task_set: TaskSet, plan: Plan, session: Session) -> Calibration:
+def calibrate(task_set: TaskSet, session: Session) -> Calibration:
     """Grades gold and stub of a set's tasks. Reuses verdicts of an earlier run if nothing changed."""
     controls = {}
     for name in CONTROLS:
-        control = Control(name, plain=plan.plain_controls)
-        records = evaluate(control, task_set, "greedy", timeouts(control, task_set, plan.limits), plan, session)
+        control = Control(name, plain=session.plain_controls)
+        records = evaluate(control, task_set, "greedy", timeouts(control, task_set, session.limits), session)
         controls[name] = {record.task_id: record for record in records}
-    found = Calibration(task_set, controls["gold"], controls["stub"], plan.limits)
+    found = Calibration(task_set, controls["gold"], controls["stub"], session.limits)
     found.check()
     session.say(f"calibration of {found.summary}")
     for detail in found.details:
@@ -330,19 +324,19 @@ def calibrate(task_set: TaskSet, plan: Plan, session: Session) -> Calibration:
     return found
 
 
-def score_subject(subject: Subject, calibration: Calibration, plan: Plan, session: Session) -> list[Score]:
+def score_subject(subject: Subject, calibration: Calibration, session: Session) -> list[Score]:
     """The scores of a subject on a task set, one for each mode."""
     task_set = calibration.task_set
     if isinstance(subject, SampleFile):
         session.say(describe_samples(subject, task_set))
         if not any(task.task_id in subject.rows for task in task_set.tasks):
             return []
-    badge = find_badge(Path(subject.path), task_set.tasks, plan.data_dir, plan.cutoff)
-    seconds = timeouts(subject, task_set, plan.limits, calibration.slow)
+    badge = find_badge(Path(subject.path), task_set.tasks, session.data_dir, session.cutoff)
+    seconds = timeouts(subject, task_set, session.limits, calibration.slow)
     scores = []
-    for mode in subject.modes(plan.modes):
-        records = evaluate(subject, task_set, mode, seconds, plan, session)
-        score = make_score(subject, mode, records, calibration, badge, plan.pass_ks)
+    for mode in subject.modes(session.modes):
+        records = evaluate(subject, task_set, mode, seconds, session)
+        score = make_score(subject, mode, records, calibration, badge, session.pass_ks)
         infra = f"; infra: {named_counts(score.infra_causes)}" if score.infra else ""
         session.say(f"{score.title}: {score.passed}/{score.samples} pass{infra}")
         scores.append(score)
@@ -358,7 +352,7 @@ def timeouts(subject: Subject, task_set: TaskSet, limits: Limits, slow: Collecti
 
 
 def evaluate(
-    subject: Subject, task_set: TaskSet, mode: str, seconds: Mapping[str, float], plan: Plan, session: Session
+    subject: Subject, task_set: TaskSet, mode: str, seconds: Mapping[str, float], session: Session
 ) -> list[Record]:
     """The records of a subject on a task set. Those on file are reused; missing ones are generated and graded.
 
@@ -367,13 +361,13 @@ def evaluate(
     """
     title = f"{subject.name} on {task_set.name}, {mode}"
     sampled = ".sampled" if mode == "sampled" and subject.costly else ""  # a sample file has one mode
-    file = RecordFile(plan.output / subject.name / f"{task_set.name}{sampled}.jsonl")
+    file = RecordFile(session.output / subject.name / f"{task_set.name}{sampled}.jsonl")
     slots = subject.slots(task_set.tasks, mode)
     prints = {slot.key: subject.fingerprint(slot, mode) for slot in slots}
     stored = usable_records(subject, file, prints)
     grading = {task.task_id: graded_by(task, seconds[task.task_id], session.environment) for task in task_set.tasks}
     settled = {key for key, record in stored.items() if not record.infra and record.graded_by == grading[key[0]]}
-    part = subject.batches(slots, plan.batch_size)[session.rank :: session.world]
+    part = subject.batches(slots, session.batch_size)[session.rank :: session.world]
     batches = [left for batch in part if (left := [slot for slot in batch if slot.key not in settled])]
     if batches:
         if subject.costly and settled:
@@ -413,11 +407,7 @@ def answer(
 
 
 def usable_records(subject: Subject, file: RecordFile, prints: Mapping[Key, str]) -> dict[Key, Record]:
-    """The records on file that the subject would produce again.
-
-    Raises InputError if a model's records come from other weights, prompts or settings. They took long to generate,
-    so they are not deleted without asking.
-    """
+    """The records on file that the subject would produce again. Raises InputError for a model's that it would not."""
     stored = {key: record for key, record in file.load().items() if key in prints}
     stale = {key for key, record in stored.items() if record.generated_by != prints[key]}
     if stale and subject.costly:

@@ -31,10 +31,7 @@ class LineFile:
         self.path, self.shared = Path(path), shared
 
     def append(self, rows: Iterable[dict]) -> None:
-        """Appends all rows in one write and passes them to the kernel, so that a kill leaves whole lines.
-
-        Creates the folder. Raises OSError if the file cannot be written.
-        """
+        """Creates the folder and appends all rows in one write, so that a kill leaves whole lines. Raises OSError."""
         data = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
         with self.open() as file:
             if self.shared:
@@ -116,10 +113,7 @@ class AnswerCache:
 
 
 class Ledger(Generic[Record]):
-    """Records of one dataclass by key, in memory and on disk; a context manager that one process may hold.
-
-    Raises InputError if the file cannot be written, is in use by another run, or has other records.
-    """
+    """Records of one dataclass by key, in memory and on disk. One process holds it; raises InputError if it cannot."""
 
     def __init__(self, path: Path, kind: type[Record]):
         self.file, self.kind = LineFile(path), kind

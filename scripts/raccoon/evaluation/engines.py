@@ -256,10 +256,7 @@ class LeanEngine(TransformersEngine):
 
 
 class Watch:
-    """A stopping criterion that ends the rows whose completion, which begins at `start`, contains one of their words.
-
-    It calls `tell` for each row when its end token is written.
-    """
+    """Ends the rows whose completion (from `start` on) has one of their words; calls `tell` at a row's end token."""
 
     TAIL = 16  # the last tokens, in which a stop word of at most 12 characters must end
 
@@ -283,10 +280,9 @@ class Watch:
 
 
 class GumbelNoise:
-    """A logits processor that turns argmax into sampling: each row adds Gumbel noise of its own generator.
+    """Turns argmax into sampling: each row adds Gumbel noise of its own generator (Gumbel 1954).
 
-    argmax(logits + Gumbel noise) is a draw from softmax(logits) (Gumbel 1954). Here the draw depends only on the row's
-    seed, not on the batch, the process or earlier rows.
+    A draw depends only on the row's seed, not on the batch, the process or earlier rows.
     """
 
     def __init__(self, seeds: Sequence[int], device: str) -> None:

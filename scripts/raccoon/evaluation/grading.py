@@ -108,10 +108,7 @@ class RecordFile(LineFile):
     def finish(
         self, tasks: Sequence[Task], records: Mapping[Key, Record], wanted: Collection[Key], alone: Collection[Key] = ()
     ) -> None:
-        """Writes each record once, first those of `tasks` in their order; then the solutions of the `wanted` keys.
-
-        The code of the keys in `alone` is a whole program.
-        """
+        """Writes each record once, in the order of `tasks`, and solutions of `wanted`; `alone` are whole programs."""
         place = {task.task_id: index for index, task in enumerate(tasks)}
         ordered = sorted(records.values(), key=lambda r: (place.get(r.task_id, len(place)), r.sample))
         write_records(self.path, map(Record.to_row, ordered))
@@ -191,10 +188,7 @@ class Grader:
                 job.result()
 
     def begin(self, slot: Slot, completion: Completion, keep: Mapping[Key, str] | None = None) -> None:
-        """Starts to grade one completion of a batch that is still being generated, unless a server extracts the code.
-
-        `keep` holds the slots' fingerprints. With it, the completion is recorded at once, not with its batch.
-        """
+        """Starts to grade a completion before its batch ends; with `keep`, the fingerprints, also records it."""
         if isinstance(self.extractor, RegexExtractor):
             self._start([(slot, completion)])
             if keep is not None:
@@ -220,10 +214,7 @@ class Grader:
             self.begun[slot.key] = code or "", verdict
 
     def submit(self, answers: Sequence[tuple[Slot, Completion]], prints: Mapping[Key, str]) -> None:
-        """Passes a batch to the sandbox and returns at once. `prints` holds the slots' fingerprints.
-
-        Completions that were submitted before are left out.
-        """
+        """Passes a batch, without what was submitted before, to the sandbox. `prints`: the slots' fingerprints."""
         answers = [answer for answer in answers if answer[0].key not in self.submitted]
         self.submitted |= {slot.key for slot, _ in answers}
         self._start([answer for answer in answers if answer[0].key not in self.begun])

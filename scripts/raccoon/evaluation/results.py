@@ -118,20 +118,12 @@ class Score:
 
     @cached_property
     def counts(self) -> Counter:
-        """Completions by outcome."""
-        return Counter(record.outcome for record in self.records)
-
-    @property
-    def truncated(self) -> int:
-        return sum(record.truncated for record in self.records)
-
-    @property
-    def shared_passed(self) -> int:
-        return sum(record.passed and record.verdict.isolation == "shared" for record in self.records)
-
-    @property
-    def shared_refused(self) -> int:
-        return sum(record.verdict.reason == UNEXPECTED_SHARED for record in self.records)
+        """Completions by outcome; also those that were "cut", and those from shared isolation by what came of them."""
+        found = Counter(record.outcome for record in self.records)
+        found["cut"] = sum(record.truncated for record in self.records)
+        found["shared passed"] = sum(r.passed and r.verdict.isolation == "shared" for r in self.records)
+        found["shared refused"] = sum(record.verdict.reason == UNEXPECTED_SHARED for record in self.records)
+        return found
 
     @property
     def missing(self) -> int:
@@ -198,8 +190,8 @@ class Score:
         row |= {"tasks": self.tasks, "of": whole, "missing": self.missing, "infra": self.counts["infra"]}
         row |= {"infra_causes": dict(self.infra_causes), "infra_by_code": sorted(self.infra)}
         row |= {"pass@1_infra_failed": self.if_infra_failed}
-        row |= {"shared_passed": self.shared_passed, "shared_refused": self.shared_refused}
-        row |= {"outcomes": {name: self.counts[name] for name in OUTCOMES}, "truncated": self.truncated}
+        row |= {"shared_passed": self.counts["shared passed"], "shared_refused": self.counts["shared refused"]}
+        row |= {"outcomes": {name: self.counts[name] for name in OUTCOMES}, "truncated": self.counts["cut"]}
         return row | {"training_data": {"badge": badge.name, "tasks": dict(badge.tasks), **dates}}
 
 
@@ -211,10 +203,7 @@ def make_score(
     badge: Badge,
     pass_ks: Sequence[int] = DEFAULT_PASS_AT,
 ) -> Score:
-    """The score of a subject's records. It keeps no texts, because the scores of all models stay in memory.
-
-    A verdict from shared isolation counts only for controls, and on tasks whose gold ran so too.
-    """
+    """The score of records, kept without texts. What ran in shared isolation counts only where gold did so too."""
 
     def kept(record: Record) -> Record:
         verdict = accepted(record.verdict, subject.control or record.task_id in calibration.shared)
@@ -257,9 +246,9 @@ class Comparison:
 
 
 def compare_all(scores: Sequence[Score]) -> list[Comparison]:
-    """Every pair of models on every benchmark and mode that both have. The earlier model is the baseline.
+    """Every pair of models on every benchmark and mode that both have, without controls; the earlier is the baseline.
 
-    The controls are left out. One correction covers all pairs, because among many differences one is large by chance.
+    One correction covers all pairs, because among many differences one is large by chance.
     """
     models = dict.fromkeys(score.model for score in scores if score.subject.path)
     pairs = [
@@ -308,7 +297,7 @@ def comparison_md(
         parts += ["## Differences", differences_table(shown), "\n".join(f"- {c.sentence}" for c in shown)]
         if len(comparisons) > 1:
             parts += [f"p (Holm) is corrected for all {len(comparisons)} comparisons of this run."]
-    outcomes = [[*labels(s), *(s.counts[name] for name in OUTCOMES), s.truncated] for s in scores]
+    outcomes = [[*labels(s), *(s.counts[name] for name in OUTCOMES), s.counts["cut"]] for s in scores]
     controls = [
         [c.task_set.name, len(c.task_set.tasks), *c.counts, len(c.excluded), len(c.uncalibrated)] for c in calibrations
     ]
@@ -374,6 +363,7 @@ def differences_table(comparisons: Sequence[Comparison]) -> str:
 def score_notes(score: Score) -> list[str]:
     """Notes that a reader of a row needs: tasks that are not scored, infra, missing pass@k, tasks seen in training."""
     notes, infra, seen = [], score.counts["infra"], score.badge.tasks
+    shared, refused = score.counts["shared passed"], score.counts["shared refused"]
     if score.missing:
         excluded = len(score.with_excluded) - score.n
         others = {
@@ -395,14 +385,14 @@ def score_notes(score: Score) -> list[str]:
             f"have decided it: {shown}. Not scoring it raises pass@1 from {percent(score.if_infra_failed)} to "
             f"{percent(pass_at_1(score.outcomes))}."
         )
-    if score.shared_passed:
+    if shared:
         notes.append(
-            f"{score.shared_passed} of the passes come from shared isolation, as the tests of these tasks need it; "
+            f"{shared} of the passes come from shared isolation, as the tests of these tasks need it; "
             "code can forge such a pass."
         )
-    if score.shared_refused:
+    if refused:
         notes.append(
-            f"warning: {counted(score.shared_refused, 'completion')} ran in shared isolation, unlike the gold "
+            f"warning: {counted(refused, 'completion')} ran in shared isolation, unlike the gold "
             "solution, and failed for it: the code attacks the sandbox, or the sandbox has a fault."
         )
     if score.fewest > 1 and max(score.pass_ks) > 1 and max(score.pass_at, default=1) == 1:

@@ -77,10 +77,7 @@ class Subject:
         raise NotImplementedError
 
     def complete(self, slots: Sequence[Slot], mode: str, ended: Ended = ignore) -> Sequence[Completion | None]:
-        """One completion for each slot. May call `ended` for one before all are there.
-
-        None if a server gave none; `fault` then says why.
-        """
+        """A completion for each slot, None if a server gave none (`fault`). May call `ended` for each that ends."""
         return [self.answer(slot) for slot in slots]
 
     def alone(self, slots: Sequence[Slot]) -> set[Key]:
@@ -93,10 +90,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Control(Subject):
-    """`gold`: each task's own solution. `stub`: a function that returns None. Both are written as by a model.
-
-    With `plain` they are given as programs, for an extraction that does not know fences.
-    """
+    """`gold`: each task's solution. `stub`: a function that returns None. In a fence, as by a model, unless `plain`."""
 
     name: str
     path: str = ""
@@ -200,10 +194,7 @@ class Model(LanguageModel):
 
 @dataclass
 class ServedModel(LanguageModel):
-    """A model behind an OpenAI-compatible server. It gets many requests at once and applies its own chat template.
-
-    A request without an answer after all its tries does not count as a wrong answer. The next run asks again.
-    """
+    """A model behind an OpenAI-compatible server. What it did not answer is not wrong: the next run asks again."""
 
     endpoint: Endpoint = field(kw_only=True)
     apart = True
@@ -378,10 +369,7 @@ def distinct_names(folders: Iterable[Path]) -> dict[Path, str]:
 
 
 def read_samples(path: str, known: Collection[str]) -> SampleFile:
-    """A sample file, every line checked. `known`: the task ids of all benchmarks that it may answer.
-
-    Raises InputError for a missing file, an invalid line, and ids that no benchmark has.
-    """
+    """A sample file, every line checked. `known`: the ids of all tasks that it may answer. Raises InputError."""
     if not Path(path).is_file():
         raise InputError(f"no sample file {path}: give a JSON lines file with task_id and completion or solution")
     rows: dict[str, list[Completion]] = {}

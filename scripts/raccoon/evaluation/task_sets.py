@@ -61,10 +61,7 @@ def path_stem(name: str) -> str:
 
 
 def load_task_sets(names: Sequence[str], data_dir: str, words: Sequence[str], limit: int, seed: int) -> list[TaskSet]:
-    """The tasks that `words` name (empty: all) of each benchmark, reduced to a sample of `limit` (0: all).
-
-    Raises InputError for a word that names no task, and for a benchmark without a named task.
-    """
+    """The tasks of each benchmark that `words` name (empty: all), or `limit` of them (0: all). Raises InputError."""
     full = {path_stem(name): load_tasks(name, data_dir) for name in names}
     wanted = chosen_ids(words, {task.task_id for tasks in full.values() for task in tasks}) if words else None
     found = []
@@ -90,10 +87,7 @@ def load_tasks(name: str, data_dir: str) -> list[Task]:
 
 
 def chosen_ids(words: Sequence[str], known: set[str]) -> set[str]:
-    """The ids that words name: an id, a range of ids with both ends, or the path of a file with one of these per line.
-
-    Raises InputError for a word that names none of the known ids.
-    """
+    """The ids that words name: an id, a range with both ends, or a file of these. Raises InputError."""
     listed = [
         (line.strip(), f"{word}, line {number}: ")
         for word in words

@@ -35,10 +35,7 @@ NUDGE = 3  # whole numbers move by up to this much, floats by a tenth of it
 
 @dataclass(frozen=True)
 class Example:
-    """Arguments of a call of the entry point in the test; `expected` is UNKNOWN if it is not a literal.
-
-    `plain`: the test compares the result itself, so any answer except the expected one is wrong.
-    """
+    """A call in the test and its result, UNKNOWN if no literal. `plain`: any other answer is wrong."""
 
     arguments: tuple
     expected: Value

@@ -157,10 +157,7 @@ class LlmClient:
         read: Callable[[str, str], object],
         within: float | None = None,
     ) -> dict[str, Answer]:
-        """Asks the requests whose keys are not in the cache, and puts read(key, text) of each answer there.
-
-        Returns the answers without a text, by key. If the server is lost, `lost` says why, and nothing is raised.
-        """
+        """Puts read(key, text) of each new answer into the cache; returns the answers without a text, by key."""
         keys = [key for key in requests if key not in cache.values]
         failed = {key: Answer(None, "the server had stopped answering before") for key in keys}
 

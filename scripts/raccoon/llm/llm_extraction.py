@@ -91,10 +91,7 @@ def question(text: str) -> Request:
 
 
 def verbatim(code: str, completion: str) -> str:
-    """The completion's own lines that contain the code, ignoring blanks; "" if it does not contain the code.
-
-    Only whitespace may differ. The result has the completion's whitespace, without common indentation.
-    """
+    """The completion's own lines that contain the code, ignoring blanks, dedented; "" if it does not contain it."""
     wanted = "".join(code.split())
     places = [place for place, character in enumerate(completion) if not character.isspace()]
     start = "".join(completion[place] for place in places).find(wanted) if wanted else -1

@@ -82,19 +82,15 @@ class Question:
 
 
 class Judge:
-    """Judges programs on one server. It does not ask again about programs that it has judged before.
-
-    `within` is the time that one call of judge() may take, in seconds.
-    """
+    """Judges programs on one server. `within`: the seconds that one call of judge() may take."""
 
     def __init__(self, client: LlmClient, cache: AnswerCache, within: float | None = None) -> None:
         self.client, self.cache, self.within = client, cache, within
 
     def judge(self, items: Sequence[tuple[str, str]], reverse: bool = False) -> list[Judgement]:
-        """A judgement of each (task prompt, code), in order. Code that does not parse scores 0 without a request.
+        """A judgement of each (task prompt, code). Code that does not parse scores 0 without a request.
 
-        An unreadable answer is stored like any other, so that a resumed run gets it again. Requests that the server
-        failed to answer are sent again next time.
+        An unreadable answer is stored too. What the server failed to answer is asked again next time.
         """
         programs = [(prompt, visible_program(code)) for prompt, code in items]
         questions = {item: ask_about(*item, reverse) for item in dict.fromkeys(programs) if item[1]}
@@ -120,10 +116,7 @@ class Judge:
 
 
 def visible_program(code: str) -> str:
-    """The program without comments and docstrings, as the judge sees it; "" if no code is left.
-
-    It is what Python runs, so nothing to be judged is lost. The layout has its own bonuses.
-    """
+    """What the judge sees: the program without comments and docstrings; "" if no code is left. Python runs the same."""
     tree = parse_code(code)
     if tree is None:
         return ""
@@ -150,10 +143,7 @@ class WithoutRemarks(ast.NodeTransformer):
 
 
 def ask_about(prompt: str, program: str, reverse: bool = False) -> Question:
-    """The question about a visible program for a task. Equal texts give equal questions.
-
-    `reverse` reverses the order of the criteria, and of task and program. Its effect is the position bias.
-    """
+    """The question about a visible program; `reverse` turns the order of criteria and texts, for the position bias."""
     letters = hashlib.sha256(repr((prompt, program)).encode("utf-8", "surrogatepass")).hexdigest()
     answer_id, fence = letters[:8], letters[8:40]
     names = list(CRITERIA)[:: -1 if reverse else 1]

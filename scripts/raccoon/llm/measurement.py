@@ -191,10 +191,9 @@ def correlation(first: Sequence[float], second: Sequence[float]) -> float:
 
 
 def roc(passed: Sequence[float], failed: Sequence[float]) -> tuple[float, tuple[float, float]]:
-    """The ROC area and its 95 % interval (Hanley and McNeil 1982).
+    """The ROC area with its 95 % interval (Hanley and McNeil 1982).
 
-    The area is the chance that a program that passes scores higher than one that fails; a tie counts half
-    (Mann-Whitney's U).
+    It is the chance that a program that passes scores higher than one that fails; a tie counts half.
     """
     from scipy.stats import mannwhitneyu
 

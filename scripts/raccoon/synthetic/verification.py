@@ -152,14 +152,14 @@ def verdicts_of(programs: Sequence[Program], sandbox: Sandbox) -> list[Verdict]:
 
 
 def make_mutants(code: str, number: int) -> list[str]:
-    """At most `number` programs, each one edit away from `code`. Kinds of edits take turns.
-
-    Equal code gives equal mutants. As syntax trees without docstrings, all differ from the code and from one another.
-    """
+    """At most `number` distinct programs, each one edit away from `code`; kinds of edits take turns. Deterministic."""
     tree = parse_shallow(code)
     if tree is None:
         return []
-    strip_docstrings(tree)
+    for node in ast.walk(tree):  # editing a docstring changes nothing
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            if ast.get_docstring(node, clean=False) is not None:
+                node.body = node.body[1:] or [ast.Pass()]
     kinds = defaultdict(list)
     for place, (kind, _) in enumerate(edits(tree)):
         kinds[kind].append(place)
@@ -187,14 +187,6 @@ def parse_shallow(code: str) -> ast.Module | None:
     return None if level else tree
 
 
-def strip_docstrings(tree: ast.Module) -> None:
-    """Removes the docstrings, because editing them changes nothing."""
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
-            if ast.get_docstring(node, clean=False) is not None:
-                node.body = node.body[1:] or [ast.Pass()]
-
-
 def edits(tree: ast.Module) -> Iterator[Edit]:
     """Every edit that the operators offer, in the order of the tree."""
     for node in ast.walk(tree):
@@ -206,17 +198,13 @@ def edits(tree: ast.Module) -> Iterator[Edit]:
         elif isinstance(node, ast.Constant) and isinstance(node.value, int):  # a bool too
             changed = not node.value if isinstance(node.value, bool) else node.value + 1
             yield "constant", partial(setattr, node, "value", changed)
-        yield from condition_edits(node)
+        # Conditions are negated, except those of while loops, most of which would never end.
+        elif isinstance(node, (ast.If, ast.IfExp)):
+            yield "condition", partial(setattr, node, "test", negated(node.test))
+        elif isinstance(node, ast.comprehension):
+            for place, test in enumerate(node.ifs):
+                yield "condition", partial(operator.setitem, node.ifs, place, negated(test))
         yield from statement_edits(node)
-
-
-def condition_edits(node: ast.AST) -> Iterator[Edit]:
-    """Negated conditions, except those of while loops, most of which would never end."""
-    if isinstance(node, (ast.If, ast.IfExp)):
-        yield "condition", partial(setattr, node, "test", negated(node.test))
-    elif isinstance(node, ast.comprehension):
-        for place, test in enumerate(node.ifs):
-            yield "condition", partial(operator.setitem, node.ifs, place, negated(test))
 
 
 def negated(test: ast.expr) -> ast.expr:
@@ -240,10 +228,7 @@ def statement_edits(node: ast.AST) -> Iterator[Edit]:
 
 
 def make_stubs(task: Task) -> list[str]:
-    """Programs that solve nothing. None of them may pass the task's test.
-
-    They return None, True, their first argument or the answer that the test expects most often, or raise.
-    """
+    """Programs that no test may accept: they return None, True, their argument or the commonest answer, or raise."""
     if not task.entry_point:
         return ["pass\n"]
     values = dict.fromkeys(["None", "True", "arguments[0]", *expected_answers(task)])
@@ -252,10 +237,7 @@ def make_stubs(task: Task) -> list[str]:
 
 
 def expected_answers(task: Task) -> list[str]:
-    """The literal that most of a test's comparisons expect, as a list; [] if there is none.
-
-    A constant that passes all comparisons would be the answer of each, so only the most common one is tried.
-    """
+    """The literal that most of a test's comparisons expect, as a list; [] if there is none."""
     tree = parse_code(task.test)
     compared = [
         side
@@ -268,10 +250,7 @@ def expected_answers(task: Task) -> list[str]:
 
 
 class Seen:
-    """The tasks kept so far; tells whether another one is like one of them.
-
-    `max_similarity`: from this Jaccard similarity on, two prompts count as one. None compares no prompts.
-    """
+    """The tasks kept so far. Prompts of this Jaccard similarity count as one; None compares no prompts."""
 
     def __init__(self, max_similarity: float | None):
         self.max_similarity = max_similarity
