@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from raccoon.constants import InputError, override_constants, run_main
-from raccoon.llm.client import Answer, Endpoint, LlmClient, ServerLost, read_key
+from raccoon.llm.client import Answer, Endpoint, LlmClient, Request, ServerLost, read_key
 from raccoon.progress import progress_bar
 from raccoon.published.benchmarks import BENCHMARKS, load_benchmark
 from raccoon.reporting.logs import TaskProfile, read_records
@@ -38,13 +38,12 @@ from raccoon.synthetic.server_tasks import (
     AnswerError,
     Candidate,
     Mode,
-    Sampling,
     StoredAnswer,
     TaskRequest,
     make_request,
     read_candidate,
 )
-from raccoon.synthetic.verification import NOT_JUDGED, Check, Rules, Seen, check_tasks, contaminated
+from raccoon.synthetic.verification import NOT_JUDGED, Rules, Seen, TaskCheck, check_tasks, contaminated
 from raccoon.tasks.prompts import messages
 from raccoon.tasks.task import Task, read_task_file, write_task_file
 from raccoon.tasks.templates import generate_tasks
@@ -104,7 +103,7 @@ BACKENDS = {
 
 
 @dataclass(frozen=True)
-class Plan:
+class Job:
     """What is made and kept, and the limits of the sandbox: the constants after their check."""
 
     backend: str
@@ -113,7 +112,8 @@ class Plan:
     output: str
     date: str
     server: Endpoint | None  # None: the templates make the tasks
-    sampling: Sampling
+    seed: int
+    first: Request  # the settings of the sampling, without words
     broken_retries: int
     rules: Rules
     max_similarity: float
@@ -126,24 +126,24 @@ class Plan:
 
 
 def main() -> None:
-    plan = make_plan()
-    parents = load_parents(plan.mode, INPUT_TASKS, PROFILE, MIN_PASS_RATE)
+    job = make_job()
+    parents = load_parents(job.mode, INPUT_TASKS, PROFILE, MIN_PASS_RATE)
     workers = SANDBOX_WORKERS or None
     try:
-        with Ledger(plan.side_file("checks"), Check) as checks:
-            benchmarks = load_benchmarks(plan.server is not None, DATA_DIR, ALLOW_UNCHECKED)
-            with Sandbox(workers, plan.timeout, plan.memory_mb, allow_weak=ALLOW_WEAK_SANDBOX) as sandbox:
+        with Ledger(job.side_file("checks"), TaskCheck) as checks:
+            benchmarks = load_benchmarks(job.server is not None, DATA_DIR, ALLOW_UNCHECKED)
+            with Sandbox(workers, job.timeout, job.memory_mb, allow_weak=ALLOW_WEAK_SANDBOX) as sandbox:
                 print(f"sandbox  {sandbox.walls}", flush=True)
-                candidates, drops = make_candidates(plan, parents, (PRICE_INPUT, PRICE_OUTPUT))
-                found = verify(plan, candidates, checks, sandbox)
-            kept = keep(plan, list(zip(candidates, found, strict=True)), parents, benchmarks, drops)
+                candidates, drops = make_candidates(job, parents, (PRICE_INPUT, PRICE_OUTPUT))
+                found = verify(job, candidates, checks, sandbox)
+            kept = keep(job, list(zip(candidates, found, strict=True)), parents, benchmarks, drops)
     except (SandboxError, ServerLost) as error:
         sys.exit(f"error: {error}; finished work is saved beside {OUTPUT}: give the same command again to continue")
     print(drop_table(drops, len(kept)))
-    save(kept, plan.mode.name, plan.output)
+    write_kept(kept, job.mode.name, job.output)
 
 
-def make_plan() -> Plan:
+def make_job() -> Job:
     """Raises InputError for constants that cannot work, before anything is loaded, asked or written."""
     for name, word, choices in (("BACKEND", BACKEND, BACKENDS), ("MODE", MODE, MODES)):
         if word not in choices:
@@ -169,14 +169,15 @@ def make_plan() -> Plan:
             f"BACKEND {BACKEND} needs no server: it takes no MODEL and no BASE_URL, and only MODE tasks; "
             "give --backend nvidia, openai or vllm, with --base-url for another server"
         )
-    plan = Plan(
+    job = Job(
         BACKEND,
         MODES[MODE],
         NUM_SAMPLES,
         OUTPUT,
         DATE or datetime.date.today().isoformat(),
         server,
-        Sampling(SEED, TEMPERATURE, MAX_TOKENS),
+        SEED,
+        Request((), TEMPERATURE, MAX_TOKENS, seed=SEED),
         BROKEN_RETRIES,
         Rules(MUTANTS, MIN_MUTANTS_KILLED, ALLOW_SHARED_TESTS),
         MAX_SIMILARITY,
@@ -184,11 +185,11 @@ def make_plan() -> Plan:
         SANDBOX_MEMORY_MB,
         BATCH,
     )
-    if Path(OUTPUT).exists() and not plan.side_file("checks").exists():
+    if Path(OUTPUT).exists() and not job.side_file("checks").exists():
         raise InputError(f"OUTPUT {OUTPUT} exists, and this script did not write it; give another, or move it away")
     if Path(OUTPUT).is_dir():
         raise InputError(f"OUTPUT {OUTPUT} is a folder; give the path of a file in it")
-    return plan
+    return job
 
 
 def load_parents(mode: Mode, path: str, profile: str, least: float) -> list[Task]:
@@ -234,32 +235,30 @@ def load_benchmarks(served: bool, data_dir: str, allow_unchecked: bool) -> dict[
     return found
 
 
-def make_candidates(
-    plan: Plan, parents: Sequence[Task], prices: tuple[float, float]
-) -> tuple[list[Candidate], Counter]:
+def make_candidates(job: Job, parents: Sequence[Task], prices: tuple[float, float]) -> tuple[list[Candidate], Counter]:
     """The tasks to verify, and how many others could not be made, by reason. `prices`: of a million tokens each way."""
-    if plan.server:
-        with Ledger(plan.side_file("answers"), StoredAnswer) as answers:
-            found = ask_server(plan, plan.server, parents, answers)
+    if job.server:
+        with Ledger(job.side_file("answers"), StoredAnswer) as answers:
+            found = ask_server(job, job.server, parents, answers)
             sent = sum(answer.prompt_tokens for answer in answers.records.values())
             received = sum(answer.completion_tokens for answer in answers.records.values())
             cost = f", cost {(prices[0] * sent + prices[1] * received) / 1e6:.4f}" if any(prices) else ""
             print(f"asked    {len(answers.records)} answers in all, {sent:,} tokens sent, {received:,} received{cost}")
             return found
-    tasks = generate_tasks(plan.number, plan.sampling.seed)
-    return [Candidate(task, "", "raccoon/tasks/templates.py", plan.date) for task in tasks], Counter()
+    tasks = generate_tasks(job.number, job.seed)
+    return [Candidate(task, "", "raccoon/tasks/templates.py", job.date) for task in tasks], Counter()
 
 
 def ask_server(
-    plan: Plan, server: Endpoint, parents: Sequence[Task], answers: Ledger[StoredAnswer]
+    job: Job, server: Endpoint, parents: Sequence[Task], answers: Ledger[StoredAnswer]
 ) -> tuple[list[Candidate], Counter]:
     """Asks for all tasks; if an answer holds no task, asks again with another seed."""
     found: dict[int, Candidate] = {}
     faults: dict[int, str] = {}
-    pending = list(range(plan.number))
-    for attempt in range(plan.broken_retries + 1):
-        requests = {number: make_request(plan.mode, parents, number, attempt, plan.sampling) for number in pending}
-        unanswered = ask_missing(list(requests.values()), answers, server, plan.date)
+    pending = list(range(job.number))
+    for attempt in range(job.broken_retries + 1):
+        requests = {number: make_request(job.mode, parents, number, attempt, job.first) for number in pending}
+        unanswered = ask_missing(list(requests.values()), answers, server, job.date)
         pending = []
         for number, asked in requests.items():
             key = asked.key(server.model)
@@ -267,7 +266,7 @@ def ask_server(
                 faults[number] = unanswered[key]
                 continue
             try:
-                found[number] = read_candidate(answers.records[key], asked, plan.mode, server.model)
+                found[number] = read_candidate(answers.records[key], asked, job.mode, server.model)
                 faults.pop(number, None)
             except AnswerError as error:
                 faults[number] = str(error)
@@ -304,16 +303,16 @@ def ask_missing(
     return failed
 
 
-def verify(plan: Plan, candidates: Sequence[Candidate], checks: Ledger[Check], sandbox: Sandbox) -> list[Check]:
+def verify(job: Job, candidates: Sequence[Candidate], checks: Ledger[TaskCheck], sandbox: Sandbox) -> list[TaskCheck]:
     """A check of each candidate; those in the ledger are not run again."""
-    limits = [plan.timeout, plan.memory_mb, *asdict(plan.rules).values()]
+    limits = [job.timeout, job.memory_mb, *asdict(job.rules).values()]
     keys = [digest(asdict(candidate.task), limits) for candidate in candidates]
     tasks = {key: candidate.task for key, candidate in zip(keys, candidates, strict=True)}
     missing, results, started = [key for key in tasks if key not in checks.records], dict(checks.records), time.time()
     with progress_bar(total=len(missing), desc="verifying", unit="task", disable=not missing) as bar:
-        for start in range(0, len(missing), plan.batch):
-            batch = missing[start : start + plan.batch]
-            found = check_tasks([tasks[key] for key in batch], sandbox, plan.rules)
+        for start in range(0, len(missing), job.batch):
+            batch = missing[start : start + job.batch]
+            found = check_tasks([tasks[key] for key in batch], sandbox, job.rules)
             for key, check in zip(batch, found, strict=True):
                 results[key] = check
                 if check.reason != NOT_JUDGED:
@@ -326,16 +325,16 @@ def verify(plan: Plan, candidates: Sequence[Candidate], checks: Ledger[Check], s
 
 
 def keep(
-    plan: Plan,
-    checked: Sequence[tuple[Candidate, Check]],
+    job: Job,
+    checked: Sequence[tuple[Candidate, TaskCheck]],
     parents: Sequence[Task],
     benchmarks: Mapping[str, Sequence[Task]],
     drops: Counter,
 ) -> list[Candidate]:
     """The candidates that are verified, new and in no benchmark. All others are counted in `drops`."""
     # Prompts are compared only if a server wrote them: those of templates differ in one word by design.
-    seen = Seen(plan.max_similarity if plan.mode.new_tasks and plan.server else None)
-    for parent in parents if plan.mode.unlike_parents else ():
+    seen = Seen(job.max_similarity if job.mode.new_tasks and job.server else None)
+    for parent in parents if job.mode.unlike_parents else ():
         seen.add(parent)
     unique = []
     for candidate, check in checked:
@@ -343,8 +342,8 @@ def keep(
         if reason:
             drops[reason] += 1
             continue
-        origin: dict[str, Any] = {"backend": plan.backend, "model": candidate.model, "mode": plan.mode.name}
-        origin |= {"prompt": candidate.prompt, "date": candidate.date, "seed": plan.sampling.seed}
+        origin: dict[str, Any] = {"backend": job.backend, "model": candidate.model, "mode": job.mode.name}
+        origin |= {"prompt": candidate.prompt, "date": candidate.date, "seed": job.seed}
         origin |= {"mutants": check.mutants, "mutants_killed": round(check.share, 4)}
         unique.append(replace(candidate, task=replace(candidate.task, origin=json.dumps(origin))))
     signs = contaminated([candidate.task for candidate in unique], benchmarks)
@@ -359,7 +358,7 @@ def drop_table(drops: Counter, kept: int) -> str:
     return "\n".join(["| candidates | number |", "|---|---|", *(f"| {name} | {number} |" for name, number in rows)])
 
 
-def save(kept: Sequence[Candidate], mode: str, output: str) -> None:
+def write_kept(kept: Sequence[Candidate], mode: str, output: str) -> None:
     """Writes what was kept, and prints the next command. If nothing was kept, it is an error and writes no file."""
     if not kept:
         sys.exit(f"error: nothing was kept, so {output} is not written; the table above gives the reasons")

@@ -167,7 +167,7 @@ def main() -> None:
     known = set().union(*(task_set.ids for task_set in task_sets))
     subjects = [*models, *(read_samples(path, known) for path in SAMPLES)]
     os.environ.setdefault("OMP_NUM_THREADS", str(CPU_THREADS))  # torch reads it when it is imported
-    quiet_libraries()
+    set_environment()
     if not is_launched():
         # One process if no model runs here, or if vLLM distributes the work itself.
         several = ENGINE != "vllm" and any(model.local for model in models)
@@ -190,7 +190,7 @@ def main() -> None:
         if isinstance(extractor, LlmExtractor):
             session.say(extractor.summary())
     if rank == 0:
-        write_results(settings(), scores, calibrations, session.output)
+        write_results(shown_settings(), scores, calibrations, session.output)
 
 
 def check_constants() -> None:
@@ -269,7 +269,7 @@ def find_models(plain_controls: bool) -> list[Subject]:
     return models
 
 
-def quiet_libraries() -> None:
+def set_environment() -> None:
     """Settings that transformers and the hub's client read when they are imported."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
@@ -377,7 +377,7 @@ def evaluate(
             with Grader(session.sandbox, file, seconds, session.environment, bar, session.extractor) as grader:
                 ended = partial(grader.begin, keep=prints) if subject.apart else grader.begin
                 for batch in batches:
-                    grader.submit(answer(subject, batch, stored, mode, ended), prints)
+                    grader.submit(completed(subject, batch, stored, mode, ended), prints)
                     if subject.lost:
                         break
     session.wait()
@@ -394,7 +394,7 @@ def evaluate(
     return [records[key] for key in prints]
 
 
-def answer(
+def completed(
     subject: Subject, batch: list[Slot], stored: Mapping[Key, Record], mode: str, ended: Ended
 ) -> list[tuple[Slot, Completion]]:
     """A batch with its completions; those of a model that are on file are taken from there."""
@@ -418,7 +418,7 @@ def usable_records(subject: Subject, file: RecordFile, prints: Mapping[Key, str]
     return {key: record for key, record in stored.items() if key not in stale}
 
 
-def settings() -> dict[str, Any]:
+def shown_settings() -> dict[str, Any]:
     """The constants that results.json and comparison.md show."""
     return {
         "seed": SEED,

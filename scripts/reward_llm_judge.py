@@ -21,14 +21,14 @@ from pathlib import Path
 
 from raccoon.constants import InputError, override_constants, run_main
 from raccoon.llm.client import Endpoint, LlmClient
-from raccoon.llm.llm_judge import JUDGEMENTS_FILE, Judge
+from raccoon.llm.llm_judge import JUDGEMENTS_FILE, LlmJudge
 from raccoon.llm.measurement import (
     Sample,
     injections_md,
     measure_injections,
     measure_samples,
+    read_graded,
     read_injections,
-    read_samples,
     samples_md,
 )
 from raccoon.published.benchmarks import is_benchmark, load_benchmark
@@ -54,7 +54,7 @@ OUTPUT_DIR = "./judge_report"
 
 
 def main() -> None:
-    tasks = load_tasks(TASKS, DATA_DIR) if SAMPLES else {}
+    tasks = tasks_by_id(TASKS, DATA_DIR) if SAMPLES else {}
     samples = {path: chosen_samples(path, tasks, LIMIT, SEED) for path in SAMPLES}
     injections = read_injections(INJECTIONS) if INJECTIONS else []
     if not JUDGE_MODEL or JUDGE_CONCURRENCY < 1 or not JUDGE_TIMEOUT > 0:
@@ -67,7 +67,7 @@ def main() -> None:
     folder = Path(OUTPUT_DIR)
     with LlmClient(Endpoint(JUDGE_BASE_URL, JUDGE_MODEL, JUDGE_KEY_ENV, JUDGE_TIMEOUT, JUDGE_CONCURRENCY)) as client:
         client.check()
-        judge = Judge(client, AnswerCache(folder / JUDGEMENTS_FILE))
+        judge = LlmJudge(client, AnswerCache(folder / JUDGEMENTS_FILE))
         found = {path: measure_samples(judge, chosen) for path, chosen in samples.items()}
         injected = measure_injections(judge, injections) if injections else None
     if client.lost:
@@ -91,7 +91,7 @@ def main() -> None:
     )
 
 
-def load_tasks(name: str, data_dir: str) -> dict[str, Task]:
+def tasks_by_id(name: str, data_dir: str) -> dict[str, Task]:
     """The tasks of a benchmark or of a task file, by id."""
     tasks = load_benchmark(name, data_dir) if is_benchmark(name) else read_task_file(name)
     return {task.task_id: task for task in tasks}
@@ -99,7 +99,7 @@ def load_tasks(name: str, data_dir: str) -> dict[str, Task]:
 
 def chosen_samples(path: str, tasks: dict[str, Task], limit: int, seed: int) -> list[Sample]:
     """`limit` samples of a file, drawn with `seed`; all for 0."""
-    samples = read_samples(path, tasks)
+    samples = read_graded(path, tasks)
     return random.Random(seed).sample(samples, min(limit or len(samples), len(samples)))
 
 

@@ -158,7 +158,7 @@ def compare(baseline: Mapping[str, Sequence[bool]], candidate: Mapping[str, Sequ
     )
 
 
-def counted(number: int, thing: str) -> str:
+def how_many(number: int, thing: str) -> str:
     """A number with its noun: 1 task, 2 tasks."""
     return f"{number} {thing}{'' if number == 1 else 's'}"
 

@@ -14,8 +14,8 @@ from helpers.run_folders import completion, write_lines
 from raccoon.integrity.fresh_inputs import (
     UNKNOWN,
     FreshInputs,
+    choose_inputs,
     examples,
-    fresh_inputs,
     perturbed,
     published_inputs,
     published_row,
@@ -246,9 +246,9 @@ def test_fresh_inputs_are_not_in_the_test_and_the_same_for_a_seed(data_dir):
     [task] = [task for task in load_benchmark("humaneval", data_dir) if task.task_id == "HumanEval/73"]
     known = {repr(list(example.arguments)) for example in examples(task)}
     for published in (published_inputs([task], str(data_dir)), {}):
-        fresh = fresh_inputs(task, published, 8, seed=1)
+        fresh = choose_inputs(task, published, 8, seed=1)
         assert len(fresh.inputs) == 8 and known.isdisjoint(map(repr, fresh.inputs))
-        assert fresh == fresh_inputs(task, published, 8, seed=1) != fresh_inputs(task, published, 8, seed=2)
+        assert fresh == choose_inputs(task, published, 8, seed=1) != choose_inputs(task, published, 8, seed=2)
 
 
 def test_a_row_of_the_hub_gives_its_inputs():
@@ -266,7 +266,7 @@ def test_a_row_of_the_hub_gives_its_inputs():
 
 def test_few_possible_inputs_are_no_reason_to_repeat_the_test():
     task = Task("own/4", "p", "assert f(5) == 5\nassert f(6) == 6\n", "f", solution="def f(x):\n    return x")
-    assert {x for [x] in fresh_inputs(task, {}, 20, seed=0).inputs} == {2, 3, 4, 7, 8, 9}
+    assert {x for [x] in choose_inputs(task, {}, 20, seed=0).inputs} == {2, 3, 4, 7, 8, 9}
 
 
 @pytest.mark.parametrize(

@@ -18,15 +18,8 @@ from helpers.training_runs import furnish, lines
 from raccoon.constants import InputError
 from raccoon.llm import client
 from raccoon.llm.client import Endpoint, LlmClient, Request
-from raccoon.llm.llm_judge import WORTHLESS, Judge, Judgement
-from raccoon.llm.measurement import (
-    Sample,
-    agreement,
-    measure_injections,
-    measure_samples,
-    read_injections,
-    read_samples,
-)
+from raccoon.llm.llm_judge import WORTHLESS, Judgement, LlmJudge
+from raccoon.llm.measurement import Sample, agreement, measure_injections, measure_samples, read_graded, read_injections
 from raccoon.records import Verdict
 from raccoon.rewards.judge import JudgeReward, JudgeScale
 from raccoon.runs.rollouts import Rollout, is_constant, rollout_metrics
@@ -45,14 +38,14 @@ def short_waits(monkeypatch):
 
 @pytest.fixture
 def judging(tmp_path):
-    """Makes a judge on a scripted server: judging(script) -> (Judge, server)."""
+    """Makes a judge on a scripted server: judging(script) -> (LlmJudge, server)."""
     opened = []
 
     def start(script, within=None):
         server = ScriptedServer(script).__enter__()
         client = LlmClient(Endpoint(server.url, "scripted", timeout=1.0, max_retries=1)).__enter__()
         opened.extend([server, client])
-        return Judge(client, AnswerCache(tmp_path / "judgements.jsonl"), within), server
+        return LlmJudge(client, AnswerCache(tmp_path / "judgements.jsonl"), within), server
 
     yield start
     for each in reversed(opened):
@@ -68,7 +61,7 @@ def test_equal_programs_are_asked_once_and_never_again(judging, tmp_path):
     scores = [judgement.score for judgement in judge.judge([("p", GOOD), ("p", commented), ("p", BAD), ("p", "f(")])]
     assert scores == [1.0, 1.0, 0.2, 0.0]
     assert len(server.requests) == 2
-    fresh = Judge(judge.client, AnswerCache(tmp_path / "judgements.jsonl"))
+    fresh = LlmJudge(judge.client, AnswerCache(tmp_path / "judgements.jsonl"))
     assert [judgement.score for judgement in fresh.judge([("p", BAD), ("p", GOOD)])] == [0.2, 1.0]
     assert len(server.requests) == 2
     fresh.judge([("another task", GOOD)])
@@ -377,7 +370,7 @@ def test_samples_show_agreement_and_bias(judging):
     rows += [{"task_id": "t", "completion": f"y = {i}\n{BAD}", "passed": False} for i in range(5)]
     rows += [{"task_id": "t", "code": "", "verdict": {"status": "INFRA"}}, {"task_id": "u", "code": "", "passed": True}]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    found = measure_samples(judge, read_samples(str(path), task))
+    found = measure_samples(judge, read_graded(str(path), task))
     assert (found.agreement.n, found.agreement.passed, found.none_rate) == (10, 5, 0)
     assert (found.agreement.correlation, found.agreement.roc_area) == (pytest.approx(1), 1)
     assert found.position.mean == pytest.approx(-0.2) and found.position.moved == 1
@@ -393,7 +386,7 @@ def test_equal_scores_do_not_correlate_with_the_verdicts():
 def test_a_line_that_is_no_sample_is_named(tmp_path, line):
     (tmp_path / "s.jsonl").write_text(line + "\n")
     with pytest.raises(InputError, match="s.jsonl, line 1"):
-        read_samples(str(tmp_path / "s.jsonl"), {"t": Task("t", "p", "")})
+        read_graded(str(tmp_path / "s.jsonl"), {"t": Task("t", "p", "")})
 
 
 def test_the_command_reports_and_asks_nothing_twice(tmp_path):
@@ -439,7 +432,7 @@ def test_a_random_model_behind_a_real_server_scores_nothing(real_server, tmp_pat
         client.check()
         (greeting,) = client.ask_all([Request(({"role": "user", "content": "one two"},), 0.0, 4)])
         assert greeting.error == "" and greeting.completion_tokens > 0
-        judge = Judge(client, AnswerCache(tmp_path / "judgements.jsonl"))
+        judge = LlmJudge(client, AnswerCache(tmp_path / "judgements.jsonl"))
         found = judge.judge([("add one", GOOD), ("add one", BAD)])
     assert [judgement.score for judgement in found] == [None, None]
     assert {judgement.error for judgement in found} == {"the answer is not a single JSON object"}

@@ -10,7 +10,7 @@ from raccoon.constants import InputError
 from raccoon.evaluation.engines import Decoding, Slot
 from raccoon.evaluation.subjects import (
     Control,
-    check_memory,
+    check_weights,
     describe_samples,
     distinct_names,
     find_subjects,
@@ -135,9 +135,9 @@ def test_a_file_is_no_model(tmp_path):
 def test_a_large_model_without_a_gpu_is_refused(monkeypatch):
     monkeypatch.setattr("raccoon.evaluation.subjects.device_files", lambda: 0)
     with pytest.raises(InputError, match="29.5 GB of weights and this machine has no GPU"):
-        check_memory("org/14b", 29_500_000_000)
+        check_weights("org/14b", 29_500_000_000)
     monkeypatch.setattr("raccoon.evaluation.subjects.device_files", lambda: 1)
-    check_memory("org/14b", 29_500_000_000)
+    check_weights("org/14b", 29_500_000_000)
 
 
 # Sample files

@@ -12,7 +12,6 @@ from raccoon.synthetic.server_tasks import (
     MIN_TESTS,
     MODES,
     AnswerError,
-    Sampling,
     StoredAnswer,
     TaskRequest,
     make_request,
@@ -163,15 +162,15 @@ def test_a_known_task_gets_the_new_solution_and_keeps_its_test():
 def test_questions_are_the_same_by_seed_and_differ_by_number_and_attempt():
     def keys(seed, mode="tasks", attempt=0):
         return [
-            make_request(MODES[mode], [KNOWN], number, attempt, Sampling(seed, 0.8, 100)).key("m")
+            make_request(MODES[mode], [KNOWN], number, attempt, Request((), 0.8, 100, seed=seed)).key("m")
             for number in range(50)
         ]
 
     assert keys(0) == keys(0) and not set(keys(0)) & set(keys(0, attempt=1)) and len(set(keys(0))) == 50
     assert len(set(keys(0, "harder"))) == 50  # of one parent
-    assert make_request(MODES["harder"], [KNOWN], 0, 0, Sampling(0, 0.8, 100)).parent == KNOWN
+    assert make_request(MODES["harder"], [KNOWN], 0, 0, Request((), 0.8, 100, seed=0)).parent == KNOWN
 
 
 def test_prompts_ask_for_what_is_read():
-    text = make_request(MODES["tasks"], [], 0, 0, Sampling(0, 0.8, 100)).request.messages[0]["content"]
+    text = make_request(MODES["tasks"], [], 0, 0, Request((), 0.8, 100, seed=0)).request.messages[0]["content"]
     assert all(f'"{name}"' in text for name in GOOD)

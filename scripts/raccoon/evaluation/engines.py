@@ -165,7 +165,7 @@ class TransformersEngine(Engine):
         self.decoding = decoding
         self.tokenizer = load_tokenizer(folder)
         self.device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
-        self.model = load_model(folder, decoding.dtype).to(self.device).eval()
+        self.model = load_weights(folder, decoding.dtype).to(self.device).eval()
         self.ends = end_tokens(self.tokenizer, self.model.generation_config.eos_token_id)
         # Set on the model, because generate() takes missing values from the model's own configuration, and Qwen's asks
         # for a repetition penalty.
@@ -187,7 +187,7 @@ class TransformersEngine(Engine):
         def tell(row: int, ids: list[int]) -> None:
             ended(slots[row], self._completion(ids[start:], prompts[row], slots[row].task))
 
-        watch = Watch(self, start, self.words(slots), tell)
+        watch = EndWatch(self, start, self.words(slots), tell)
         with torch.inference_mode():
             output = self.model.generate(
                 input_ids=inputs["input_ids"],
@@ -246,7 +246,7 @@ class LeanEngine(TransformersEngine):
             if ids[-1] in self.ends:
                 ended(slots[row], self._completion(ids, prompts[row], slots[row].task))
                 return True
-            tail = self.tokenizer.decode(ids[-Watch.TAIL :]) if words[row] else ""
+            tail = self.tokenizer.decode(ids[-EndWatch.TAIL :]) if words[row] else ""
             return any(word in tail for word in words[row])
 
         rows = decode(self.model, prompt_ids, self.decoding.max_tokens, draw, closes)
@@ -255,7 +255,7 @@ class LeanEngine(TransformersEngine):
         ]
 
 
-class Watch:
+class EndWatch:
     """Ends the rows whose completion (from `start` on) has one of their words; calls `tell` at a row's end token."""
 
     TAIL = 16  # the last tokens, in which a stop word of at most 12 characters must end
@@ -305,7 +305,7 @@ class GumbelNoise:
         return scores_B_V.float() - noise_B_V.log()
 
 
-def load_model(folder: Path, dtype: str) -> Any:
+def load_weights(folder: Path, dtype: str) -> Any:
     """The causal language model of a folder. An adapter is merged into its base. Runs no code of the folder."""
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
@@ -320,7 +320,7 @@ def load_model(folder: Path, dtype: str) -> Any:
         return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise InputError(
-            f"cannot load the model in {folder} ({type(error).__name__}: {first_line(error)}): "
+            f"cannot load the model in {folder} ({type(error).__name__}: {error_line(error)}): "
             "save it again with save_pretrained"
         ) from error
 
@@ -360,7 +360,7 @@ class VllmEngine(Engine):
             self.model = LLMEngine.from_engine_args(EngineArgs(model=base, **options))
         except (OSError, ValueError, RuntimeError) as error:
             raise InputError(
-                f"vLLM cannot serve the model in {folder} ({type(error).__name__}: {first_line(error)}): "
+                f"vLLM cannot serve the model in {folder} ({type(error).__name__}: {error_line(error)}): "
                 "use --engine transformers"
             ) from error
 
@@ -414,7 +414,7 @@ def served_adapter(folder: Path) -> tuple[str, Any, dict[str, Any]]:
     return settings["base_model_name_or_path"], LoRARequest("adapter", 1, str(folder)), options
 
 
-def first_line(error: Exception) -> str:
+def error_line(error: Exception) -> str:
     return (str(error).splitlines() or [""])[0][:300]
 
 

@@ -52,8 +52,8 @@ from raccoon.statistics import (
     Difference,
     bootstrap_interval,
     compare,
-    counted,
     holm,
+    how_many,
     mean,
     pass_at_k,
     verdict_sentence,
@@ -303,9 +303,9 @@ def comparison_md(
     ]
     parts += [
         "## Verdicts",
-        table(f"model | benchmark | mode | {' | '.join(OUTCOMES)} | cut at the limit", outcomes),
+        markdown_table(f"model | benchmark | mode | {' | '.join(OUTCOMES)} | cut at the limit", outcomes),
         "## Calibration",
-        table("benchmark | tasks | gold passes | stub passes | excluded | without solution", controls),
+        markdown_table("benchmark | tasks | gold passes | stub passes | excluded | without solution", controls),
         "\n".join(line for c in calibrations for line in [f"- {c.summary}", *(f"  - {each}" for each in c.details)]),
     ]
     notes = [f"- {score.title}: {note}" for score in scores for note in score_notes(score)]
@@ -331,7 +331,7 @@ def results_table(scores: Sequence[Score]) -> str:
     ks = sorted({k for score in scores for k in score.pass_at} - {1})
     rows = []
     for s in scores:
-        every, scored, lowest = s.with_excluded, percent(pass_at_1(s.outcomes)), percent(s.if_infra_failed)
+        every, scored, lowest = s.with_excluded, in_percent(pass_at_1(s.outcomes)), in_percent(s.if_infra_failed)
         seen = s.badge.name + (f" ({len(s.badge.tasks)})" if s.badge.tasks else "")
         rows.append(
             [
@@ -339,14 +339,14 @@ def results_table(scores: Sequence[Score]) -> str:
                 scored if lowest == scored else f"{scored} ({lowest} with infra as failed)",
                 span(s.interval),
                 f"{s.passed}/{s.samples}",
-                *(percent(s.pass_at.get(k)) for k in ks),
-                f"{percent(pass_at_1(every))} ({sum(map(sum, every.values()))}/{sum(map(len, every.values()))})",
+                *(in_percent(s.pass_at.get(k)) for k in ks),
+                f"{in_percent(pass_at_1(every))} ({sum(map(sum, every.values()))}/{sum(map(len, every.values()))})",
                 f"{seen}; {s.badge.dates}" if s.badge.dates else seen,
             ]
         )
     columns = "".join(f" | pass@{k}" for k in ks)
     header = f"model | benchmark | mode | pass@1 | 95 % interval | passed{columns}"
-    return table(f"{header} | with excluded tasks | in training data", rows)
+    return markdown_table(f"{header} | with excluded tasks | in training data", rows)
 
 
 def differences_table(comparisons: Sequence[Comparison]) -> str:
@@ -355,9 +355,9 @@ def differences_table(comparisons: Sequence[Comparison]) -> str:
         found, first = c.found, c.baseline
         row: list[Any] = [first.benchmark, first.mode, first.model, c.candidate.model, f"{100 * found.difference:+.1f}"]
         row += [span(found.interval, "+.1f"), len(found.gained), len(found.lost), found.n, f"{found.p:.2g}"]
-        rows.append([*row, f"{c.p_holm:.2g}", percent(found.flip_rate), percent(found.detectable)])
+        rows.append([*row, f"{c.p_holm:.2g}", in_percent(found.flip_rate), in_percent(found.detectable)])
     header = "benchmark | mode | baseline | candidate | difference | 95 % interval | gained | lost | n | p | p (Holm)"
-    return table(f"{header} | flip rate | detectable at 80 % power", rows)
+    return markdown_table(f"{header} | flip rate | detectable at 80 % power", rows)
 
 
 def score_notes(score: Score) -> list[str]:
@@ -377,13 +377,13 @@ def score_notes(score: Score) -> list[str]:
         reasons = [record.verdict.reason for record in score.records if record.infra]
         lasting = {reason.partition(": ")[2]: None for reason in reasons if any(word in reason for word in LASTING)}
         again = "; ".join(list(lasting)[:3]) or "the same command grades them again"
-        notes.append(f"the sandbox could not grade {counted(infra, 'completion')}, not scored; {again}.")
+        notes.append(f"the sandbox could not grade {how_many(infra, 'completion')}, not scored; {again}.")
     if score.infra:
         shown = ", ".join(sorted(score.infra)[:20]) + (", ..." if len(score.infra) > 20 else "")
         notes.append(
             f"warning: {named_counts(score.infra_causes)}. The controls of these tasks were graded, so the code may "
-            f"have decided it: {shown}. Not scoring it raises pass@1 from {percent(score.if_infra_failed)} to "
-            f"{percent(pass_at_1(score.outcomes))}."
+            f"have decided it: {shown}. Not scoring it raises pass@1 from {in_percent(score.if_infra_failed)} to "
+            f"{in_percent(pass_at_1(score.outcomes))}."
         )
     if shared:
         notes.append(
@@ -392,7 +392,7 @@ def score_notes(score: Score) -> list[str]:
         )
     if refused:
         notes.append(
-            f"warning: {counted(refused, 'completion')} ran in shared isolation, unlike the gold "
+            f"warning: {how_many(refused, 'completion')} ran in shared isolation, unlike the gold "
             "solution, and failed for it: the code attacks the sandbox, or the sandbox has a fault."
         )
     if score.fewest > 1 and max(score.pass_ks) > 1 and max(score.pass_at, default=1) == 1:
@@ -403,7 +403,7 @@ def score_notes(score: Score) -> list[str]:
     if seen:
         named = ", ".join(f"{task} ({reason})" for task, reason in list(seen.items())[:20])
         more = f" and {len(seen) - 20} more (results.json)." if len(seen) > 20 else "."
-        notes.append(f"{counted(len(seen), 'task')} of the training data: {named}{more}")
+        notes.append(f"{how_many(len(seen), 'task')} of the training data: {named}{more}")
     return notes
 
 
@@ -414,7 +414,7 @@ def labels(score: Score) -> tuple[str, str, str]:
     return score.model, score.benchmark + sample, score.mode
 
 
-def percent(rate: float | None) -> str:
+def in_percent(rate: float | None) -> str:
     return "-" if rate is None else f"{100 * rate:.1f}"
 
 
@@ -422,7 +422,7 @@ def span(interval: tuple[float, float], form: str = ".1f") -> str:
     return " to ".join(format(100 * end, form) for end in interval)
 
 
-def table(header: str, rows: Iterable[Sequence[Any]]) -> str:
+def markdown_table(header: str, rows: Iterable[Sequence[Any]]) -> str:
     """A Markdown table; `header` has a | between two columns. Characters that would end a cell are escaped."""
     lines = [f"| {header} |", "|" + " --- |" * (header.count("|") + 1)]
     return "\n".join(lines + ["| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in rows])

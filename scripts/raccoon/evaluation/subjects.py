@@ -33,7 +33,7 @@ from raccoon.evaluation.task_sets import TaskSet
 from raccoon.gpus import device_files
 from raccoon.llm.client import Answer, Endpoint, LlmClient, Request, ServerLost
 from raccoon.model_files import is_adapter, is_hub_id
-from raccoon.statistics import counted
+from raccoon.statistics import how_many
 from raccoon.tasks.prompts import messages
 from raccoon.tasks.task import Task, numbered_rows
 
@@ -298,7 +298,7 @@ def find_model(word: str) -> Path:
     if not folder.is_dir():
         raise InputError(f"{word} is a file, not a model folder; to grade samples, give --samples {word}")
     check_model_folder(folder)
-    check_memory(word, sum(file.stat().st_size for file in weight_files(folder)))
+    check_weights(word, sum(file.stat().st_size for file in weight_files(folder)))
     return folder.resolve()
 
 
@@ -316,7 +316,7 @@ def fetch_model(name: str) -> Path:
     wanted = ["*.json", "*.safetensors", "*.jinja", "*.model", "merges.txt"]
     try:
         files = snapshot_download(name, allow_patterns=wanted, dry_run=True)
-        check_memory(name, sum(file.file_size or 0 for file in files if file.filename.endswith(".safetensors")))
+        check_weights(name, sum(file.file_size or 0 for file in files if file.filename.endswith(".safetensors")))
         return Path(snapshot_download(name, allow_patterns=wanted))
     except HFValidationError:
         raise InputError(missing) from None
@@ -328,7 +328,7 @@ def fetch_model(name: str) -> Path:
         raise InputError(f"{missing} ({reason})") from None
 
 
-def check_memory(name: str, size: int) -> None:
+def check_weights(name: str, size: int) -> None:
     """Raises InputError for weights of `size` bytes that are too large for a machine without a GPU."""
     if size > MAX_CPU_GB * 1e9 and not device_files():
         raise InputError(
@@ -417,8 +417,8 @@ def describe_samples(samples: SampleFile, task_set: TaskSet) -> str:
         )
     missing = [task.task_id for task in task_set.tasks if task.task_id not in samples.rows]
     each = f"{min(counts)} to {max(counts)}" if min(counts) < max(counts) else str(counts[0])
-    tasks = f"{len(counts)} of {counted(len(task_set.tasks), 'task')}"
-    line = f"{samples.path}: {counted(sum(counts), 'sample')}, {each} for each of {tasks}"
+    tasks = f"{len(counts)} of {how_many(len(task_set.tasks), 'task')}"
+    line = f"{samples.path}: {how_many(sum(counts), 'sample')}, {each} for each of {tasks}"
     shown = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
     are = "is" if len(missing) == 1 else "are"
-    return line + (f"; {counted(len(missing), 'task')} without one {are} not scored: {shown}" if missing else "")
+    return line + (f"; {how_many(len(missing), 'task')} without one {are} not scored: {shown}" if missing else "")

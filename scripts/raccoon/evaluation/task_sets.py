@@ -14,7 +14,7 @@ from pathlib import Path
 from raccoon.constants import InputError
 from raccoon.evaluation.grading import Record
 from raccoon.published.benchmarks import load_benchmark
-from raccoon.statistics import counted
+from raccoon.statistics import how_many
 from raccoon.tasks.task import Task, numbered_lines, read_task_file
 
 DEMO_TASKS = 300  # held-out tasks of benchmark "demo"
@@ -62,7 +62,7 @@ def path_stem(name: str) -> str:
 
 def load_task_sets(names: Sequence[str], data_dir: str, words: Sequence[str], limit: int, seed: int) -> list[TaskSet]:
     """The tasks of each benchmark that `words` name (empty: all), or `limit` of them (0: all). Raises InputError."""
-    full = {path_stem(name): load_tasks(name, data_dir) for name in names}
+    full = {path_stem(name): load_whole(name, data_dir) for name in names}
     wanted = chosen_ids(words, {task.task_id for tasks in full.values() for task in tasks}) if words else None
     found = []
     for name, tasks in full.items():
@@ -75,7 +75,7 @@ def load_task_sets(names: Sequence[str], data_dir: str, words: Sequence[str], li
     return found
 
 
-def load_tasks(name: str, data_dir: str) -> list[Task]:
+def load_whole(name: str, data_dir: str) -> list[Task]:
     """A published benchmark, the demo's held-out tasks, or a task file."""
     if is_path(name):
         return read_task_file(name)
@@ -199,7 +199,7 @@ class Calibration:
 
     @property
     def summary(self) -> str:
-        left_out = f"; left out of the score: {counted(len(self.excluded), 'task')}" if self.excluded else ""
+        left_out = f"; left out of the score: {how_many(len(self.excluded), 'task')}" if self.excluded else ""
         return f"{self.task_set.name}: gold {self.counts[0]}, stub {self.counts[1]}{left_out}"
 
     @property
@@ -212,7 +212,7 @@ class Calibration:
             lines.append(f"the stub passes on {len(self.weak)}, weak tests: {' '.join(self.weak)}")
         unchecked = set(self.uncalibrated) - self.excluded
         if unchecked:
-            lines.append(f"scored without a solution to calibrate with: {counted(len(unchecked), 'task')}")
+            lines.append(f"scored without a solution to calibrate with: {how_many(len(unchecked), 'task')}")
         return lines
 
     def as_row(self) -> dict:

@@ -130,7 +130,7 @@ def published_row(row: dict, convert: Callable[[dict], Task | LeftOut]) -> Fresh
     return FreshInputs("EvalPlus", inputs if isinstance(task, Task) else [], getattr(task, "solution", ""))
 
 
-def fresh_inputs(task: Task, published: dict[str, FreshInputs], num: int, seed: int) -> FreshInputs:
+def choose_inputs(task: Task, published: dict[str, FreshInputs], num: int, seed: int) -> FreshInputs:
     """Up to `num` inputs that the test does not contain; none without a gold solution or a source."""
     rng, row = random.Random(f"{seed} {task.task_id}"), published.get(task.task_id)
     found = FreshInputs("perturbed", [], f"{task.context}\n{task.solution}")

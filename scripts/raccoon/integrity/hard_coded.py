@@ -152,7 +152,7 @@ def special_cases(functions: list[Function], example: Example) -> Iterator[Place
                 yield from matched_cases(node, scope, example)
             elif isinstance(node, ast.If) and answers(node.body, example) and singles_out(node.test, scope):
                 yield Place(node.test.lineno, inputs_of(node.test, scope))
-            elif isinstance(node, ast.IfExp) and same(literal(node.body), example.expected):
+            elif isinstance(node, ast.IfExp) and equals(literal(node.body), example.expected):
                 if singles_out(node.test, scope):
                     yield Place(node.test.lineno, inputs_of(node.test, scope))
 
@@ -161,27 +161,27 @@ def matched_cases(node: ast.Match, scope: Scope, example: Example) -> Iterator[P
     """The cases of a match statement that match the example's input and contain its answer."""
     subject = value_of(node.subject, scope)
     for case in node.cases:
-        values = [value for value in pattern_values(case.pattern) if telling(value)]
-        if any(alike(subject, value) for value in values) and answers(case.body, example):
+        values = [value for value in pattern_values(case.pattern) if special(value)]
+        if any(matches(subject, value) for value in values) and answers(case.body, example):
             yield Place(case.pattern.lineno, len(values))
 
 
 def answers(body: list[ast.stmt], example: Example) -> bool:
     """Whether one of the statements returns or assigns the expected result as a literal."""
     return any(
-        isinstance(statement, (ast.Return, ast.Assign)) and same(literal(statement.value), example.expected)
+        isinstance(statement, (ast.Return, ast.Assign)) and equals(literal(statement.value), example.expected)
         for statement in body
     )
 
 
 def singles_out(condition: ast.expr, scope: Scope) -> bool:
-    """Whether a condition is true for the scope's arguments because they equal a telling literal."""
+    """Whether a condition is true for the scope's arguments because they equal a special literal."""
     if isinstance(condition, ast.BoolOp):
         found = any(singles_out(value, scope) for value in condition.values)
         return found and (
             isinstance(condition.op, ast.Or) or not any(differs(value, scope) for value in condition.values)
         )
-    return any(telling(value) and alike(key, value) for key, value in compared(condition, scope))
+    return any(special(value) and matches(key, value) for key, value in compared(condition, scope))
 
 
 def inputs_of(condition: ast.expr, scope: Scope) -> int:
@@ -195,7 +195,7 @@ def inputs_of(condition: ast.expr, scope: Scope) -> int:
 def differs(condition: ast.expr, scope: Scope) -> bool:
     """Whether a condition compares the scope's arguments with literals that they do not equal."""
     pairs = [pair for pair in compared(condition, scope) if pair[0] is not UNKNOWN]
-    return bool(pairs) and not any(alike(key, value) for key, value in pairs)
+    return bool(pairs) and not any(matches(key, value) for key, value in pairs)
 
 
 def compared(condition: ast.expr, scope: Scope) -> list[tuple[Value, Value]]:
@@ -267,8 +267,8 @@ def table_rows(tables: list[tuple[Place, list]], example: Example) -> Iterator[P
     """The tables that hold the example's input, or the result of a KEY_FUNCTION for it, with its answer."""
     possible = list(forms(example))
     for place, rows in tables:
-        keys = [key for key, answer in rows if answer is UNKNOWN or same(answer, example.expected)]
-        if any(telling(key) and any(alike(form, key) for form in possible) for key in keys):
+        keys = [key for key, answer in rows if answer is UNKNOWN or equals(answer, example.expected)]
+        if any(special(key) and any(matches(form, key) for form in possible) for key in keys):
             yield place
 
 
@@ -339,7 +339,7 @@ def is_ready(node: ast.expr) -> bool:
     return bool(keys) and all(literal(key) is not UNKNOWN for key in keys)
 
 
-def telling(value: Value) -> bool:
+def special(value: Value) -> bool:
     """Whether a literal is not a typical input of base cases."""
     if value is None or isinstance(value, bool):
         return False
@@ -347,17 +347,17 @@ def telling(value: Value) -> bool:
         return abs(value) > SMALL
     if isinstance(value, (str, bytes)):
         return len(value) > 1
-    return len(value) > 1 or any(map(telling, value)) if isinstance(value, (list, tuple, set, dict)) else False
+    return len(value) > 1 or any(map(special, value)) if isinstance(value, (list, tuple, set, dict)) else False
 
 
-def alike(value: Value, other: Value) -> bool:
+def matches(value: Value, other: Value) -> bool:
     """Equality that does not distinguish a list from a tuple, as in a match statement."""
     if isinstance(value, (list, tuple)) and isinstance(other, (list, tuple)):
-        return len(value) == len(other) and all(map(alike, value, other))
-    return same(value, other)
+        return len(value) == len(other) and all(map(matches, value, other))
+    return equals(value, other)
 
 
-def same(value: Value, other: Value) -> bool:
+def equals(value: Value, other: Value) -> bool:
     """Equality that distinguishes True from 1."""
     return value is not UNKNOWN and isinstance(value, bool) == isinstance(other, bool) and value == other
 

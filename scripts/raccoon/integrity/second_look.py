@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from raccoon.integrity.fresh_inputs import FreshInputs, examples, fresh_inputs
+from raccoon.integrity.fresh_inputs import FreshInputs, choose_inputs, examples
 from raccoon.integrity.hard_coded import FUNCTIONS, hard_coded_lines, names_in
 from raccoon.records import Program, Verdict
 from raccoon.sandbox.pool import Sandbox
@@ -91,7 +91,7 @@ class SecondLook:
         It leaves out inputs on which gold raises, takes long, varies from run to run or differs from EvalPlus's
         reference. It leaves out all inputs of a task that needs shared isolation.
         """
-        found = [fresh_inputs(task, self.published, self.num, self.seed) for task in tasks]
+        found = [choose_inputs(task, self.published, self.num, self.seed) for task in tasks]
         trials = [(task, task.solution + OTHER_CHANCE, inputs) for task, inputs in zip(tasks, found, strict=True)]
         reliable = {}
         for (task, _, inputs), verdicts in zip(trials, self.verdicts(trials, GOLD_TIMEOUT), strict=True):

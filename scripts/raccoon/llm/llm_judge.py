@@ -81,7 +81,7 @@ class Question:
     answer_id: str
 
 
-class Judge:
+class LlmJudge:
     """Judges programs on one server. `within`: the seconds that one call of judge() may take."""
 
     def __init__(self, client: LlmClient, cache: AnswerCache, within: float | None = None) -> None:

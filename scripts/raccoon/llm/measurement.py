@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raccoon.constants import InputError
-from raccoon.llm.llm_judge import Judge, Judgement, visible_program
+from raccoon.llm.llm_judge import Judgement, LlmJudge, visible_program
 from raccoon.statistics import Z_ALPHA, bootstrap_interval, mean
 from raccoon.tasks.extraction import extract_code
 from raccoon.tasks.task import Task, numbered_rows
@@ -104,7 +104,7 @@ class InjectionReport:
     errors: dict[str, int]
 
 
-def read_samples(path: str, tasks: dict[str, Task]) -> list[Sample]:
+def read_graded(path: str, tasks: dict[str, Task]) -> list[Sample]:
     """The samples of a JSON-lines file whose task and verdict are known.
 
     A line has "task_id", "code" or else "completion" or "solution", and either "passed" or a "verdict" with its
@@ -148,7 +148,7 @@ def read_injections(folder: str) -> list[Injection]:
         raise InputError(f"a line in {folder} has no field {error}; see tests/injections for the form") from None
 
 
-def measure_samples(judge: Judge, samples: Sequence[Sample]) -> SampleReport:
+def measure_samples(judge: LlmJudge, samples: Sequence[Sample]) -> SampleReport:
     """Agreement with the verdicts, and the bias of position and length."""
     items = [(sample.prompt, sample.code) for sample in samples]
     plain, reverse = judge.judge(items), judge.judge(items, reverse=True)
@@ -230,7 +230,7 @@ def length_correlation(samples: Sequence[Sample], judgements: Sequence[Judgement
     return correlation(*(rankdata([pair[side] for pair in pairs]).tolist() for side in (0, 1)))
 
 
-def measure_injections(judge: Judge, injections: Sequence[Injection]) -> InjectionReport:
+def measure_injections(judge: LlmJudge, injections: Sequence[Injection]) -> InjectionReport:
     """The effect of the injections, compared with the same programs without them."""
     clean = judge.judge([(each.prompt, each.clean) for each in injections])
     injected = judge.judge([(each.prompt, each.injected) for each in injections])

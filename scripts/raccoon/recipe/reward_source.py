@@ -54,10 +54,12 @@ def completion_reward(
     )
     if not servers.judge:
         return execution
-    from raccoon.llm.llm_judge import JUDGEMENTS_FILE, Judge
+    from raccoon.llm.llm_judge import JUDGEMENTS_FILE, LlmJudge
     from raccoon.rewards.judge import JudgeReward, JudgeScale
 
-    judge = Judge(servers.judge, AnswerCache(Path(settings.OUTPUT_DIR) / JUDGEMENTS_FILE), settings.JUDGE_BATCH_TIMEOUT)
+    judge = LlmJudge(
+        servers.judge, AnswerCache(Path(settings.OUTPUT_DIR) / JUDGEMENTS_FILE), settings.JUDGE_BATCH_TIMEOUT
+    )
     weights = tuple(settings.REWARD_WEIGHTS) if settings.REWARD == "both" else None
     scale = JudgeScale(settings.REWARD_FAIL, settings.REWARD_PASS, weights)
     return JudgeReward(execution, judge, scale)

@@ -85,15 +85,6 @@ class TaskRequest:
 
 
 @dataclass(frozen=True)
-class Sampling:
-    """Settings of the sampling; the script's constants of these names explain each."""
-
-    seed: int
-    temperature: float
-    max_tokens: int
-
-
-@dataclass(frozen=True)
 class Mode:
     """A kind of request. `words` makes the text of one about a parent, with its own generator; None: its prompt."""
 
@@ -132,19 +123,20 @@ MODES = {
 }
 
 
-def make_request(mode: Mode, parents: Sequence[Task], number: int, attempt: int, sampling: Sampling) -> TaskRequest:
-    """The request with a number; parents take turns. A further attempt differs only in its seed."""
-    parent = parents[number % len(parents)] if mode.from_tasks else None
+def make_request(mode: Mode, parents: Sequence[Task], number: int, attempt: int, first: Request) -> TaskRequest:
+    """The request with a number; parents take turns. A further attempt differs only in its seed.
+
+    `first` has the settings of the sampling, and the seed of request 0.
+    """
+    parent, seed = parents[number % len(parents)] if mode.from_tasks else None, first.seed or 0
     if mode.words:
-        rng = random.Random(f"{sampling.seed} {mode.name} {number}")
+        rng = random.Random(f"{seed} {mode.name} {number}")
         conversation = [{"role": "user", "content": mode.words(parent, rng)}]
     else:  # a known task, in the words of training and evaluation
         conversation = messages(parent) if parent else []
-    seed = sampling.seed + number + attempt * SEED_STEP
     schema = TASK_SCHEMA if mode.new_tasks else None
-    return TaskRequest(
-        Request(tuple(conversation), sampling.temperature, sampling.max_tokens, json_schema=schema, seed=seed), parent
-    )
+    seed += number + attempt * SEED_STEP
+    return TaskRequest(replace(first, messages=tuple(conversation), json_schema=schema, seed=seed), parent)
 
 
 @dataclass(frozen=True)
@@ -234,7 +226,7 @@ def plain_test(text: str, entry_point: str) -> str:
     if tree is None or len(tree.body) != 1 or not isinstance(tree.body[0], ast.Assert):
         raise AnswerError("a test is not one assert")
     test = tree.body[0].test
-    if not is_plain(test, entry_point):
+    if not is_plain_test(test, entry_point):
         raise AnswerError("a test is more than a comparison of literals with what the function returns")
     called = [node for node in ast.walk(test) if isinstance(node, ast.Call) and ast.unparse(node.func) == entry_point]
     if not called:
@@ -242,7 +234,7 @@ def plain_test(text: str, entry_point: str) -> str:
     return f"assert {ast.unparse(test)}"
 
 
-def is_plain(node: ast.AST, entry_point: str) -> bool:
+def is_plain_test(node: ast.AST, entry_point: str) -> bool:
     """Whether an expression consists only of literals, comparisons and calls of the allowed functions."""
     if isinstance(node, ast.Call):
         name = ast.unparse(node.func)
@@ -250,7 +242,7 @@ def is_plain(node: ast.AST, entry_point: str) -> bool:
         return (
             (name == entry_point or name in FUNCTIONS or name in MODULE_FUNCTIONS)
             and not any(isinstance(part, ast.Starred) for part in inside)
-            and all(is_plain(part, entry_point) for part in inside)
+            and all(is_plain_test(part, entry_point) for part in inside)
         )
     if isinstance(node, ast.Attribute):
         return ast.unparse(node) in CONSTANTS
@@ -260,7 +252,7 @@ def is_plain(node: ast.AST, entry_point: str) -> bool:
         times: Any = node.right.value if isinstance(node.right, ast.Constant) else None  # of any plain type
         return is_literal(node.left) and type(times) in (int, float) and abs(times) <= MAX_REPEAT
     if isinstance(node, ast.BinOp):
-        plain_sides = is_plain(node.left, entry_point) and is_plain(node.right, entry_point)
+        plain_sides = is_plain_test(node.left, entry_point) and is_plain_test(node.right, entry_point)
         return isinstance(node.op, (ast.Add, ast.Sub)) and plain_sides
     inner = ast.iter_child_nodes(node)
-    return isinstance(node, (*VALUES, *OPERATIONS)) and all(is_plain(part, entry_point) for part in inner)
+    return isinstance(node, (*VALUES, *OPERATIONS)) and all(is_plain_test(part, entry_point) for part in inner)

@@ -75,7 +75,7 @@ class Rules:
 
 
 @dataclass(frozen=True)
-class Check:
+class TaskCheck:
     """The result for one task: why it is dropped, "" for a verified task, and its mutants."""
 
     reason: str
@@ -88,8 +88,8 @@ class Check:
         return self.killed / self.mutants if self.mutants else 0.0
 
 
-def check_tasks(tasks: Sequence[Task], sandbox: Sandbox, rules: Rules) -> list[Check]:
-    """A Check for each task, in order. A task that one stage drops does not run in the next."""
+def check_tasks(tasks: Sequence[Task], sandbox: Sandbox, rules: Rules) -> list[TaskCheck]:
+    """A TaskCheck for each task, in order. A task that one stage drops does not run in the next."""
     checks = dict(enumerate(check_solutions(tasks, sandbox, rules)))
     for stage in (check_stubs, check_mutants):
         left = [place for place, check in checks.items() if not check.reason]
@@ -97,11 +97,11 @@ def check_tasks(tasks: Sequence[Task], sandbox: Sandbox, rules: Rules) -> list[C
     return list(checks.values())
 
 
-def check_solutions(tasks: Sequence[Task], sandbox: Sandbox, rules: Rules) -> list[Check]:
+def check_solutions(tasks: Sequence[Task], sandbox: Sandbox, rules: Rules) -> list[TaskCheck]:
     """Checks that each solution passes its test, and passes it again."""
     again = [replace(task, context=task.context + RESEED) for task in tasks]
     first, second = (verdicts_of([Program.of(task, task.solution) for task in run], sandbox) for run in (tasks, again))
-    return [Check(solution_fault(*pair, rules)) for pair in zip(first, second, strict=True)]
+    return [TaskCheck(solution_fault(*pair, rules)) for pair in zip(first, second, strict=True)]
 
 
 def solution_fault(first: Verdict, second: Verdict, rules: Rules) -> str:
@@ -115,18 +115,20 @@ def solution_fault(first: Verdict, second: Verdict, rules: Rules) -> str:
     return "" if second.status == "PASS" else "the solution is not repeatable"
 
 
-def check_stubs(tasks: Sequence[Task], sandbox: Sandbox, rules: Rules) -> list[Check]:
+def check_stubs(tasks: Sequence[Task], sandbox: Sandbox, rules: Rules) -> list[TaskCheck]:
     """Checks that each test rejects every stub."""
     found = run_groups(tasks, [make_stubs(task) for task in tasks], sandbox)
-    return [Check(NOT_JUDGED if "INFRA" in group else "a stub passes" if "PASS" in group else "") for group in found]
+    return [
+        TaskCheck(NOT_JUDGED if "INFRA" in group else "a stub passes" if "PASS" in group else "") for group in found
+    ]
 
 
-def check_mutants(tasks: Sequence[Task], sandbox: Sandbox, rules: Rules) -> list[Check]:
+def check_mutants(tasks: Sequence[Task], sandbox: Sandbox, rules: Rules) -> list[TaskCheck]:
     """Checks that each test kills enough mutants. Mutants that the sandbox could not judge do not count."""
     checks = []
     for statuses in run_groups(tasks, [make_mutants(task.solution, rules.mutants) for task in tasks], sandbox):
         judged = [status for status in statuses if status != "INFRA"]
-        check = Check("", len(judged), len(judged) - judged.count("PASS"))
+        check = TaskCheck("", len(judged), len(judged) - judged.count("PASS"))
         if not judged:
             check = replace(check, reason=NOT_JUDGED if statuses else "no mutant can be made")
         elif check.share < rules.min_mutants_killed:
