@@ -219,6 +219,9 @@ def check_constants() -> None:
     for name, value in {**counts, **sizes}.items():
         if value < 1:
             raise InputError(f"{name} is {value}: give at least 1")
+    for name, value in {"TIMEOUT": TIMEOUT, "SLOW_TIMEOUT": SLOW_TIMEOUT, "MEMORY_MB": MEMORY_MB}.items():
+        if not value > 0:
+            raise InputError(f"{name} is {value}: give a value above 0")
     if MODEL_CUTOFF and not re.fullmatch(r"\d{4}-\d\d-\d\d", MODEL_CUTOFF):
         raise InputError(f"MODEL_CUTOFF is {MODEL_CUTOFF!r}; give a date like 2024-09-30")
     served = any(word.startswith(SERVED) for word in MODELS)

@@ -261,6 +261,7 @@ def test_many_samples_a_task_equal_a_brute_force_count(place):
         (["--models", "sft", "--modes", "beam"], "no mode 'beam'"),
         (["--models", "sft", "--modes", "sampled", "--temperature", "0"], "TEMPERATURE is 0"),
         (["--models", "sft", "--batch-size", "0"], "BATCH_SIZE is 0"),
+        (["--models", "gold", "--timeout", "0"], "TIMEOUT is 0"),
         (["--models", "gold", "--engine", "tensorrt"], "no engine 'tensorrt'"),
         (["--models", "gold", "--no-such-flag", "1"], "--no-such-flag"),
         (["--models", "gold", "--output-dir", "/dev/null/no"], "/dev/null/no: /dev/null is not a writable folder"),
@@ -284,6 +285,11 @@ def test_bad_input_is_one_line_and_writes_nothing(place, flags, words):
     done = evaluate(place, "--output-dir", "refused", *flags, code=2)
     assert words in done.stderr and done.stderr.count("\n") == 1
     assert not (place / "refused").exists()
+
+
+def test_a_sandbox_that_cannot_start_is_1_as_in_every_command(place):
+    flags = "--models gold --benchmarks tasks.jsonl --output-dir weak --workers 5000".split()
+    assert "workers is 5000" in evaluate(place, *flags, code=1).stderr
 
 
 def test_a_terminal_without_utf8_is_refused_before_anything_is_graded(place, monkeypatch):

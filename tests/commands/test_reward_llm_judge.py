@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from statistics import NormalDist
 
 import pytest
 
@@ -380,6 +381,16 @@ def test_samples_show_agreement_and_bias(judging):
 def test_equal_scores_do_not_correlate_with_the_verdicts():
     found = agreement([Sample("p", GOOD, passed) for passed in (True, False, True)], [Judgement(0.1)] * 3)
     assert math.isnan(found.correlation) and found.roc_area == 0.5
+
+
+def test_the_interval_of_a_roc_area_has_the_level_of_every_other_interval():
+    samples = [Sample("p", GOOD, passed) for passed in [True] * 4 + [False] * 4]
+    low, high = agreement(
+        samples, [Judgement(score) for score in (0.9, 0.8, 0.3, 0.7, 0.2, 0.4, 0.1, 0.75)]
+    ).roc_interval
+    area, z = 12 / 16, NormalDist().inv_cdf(0.975)  # 12 of the 16 pairs are in order
+    spread = area * (1 - area) + 3 * (area / (2 - area) - area**2) + 3 * (2 * area**2 / (1 + area) - area**2)
+    assert (low, high) == (pytest.approx(area - z * math.sqrt(spread / 16)), 1.0)
 
 
 @pytest.mark.parametrize("line", ["[]", "{}", '{"task_id": "t"}', '{"task_id": "t", "code": "x"}', "no"])

@@ -140,18 +140,13 @@ def choose_inputs(task: Task, published: dict[str, FreshInputs], num: int, seed:
         found = replace(row, inputs=rng.sample(row.inputs, len(row.inputs)))
     elif generated := templates.fresh_inputs(task.task_id, 2 * num, rng.randrange(2**32)):
         found = replace(found, origin="generator", inputs=[[value] for value in generated])
-    else:
-        found = replace(found, inputs=perturbed_calls(task, num, rng))
+    elif plain := [example.arguments for example in examples(task) if example.plain]:
+        tries = range(ATTEMPTS * num)
+        found = replace(found, inputs=[[perturbed(value, rng) for value in rng.choice(plain)] for _ in tries])
     known = {repr(list(example.arguments)) for example in examples(task)}
     distinct = {repr(arguments): arguments for arguments in found.inputs}
     inputs = [arguments for text, arguments in distinct.items() if text not in known and len(text) < MAX_INPUT_CHARS]
     return replace(found, inputs=inputs[:num])
-
-
-def perturbed_calls(task: Task, num: int, rng: random.Random) -> list[list]:
-    """Changed copies of the arguments that the test calls the entry point with."""
-    plain = [example.arguments for example in examples(task) if example.plain]
-    return [[perturbed(value, rng) for value in rng.choice(plain)] for _ in range(ATTEMPTS * num)] if plain else []
 
 
 def perturbed(value: Value, rng: random.Random) -> Value:

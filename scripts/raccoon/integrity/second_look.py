@@ -130,36 +130,24 @@ def look(task: Task, code: str, fresh: FreshInputs, verdicts: list[Verdict]) -> 
     findings = []
     if len(failing) >= ENOUGH_FAILURES[fresh.origin]:
         arguments, verdict = failing[0]
-        call = f"{task.entry_point}({', '.join(map(repr, arguments))})"
-        findings.append(
-            Finding(
-                FAILS,
-                f"{call[:MAX_SHOWN]} ({fresh.origin}): {verdict.reason}; {len(failing)} of {len(verdicts)} inputs fail",
-            )
-        )
-    findings += [
-        Finding(MOVED, f"on fresh inputs ({fresh.origin}): {verdict.reason}")
-        for verdict in verdicts
-        if verdict.isolation == "shared"
-    ][:1]
+        call = f"{task.entry_point}({', '.join(map(repr, arguments))})"[:MAX_SHOWN]
+        number = f"{len(failing)} of {len(verdicts)} inputs fail"
+        findings.append(Finding(FAILS, f"{call} ({fresh.origin}): {verdict.reason}; {number}"))
+    moved = [verdict.reason for verdict in verdicts if verdict.isolation == "shared"]
+    if moved:
+        findings.append(Finding(MOVED, f"on fresh inputs ({fresh.origin}): {moved[0]}"))
+    tree = parse_code(code) if len(code) <= MAX_PARSED_CHARS else None
+    signs: dict[str, list[int]] = {}
+    if tree:
+        signs[HARD_CODED] = hard_coded_lines(tree, task.entry_point, examples(task))
+        signs[READS] = surroundings_lines(tree)
+    for reason, numbers in signs.items():
+        if numbers:
+            line = code.splitlines()[numbers[0] - 1].strip()[:MAX_SHOWN]
+            findings.append(Finding(reason, f"line {numbers[0]}: {line}"))
     tried = any(verdict.status == "PASS" or verdict.kind in FAILURES for verdict in verdicts)
     lost = any(verdict.status == "INFRA" for verdict in verdicts)
-    unchecked = NO_INPUTS if not verdicts else NO_VERDICT if lost or not tried else ""
-    return Look((*findings, *code_findings(task, code)), unchecked)
-
-
-def code_findings(task: Task, code: str) -> list[Finding]:
-    """The findings in the text of the code."""
-    tree = parse_code(code) if len(code) <= MAX_PARSED_CHARS else None
-    if tree is None:
-        return []
-    lines = code.splitlines()
-    found = ((HARD_CODED, hard_coded_lines(tree, task.entry_point, examples(task))), (READS, surroundings_lines(tree)))
-    return [
-        Finding(reason, f"line {numbers[0]}: {lines[numbers[0] - 1].strip()[:MAX_SHOWN]}")
-        for reason, numbers in found
-        if numbers
-    ]
+    return Look(tuple(findings), NO_INPUTS if not verdicts else NO_VERDICT if lost or not tried else "")
 
 
 def surroundings_lines(tree: ast.Module) -> list[int]:
