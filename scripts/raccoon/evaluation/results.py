@@ -7,32 +7,28 @@ how the code was found: "regex", "llm", or "strict" for prompt + completion unch
     results: one row for each model, benchmark and mode ("greedy" or "sampled"):
         model, path, benchmark, mode
         n              tasks scored: calibrated, with at least one completion that the sandbox could grade
-        samples        completions of these tasks;  passed: how many of them pass
-        pass@1         mean over the tasks of the share of samples that pass
+        samples, passed  completions of these tasks, and how many of them pass;  pass@1: mean of the tasks' shares
         interval       [low, high], 95 %: Wilson for one sample of each task, bootstrap over tasks for several
         pass@k         {"1": ..., "10": ...}: unbiased, for each k of PASS_AT that every task has samples for
         with_excluded  {n, passed, pass@1} including the tasks that calibration excludes
-        tasks, of      tasks asked for, and tasks of the whole benchmark (more under --limit)
-        missing        tasks without a completion;  infra: completions that the sandbox could not grade
-        infra_causes   {cause: completions};  infra_by_code: tasks where this happened although their gold (without one:
-                       their stub) was graded, so that the code may have decided it
+        tasks, of      tasks asked for, and tasks of the whole benchmark;  missing: tasks without a completion
+        infra          completions that the sandbox could not grade;  infra_causes: {cause: completions}
+        infra_by_code  tasks where this happened although a control was graded: the code may have decided it
         pass@1_infra_failed  pass@1 if these completions count as failed; not scoring them can only raise pass@1
         shared_passed  passes from shared isolation, which the code can forge; only on tasks whose gold ran so too
         shared_refused completions that ran so on another task; each counts as failed
         outcomes       completions by outcome;  truncated: cut at MAX_COMPLETION_LENGTH, passing or not
         training_data  {"badge": "seen" | "partly seen" | "unseen" | "unknown", "tasks": {task_id: reason}}
-    comparisons: one row for each pair of models (or sample files) with a common benchmark and mode; the first is the
-        baseline:
-        benchmark, mode, baseline, candidate, n (tasks scored in both)
+    comparisons: one row for each pair of models (or sample files) with a common benchmark and mode:
+        benchmark, mode, baseline (the first), candidate, n (tasks scored in both)
         gained, lost   tasks that the candidate solves more / less often;  gained_ids, lost_ids: which
         difference     of pass@1, candidate minus baseline;  interval: [low, high], 95 %, bootstrap over tasks
         p, p_holm      exact McNemar (sign-flip test for several samples of each task); Holm-corrected over all rows
         detectable     the smallest difference that n tasks find with 80 % power at their discordance
         flip_rate      (gained + lost) / n;  repeat: true if the candidate is the baseline, evaluated again
         distinguishable, sentence
-    calibration: one row for each benchmark: benchmark, tasks, gold_passed, with_gold, stub_passed,
-        gold_failed {task_id: cause}, ungraded {task_id: cause} (stub without a verdict), weak [task_id],
-        uncalibrated [task_id]
+    calibration: one row for each benchmark: benchmark, tasks, gold_passed, with_gold, stub_passed, gold_failed
+        {task_id: cause}, ungraded {task_id: cause} (stub without a verdict), weak [task_id], uncalibrated [task_id]
 """
 
 import json
