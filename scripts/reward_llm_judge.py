@@ -20,17 +20,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from raccoon.constants import InputError, override_constants, run_main
+from raccoon.llm import measurement
 from raccoon.llm.client import Endpoint, LlmClient
 from raccoon.llm.llm_judge import JUDGEMENTS_FILE, LlmJudge
-from raccoon.llm.measurement import (
-    Sample,
-    injections_md,
-    measure_injections,
-    measure_samples,
-    read_graded,
-    read_injections,
-    samples_md,
-)
 from raccoon.published.benchmarks import is_benchmark, load_benchmark
 from raccoon.runs.log import finite
 from raccoon.store import AnswerCache
@@ -56,7 +48,7 @@ OUTPUT_DIR = "./judge_report"
 def main() -> None:
     tasks = tasks_by_id(TASKS, DATA_DIR) if SAMPLES else {}
     samples = {path: chosen_samples(path, tasks, LIMIT, SEED) for path in SAMPLES}
-    injections = read_injections(INJECTIONS) if INJECTIONS else []
+    injections = measurement.read_injections(INJECTIONS) if INJECTIONS else []
     if not JUDGE_MODEL or JUDGE_CONCURRENCY < 1 or not JUDGE_TIMEOUT > 0:
         raise InputError(
             f"JUDGE_MODEL {JUDGE_MODEL!r}, JUDGE_CONCURRENCY {JUDGE_CONCURRENCY}, JUDGE_TIMEOUT "
@@ -68,12 +60,12 @@ def main() -> None:
     with LlmClient(Endpoint(JUDGE_BASE_URL, JUDGE_MODEL, JUDGE_KEY_ENV, JUDGE_TIMEOUT, JUDGE_CONCURRENCY)) as client:
         client.check()
         judge = LlmJudge(client, AnswerCache(folder / JUDGEMENTS_FILE))
-        found = {path: measure_samples(judge, chosen) for path, chosen in samples.items()}
-        injected = measure_injections(judge, injections) if injections else None
+        found = {path: measurement.measure_samples(judge, chosen) for path, chosen in samples.items()}
+        injected = measurement.measure_injections(judge, injections) if injections else None
     if client.lost:
         raise InputError(f"{client.lost}; the answers are kept in {folder}: give the same command again to continue")
-    tables = [f"### {path}\n\n{samples_md(report)}" for path, report in found.items()]
-    tables += [f"### {INJECTIONS}\n\n{injections_md(injected)}"] if injected else []
+    tables = [f"### {path}\n\n{measurement.samples_md(report)}" for path, report in found.items()]
+    tables += [f"### {INJECTIONS}\n\n{measurement.injections_md(injected)}"] if injected else []
     report = f"## The judge {JUDGE_MODEL}\n\n" + "\n\n".join(tables) + "\n"
     values = {
         "judge": JUDGE_MODEL,
@@ -97,9 +89,9 @@ def tasks_by_id(name: str, data_dir: str) -> dict[str, Task]:
     return {task.task_id: task for task in tasks}
 
 
-def chosen_samples(path: str, tasks: dict[str, Task], limit: int, seed: int) -> list[Sample]:
+def chosen_samples(path: str, tasks: dict[str, Task], limit: int, seed: int) -> list[measurement.Sample]:
     """`limit` samples of a file, drawn with `seed`; all for 0."""
-    samples = read_graded(path, tasks)
+    samples = measurement.read_graded(path, tasks)
     return random.Random(seed).sample(samples, min(limit or len(samples), len(samples)))
 
 

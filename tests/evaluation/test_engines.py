@@ -10,15 +10,7 @@ import pytest
 
 from helpers.random_model import write_model, write_tasks
 from raccoon.constants import InputError
-from raccoon.evaluation.engines import (
-    Decoding,
-    GumbelNoise,
-    Slot,
-    check_model_folder,
-    load_engine,
-    plan_batches,
-    render_prompt,
-)
+from raccoon.evaluation.engines import Decoding, GumbelNoise, Slot, check_model_folder, load_engine, plan_batches
 from raccoon.tasks.prompts import messages
 from raccoon.tasks.task import Task
 
@@ -69,7 +61,7 @@ def test_batched_greedy_is_the_models_own_argmax(model, tasks):
     answers = engine.generate([Slot(task) for task in tasks])
     assert len({len(task.prompt) for task in tasks}) > 5
     for task, answer in zip(tasks, answers, strict=True):
-        ids, ended = greedy_by_hand(model, render_prompt(engine.tokenizer, task, False), engine.ends)
+        ids, ended = greedy_by_hand(model, engine.prompts([Slot(task)])[0], engine.ends)
         assert answer.text == engine.tokenizer.decode(ids, skip_special_tokens=True)
         assert answer.truncated is not ended
     assert {answer.truncated for answer in answers} == {True, False}, "the model must show both endings"
@@ -124,7 +116,8 @@ def test_a_low_temperature_is_greedy_and_a_small_top_p_too(model, tasks):
 def test_thinking_is_switched_off_in_the_template(model, tasks):
     engine = engine_of(model)
     assert engine.generate([Slot(tasks[0])])[0].prompt.endswith("<|im_start|> nothink ")
-    assert "nothink" not in render_prompt(engine.tokenizer, tasks[0], True)
+    engine.decoding = replace(engine.decoding, enable_thinking=True)
+    assert "nothink" not in engine.prompts([Slot(tasks[0])])[0]
 
 
 def test_without_a_chat_template_the_plain_prompt_is_sent(tmp_path, tasks):

@@ -117,22 +117,6 @@ def check_model_folder(folder: Path) -> None:
         raise InputError(f"no weights in {folder} (no *.safetensors or *.bin): save the model again")
 
 
-def render_prompt(tokenizer: Any, task: Task, enable_thinking: bool, direct: bool = False) -> str:
-    """The text to send: the chat template's, the plain prompt of a tokenizer without template, or the direct prompt."""
-    if direct:
-        return direct_prompt(task)
-    if tokenizer.chat_template is None:
-        return task.prompt
-    return tokenizer.apply_chat_template(
-        messages(task), tokenize=False, add_generation_prompt=True, enable_thinking=enable_thinking
-    )
-
-
-def tokenize(tokenizer: Any, prompts: list[str], direct: bool = False, **options: Any) -> Any:
-    """Token ids of rendered prompts. A template has written its special tokens; other prompts get them here."""
-    return tokenizer(prompts, add_special_tokens=direct or tokenizer.chat_template is None, **options)
-
-
 class Engine:
     """The interface of an engine: a loaded model and how it decodes."""
 
@@ -148,8 +132,19 @@ class Engine:
         raise NotImplementedError
 
     def prompts(self, slots: Sequence[Slot]) -> list[str]:
-        thinking, direct = self.decoding.enable_thinking, self.decoding.direct
-        return [render_prompt(self.tokenizer, slot.task, thinking, direct) for slot in slots]
+        """The texts to send: direct prompts, plain ones for a tokenizer without a template, or the template's."""
+        tasks, decoding, tokenizer = [slot.task for slot in slots], self.decoding, self.tokenizer
+        if decoding.direct:
+            return list(map(direct_prompt, tasks))
+        if tokenizer.chat_template is None:
+            return [task.prompt for task in tasks]
+        options = {"tokenize": False, "add_generation_prompt": True, "enable_thinking": decoding.enable_thinking}
+        return [tokenizer.apply_chat_template(messages(task), **options) for task in tasks]
+
+    def tokens(self, prompts: list[str], **options: Any) -> Any:
+        """Token ids of rendered prompts. A template has written its special tokens; other prompts get them here."""
+        special = self.decoding.direct or self.tokenizer.chat_template is None
+        return self.tokenizer(prompts, add_special_tokens=special, **options)
 
     def words(self, slots: Sequence[Slot]) -> list[tuple[str, ...]]:
         return [stop_words(slot.task) if self.decoding.direct else () for slot in slots]
@@ -180,12 +175,11 @@ class TransformersEngine(Engine):
         import torch
 
         prompts = self.prompts(slots)
-        inputs = tokenize(self.tokenizer, prompts, self.decoding.direct, padding=True, return_tensors="pt")
-        inputs = inputs.to(self.device)
+        inputs = self.tokens(prompts, padding=True, return_tensors="pt").to(self.device)
         start = inputs["input_ids"].shape[1]
 
         def tell(row: int, ids: list[int]) -> None:
-            ended(slots[row], self._completion(ids[start:], prompts[row], slots[row].task))
+            ended(slots[row], self._completion(ids[start:], prompts[row], slots[row]))
 
         watch = EndWatch(self, start, self.words(slots), tell)
         with torch.inference_mode():
@@ -195,10 +189,7 @@ class TransformersEngine(Engine):
                 logits_processor=self._sampler(slots),
                 stopping_criteria=[watch],
             )
-        return [
-            self._completion(row, prompt, slot.task)
-            for row, prompt, slot in zip(output[:, start:].tolist(), prompts, slots, strict=True)
-        ]
+        return list(map(self._completion, output[:, start:].tolist(), prompts, slots))
 
     def close(self) -> None:
         import gc
@@ -218,10 +209,10 @@ class TransformersEngine(Engine):
         seeds = [row_seed(self.decoding.seed, slot) for slot in slots]
         return [TemperatureLogitsWarper(self.decoding.temperature), *nucleus, GumbelNoise(seeds, self.device)]
 
-    def _completion(self, row: list[int], prompt: str, task: Task) -> Completion:
+    def _completion(self, row: list[int], prompt: str, slot: Slot) -> Completion:
         stop = next((i for i, token in enumerate(row) if token in self.ends), None)
         text = self.tokenizer.decode(row[:stop], skip_special_tokens=True)
-        kept = until_stop_word(text, task) if self.decoding.direct else text
+        kept = until_stop_word(text, slot.task) if self.decoding.direct else text
         return Completion(kept, prompt, truncated=stop is None and kept == text)
 
 
@@ -232,7 +223,7 @@ class LeanEngine(TransformersEngine):
         from raccoon.decoding import decode
 
         prompts = self.prompts(slots)
-        prompt_ids = tokenize(self.tokenizer, prompts, self.decoding.direct)["input_ids"]
+        prompt_ids = self.tokens(prompts)["input_ids"]
         words = self.words(slots)
         *warpers, noise = self._sampler(slots) or [None]
 
@@ -244,15 +235,13 @@ class LeanEngine(TransformersEngine):
 
         def closes(row: int, ids: list[int]) -> bool:
             if ids[-1] in self.ends:
-                ended(slots[row], self._completion(ids, prompts[row], slots[row].task))
+                ended(slots[row], self._completion(ids, prompts[row], slots[row]))
                 return True
             tail = self.tokenizer.decode(ids[-EndWatch.TAIL :]) if words[row] else ""
             return any(word in tail for word in words[row])
 
         rows = decode(self.model, prompt_ids, self.decoding.max_tokens, draw, closes)
-        return [
-            self._completion(row, prompt, slot.task) for row, prompt, slot in zip(rows, prompts, slots, strict=True)
-        ]
+        return list(map(self._completion, rows, prompts, slots))
 
 
 class EndWatch:
@@ -366,7 +355,7 @@ class VllmEngine(Engine):
 
     def generate(self, slots: Sequence[Slot], ended: Ended = ignore) -> list[Completion]:
         prompts = self.prompts(slots)
-        rows = tokenize(self.tokenizer, prompts, self.decoding.direct)["input_ids"]
+        rows = self.tokens(prompts)["input_ids"]
         for number, (slot, row) in enumerate(zip(slots, rows, strict=True)):
             self.model.add_request(
                 str(number), {"prompt_token_ids": row}, self._sampling(slot), lora_request=self.adapter
