@@ -68,6 +68,9 @@ class Answer:
     refused: bool = False  # the server works, but has no answer to this text: it may be the text's own doing
 
 
+Keep = Callable[[int, Answer], None]  # gets an answer with the number of its request
+
+
 @dataclass
 class Usage:
     """The requests and tokens of a client so far. Refused and broken tries count as retries, not as requests."""
@@ -127,12 +130,9 @@ class LlmClient:
             raise InputError(check_message(self.endpoint, failure, models)) from None
 
     def ask_all(
-        self,
-        requests: Sequence[Request],
-        on_answer: Callable[[int, Answer], None] | None = None,
-        within: float | None = None,
+        self, requests: Sequence[Request], told: Keep | None = None, within: float | None = None
     ) -> list[Answer]:
-        """An answer to each request, in order. `on_answer` gets each with its number when it arrives, in this thread.
+        """An answer to each request, in order. `told` gets each with its number when it arrives, in this thread.
 
         `within` is the time for all requests in seconds; those without an answer by then get an error. Raises
         ServerLost after LOST_AFTER requests in a row without an answer.
@@ -141,8 +141,8 @@ class LlmClient:
 
         def keep(number: int, answer: Answer) -> None:
             answers[number] = answer
-            if on_answer:
-                on_answer(number, answer)
+            if told:
+                told(number, answer)
 
         self.runner.run(self._ask_all(requests, keep, within))
         for number in range(len(requests)):
@@ -173,9 +173,7 @@ class LlmClient:
             self.lost = str(error)
         return failed
 
-    async def _ask_all(
-        self, requests: Sequence[Request], keep: Callable[[int, Answer], None], within: float | None
-    ) -> None:
+    async def _ask_all(self, requests: Sequence[Request], keep: Keep, within: float | None) -> None:
         waiting = iter(enumerate(requests))
         try:
             async with asyncio.timeout(within) as limit, asyncio.TaskGroup() as group:
@@ -187,7 +185,7 @@ class LlmClient:
         except BaseExceptionGroup as group:
             raise group.exceptions[0] from None
 
-    async def _work(self, waiting: Iterator[tuple[int, Request]], keep: Callable[[int, Answer], None]) -> None:
+    async def _work(self, waiting: Iterator[tuple[int, Request]], keep: Keep) -> None:
         for number, request in waiting:
             answer = await self._ask(request)
             keep(number, answer)
