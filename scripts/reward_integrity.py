@@ -88,7 +88,8 @@ def main() -> None:
         if not (folder / name).is_file():
             raise InputError(f"no {name} in {RUN_DIR}; give the OUTPUT_DIR of a run of train_rl_poc.py")
     log, tasks = folder / COMPLETIONS_LOG, {task.task_id: task for task in read_task_file(folder / TASKS_FILE)}
-    steps = choose(read_passes(log, tasks), PASSES_PER_STEP, SEED)
+    passes, partials, isolations = read_log(log, tasks)
+    steps = {step: choose(distinct, PASSES_PER_STEP, f"{SEED} {step}") for step, distinct in sorted(passes.items())}
     distinct = {key: each for chosen in steps.values() for key, each in chosen.items()}
     used = [tasks[task_id] for task_id in sorted({task_id for task_id, _ in distinct})]
     inputs = published(used, DATA_DIR or RunLog(RUN_DIR).read_config().get("DATA_DIR", ""))
@@ -108,37 +109,38 @@ def main() -> None:
     ]
     write_records(folder / STEPS_FILE, map(asdict, counts))
     write_records(folder / FLAGS_FILE, flags)
-    for line in (partial_line(log, tasks), shared_line(log)):
+    for line in (partial_line(partials), shared_line(isolations)):
         print(line, end="\n" if line else "")
     print_report(counts, [flag["task_id"] for flag in flags], RUN_DIR)
 
 
-def read_passes(path: Path, tasks: dict[str, Task]) -> Iterable[LoggedCompletion]:
-    """The completions that were rewarded as a PASS."""
+def read_log(path: Path, tasks: dict[str, Task]) -> tuple[Chosen, list[bool], Counter]:
+    """(the distinct passes, whether each PARTIAL ignores its arguments, the number of passes by isolation)"""
+    passes: Chosen = {}
+    partials: list[bool] = []
+    isolations: Counter[str] = Counter()
     for each in read_records(path, LoggedCompletion):
         if each.task_id not in tasks:
             raise InputError(
                 f"{path}, step {each.step}: task {each.task_id!r} is not in {TASKS_FILE}; both files must "
                 "come from the same run"
             )
+        isolations[each.verdict.isolation] += each.verdict.status == "PASS"
+        if each.status == "PARTIAL":
+            partials.append(is_constant_answer(each.code, tasks[each.task_id].entry_point))
         if each.status == "PASS":
-            yield each
+            tree = parse_code(each.code)
+            try:
+                code = ast.dump(tree) if tree else each.code
+            except RecursionError:  # a sum of a thousand terms nests that deeply
+                code = each.code
+            passes.setdefault(each.step, {}).setdefault((each.task_id, code), each)
+    return passes, partials, isolations
 
 
-def choose(passes: Iterable[LoggedCompletion], most: int, seed: int) -> Chosen:
-    """Up to `most` distinct passes of each step."""
-    steps: Chosen = {}
-    for each in passes:
-        tree = parse_code(each.code)
-        try:
-            code = ast.dump(tree) if tree else each.code
-        except RecursionError:  # a sum of a thousand terms nests that deeply
-            code = each.code
-        steps.setdefault(each.step, {}).setdefault((each.task_id, code), each)
-    for step, distinct in sorted(steps.items()):
-        chosen = random.Random(f"{seed} {step}").sample(sorted(distinct), min(most, len(distinct)))
-        steps[step] = {key: distinct[key] for key in chosen}
-    return dict(sorted(steps.items()))
+def choose(distinct: dict[Key, LoggedCompletion], most: int, seed: str) -> dict[Key, LoggedCompletion]:
+    """Up to `most` passes of a step."""
+    return {key: distinct[key] for key in random.Random(seed).sample(sorted(distinct), min(most, len(distinct)))}
 
 
 def published(tasks: list[Task], data_dir: str) -> dict[str, FreshInputs]:
@@ -163,13 +165,8 @@ def count(step: int, looks: list[Look]) -> StepCount:
     return StepCount(step, checked, flagged, flagged / checked if checked else None, dict(reasons), dict(unchecked))
 
 
-def partial_line(path: Path, tasks: dict[str, Task]) -> str:
+def partial_line(partials: list[bool]) -> str:
     """A line on how many PARTIAL answers ignore their arguments, first and last third compared; "" if none does."""
-    partials = [
-        is_constant_answer(each.code, tasks[each.task_id].entry_point)
-        for each in read_records(path, LoggedCompletion)
-        if each.status == "PARTIAL"
-    ]
     size = max(1, len(partials) // PERIODS)
     first, last, all_of_them = (sum(part) for part in (partials[:size], partials[-size:], partials))
     if not all_of_them:
@@ -183,11 +180,10 @@ def partial_line(path: Path, tasks: dict[str, Task]) -> str:
     return line
 
 
-def shared_line(path: Path) -> str:
+def shared_line(isolations: Counter) -> str:
     """A line on the passes whose test ran in the process of the code, where code can forge one; "" without any."""
-    passes = [each.verdict for each in read_records(path, LoggedCompletion) if each.verdict.status == "PASS"]
-    shared = sum(verdict.isolation == "shared" for verdict in passes)
-    return f"{shared} of {len(passes)} passes came from shared isolation, where code can forge them" if shared else ""
+    shared, passes = isolations["shared"], isolations.total()
+    return f"{shared} of {passes} passes came from shared isolation, where code can forge them" if shared else ""
 
 
 def print_report(counts: Sequence[StepCount], flagged: list[str], run_dir: str) -> None:

@@ -488,7 +488,8 @@ def test_passes_from_shared_isolation_are_counted(tmp_path):
     for line in lines[::2]:
         line["verdict"]["isolation"] = "shared"
     path = tmp_path / "completions.jsonl"
-    write_lines(path, lines)
-    assert reward_integrity.shared_line(path) == "1 of 2 passes came from shared isolation, where code can forge them"
-    write_lines(path, lines[1:2])
-    assert reward_integrity.shared_line(path) == ""
+    tasks = {lines[0]["task_id"]: SORTING}
+    said = "1 of 2 passes came from shared isolation, where code can forge them"
+    for written, line in ((lines, said), (lines[1:2], "")):
+        write_lines(path, written)
+        assert reward_integrity.shared_line(reward_integrity.read_log(path, tasks)[2]) == line
