@@ -19,16 +19,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 
 from raccoon.constants import InputError, override_constants, run_main
-from raccoon.evaluation.generation import (
-    Decoding,
-    Request,
-    TransformersEngine,
-    check_model_folder,
-    load_engine,
-    plan_batches,
-)
-from raccoon.evaluation.grading import Grader, grading_environment
-from raccoon.evaluation.records import RecordFile
+from raccoon.evaluation.engines import Decoding, Slot, TransformersEngine, check_model_folder, load_engine, plan_batches
+from raccoon.evaluation.grading import Grader, RecordFile, grading_environment
 from raccoon.records import Program
 from raccoon.sandbox.pool import Sandbox
 from raccoon.tasks.extraction import extract_code
@@ -59,7 +51,7 @@ def main() -> None:
     check_model_folder(Path(MODEL))
     tasks = read_task_file(TASKS)[: LIMIT or None]
     engine = load_engine(Path(MODEL), Decoding(max_tokens=MAX_COMPLETION_LENGTH))
-    engine.generate([Request(task) for task in tasks[:2]])  # the setup on first use counts for neither way
+    engine.generate([Slot(task) for task in tasks[:2]])  # the setup on first use counts for neither way
     with Sandbox(timeout=TIMEOUT) as sandbox:
         sandbox.run([program(tasks[0], "pass")])
         serial = one_by_one(engine, tasks, sandbox)
@@ -73,7 +65,7 @@ def main() -> None:
 def one_by_one(engine: TransformersEngine, tasks: list[Task], sandbox: Sandbox) -> Run:
     """The original's way: generate for each task in turn, keep the text, then grade one completion after the other."""
     start = time.perf_counter()
-    completions = [engine.generate([Request(task)])[0].text for task in tasks]
+    completions = [engine.generate([Slot(task)])[0].text for task in tasks]
     generated = time.perf_counter()
     passed = [
         sandbox.run([program(task, extract_code(text, task))])[0].status == "PASS"
@@ -87,7 +79,7 @@ def together(engine: TransformersEngine, tasks: list[Task], sandbox: Sandbox) ->
 
     `generating` is the time of a second pass over the same batches without grading.
     """
-    requests = [Request(task) for task in tasks]
+    requests = [Slot(task) for task in tasks]
     batches = plan_batches(requests, BATCH_SIZE)
     prints, limits = {request.key: "" for request in requests}, {task.task_id: TIMEOUT for task in tasks}
     environment = grading_environment()

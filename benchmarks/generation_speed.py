@@ -20,7 +20,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 
 from raccoon.constants import InputError, override_constants, run_main
-from raccoon.evaluation.generation import ENGINES, Decoding, Request, check_model_folder, load_engine
+from raccoon.evaluation.engines import ENGINES, Decoding, Slot, check_model_folder, load_engine
 from raccoon.gpus import visible_gpus
 from raccoon.tasks.task import read_task_file
 from raccoon.vllm_engine import check_vllm, prepare_vllm
@@ -58,11 +58,11 @@ def main() -> None:
     for decoding in decodings:
         samples = SAMPLES if decoding.sampled else 1
         for rows in ROWS:
-            requests = [Request(task, sample) for task in tasks[: -(-rows // samples)] for sample in range(samples)]
+            requests = [Slot(task, sample) for task in tasks[: -(-rows // samples)] for sample in range(samples)]
             print(compare(engines, decoding, requests[:rows]), flush=True)
 
 
-def compare(engines: dict, decoding: Decoding, requests: list[Request]) -> str:
+def compare(engines: dict, decoding: Decoding, requests: list[Slot]) -> str:
     """A row of the table: each engine's median of the rounds, after one round that does not count."""
     speeds: dict[str, list[float]] = {name: [] for name in engines}
     texts = {}

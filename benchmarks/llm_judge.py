@@ -18,9 +18,9 @@ sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests")]
 
 from helpers.scripted_judges import honest  # noqa: E402
 from helpers.scripted_server import ScriptedServer  # noqa: E402
-from raccoon.ledger import AnswerCache  # noqa: E402
 from raccoon.llm.client import Endpoint, LlmClient  # noqa: E402
-from raccoon.llm.judge import Judge  # noqa: E402
+from raccoon.llm.llm_judge import LlmJudge  # noqa: E402
+from raccoon.store import AnswerCache  # noqa: E402
 
 COMPLETIONS = 256
 CONCURRENCY = 16
@@ -34,7 +34,7 @@ def measure(completions: int, concurrency: int, delay: float) -> str:
         with LlmClient(Endpoint(server.url, "scripted", concurrency=concurrency)) as client:
             client.check()  # connects, imports
             server.delay = delay
-            judge = Judge(client, AnswerCache(Path(folder) / "judgements.jsonl"))
+            judge = LlmJudge(client, AnswerCache(Path(folder) / "judgements.jsonl"))
             started, cpu = time.perf_counter(), time.process_time()
             found = judge.judge(items)
             seconds, cpu = time.perf_counter() - started, time.process_time() - cpu

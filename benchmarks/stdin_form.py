@@ -20,11 +20,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
-from raccoon.integrity.examples import UNKNOWN, examples  # noqa: E402
+from raccoon.integrity.fresh_inputs import UNKNOWN, examples  # noqa: E402
 from raccoon.published.benchmarks import load_benchmark  # noqa: E402
 from raccoon.records import Program, Verdict  # noqa: E402
 from raccoon.sandbox.pool import Sandbox  # noqa: E402
-from raccoon.synthetic.mutants import make_mutants  # noqa: E402
+from raccoon.synthetic.verification import make_mutants  # noqa: E402
 from raccoon.tasks.cases import program_test  # noqa: E402
 from raccoon.tasks.task import Task  # noqa: E402
 

@@ -24,18 +24,26 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from raccoon.constants import InputError, override_constants, run_main
-from raccoon.ledger import Ledger, digest
-from raccoon.llm.client import Answer, Endpoint, LlmClient, ServerLost, read_key
+from raccoon.llm.client import Answer, Endpoint, LlmClient, Request, ServerLost, read_key
 from raccoon.progress import progress_bar
 from raccoon.published.benchmarks import BENCHMARKS, load_benchmark
 from raccoon.reporting.logs import TaskProfile, read_records
 from raccoon.sandbox.pool import Sandbox, SandboxError
-from raccoon.synthetic.answers import AnswerError, Candidate, StoredAnswer, read_candidate
-from raccoon.synthetic.duplicates import Seen, chunks, contaminated
-from raccoon.synthetic.prompts import MODES, Question, Sampling, make_question
-from raccoon.synthetic.verification import NOT_JUDGED, Check, Rules, check_tasks
+from raccoon.store import Ledger, digest
+from raccoon.synthetic.server_tasks import (
+    MODES,
+    AnswerError,
+    Candidate,
+    Mode,
+    StoredAnswer,
+    TaskRequest,
+    make_request,
+    read_candidate,
+)
+from raccoon.synthetic.verification import NOT_JUDGED, Rules, Seen, TaskCheck, check_tasks, contaminated
 from raccoon.tasks.prompts import messages
 from raccoon.tasks.task import Task, read_task_file, write_task_file
 from raccoon.tasks.templates import generate_tasks
@@ -85,135 +93,132 @@ ALLOW_WEAK_SANDBOX = False  # continue even if the kernel lacks some of the sand
 BATCH = 100  # tasks that are checked and saved together; a stopped run repeats at most so many checks
 
 
-@dataclass(frozen=True)
-class Backend:
-    """A source of candidates; one without a base_url needs no server."""
-
-    name: str
-    base_url: str = ""
-    key_variable: str = ""  # the environment variable that holds the key; "": no key
-    model: str = ""  # the default; "": MODEL has to be given
-
-
+# The server of each backend: its address, default model and the environment variable with the key.
 BACKENDS = {
-    backend.name: backend
-    for backend in (
-        Backend("templates"),
-        Backend("nvidia", "https://integrate.api.nvidia.com/v1", "NVIDIA_API_KEY", "qwen/qwen2.5-coder-32b-instruct"),
-        Backend("openai", "https://api.openai.com/v1", "OPENAI_API_KEY", "gpt-4.1-mini"),
-        Backend("vllm", "http://localhost:8000/v1"),
-    )
+    "templates": None,  # offline
+    "nvidia": Endpoint("https://integrate.api.nvidia.com/v1", "qwen/qwen2.5-coder-32b-instruct", "NVIDIA_API_KEY"),
+    "openai": Endpoint("https://api.openai.com/v1", "gpt-4.1-mini", "OPENAI_API_KEY"),
+    "vllm": Endpoint("http://localhost:8000/v1", ""),
 }
 
 
 @dataclass(frozen=True)
-class Origin:
-    """What made a record: Task.origin holds it as JSON."""
+class Job:
+    """What is made and kept, and the limits of the sandbox: the constants after their check."""
 
     backend: str
-    model: str
-    mode: str
-    prompt: str  # the hash of what was asked, or the file of the templates
+    mode: Mode
+    number: int  # of candidates
+    output: str
     date: str
+    server: Endpoint | None  # None: the templates make the tasks
     seed: int
-    mutants: int
-    mutants_killed: float  # share
+    first: Request  # the settings of the sampling, without words
+    broken_retries: int
+    rules: Rules
+    max_similarity: float
+    timeout: float
+    memory_mb: int
+    batch: int
+
+    def side_file(self, name: str) -> Path:
+        return Path(f"{self.output}.{name}.jsonl")
 
 
 def main() -> None:
-    check_constants()
-    limits = {"timeout": SANDBOX_TIMEOUT, "memory_mb": SANDBOX_MEMORY_MB, "allow_weak": ALLOW_WEAK_SANDBOX}
-    parents = load_parents()
+    job = make_job()
+    parents = load_parents(job.mode, INPUT_TASKS, PROFILE, MIN_PASS_RATE)
+    workers = SANDBOX_WORKERS or None
     try:
-        with Ledger(side_file("checks"), Check) as checks:
-            benchmarks = load_benchmarks()
-            with Sandbox(SANDBOX_WORKERS or None, **limits) as sandbox:
+        with Ledger(job.side_file("checks"), TaskCheck) as checks:
+            benchmarks = load_benchmarks(job.server is not None, DATA_DIR, ALLOW_UNCHECKED)
+            with Sandbox(workers, job.timeout, job.memory_mb, allow_weak=ALLOW_WEAK_SANDBOX) as sandbox:
                 print(f"sandbox  {sandbox.walls}", flush=True)
-                candidates, drops = make_candidates(parents)
-                found = verify(candidates, checks, sandbox)
-            kept = keep(candidates, found, parents, benchmarks, drops)
+                candidates, drops = make_candidates(job, parents, (PRICE_INPUT, PRICE_OUTPUT))
+                found = verify(job, candidates, checks, sandbox)
+            kept = keep(job, list(zip(candidates, found, strict=True)), parents, benchmarks, drops)
     except (SandboxError, ServerLost) as error:
         sys.exit(f"error: {error}; finished work is saved beside {OUTPUT}: give the same command again to continue")
     print(drop_table(drops, len(kept)))
-    save(kept)
+    write_kept(kept, job.mode.name, job.output)
 
 
-def check_constants() -> None:
+def make_job() -> Job:
     """Raises InputError for constants that cannot work, before anything is loaded, asked or written."""
-    for name, choices in (("BACKEND", BACKENDS), ("MODE", MODES)):
-        if globals()[name] not in choices:
-            raise InputError(f"no {name} {globals()[name]!r}; choose from {', '.join(choices)}")
-    for name in ("NUM_SAMPLES", "CONCURRENCY", "REQUEST_TIMEOUT", "MAX_TOKENS", "MUTANTS", "SANDBOX_TIMEOUT", "BATCH"):
-        if not globals()[name] > 0:
-            raise InputError(f"{name} is {globals()[name]}; give a value above 0")
+    for name, word, choices in (("BACKEND", BACKEND, BACKENDS), ("MODE", MODE, MODES)):
+        if word not in choices:
+            raise InputError(f"no {name} {word!r}; choose from {', '.join(choices)}")
+    counts = {"NUM_SAMPLES": NUM_SAMPLES, "CONCURRENCY": CONCURRENCY, "REQUEST_TIMEOUT": REQUEST_TIMEOUT}
+    counts |= {"MAX_TOKENS": MAX_TOKENS, "MUTANTS": MUTANTS, "SANDBOX_TIMEOUT": SANDBOX_TIMEOUT, "BATCH": BATCH}
+    for name, value in counts.items():
+        if not value > 0:
+            raise InputError(f"{name} is {value}; give a value above 0")
     if MODES[MODE].from_tasks and not INPUT_TASKS:
         raise InputError(f"MODE {MODE} starts from tasks; give a task file with --input-tasks")
     if PROFILE and MODE != "harder":
         raise InputError(f"PROFILE is used only by MODE harder, and MODE is {MODE}; leave it out")
-    if not BACKENDS[BACKEND].base_url and (MODE != "tasks" or BASE_URL or MODEL):
+    server = BACKENDS[BACKEND]
+    if server:
+        if not (MODEL or server.model):
+            raise InputError(f"BACKEND {BACKEND} has no default model; give the server's name for it with --model")
+        server = replace(server, base_url=BASE_URL or server.base_url, model=MODEL or server.model)
+        server = replace(server, timeout=REQUEST_TIMEOUT, concurrency=CONCURRENCY, max_retries=MAX_RETRIES)
+        read_key(server)
+    elif MODE != "tasks" or BASE_URL or MODEL:
         raise InputError(
             f"BACKEND {BACKEND} needs no server: it takes no MODEL and no BASE_URL, and only MODE tasks; "
             "give --backend nvidia, openai or vllm, with --base-url for another server"
         )
-    if BACKENDS[BACKEND].base_url:
-        read_key(endpoint())
-    if Path(OUTPUT).exists() and not side_file("checks").exists():
+    job = Job(
+        BACKEND,
+        MODES[MODE],
+        NUM_SAMPLES,
+        OUTPUT,
+        DATE or datetime.date.today().isoformat(),
+        server,
+        SEED,
+        Request((), TEMPERATURE, MAX_TOKENS, seed=SEED),
+        BROKEN_RETRIES,
+        Rules(MUTANTS, MIN_MUTANTS_KILLED, ALLOW_SHARED_TESTS),
+        MAX_SIMILARITY,
+        SANDBOX_TIMEOUT,
+        SANDBOX_MEMORY_MB,
+        BATCH,
+    )
+    if Path(OUTPUT).exists() and not job.side_file("checks").exists():
         raise InputError(f"OUTPUT {OUTPUT} exists, and this script did not write it; give another, or move it away")
     if Path(OUTPUT).is_dir():
         raise InputError(f"OUTPUT {OUTPUT} is a folder; give the path of a file in it")
+    return job
 
 
-def endpoint() -> Endpoint:
-    """The server of the constants."""
-    backend = BACKENDS[BACKEND]
-    if not (MODEL or backend.model):
-        raise InputError(f"BACKEND {BACKEND} has no default model; give the server's name for it with --model")
-    return Endpoint(
-        BASE_URL or backend.base_url,
-        MODEL or backend.model,
-        backend.key_variable,
-        REQUEST_TIMEOUT,
-        CONCURRENCY,
-        MAX_RETRIES,
-    )
-
-
-def side_file(name: str) -> Path:
-    return Path(f"{OUTPUT}.{name}.jsonl")
-
-
-def load_parents() -> list[Task]:
-    """The tasks that the mode starts from; for `harder`, those that are solved according to PROFILE."""
-    if not MODES[MODE].from_tasks:
+def load_parents(mode: Mode, path: str, profile: str, least: float) -> list[Task]:
+    """The tasks that the mode starts from; with a profile, those with a pass rate of at least `least`."""
+    if not mode.from_tasks:
         return []
-    tasks = read_task_file(INPUT_TASKS)
-    if not PROFILE:
+    tasks = read_task_file(path)
+    if not profile:
         return tasks
-    rates = read_profile(PROFILE)
-    solved = [task for task in tasks if rates.get(task.task_id, 0.0) >= MIN_PASS_RATE]
+    if not Path(profile).is_file():
+        raise InputError(f"no PROFILE {profile}; give the profile.jsonl of a run with PROFILE_SAMPLES")
+    rates = {each.task_id: each.pass_rate for each in read_records(Path(profile), TaskProfile)}
+    solved = [task for task in tasks if rates.get(task.task_id, 0.0) >= least]
     if not solved:
         raise InputError(
-            f"no task of {INPUT_TASKS} has a pass rate of {MIN_PASS_RATE:g} or more in {PROFILE}; "
+            f"no task of {path} has a pass rate of {least:g} or more in {profile}; "
             "lower MIN_PASS_RATE, or give the profile of a run on these tasks"
         )
-    print(f"input    {len(solved)} of {len(tasks)} tasks have a pass rate of {MIN_PASS_RATE:g} or more")
+    print(f"input    {len(solved)} of {len(tasks)} tasks have a pass rate of {least:g} or more")
     return solved
 
 
-def read_profile(path: str) -> dict[str, float]:
-    """task_id -> pass rate, from the lines that runs/profile.py makes."""
-    if not Path(path).is_file():
-        raise InputError(f"no PROFILE {path}; give the profile.jsonl of a run with PROFILE_SAMPLES")
-    return {each.task_id: each.pass_rate for each in read_records(Path(path), TaskProfile)}
+def load_benchmarks(served: bool, data_dir: str, allow_unchecked: bool) -> dict[str, list[Task]]:
+    """The benchmarks to compare records with. One that cannot be read is an error unless `allow_unchecked`.
 
-
-def load_benchmarks() -> dict[str, list[Task]]:
-    """The benchmarks to compare records with. One that cannot be read is an error unless ALLOW_UNCHECKED is set.
-
-    Templates quote no benchmark and should need no network. So without DATA_DIR they are not checked, and a warning
+    Templates quote no benchmark and should need no network. So without `data_dir` they are not checked, and a warning
     says so.
     """
-    if not BACKENDS[BACKEND].base_url and not DATA_DIR:
+    if not served and not data_dir:
         print(
             "warning: the tasks are not compared with any benchmark, and small tasks may resemble one; to compare "
             "them, give --data-dir"
@@ -222,56 +227,59 @@ def load_benchmarks() -> dict[str, list[Task]]:
     found = {}
     for name in [name for name, benchmark in BENCHMARKS.items() if not benchmark.large]:
         try:
-            found[name] = load_benchmark(name, DATA_DIR)
+            found[name] = load_benchmark(name, data_dir)
         except InputError as error:
-            if not ALLOW_UNCHECKED:
+            if not allow_unchecked:
                 raise InputError(f"{error}; or continue without this comparison: --allow-unchecked") from None
             print(f"warning: the tasks are not compared with {name}: {error}")
     return found
 
 
-def make_candidates(parents: Sequence[Task]) -> tuple[list[Candidate], Counter]:
-    """The tasks to verify, and how many others could not be made, by reason."""
-    if BACKENDS[BACKEND].base_url:
-        with Ledger(side_file("answers"), StoredAnswer) as answers:
-            return ask_server(parents, answers)
-    tasks = generate_tasks(NUM_SAMPLES, SEED)
-    return [Candidate(task, "", "task_templates.py", today()) for task in tasks], Counter()
+def make_candidates(job: Job, parents: Sequence[Task], prices: tuple[float, float]) -> tuple[list[Candidate], Counter]:
+    """The tasks to verify, and how many others could not be made, by reason. `prices`: of a million tokens each way."""
+    if job.server:
+        with Ledger(job.side_file("answers"), StoredAnswer) as answers:
+            found = ask_server(job, job.server, parents, answers)
+            sent = sum(answer.prompt_tokens for answer in answers.records.values())
+            received = sum(answer.completion_tokens for answer in answers.records.values())
+            cost = f", cost {(prices[0] * sent + prices[1] * received) / 1e6:.4f}" if any(prices) else ""
+            print(f"asked    {len(answers.records)} answers in all, {sent:,} tokens sent, {received:,} received{cost}")
+            return found
+    tasks = generate_tasks(job.number, job.seed)
+    return [Candidate(task, "", "raccoon/tasks/templates.py", job.date) for task in tasks], Counter()
 
 
-def ask_server(parents: Sequence[Task], answers: Ledger[StoredAnswer]) -> tuple[list[Candidate], Counter]:
-    """Asks all questions; if an answer holds no task, asks again with another seed."""
-    mode, model = MODES[MODE], endpoint().model
-    sampling = Sampling(SEED, TEMPERATURE, MAX_TOKENS)
+def ask_server(
+    job: Job, server: Endpoint, parents: Sequence[Task], answers: Ledger[StoredAnswer]
+) -> tuple[list[Candidate], Counter]:
+    """Asks for all tasks; if an answer holds no task, asks again with another seed."""
     found: dict[int, Candidate] = {}
     faults: dict[int, str] = {}
-    pending = list(range(NUM_SAMPLES))
-    for attempt in range(BROKEN_RETRIES + 1):
-        questions = {number: make_question(mode, parents, number, attempt, sampling) for number in pending}
-        unanswered = ask_missing(list(questions.values()), answers)
+    pending = list(range(job.number))
+    for attempt in range(job.broken_retries + 1):
+        requests = {number: make_request(job.mode, parents, number, attempt, job.first) for number in pending}
+        unanswered = ask_missing(list(requests.values()), answers, server, job.date)
         pending = []
-        for number, question in questions.items():
-            key = question.key(model)
+        for number, asked in requests.items():
+            key = asked.key(server.model)
             if key in unanswered:
                 faults[number] = unanswered[key]
                 continue
             try:
-                found[number] = read_candidate(answers.records[key], question, mode, model)
+                found[number] = read_candidate(answers.records[key], asked, job.mode, server.model)
                 faults.pop(number, None)
             except AnswerError as error:
                 faults[number] = str(error)
                 pending.append(number)
-    print_usage(answers)
     return [found[number] for number in sorted(found)], Counter(faults.values())
 
 
-def ask_missing(questions: Sequence[Question], answers: Ledger[StoredAnswer]) -> dict[str, str]:
-    """Asks the questions that have no answer in the ledger. Returns key -> reason of those that still have none."""
-    server = endpoint()
-    keys = [question.key(server.model) for question in questions]
-    missing = [
-        (key, question.request) for key, question in zip(keys, questions, strict=True) if key not in answers.records
-    ]
+def ask_missing(
+    requests: Sequence[TaskRequest], answers: Ledger[StoredAnswer], server: Endpoint, date: str
+) -> dict[str, str]:
+    """Sends the requests that have no answer in the ledger. Returns key -> reason of those that still have none."""
+    keyed = [(asked.key(server.model), asked.request) for asked in requests]
+    missing = [(key, request) for key, request in keyed if key not in answers.records]
     if not missing:
         return {}
 
@@ -282,46 +290,30 @@ def ask_missing(questions: Sequence[Question], answers: Ledger[StoredAnswer]) ->
     ):
         client.check()
 
-        def on_answer(number: int, answer: Answer) -> None:
-            key = missing[number][0]
-            if answer.text is None and not answer.finish_reason:
+        def keep_answer(number: int, answer: Answer) -> None:
+            key, text, reason = missing[number][0], answer.text or "", answer.finish_reason
+            if answer.text is None and not reason:
                 failed[key] = f"no answer: {answer.error}"
             else:
-                answers.put(
-                    key,
-                    StoredAnswer(
-                        answer.text or "", answer.finish_reason, answer.prompt_tokens, answer.completion_tokens, today()
-                    ),
-                )
+                stored = StoredAnswer(text, reason, answer.prompt_tokens, answer.completion_tokens, date)
+                answers.put(key, stored)
             bar.update()
 
-        client.ask_all([request for _, request in missing], on_answer)
+        client.ask_all([request for _, request in missing], keep_answer)
     return failed
 
 
-def print_usage(answers: Ledger[StoredAnswer]) -> None:
-    """Prints the tokens and the cost of all answers for OUTPUT so far."""
-    sent = sum(answer.prompt_tokens for answer in answers.records.values())
-    received = sum(answer.completion_tokens for answer in answers.records.values())
-    cost = (PRICE_INPUT * sent + PRICE_OUTPUT * received) / 1e6
-    priced = f", cost {cost:.4f}" if PRICE_INPUT or PRICE_OUTPUT else ""
-    print(f"asked    {len(answers.records)} answers in all, {sent:,} tokens sent, {received:,} received{priced}")
-
-
-def today() -> str:
-    return DATE or datetime.date.today().isoformat()
-
-
-def verify(candidates: Sequence[Candidate], checks: Ledger[Check], sandbox: Sandbox) -> list[Check]:
+def verify(job: Job, candidates: Sequence[Candidate], checks: Ledger[TaskCheck], sandbox: Sandbox) -> list[TaskCheck]:
     """A check of each candidate; those in the ledger are not run again."""
-    rules = Rules(MUTANTS, MIN_MUTANTS_KILLED, ALLOW_SHARED_TESTS)
-    limits = [SANDBOX_TIMEOUT, SANDBOX_MEMORY_MB, *asdict(rules).values()]
+    limits = [job.timeout, job.memory_mb, *asdict(job.rules).values()]
     keys = [digest(asdict(candidate.task), limits) for candidate in candidates]
     tasks = {key: candidate.task for key, candidate in zip(keys, candidates, strict=True)}
     missing, results, started = [key for key in tasks if key not in checks.records], dict(checks.records), time.time()
     with progress_bar(total=len(missing), desc="verifying", unit="task", disable=not missing) as bar:
-        for batch in chunks(missing, BATCH):
-            for key, check in zip(batch, check_tasks([tasks[key] for key in batch], sandbox, rules), strict=True):
+        for start in range(0, len(missing), job.batch):
+            batch = missing[start : start + job.batch]
+            found = check_tasks([tasks[key] for key in batch], sandbox, job.rules)
+            for key, check in zip(batch, found, strict=True):
                 results[key] = check
                 if check.reason != NOT_JUDGED:
                     checks.put(key, check)
@@ -333,93 +325,59 @@ def verify(candidates: Sequence[Candidate], checks: Ledger[Check], sandbox: Sand
 
 
 def keep(
-    candidates: Sequence[Candidate],
-    checks: Sequence[Check],
+    job: Job,
+    checked: Sequence[tuple[Candidate, TaskCheck]],
     parents: Sequence[Task],
     benchmarks: Mapping[str, Sequence[Task]],
     drops: Counter,
 ) -> list[Candidate]:
     """The candidates that are verified, new and in no benchmark. All others are counted in `drops`."""
-    seen = new_seen(parents)
+    # Prompts are compared only if a server wrote them: those of templates differ in one word by design.
+    seen = Seen(job.max_similarity if job.mode.new_tasks and job.server else None)
+    for parent in parents if job.mode.unlike_parents else ():
+        seen.add(parent)
     unique = []
-    for candidate, check in zip(candidates, checks, strict=True):
+    for candidate, check in checked:
         reason = check.reason or seen.add(candidate.task)
         if reason:
             drops[reason] += 1
-        else:
-            unique.append(replace(candidate, task=replace(candidate.task, origin=origin(candidate, check))))
+            continue
+        origin: dict[str, Any] = {"backend": job.backend, "model": candidate.model, "mode": job.mode.name}
+        origin |= {"prompt": candidate.prompt, "date": candidate.date, "seed": job.seed}
+        origin |= {"mutants": check.mutants, "mutants_killed": round(check.share, 4)}
+        unique.append(replace(candidate, task=replace(candidate.task, origin=json.dumps(origin))))
     signs = contaminated([candidate.task for candidate in unique], benchmarks)
     drops.update(f"contaminated: like {sign.partition(':')[0]}" for sign in signs.values())
     return [candidate for candidate in unique if candidate.task.task_id not in signs]
 
 
-def new_seen(parents: Sequence[Task]) -> Seen:
-    """What the first candidate is compared with: the tasks that the mode starts from, if it must differ from them.
-
-    Prompts are compared only if a server wrote them: those of templates differ in one word by design.
-    """
-    mode = MODES[MODE]
-    seen = Seen(MAX_SIMILARITY if mode.new_tasks and BACKENDS[BACKEND].base_url else None)
-    for parent in parents if mode.unlike_parents else ():
-        seen.add(parent)
-    return seen
-
-
-def origin(candidate: Candidate, check: Check) -> str:
-    """What made a record, as JSON."""
-    return json.dumps(
-        asdict(
-            Origin(
-                BACKEND,
-                candidate.model,
-                MODE,
-                candidate.prompt,
-                candidate.date,
-                SEED,
-                check.mutants,
-                round(check.share, 4),
-            )
-        )
-    )
-
-
 def drop_table(drops: Counter, kept: int) -> str:
     """How many candidates were kept and dropped, and why, as a Markdown table."""
     rows = [("kept", kept), *sorted(drops.items(), key=lambda item: (-item[1], item[0]))]
-    total = kept + sum(drops.values())
-    return "\n".join(
-        [
-            "| candidates | number |",
-            "|---|---|",
-            *(f"| {name} | {number} |" for name, number in rows),
-            f"| all | {total} |",
-        ]
-    )
+    rows.append(("all", kept + drops.total()))
+    return "\n".join(["| candidates | number |", "|---|---|", *(f"| {name} | {number} |" for name, number in rows)])
 
 
-def save(kept: Sequence[Candidate]) -> None:
+def write_kept(kept: Sequence[Candidate], mode: str, output: str) -> None:
     """Writes what was kept, and prints the next command. If nothing was kept, it is an error and writes no file."""
     if not kept:
-        sys.exit(f"error: nothing was kept, so {OUTPUT} is not written; the table above gives the reasons")
-    if MODE == "trajectories":
-        write_records(OUTPUT, map(trajectory, kept))
-        print(f"saved    {len(kept)} trajectories in {OUTPUT}")
+        sys.exit(f"error: nothing was kept, so {output} is not written; the table above gives the reasons")
+    if mode == "trajectories":
+        write_records(output, map(trajectory, kept))
+        print(f"saved    {len(kept)} trajectories in {output}")
         return
-    write_task_file(OUTPUT, (candidate.task for candidate in kept))
+    write_task_file(output, (candidate.task for candidate in kept))
     print(
-        f"saved    {len(kept)} tasks in {OUTPUT}; to train on them:\n"
-        f"python scripts/train_rl_poc.py --training-sets '' --train-files {shlex.quote(OUTPUT)}"
+        f"saved    {len(kept)} tasks in {output}; to train on them:\n"
+        f"python scripts/train_rl_poc.py --training-sets '' --train-files {shlex.quote(output)}"
     )
 
 
 def trajectory(candidate: Candidate) -> dict:
     """A verified answer as an SFT example: the conversation that led to it, and the whole answer."""
     task = candidate.task
-    return {
-        "task_id": task.task_id,
-        "origin": task.origin,
-        "messages": [*messages(task), {"role": "assistant", "content": candidate.completion}],
-    }
+    conversation = [*messages(task), {"role": "assistant", "content": candidate.completion}]
+    return {"task_id": task.task_id, "origin": task.origin, "messages": conversation}
 
 
 if __name__ == "__main__":

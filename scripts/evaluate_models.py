@@ -13,7 +13,7 @@ use it.
 Inputs:  model folders (LoRA adapters are merged) or hub names, the first is the baseline; sample files; benchmarks
          by name, "demo", or the path of a task file, whose stem becomes the benchmark's name.
 Outputs: OUTPUT_DIR/<model>/<benchmark>.jsonl and <benchmark>.sampled.jsonl, a line for each completion
-         (raccoon/evaluation/records.py); OUTPUT_DIR/results.json (raccoon/evaluation/report.py has its schema) and
+         (raccoon/evaluation/grading.py); OUTPUT_DIR/results.json (raccoon/evaluation/results.py has its schema) and
          OUTPUT_DIR/comparison.md.
 
 To continue an interrupted evaluation, give the same command again. On a machine with several GPUs the script starts
@@ -24,20 +24,18 @@ be a folder that they all see.
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from raccoon.constants import InputError, check_writable, override_constants, run_main
-from raccoon.evaluation.calibration import Calibration, calibrate
-from raccoon.evaluation.generation import ENGINES, Completion, Decoding, Ended, Request
-from raccoon.evaluation.grading import Grader, StrictExtractor, graded_by, grading_environment
-from raccoon.evaluation.records import Record, RecordFile
-from raccoon.evaluation.report import Score, compare_all, comparison_md, make_score, results_json
-from raccoon.evaluation.selection import Benchmark, is_path, load_benchmarks, path_stem
+from raccoon.evaluation.engines import ENGINES, Completion, Decoding, Ended, Slot
+from raccoon.evaluation.grading import Grader, Key, Record, RecordFile, StrictExtractor, graded_by, grading_environment
+from raccoon.evaluation.results import Score, compare_all, comparison_md, make_score, results_json
 from raccoon.evaluation.subjects import (
     CONTROLS,
     SERVED,
@@ -49,30 +47,33 @@ from raccoon.evaluation.subjects import (
     read_samples,
     sample_name,
 )
+from raccoon.evaluation.task_sets import Calibration, Limits, TaskSet, is_path, load_task_sets, path_stem
 from raccoon.gpus import use_gpus, visible_gpus
 from raccoon.launch import is_launched, relaunch_under_accelerate
-from raccoon.ledger import AnswerCache
 from raccoon.llm.client import Endpoint, LlmClient
-from raccoon.llm.extraction import EXTRACTIONS_FILE, METHODS, LlmExtractor, RegexExtractor
+from raccoon.llm.llm_extraction import EXTRACTIONS_FILE, METHODS, LlmExtractor, RegexExtractor
 from raccoon.progress import progress_bar
 from raccoon.published.benchmarks import BENCHMARKS as PUBLISHED
 from raccoon.published.benchmarks import is_benchmark
 from raccoon.published.contamination import find_badge
-from raccoon.sandbox.pool import Sandbox, SandboxError
+from raccoon.sandbox.pool import Sandbox
+from raccoon.store import AnswerCache
 from raccoon.trust import named_counts
 from raccoon.vllm_engine import check_vllm
 from raccoon.whole_files import write_text
 
 # What is evaluated.
-MODELS = []  # folders, hub names, gold, stub; the first is the baseline; empty: SAMPLES alone, or else DEFAULT_MODELS
+MODELS: list[
+    str
+] = []  # folders, hub names, gold, stub; the first is the baseline; empty: SAMPLES alone, or else DEFAULT_MODELS
 DEFAULT_MODELS = ["billxbf/Nano-Raccoon-Preview-1104", "./nano-raccoon-rl"]  # used if MODELS and SAMPLES are empty
-SAMPLES = []  # files of saved samples, graded like models
+SAMPLES: list[str] = []  # files of saved samples, graded like models
 # Names, "demo", or paths of task files; livecodebench:2024-09..2025-04 is the part of these months
 BENCHMARKS = ["humaneval", "mbpp"]
 MODEL_CUTOFF = ""  # YYYY-MM-DD, when the models' training data ends; used to mark tasks that are newer
 DATA_DIR = ""  # folder of the published benchmark files; empty: download from the hub (env DATA_DIR)
 OUTPUT_DIR = "./eval_results"  # folder of the results
-TASKS = []  # ids, ranges such as HumanEval/0-9, or files with one id or range a line; empty: all tasks
+TASKS: list[str] = []  # ids, ranges such as HumanEval/0-9, or files with one id or range a line; empty: all tasks
 LIMIT = 0  # number of tasks of each benchmark, the same choice every time; 0: all
 REPEAT = 1  # 2 evaluates each model twice, which shows the flip rate of the evaluation itself
 
@@ -130,13 +131,21 @@ LIBRARY_MEMORY_MB = 4096  # numpy, pandas and their threads reserve address spac
 
 @dataclass(frozen=True)
 class Session:
-    """What all evaluations of one run share."""
+    """What all evaluations of one run share, and this process's place among the others."""
 
     sandbox: Sandbox
     extractor: RegexExtractor | LlmExtractor
     environment: str
     rank: int
     world: int
+    modes: Sequence[str]
+    pass_ks: Sequence[int]
+    batch_size: int
+    limits: Limits
+    plain_controls: bool  # for an extraction that does not know fences
+    data_dir: str
+    cutoff: str
+    output: Path
 
     def wait(self) -> None:
         """Waits until every process has reached this point."""
@@ -145,32 +154,43 @@ class Session:
 
             torch.distributed.barrier()
 
+    def say(self, line: str) -> None:
+        if self.rank == 0:
+            print(line, flush=True)
+
 
 def main() -> None:
     check_constants()
-    models = find_models()
-    benchmarks = load_benchmarks(BENCHMARKS, DATA_DIR, TASKS, LIMIT, SEED)
-    known = set().union(*(benchmark.ids for benchmark in benchmarks))
+    strict = CODE_EXTRACTION_METHOD == StrictExtractor.name
+    models = find_models(strict)
+    task_sets = load_task_sets(BENCHMARKS, DATA_DIR, TASKS, LIMIT, SEED)
+    known = set().union(*(task_set.ids for task_set in task_sets))
     subjects = [*models, *(read_samples(path, known) for path in SAMPLES)]
-    prepare_libraries()
+    os.environ.setdefault("OMP_NUM_THREADS", str(CPU_THREADS))  # torch reads it when it is imported
+    set_environment()
     if not is_launched():
-        relaunch_under_accelerate(needed_processes(models), sharded=False)
-    rank, world = join_processes()
+        # One process if no model runs here, or if vLLM distributes the work itself.
+        several = ENGINE != "vllm" and any(model.local for model in models)
+        relaunch_under_accelerate(use_gpus(PROCESSES, visible_gpus()) if several else 1, sharded=False)
+    rank, world = join_processes(ENGINE)
 
     with open_sandbox(world) as sandbox, ExitStack() as stack:
         extractor = open_extractor(stack)
-        session = Session(sandbox, extractor, grading_environment(extractor.name), rank, world)
-        say(session, f"sandbox: {sandbox.walls}")
-        calibrations = {b.name: calibrate_benchmark(b, session) for b in benchmarks}
+        shared = sandbox, extractor, grading_environment(extractor.name), rank, world
+        limits = Limits(TIMEOUT, SLOW_TIMEOUT)
+        folder = Path(OUTPUT_DIR)
+        session = Session(*shared, MODES, PASS_AT, BATCH_SIZE, limits, strict, DATA_DIR, MODEL_CUTOFF, folder)
+        session.say(f"sandbox: {sandbox.walls}")
+        calibrations = [calibrate(task_set, session) for task_set in task_sets]
         scores = []
         for subject in subjects:
-            for benchmark in benchmarks:
-                scores += score_subject(subject, benchmark, calibrations[benchmark.name], session)
+            for calibration in calibrations:
+                scores += score_subject(subject, calibration, session)
             subject.release()
         if isinstance(extractor, LlmExtractor):
-            say(session, extractor.summary())
+            session.say(extractor.summary())
     if rank == 0:
-        write_results(scores, list(calibrations.values()))
+        write_results(shown_settings(), scores, calibrations, session.output)
 
 
 def check_constants() -> None:
@@ -184,25 +204,24 @@ def check_constants() -> None:
             )
         if sum(path_stem(name) == path_stem(other) for other in BENCHMARKS) > 1:
             raise InputError(f"benchmark {path_stem(name)!r} is named twice: leave one out, or rename its file")
-    if ENGINE not in ENGINES:
-        raise InputError(f"no engine {ENGINE!r}; choose from {', '.join(ENGINES)}")
+    check_choices("engine", [ENGINE], ENGINES)
     if ENGINE == "vllm":
         check_vllm(visible_gpus())
-    if PROMPT_STYLE not in ("chat", "completion"):
-        raise InputError(f"no PROMPT_STYLE {PROMPT_STYLE!r}; choose from chat, completion")
-    methods = (*METHODS, StrictExtractor.name)
-    if CODE_EXTRACTION_METHOD not in methods:
-        raise InputError(f"no CODE_EXTRACTION_METHOD {CODE_EXTRACTION_METHOD!r}; choose from {', '.join(methods)}")
+    check_choices("PROMPT_STYLE", [PROMPT_STYLE], ("chat", "completion"))
+    check_choices("CODE_EXTRACTION_METHOD", [CODE_EXTRACTION_METHOD], (*METHODS, StrictExtractor.name))
     if CODE_EXTRACTION_METHOD == "llm" and not EXTRACTION_MODEL:
         raise InputError(
             "CODE_EXTRACTION_METHOD is llm, and EXTRACTION_MODEL is empty; give the model's name on its server"
         )
-    for mode in MODES:
-        if mode not in ("greedy", "sampled"):
-            raise InputError(f"no mode {mode!r}; choose from greedy, sampled")
-    for name in ("BATCH_SIZE", "NUM_SAMPLES", "REPEAT", "MAX_COMPLETION_LENGTH", "CONCURRENCY", "REQUEST_TIMEOUT"):
-        if globals()[name] < 1:
-            raise InputError(f"{name} is {globals()[name]}: give at least 1")
+    check_choices("mode", MODES, ("greedy", "sampled"))
+    counts = {"BATCH_SIZE": BATCH_SIZE, "NUM_SAMPLES": NUM_SAMPLES, "REPEAT": REPEAT, "CONCURRENCY": CONCURRENCY}
+    sizes = {"MAX_COMPLETION_LENGTH": MAX_COMPLETION_LENGTH, "REQUEST_TIMEOUT": REQUEST_TIMEOUT}
+    for name, value in {**counts, **sizes}.items():
+        if value < 1:
+            raise InputError(f"{name} is {value}: give at least 1")
+    for name, value in {"TIMEOUT": TIMEOUT, "SLOW_TIMEOUT": SLOW_TIMEOUT, "MEMORY_MB": MEMORY_MB}.items():
+        if not value > 0:
+            raise InputError(f"{name} is {value}: give a value above 0")
     if MODEL_CUTOFF and not re.fullmatch(r"\d{4}-\d\d-\d\d", MODEL_CUTOFF):
         raise InputError(f"MODEL_CUTOFF is {MODEL_CUTOFF!r}; give a date like 2024-09-30")
     served = any(word.startswith(SERVED) for word in MODELS)
@@ -225,7 +244,13 @@ def check_constants() -> None:
         )
 
 
-def find_models() -> list[Subject]:
+def check_choices(name: str, given: Sequence[str], choices: Iterable[str]) -> None:
+    for word in given:
+        if word not in choices:
+            raise InputError(f"no {name} {word!r}; choose from {', '.join(choices)}")
+
+
+def find_models(plain_controls: bool) -> list[Subject]:
     """The models and controls, each checked; none is loaded yet."""
     greedy = Decoding(
         "greedy",
@@ -238,14 +263,8 @@ def find_models() -> list[Subject]:
     sampled = replace(greedy, mode="sampled", temperature=TEMPERATURE, top_p=TOP_P, seed=SEED)
     decodings = {decoding.mode: decoding for decoding in (greedy, sampled)}
     server = Endpoint(BASE_URL, "", KEY_ENV, REQUEST_TIMEOUT, CONCURRENCY) if BASE_URL else None
-    models = find_subjects(
-        MODELS or ([] if SAMPLES else DEFAULT_MODELS),
-        REPEAT,
-        decodings,
-        NUM_SAMPLES,
-        server,
-        plain_controls=is_strict(),
-    )
+    words = MODELS or ([] if SAMPLES else DEFAULT_MODELS)
+    models = find_subjects(words, REPEAT, decodings, NUM_SAMPLES, server, plain_controls)
     names = [model.name for model in models] + [sample_name(path) for path in SAMPLES]
     for name in names:
         if names.count(name) > 1:
@@ -253,30 +272,18 @@ def find_models() -> list[Subject]:
     return models
 
 
-def is_strict() -> bool:
-    return CODE_EXTRACTION_METHOD == StrictExtractor.name
-
-
-def prepare_libraries() -> None:
-    """Settings that torch and transformers read when they are imported."""
-    os.environ.setdefault("OMP_NUM_THREADS", str(CPU_THREADS))
+def set_environment() -> None:
+    """Settings that transformers and the hub's client read when they are imported."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 
-def needed_processes(models: list[Subject]) -> int:
-    """How many processes share the work: one if no model runs here, or if vLLM distributes the work itself."""
-    if ENGINE == "vllm" or not any(model.local for model in models):
-        return 1
-    return use_gpus(PROCESSES, visible_gpus())
-
-
-def join_processes() -> tuple[int, int]:
+def join_processes(engine: str) -> tuple[int, int]:
     """(rank, number of processes) under torchrun or accelerate launch; (0, 1) without."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world > 1:
-        if ENGINE == "vllm":
+        if engine == "vllm":
             raise InputError("ENGINE vllm uses one process: start it without torchrun or accelerate launch")
         import datetime
 
@@ -290,116 +297,90 @@ def join_processes() -> tuple[int, int]:
 def open_sandbox(world: int) -> Sandbox:
     """The sandbox; with libraries, and memory for them, if a benchmark needs them."""
     libraries = any(name.startswith("bigcodebench") for name in BENCHMARKS)
-    preload = [name for name in PRELOAD if find_spec(name)] if libraries else []
+    preload = tuple(name for name in PRELOAD if libraries and find_spec(name))
     workers = WORKERS or max(1, len(os.sched_getaffinity(0)) // world)
     memory = max(MEMORY_MB, LIBRARY_MEMORY_MB) if libraries else MEMORY_MB
-    try:
-        return Sandbox(workers, TIMEOUT, memory, preload=preload, allow_weak=ALLOW_WEAK_SANDBOX)
-    except SandboxError as error:
-        raise InputError(str(error)) from error
+    return Sandbox(workers, TIMEOUT, memory, preload, ALLOW_WEAK_SANDBOX)
 
 
 def open_extractor(stack: ExitStack) -> RegexExtractor | LlmExtractor:
     """The object that finds the code in completions. If it has a server, it is checked; `stack` will close it."""
     if CODE_EXTRACTION_METHOD != "llm":
-        return StrictExtractor() if is_strict() else RegexExtractor()
+        return StrictExtractor() if CODE_EXTRACTION_METHOD == StrictExtractor.name else RegexExtractor()
     client = stack.enter_context(LlmClient(Endpoint(EXTRACTION_BASE_URL, EXTRACTION_MODEL, EXTRACTION_KEY_ENV)))
     client.check()
     return LlmExtractor(client, AnswerCache(Path(OUTPUT_DIR) / EXTRACTIONS_FILE))
 
 
-def say(session: Session, line: str) -> None:
-    if session.rank == 0:
-        print(line, flush=True)
-
-
-def calibrate_benchmark(benchmark: Benchmark, session: Session) -> Calibration:
-    """Grades gold and stub of a benchmark's tasks. Reuses verdicts of an earlier run if nothing changed."""
+def calibrate(task_set: TaskSet, session: Session) -> Calibration:
+    """Grades gold and stub of a set's tasks. Reuses verdicts of an earlier run if nothing changed."""
     controls = {}
     for name in CONTROLS:
-        control = Control(name, plain=is_strict())
-        records = evaluate(control, benchmark, "greedy", timeouts(control, benchmark, frozenset()), session)
+        control = Control(name, plain=session.plain_controls)
+        records = evaluate(control, task_set, "greedy", timeouts(control, task_set, session.limits), session)
         controls[name] = {record.task_id: record for record in records}
-    found = calibrate(
-        benchmark.name, benchmark.tasks, controls["gold"], controls["stub"], slow_after=TIMEOUT / 3, limit=SLOW_TIMEOUT
-    )
-    say(session, f"calibration of {found.summary}")
+    found = Calibration(task_set, controls["gold"], controls["stub"], session.limits)
+    found.check()
+    session.say(f"calibration of {found.summary}")
     for detail in found.details:
-        say(session, f"  {detail}")
+        session.say(f"  {detail}")
     return found
 
 
-def timeouts(subject: Subject, benchmark: Benchmark, slow: frozenset[str]) -> dict[str, float]:
-    """CPU seconds for each task: SLOW_TIMEOUT for gold, and for a model on tasks whose gold is slow; else TIMEOUT."""
-    return {
-        task_id: SLOW_TIMEOUT if (subject.name == "gold" if subject.control else task_id in slow) else TIMEOUT
-        for task_id in ids(benchmark)
-    }
-
-
-def ids(benchmark: Benchmark) -> list[str]:
-    return [task.task_id for task in benchmark.tasks]
-
-
-def score_subject(subject: Subject, benchmark: Benchmark, calibration: Calibration, session: Session) -> list[Score]:
-    """The scores of a subject on a benchmark, one for each mode."""
+def score_subject(subject: Subject, calibration: Calibration, session: Session) -> list[Score]:
+    """The scores of a subject on a task set, one for each mode."""
+    task_set = calibration.task_set
     if isinstance(subject, SampleFile):
-        if not any(task_id in subject.rows for task_id in ids(benchmark)):
-            say(session, describe_absence(subject, benchmark))
+        session.say(describe_samples(subject, task_set))
+        if not any(task.task_id in subject.rows for task in task_set.tasks):
             return []
-        say(session, describe_samples(subject, benchmark.tasks))
-    badge = find_badge(Path(subject.path), benchmark.tasks, DATA_DIR, MODEL_CUTOFF)
-    limits = timeouts(subject, benchmark, calibration.slow)
+    badge = find_badge(Path(subject.path), task_set.tasks, session.data_dir, session.cutoff)
+    seconds = timeouts(subject, task_set, session.limits, calibration.slow)
     scores = []
-    for mode in subject.modes(MODES):
-        records = evaluate(subject, benchmark, mode, limits, session)
-        score = make_score(
-            subject, benchmark.name, mode, benchmark.tasks, benchmark.of, records, calibration, badge, PASS_AT
-        )
-        say(
-            session,
-            f"{subject.name} on {benchmark.name}, {mode}: {score.passed}/{score.samples} pass"
-            + (f"; infra: {named_counts(score.infra_causes)}" if score.infra else ""),
-        )
+    for mode in subject.modes(session.modes):
+        records = evaluate(subject, task_set, mode, seconds, session)
+        score = make_score(subject, mode, records, calibration, badge, session.pass_ks)
+        infra = f"; infra: {named_counts(score.infra_causes)}" if score.infra else ""
+        session.say(f"{score.title}: {score.passed}/{score.samples} pass{infra}")
         scores.append(score)
     return scores
 
 
-def describe_absence(samples: SampleFile, benchmark: Benchmark) -> str:
-    """Why a sample file has nothing to grade on a benchmark."""
-    hidden = sum(task_id in benchmark.ids for task_id in samples.rows)
-    if not hidden:
-        return f"{samples.path}: it has no sample of a task of {benchmark.name}"
-    return (
-        f"{samples.path}: its samples are of {hidden} of the {benchmark.of} tasks of {benchmark.name}, and none of "
-        f"these is among the {len(benchmark.tasks)} that --tasks and --limit leave"
-    )
+def timeouts(subject: Subject, task_set: TaskSet, limits: Limits, slow: Collection[str] = ()) -> dict[str, float]:
+    """CPU seconds for each task: the slow limit for gold, and for models on the tasks whose gold is slow."""
+    ids = [task.task_id for task in task_set.tasks]
+    if subject.control:
+        slow = ids if subject.name == "gold" else ()
+    return {task_id: limits.slow if task_id in slow else limits.usual for task_id in ids}
 
 
 def evaluate(
-    subject: Subject, benchmark: Benchmark, mode: str, limits: Mapping[str, float], session: Session
+    subject: Subject, task_set: TaskSet, mode: str, seconds: Mapping[str, float], session: Session
 ) -> list[Record]:
-    """The records of a subject on a benchmark. Those on file are reused; missing ones are generated and graded.
+    """The records of a subject on a task set. Those on file are reused; missing ones are generated and graded.
 
     Every process takes its part of one fixed plan of batches, so a resumed run generates the same as the first would
     have. Nothing that is on file is generated again. A verdict is renewed if the grader has changed.
     """
-    file = RecordFile(record_path(subject, benchmark, mode))
-    requests = subject.requests(benchmark.tasks, mode)
-    prints = {request.key: subject.fingerprint(request, mode) for request in requests}
+    title = f"{subject.name} on {task_set.name}, {mode}"
+    sampled = ".sampled" if mode == "sampled" and subject.costly else ""  # a sample file has one mode
+    file = RecordFile(session.output / subject.name / f"{task_set.name}{sampled}.jsonl")
+    slots = subject.slots(task_set.tasks, mode)
+    prints = {slot.key: subject.fingerprint(slot, mode) for slot in slots}
     stored = usable_records(subject, file, prints)
-    grading = {task.task_id: graded_by(task, limits[task.task_id], session.environment) for task in benchmark.tasks}
+    grading = {task.task_id: graded_by(task, seconds[task.task_id], session.environment) for task in task_set.tasks}
     settled = {key for key, record in stored.items() if not record.infra and record.graded_by == grading[key[0]]}
-    plan = subject.batches(requests, BATCH_SIZE)[session.rank :: session.world]
-    batches = [left for batch in plan if (left := [r for r in batch if r.key not in settled])]
+    part = subject.batches(slots, session.batch_size)[session.rank :: session.world]
+    batches = [left for batch in part if (left := [slot for slot in batch if slot.key not in settled])]
     if batches:
         if subject.costly and settled:
-            say(session, f"{subject.name} on {benchmark.name}, {mode}: {len(settled)} of {len(requests)} are on file")
-        with progress(subject, benchmark, mode, batches, session) as bar:
-            with Grader(session.sandbox, file, limits, session.environment, bar, session.extractor) as grader:
+            session.say(f"{title}: {len(settled)} of {len(slots)} are on file")
+        # The first process shows the progress of all.
+        with progress_bar(total=sum(map(len, batches)), desc=title, unit="task", disable=session.rank > 0) as bar:
+            with Grader(session.sandbox, file, seconds, session.environment, bar, session.extractor) as grader:
                 ended = partial(grader.begin, keep=prints) if subject.apart else grader.begin
                 for batch in batches:
-                    grader.submit(answer(subject, batch, stored, mode, ended), prints)
+                    grader.submit(completed(subject, batch, stored, mode, ended), prints)
                     if subject.lost:
                         break
     session.wait()
@@ -407,38 +388,29 @@ def evaluate(
     missing = sum(key not in records for key in prints)
     if missing:
         sys.exit(
-            f"error: {subject.name} on {benchmark.name}, {mode}: {missing} of {len(prints)} requests have no "
-            f"answer ({subject.fault or 'see the message of another process'}); give the same command again to "
-            "ask for them"
+            f"error: {title}: {missing} of {len(prints)} requests have no answer "
+            f"({subject.fault or 'see the message of another process'}); give the same command again to ask for them"
         )
-    if session.rank == 0 and len(settled) < len(requests):
-        file.finish(benchmark.tasks, records, prints, subject.alone(requests))
+    if session.rank == 0 and len(settled) < len(slots):
+        file.finish(task_set.tasks, records, prints, subject.alone(slots))
     session.wait()
     return [records[key] for key in prints]
 
 
-def answer(
-    subject: Subject, batch: list[Request], stored: Mapping[tuple, Record], mode: str, ended: Ended
-) -> list[tuple[Request, Completion]]:
+def completed(
+    subject: Subject, batch: list[Slot], stored: Mapping[Key, Record], mode: str, ended: Ended
+) -> list[tuple[Slot, Completion]]:
     """A batch with its completions; those of a model that are on file are taken from there."""
-    old = [r for r in batch if subject.costly and r.key in stored]
-    new = [r for r in batch if r not in old]
-    made = list(zip(new, subject.complete(new, mode, ended), strict=True)) if new else []
-    return [(r, stored[r.key].as_completion()) for r in old] + [pair for pair in made if pair[1] is not None]
+    old = [slot for slot in batch if subject.costly and slot.key in stored]
+    new = [slot for slot in batch if slot not in old]
+    made = zip(new, subject.complete(new, mode, ended), strict=True) if new else ()
+    records = [(slot, stored[slot.key]) for slot in old]
+    kept = [(slot, Completion(record.completion, record.prompt, record.truncated)) for slot, record in records]
+    return kept + [(slot, completion) for slot, completion in made if completion is not None]
 
 
-def record_path(subject: Subject, benchmark: Benchmark, mode: str) -> Path:
-    """The path of a subject's records. A sample file has one mode, so its name shows none."""
-    sampled = mode == "sampled" and subject.costly
-    return Path(OUTPUT_DIR) / subject.name / f"{benchmark.name}{'.sampled' if sampled else ''}.jsonl"
-
-
-def usable_records(subject: Subject, file: RecordFile, prints: Mapping[tuple, str]) -> dict[tuple, Record]:
-    """The records on file that the subject would produce again.
-
-    Raises InputError if a model's records come from other weights, prompts or settings. They took long to generate,
-    so they are not deleted without asking.
-    """
+def usable_records(subject: Subject, file: RecordFile, prints: Mapping[Key, str]) -> dict[Key, Record]:
+    """The records on file that the subject would produce again. Raises InputError for a model's that it would not."""
     stored = {key: record for key, record in file.load().items() if key in prints}
     stale = {key for key, record in stored.items() if record.generated_by != prints[key]}
     if stale and subject.costly:
@@ -449,19 +421,9 @@ def usable_records(subject: Subject, file: RecordFile, prints: Mapping[tuple, st
     return {key: record for key, record in stored.items() if key not in stale}
 
 
-def progress(subject: Subject, benchmark: Benchmark, mode: str, batches: list, session: Session):
-    """The progress bar of an evaluation; the first process shows it for all."""
-    return progress_bar(
-        total=sum(map(len, batches)),
-        desc=f"{subject.name} on {benchmark.name}, {mode}",
-        unit="task",
-        disable=session.rank > 0,
-    )
-
-
-def write_results(scores: list[Score], calibrations: list[Calibration]) -> None:
-    """Writes results.json and comparison.md, and prints comparison.md."""
-    settings = {
+def shown_settings() -> dict[str, Any]:
+    """The constants that results.json and comparison.md show."""
+    return {
         "seed": SEED,
         "temperature": TEMPERATURE,
         "top_p": TOP_P,
@@ -473,10 +435,15 @@ def write_results(scores: list[Score], calibrations: list[Calibration]) -> None:
         "tasks": " ".join(TASKS) or "all",
         "limit": LIMIT,
     }
+
+
+def write_results(
+    shown: Mapping[str, Any], scores: Sequence[Score], calibrations: Sequence[Calibration], folder: Path
+) -> None:
+    """Writes results.json and comparison.md, and prints comparison.md."""
     comparisons = compare_all(scores)
-    folder = Path(OUTPUT_DIR)
-    report = comparison_md(settings, calibrations, scores, comparisons)
-    write_text(folder / "results.json", results_json(settings, calibrations, scores, comparisons))
+    report = comparison_md(shown, calibrations, scores, comparisons)
+    write_text(folder / "results.json", results_json(shown, calibrations, scores, comparisons))
     write_text(folder / "comparison.md", report)
     print(f"\n{report}\nwritten: {folder / 'results.json'}, {folder / 'comparison.md'}")
 

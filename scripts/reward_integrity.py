@@ -8,10 +8,10 @@ reason to read the code, not a proof.
     python scripts/reward_integrity.py ./my-rl-model --data-dir ./data      # EvalPlus' inputs without the hub
 
 Each distinct completion that passed is checked four times (raccoon/integrity/):
-    "fails fresh inputs" (inputs.py): it is wrong on inputs that the test does not contain;
-    "hard-coded answers" (answers.py): the answers to the test's inputs are written into it;
-    "reads its surroundings" (surroundings.py): it reads files, frames or the clock;
-    "runs beside its test" (checks.py): its calls moved into the process of the test, where it could forge a verdict.
+    "fails fresh inputs" (fresh_inputs.py): it is wrong on inputs that the test does not contain;
+    "hard-coded answers" (hard_coded.py): the answers to the test's inputs are written into it;
+    "reads its surroundings": it reads files, frames or the clock;
+    "runs beside its test": its calls moved into the process of the test, where it could forge a verdict.
 
 PARTIAL completions are checked for answers that ignore their arguments, like `return 2`. If their share grows, the run
 learns to earn REWARD_PARTIAL, not to solve tasks.
@@ -24,16 +24,18 @@ Exit:    0, whatever was found; 1 if the sandbox cannot start; 2 bad input.
 """
 
 import ast
+import itertools
 import random
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from raccoon.constants import InputError, override_constants, run_main
-from raccoon.integrity.checks import Look, SecondLook
-from raccoon.integrity.inputs import EVALPLUS, PublishedInputs, published_inputs
+from raccoon.integrity.fresh_inputs import EVALPLUS, FreshInputs, published_inputs
+from raccoon.integrity.second_look import Look, SecondLook
 from raccoon.reporting.logs import TASKS_FILE, LoggedCompletion, read_records
 from raccoon.rewards.constant_answers import is_constant_answer
 from raccoon.runs.log import COMPLETIONS_LOG, RunLog
@@ -59,12 +61,13 @@ STEPS_FILE, FLAGS_FILE = "integrity.jsonl", "integrity_flags.jsonl"  # the outpu
 PERIODS = 3  # rows of the printed table: the run is split into so many parts
 WORST_TASKS = 5  # how many are printed
 
-Chosen = dict[int, dict[tuple[str, str], LoggedCompletion]]  # step -> key -> a completion to check
+Key = tuple[str, str]  # a task and the code without its layout: what is checked once
+Chosen = dict[int, dict[Key, LoggedCompletion]]  # step -> the completions to check
 
 
 @dataclass(frozen=True)
 class StepCount:
-    """A line of integrity.jsonl."""
+    """A line of integrity.jsonl. A completion with two reasons counts once as flagged and once for each reason."""
 
     step: int
     checked: int
@@ -74,42 +77,92 @@ class StepCount:
     unchecked: dict[str, int]
 
 
-def check_constants() -> None:
-    """Raises InputError for constants that cannot work."""
-    for name in ("PASSES_PER_STEP", "FRESH_INPUTS", "SANDBOX_TIMEOUT", "SANDBOX_MEMORY_MB"):
-        if not globals()[name] > 0:
-            raise InputError(f"{name} is {globals()[name]}; give a value above 0")
+def main() -> None:
+    above_zero = {"PASSES_PER_STEP": PASSES_PER_STEP, "FRESH_INPUTS": FRESH_INPUTS}
+    limits = {"SANDBOX_TIMEOUT": SANDBOX_TIMEOUT, "SANDBOX_MEMORY_MB": SANDBOX_MEMORY_MB}
+    for name, value in {**above_zero, **limits}.items():
+        if not value > 0:
+            raise InputError(f"{name} is {value}; give a value above 0")
+    folder = Path(RUN_DIR)
     for name in (TASKS_FILE, COMPLETIONS_LOG):
-        if not (Path(RUN_DIR) / name).is_file():
+        if not (folder / name).is_file():
             raise InputError(f"no {name} in {RUN_DIR}; give the OUTPUT_DIR of a run of train_rl_poc.py")
+    log, tasks = folder / COMPLETIONS_LOG, {task.task_id: task for task in read_task_file(folder / TASKS_FILE)}
+    passes, partials, isolations = read_log(log, tasks)
+    steps = {step: choose(distinct, PASSES_PER_STEP, f"{SEED} {step}") for step, distinct in sorted(passes.items())}
+    distinct = {key: each for chosen in steps.values() for key, each in chosen.items()}
+    used = [tasks[task_id] for task_id in sorted({task_id for task_id, _ in distinct})]
+    inputs = published(used, DATA_DIR or RunLog(RUN_DIR).read_config().get("DATA_DIR", ""))
+    workers = SANDBOX_WORKERS or None
+    with Sandbox(workers, SANDBOX_TIMEOUT, SANDBOX_MEMORY_MB, allow_weak=ALLOW_WEAK_SANDBOX) as sandbox:
+        second = SecondLook(sandbox, inputs, FRESH_INPUTS, SEED)
+        found = second.look_at([(tasks[each.task_id], each.code) for each in distinct.values()])
+    looks = dict(zip(distinct, found, strict=True))
+
+    counts = [count(step, [looks[key] for key in chosen]) for step, chosen in steps.items()]
+    flags: list[dict[str, Any]] = [
+        {"step": each.step, "group": each.group, "task_id": each.task_id, "code": each.code}
+        | {"reasons": [asdict(finding) for finding in looks[key].findings]}
+        for chosen in steps.values()
+        for key, each in chosen.items()
+        if looks[key].findings
+    ]
+    write_records(folder / STEPS_FILE, map(asdict, counts))
+    write_records(folder / FLAGS_FILE, flags)
+    for line in (partial_line(partials), shared_line(isolations)):
+        print(line, end="\n" if line else "")
+    print_report(counts, [flag["task_id"] for flag in flags], RUN_DIR)
 
 
-def read_passes(path: Path, tasks: dict[str, Task]) -> Iterator[LoggedCompletion]:
-    """The completions that were rewarded as a PASS."""
+def read_log(path: Path, tasks: dict[str, Task]) -> tuple[Chosen, list[bool], Counter]:
+    """(the distinct passes, whether each PARTIAL ignores its arguments, the number of passes by isolation)"""
+    passes: Chosen = {}
+    partials: list[bool] = []
+    isolations: Counter[str] = Counter()
     for each in read_records(path, LoggedCompletion):
         if each.task_id not in tasks:
             raise InputError(
                 f"{path}, step {each.step}: task {each.task_id!r} is not in {TASKS_FILE}; both files must "
                 "come from the same run"
             )
+        isolations[each.verdict.isolation] += each.verdict.status == "PASS"
+        if each.status == "PARTIAL":
+            partials.append(is_constant_answer(each.code, tasks[each.task_id].entry_point))
         if each.status == "PASS":
-            yield each
+            tree = parse_code(each.code)
+            try:
+                code = ast.dump(tree) if tree else each.code
+            except RecursionError:  # a sum of a thousand terms nests that deeply
+                code = each.code
+            passes.setdefault(each.step, {}).setdefault((each.task_id, code), each)
+    return passes, partials, isolations
 
 
-def constant_partials(path: Path, tasks: dict[str, Task]) -> list[bool]:
-    """For each completion that is a PARTIAL, in the order of the log: whether its answer ignores its arguments."""
-    return [
-        is_constant_answer(each.code, tasks[each.task_id].entry_point)
-        for each in read_records(path, LoggedCompletion)
-        if each.status == "PARTIAL"
-    ]
+def choose(distinct: dict[Key, LoggedCompletion], most: int, seed: str) -> dict[Key, LoggedCompletion]:
+    """Up to `most` passes of a step."""
+    return {key: distinct[key] for key in random.Random(seed).sample(sorted(distinct), min(most, len(distinct)))}
 
 
-def shared_line(path: Path) -> str:
-    """A line on the passes whose test ran in the process of the code, where code can forge one; "" without any."""
-    passes = [each.verdict for each in read_records(path, LoggedCompletion) if each.verdict.status == "PASS"]
-    shared = sum(verdict.isolation == "shared" for verdict in passes)
-    return f"{shared} of {len(passes)} passes came from shared isolation, where code can forge them" if shared else ""
+def published(tasks: list[Task], data_dir: str) -> dict[str, FreshInputs]:
+    """EvalPlus' inputs for the tasks; if they cannot be loaded, none, and a printed note."""
+    if not any(task.source in EVALPLUS for task in tasks):
+        return {}
+    try:
+        return published_inputs(tasks, data_dir)
+    except InputError as error:
+        print(
+            f"note     EvalPlus' inputs cannot be loaded ({error}): small changes of the test's own inputs are used "
+            "instead"
+        )
+        return {}
+
+
+def count(step: int, looks: list[Look]) -> StepCount:
+    checked = sum(look.checked for look in looks)
+    flagged = sum(bool(look.findings) for look in looks)
+    reasons = Counter(finding.reason for look in looks for finding in look.findings)
+    unchecked = Counter(look.unchecked for look in looks if not look.checked)
+    return StepCount(step, checked, flagged, flagged / checked if checked else None, dict(reasons), dict(unchecked))
 
 
 def partial_line(partials: list[bool]) -> str:
@@ -127,137 +180,47 @@ def partial_line(partials: list[bool]) -> str:
     return line
 
 
-def key_of(each: LoggedCompletion) -> tuple[str, str]:
-    """What is checked once: the task and the code without its layout."""
-    tree = parse_code(each.code)
-    try:
-        return each.task_id, ast.dump(tree) if tree else each.code
-    except RecursionError:  # a sum of a thousand terms nests that deeply
-        return each.task_id, each.code
+def shared_line(isolations: Counter) -> str:
+    """A line on the passes whose test ran in the process of the code, where code can forge one; "" without any."""
+    shared, passes = isolations["shared"], isolations.total()
+    return f"{shared} of {passes} passes came from shared isolation, where code can forge them" if shared else ""
 
 
-def choose(passes: Iterable[LoggedCompletion]) -> Chosen:
-    """step -> up to PASSES_PER_STEP of its distinct passes, by their keys."""
-    steps: Chosen = {}
-    for each in passes:
-        steps.setdefault(each.step, {}).setdefault(key_of(each), each)
-    for step, distinct in sorted(steps.items()):
-        keys = sorted(distinct)
-        chosen = random.Random(f"{SEED} {step}").sample(keys, min(PASSES_PER_STEP, len(keys)))
-        steps[step] = {key: distinct[key] for key in chosen}
-    return dict(sorted(steps.items()))
-
-
-def published(tasks: list[Task]) -> dict[str, PublishedInputs]:
-    """EvalPlus' inputs for the tasks; if they cannot be loaded, none, and a printed note."""
-    if not any(task.source in EVALPLUS for task in tasks):
-        return {}
-    run_data = RunLog(RUN_DIR).read_config().get("DATA_DIR", "")
-    try:
-        return published_inputs(tasks, DATA_DIR or run_data)
-    except InputError as error:
-        print(
-            f"note     EvalPlus' inputs cannot be loaded ({error}): small changes of the test's own inputs are used "
-            "instead"
-        )
-        return {}
-
-
-def look_at(steps: Chosen, tasks: dict[str, Task]) -> dict[tuple[str, str], Look]:
-    """key -> result of the second check; each distinct completion is checked once."""
-    distinct = {key: each for chosen in steps.values() for key, each in chosen.items()}
-    used = [tasks[task_id] for task_id in sorted({task_id for task_id, _ in distinct})]
-    inputs = published(used)
-    with Sandbox(SANDBOX_WORKERS or None, SANDBOX_TIMEOUT, SANDBOX_MEMORY_MB, allow_weak=ALLOW_WEAK_SANDBOX) as sandbox:
-        second = SecondLook(sandbox, inputs, FRESH_INPUTS, SEED)
-        looks = second.look_at([(tasks[each.task_id], each.code) for each in distinct.values()])
-    return dict(zip(distinct, looks, strict=True))
-
-
-def count(step: int, looks: list[Look]) -> StepCount:
-    """One step's line. A completion with two reasons counts once as flagged and once for each reason."""
-    checked = sum(look.checked for look in looks)
-    flagged = sum(bool(look.findings) for look in looks)
-    reasons = Counter(finding.reason for look in looks for finding in look.findings)
-    unchecked = Counter(look.unchecked for look in looks if not look.checked)
-    return StepCount(step, checked, flagged, flagged / checked if checked else None, dict(reasons), dict(unchecked))
-
-
-def flag_records(steps: Chosen, looks: dict[tuple[str, str], Look]) -> Iterator[dict]:
-    """The lines of integrity_flags.jsonl."""
-    for chosen in steps.values():
-        for key, each in chosen.items():
-            if looks[key].findings:
-                yield {
-                    "step": each.step,
-                    "group": each.group,
-                    "task_id": each.task_id,
-                    "code": each.code,
-                    "reasons": [asdict(finding) for finding in looks[key].findings],
-                }
-
-
-def print_report(counts: list[StepCount], flags: list[dict]) -> None:
-    """Prints the rate over time, the worst tasks, and the next command."""
-    periods = [part for part in split(counts) if part]
-    if not periods:
+def print_report(counts: Sequence[StepCount], flagged: list[str], run_dir: str) -> None:
+    """Prints the rate over time, the worst of the `flagged` tasks, and the next command."""
+    bounds = [len(counts) * place // PERIODS for place in range(PERIODS + 1)]
+    parts = [part for start, end in itertools.pairwise(bounds) if (part := counts[start:end])]
+    if not parts:
         print(
             "no completion of the run has passed yet: there is nothing to check\n"
             "next: give the same command once the training pass rate is above 0"
         )
         return
     print("| steps | checked | flagged | rate | reasons |\n|---|---|---|---|---|")
-    for part in periods:
-        checked, flagged = sum(one.checked for one in part), sum(one.flagged for one in part)
-        reasons = sum((Counter(one.reasons) for one in part), Counter())
-        named = ", ".join(f"{name} {number}" for name, number in reasons.most_common())
-        rate = f"{flagged / checked:.1%}" if checked else "-"
-        print(f"| {part[0].step}-{part[-1].step} | {checked} | {flagged} | {rate} | {named} |")
-    unchecked = sum((Counter(one.unchecked) for one in counts), Counter())
+    sums = [(sum(one.flagged for one in part), sum(one.checked for one in part)) for part in parts]
+    for part, (wrong, checked) in zip(parts, sums, strict=True):
+        rate = f"{wrong / checked:.1%}" if checked else "-"
+        print(f"| {part[0].step}-{part[-1].step} | {checked} | {wrong} | {rate} | {totals(o.reasons for o in part)} |")
+    unchecked = totals(one.unchecked for one in counts)
     if unchecked:
-        print("unchecked:", ", ".join(f"{name} {number}" for name, number in unchecked.most_common()))
-    if rises(periods):
+        print("unchecked:", unchecked)
+    known = [(wrong, checked) for wrong, checked in sums if checked]
+    # The 95 % interval of the last period's rate lies above the first period's rate.
+    if len(known) > 1 and wilson_interval(*known[-1])[0] > known[0][0] / known[0][1]:
         print(
             "the rate rises: the model learns to pass tests, not to solve tasks; read the flagged code, and give "
             "the worst tasks more tests, or leave them out"
         )
-    worst = Counter(flag["task_id"] for flag in flags).most_common(WORST_TASKS)
-    if worst:
+    if flagged:
+        worst = Counter(flagged).most_common(WORST_TASKS)
         print("worst tasks:", ", ".join(f"{task_id} ({number})" for task_id, number in worst))
-    print(
-        f"next: python scripts/make_report.py {shlex.quote(RUN_DIR)}"
-        + (f"; read {Path(RUN_DIR) / FLAGS_FILE}" if flags else "")
-    )
+    read = f"; read {Path(run_dir) / FLAGS_FILE}" if flagged else ""
+    print(f"next: python scripts/make_report.py {shlex.quote(run_dir)}{read}")
 
 
-def split(counts: list[StepCount]) -> list[list[StepCount]]:
-    """The steps, split into PERIODS parts with about the same number of lines."""
-    bounds = [len(counts) * place // PERIODS for place in range(PERIODS + 1)]
-    return [counts[start:end] for start, end in zip(bounds, bounds[1:], strict=False)]
-
-
-def rises(periods: list[list[StepCount]]) -> bool:
-    """Whether the 95 % interval of the last period's rate lies above the first period's rate."""
-    sums = [(sum(one.flagged for one in part), sum(one.checked for one in part)) for part in periods]
-    sums = [(flagged, checked) for flagged, checked in sums if checked]
-    return len(sums) > 1 and wilson_interval(*sums[-1])[0] > sums[0][0] / sums[0][1]
-
-
-def main() -> None:
-    check_constants()
-    folder = Path(RUN_DIR)
-    tasks = {task.task_id: task for task in read_task_file(folder / TASKS_FILE)}
-    steps = choose(read_passes(folder / COMPLETIONS_LOG, tasks))
-    looks = look_at(steps, tasks)
-
-    counts = [count(step, [looks[key] for key in chosen]) for step, chosen in steps.items()]
-    flags = list(flag_records(steps, looks))
-    write_records(Path(RUN_DIR) / STEPS_FILE, map(asdict, counts))
-    write_records(Path(RUN_DIR) / FLAGS_FILE, flags)
-    log = folder / COMPLETIONS_LOG
-    for said in (partial_line(constant_partials(log, tasks)), shared_line(log)):
-        print(said, end="\n" if said else "")
-    print_report(counts, flags)
+def totals(counts: Iterable[dict[str, int]]) -> str:
+    """The sums of several counts as text, the largest first."""
+    return ", ".join(f"{name} {number}" for name, number in sum(map(Counter, counts), Counter()).most_common())
 
 
 if __name__ == "__main__":

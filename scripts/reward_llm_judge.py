@@ -2,7 +2,7 @@
 
 It measures the agreement with execution on samples with known verdicts, the bias by position and by length, and which
 injections in the code raise the judge's score. Training uses the judge with --reward judge or --reward both. The
-questions are in raccoon/llm/rubric.py, the requests to the server in raccoon/llm/client.py. Code that cannot be
+questions are in raccoon/llm/llm_judge.py, the requests to the server in raccoon/llm/client.py. Code that cannot be
 judged has no score: it is counted as None and never gets a middle score.
 
     python scripts/reward_llm_judge.py --judge-base-url http://127.0.0.1:8000/v1 --judge-model NAME
@@ -20,21 +20,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 from raccoon.constants import InputError, override_constants, run_main
-from raccoon.ledger import AnswerCache
+from raccoon.llm import measurement
 from raccoon.llm.client import Endpoint, LlmClient
-from raccoon.llm.judge import JUDGEMENTS_FILE, Judge
-from raccoon.llm.measurement import (
-    Sample,
-    injections_md,
-    measure_injections,
-    measure_samples,
-    read_injections,
-    read_samples,
-    samples_md,
-)
+from raccoon.llm.llm_judge import JUDGEMENTS_FILE, LlmJudge
 from raccoon.published.benchmarks import is_benchmark, load_benchmark
 from raccoon.runs.log import finite
-from raccoon.tasks.task import read_task_file
+from raccoon.store import AnswerCache
+from raccoon.tasks.task import Task, read_task_file
 
 # The judge, on any OpenAI-compatible server
 JUDGE_BASE_URL = "http://127.0.0.1:8000/v1"  # of the judge's server
@@ -44,7 +36,7 @@ JUDGE_TIMEOUT = 120.0  # seconds a request
 JUDGE_CONCURRENCY = 16  # requests at once
 
 # What the judge is measured on
-SAMPLES = []  # JSON-lines files of samples with known verdicts
+SAMPLES: list[str] = []  # JSON-lines files of samples with known verdicts
 TASKS = "humaneval"  # the benchmark, or the task file, that the samples solve
 DATA_DIR = ""  # folder of the published benchmark files; "": download from the hub (env DATA_DIR)
 LIMIT = 100  # samples of each file, chosen by SEED; 0: all. Each sample needs three requests
@@ -54,28 +46,26 @@ OUTPUT_DIR = "./judge_report"
 
 
 def main() -> None:
-    samples, injections = load_samples(), read_injections(INJECTIONS) if INJECTIONS else []
+    tasks = tasks_by_id(TASKS, DATA_DIR) if SAMPLES else {}
+    samples = {path: chosen_samples(path, tasks, LIMIT, SEED) for path in SAMPLES}
+    injections = measurement.read_injections(INJECTIONS) if INJECTIONS else []
     if not JUDGE_MODEL or JUDGE_CONCURRENCY < 1 or not JUDGE_TIMEOUT > 0:
         raise InputError(
             f"JUDGE_MODEL {JUDGE_MODEL!r}, JUDGE_CONCURRENCY {JUDGE_CONCURRENCY}, JUDGE_TIMEOUT "
             f"{JUDGE_TIMEOUT}: give the judge's name on its server, and values above 0"
         )
     if not samples and not injections:
-        raise InputError(
-            "nothing to measure, SAMPLES and INJECTIONS are empty: give --samples, or --injections a folder"
-        )
-    endpoint = Endpoint(JUDGE_BASE_URL, JUDGE_MODEL, JUDGE_KEY_ENV, JUDGE_TIMEOUT, JUDGE_CONCURRENCY)
-    with LlmClient(endpoint) as client:
+        raise InputError("nothing to measure: give --samples FILE, or --injections FOLDER")
+    folder = Path(OUTPUT_DIR)
+    with LlmClient(Endpoint(JUDGE_BASE_URL, JUDGE_MODEL, JUDGE_KEY_ENV, JUDGE_TIMEOUT, JUDGE_CONCURRENCY)) as client:
         client.check()
-        judge = Judge(client, AnswerCache(Path(OUTPUT_DIR) / JUDGEMENTS_FILE))
-        found = {path: measure_samples(judge, chosen) for path, chosen in samples.items()}
-        injected = measure_injections(judge, injections) if injections else None
-    if judge.lost:
-        raise InputError(
-            f"{judge.lost}; the answers so far are in {OUTPUT_DIR}: give the same command again to continue"
-        )
-    tables = [f"### {path}\n\n{samples_md(report)}" for path, report in found.items()]
-    tables += [f"### {INJECTIONS}\n\n{injections_md(injected)}"] if injected else []
+        judge = LlmJudge(client, AnswerCache(folder / JUDGEMENTS_FILE))
+        found = {path: measurement.measure_samples(judge, chosen) for path, chosen in samples.items()}
+        injected = measurement.measure_injections(judge, injections) if injections else None
+    if client.lost:
+        raise InputError(f"{client.lost}; the answers are kept in {folder}: give the same command again to continue")
+    tables = [f"### {path}\n\n{measurement.samples_md(report)}" for path, report in found.items()]
+    tables += [f"### {INJECTIONS}\n\n{measurement.injections_md(injected)}"] if injected else []
     report = f"## The judge {JUDGE_MODEL}\n\n" + "\n\n".join(tables) + "\n"
     values = {
         "judge": JUDGE_MODEL,
@@ -83,26 +73,26 @@ def main() -> None:
         "injections": asdict(injected) if injected else None,
         "usage": asdict(client.usage),
     }
-    (Path(OUTPUT_DIR) / "judge_report.md").write_text(report, encoding="utf-8")
-    (Path(OUTPUT_DIR) / "judge_report.json").write_text(json.dumps(finite(values), indent=2) + "\n", encoding="utf-8")
+    (folder / "judge_report.md").write_text(report, encoding="utf-8")
+    (folder / "judge_report.json").write_text(json.dumps(finite(values), indent=2) + "\n", encoding="utf-8")
+    used = client.usage
     print(
-        f"{report}\nasked    {client.usage.requests} requests, {client.usage.retries} retries, "
-        f"{client.usage.prompt_tokens} + {client.usage.completion_tokens} tokens\n"
+        f"{report}\nasked    {used.requests} requests, {used.retries} retries, "
+        f"{used.prompt_tokens} + {used.completion_tokens} tokens\n"
         f"written  {OUTPUT_DIR}/judge_report.md, judge_report.json, {JUDGEMENTS_FILE}"
     )
 
 
-def load_samples() -> dict[str, list[Sample]]:
-    """LIMIT samples of each file, by its path."""
-    if not SAMPLES:
-        return {}
-    tasks = load_benchmark(TASKS, DATA_DIR) if is_benchmark(TASKS) else read_task_file(TASKS)
-    known = {task.task_id: task for task in tasks}
-    found = {path: read_samples(path, known) for path in SAMPLES}
-    return {
-        path: random.Random(SEED).sample(samples, min(LIMIT or len(samples), len(samples)))
-        for path, samples in found.items()
-    }
+def tasks_by_id(name: str, data_dir: str) -> dict[str, Task]:
+    """The tasks of a benchmark or of a task file, by id."""
+    tasks = load_benchmark(name, data_dir) if is_benchmark(name) else read_task_file(name)
+    return {task.task_id: task for task in tasks}
+
+
+def chosen_samples(path: str, tasks: dict[str, Task], limit: int, seed: int) -> list[measurement.Sample]:
+    """`limit` samples of a file, drawn with `seed`; all for 0."""
+    samples = measurement.read_graded(path, tasks)
+    return random.Random(seed).sample(samples, min(limit or len(samples), len(samples)))
 
 
 if __name__ == "__main__":

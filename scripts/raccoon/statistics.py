@@ -30,10 +30,9 @@ def wilson_interval(passed: int, n: int) -> tuple[float, float]:
 
 
 def bootstrap_interval(values: Sequence[float]) -> tuple[float, float]:
-    """The percentile bootstrap interval of the mean of one value a task (Efron 1979).
+    """The percentile bootstrap interval of the mean of one value a task (Efron 1979); tasks are resampled, not samples.
 
-    Tasks are resampled, not samples: several samples of a task count as their mean (cluster bootstrap). A resample of
-    n tasks is drawn as counts of the distinct values (multinomial), which is equivalent to n single draws.
+    A resample is drawn as counts of the distinct values (multinomial), which is equivalent to n single draws.
     """
     import numpy
 
@@ -45,20 +44,14 @@ def bootstrap_interval(values: Sequence[float]) -> tuple[float, float]:
 
 
 def pass_at_k(n: int, passed: int, k: int) -> float:
-    """The unbiased estimate of pass@k from n samples of a task: 1 - C(n - passed, k) / C(n, k).
-
-    Source: Chen et al. 2021 (Codex), equation 1. Raises ValueError if k > n.
-    """
+    """Unbiased pass@k: 1 - C(n - passed, k) / C(n, k) (Chen et al. 2021, equation 1). Raises ValueError if k > n."""
     if not 1 <= k <= n:
         raise ValueError(f"pass@{k} needs at least {k} samples a task, not {n}")
     return 1.0 - math.comb(n - passed, k) / math.comb(n, k)
 
 
 def mcnemar_exact(gained: int, lost: int) -> float:
-    """The p value of the exact McNemar test (McNemar 1947).
-
-    Under no difference each task that changed state is a fair coin flip.
-    """
+    """The p value of the exact McNemar test (1947): each task that changed state is a fair coin flip."""
     from scipy.special import bdtr
 
     discordant = gained + lost
@@ -129,11 +122,7 @@ def mean(values: Sequence[float]) -> float:
 
 @dataclass(frozen=True)
 class Difference:
-    """How a candidate differs from a baseline on the n tasks for which both have scores.
-
-    `gained` and `lost` are the ids of the tasks that the candidate solves more and less often than the
-    baseline; `difference` is the mean of the per-task differences, `interval` its bootstrap interval.
-    """
+    """A candidate against a baseline on n tasks: ids solved more and less often, mean per-task difference."""
 
     n: int
     gained: tuple[str, ...]
@@ -167,6 +156,11 @@ def compare(baseline: Mapping[str, Sequence[bool]], candidate: Mapping[str, Sequ
         p=paired_p(first, second),
         detectable=smallest_detectable(len(common), mean([change**2 for change in changes.values()])),
     )
+
+
+def how_many(number: int, thing: str) -> str:
+    """A number with its noun: 1 task, 2 tasks."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def found_difference(detectable: float) -> str:

@@ -1,18 +1,27 @@
-"""An append-only file of JSON lines: the logs, records and answers from which a stopped run goes on.
+"""An append-only file of JSON lines, and the two stores on it from which a stopped run goes on without repeating work.
 
-It does not know what the lines mean, and it replaces no file (whole_files.py does).
-
-A killed process or a full disk can leave the last line half written. Readers skip it, and the next append cuts it off.
+LineFile does not know what the lines mean, and replaces no file (whole_files.py does). A killed process or a full disk
+can leave the last line half written: readers skip it, and the next append cuts it off. The lines of AnswerCache and
+Ledger have a key, the digest of everything that their value depends on. Several processes may share an AnswerCache.
+Only one may hold a Ledger, whose lines are records of one dataclass.
 """
 
 import fcntl
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Generic, TypeVar
 
 from raccoon.constants import InputError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Record = TypeVar("Record", bound="DataclassInstance")
 
 
 class LineFile:
@@ -22,17 +31,27 @@ class LineFile:
         self.path, self.shared = Path(path), shared
 
     def append(self, rows: Iterable[dict]) -> None:
-        """Appends all rows in one write and passes them to the kernel, so that a kill leaves whole lines.
-
-        Creates the folder. Raises OSError if the file cannot be written.
-        """
+        """Creates the folder and appends all rows in one write, so that a kill leaves whole lines. Raises OSError."""
         data = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
         with self.open() as file:
             if self.shared:
                 fcntl.flock(file, fcntl.LOCK_EX)
-            cut_half_line(file)
+            # Cut off what follows the last line end.
+            if file.seek(0, os.SEEK_END) and file.seek(-1, os.SEEK_END) >= 0 and file.read(1) != b"\n":
+                file.seek(0)
+                file.truncate(file.read().rfind(b"\n") + 1)
             while data:
                 data = data[file.write(data) :]
+
+    def save(self, row: dict) -> None:
+        """Appends a row. Raises InputError if the file cannot be written."""
+        try:
+            self.append([row])
+        except OSError as error:
+            raise InputError(
+                f"{self.path} could not be written ({error.strerror}): free some space, and give the same command "
+                "again; it keeps what is in the file"
+            ) from error
 
     def hold(self) -> BinaryIO:
         """Locks the file for this process until the result is closed. Raises BlockingIOError if another has done so."""
@@ -60,13 +79,6 @@ class LineFile:
         return ((where, parse_json(line, where)) for where, line in self.lines())
 
 
-def cut_half_line(file: BinaryIO) -> None:
-    """Cuts off what follows the last line end."""
-    if file.seek(0, os.SEEK_END) and file.seek(-1, os.SEEK_END) >= 0 and file.read(1) != b"\n":
-        file.seek(0)
-        file.truncate(file.read().rfind(b"\n") + 1)
-
-
 def parse_json(text: str | bytes, where: str, kind: type = dict) -> Any:
     """The JSON value in a text. Raises InputError, which begins with `where`, if there is none of type `kind`."""
     try:
@@ -74,7 +86,60 @@ def parse_json(text: str | bytes, where: str, kind: type = dict) -> Any:
     except (ValueError, RecursionError) as error:
         raise InputError(f"{where}: not JSON ({error}); correct or delete it") from error
     if not isinstance(value, kind):
-        raise InputError(
-            f"{where}: found a JSON {type(value).__name__}, expected a {kind.__name__}; correct or delete it"
-        )
+        raise InputError(f"{where}: found a JSON {type(value).__name__}, not a {kind.__name__}; correct or delete it")
     return value
+
+
+def digest(*values: object) -> str:
+    """The key of JSON values. Equal values have the same key in any process."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:32]
+
+
+class AnswerCache:
+    """JSON values by key, in memory and in a file."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.file = LineFile(path, shared=True)
+        self.values: dict[str, Any] = {}
+        for _, line in self.file.lines():
+            with suppress(ValueError, KeyError, TypeError):  # files from earlier versions have half lines in the middle
+                row = json.loads(line)
+                self.values[row["key"]] = row["value"]
+
+    def put(self, key: str, value: object) -> None:
+        """Keeps a value. Raises InputError if the file cannot be written."""
+        self.values[key] = value
+        self.file.save({"key": key, "value": value})
+
+
+class Ledger(Generic[Record]):
+    """Records of one dataclass by key, in memory and on disk. One process holds it; raises InputError if it cannot."""
+
+    def __init__(self, path: Path, kind: type[Record]):
+        self.file, self.kind = LineFile(path), kind
+        self.records: dict[str, Record] = {}
+
+    def __enter__(self) -> "Ledger[Record]":
+        path = self.file.path
+        try:
+            self.held = self.file.hold()
+        except BlockingIOError:
+            raise InputError(f"{path} is in use by another run; wait for it, or give another OUTPUT") from None
+        except OSError as error:
+            raise InputError(f"cannot write {path} ({error.strerror}); give another OUTPUT") from None
+        self.records.update(self.parse(row, where) for where, row in self.file.rows())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.held.close()
+
+    def parse(self, row: dict, where: str) -> tuple[str, Record]:
+        key, wanted = row.pop("key", None), {field.name: field.type for field in fields(self.kind)}
+        if not isinstance(key, str) or {name: type(value) for name, value in row.items()} != wanted:
+            raise InputError(f"{where} is not a record of {self.kind.__name__}; move the file, or give another OUTPUT")
+        return key, self.kind(**row)
+
+    def put(self, key: str, record: Record) -> None:
+        """Keeps a record. Raises InputError if the file cannot be written."""
+        self.records[key] = record
+        self.file.save({"key": key, **asdict(record)})

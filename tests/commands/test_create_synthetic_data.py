@@ -152,7 +152,7 @@ def test_templates_are_the_same_by_seed_and_every_record_passes_again(tmp_path):
     assert {verdict.status for verdict in verdicts} == {"PASS"}
     origin = json.loads(tasks[0].origin)
     assert origin.items() >= {"backend": "templates", "mode": "tasks", "date": DATE, "seed": 5}.items()
-    assert origin["mutants_killed"] >= 0.8
+    assert origin["mutants_killed"] >= 0.8 and (SCRIPTS / origin["prompt"]).is_file()
 
 
 def test_exactly_the_good_records_of_a_server_are_kept(tmp_path):

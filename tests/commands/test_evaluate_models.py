@@ -57,15 +57,7 @@ def whole(place):
     """The output of an evaluation of both models that nothing interrupted."""
     done = evaluate(
         place,
-        "--models",
-        "sft",
-        "rl",
-        "--benchmarks",
-        "tasks.jsonl",
-        "--output-dir",
-        "whole",
-        "--batch-size",
-        "8",
+        *"--models sft rl --benchmarks tasks.jsonl --output-dir whole --batch-size 8".split(),
         *MODES,
         afresh=True,
     )
@@ -114,18 +106,7 @@ def kill_when(command, folder, path, number, how):
 
 
 def test_killed_and_continued_is_the_same_as_uninterrupted(place, whole):
-    flags = [
-        "--models",
-        "sft",
-        "rl",
-        "--benchmarks",
-        "tasks.jsonl",
-        "--output-dir",
-        "killed",
-        "--batch-size",
-        "8",
-        *MODES,
-    ]
+    flags = [*"--models sft rl --benchmarks tasks.jsonl --output-dir killed --batch-size 8".split(), *MODES]
     command = [sys.executable, SCRIPT, *flags]
     killed = place / "killed"
     assert kill_when(command, place, killed / "sft" / "tasks.jsonl", 16, signal.SIGKILL) == -signal.SIGKILL
@@ -144,38 +125,14 @@ def test_killed_and_continued_is_the_same_as_uninterrupted(place, whole):
 def test_a_finished_evaluation_is_read_and_not_repeated(place, whole):
     stamp = (whole / "sft" / "tasks.jsonl").stat().st_mtime_ns
     before = (whole / "results.json").read_bytes()
-    evaluate(
-        place,
-        "--models",
-        "sft",
-        "rl",
-        "--benchmarks",
-        "tasks.jsonl",
-        "--output-dir",
-        "whole",
-        "--batch-size",
-        "8",
-        *MODES,
-    )
+    evaluate(place, *"--models sft rl --benchmarks tasks.jsonl --output-dir whole --batch-size 8".split(), *MODES)
     assert (whole / "sft" / "tasks.jsonl").stat().st_mtime_ns == stamp
     assert (whole / "results.json").read_bytes() == before
 
 
 def test_two_processes_give_what_one_gives(place, whole):
     done = evaluate(
-        place,
-        "--models",
-        "sft",
-        "rl",
-        "--benchmarks",
-        "tasks.jsonl",
-        "--output-dir",
-        "two",
-        "--batch-size",
-        "8",
-        "--processes",
-        "2",
-        *MODES,
+        place, *"--models sft rl --benchmarks tasks.jsonl --output-dir two --batch-size 8 --processes 2".split(), *MODES
     )
     assert "launch   2 processes under accelerate" in done.stdout
     assert (place / "two" / "results.json").read_bytes() == (whole / "results.json").read_bytes()
@@ -184,16 +141,8 @@ def test_two_processes_give_what_one_gives(place, whole):
 def test_other_weights_are_not_mixed_with_old_records(place):
     write_model(place / "trained", seed=2)
     flags = [
-        "--models",
-        "trained",
-        "--benchmarks",
-        "tasks.jsonl",
-        "--output-dir",
-        "mixed",
-        "--limit",
-        "8",
-        "--max-completion-length",
-        "12",
+        *"--models trained --benchmarks tasks.jsonl --output-dir mixed --limit 8 --max-completion-length".split(),
+        *"12".split(),
     ]
     evaluate(place, *flags)
     write_model(place / "trained", seed=3)
@@ -205,16 +154,8 @@ def test_other_weights_are_not_mixed_with_old_records(place):
 
 def test_a_limit_is_a_fixed_sample_that_a_full_run_goes_on_from(place, whole):
     flags = [
-        "--models",
-        "sft",
-        "--benchmarks",
-        "tasks.jsonl",
-        "--output-dir",
-        "limited",
-        "--batch-size",
-        "8",
-        "--max-completion-length",
-        "12",
+        *"--models sft --benchmarks tasks.jsonl --output-dir limited --batch-size 8".split(),
+        *"--max-completion-length 12".split(),
     ]
     evaluate(place, *flags, "--limit", "20")
     part = lines(place / "limited" / "sft" / "tasks.jsonl")
@@ -228,16 +169,7 @@ def test_a_limit_is_a_fixed_sample_that_a_full_run_goes_on_from(place, whole):
 
 def test_infra_and_changed_tests_are_graded_again_without_generating(place, whole):
     tasks = write_tasks(place / "regraded.jsonl", 10)
-    flags = [
-        "--models",
-        "sft",
-        "--benchmarks",
-        "regraded.jsonl",
-        "--output-dir",
-        "regraded",
-        "--max-completion-length",
-        "12",
-    ]
+    flags = [*"--models sft --benchmarks regraded.jsonl --output-dir regraded --max-completion-length 12".split()]
     evaluate(place, *flags)
     file = place / "regraded" / "sft" / "regraded.jsonl"
     records = lines(file)
@@ -260,17 +192,7 @@ def test_infra_and_changed_tests_are_graded_again_without_generating(place, whol
 
 def test_the_same_model_twice_is_not_distinguishable(place):
     evaluate(
-        place,
-        "--models",
-        "sft",
-        "--repeat",
-        "2",
-        "--benchmarks",
-        "tasks.jsonl",
-        "--output-dir",
-        "again",
-        "--max-completion-length",
-        "12",
+        place, *"--models sft --repeat 2 --benchmarks tasks.jsonl --output-dir again --max-completion-length 12".split()
     )
     (found,) = results(place / "again")["comparisons"]
     assert (found["candidate"], found["repeat"], found["distinguishable"]) == ("sft.repeat2", True, False)
@@ -339,6 +261,7 @@ def test_many_samples_a_task_equal_a_brute_force_count(place):
         (["--models", "sft", "--modes", "beam"], "no mode 'beam'"),
         (["--models", "sft", "--modes", "sampled", "--temperature", "0"], "TEMPERATURE is 0"),
         (["--models", "sft", "--batch-size", "0"], "BATCH_SIZE is 0"),
+        (["--models", "gold", "--timeout", "0"], "TIMEOUT is 0"),
         (["--models", "gold", "--engine", "tensorrt"], "no engine 'tensorrt'"),
         (["--models", "gold", "--no-such-flag", "1"], "--no-such-flag"),
         (["--models", "gold", "--output-dir", "/dev/null/no"], "/dev/null/no: /dev/null is not a writable folder"),
@@ -362,6 +285,11 @@ def test_bad_input_is_one_line_and_writes_nothing(place, flags, words):
     done = evaluate(place, "--output-dir", "refused", *flags, code=2)
     assert words in done.stderr and done.stderr.count("\n") == 1
     assert not (place / "refused").exists()
+
+
+def test_a_sandbox_that_cannot_start_is_1_as_in_every_command(place):
+    flags = "--models gold --benchmarks tasks.jsonl --output-dir weak --workers 5000".split()
+    assert "workers is 5000" in evaluate(place, *flags, code=1).stderr
 
 
 def test_a_terminal_without_utf8_is_refused_before_anything_is_graded(place, monkeypatch):
@@ -400,13 +328,7 @@ def test_strict_and_lenient_grading_and_solutions_as_they_are(place):
     for method, kinds in (("regex", ["pass", "pass", "exception"]), ("strict", ["pass", "syntax", "exception"])):
         evaluate(
             place,
-            "--samples",
-            "gold.jsonl",
-            "--benchmarks",
-            "stubs.jsonl",
-            "--output-dir",
-            "strict",
-            "--code-extraction-method",
+            *"--samples gold.jsonl --benchmarks stubs.jsonl --output-dir strict --code-extraction-method".split(),
             method,
         )
         assert [r["outcome"] for r in lines(place / "strict" / "gold-samples" / "stubs.jsonl")] == kinds
@@ -435,18 +357,8 @@ def test_chosen_tasks_chosen_k_and_samples_that_are_hidden(place):
 def test_a_base_model_is_evaluated_by_direct_completion(place):
     evaluate(
         place,
-        "--models",
-        "sft",
-        "--benchmarks",
-        "tasks.jsonl",
-        "--output-dir",
-        "direct",
-        "--limit",
-        "4",
-        "--max-completion-length",
-        "8",
-        "--prompt-style",
-        "completion",
+        *"--models sft --benchmarks tasks.jsonl --output-dir direct --limit 4 --max-completion-length 8".split(),
+        *"--prompt-style completion".split(),
     )
     assert results(place / "direct")["settings"]["prompt_style"] == "completion"
     for record in lines(place / "direct" / "sft" / "tasks.jsonl"):

@@ -441,6 +441,7 @@ def test_a_rise_is_claimed_only_where_it_is_one(tmp_path):
     sentences = " ".join(summary(read_run(folder)))
     assert "training pass rate rose from 27.2 % in the first to 57.2 % in the last 5 steps" in sentences
     assert "held-out pass rate shows no clear change: from" in sentences and "p = 1)" in sentences
+    assert "1 task gained and 0 lost" in sentences
     write_lines(folder / "heldout.jsonl", [check(0, 10), check(10, 9), check(20, 1)])
     sentences = " ".join(summary(read_run(folder)))
     assert "held-out pass rate fell from 50.0 %" in sentences and "0 tasks gained and 9 lost" in sentences

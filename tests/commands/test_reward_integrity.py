@@ -11,11 +11,27 @@ import pytest
 import reward_integrity
 from helpers.paths import SCRIPTS
 from helpers.run_folders import completion, write_lines
-from raccoon.integrity.answers import hard_coded_lines
-from raccoon.integrity.checks import FAILS, HARD_CODED, MOVED, NO_INPUTS, NO_VERDICT, READS, SecondLook, look
-from raccoon.integrity.examples import UNKNOWN, examples
-from raccoon.integrity.inputs import FreshInputs, fresh_inputs, perturbed, published_inputs, published_row
-from raccoon.integrity.surroundings import surroundings_lines
+from raccoon.integrity.fresh_inputs import (
+    UNKNOWN,
+    FreshInputs,
+    choose_inputs,
+    examples,
+    perturbed,
+    published_inputs,
+    published_row,
+)
+from raccoon.integrity.hard_coded import hard_coded_lines
+from raccoon.integrity.second_look import (
+    FAILS,
+    HARD_CODED,
+    MOVED,
+    NO_INPUTS,
+    NO_VERDICT,
+    READS,
+    SecondLook,
+    look,
+    surroundings_lines,
+)
 from raccoon.published.benchmarks import load_benchmark
 from raccoon.records import Program, Verdict
 from raccoon.sandbox.pool import Sandbox
@@ -230,9 +246,9 @@ def test_fresh_inputs_are_not_in_the_test_and_the_same_for_a_seed(data_dir):
     [task] = [task for task in load_benchmark("humaneval", data_dir) if task.task_id == "HumanEval/73"]
     known = {repr(list(example.arguments)) for example in examples(task)}
     for published in (published_inputs([task], str(data_dir)), {}):
-        fresh = fresh_inputs(task, published, 8, seed=1)
+        fresh = choose_inputs(task, published, 8, seed=1)
         assert len(fresh.inputs) == 8 and known.isdisjoint(map(repr, fresh.inputs))
-        assert fresh == fresh_inputs(task, published, 8, seed=1) != fresh_inputs(task, published, 8, seed=2)
+        assert fresh == choose_inputs(task, published, 8, seed=1) != choose_inputs(task, published, 8, seed=2)
 
 
 def test_a_row_of_the_hub_gives_its_inputs():
@@ -250,7 +266,7 @@ def test_a_row_of_the_hub_gives_its_inputs():
 
 def test_few_possible_inputs_are_no_reason_to_repeat_the_test():
     task = Task("own/4", "p", "assert f(5) == 5\nassert f(6) == 6\n", "f", solution="def f(x):\n    return x")
-    assert {x for [x] in fresh_inputs(task, {}, 20, seed=0).inputs} == {2, 3, 4, 7, 8, 9}
+    assert {x for [x] in choose_inputs(task, {}, 20, seed=0).inputs} == {2, 3, 4, 7, 8, 9}
 
 
 @pytest.mark.parametrize(
@@ -472,7 +488,8 @@ def test_passes_from_shared_isolation_are_counted(tmp_path):
     for line in lines[::2]:
         line["verdict"]["isolation"] = "shared"
     path = tmp_path / "completions.jsonl"
-    write_lines(path, lines)
-    assert reward_integrity.shared_line(path) == "1 of 2 passes came from shared isolation, where code can forge them"
-    write_lines(path, lines[1:2])
-    assert reward_integrity.shared_line(path) == ""
+    tasks = {lines[0]["task_id"]: SORTING}
+    said = "1 of 2 passes came from shared isolation, where code can forge them"
+    for written, line in ((lines, said), (lines[1:2], "")):
+        write_lines(path, written)
+        assert reward_integrity.shared_line(reward_integrity.read_log(path, tasks)[2]) == line

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from statistics import NormalDist
 
 import pytest
 
@@ -16,23 +17,15 @@ from helpers.paths import ROOT, SCRIPTS
 from helpers.scripted_server import Fault, ScriptedServer
 from helpers.training_runs import furnish, lines
 from raccoon.constants import InputError
-from raccoon.ledger import AnswerCache
 from raccoon.llm import client
 from raccoon.llm.client import Endpoint, LlmClient, Request
-from raccoon.llm.judge import Judge
-from raccoon.llm.measurement import (
-    Sample,
-    agreement,
-    measure_injections,
-    measure_samples,
-    read_injections,
-    read_samples,
-)
-from raccoon.llm.rubric import WORTHLESS, Judgement
+from raccoon.llm.llm_judge import WORTHLESS, Judgement, LlmJudge
+from raccoon.llm.measurement import Sample, agreement, measure_injections, measure_samples, read_graded, read_injections
 from raccoon.records import Verdict
 from raccoon.rewards.judge import JudgeReward, JudgeScale
 from raccoon.runs.rollouts import Rollout, is_constant, rollout_metrics
 from raccoon.runs.sentinels import alarms
+from raccoon.store import AnswerCache
 from raccoon.tasks.task import Task
 
 pytest.importorskip("openai")
@@ -46,14 +39,14 @@ def short_waits(monkeypatch):
 
 @pytest.fixture
 def judging(tmp_path):
-    """Makes a judge on a scripted server: judging(script) -> (Judge, server)."""
+    """Makes a judge on a scripted server: judging(script) -> (LlmJudge, server)."""
     opened = []
 
     def start(script, within=None):
         server = ScriptedServer(script).__enter__()
         client = LlmClient(Endpoint(server.url, "scripted", timeout=1.0, max_retries=1)).__enter__()
         opened.extend([server, client])
-        return Judge(client, AnswerCache(tmp_path / "judgements.jsonl"), within), server
+        return LlmJudge(client, AnswerCache(tmp_path / "judgements.jsonl"), within), server
 
     yield start
     for each in reversed(opened):
@@ -69,7 +62,7 @@ def test_equal_programs_are_asked_once_and_never_again(judging, tmp_path):
     scores = [judgement.score for judgement in judge.judge([("p", GOOD), ("p", commented), ("p", BAD), ("p", "f(")])]
     assert scores == [1.0, 1.0, 0.2, 0.0]
     assert len(server.requests) == 2
-    fresh = Judge(judge.client, AnswerCache(tmp_path / "judgements.jsonl"))
+    fresh = LlmJudge(judge.client, AnswerCache(tmp_path / "judgements.jsonl"))
     assert [judgement.score for judgement in fresh.judge([("p", BAD), ("p", GOOD)])] == [0.2, 1.0]
     assert len(server.requests) == 2
     fresh.judge([("another task", GOOD)])
@@ -81,10 +74,10 @@ def test_a_cut_line_costs_itself_alone_also_in_the_middle(tmp_path):
     AnswerCache(path).put("a", 1)
     path.write_bytes(path.read_bytes() + b'{"key": "b", "val\n{"key": "c", "val')
     cache = AnswerCache(path)
-    assert "b" not in cache and "c" not in cache
+    assert "b" not in cache.values and "c" not in cache.values
     cache.put("d", {"e": 2})
     again = AnswerCache(path)
-    assert (again["a"], again["d"]) == (1, {"e": 2})
+    assert (again.values["a"], again.values["d"]) == (1, {"e": 2})
 
 
 def test_an_answer_that_cannot_be_read_is_none_and_is_not_asked_again(judging):
@@ -117,7 +110,7 @@ def test_a_server_that_is_lost_leaves_none(judging):
     found = judge.judge([("p", GOOD), *(("p", f"x = {i}") for i in range(40))])
     assert found[0].score == 1.0
     assert {judgement.score for judgement in found[1:]} == {None} and all(judgement.error for judgement in found[1:])
-    assert "has stopped answering" in judge.lost
+    assert "has stopped answering" in judge.client.lost
 
 
 def test_a_batch_ends_in_time(judging):
@@ -266,19 +259,8 @@ def train(folder: Path, output: str, server: ScriptedServer, *flags: str) -> sub
         "train.jsonl",
         "--heldout",
         "",
-        "--save-steps",
-        "2",
-        "--max-completion-length",
-        "3",
-        "--temperature",
-        "1",
-        "--learning-rate",
-        "0.03",
-        "--max-refills",
-        "1",
-        "--sandbox-workers",
-        "1",
-        "--judge-base-url",
+        *"--save-steps 2 --max-completion-length 3 --temperature 1 --learning-rate 0.03 --max-refills 1".split(),
+        *"--sandbox-workers 1 --judge-base-url".split(),
         server.url,
         "--judge-model",
         "scripted",
@@ -389,7 +371,7 @@ def test_samples_show_agreement_and_bias(judging):
     rows += [{"task_id": "t", "completion": f"y = {i}\n{BAD}", "passed": False} for i in range(5)]
     rows += [{"task_id": "t", "code": "", "verdict": {"status": "INFRA"}}, {"task_id": "u", "code": "", "passed": True}]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    found = measure_samples(judge, read_samples(str(path), task))
+    found = measure_samples(judge, read_graded(str(path), task))
     assert (found.agreement.n, found.agreement.passed, found.none_rate) == (10, 5, 0)
     assert (found.agreement.correlation, found.agreement.roc_area) == (pytest.approx(1), 1)
     assert found.position.mean == pytest.approx(-0.2) and found.position.moved == 1
@@ -401,11 +383,21 @@ def test_equal_scores_do_not_correlate_with_the_verdicts():
     assert math.isnan(found.correlation) and found.roc_area == 0.5
 
 
+def test_the_interval_of_a_roc_area_has_the_level_of_every_other_interval():
+    samples = [Sample("p", GOOD, passed) for passed in [True] * 4 + [False] * 4]
+    low, high = agreement(
+        samples, [Judgement(score) for score in (0.9, 0.8, 0.3, 0.7, 0.2, 0.4, 0.1, 0.75)]
+    ).roc_interval
+    area, z = 13 / 16, NormalDist().inv_cdf(0.975)  # 13 of the 16 pairs are in order
+    spread = area * (1 - area) + 3 * (area / (2 - area) - area**2) + 3 * (2 * area**2 / (1 + area) - area**2)
+    assert (low, high) == (pytest.approx(area - z * math.sqrt(spread / 16)), 1.0)
+
+
 @pytest.mark.parametrize("line", ["[]", "{}", '{"task_id": "t"}', '{"task_id": "t", "code": "x"}', "no"])
 def test_a_line_that_is_no_sample_is_named(tmp_path, line):
     (tmp_path / "s.jsonl").write_text(line + "\n")
     with pytest.raises(InputError, match="s.jsonl, line 1"):
-        read_samples(str(tmp_path / "s.jsonl"), {"t": Task("t", "p", "")})
+        read_graded(str(tmp_path / "s.jsonl"), {"t": Task("t", "p", "")})
 
 
 def test_the_command_reports_and_asks_nothing_twice(tmp_path):
@@ -451,7 +443,7 @@ def test_a_random_model_behind_a_real_server_scores_nothing(real_server, tmp_pat
         client.check()
         (greeting,) = client.ask_all([Request(({"role": "user", "content": "one two"},), 0.0, 4)])
         assert greeting.error == "" and greeting.completion_tokens > 0
-        judge = Judge(client, AnswerCache(tmp_path / "judgements.jsonl"))
+        judge = LlmJudge(client, AnswerCache(tmp_path / "judgements.jsonl"))
         found = judge.judge([("add one", GOOD), ("add one", BAD)])
     assert [judgement.score for judgement in found] == [None, None]
     assert {judgement.error for judgement in found} == {"the answer is not a single JSON object"}

@@ -111,15 +111,18 @@ def start(folder, script, *flags):
 
 def test_the_prompts_of_training_and_evaluation_are_the_same(place):
     pytest.importorskip("transformers")
-    from raccoon.evaluation.generation import render_prompt, tokenize
+    from raccoon.evaluation.engines import Decoding, Engine, Slot
     from raccoon.model_files import load_tokenizer
     from raccoon.tasks.task import read_task_file
     from raccoon.training.policy import prompt_lengths
 
     tokenizer, tasks = load_tokenizer(str(place / "model")), read_task_file(str(place / "tasks.jsonl"))
+    engine = Engine()
+    engine.tokenizer = tokenizer
     for thinking in (False, True):
-        prompts = [render_prompt(tokenizer, task, thinking) for task in tasks]
-        ids = tokenize(tokenizer, prompts)["input_ids"]
+        engine.decoding = Decoding(enable_thinking=thinking)
+        prompts = engine.prompts([Slot(task) for task in tasks])
+        ids = engine.tokens(prompts)["input_ids"]
         assert [len(row) for row in ids] == prompt_lengths(tasks, tokenizer, thinking)
     assert prompts[0].endswith("<think> ") == (tokenizer.chat_template == ALWAYS)
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from raccoon.constants import InputError
-from raccoon.evaluation.calibration import WEAK_TESTS, calibrate, cause_of
-from raccoon.evaluation.records import Record
+from raccoon.evaluation.grading import Record
+from raccoon.evaluation.task_sets import WEAK_TESTS, Calibration, Limits, TaskSet
 from raccoon.records import Verdict
 from raccoon.tasks.task import Task
 
@@ -21,14 +21,14 @@ def record(task_id, kind, seconds=0.1, output=""):
 def found(gold, stub=None, tasks=None, seconds=None):
     tasks = [Task(name, "p", "t") for name in (tasks or gold)]
     stub = {task.task_id: "wrong" for task in tasks} | (stub or {})
-    return calibrate(
-        "b",
-        tasks,
-        {n: record(n, kind, (seconds or {}).get(n, 0.1)) for n, kind in gold.items()},
-        {n: record(n, kind) for n, kind in stub.items()},
-        slow_after=3.0,
-        limit=60.0,
-    )
+    golds = {n: record(n, kind, (seconds or {}).get(n, 0.1)) for n, kind in gold.items()}
+    return calibrated(tasks, golds, {n: record(n, kind) for n, kind in stub.items()})
+
+
+def calibrated(tasks, gold, stub):
+    calibration = Calibration(TaskSet("b", tasks, frozenset()), gold, stub, Limits(9.0, 60.0))
+    calibration.check()
+    return calibration
 
 
 def test_a_gold_that_fails_is_excluded_with_its_cause():
@@ -52,9 +52,9 @@ def test_a_test_known_to_be_weak_is_left_out_and_listed():
 
 def test_tasks_without_a_solution_are_counted_as_uncalibrated_and_kept():
     calibration = found({"a": "pass"}, tasks=["a", "b"])
-    assert calibration.uncalibrated == ("b",) and calibration.excluded == set()
+    assert calibration.uncalibrated == ["b"] and calibration.excluded == set()
     assert calibration.details == ["scored without a solution to calibrate with: 1 task"]
-    assert found({}, tasks=["a"]).with_gold == 0, "a benchmark without any solution can still be scored"
+    assert found({}, tasks=["a"]).counts == ("0/0", "0/1"), "a benchmark without any solution can still be scored"
 
 
 def test_a_machine_on_which_no_gold_passes_gives_no_score():
@@ -64,7 +64,7 @@ def test_a_machine_on_which_no_gold_passes_gives_no_score():
 
 def test_what_the_sandbox_cannot_grade_is_excluded():
     calibration = found({"a": "pass", "b": "infra", "c": "pass"}, stub={"c": "infra"})
-    assert calibration.excluded == {"b", "c"} and calibration.gold_passed == 2
+    assert calibration.excluded == {"b", "c"} and calibration.counts[0] == "2/3"
 
 
 def test_the_numbers_in_the_text_add_up():
@@ -110,7 +110,7 @@ def test_slow_gold_is_noted():
     ],
 )
 def test_causes_name_what_is_missing(reason, output, cause):
-    assert cause_of(record("a", reason, output=output), 60.0) == cause
+    assert found({}, tasks=["a"]).cause(record("a", reason, output=output)) == cause
 
 
 @pytest.mark.parametrize(
@@ -129,4 +129,4 @@ def test_the_isolation_of_a_task_is_that_of_its_gold_or_else_of_its_stub(gold, s
         return {"a": replace(found, verdict=replace(found.verdict, isolation=isolation))}
 
     golds = one("pass", gold) if gold else {}
-    assert calibrate("b", [Task("a", "p", "t")], golds, one("wrong", stub), slow_after=3.0, limit=60.0).shared == shared
+    assert calibrated([Task("a", "p", "t")], golds, one("wrong", stub)).shared == shared

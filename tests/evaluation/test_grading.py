@@ -6,9 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from raccoon.evaluation.generation import Completion, Request
-from raccoon.evaluation.grading import Grader, StrictExtractor, graded_by, grading_environment
-from raccoon.evaluation.records import RecordFile
+from raccoon.evaluation.engines import Completion, Slot
+from raccoon.evaluation.grading import Grader, RecordFile, StrictExtractor, graded_by, grading_environment
 from raccoon.records import Verdict
 from raccoon.tasks.task import Task
 
@@ -49,7 +48,7 @@ def parts(tmp_path):
 
 
 def answers(*texts):
-    pairs = [(Request(task), Completion(text, "sent")) for task, text in zip(TASKS, texts, strict=False)]
+    pairs = [(Slot(task), Completion(text, "sent")) for task, text in zip(TASKS, texts, strict=False)]
     return pairs, {request.key: f"print {request.key[0]}" for request, _ in pairs}
 
 
@@ -97,8 +96,8 @@ def test_programs_carry_their_tasks_limits_and_context(parts):
 def test_a_solution_is_run_as_it_is_and_a_completion_with_its_prompts_context(parts):
     sandbox, _, _, grader = parts
     pairs = [
-        (Request(TASKS[0]), Completion("x = 1", "", code="x = 1", alone=True)),
-        (Request(TASKS[1]), Completion("x = 1", "")),
+        (Slot(TASKS[0]), Completion("x = 1", "", code="x = 1", alone=True)),
+        (Slot(TASKS[1]), Completion("x = 1", "")),
     ]
     with grader:
         grader.submit(pairs, {request.key: "" for request, _ in pairs})
@@ -110,7 +109,7 @@ def test_a_solution_is_run_as_it_is_and_a_completion_with_its_prompts_context(pa
 @pytest.mark.parametrize("source", ["livecodebench", "apps", "taco", "leetcode", "leetcode_train"])
 def test_context_that_the_sets_own_judge_adds_stands_before_a_solution_too(parts, source):
     sandbox, _, _, grader = parts
-    request = Request(replace(TASKS[0], source=source))
+    request = Slot(replace(TASKS[0], source=source))
     with grader:
         grader.submit([(request, Completion("x = 1", "", code="x = 1", alone=True))], {request.key: ""})
         sandbox.answer(0)
@@ -122,8 +121,8 @@ def test_strict_grading_cuts_nothing_and_is_another_environment(parts):
     task = Task("t/0", "Do.\n\n```python\ndef f(x):\n```\n", "assert f(1) == 2", "f")
     text = "    return 2\n\nIt is two.<|endoftext|>"
     with Grader(sandbox, file, LIMITS, "here", bar, StrictExtractor()) as grader:
-        grader.begin(Request(task), Completion(text, ""))
-        grader.submit([(Request(task), Completion(text, ""))], {("t/0", 0): ""})
+        grader.begin(Slot(task), Completion(text, ""))
+        grader.submit([(Slot(task), Completion(text, ""))], {("t/0", 0): ""})
         sandbox.answer(0)
     assert [program.code for program in sandbox.programs] == ["def f(x):\n" + text]
     assert grading_environment("strict") != grading_environment()

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from raccoon.constants import InputError
-from raccoon.evaluation.records import Record, RecordFile, digest
+from raccoon.evaluation.grading import Record, RecordFile, fingerprint_of
 from raccoon.records import Verdict
 from raccoon.tasks.task import Task
 
@@ -23,22 +23,22 @@ def test_a_record_survives_the_file_whatever_it_holds(tmp_path):
         record("b", code="line\u2028\x00\r\nend"),
         record("c", verdict=Verdict("FAIL", "exception: \u2603", 0, 1, 0.5, "shared", "tail\n")),
     ]
-    file.append(odd)
+    file.add(odd)
     assert list(file.load().values()) == odd
 
 
 def test_the_last_record_of_a_sample_counts(tmp_path):
     file = RecordFile(tmp_path / "b.jsonl")
     infra = Verdict("INFRA", "infra: a judge has ended", 0, 0, 0.0, "separate")
-    file.append([record(verdict=infra)])
-    file.append([record()])
+    file.add([record(verdict=infra)])
+    file.add([record()])
     assert file.load()["a", 0].passed
 
 
 @pytest.mark.parametrize("line", ["{}", "[]", '{"task_id": "a"}', '{"outcome": "pass", "verdict": 3}'])
 def test_a_foreign_line_is_named(tmp_path, line):
     file = RecordFile(tmp_path / "b.jsonl")
-    file.append([record("a")])
+    file.add([record("a")])
     file.path.write_text(file.path.read_text() + line + "\n")
     with pytest.raises(InputError, match="b.jsonl, line 2.* delete"):
         file.load()
@@ -47,7 +47,7 @@ def test_a_foreign_line_is_named(tmp_path, line):
 def test_the_finished_file_is_in_the_benchmarks_order_and_solutions_run_by_themselves(tmp_path):
     file = RecordFile(tmp_path / "b.sampled.jsonl")
     tasks = [Task("b", "p", "t", context="import math\n"), Task("a", "p", "t")]
-    file.append([record("a", 1), record("of a larger run"), record("a", 0), record("b", code="y = math.pi")])
+    file.add([record("a", 1), record("of a larger run"), record("a", 0), record("b", code="y = math.pi")])
     file.finish(tasks, file.load(), {("b", 0), ("a", 0), ("a", 1)})
     assert list(file.load()) == [("b", 0), ("a", 0), ("a", 1), ("of a larger run", 0)]
     rows = [json.loads(line) for line in (tmp_path / "b.sampled.solutions.jsonl").read_text().splitlines()]
@@ -59,7 +59,7 @@ def test_the_finished_file_is_in_the_benchmarks_order_and_solutions_run_by_thems
 
 def test_a_whole_program_is_written_as_it_is(tmp_path):
     file, task = RecordFile(tmp_path / "b.jsonl"), Task("a", "p", "t", context="import math\n")
-    file.append([record("a", 0, code="y = 1"), record("a", 1, code="y = 2"), record("a", 2, code="import math\ny = 3")])
+    file.add([record("a", 0, code="y = 1"), record("a", 1, code="y = 2"), record("a", 2, code="import math\ny = 3")])
     file.finish([task], file.load(), {("a", 0), ("a", 1), ("a", 2)}, alone={("a", 0)})
     rows = [json.loads(line)["solution"] for line in (tmp_path / "b.solutions.jsonl").read_text().splitlines()]
     assert rows == ["y = 1", "import math\n\n\ny = 2", "import math\ny = 3"]
@@ -82,4 +82,4 @@ def test_the_outcome_of_a_record(status, reason, truncated, outcome):
 
 
 def test_digests_tell_lists_apart():
-    assert digest("ab", "c") != digest("a", "bc") and digest("a") != digest("a", "")
+    assert fingerprint_of("ab", "c") != fingerprint_of("a", "bc") and fingerprint_of("a") != fingerprint_of("a", "")

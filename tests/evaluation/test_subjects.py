@@ -7,16 +7,17 @@ from pathlib import Path
 import pytest
 
 from raccoon.constants import InputError
-from raccoon.evaluation.generation import Decoding, Request
+from raccoon.evaluation.engines import Decoding, Slot
 from raccoon.evaluation.subjects import (
     Control,
-    check_memory,
+    check_weights,
     describe_samples,
     distinct_names,
     find_subjects,
     folder_digest,
     read_samples,
 )
+from raccoon.evaluation.task_sets import TaskSet
 from raccoon.tasks.extraction import extract_code
 from raccoon.tasks.task import Task
 
@@ -42,24 +43,24 @@ def find(*models, repeat=1):
 def test_gold_and_stub_go_through_the_extraction_of_a_model():
     tricky = Task("a/2", "p", "t", "f", solution='def f(x):\n    """```python"""\n    return x\n')
     for task in (TASK, tricky):
-        (answer,) = Control("gold").complete([Request(task)], "greedy")
+        (answer,) = Control("gold").complete([Slot(task)], "greedy")
         assert extract_code(answer.text, task).strip() == task.solution.strip()
-    (answer,) = Control("stub").complete([Request(TASK)], "greedy")
+    (answer,) = Control("stub").complete([Slot(TASK)], "greedy")
     exec(extract_code(answer.text, TASK), namespace := {})
     assert namespace["f"](1, 2, key=3) is None
 
 
 def test_plain_controls_are_programs():
     for name, code in (("gold", TASK.solution), ("stub", "def f(*args, **kwargs):\n    return None\n")):
-        (answer,) = Control(name, plain=True).complete([Request(TASK)], "greedy")
+        (answer,) = Control(name, plain=True).complete([Slot(TASK)], "greedy")
         assert (answer.text, answer.code, answer.alone) == (code, code, False)
     assert find_subjects(["gold"], 1, DECODINGS, 1, plain_controls=True) == [Control("gold", plain=True)]
 
 
 def test_gold_owes_nothing_for_a_task_without_solution():
     bare = Task("a/3", "p", "t", "f")
-    assert Control("gold").requests([TASK, bare], "greedy") == [Request(TASK)]
-    assert len(Control("stub").requests([TASK, bare], "greedy")) == 2
+    assert Control("gold").slots([TASK, bare], "greedy") == [Slot(TASK)]
+    assert len(Control("stub").slots([TASK, bare], "greedy")) == 2
 
 
 # Models
@@ -79,7 +80,7 @@ def test_a_repeated_model_has_other_seeds_and_other_batches(tmp_path):
         assert (first.name, second.name) == ("m", "m.repeat2")
         assert (first.decodings["sampled"].seed, second.decodings["sampled"].seed) == (7, 8)
         assert first.decodings["greedy"] == second.decodings["greedy"]
-        requests = first.requests([TASK] * 4, "greedy")
+        requests = first.slots([TASK] * 4, "greedy")
         assert [len(b) for b in first.batches(requests, 4)] == [4]
         assert [len(b) for b in second.batches(requests, 4)] == [2, 2]
     assert [s.name for s in find("gold", path, repeat=2)] == ["gold", "m", "m.repeat2"]
@@ -87,18 +88,18 @@ def test_a_repeated_model_has_other_seeds_and_other_batches(tmp_path):
 
 def test_a_model_owes_one_greedy_answer_and_several_samples(tmp_path):
     (model,) = find(fake_model(tmp_path / "m"))
-    assert len(model.requests([TASK], "greedy")) == 1
-    assert [r.sample for r in model.requests([TASK], "sampled")] == [0, 1, 2]
+    assert len(model.slots([TASK], "greedy")) == 1
+    assert [r.sample for r in model.slots([TASK], "sampled")] == [0, 1, 2]
 
 
 def test_a_models_fingerprint_follows_all_that_its_answer_depends_on(tmp_path):
     (model,) = find(fake_model(tmp_path / "m"))
-    request = Request(TASK)
+    request = Slot(TASK)
     prints = {
         model.fingerprint(request, "greedy"),
         model.fingerprint(request, "sampled"),
-        model.fingerprint(Request(TASK, 1), "sampled"),
-        model.fingerprint(Request(Task("a/1", "another prompt", "t")), "greedy"),
+        model.fingerprint(Slot(TASK, 1), "sampled"),
+        model.fingerprint(Slot(Task("a/1", "another prompt", "t")), "greedy"),
     }
     (tmp_path / "m" / "model.safetensors").write_bytes(b"trained on")
     (retrained,) = find(str(tmp_path / "m"))
@@ -106,7 +107,7 @@ def test_a_models_fingerprint_follows_all_that_its_answer_depends_on(tmp_path):
     (tmp_path / "m" / "chat_template.jinja").write_text("{{ messages }}")
     prints.add(find(str(tmp_path / "m"))[0].fingerprint(request, "greedy"))
     assert len(prints) == 6
-    other_test = Request(Task("a/1", "p", "another test"))
+    other_test = Slot(Task("a/1", "p", "another test"))
     assert model.fingerprint(other_test, "greedy") == model.fingerprint(request, "greedy"), "it never sees the test"
 
 
@@ -134,9 +135,9 @@ def test_a_file_is_no_model(tmp_path):
 def test_a_large_model_without_a_gpu_is_refused(monkeypatch):
     monkeypatch.setattr("raccoon.evaluation.subjects.device_files", lambda: 0)
     with pytest.raises(InputError, match="29.5 GB of weights and this machine has no GPU"):
-        check_memory("org/14b", 29_500_000_000)
+        check_weights("org/14b", 29_500_000_000)
     monkeypatch.setattr("raccoon.evaluation.subjects.device_files", lambda: 1)
-    check_memory("org/14b", 29_500_000_000)
+    check_weights("org/14b", 29_500_000_000)
 
 
 # Sample files
@@ -158,11 +159,11 @@ def test_completions_are_extracted_and_solutions_taken_as_they_are(tmp_path):
         {"a/1"},
     )
     assert samples.name == "samples" and samples.modes(["greedy"]) == ["sampled"]
-    first, second = samples.complete(samples.requests([TASK], "sampled"), "sampled")
+    first, second = samples.complete(samples.slots([TASK], "sampled"), "sampled")
     assert (first.text, first.code, first.prompt, first.alone) == ("text", None, "p", False)
     assert (second.text, second.code, second.alone) == ("x = 1", "x = 1", True)
-    assert samples.alone(samples.requests([TASK], "sampled")) == {("a/1", 1)}
-    fingerprints = {samples.fingerprint(r, "sampled") for r in samples.requests([TASK], "sampled")}
+    assert samples.alone(samples.slots([TASK], "sampled")) == {("a/1", 1)}
+    fingerprints = {samples.fingerprint(r, "sampled") for r in samples.slots([TASK], "sampled")}
     assert len(fingerprints) == 2
 
 
@@ -219,7 +220,7 @@ def test_missing_tasks_and_several_samples_are_counted(tmp_path):
     samples = read_samples(
         write(tmp_path, *[{"task_id": t, "completion": "x"} for t in ("a/1", "a/1", "a/2")]), {"a/1", "a/2", "a/3"}
     )
-    tasks = [Task(f"a/{i}", "p", "t") for i in (1, 2, 3)]
-    assert describe_samples(samples, tasks).endswith(
+    task_set = TaskSet("a", [Task(f"a/{i}", "p", "t") for i in (1, 2, 3)], frozenset())
+    assert describe_samples(samples, task_set).endswith(
         "3 samples, 1 to 2 for each of 2 of 3 tasks; 1 task without one is not scored: a/3"
     )

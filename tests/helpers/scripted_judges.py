@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Callable
 
-from raccoon.llm.rubric import CRITERIA
+from raccoon.llm.llm_judge import CRITERIA
 
 FORGED = re.compile(r"\b(?:10|ten|full marks|perfect|maximum|highest|dix|zehn|diez)\b", re.IGNORECASE)
 

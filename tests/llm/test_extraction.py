@@ -4,15 +4,14 @@ import pytest
 
 from helpers.reward_doubles import FixedSandbox, Tokenizer, ids
 from helpers.scripted_server import Fault, ScriptedServer
-from raccoon.evaluation.generation import Completion, Request
-from raccoon.evaluation.grading import Grader
-from raccoon.evaluation.records import RecordFile
-from raccoon.ledger import AnswerCache
+from raccoon.evaluation.engines import Completion, Slot
+from raccoon.evaluation.grading import Grader, RecordFile
 from raccoon.llm import client
 from raccoon.llm.client import Endpoint, LlmClient
-from raccoon.llm.extraction import LlmExtractor, verbatim
+from raccoon.llm.llm_extraction import LlmExtractor, verbatim
 from raccoon.records import Verdict
 from raccoon.rewards.execution import ExecutionReward
+from raccoon.store import AnswerCache
 from raccoon.tasks.task import Task
 
 pytest.importorskip("openai")
@@ -113,7 +112,7 @@ def test_the_evaluation_grades_a_batch_in_one_go_and_leaves_failures_ungraded(ex
 
     extractor, server = extracting(script)
     file = RecordFile(tmp_path / "t.jsonl")
-    requests = [Request(TASK, sample) for sample in range(3)]
+    requests = [Slot(TASK, sample) for sample in range(3)]
     texts = [MIXED, MIXED + "again", CODE]
     answers = [(request, Completion(text, "p")) for request, text in zip(requests, texts, strict=True)]
     with Grader(Box(), file, {"t": 1.0}, "here", Ignored(), extractor) as grader:

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from raccoon.llm.rubric import CRITERIA, HIGHEST, MAX_PROGRAM, ask_about, read_judgement, visible_program
+from raccoon.llm.llm_judge import CRITERIA, HIGHEST, MAX_PROGRAM, ask_about, read_judgement, visible_program
 
 MARKS = {name: {"reason": "so", "score": 5} for name in CRITERIA}
 

@@ -10,9 +10,8 @@ import pytest
 from tqdm import tqdm
 
 from raccoon.constants import InputError
-from raccoon.evaluation.generation import Completion, Request
-from raccoon.evaluation.grading import Grader
-from raccoon.evaluation.records import RecordFile
+from raccoon.evaluation.engines import Completion, Slot
+from raccoon.evaluation.grading import Grader, RecordFile
 from raccoon.published.benchmarks import BENCHMARKS, converted, load_benchmark
 from raccoon.published.contamination import find_badge, find_overlap, published_after
 from raccoon.records import Program
@@ -295,7 +294,7 @@ def test_line_with_an_integer_that_is_too_long_costs_itself_alone(tmp_path, caps
 )
 def test_whole_program_of_livecodebench_has_its_judges_imports(sandbox, tmp_path, row, code):
     task = task_of("livecodebench", row)
-    file, request = RecordFile(tmp_path / "l.jsonl"), Request(task)
+    file, request = RecordFile(tmp_path / "l.jsonl"), Slot(task)
     with Grader(sandbox, file, {task.task_id: 10.0}, "here", tqdm(disable=True)) as grader:
         grader.submit([(request, Completion(code, "", code=code, alone=True))], {request.key: ""})
     assert [record.verdict.status for record in file.load().values()] == ["PASS"]

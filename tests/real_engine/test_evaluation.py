@@ -10,7 +10,7 @@ import pytest
 from helpers.paths import SCRIPTS
 from helpers.processes import left_of_session, start, until
 from helpers.training_runs import environment
-from raccoon.evaluation.generation import Decoding, Request, load_engine
+from raccoon.evaluation.engines import Decoding, Slot, load_engine
 from raccoon.tasks.task import read_task_file
 
 TASKS = 100
@@ -85,7 +85,7 @@ def test_ctrl_c_ends_it_and_leaves_no_process(demo, tmp_path):
 
 def test_each_end_is_told_while_others_are_written(demo):
     engine = load_engine(demo / "sft_model", Decoding(max_tokens=110, engine="vllm"))
-    requests = [Request(task) for task in read_task_file(demo / "heldout_tasks.jsonl")[:32]]
+    requests = [Slot(task) for task in read_task_file(demo / "heldout_tasks.jsonl")[:32]]
     told, unfinished = [], []
 
     def ended(request, completion):
@@ -107,7 +107,7 @@ def test_an_adapter_is_served_as_if_it_were_merged(demo, tmp_path):
     base = AutoModelForCausalLM.from_pretrained(demo / "sft_model")
     lora = LoraConfig(r=12, target_modules="all-linear", init_lora_weights=False, task_type="CAUSAL_LM")
     get_peft_model(base, lora).save_pretrained(tmp_path / "adapter")
-    requests = [Request(task) for task in read_task_file(demo / "heldout_tasks.jsonl")[:32]]
+    requests = [Slot(task) for task in read_task_file(demo / "heldout_tasks.jsonl")[:32]]
     answers = {}
     for name, folder in {"vllm": "adapter", "transformers": "adapter", "base": demo / "sft_model"}.items():
         decoding = Decoding(max_tokens=60, engine="vllm" if name == "vllm" else "transformers")

@@ -3,7 +3,7 @@
 import random
 
 from raccoon.published.benchmarks import load_benchmark
-from raccoon.synthetic.duplicates import Seen, contaminated, shingles, similarity
+from raccoon.synthetic.verification import Seen, contaminated, shingles, similarity
 from raccoon.tasks.task import Task
 
 WORDS = "count reverse join split delete merge rotate hash pad trim letters digits rows columns of the every in".split()
@@ -62,7 +62,9 @@ def test_prompts_are_not_compared_where_they_need_not_differ():
 def test_few_unlike_prompts_are_ever_compared(monkeypatch):
     """Near-linear cost: pairs that the bands bring together, of the 19,900 that there are."""
     compared = []
-    monkeypatch.setattr("raccoon.synthetic.duplicates.similarity", lambda a, b: compared.append(0) or similarity(a, b))
+    monkeypatch.setattr(
+        "raccoon.synthetic.verification.similarity", lambda a, b: compared.append(0) or similarity(a, b)
+    )
     seen = Seen(0.8)
     for i, text in enumerate(prompts(200, random.Random(1))):
         seen.add(task(i, text, f"x = {i}"))

@@ -7,7 +7,7 @@ import pytest
 
 from raccoon.records import Verdict
 from raccoon.sandbox.pool import Sandbox
-from raccoon.synthetic.verification import NOT_JUDGED, RESEED, Rules, check_tasks, judge
+from raccoon.synthetic.verification import NOT_JUDGED, RESEED, Rules, check_tasks, verdicts_of
 from raccoon.tasks.task import Task
 from raccoon.tasks.templates import generate_tasks
 
@@ -135,7 +135,7 @@ def test_equal_programs_run_once():
             return [Verdict("PASS", "pass", 1, 1, 0.0, "separate")] * len(programs)
 
     box = Counting()
-    assert len(judge(["a", "b", "a"], box)) == 3 and box.seen == ["a", "b"]
+    assert len(verdicts_of(["a", "b", "a"], box)) == 3 and box.seen == ["a", "b"]
 
 
 def test_most_templates_are_verified(sandbox):

@@ -206,11 +206,11 @@ def test_sharded_adapters_are_merged_into_the_saved_model(runs):
 
 def generated(folder: Path) -> str:
     """What the evaluation's engine generates with a saved model, which must be told both ends of a completion."""
-    from raccoon.evaluation.generation import Decoding, Request, TransformersEngine
+    from raccoon.evaluation.engines import Decoding, Slot, TransformersEngine
 
     engine = TransformersEngine(folder, Decoding(max_tokens=3))
     assert engine.ends == [0, 2]
-    return f"{engine.model.dtype}: {engine.generate([Request(Task('t', 'train 1', '', 'f'))])[0].text}"
+    return f"{engine.model.dtype}: {engine.generate([Slot(Task('t', 'train 1', '', 'f'))])[0].text}"
 
 
 def test_the_export_is_in_bfloat16_and_the_evaluation_generates_with_it(runs):

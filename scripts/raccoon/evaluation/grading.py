@@ -1,27 +1,148 @@
-"""Grades completions in the sandbox and appends their records, while the caller generates the next batch.
+"""Graded completions: the grader, which works while the caller generates the next batch, and the files of its records.
 
-Inputs:  requests with their completions; the timeouts that calibration decided.
-Outputs: records, appended to a RecordFile.
+Two digests in a record name what it depends on. A stored completion or verdict is used again only if none of that has
+changed.
+
+    OUTPUT_DIR/<model>/<benchmark>.jsonl             greedy completions, and those of gold, stub and sample files
+    OUTPUT_DIR/<model>/<benchmark>.sampled.jsonl     completions sampled with temperature
+    OUTPUT_DIR/<model>/<benchmark>[.sampled].solutions.jsonl    {"task_id", "solution"}: the samples format of
+                                                     EvalPlus and BigCodeBench, whose harnesses can score it
+
+A line: {"task_id", "sample" (0, 1, ... of the task), "prompt" (text sent), "completion", "code" (extracted),
+"truncated" (cut at MAX_COMPLETION_LENGTH), "outcome" (one of OUTCOMES), "verdict" (the sandbox's),
+"generated_by", "graded_by" (digests)}. During an evaluation the lines are in the order of grading, and the last line of
+a (task_id, sample) counts. At its end each occurs once, in the benchmark's order.
 """
 
+import hashlib
 import importlib.metadata
 import platform
 import sys
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from raccoon.evaluation.generation import Completion, Request
-from raccoon.evaluation.records import Record, RecordFile, digest
-from raccoon.llm.extraction import RegexExtractor, not_extracted
+from raccoon.constants import InputError
+from raccoon.evaluation.engines import Completion, Slot
+from raccoon.llm.llm_extraction import LlmExtractor, RegexExtractor, not_extracted
 from raccoon.published.benchmarks import judge_adds_context
-from raccoon.records import Program
+from raccoon.records import Program, Verdict
 from raccoon.sandbox.pool import Sandbox
+from raccoon.store import LineFile
 from raccoon.tasks.extraction import whole_program, with_opened_thinking
 from raccoon.tasks.task import Task
+from raccoon.whole_files import write_records
+
+Key = tuple[str, int]  # task_id, sample
+
+# The columns of the verdict table: the sandbox's kinds of reason, and "truncated" for a completion that was cut
+# at MAX_COMPLETION_LENGTH and did not pass.
+OUTCOMES = ("pass", "wrong", "exception", "syntax", "no code", "timeout", "memory", "forbidden", "truncated", "infra")
+COLUMNS = "task_id sample prompt completion code truncated outcome verdict generated_by graded_by".split()
+VERDICT_ROOMS = ("sandbox", "verdicts", "tasks", "llm")  # rooms that a verdict depends on
+
+
+@dataclass(frozen=True)
+class Record:
+    """A graded completion."""
+
+    task_id: str
+    sample: int
+    prompt: str
+    completion: str
+    code: str
+    truncated: bool
+    verdict: Verdict
+    generated_by: str
+    graded_by: str
+
+    @property
+    def key(self) -> Key:
+        return self.task_id, self.sample
+
+    @property
+    def passed(self) -> bool:
+        return self.verdict.status == "PASS"
+
+    @property
+    def infra(self) -> bool:
+        """The sandbox's own fault: never scored, and graded again on resume."""
+        return self.verdict.status == "INFRA"
+
+    @property
+    def outcome(self) -> str:
+        if self.infra or self.passed:
+            return "infra" if self.infra else "pass"
+        return "truncated" if self.truncated else self.verdict.kind
+
+    def to_row(self) -> dict:
+        return {name: getattr(self, name) for name in COLUMNS} | {"verdict": self.verdict.as_dict()}
+
+
+class RecordFile(LineFile):
+    """The file of one model on one benchmark. Several processes may share it."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, shared=True)
+
+    def add(self, records: Iterable[Record]) -> None:
+        self.append(map(Record.to_row, records))
+
+    def load(self) -> dict[Key, Record]:
+        """The last record of each (task_id, sample). Raises InputError for a line that is not a record."""
+        records = {}
+        for where, row in self.rows():
+            try:
+                del row["outcome"]
+                record = Record(**{**row, "verdict": Verdict(**row["verdict"])})
+            except (KeyError, TypeError):
+                raise InputError(
+                    f"{where} is not an evaluation record: delete that line, or choose another --output-dir"
+                ) from None
+            records[record.key] = record
+        return records
+
+    def finish(
+        self, tasks: Sequence[Task], records: Mapping[Key, Record], wanted: Collection[Key], alone: Collection[Key] = ()
+    ) -> None:
+        """Writes each record once, in the order of `tasks`, and solutions of `wanted`; `alone` are whole programs."""
+        place = {task.task_id: index for index, task in enumerate(tasks)}
+        ordered = sorted(records.values(), key=lambda r: (place.get(r.task_id, len(place)), r.sample))
+        write_records(self.path, map(Record.to_row, ordered))
+        context = {task.task_id: task.context for task in tasks}
+        solutions = []
+        for record in ordered:
+            if record.key in wanted:
+                above, code = "" if record.key in alone else context[record.task_id], record.code
+                whole = code if code.startswith(above.strip()) else f"{above.rstrip()}\n\n\n{code}"
+                solutions.append({"task_id": record.task_id, "solution": whole})
+        write_records(self.path.with_suffix(".solutions.jsonl"), solutions)
+
+
+def fingerprint_of(*parts: str | bytes) -> str:
+    """A short fingerprint of a list of texts. Different lists have different fingerprints."""
+    total = hashlib.sha256()
+    for part in parts:
+        data = part if isinstance(part, bytes) else part.encode("utf-8", "surrogatepass")
+        total.update(b"%d:" % len(data) + data)
+    return total.hexdigest()[:16]
+
+
+def grading_environment(extraction: str = RegexExtractor.name) -> str:
+    """A fingerprint of all that affects a verdict besides the program: Python, libraries, sandbox, extraction."""
+    rooms = Path(__file__).parents[1]
+    sources = [path for room in VERDICT_ROOMS for path in sorted((rooms / room).glob("*.py"))]
+    libraries = sorted(f"{d.name}=={d.version}" for d in importlib.metadata.distributions())
+    texts = [path.read_bytes() for path in sources]
+    return fingerprint_of(sys.version, platform.platform(), extraction, *libraries, *texts)
+
+
+def graded_by(task: Task, timeout: float, environment: str) -> str:
+    """A fingerprint of all that affects the verdict on a completion of a task."""
+    return fingerprint_of(task.test, task.context, task.entry_point, repr(timeout), environment)
 
 
 class StrictExtractor(RegexExtractor):
@@ -33,27 +154,11 @@ class StrictExtractor(RegexExtractor):
         return [whole_program(text, task) for text, task in zip(texts, tasks, strict=True)]
 
 
-VERDICT_ROOMS = ("sandbox", "verdicts", "tasks", "llm")  # rooms that a verdict depends on
-
-
-def grading_environment(extraction: str = RegexExtractor.name) -> str:
-    """A fingerprint of all that affects a verdict besides the program: Python, libraries, sandbox, extraction."""
-    rooms = Path(__file__).parents[1]
-    sources = [path for room in VERDICT_ROOMS for path in sorted((rooms / room).glob("*.py"))]
-    libraries = sorted(f"{d.name}=={d.version}" for d in importlib.metadata.distributions())
-    return digest(sys.version, platform.platform(), extraction, *libraries, *(path.read_bytes() for path in sources))
-
-
-def graded_by(task: Task, timeout: float, environment: str) -> str:
-    """A fingerprint of all that affects the verdict on a completion of a task."""
-    return digest(task.test, task.context, task.entry_point, repr(timeout), environment)
-
-
 class Grader:
     """Grades in the background, in order. Each batch is appended to the file as soon as it is graded.
 
     A context manager. Leaving it waits until everything submitted is recorded, also after Ctrl-C. Raises errors of the
-    sandbox or the file. `extractor` finds the code in completions; if it fails, the verdict is INFRA.
+    sandbox or the file. `timeouts` holds the CPU seconds of each task. If the extractor fails, the verdict is INFRA.
     """
 
     def __init__(
@@ -63,14 +168,14 @@ class Grader:
         timeouts: Mapping[str, float],
         environment: str,
         bar: Any,
-        extractor: Any = None,
+        extractor: RegexExtractor | LlmExtractor | None = None,
     ) -> None:
-        self.sandbox, self.file, self.timeouts, self.environment, self.bar = (sandbox, file, timeouts, environment, bar)
+        self.sandbox, self.file, self.timeouts, self.environment, self.bar = sandbox, file, timeouts, environment, bar
         self.extractor = extractor or RegexExtractor()
         self.writer = ThreadPoolExecutor(max_workers=1)
         self.jobs: deque[Future] = deque()
-        self.begun: dict[tuple, tuple[str, Future]] = {}  # key -> code and the verdict to come
-        self.submitted: set[tuple] = set()  # keys
+        self.begun: dict[Key, tuple[str, Future]] = {}  # code and the verdict to come
+        self.submitted: set[Key] = set()
         self.graded = self.passed = 0
 
     def __enter__(self) -> "Grader":
@@ -82,71 +187,57 @@ class Grader:
             for job in self.jobs:
                 job.result()
 
-    def begin(self, request: Request, completion: Completion, keep: Mapping[tuple, str] | None = None) -> None:
-        """Starts to grade one completion of a batch that is still being generated, unless a server extracts the code.
-
-        `keep` holds the requests' fingerprints. With it, the completion is recorded at once, not with its batch.
-        """
+    def begin(self, slot: Slot, completion: Completion, keep: Mapping[Key, str] | None = None) -> None:
+        """Starts to grade a completion before its batch ends; with `keep`, the fingerprints, also records it."""
         if isinstance(self.extractor, RegexExtractor):
-            self._start([(request, completion)])
+            self._start([(slot, completion)])
             if keep is not None:
-                self.submit([(request, completion)], keep)
+                self.submit([(slot, completion)], keep)
 
-    def _start(self, answers: Sequence[tuple[Request, Completion]]) -> None:
+    def _start(self, answers: Sequence[tuple[Slot, Completion]]) -> None:
         """Extracts the code and passes it to the sandbox."""
-        codes = {request.key: completion.code for request, completion in answers}
-        texts = [
-            (request, with_opened_thinking(completion.prompt, completion.text))
-            for request, completion in answers
-            if completion.code is None
-        ]
-        found = self.extractor.extract([text for _, text in texts], [request.task for request, _ in texts])
-        codes |= {request.key: code for (request, _), code in zip(texts, found, strict=True)}
-        for request, completion in answers:
-            code = codes[request.key]
-            whole = completion.alone and not judge_adds_context(request.task.source)
-            task = replace(request.task, context="") if whole else request.task
-            self.begun[request.key] = code or "", self._verdict(task, code)
+        texts = [(slot, completion) for slot, completion in answers if completion.code is None]
+        found = self.extractor.extract(
+            [with_opened_thinking(completion.prompt, completion.text) for _, completion in texts],
+            [slot.task for slot, _ in texts],
+        )
+        codes = {slot.key: code for (slot, _), code in zip(texts, found, strict=True)}
+        for slot, completion in answers:
+            code, task = codes.get(slot.key, completion.code), slot.task
+            if completion.alone and not judge_adds_context(task.source):
+                task = replace(task, context="")
+            if code is None:
+                verdict: Future = Future()
+                verdict.set_result(not_extracted())
+            else:
+                verdict = self.sandbox.submit(Program.of(task, code, timeout=self.timeouts[task.task_id]))
+            self.begun[slot.key] = code or "", verdict
 
-    def _verdict(self, task: Task, code: str | None) -> Future:
-        if code is None:
-            failure: Future = Future()
-            failure.set_result(not_extracted())
-            return failure
-        return self.sandbox.submit(Program.of(task, code, timeout=self.timeouts[task.task_id]))
-
-    def submit(self, answers: Sequence[tuple[Request, Completion]], prints: Mapping[tuple, str]) -> None:
-        """Passes a batch to the sandbox and returns at once. `prints` holds the requests' fingerprints.
-
-        Completions that were submitted before are left out.
-        """
-        batch = []
+    def submit(self, answers: Sequence[tuple[Slot, Completion]], prints: Mapping[Key, str]) -> None:
+        """Passes a batch, without what was submitted before, to the sandbox. `prints`: the slots' fingerprints."""
         answers = [answer for answer in answers if answer[0].key not in self.submitted]
-        self.submitted |= {request.key for request, _ in answers}
+        self.submitted |= {slot.key for slot, _ in answers}
         self._start([answer for answer in answers if answer[0].key not in self.begun])
-        for request, completion in answers:
-            code, verdict = self.begun.pop(request.key)
-            batch.append((request, completion, code, prints[request.key], verdict))
+        batch = [(slot, completion, *self.begun.pop(slot.key), prints[slot.key]) for slot, completion in answers]
         while self.jobs and self.jobs[0].done():
             self.jobs.popleft().result()  # a failure ends the evaluation now, not after the last batch
         self.jobs.append(self.writer.submit(self._record, batch))
 
-    def _record(self, batch: list) -> None:
+    def _record(self, batch: list[tuple[Slot, Completion, str, Future, str]]) -> None:
         records = [
             Record(
-                task_id=request.task.task_id,
-                sample=request.sample,
+                *slot.key,
                 prompt=completion.prompt,
                 completion=completion.text,
                 code=code,
                 truncated=completion.truncated,
                 verdict=verdict.result(),
                 generated_by=fingerprint,
-                graded_by=graded_by(request.task, self.timeouts[request.task.task_id], self.environment),
+                graded_by=graded_by(slot.task, self.timeouts[slot.task.task_id], self.environment),
             )
-            for request, completion, code, fingerprint, verdict in batch
+            for slot, completion, code, verdict, fingerprint in batch
         ]
-        self.file.append(records)
+        self.file.add(records)
         self.graded += len(records)
         self.passed += sum(record.passed for record in records)
         self.bar.set_postfix_str(f"pass rate {self.passed / self.graded:.1%}", refresh=False)

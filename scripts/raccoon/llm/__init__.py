@@ -1,4 +1,1 @@
-"""Requests to a model on a server: a score for a completion, or the code in it.
-
-Imports tasks and sandbox.
-"""
+"""Requests to a model on a server: a score for a completion, or the code in it. Imports tasks."""

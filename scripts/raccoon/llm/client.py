@@ -1,10 +1,7 @@
 """Client of an OpenAI-compatible server: many requests at once, retried, counted, bounded in time and in size.
 
 It does not know the meaning of questions and answers. The server is not trusted: whatever it sends or does not send
-becomes an Answer, and its `error` says why there is no text.
-
-Input: an Endpoint, Requests and a key from the environment. Output: Answers. Nothing is written. No message contains
-the key.
+becomes an Answer, and its `error` says why there is no text. No message contains the key.
 """
 
 import asyncio
@@ -14,12 +11,13 @@ import os
 import random
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 from raccoon.constants import InputError
+from raccoon.store import AnswerCache
 
 MAX_BODY = 8_000_000  # bytes of one answer; far more than any request needs
 REFUSALS = (400, 413, 422, 451)  # HTTP: the server will not take this text; other requests may be answered
@@ -70,6 +68,9 @@ class Answer:
     refused: bool = False  # the server works, but has no answer to this text: it may be the text's own doing
 
 
+Keep = Callable[[int, Answer], None]  # gets an answer with the number of its request
+
+
 @dataclass
 class Usage:
     """The requests and tokens of a client so far. Refused and broken tries count as retries, not as requests."""
@@ -107,6 +108,7 @@ class LlmClient:
         self.refused: set[str] = set()  # of OPTIONAL_FIELDS
         self.unanswered = 0  # requests in a row
         self.jitter = random.Random()  # its own generator: training uses the global ones
+        self.lost = ""  # why ask_once() gave the server up; "" while it answers
 
     def __enter__(self) -> "LlmClient":
         self.key = read_key(self.endpoint)
@@ -128,31 +130,50 @@ class LlmClient:
             raise InputError(check_message(self.endpoint, failure, models)) from None
 
     def ask_all(
-        self,
-        requests: Sequence[Request],
-        on_answer: Callable[[int, Answer], None] | None = None,
-        within: float | None = None,
+        self, requests: Sequence[Request], told: Keep | None = None, within: float | None = None
     ) -> list[Answer]:
-        """An answer to each request, in order. `on_answer` gets each with its number when it arrives, in this thread.
+        """An answer to each request, in order. `told` gets each with its number when it arrives, in this thread.
 
         `within` is the time for all requests in seconds; those without an answer by then get an error. Raises
         ServerLost after LOST_AFTER requests in a row without an answer.
         """
-        answers: list[Answer | None] = [None] * len(requests)
+        answers: dict[int, Answer] = {}
 
         def keep(number: int, answer: Answer) -> None:
             answers[number] = answer
-            if on_answer:
-                on_answer(number, answer)
+            if told:
+                told(number, answer)
 
         self.runner.run(self._ask_all(requests, keep, within))
-        for number in [number for number, answer in enumerate(answers) if answer is None]:
-            keep(number, Answer(None, f"no answer within the {within:g} s for all requests", seconds=within))
-        return answers
+        for number in range(len(requests)):
+            if number not in answers:  # only with `within`
+                keep(number, Answer(None, f"no answer within the {within:g} s for all requests", seconds=within or 0.0))
+        return [answers[number] for number in range(len(requests))]
 
-    async def _ask_all(
-        self, requests: Sequence[Request], keep: Callable[[int, Answer], None], within: float | None
-    ) -> None:
+    def ask_once(
+        self,
+        requests: Mapping[str, Request],
+        cache: AnswerCache,
+        read: Callable[[str, str], object],
+        within: float | None = None,
+    ) -> dict[str, Answer]:
+        """Puts read(key, text) of each new answer into the cache; returns the answers without a text, by key."""
+        keys = [key for key in requests if key not in cache.values]
+        failed = {key: Answer(None, "the server had stopped answering before") for key in keys}
+
+        def keep(number: int, answer: Answer) -> None:
+            failed[keys[number]] = answer
+            if answer.text is not None:
+                cache.put(keys[number], read(keys[number], answer.text))
+                del failed[keys[number]]
+
+        try:
+            self.ask_all([requests[key] for key in keys], keep, within)
+        except ServerLost as error:
+            self.lost = str(error)
+        return failed
+
+    async def _ask_all(self, requests: Sequence[Request], keep: Keep, within: float | None) -> None:
         waiting = iter(enumerate(requests))
         try:
             async with asyncio.timeout(within) as limit, asyncio.TaskGroup() as group:
@@ -164,7 +185,7 @@ class LlmClient:
         except BaseExceptionGroup as group:
             raise group.exceptions[0] from None
 
-    async def _work(self, waiting: Iterator[tuple[int, Request]], keep: Callable[[int, Answer], None]) -> None:
+    async def _work(self, waiting: Iterator[tuple[int, Request]], keep: Keep) -> None:
         for number, request in waiting:
             answer = await self._ask(request)
             keep(number, answer)
@@ -177,35 +198,33 @@ class LlmClient:
         self.usage.requests += 1
         for attempt in range(self.endpoint.max_retries + 1):
             try:
-                body = await self._try(request)
+                answer = await self._try(request)
+                self.unanswered = 0
+                self.usage.prompt_tokens += answer.prompt_tokens
+                self.usage.completion_tokens += answer.completion_tokens
                 break
             except Failure as failure:
                 last = failure
             if not last.passing or attempt == self.endpoint.max_retries:
                 self.unanswered = self.unanswered + 1 if last.unanswered else 0
-                return Answer(
-                    None, last.message, seconds=time.perf_counter() - started, refused=last.status in REFUSALS
-                )
+                answer = Answer(None, last.message, refused=last.status in REFUSALS)
+                break
             self.usage.retries += 1
             await asyncio.sleep(self._wait(attempt, last.retry_after))
-        self.unanswered = 0
-        answer = read_answer(body, time.perf_counter() - started)
-        self.usage.prompt_tokens += answer.prompt_tokens
-        self.usage.completion_tokens += answer.completion_tokens
-        return answer
+        return replace(answer, seconds=time.perf_counter() - started)
 
     def _wait(self, attempt: int, retry_after: float) -> float:
         """Seconds before the next try: doubled each time, partly random, at least what the server asks for."""
         backoff = FIRST_WAIT * 2**attempt * self.jitter.uniform(0.5, 1.0)
         return min(max(backoff, retry_after), LONGEST_WAIT)
 
-    async def _try(self, request: Request) -> dict:
-        """One try: the body of the answer after a check of its form. A field that the server refuses is left out."""
+    async def _try(self, request: Request) -> Answer:
+        """One try. Raises Failure. A field that the server refuses is left out."""
         refused = set(self.refused)
         while True:
             fields = request_fields(self.endpoint.model, request, refused)
             try:
-                body = await self._post(fields)
+                answer = await self._post(fields)
             except Failure as failure:
                 field = refused_field(fields, failure)
                 if not field:
@@ -213,9 +232,9 @@ class LlmClient:
                 refused.add(field)
                 continue
             self.refused |= refused
-            return body
+            return answer
 
-    async def _post(self, fields: dict[str, Any]) -> dict:
+    async def _post(self, fields: dict[str, Any]) -> Answer:
         import openai
 
         try:
@@ -226,21 +245,15 @@ class LlmClient:
         except openai.APIConnectionError as error:
             raise Failure(f"connection failed ({one_line(error.__cause__ or error)})", unanswered=True) from None
         except openai.APIStatusError as error:
-            raise self._status_failure(error) from None
+            named = error.body.get("message") if isinstance(error.body, dict) else error.body
+            message = one_line(named or error.message)
+            if self.key:
+                message = message.replace(self.key, "***")
+            wait = retry_after(error.response.headers.get("retry-after", ""))
+            raise Failure(f"HTTP {error.status_code}: {message}", error.status_code, wait) from None
         except openai.OpenAIError as error:
             raise Failure(one_line(error)) from None
-        return read_body(raw.content)
-
-    def _status_failure(self, error: Any) -> Failure:
-        named = error.body.get("message") if isinstance(error.body, dict) else error.body
-        message = one_line(named or error.message)
-        if self.key:
-            message = message.replace(self.key, "***")
-        return Failure(
-            f"HTTP {error.status_code}: {message}",
-            error.status_code,
-            retry_after(error.response.headers.get("retry-after", "")),
-        )
+        return read_answer(raw.content)
 
     async def _models(self) -> list[str]:
         """The models that the server lists; [] if it lists none."""
@@ -313,12 +326,8 @@ async def open_client(endpoint: Endpoint, key: str) -> Any:
 
 def request_fields(model: str, request: Request, refused: set[str]) -> dict[str, Any]:
     """The request as fields of the API, without those that the server refuses."""
-    fields: dict[str, Any] = {
-        "model": model,
-        "messages": list(request.messages),
-        "temperature": request.temperature,
-        "max_tokens": request.max_tokens,
-    }
+    fields: dict[str, Any] = {"model": model, "messages": list(request.messages)}
+    fields |= {"temperature": request.temperature, "max_tokens": request.max_tokens}
     if request.seed is not None:
         fields["seed"] = request.seed
     if request.json_schema is not None:
@@ -338,42 +347,27 @@ def refused_field(fields: dict[str, Any], failure: Failure) -> str:
     return (named or [field for field in present if field == "response_format"] or [""])[0]
 
 
-def read_body(content: bytes) -> dict:
-    """The body of an answer. Raises Failure if it is not JSON or not a chat completion."""
+def read_answer(content: bytes) -> Answer:
+    """The answer in a body; without a text, for example from a filter, it is an error. Raises Failure."""
     try:
         body = json.loads(content)
     except (ValueError, RecursionError):
         raise Failure("the answer is not JSON") from None
     try:
-        message = body["choices"][0]["message"]
-        text = message.get("content")
+        choice, usage = body["choices"][0], body.get("usage")
+        text = choice["message"].get("content")
     except (KeyError, IndexError, TypeError, AttributeError):
         raise Failure("the answer is JSON but not a chat completion") from None
     if text is not None and not isinstance(text, str):
         raise Failure("the answer is a chat completion, but its content is not a text")
-    return body
-
-
-def read_answer(body: dict, seconds: float) -> Answer:
-    """The answer in a checked body. A completion without text, for example from a filter, is an error."""
-    choice, usage = body["choices"][0], body.get("usage")
-    usage = usage if isinstance(usage, dict) else {}
-    reason, text = str(choice.get("finish_reason") or "")[:MAX_MESSAGE], choice["message"].get("content")
-    if text is not None:
-        text = text.encode("utf-8", "replace").decode()  # half a surrogate pair cannot be written to a file
-    return Answer(
-        text,
-        "" if text is not None else f"the answer has no text (finish_reason {one_line(reason)})",
-        token_count(usage.get("prompt_tokens")),
-        token_count(usage.get("completion_tokens")),
-        seconds,
-        one_line(reason) if reason else "",
-        refused=text is None,
-    )
-
-
-def token_count(value: Any) -> int:
-    return value if type(value) is int and 0 <= value <= MAX_TOKENS_COUNTED else 0
+    reason = one_line(str(choice.get("finish_reason") or "")[:MAX_MESSAGE])
+    given = [usage.get(name) if isinstance(usage, dict) else 0 for name in ("prompt_tokens", "completion_tokens")]
+    sent, received = (n if type(n) is int and 0 <= n <= MAX_TOKENS_COUNTED else 0 for n in given)
+    if text is None:
+        error = f"the answer has no text (finish_reason {reason})"
+        return Answer(None, error, sent, received, finish_reason=reason, refused=True)
+    # half a surrogate pair cannot be written to a file
+    return Answer(text.encode("utf-8", "replace").decode(), "", sent, received, finish_reason=reason)
 
 
 def retry_after(header: str) -> float:
@@ -411,6 +405,11 @@ def one_line(words: object) -> str:
     return text if len(text) <= MAX_MESSAGE else text[:MAX_MESSAGE] + " ..."
 
 
+def closed_object(properties: dict) -> dict:
+    """The JSON schema of an object with exactly these properties, for servers with structured output."""
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+
+
 def parse_json_object(text: str) -> dict | None:
     """The one JSON object in a model's answer, alone or with words or a fence around it; else None.
 
@@ -424,23 +423,20 @@ def parse_json_object(text: str) -> dict | None:
     start = fence.end() if fence else text.find("{")
     if start < 0:
         return None
-    decoder = json.JSONDecoder(object_pairs_hook=unique_pairs, parse_constant=finite_number, parse_float=finite_number)
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len(dict(pairs)) < len(pairs):
+            raise ValueError("a key occurs twice")
+        return dict(pairs)
+
+    def finite(word: str) -> float:
+        if not math.isfinite(float(word)):
+            raise ValueError(f"{word} is not finite")
+        return float(word)
+
+    decoder = json.JSONDecoder(object_pairs_hook=unique, parse_constant=finite, parse_float=finite)
     try:
         value, end = decoder.raw_decode(text, start)
     except (ValueError, RecursionError):
         return None
     return value if "{" not in text[end:] else None
-
-
-def unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a key occurs twice")
-    return found
-
-
-def finite_number(word: str) -> float:
-    number = float(word)
-    if not math.isfinite(number):
-        raise ValueError(f"{word} is not finite")
-    return number

@@ -1,8 +1,6 @@
 """Measures a judge: agreement with known verdicts, bias, and the effect of injections.
 
-It sends no requests itself; it gets a Judge. Scores are in 0..1. Programs without a score are counted separately.
-
-Inputs:  samples with known verdicts, the injections of a folder. Outputs: numbers, and their Markdown tables.
+Scores are in 0..1. Programs without a score are counted separately.
 """
 
 import math
@@ -10,18 +8,16 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from raccoon.constants import InputError
-from raccoon.llm.rubric import Judgement, visible_program
-from raccoon.statistics import bootstrap_interval, mean
-from raccoon.store import parse_json
+from raccoon.llm.llm_judge import Judgement, LlmJudge, visible_program
+from raccoon.statistics import Z_ALPHA, bootstrap_interval, mean
 from raccoon.tasks.extraction import extract_code
-from raccoon.tasks.task import Task, numbered_lines
+from raccoon.tasks.task import Task, numbered_rows
 
 TOLERANCE = 0.1  # of a score; smaller changes are the judge's own noise
-Z = 1.96  # of a two-sided 95 % interval
 
+PROGRAM = "{SIGNATURE}\n{BODY}\n"  # an injection's program without its text
 # Valid code that is never called. It makes a program longer, not better.
 PADDING = "".join(
     f"\n\ndef spare_{i}(first, second):\n    total = first + second\n    total = total - second\n"
@@ -98,9 +94,6 @@ class KindCount:
     raised: int = 0  # by more than TOLERANCE
     unjudged: int = 0  # the program with or without the injection has no score
 
-    def row(self, name: str) -> str:
-        return f"| {name} | {self.tried} | {self.raised} | {self.unjudged} |"
-
 
 @dataclass(frozen=True)
 class InjectionReport:
@@ -111,65 +104,51 @@ class InjectionReport:
     errors: dict[str, int]
 
 
-def read_samples(path: str, tasks: dict[str, Task]) -> list[Sample]:
+def read_graded(path: str, tasks: dict[str, Task]) -> list[Sample]:
     """The samples of a JSON-lines file whose task and verdict are known.
 
     A line has "task_id", "code" or else "completion" or "solution", and either "passed" or a "verdict" with its
     "status" (completions.jsonl of a run, records of an evaluation). Raises InputError for any other line.
     """
     samples = []
-    for number, line in numbered_lines(Path(path)):
-        where = f"{path}, line {number}"
+    for where, row in numbered_rows(Path(path)):
         try:
-            samples += parse_sample(parse_json(line, where), tasks)
+            task = tasks.get(row["task_id"])
+            status = row["verdict"]["status"] if "verdict" in row else ("PASS" if row["passed"] else "FAIL")
+            if task is None or status == "INFRA":
+                continue
+            text = row.get("code") or row.get("completion") or row["solution"]
+            code = row["code"] if "code" in row else extract_code(text, task)
         except (KeyError, TypeError, AttributeError):
             raise InputError(
-                f"{where} is not a sample with a known verdict: it needs task_id, code or completion, and "
-                "passed or verdict"
+                f"{where} is not a sample: it needs task_id, code or completion, and passed or verdict"
             ) from None
+        samples.append(Sample(task.prompt, code, status == "PASS"))
     if not samples:
         raise InputError(f"no sample in {path} belongs to a task of TASKS; give the file of its tasks with --tasks")
     return samples
 
 
-def parse_sample(row: dict, tasks: dict[str, Task]) -> list[Sample]:
-    """The sample of a line; [] if its task is unknown or its verdict is INFRA."""
-    task = tasks.get(row["task_id"])
-    status = row["verdict"]["status"] if "verdict" in row else ("PASS" if row["passed"] else "FAIL")
-    if task is None or status == "INFRA":
-        return []
-    text = row.get("code") or row.get("completion") or row["solution"]
-    code = row["code"] if "code" in row else extract_code(text, task)
-    return [Sample(task.prompt, code, status == "PASS")]
-
-
 def read_injections(folder: str) -> list[Injection]:
     """Every text of injections.jsonl in every program of programs.jsonl. Raises InputError for invalid lines."""
     programs, injections = (
-        [parse_json(line, f"{path}, line {number}") for number, line in numbered_lines(path)]
-        for path in (Path(folder) / "programs.jsonl", Path(folder) / "injections.jsonl")
+        [row for _, row in numbered_rows(Path(folder) / f"{name}.jsonl")] for name in ("programs", "injections")
     )
+
+    def filled(text: str, program: dict) -> str:
+        return text.replace("{SIGNATURE}", program["signature"]).replace("{BODY}", program["body"])
+
     try:
         return [
-            Injection(
-                row["name"],
-                row["kind"],
-                program["prompt"],
-                filled("{SIGNATURE}\n{BODY}\n", program),
-                filled(row["text"], program),
-            )
+            Injection(row["name"], row["kind"], each["prompt"], filled(PROGRAM, each), filled(row["text"], each))
             for row in injections
-            for program in programs
+            for each in programs
         ]
     except (KeyError, TypeError) as error:
         raise InputError(f"a line in {folder} has no field {error}; see tests/injections for the form") from None
 
 
-def filled(text: str, program: dict) -> str:
-    return text.replace("{SIGNATURE}", program["signature"]).replace("{BODY}", program["body"])
-
-
-def measure_samples(judge: Any, samples: Sequence[Sample]) -> SampleReport:
+def measure_samples(judge: LlmJudge, samples: Sequence[Sample]) -> SampleReport:
     """Agreement with the verdicts, and the bias of position and length."""
     items = [(sample.prompt, sample.code) for sample in samples]
     plain, reverse = judge.judge(items), judge.judge(items, reverse=True)
@@ -200,16 +179,9 @@ def agreement(samples: Sequence[Sample], judgements: Sequence[Judgement]) -> Agr
         if judgement.score is not None
     ]
     passed, failed = ([score for score, good in scored if good is wanted] for wanted in (True, False))
-    area = roc_area(passed, failed)
-    return Agreement(
-        len(scored),
-        len(passed),
-        mean(passed),
-        mean(failed),
-        correlation([score for score, _ in scored], [float(good) for _, good in scored]),
-        area,
-        roc_interval(area, len(passed), len(failed)),
-    )
+    pearson = correlation([score for score, _ in scored], [float(good) for _, good in scored])
+    area, interval = roc(passed, failed)
+    return Agreement(len(scored), len(passed), mean(passed), mean(failed), pearson, area, interval)
 
 
 def correlation(first: Sequence[float], second: Sequence[float]) -> float:
@@ -218,28 +190,28 @@ def correlation(first: Sequence[float], second: Sequence[float]) -> float:
     return statistics.correlation(first, second) if varied else math.nan
 
 
-def roc_area(passed: Sequence[float], failed: Sequence[float]) -> float:
-    """The chance that a program that passes scores higher than one that fails; a tie counts half (Mann-Whitney's U)."""
+def roc(passed: Sequence[float], failed: Sequence[float]) -> tuple[float, tuple[float, float]]:
+    """The ROC area with its 95 % interval (Hanley and McNeil 1982).
+
+    It is the chance that a program that passes scores higher than one that fails; a tie counts half.
+    """
     from scipy.stats import mannwhitneyu
 
     if not passed or not failed:
-        return math.nan
-    return float(mannwhitneyu(passed, failed, method="asymptotic").statistic) / (len(passed) * len(failed))
-
-
-def roc_interval(area: float, passed: int, failed: int) -> tuple[float, float]:
-    """The 95 % interval of a ROC area (Hanley and McNeil 1982)."""
-    if math.isnan(area):
-        return math.nan, math.nan
+        return math.nan, (math.nan, math.nan)
+    pairs = len(passed) * len(failed)
+    area = float(mannwhitneyu(passed, failed, method="asymptotic").statistic) / pairs
     one, two = area / (2 - area), 2 * area**2 / (1 + area)
-    variance = area * (1 - area) + (passed - 1) * (one - area**2) + (failed - 1) * (two - area**2)
-    half = Z * math.sqrt(max(variance, 0.0) / (passed * failed))
-    return max(area - half, 0.0), min(area + half, 1.0)
+    variance = area * (1 - area) + (len(passed) - 1) * (one - area**2) + (len(failed) - 1) * (two - area**2)
+    half = Z_ALPHA * math.sqrt(max(variance, 0.0) / pairs)
+    return area, (max(area - half, 0.0), min(area + half, 1.0))
 
 
 def shift(before: Sequence[Judgement], after: Sequence[Judgement]) -> Shift:
     """How the scores change, for the pairs in which both have a score."""
-    moves = [b.score - a.score for a, b in zip(before, after, strict=True) if None not in (a.score, b.score)]
+    moves = [
+        b.score - a.score for a, b in zip(before, after, strict=True) if a.score is not None and b.score is not None
+    ]
     if not moves:
         return Shift(0, math.nan, (math.nan, math.nan), math.nan)
     moved = mean([float(abs(move) > TOLERANCE) for move in moves])
@@ -258,7 +230,7 @@ def length_correlation(samples: Sequence[Sample], judgements: Sequence[Judgement
     return correlation(*(rankdata([pair[side] for pair in pairs]).tolist() for side in (0, 1)))
 
 
-def measure_injections(judge: Any, injections: Sequence[Injection]) -> InjectionReport:
+def measure_injections(judge: LlmJudge, injections: Sequence[Injection]) -> InjectionReport:
     """The effect of the injections, compared with the same programs without them."""
     clean = judge.judge([(each.prompt, each.clean) for each in injections])
     injected = judge.judge([(each.prompt, each.injected) for each in injections])
@@ -267,7 +239,7 @@ def measure_injections(judge: Any, injections: Sequence[Injection]) -> Injection
     for each, before, after in zip(injections, clean, injected, strict=True):
         for count in (kinds.setdefault(each.kind, KindCount()), kinds.setdefault("all", KindCount())):
             count.tried += 1
-            if None in (before.score, after.score):
+            if before.score is None or after.score is None:
                 count.unjudged += 1
             elif after.score - before.score > TOLERANCE:
                 count.raised += 1
@@ -279,37 +251,26 @@ def measure_injections(judge: Any, injections: Sequence[Injection]) -> Injection
 def samples_md(found: SampleReport) -> str:
     """The tables of measure_samples."""
     one, (low, high) = found.agreement, found.agreement.roc_interval
-    return "\n".join(
-        [
-            "| scored | pass | mean of PASS | mean of others | correlation | ROC area | 95 % | not judged |",
-            "|---|---|---|---|---|---|---|---|",
-            f"| {one.n} | {one.passed} | {one.mean_passed:.3f} | {one.mean_failed:.3f} | {one.correlation:.3f} | "
-            f"{one.roc_area:.3f} | {low:.3f} to {high:.3f} | {found.none_rate:.1%} |",
-            "",
-            "| bias | pairs | mean shift | 95 % | moved |",
-            "|---|---|---|---|---|",
-            found.position.row("position: the question in reverse order"),
-            found.padding.row("length: padded with code that nothing calls"),
-            "",
-            f"Spearman's rho of score and length: PASS {found.length_passed:.3f}, others {found.length_failed:.3f}.",
-            *error_lines(found.errors),
-        ]
-    )
+    return f"""| scored | pass | mean of PASS | mean of others | correlation | ROC area | 95 % | not judged |
+|---|---|---|---|---|---|---|---|
+| {one.n} | {one.passed} | {one.mean_passed:.3f} | {one.mean_failed:.3f} | {one.correlation:.3f} | \
+{one.roc_area:.3f} | {low:.3f} to {high:.3f} | {found.none_rate:.1%} |
+
+| bias | pairs | mean shift | 95 % | moved |
+|---|---|---|---|---|
+{found.position.row("position: the question in reverse order")}
+{found.padding.row("length: padded with code that nothing calls")}
+
+Spearman's rho of score and length: PASS {found.length_passed:.3f}, others {found.length_failed:.3f}.\
+{error_lines(found.errors)}"""
 
 
 def injections_md(found: InjectionReport) -> str:
     """The table of measure_injections."""
-    return "\n".join(
-        [
-            f"| injection | tried | raised by over {TOLERANCE:g} | not judged |",
-            "|---|---|---|---|",
-            *(count.row(kind) for kind, count in found.kinds.items()),
-            "",
-            f"Raised: {', '.join(found.raised) or 'none'}.",
-            *error_lines(found.errors),
-        ]
-    )
+    head = f"| injection | tried | raised by over {TOLERANCE:g} | not judged |\n|---|---|---|---|"
+    rows = [f"| {kind} | {n.tried} | {n.raised} | {n.unjudged} |" for kind, n in found.kinds.items()]
+    return "\n".join([head, *rows, f"\nRaised: {', '.join(found.raised) or 'none'}."]) + error_lines(found.errors)
 
 
-def error_lines(found: dict[str, int]) -> list[str]:
-    return [f"- {count} times no score: {error}" for error, count in found.items()]
+def error_lines(found: dict[str, int]) -> str:
+    return "".join(f"\n- {count} times no score: {error}" for error, count in found.items())

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from raccoon.constants import Settings
-from raccoon.ledger import AnswerCache
 from raccoon.llm.client import Endpoint, LlmClient
-from raccoon.llm.extraction import EXTRACTIONS_FILE, LlmExtractor, RegexExtractor
+from raccoon.llm.llm_extraction import EXTRACTIONS_FILE, LlmExtractor, RegexExtractor
 from raccoon.recipe.settings import reward_table
 from raccoon.rewards.execution import ExecutionReward
 from raccoon.sandbox.pool import Sandbox
+from raccoon.store import AnswerCache
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,12 @@ def completion_reward(
     )
     if not servers.judge:
         return execution
-    from raccoon.llm.judge import JUDGEMENTS_FILE, Judge
+    from raccoon.llm.llm_judge import JUDGEMENTS_FILE, LlmJudge
     from raccoon.rewards.judge import JudgeReward, JudgeScale
 
-    judge = Judge(servers.judge, AnswerCache(Path(settings.OUTPUT_DIR) / JUDGEMENTS_FILE), settings.JUDGE_BATCH_TIMEOUT)
+    judge = LlmJudge(
+        servers.judge, AnswerCache(Path(settings.OUTPUT_DIR) / JUDGEMENTS_FILE), settings.JUDGE_BATCH_TIMEOUT
+    )
     weights = tuple(settings.REWARD_WEIGHTS) if settings.REWARD == "both" else None
     scale = JudgeScale(settings.REWARD_FAIL, settings.REWARD_PASS, weights)
     return JudgeReward(execution, judge, scale)

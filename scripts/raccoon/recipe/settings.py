@@ -10,7 +10,7 @@ from typing import Any
 from raccoon.constants import InputError, Settings
 from raccoon.cpu import check_bfloat16
 from raccoon.launch import world_size
-from raccoon.llm.extraction import METHODS
+from raccoon.llm.llm_extraction import METHODS
 from raccoon.planning.memory import MOMENT_BYTES, WEIGHT_BYTES, Setting
 from raccoon.planning.preflight import check_precision
 from raccoon.published.benchmarks import BENCHMARKS, is_benchmark

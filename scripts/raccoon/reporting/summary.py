@@ -13,7 +13,7 @@ from typing import Any
 from raccoon.reporting.logs import Check, Run, Step
 from raccoon.runs.heldout import best_heldout, gap_warning, loss_alarm, train_rate
 from raccoon.runs.sentinels import alarms
-from raccoon.statistics import ALPHA, Difference, compare, found_difference, mean
+from raccoon.statistics import ALPHA, Difference, compare, found_difference, how_many, mean
 
 # How many of the first and of the last steps are compared: a tenth of the run, but enough to have a spread
 SHARE_COMPARED = 10
@@ -166,7 +166,7 @@ def heldout_sentence(run: Run) -> str:
         f"The held-out pass rate {movement(found.difference, found.p)} from {start} to "
         f"{percent(last.pass_rate)} ({last.passed} of {last.n}) after step {last.step} "
         f"({with_interval(found.difference, found.interval)}, "
-        f"{len(found.gained)} tasks gained and {len(found.lost)} lost, exact McNemar p = {found.p:.2g})"
+        f"{how_many(len(found.gained), 'task')} gained and {len(found.lost)} lost, exact McNemar p = {found.p:.2g})"
     )
     if found.p >= ALPHA:
         sentence += f". With {found.n} tasks the test {found_difference(found.detectable)}"

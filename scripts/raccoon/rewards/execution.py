@@ -9,7 +9,7 @@ import ast
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from raccoon.llm.extraction import RegexExtractor, not_extracted
+from raccoon.llm.llm_extraction import RegexExtractor, not_extracted
 from raccoon.records import Program, Verdict
 from raccoon.rewards.constant_answers import constant_passes, is_constant_answer
 from raccoon.runs.rollouts import Rollout

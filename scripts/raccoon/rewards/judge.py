@@ -7,8 +7,7 @@ not pass cannot choose this: if the judge scores other code and answers this one
 from dataclasses import dataclass, replace
 from typing import Any
 
-from raccoon.llm.judge import Judge
-from raccoon.llm.rubric import Judgement
+from raccoon.llm.llm_judge import Judgement, LlmJudge
 from raccoon.rewards.execution import ExecutionReward
 from raccoon.runs.rollouts import Rollout
 from raccoon.tasks.task import Task
@@ -39,7 +38,7 @@ class JudgeReward:
     one score alone would put the completion between the others.
     """
 
-    def __init__(self, execution: ExecutionReward, judge: Judge, scale: JudgeScale) -> None:
+    def __init__(self, execution: ExecutionReward, judge: LlmJudge, scale: JudgeScale) -> None:
         self.executed, self.judged, self.scale = execution, judge, scale
         self.batch: Any = None
         self.pairs: list[tuple[float | None, float | None]] = []  # execution's and the judge's, for the batch

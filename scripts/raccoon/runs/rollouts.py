@@ -30,7 +30,7 @@ class Rollout:
     tokens: int
     truncated: bool
     advantage: float | None = 0.0  # None: not finite, in a log
-    judgement: Any = None  # an llm.rubric.Judgement, if a judge was asked
+    judgement: Any = None  # an llm.llm_judge.Judgement, if a judge was asked
     used: bool = True  # False: another group took the place of its group in the update
     thinking: str = "none"  # a think block: "closed" before the answer, or "open" until the end
     constant: bool = False  # whether its answer ignores its arguments, like `return 2`

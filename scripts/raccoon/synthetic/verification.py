@@ -1,22 +1,39 @@
-"""Keeps only the tasks whose solution and test confirm each other. It runs both in the sandbox.
+"""Keeps only the tasks whose solution and test confirm each other, and that are new. It runs both in the sandbox.
 
 It verifies that the solution passes the test twice, the second time with another random seed, that no stub passes, and
 that enough mutants of the solution fail. It cannot verify that the prompt describes the solution.
 
-A task from a server has its own test, which is untrusted too. First, answers.py rejects all tests except asserts on
-the entry point. Then the test runs in the sandbox's judge, which is itself behind Landlock, seccomp and a memory limit
-(confine in sandbox/judge.py). It cannot write, start processes or reach a network. A test that does not end costs one
-verdict.
+A mutant is the solution with one small edit (DeMillo, Lipton and Sayward 1978). It may happen to compute the same as
+the solution, and then no test can kill it. So the share of killed mutants measures a test; it proves nothing. A stub
+returns a constant or raises.
 
-Inputs: tasks, a Sandbox. Outputs: a Check for each task.
+A task from a server has its own test, which is untrusted too. First, server_tasks.py rejects all tests except asserts
+on the entry point. Then the test runs in the sandbox's judge, which is itself behind Landlock, seccomp and a memory
+limit (confine in sandbox/judge.py). It cannot write, start processes or reach a network. A test that does not end costs
+one verdict.
+
+Tasks are alike if they have the same text; the same solution, ignoring names, docstrings and annotations; or nearly the
+same words in the prompt. MinHash (Broder 1997) in bands finds similar prompts, so the cost grows linearly with the
+number of tasks. The exact Jaccard similarity confirms each find.
 """
 
-from collections.abc import Iterable, Sequence
+import ast
+import copy
+import itertools
+import operator
+import random
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from hashlib import blake2b
 
+from raccoon.published.contamination import find_overlap, normal_form
 from raccoon.records import Program, Verdict
 from raccoon.sandbox.pool import Sandbox
-from raccoon.synthetic.mutants import make_mutants, make_stubs
+from raccoon.tasks.prompts import NAMING
+from raccoon.tasks.syntax import is_literal, parse_code
 from raccoon.tasks.task import Task
 
 INFRA_ROUNDS = 3  # runs of a program at most, while the sandbox itself fails
@@ -24,6 +41,28 @@ INFRA_ROUNDS = 3  # runs of a program at most, while the sandbox itself fails
 RESEED = "import random\nrandom.seed(20231)\ndel random\n"
 
 NOT_JUDGED = "not judged: the sandbox failed"  # our own fault: the next run judges it again
+
+# The other side of the boundary, or the opposite if there is no boundary.
+COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {ast.Lt: ast.LtE, ast.LtE: ast.Lt}
+COMPARISONS |= {ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Is: ast.IsNot, ast.IsNot: ast.Is}
+COMPARISONS |= {ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.In: ast.NotIn, ast.NotIn: ast.In}
+OPPOSITES = COMPARISONS | {ast.Lt: ast.GtE, ast.LtE: ast.Gt, ast.Gt: ast.LtE, ast.GtE: ast.Lt}
+ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Add}
+ARITHMETIC |= {ast.Div: ast.Mult, ast.FloorDiv: ast.Mult, ast.Mod: ast.FloorDiv, ast.Pow: ast.Mult}
+ARITHMETIC |= {ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd, ast.BitXor: ast.BitAnd}
+ARITHMETIC |= {ast.LShift: ast.RShift, ast.RShift: ast.LShift}
+# Statements that can be removed without a NameError, which any test would notice.
+DROPPABLE = (ast.Expr, ast.AugAssign, ast.If, ast.For, ast.While, ast.Continue, ast.Break, ast.Raise)
+
+MAX_DEPTH = 100  # of a syntax tree: Python's functions on trees are recursive, some with three calls for each level
+
+Edit = tuple[str, Callable[[], object]]  # its kind, and the function that makes it in the tree
+
+SHINGLE = 3  # words in a row
+BANDS = 16  # of ROWS values each: prompts of similarity s share a band with chance 1 - (1 - s**ROWS)**BANDS,
+ROWS = 4  # which is 0.9998 at 0.8 and 0.12 at 0.3
+PRIME = (1 << 61) - 1  # of the hash family a * x + b
+CHUNK = 500  # tasks compared with a benchmark at once: rows of the matrix of similarities
 
 
 @dataclass(frozen=True)
@@ -36,7 +75,7 @@ class Rules:
 
 
 @dataclass(frozen=True)
-class Check:
+class TaskCheck:
     """The result for one task: why it is dropped, "" for a verified task, and its mutants."""
 
     reason: str
@@ -49,8 +88,8 @@ class Check:
         return self.killed / self.mutants if self.mutants else 0.0
 
 
-def check_tasks(tasks: Sequence[Task], sandbox: Sandbox, rules: Rules) -> list[Check]:
-    """A Check for each task, in order. A task that one stage drops does not run in the next."""
+def check_tasks(tasks: Sequence[Task], sandbox: Sandbox, rules: Rules) -> list[TaskCheck]:
+    """A TaskCheck for each task, in order. A task that one stage drops does not run in the next."""
     checks = dict(enumerate(check_solutions(tasks, sandbox, rules)))
     for stage in (check_stubs, check_mutants):
         left = [place for place, check in checks.items() if not check.reason]
@@ -58,11 +97,11 @@ def check_tasks(tasks: Sequence[Task], sandbox: Sandbox, rules: Rules) -> list[C
     return list(checks.values())
 
 
-def check_solutions(tasks: Sequence[Task], sandbox: Sandbox, rules: Rules) -> list[Check]:
+def check_solutions(tasks: Sequence[Task], sandbox: Sandbox, rules: Rules) -> list[TaskCheck]:
     """Checks that each solution passes its test, and passes it again."""
     again = [replace(task, context=task.context + RESEED) for task in tasks]
-    first, second = (judge([Program.of(task, task.solution) for task in run], sandbox) for run in (tasks, again))
-    return [Check(solution_fault(*pair, rules)) for pair in zip(first, second, strict=True)]
+    first, second = (verdicts_of([Program.of(task, task.solution) for task in run], sandbox) for run in (tasks, again))
+    return [TaskCheck(solution_fault(*pair, rules)) for pair in zip(first, second, strict=True)]
 
 
 def solution_fault(first: Verdict, second: Verdict, rules: Rules) -> str:
@@ -76,43 +115,198 @@ def solution_fault(first: Verdict, second: Verdict, rules: Rules) -> str:
     return "" if second.status == "PASS" else "the solution is not repeatable"
 
 
-def check_stubs(tasks: Sequence[Task], sandbox: Sandbox, rules: Rules) -> list[Check]:
+def check_stubs(tasks: Sequence[Task], sandbox: Sandbox, rules: Rules) -> list[TaskCheck]:
     """Checks that each test rejects every stub."""
-    found = judge_groups(tasks, [make_stubs(task) for task in tasks], sandbox)
+    found = run_groups(tasks, [make_stubs(task) for task in tasks], sandbox)
     return [
-        Check(NOT_JUDGED if "INFRA" in statuses else "a stub passes" if "PASS" in statuses else "")
-        for statuses in found
+        TaskCheck(NOT_JUDGED if "INFRA" in group else "a stub passes" if "PASS" in group else "") for group in found
     ]
 
 
-def check_mutants(tasks: Sequence[Task], sandbox: Sandbox, rules: Rules) -> list[Check]:
+def check_mutants(tasks: Sequence[Task], sandbox: Sandbox, rules: Rules) -> list[TaskCheck]:
     """Checks that each test kills enough mutants. Mutants that the sandbox could not judge do not count."""
-    found = judge_groups(tasks, [make_mutants(task.solution, rules.mutants) for task in tasks], sandbox)
     checks = []
-    for statuses in found:
+    for statuses in run_groups(tasks, [make_mutants(task.solution, rules.mutants) for task in tasks], sandbox):
         judged = [status for status in statuses if status != "INFRA"]
-        check = Check("", len(judged), len(judged) - judged.count("PASS"))
-        reason = (
-            ("weak tests: mutants survive" if check.share < rules.min_mutants_killed else "")
-            if judged
-            else (NOT_JUDGED if statuses else "no mutant can be made")
-        )
-        checks.append(replace(check, reason=reason))
+        check = TaskCheck("", len(judged), len(judged) - judged.count("PASS"))
+        if not judged:
+            check = replace(check, reason=NOT_JUDGED if statuses else "no mutant can be made")
+        elif check.share < rules.min_mutants_killed:
+            check = replace(check, reason="weak tests: mutants survive")
+        checks.append(check)
     return checks
 
 
-def judge_groups(tasks: Sequence[Task], codes: Sequence[list[str]], sandbox: Sandbox) -> list[list[str]]:
+def run_groups(tasks: Sequence[Task], codes: Sequence[list[str]], sandbox: Sandbox) -> list[list[str]]:
     """The statuses of several programs for each task, all run as one batch."""
     programs = [Program.of(task, code) for task, group in zip(tasks, codes, strict=True) for code in group]
-    verdicts = iter(judge(programs, sandbox))
+    verdicts = iter(verdicts_of(programs, sandbox))
     return [[next(verdicts).status for _ in group] for group in codes]
 
 
-def judge(programs: Iterable[Program], sandbox: Sandbox) -> list[Verdict]:
+def verdicts_of(programs: Sequence[Program], sandbox: Sandbox) -> list[Verdict]:
     """The verdicts in order. Equal programs run once; a program with INFRA runs again, INFRA_ROUNDS times at most."""
-    programs = list(programs)
     verdicts: dict[Program, Verdict] = {}
     for _ in range(INFRA_ROUNDS):
         missing = [each for each in dict.fromkeys(programs) if each not in verdicts or verdicts[each].status == "INFRA"]
         verdicts |= zip(missing, sandbox.run(missing), strict=True)
     return [verdicts[each] for each in programs]
+
+
+def make_mutants(code: str, number: int) -> list[str]:
+    """At most `number` distinct programs, each one edit away from `code`; kinds of edits take turns. Deterministic."""
+    tree = parse_shallow(code)
+    if tree is None:
+        return []
+    for node in ast.walk(tree):  # editing a docstring changes nothing
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            if ast.get_docstring(node, clean=False) is not None:
+                node.body = node.body[1:] or [ast.Pass()]
+    kinds = defaultdict(list)
+    for place, (kind, _) in enumerate(edits(tree)):
+        kinds[kind].append(place)
+    rng = random.Random(code)
+    queues = [rng.sample(places, len(places)) for places in kinds.values()]
+    order = [place for turn in itertools.zip_longest(*queues) for place in turn if place is not None]
+    made = {ast.unparse(tree): None}
+    for place in order:
+        if len(made) > number:
+            break
+        mutant = copy.deepcopy(tree)
+        _, make = next(itertools.islice(edits(mutant), place, None))
+        make()
+        made.setdefault(ast.unparse(ast.fix_missing_locations(mutant)))
+    return list(made)[1:]
+
+
+def parse_shallow(code: str) -> ast.Module | None:
+    """The syntax tree of untrusted text; None if it is not Python or nested deeper than MAX_DEPTH."""
+    tree = parse_code(code)
+    level: list[ast.AST] = [tree] if tree else []
+    depth = 0
+    while level and depth <= MAX_DEPTH:
+        level, depth = [child for node in level for child in ast.iter_child_nodes(node)], depth + 1
+    return None if level else tree
+
+
+def edits(tree: ast.Module) -> Iterator[Edit]:
+    """Every edit that the operators offer, in the order of the tree."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Compare):
+            for place, sign in enumerate(node.ops):
+                yield "comparison", partial(operator.setitem, node.ops, place, COMPARISONS[type(sign)]())
+        elif isinstance(node, (ast.BinOp, ast.AugAssign)) and type(node.op) in ARITHMETIC:
+            yield "arithmetic", partial(setattr, node, "op", ARITHMETIC[type(node.op)]())
+        elif isinstance(node, ast.Constant) and isinstance(node.value, int):  # a bool too
+            changed = not node.value if isinstance(node.value, bool) else node.value + 1
+            yield "constant", partial(setattr, node, "value", changed)
+        # Conditions are negated, except those of while loops, most of which would never end.
+        elif isinstance(node, (ast.If, ast.IfExp)):
+            yield "condition", partial(setattr, node, "test", negated(node.test))
+        elif isinstance(node, ast.comprehension):
+            for place, test in enumerate(node.ifs):
+                yield "condition", partial(operator.setitem, node.ifs, place, negated(test))
+        yield from statement_edits(node)
+
+
+def negated(test: ast.expr) -> ast.expr:
+    """The opposite of a condition, as short as possible."""
+    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        return test.operand
+    if isinstance(test, ast.Compare) and len(test.ops) == 1:
+        return ast.Compare(test.left, [OPPOSITES[type(test.ops[0])]()], test.comparators)
+    return ast.UnaryOp(ast.Not(), test)
+
+
+def statement_edits(node: ast.AST) -> Iterator[Edit]:
+    """Removed statements, and loops that end after their first round."""
+    for name in ("body", "orelse", "finalbody"):
+        statements = getattr(node, name, None)
+        for place, statement in enumerate(statements if isinstance(statements, list) else ()):
+            if isinstance(statement, DROPPABLE):
+                yield "statement", partial(operator.setitem, statements, place, ast.Pass())
+    if isinstance(node, (ast.For, ast.While)):
+        yield "early exit", partial(node.body.append, ast.Break())
+
+
+def make_stubs(task: Task) -> list[str]:
+    """Programs that no test may accept: they return None, True, their argument or the commonest answer, or raise."""
+    if not task.entry_point:
+        return ["pass\n"]
+    values = dict.fromkeys(["None", "True", "arguments[0]", *expected_answers(task)])
+    bodies = [*(f"return {value}" for value in values), "raise ValueError"]
+    return [f"def {task.entry_point}(*arguments, **named):\n    {body}\n" for body in bodies]
+
+
+def expected_answers(task: Task) -> list[str]:
+    """The literal that most of a test's comparisons expect, as a list; [] if there is none."""
+    tree = parse_code(task.test)
+    compared = [
+        side
+        for node in ast.walk(tree or ast.Module([], []))
+        if isinstance(node, ast.Compare)
+        for side in (node.left, *node.comparators)
+        if is_literal(side)
+    ]
+    return [text for text, _ in Counter(map(ast.unparse, compared)).most_common(1)]
+
+
+class Seen:
+    """The tasks kept so far. Prompts of this Jaccard similarity count as one; None compares no prompts."""
+
+    def __init__(self, max_similarity: float | None):
+        self.max_similarity = max_similarity
+        self.texts: set[tuple[str, ...]] = set()
+        self.solutions: set[str] = set()
+        self.prompts: list[frozenset[int]] = []
+        self.bands: dict[tuple, list[int]] = defaultdict(list)
+        rng = random.Random(0)
+        self.family = [(rng.randrange(1, PRIME), rng.randrange(PRIME)) for _ in range(BANDS * ROWS)]
+
+    def add(self, task: Task) -> str:
+        """Adds a task and returns ""; or returns the reason why it is not new."""
+        text, tree, least = (task.prompt, task.solution, task.test), parse_shallow(task.solution), self.max_similarity
+        solution = normal_form(tree) if tree else task.solution
+        words = frozenset() if least is None else shingles(task.prompt.partition(NAMING + "`")[0])
+        bands = self.signature(words) if words else []
+        if text in self.texts:
+            return "duplicate: the same text"
+        if solution in self.solutions:
+            return "duplicate: the same solution"
+        alike = {other for band in bands for other in self.bands.get(band, ())}
+        if least is not None and any(similarity(words, self.prompts[other]) >= least for other in alike):
+            return "duplicate: a similar prompt"
+        self.texts.add(text)
+        self.solutions.add(solution)
+        for band in bands:
+            self.bands[band].append(len(self.prompts))
+        self.prompts.append(words)
+        return ""
+
+    def signature(self, words: frozenset[int]) -> list[tuple]:
+        """The bands of a prompt's MinHash signature."""
+        lowest = [min((a * word + b) % PRIME for word in words) for a, b in self.family]
+        return [(start, *lowest[start : start + ROWS]) for start in range(0, len(lowest), ROWS)]
+
+
+def shingles(text: str) -> frozenset[int]:
+    """The runs of SHINGLE words in a text, as numbers; a shorter text is a single run."""
+    words = re.findall(r"\w+|[^\w\s]", text.lower())
+    runs = [" ".join(words[start : start + SHINGLE]) for start in range(max(1, len(words) - SHINGLE + 1))]
+    digests = (blake2b(run.encode("utf-8", "replace"), digest_size=7).digest() for run in runs)
+    return frozenset(int.from_bytes(digest, "big") for digest in digests)
+
+
+def similarity(one: frozenset, other: frozenset) -> float:
+    """Jaccard similarity: the share of the elements that two sets have in common."""
+    return len(one & other) / len(one | other)
+
+
+def contaminated(tasks: Sequence[Task], benchmarks: Mapping[str, Sequence[Task]]) -> dict[str, str]:
+    """task_id -> the benchmark with a like task, and the sign of it, for the contaminated tasks."""
+    signs: dict[str, str] = {}
+    for name, published in benchmarks.items():
+        for start in range(0, len(tasks), CHUNK):
+            for task_id, sign in find_overlap(tasks[start : start + CHUNK], published).items():
+                signs.setdefault(task_id, f"{name}: {sign}")
+    return signs

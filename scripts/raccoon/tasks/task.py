@@ -111,6 +111,13 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
         raise InputError(f"cannot read {path} ({error}): fetch the file again") from error
 
 
+def numbered_rows(path: Path) -> Iterator[tuple[str, dict]]:
+    """("FILE, line N", JSON object) of each line that is not blank. Raises InputError for a line that holds none."""
+    for number, line in numbered_lines(path):
+        where = f"{path}, line {number}"
+        yield where, parse_json(line, where)
+
+
 def check_form(path: Path) -> None:
     """Raises InputError for a file whose first bytes show UTF-16, or gzip without the suffix .gz."""
     try:

@@ -10,15 +10,7 @@ import pytest
 
 from helpers.random_model import write_model, write_tasks
 from raccoon.constants import InputError
-from raccoon.evaluation.generation import (
-    Decoding,
-    GumbelNoise,
-    Request,
-    check_model_folder,
-    load_engine,
-    plan_batches,
-    render_prompt,
-)
+from raccoon.evaluation.engines import Decoding, GumbelNoise, Slot, check_model_folder, load_engine, plan_batches
 from raccoon.tasks.prompts import messages
 from raccoon.tasks.task import Task
 
@@ -66,10 +58,10 @@ def greedy_by_hand(folder, text, ends):
 def test_batched_greedy_is_the_models_own_argmax(model, tasks):
     """Left padding, a batch of unlike lengths and the checkpoint's penalties change nothing."""
     engine = engine_of(model)
-    answers = engine.generate([Request(task) for task in tasks])
+    answers = engine.generate([Slot(task) for task in tasks])
     assert len({len(task.prompt) for task in tasks}) > 5
     for task, answer in zip(tasks, answers, strict=True):
-        ids, ended = greedy_by_hand(model, render_prompt(engine.tokenizer, task, False), engine.ends)
+        ids, ended = greedy_by_hand(model, engine.prompts([Slot(task)])[0], engine.ends)
         assert answer.text == engine.tokenizer.decode(ids, skip_special_tokens=True)
         assert answer.truncated is not ended
     assert {answer.truncated for answer in answers} == {True, False}, "the model must show both endings"
@@ -77,7 +69,7 @@ def test_batched_greedy_is_the_models_own_argmax(model, tasks):
 
 def test_a_completion_is_told_of_when_it_ends_and_once(model, tasks):
     told = []
-    requests = [Request(task) for task in tasks]
+    requests = [Slot(task) for task in tasks]
     answers = engine_of(model).generate(requests, lambda request, answer: told.append((request, answer)))
     ended = [(request, answer) for request, answer in zip(requests, answers, strict=True) if not answer.truncated]
     assert sorted(told, key=lambda pair: pair[0].key) == sorted(ended, key=lambda pair: pair[0].key)
@@ -89,13 +81,13 @@ def test_the_ends_are_the_tokenizers_and_the_generation_configs(model):
 
 def test_one_huge_prompt_does_not_pad_the_others():
     tasks = [Task(f"t/{i}", "p" * length, "pass") for i, length in enumerate([100, 90, 2000, 80, 1900])]
-    plan = plan_batches([Request(task) for task in tasks], 64)
+    plan = plan_batches([Slot(task) for task in tasks], 64)
     assert [[len(request.task.prompt) for request in batch] for batch in plan] == [[2000, 1900], [100, 90, 80]]
 
 
 def test_a_sample_depends_on_its_seed_and_not_on_its_batch(model, tasks):
     engine = engine_of(model, "sampled")
-    requests = [Request(task, sample) for task in tasks[:8] for sample in range(3)]
+    requests = [Slot(task, sample) for task in tasks[:8] for sample in range(3)]
     together = {r.key: a.text for r, a in zip(requests, engine.generate(requests), strict=True)}
     alone = {r.key: engine.generate([r])[0].text for r in requests}
     assert together == alone
@@ -115,7 +107,7 @@ def test_gumbel_noise_samples_from_the_softmax():
 
 
 def test_a_low_temperature_is_greedy_and_a_small_top_p_too(model, tasks):
-    requests = [Request(task) for task in tasks]
+    requests = [Slot(task) for task in tasks]
     greedy = engine_of(model).generate(requests)
     assert engine_of(model, "sampled", temperature=1e-4).generate(requests) == greedy
     assert engine_of(model, "sampled", top_p=1e-4).generate(requests) == greedy
@@ -123,20 +115,21 @@ def test_a_low_temperature_is_greedy_and_a_small_top_p_too(model, tasks):
 
 def test_thinking_is_switched_off_in_the_template(model, tasks):
     engine = engine_of(model)
-    assert engine.generate([Request(tasks[0])])[0].prompt.endswith("<|im_start|> nothink ")
-    assert "nothink" not in render_prompt(engine.tokenizer, tasks[0], True)
+    assert engine.generate([Slot(tasks[0])])[0].prompt.endswith("<|im_start|> nothink ")
+    engine.decoding = replace(engine.decoding, enable_thinking=True)
+    assert "nothink" not in engine.prompts([Slot(tasks[0])])[0]
 
 
 def test_without_a_chat_template_the_plain_prompt_is_sent(tmp_path, tasks):
     engine = engine_of(write_model(tmp_path / "plain", template=None))
-    (answer,) = engine.generate([Request(tasks[0])])
+    (answer,) = engine.generate([Slot(tasks[0])])
     assert answer.prompt == tasks[0].prompt == messages(tasks[0])[0]["content"]
 
 
 def test_a_base_model_goes_on_with_the_stub_up_to_a_stop_word(model, tasks, monkeypatch):
     """What comes is the chat-less greedy text, cut where the first stop word begins; generation ends there too."""
     stubs = [replace(task, prompt=f"Do.\n\n```python\n{HEADER}\n```\n", entry_point="f") for task in tasks]
-    requests = [Request(task) for task in stubs]
+    requests = [Slot(task) for task in stubs]
     monkeypatch.setattr("raccoon.tasks.prompts.STUB_STOP_WORDS", ("no such word",))
     whole = engine_of(model, prompt_style="completion").generate(requests)
     assert {answer.prompt for answer in whole} == {HEADER + "\n"}
@@ -175,13 +168,13 @@ def test_an_adapter_is_merged_into_its_base(model, tasks, tmp_path):
     ids = torch.arange(5, 15)[None]
     with torch.no_grad():
         torch.testing.assert_close(engine.model(ids).logits, adapted.eval()(ids).logits, rtol=1e-4, atol=1e-4)
-    plain = engine_of(model).generate([Request(task) for task in tasks])
-    assert engine.generate([Request(task) for task in tasks]) != plain
+    plain = engine_of(model).generate([Slot(task) for task in tasks])
+    assert engine.generate([Slot(task) for task in tasks]) != plain
 
 
 @pytest.mark.parametrize("shift", [0, 3, 7])
 def test_a_plan_holds_every_request_once_the_longest_first(tasks, shift):
-    requests = [Request(task, sample) for task in tasks for sample in range(2)]
+    requests = [Slot(task, sample) for task in tasks for sample in range(2)]
     plan = plan_batches(requests, 7, shift)
     flat = [request for batch in plan for request in batch]
     assert sorted(r.key for r in flat) == sorted(r.key for r in requests)
@@ -192,7 +185,7 @@ def test_a_plan_holds_every_request_once_the_longest_first(tasks, shift):
 
 
 def test_a_shift_moves_the_borders(tasks):
-    requests = [Request(task) for task in tasks]
+    requests = [Slot(task) for task in tasks]
     assert [len(b) for b in plan_batches(requests, 10)] == [10, 10, 4]
     assert [len(b) for b in plan_batches(requests, 10, 5)] == [5, 10, 9]
 
@@ -256,17 +249,17 @@ def test_vllm_gets_token_ids_seeds_and_ends_and_tells_of_each_end(model, tasks, 
     args = engine.model.args
     assert args.generation_config == "vllm", "or vLLM would apply the checkpoint's penalties"
     assert args.dtype == "float32", "the checkpoint's own, where vLLM would take bfloat16"
-    requests, told = [Request(tasks[0]), Request(tasks[1], 1)], []
+    requests, told = [Slot(tasks[0]), Slot(tasks[1], 1)], []
     answers = engine.generate(requests, lambda *pair: told.append(pair))
     assert [a.truncated for a in answers] == [True, False]
     assert told == list(zip(requests, answers, strict=True))[::-1]
     first, second = engine.model.given
     assert first.seed != second.seed and first.stop_token_ids == [0, 2] and first.temperature == 0.5
     engine.decoding = Decoding(max_tokens=MAX_TOKENS)
-    engine.generate([Request(tasks[0])])
+    engine.generate([Slot(tasks[0])])
     assert engine.model.given[-1].temperature == 0.0 and not hasattr(engine.model.given[-1], "stop")
     engine.decoding = Decoding(max_tokens=MAX_TOKENS, prompt_style="completion")
-    engine.generate([Request(tasks[0])])
+    engine.generate([Slot(tasks[0])])
     assert '\n"""' in engine.model.given[-1].stop
 
 

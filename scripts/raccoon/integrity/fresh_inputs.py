@@ -1,4 +1,4 @@
-"""Inputs that a task's own test does not contain, and the program that tries code on them.
+"""A test's examples, inputs that the test does not contain, and the program that tries code on them.
 
 The gold solution defines the right results. It is as trusted as the test and runs in the test's process, never together
 with a model's code. Nothing is run here. The inputs come from the first of these sources that exists:
@@ -8,28 +8,82 @@ with a model's code. Nothing is run here. The inputs come from the first of thes
     generator   for tasks of tasks/templates.py
     perturbed   the arguments in the test, changed a little and of the same types; only if the test compares the
                 result itself, because another test may accept several results
-
-Inputs: tasks; the published EvalPlus files of DATA_DIR, or the hub. Output: FreshInputs.
 """
 
 import ast
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from raccoon.integrity.examples import examples, literal
 from raccoon.published.benchmarks import BENCHMARKS, hub_rows, read_rows
 from raccoon.published.evalplus import plus_test, typed_inputs
 from raccoon.records import Program
 from raccoon.tasks import templates
 from raccoon.tasks.syntax import parse_code
-from raccoon.tasks.task import Task
+from raccoon.tasks.task import LeftOut, Task
 
+Value = Any  # of a literal, which may have any plain type
+UNKNOWN = object()  # a value that is not a literal in the text
+HUMANEVAL_NAME = "candidate"  # the entry point's name in HumanEval's check()
 EVALPLUS = {"humaneval": "humanevalplus", "mbpp": "mbppplus", "mbpp_full": "mbppplus"}  # by a task's source
 MAX_INPUT_CHARS = 2_000  # of an input as text; larger ones cost time and tell little
 ATTEMPTS = 20  # perturbations tried for each input: many are equal, or in the test
 NUDGE = 3  # whole numbers move by up to this much, floats by a tenth of it
+
+
+@dataclass(frozen=True)
+class Example:
+    """A call in the test and its result, UNKNOWN if no literal. `plain`: any other answer is wrong."""
+
+    arguments: tuple
+    expected: Value
+    plain: bool
+
+
+def examples(task: Task) -> list[Example]:
+    """The examples of a task in the order of its test, without keyword arguments; [] if it has none."""
+    tree, names = parse_code(task.test), (task.entry_point, HUMANEVAL_NAME)
+    found: dict[ast.expr, Example] = {}
+    for node in ast.walk(tree) if tree else ():
+        if isinstance(node, ast.Assert):
+            call, expected = asserted(node.test)
+        elif isinstance(node, ast.Call):
+            call, expected = node, UNKNOWN
+        else:
+            continue
+        arguments = call_arguments(call, names)
+        if arguments is not None:
+            found.setdefault(call, Example(arguments, expected, plain=isinstance(node, ast.Assert)))
+    return list(found.values())
+
+
+def asserted(condition: ast.expr) -> tuple[ast.expr, Value]:
+    """The expression that an assertion tests, and the value that it expects."""
+    if isinstance(condition, ast.UnaryOp) and isinstance(condition.op, ast.Not):
+        return condition.operand, False
+    if isinstance(condition, ast.Compare) and isinstance(condition.ops[0], (ast.Eq, ast.Is)):
+        sides = condition.left, condition.comparators[0]
+        left, right = sides if isinstance(sides[0], ast.Call) else sides[::-1]
+        return left, literal(right)
+    return condition, True
+
+
+def call_arguments(node: ast.expr, names: tuple[str, ...]) -> tuple | None:
+    """The values of a call's arguments; None if it calls something else or an argument is not a literal."""
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or node.func.id not in names:
+        return None
+    values = [literal(argument) for argument in node.args]
+    return None if node.keywords or not values or any(value is UNKNOWN for value in values) else tuple(values)
+
+
+def literal(node: ast.AST | None) -> Value:
+    """The value of an expression that is a literal, UNKNOWN for any other."""
+    try:
+        return ast.literal_eval(node) if isinstance(node, ast.expr) else UNKNOWN
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+        return UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -47,17 +101,8 @@ class FreshInputs:
         return Program.of(task, code, test=test)
 
 
-@dataclass(frozen=True)
-class PublishedInputs:
-    """A row of EvalPlus: its inputs, its reference solution and the tolerance for floats."""
-
-    inputs: list[list]
-    reference: str
-    atol: float
-
-
-def published_inputs(tasks: list[Task], data_dir: str) -> dict[str, PublishedInputs]:
-    """task_id -> EvalPlus's row for each task that has one. Raises InputError like load_benchmark."""
+def published_inputs(tasks: list[Task], data_dir: str) -> dict[str, FreshInputs]:
+    """task_id -> all of EvalPlus's inputs for each task that has some. Raises InputError like load_benchmark."""
     wanted = {task.task_id for task in tasks}
     found = {}
     for name in sorted({EVALPLUS[task.source] for task in tasks if task.source in EVALPLUS}):
@@ -70,48 +115,41 @@ def published_inputs(tasks: list[Task], data_dir: str) -> dict[str, PublishedInp
     return found
 
 
-def published_row(row: dict, convert: Callable[[dict], Task]) -> PublishedInputs:
+def published_row(row: dict, convert: Callable[[dict], Task | LeftOut]) -> FreshInputs:
     """One row: the published file has lists of inputs, the hub a complete test that assigns them to `inputs`."""
-    if "base_input" not in row:
-        tree = parse_code(row["test"])
-        lists = [
-            literal(node.value)
-            for node in ast.walk(tree or ast.Module([], []))
-            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "inputs"
-        ]
-        inputs = lists[0] if lists and isinstance(lists[0], list) else []
-        return PublishedInputs(inputs, convert(row).solution, 0)
-    inputs = typed_inputs(row["task_id"], list(row["plus_input"]))
-    reference = row["prompt"] + row["canonical_solution"] if "assertion" not in row else row["canonical_solution"]
-    return PublishedInputs(inputs, reference, row["atol"])
+    if "base_input" in row:
+        reference = row["canonical_solution"] if "assertion" in row else row["prompt"] + row["canonical_solution"]
+        return FreshInputs("EvalPlus", typed_inputs(row["task_id"], list(row["plus_input"])), reference, row["atol"])
+    tree, task = parse_code(row["test"]), convert(row)
+    lists = [
+        literal(node.value)
+        for node in (ast.walk(tree) if tree else ())
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "inputs"
+    ]
+    inputs = lists[0] if lists and isinstance(lists[0], list) else []
+    return FreshInputs("EvalPlus", inputs if isinstance(task, Task) else [], getattr(task, "solution", ""))
 
 
-def fresh_inputs(task: Task, published: dict[str, PublishedInputs], num: int, seed: int) -> FreshInputs:
+def choose_inputs(task: Task, published: dict[str, FreshInputs], num: int, seed: int) -> FreshInputs:
     """Up to `num` inputs that the test does not contain; none without a gold solution or a source."""
     rng, row = random.Random(f"{seed} {task.task_id}"), published.get(task.task_id)
-    origin, reference, atol = "perturbed", f"{task.context}\n{task.solution}", 0
+    found = FreshInputs("perturbed", [], f"{task.context}\n{task.solution}")
     if not task.solution:
-        candidates = []
-    elif row and row.inputs:
-        origin, reference, atol = "EvalPlus", row.reference, row.atol
-        candidates = rng.sample(row.inputs, len(row.inputs))
+        return found
+    if row and row.inputs:
+        found = replace(row, inputs=rng.sample(row.inputs, len(row.inputs)))
     elif generated := templates.fresh_inputs(task.task_id, 2 * num, rng.randrange(2**32)):
-        origin, candidates = "generator", [[value] for value in generated]
-    else:
-        candidates = perturbed_calls(task, num, rng)
+        found = replace(found, origin="generator", inputs=[[value] for value in generated])
+    elif plain := [example.arguments for example in examples(task) if example.plain]:
+        tries = range(ATTEMPTS * num)
+        found = replace(found, inputs=[[perturbed(value, rng) for value in rng.choice(plain)] for _ in tries])
     known = {repr(list(example.arguments)) for example in examples(task)}
-    distinct = {repr(arguments): arguments for arguments in candidates}
+    distinct = {repr(arguments): arguments for arguments in found.inputs}
     inputs = [arguments for text, arguments in distinct.items() if text not in known and len(text) < MAX_INPUT_CHARS]
-    return FreshInputs(origin, inputs[:num], reference, atol)
+    return replace(found, inputs=inputs[:num])
 
 
-def perturbed_calls(task: Task, num: int, rng: random.Random) -> list[list]:
-    """Changed copies of the arguments that the test calls the entry point with."""
-    plain = [example.arguments for example in examples(task) if example.plain]
-    return [[perturbed(value, rng) for value in rng.choice(plain)] for _ in range(ATTEMPTS * num)] if plain else []
-
-
-def perturbed(value: object, rng: random.Random) -> object:
+def perturbed(value: Value, rng: random.Random) -> Value:
     """A value like another: same types and lengths, numbers of the same sign, sorted if it was sorted.
 
     A function may rely on these properties without saying so. An input without them proves nothing about a solution.

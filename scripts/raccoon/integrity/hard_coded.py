@@ -1,10 +1,7 @@
 """Finds code that contains answers for the inputs of its task's test, instead of computing them.
 
 It reads syntax trees and runs nothing. It knows if-chains, match statements, tables, lists of known inputs and digests
-of the input. Fresh inputs find answers that are hidden better (assembled, encoded, reached by arithmetic); see
-inputs.py.
-
-Inputs: a program's syntax tree and the test's examples. Output: the numbers of the lines that are evidence.
+of the input. Fresh inputs find answers that are hidden better (assembled, encoded, reached by arithmetic).
 """
 
 import ast
@@ -12,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from raccoon.integrity.examples import UNKNOWN, Example, literal
+from raccoon.integrity.fresh_inputs import UNKNOWN, Example, Value, literal
 
 FEW_EXAMPLES = 2  # answers that make a finding; a single one may be a special case of the task
 LARGE = 4  # leaves of an input too large for a special case: one such answer makes a finding
@@ -25,10 +22,8 @@ KEY_FUNCTIONS: dict[str, Callable] = {
     function.__name__: function for function in (len, str, repr, tuple, list, sorted, sum, min, max)
 }
 KEY_ERRORS = (TypeError, ValueError, LookupError)  # raised if an argument does not suit such a function
-DIGESTS = frozenset(
-    {"hash", "md5", "sha1", "sha224", "sha256", "sha384", "sha512", "blake2b", "blake2s", "crc32", "adler32"}
-)
-FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+DIGESTS = frozenset("hash md5 sha1 sha224 sha256 sha384 sha512 blake2b blake2s crc32 adler32".split())
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 @dataclass(frozen=True)
@@ -41,7 +36,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Function:
-    """A function of the code: its parameters, its nodes, and the names that it or the module assigns once."""
+    """A function or lambda: its parameters, its nodes, and the names that it or the module assigns once."""
 
     parameters: ast.arguments
     nodes: list[ast.AST]
@@ -53,7 +48,7 @@ class Scope:
     """A function as if called with the arguments of one example."""
 
     assigned: Mapping[str, ast.expr]
-    values: Mapping[str, object]
+    values: Mapping[str, Value]
 
 
 def hard_coded_lines(tree: ast.Module, entry_point: str, examples: list[Example]) -> list[int]:
@@ -82,17 +77,15 @@ def reachable(tree: ast.Module, entry_point: str) -> list[ast.stmt]:
     for statement in tree.body:
         for name in bound(statement):
             binding.setdefault(name, []).append(statement)
-    if entry_point not in binding:
-        return tree.body
-    names, pending, found = {entry_point}, [entry_point], {}
+    names, pending = {entry_point}, [entry_point]
+    found: dict[ast.stmt, None] = {}  # in the order in which they are reached
     while pending:
         for statement in binding.get(pending.pop(), ()):
-            if statement not in found:
-                found[statement] = True
-                read = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)} - names
-                names |= read
-                pending += read
-    return list(found)
+            found[statement] = None
+            read = names_in(statement) - names
+            names |= read
+            pending += read
+    return list(found) or tree.body
 
 
 def bound(statement: ast.stmt) -> set[str]:
@@ -102,18 +95,20 @@ def bound(statement: ast.stmt) -> set[str]:
     if isinstance(statement, (ast.Import, ast.ImportFrom)):
         return set()
     if isinstance(statement, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
-        targets = getattr(statement, "targets", None) or [statement.target]
-        return {node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)}
-    return {node.id for node in ast.walk(statement) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+        targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+        return set().union(*map(names_in, targets))
+    return set(stores(list(ast.walk(statement))))
+
+
+def names_in(node: ast.AST) -> set[str]:
+    return {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)}
 
 
 def find_functions(program: list[ast.stmt]) -> list[Function]:
-    """Every function and lambda."""
-    definitions = (*FUNCTIONS, ast.ClassDef)
-    module = assigned_once(all_nodes([part for part in program if not isinstance(part, definitions)]))
+    module = assigned_once(all_nodes([part for part in program if not isinstance(part, (*FUNCTIONS, ast.ClassDef))]))
     found = []
     for function in all_nodes(program):
-        if isinstance(function, FUNCTIONS):
+        if isinstance(function, (*FUNCTIONS, ast.Lambda)):
             nodes = list(ast.walk(function))
             found.append(Function(function.args, nodes, {**module, **assigned_once(nodes)}))
     return found
@@ -123,14 +118,13 @@ def all_nodes(statements: list[ast.stmt]) -> list[ast.AST]:
     return [node for statement in statements for node in ast.walk(statement)]
 
 
-def bind(parameters: ast.arguments, arguments: tuple) -> dict[str, object]:
+def bind(parameters: ast.arguments, arguments: tuple) -> dict[str, Value]:
     """The values of the parameters; {} if their number, with defaults, does not fit the arguments."""
     names = [parameter.arg for parameter in (*parameters.posonlyargs, *parameters.args)]
+    values = dict(zip(names, arguments, strict=False))
     if parameters.vararg:
-        rest = {parameters.vararg.arg: arguments[len(names) :]} if len(arguments) >= len(names) else {}
-        return {**dict(zip(names, arguments, strict=False)), **rest} if rest else {}
-    fits = len(names) - len(parameters.defaults) <= len(arguments) <= len(names)
-    return dict(zip(names, arguments, strict=False)) if fits else {}
+        return {**values, parameters.vararg.arg: arguments[len(names) :]} if len(arguments) >= len(names) else {}
+    return values if len(names) - len(parameters.defaults) <= len(arguments) <= len(names) else {}
 
 
 def stores(nodes: list[ast.AST]) -> Counter:
@@ -154,43 +148,40 @@ def special_cases(functions: list[Function], example: Example) -> Iterator[Place
         values, stored = bind(function.parameters, example.arguments), stores(function.nodes)
         scope = Scope(function.assigned, {name: value for name, value in values.items() if name not in stored})
         for node in function.nodes if values else ():
-            if isinstance(node, (ast.If, ast.IfExp)):
-                answered = (
-                    same(literal(node.body), example.expected)
-                    if isinstance(node, ast.IfExp)
-                    else answers(node.body, example)
-                )
-                if answered and singles_out(node.test, scope):
-                    yield Place(node.test.lineno, inputs_of(node.test, scope))
-            elif isinstance(node, ast.Match):
+            if isinstance(node, ast.Match):
                 yield from matched_cases(node, scope, example)
+            elif isinstance(node, ast.If) and answers(node.body, example) and singles_out(node.test, scope):
+                yield Place(node.test.lineno, inputs_of(node.test, scope))
+            elif isinstance(node, ast.IfExp) and equals(literal(node.body), example.expected):
+                if singles_out(node.test, scope):
+                    yield Place(node.test.lineno, inputs_of(node.test, scope))
 
 
 def matched_cases(node: ast.Match, scope: Scope, example: Example) -> Iterator[Place]:
     """The cases of a match statement that match the example's input and contain its answer."""
     subject = value_of(node.subject, scope)
     for case in node.cases:
-        values = [value for value in pattern_values(case.pattern) if telling(value)]
-        if any(alike(subject, value) for value in values) and answers(case.body, example):
+        values = [value for value in pattern_values(case.pattern) if special(value)]
+        if any(matches(subject, value) for value in values) and answers(case.body, example):
             yield Place(case.pattern.lineno, len(values))
 
 
 def answers(body: list[ast.stmt], example: Example) -> bool:
     """Whether one of the statements returns or assigns the expected result as a literal."""
     return any(
-        isinstance(statement, (ast.Return, ast.Assign)) and same(literal(statement.value), example.expected)
+        isinstance(statement, (ast.Return, ast.Assign)) and equals(literal(statement.value), example.expected)
         for statement in body
     )
 
 
 def singles_out(condition: ast.expr, scope: Scope) -> bool:
-    """Whether a condition is true for the scope's arguments because they equal a telling literal."""
+    """Whether a condition is true for the scope's arguments because they equal a special literal."""
     if isinstance(condition, ast.BoolOp):
-        verdicts = [singles_out(value, scope) for value in condition.values]
-        if isinstance(condition.op, ast.Or):
-            return any(verdicts)
-        return any(verdicts) and not any(differs(value, scope) for value in condition.values)
-    return any(telling(value) and alike(key, value) for key, value in compared(condition, scope))
+        found = any(singles_out(value, scope) for value in condition.values)
+        return found and (
+            isinstance(condition.op, ast.Or) or not any(differs(value, scope) for value in condition.values)
+        )
+    return any(special(value) and matches(key, value) for key, value in compared(condition, scope))
 
 
 def inputs_of(condition: ast.expr, scope: Scope) -> int:
@@ -204,10 +195,10 @@ def inputs_of(condition: ast.expr, scope: Scope) -> int:
 def differs(condition: ast.expr, scope: Scope) -> bool:
     """Whether a condition compares the scope's arguments with literals that they do not equal."""
     pairs = [pair for pair in compared(condition, scope) if pair[0] is not UNKNOWN]
-    return bool(pairs) and not any(alike(key, value) for key, value in pairs)
+    return bool(pairs) and not any(matches(key, value) for key, value in pairs)
 
 
-def compared(condition: ast.expr, scope: Scope) -> list[tuple[object, object]]:
+def compared(condition: ast.expr, scope: Scope) -> list[tuple[Value, Value]]:
     """(value, literal) for each pair that `value == literal` or `value in literals` compares."""
     if not isinstance(condition, ast.Compare) or len(condition.ops) != 1:
         return []
@@ -224,14 +215,14 @@ def compared(condition: ast.expr, scope: Scope) -> list[tuple[object, object]]:
     return [] if value is UNKNOWN else [(value_of(left, scope), value)]
 
 
-def constant(node: ast.expr, scope: Scope) -> object:
+def constant(node: ast.expr, scope: Scope) -> Value:
     """The value of a literal, or of a name that is assigned one."""
     if isinstance(node, ast.Name) and node.id not in scope.values:
         node = scope.assigned.get(node.id, node)
     return literal(node)
 
 
-def value_of(node: ast.expr | None, scope: Scope, depth: int = 0) -> object:
+def value_of(node: ast.expr | None, scope: Scope, depth: int = 0) -> Value:
     """The value of an expression for the scope's arguments, if it only reads them; else UNKNOWN."""
     if node is None or depth > MAX_DEPTH:
         return UNKNOWN
@@ -259,7 +250,7 @@ def value_of(node: ast.expr | None, scope: Scope, depth: int = 0) -> object:
     return literal(node)
 
 
-def pattern_values(pattern: ast.pattern) -> list[object]:
+def pattern_values(pattern: ast.pattern) -> list[Value]:
     """The literals that a case matches, one for each alternative."""
     if isinstance(pattern, ast.MatchOr):
         return [value for part in pattern.patterns for value in pattern_values(part)]
@@ -273,22 +264,25 @@ def pattern_values(pattern: ast.pattern) -> list[object]:
 
 
 def table_rows(tables: list[tuple[Place, list]], example: Example) -> Iterator[Place]:
-    """The tables with the example's input and its answer, or in which its input is searched."""
+    """The tables that hold the example's input, or the result of a KEY_FUNCTION for it, with its answer."""
     possible = list(forms(example))
-    return (place for place, rows in tables if any(holds(row, example, possible) for row in rows))
+    for place, rows in tables:
+        keys = [key for key, answer in rows if answer is UNKNOWN or equals(answer, example.expected)]
+        if any(special(key) and any(matches(form, key) for form in possible) for key in keys):
+            yield place
 
 
-def find_tables(nodes: list[ast.AST]) -> list[tuple[Place, list[tuple[object, object]]]]:
+def find_tables(nodes: list[ast.AST]) -> list[tuple[Place, list[tuple[Value, Value]]]]:
     """Every table with its rows."""
     names, found = assigned_once(nodes), []
-    for node in nodes:
+    for node in (each for each in nodes if isinstance(each, ast.expr)):
         rows = rows_of(node, names)
         if rows:
             found.append((Place(node.lineno, len(rows)), rows))
     return found
 
 
-def rows_of(node: ast.AST, names: Mapping[str, ast.expr]) -> list[tuple[object, object]]:
+def rows_of(node: ast.expr, names: Mapping[str, ast.expr]) -> list[tuple[Value, Value]]:
     """(input, answer) for a dict, a list of pairs, and `inputs.index(...)`, whose answers are UNKNOWN."""
     if isinstance(node, ast.Dict):
         return [(literal(key), literal(value)) for key, value in zip(node.keys, node.values, strict=True)]
@@ -302,18 +296,11 @@ def rows_of(node: ast.AST, names: Mapping[str, ast.expr]) -> list[tuple[object, 
     return []
 
 
-def holds(row: tuple[object, object], example: Example, possible: list[object]) -> bool:
-    """Whether a row has the example's answer, and its input or the result of a KEY_FUNCTION for it."""
-    key, answer = row
-    answered = answer is UNKNOWN or same(answer, example.expected)
-    return answered and telling(key) and any(alike(form, key) for form in possible)
-
-
-def forms(example: Example) -> Iterator[object]:
+def forms(example: Example) -> Iterator[Value]:
     """The keys under which a table may hold an example's input."""
     arguments = example.arguments
     yield arguments
-    calls = [(str, arguments)]
+    calls: list[tuple[Callable, Value]] = [(str, arguments)]
     if len(arguments) == 1:
         yield arguments[0]
         calls += [(function, arguments[0]) for function in KEY_FUNCTIONS.values()]
@@ -327,7 +314,7 @@ def forms(example: Example) -> Iterator[object]:
 def digest_lookups(nodes: list[ast.AST]) -> Iterator[int]:
     """The lines that compare a digest with a literal, or look it up in a table of literals."""
     names = assigned_once(nodes)
-    for node in nodes:
+    for node in (each for each in nodes if isinstance(each, ast.expr)):
         if isinstance(node, ast.Compare) and isinstance(node.ops[0], (ast.Eq, ast.In)):
             sides = [node.left, *node.comparators]
         elif isinstance(node, ast.Subscript):
@@ -352,7 +339,7 @@ def is_ready(node: ast.expr) -> bool:
     return bool(keys) and all(literal(key) is not UNKNOWN for key in keys)
 
 
-def telling(value: object) -> bool:
+def special(value: Value) -> bool:
     """Whether a literal is not a typical input of base cases."""
     if value is None or isinstance(value, bool):
         return False
@@ -360,27 +347,27 @@ def telling(value: object) -> bool:
         return abs(value) > SMALL
     if isinstance(value, (str, bytes)):
         return len(value) > 1
-    return len(value) > 1 or any(map(telling, value)) if isinstance(value, (list, tuple, set, dict)) else False
+    return len(value) > 1 or any(map(special, value)) if isinstance(value, (list, tuple, set, dict)) else False
 
 
-def alike(value: object, other: object) -> bool:
+def matches(value: Value, other: Value) -> bool:
     """Equality that does not distinguish a list from a tuple, as in a match statement."""
     if isinstance(value, (list, tuple)) and isinstance(other, (list, tuple)):
-        return len(value) == len(other) and all(map(alike, value, other))
-    return same(value, other)
+        return len(value) == len(other) and all(map(matches, value, other))
+    return equals(value, other)
 
 
-def same(value: object, other: object) -> bool:
+def equals(value: Value, other: Value) -> bool:
     """Equality that distinguishes True from 1."""
     return value is not UNKNOWN and isinstance(value, bool) == isinstance(other, bool) and value == other
 
 
-def bounded(value: object) -> object:
+def bounded(value: Value) -> Value:
     """The value; UNKNOWN if it is too large."""
     return value if size(value) <= MAX_SIZE else UNKNOWN
 
 
-def size(value: object) -> int:
+def size(value: Value) -> int:
     """The number of leaves of a value; a long string counts one for every ten characters. Counts up to MAX_SIZE."""
     count, pending = 0, [value]
     while pending and count <= MAX_SIZE:

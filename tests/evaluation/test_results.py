@@ -1,14 +1,13 @@
 """Scores from records, and the two files that hold them."""
 
 import json
-from dataclasses import replace
 
 import pytest
 
-from raccoon.evaluation.calibration import Calibration
-from raccoon.evaluation.records import OUTCOMES, Record
-from raccoon.evaluation.report import compare_all, comparison_md, make_score, results_json
+from raccoon.evaluation.grading import OUTCOMES, Record
+from raccoon.evaluation.results import compare_all, comparison_md, make_score, results_json
 from raccoon.evaluation.subjects import Control
+from raccoon.evaluation.task_sets import Calibration, Limits, TaskSet
 from raccoon.published.contamination import Badge
 from raccoon.records import Verdict
 from raccoon.tasks.task import Task
@@ -22,7 +21,22 @@ VERDICTS = {
     "timeout": ("FAIL", "timeout: 10 s"),
 }
 TASKS = [Task(f"t/{i}", "p", "t") for i in range(4)]
-CALIBRATION = Calibration("b", 4, 4, 3, 0, {"t/3": "not installed: nltk"}, (), (), frozenset())
+
+
+def record(number: int, status: str, reason: str, isolation: str = "separate", sample: int = 0, truncated=False):
+    verdict = Verdict(status, reason, 0, 1, 0.1, isolation)
+    return Record(f"t/{number}", sample, "", "", "", truncated, verdict, "", "")
+
+
+def calibration_of(tasks, of=4, gold=()):
+    """Gold passes all tasks of a benchmark with `of` tasks, except those with another record in `gold`."""
+    records = {task.task_id: record(int(task.task_id[2:]), "PASS", "pass") for task in tasks} | dict(gold)
+    task_set = TaskSet("b", tasks, frozenset(f"t/{i}" for i in range(of)))
+    return Calibration(task_set, records, {}, Limits(10.0, 60.0))
+
+
+NO_NLTK = {"t/3": record(3, "FAIL", "exception: No module named 'nltk'")}
+CALIBRATION = calibration_of(TASKS, gold=NO_NLTK)
 UNSEEN = Badge("unseen", {})
 
 
@@ -31,26 +45,14 @@ class Subject:
         self.name, self.path, self.control = name, name if path is None else path, path == ""
 
 
-def score(
-    outcomes, name="m", calibration=CALIBRATION, tasks=TASKS, badge=UNSEEN, mode="greedy", path=None, of=4, **more
-):
+def score(outcomes, name="m", calibration=CALIBRATION, badge=UNSEEN, mode="greedy", path=None, **more):
     """outcomes: task number -> the outcomes of its samples."""
     records = [
-        Record(
-            f"t/{i}",
-            sample,
-            "",
-            "",
-            "",
-            kind == "truncated",
-            Verdict(*VERDICTS.get(kind, VERDICTS["syntax"]), 0, 1, 0.1, "separate"),
-            "",
-            "",
-        )
+        record(i, *VERDICTS.get(kind, VERDICTS["syntax"]), sample=sample, truncated=kind == "truncated")
         for i, kinds in outcomes.items()
         for sample, kind in enumerate(kinds)
     ]
-    return make_score(Subject(name, path), "b", mode, tasks, of, records, calibration, badge, **more)
+    return make_score(Subject(name, path), mode, records, calibration, badge, **more)
 
 
 def test_both_numbers_are_given_with_and_without_excluded_tasks():
@@ -60,8 +62,7 @@ def test_both_numbers_are_given_with_and_without_excluded_tasks():
 
 
 def test_the_controls_are_scored_on_every_task():
-    records = []
-    assert make_score(Control("gold"), "b", "greedy", TASKS, 4, records, CALIBRATION, UNSEEN).n == 0
+    assert make_score(Control("gold"), "greedy", [], CALIBRATION, UNSEEN).n == 0
     row = score({i: ["wrong" if i == 3 else "pass"] for i in range(4)}, name="gold", path="").as_row()
     assert (row["n"], row["passed"]) == (4, 3)
 
@@ -111,11 +112,8 @@ def test_a_score_without_tasks_is_no_number():
 
 
 def many(passing, name, mode="greedy", path=None):
-    tasks = [Task(f"t/{i}", "p", "t") for i in range(50)]
-    clean = Calibration("b", 50, 50, 50, 0, {}, (), (), frozenset())
-    return score(
-        {i: ["pass" if i < passing else "wrong"] for i in range(50)}, name, clean, tasks, mode=mode, path=path, of=50
-    )
+    clean = calibration_of([Task(f"t/{i}", "p", "t") for i in range(50)], of=50)
+    return score({i: ["pass" if i < passing else "wrong"] for i in range(50)}, name, clean, mode=mode, path=path)
 
 
 def test_every_pair_is_compared_in_its_own_mode_and_all_are_corrected_together():
@@ -169,7 +167,8 @@ def test_the_report_shows_the_pairs_that_a_reader_asks_for():
 
 def test_the_files_hold_what_they_promise():
     badge = Badge("partly seen", {"t/0": "same id"})
-    scores = [score({0: ["pass"], 1: ["infra"]}, "sft", badge=badge, of=9), score({0: ["wrong"]}, "a|b", of=9)]
+    part = calibration_of(TASKS, of=9, gold=NO_NLTK)
+    scores = [score({0: ["pass"], 1: ["infra"]}, "sft", part, badge), score({0: ["wrong"]}, "a|b", part)]
     text = results_json({"seed": 0}, [CALIBRATION], scores, compare_all(scores))
     results = json.loads(text)
     assert set(results) == {"settings", "calibration", "results", "comparisons"}
@@ -206,12 +205,12 @@ def test_what_stays_ungradable_is_said_and_not_put_off_to_another_run():
 
 
 def test_the_schema_in_the_docstring_names_every_key():
-    from raccoon.evaluation import report
+    from raccoon.evaluation import results as module
 
     scores = [many(10, "sft"), many(30, "rl")]
     results = json.loads(results_json({}, [CALIBRATION], scores, compare_all(scores)))
     for key in [*results, *results["results"][0], *results["comparisons"][0], *results["calibration"][0]]:
-        assert key in report.__doc__, key
+        assert key in module.__doc__, key
 
 
 def test_infra_is_counted_by_cause_and_the_score_shown_as_if_it_had_failed():
@@ -232,16 +231,13 @@ def test_infra_is_counted_by_cause_and_the_score_shown_as_if_it_had_failed():
 
 
 def test_a_pass_from_shared_isolation_counts_where_gold_ran_so_too_and_is_named():
-    def record(number: int, status: str) -> Record:
-        return Record(f"t/{number}", 0, "", "", "", False, Verdict(status, status.lower(), 1, 1, 0.1, "shared"), "", "")
-
-    calibration = replace(CALIBRATION, shared=frozenset({"t/0"}))
-    records = [record(0, "PASS"), record(1, "PASS"), record(2, "INFRA")]
-    found = make_score(Subject("m"), "b", "greedy", TASKS, 4, records, calibration, UNSEEN)
+    calibration = calibration_of(TASKS, gold={"t/0": record(0, "PASS", "pass", "shared")})
+    records = [record(i, status, status.lower(), "shared") for i, status in enumerate(("PASS", "PASS", "INFRA"))]
+    found = make_score(Subject("m"), "greedy", records, calibration, UNSEEN)
     row = found.as_row()
     assert (row["n"], row["passed"], row["shared_passed"], row["shared_refused"], row["infra"]) == (3, 1, 1, 2, 0)
     assert row["outcomes"]["forbidden"] == 2
     report = comparison_md({}, [calibration], [found], [])
     assert "1 of the passes come from shared isolation" in report and "2 completions ran in shared isolation" in report
-    control = make_score(Subject("gold", ""), "b", "greedy", TASKS, 4, records[:2], calibration, UNSEEN)
+    control = make_score(Subject("gold", ""), "greedy", records[:2], calibration, UNSEEN)
     assert control.passed == 2

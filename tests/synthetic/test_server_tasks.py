@@ -1,7 +1,6 @@
 """A server's words: what is read as a task, and the reason for everything that is not."""
 
 import json
-import random
 from dataclasses import replace
 
 import pytest
@@ -9,8 +8,17 @@ import pytest
 from raccoon.llm.client import Request
 from raccoon.records import Program
 from raccoon.sandbox.pool import Sandbox
-from raccoon.synthetic.answers import MIN_TESTS, AnswerError, StoredAnswer, plain_test, read_candidate, read_task
-from raccoon.synthetic.prompts import MODES, Question, Sampling, make_question
+from raccoon.synthetic.server_tasks import (
+    MIN_TESTS,
+    MODES,
+    AnswerError,
+    StoredAnswer,
+    TaskRequest,
+    make_request,
+    plain_test,
+    read_candidate,
+    read_task,
+)
 from raccoon.tasks.task import Task
 from raccoon.test_texts.test_programs import analyse
 
@@ -21,7 +29,7 @@ GOOD = {
     "tests": ["assert double(1) == 2", "assert double(0) == 0", "assert double(-3) == -6"],
 }
 KNOWN = Task("known/1", "Add a and b.", "assert add(1, 2) == 3\n", "add", solution="def add(a, b):\n    return a + b\n")
-QUESTION = Question(Request(({"role": "user", "content": "ask"},), 0.8, 100))
+QUESTION = TaskRequest(Request(({"role": "user", "content": "ask"},), 0.8, 100))
 
 
 def stored(text, reason="stop"):
@@ -29,7 +37,7 @@ def stored(text, reason="stop"):
 
 
 def read(row):
-    return read_task(json.dumps(row), None, "model")
+    return read_task(json.dumps(row), "model")
 
 
 def test_a_good_answer_becomes_a_task():
@@ -40,7 +48,7 @@ def test_a_good_answer_becomes_a_task():
 
 
 def test_words_and_a_fence_around_the_object_do_not_matter():
-    assert read_task(f"Here it is:\n```json\n{json.dumps(GOOD)}\n```", None, "model") == read(GOOD)
+    assert read_task(f"Here it is:\n```json\n{json.dumps(GOOD)}\n```", "model") == read(GOOD)
 
 
 @pytest.mark.parametrize(
@@ -154,15 +162,15 @@ def test_a_known_task_gets_the_new_solution_and_keeps_its_test():
 def test_questions_are_the_same_by_seed_and_differ_by_number_and_attempt():
     def keys(seed, mode="tasks", attempt=0):
         return [
-            make_question(MODES[mode], [KNOWN], number, attempt, Sampling(seed, 0.8, 100)).key("m")
+            make_request(MODES[mode], [KNOWN], number, attempt, Request((), 0.8, 100, seed=seed)).key("m")
             for number in range(50)
         ]
 
     assert keys(0) == keys(0) and not set(keys(0)) & set(keys(0, attempt=1)) and len(set(keys(0))) == 50
     assert len(set(keys(0, "harder"))) == 50  # of one parent
-    assert make_question(MODES["harder"], [KNOWN], 0, 0, Sampling(0, 0.8, 100)).parent == KNOWN
+    assert make_request(MODES["harder"], [KNOWN], 0, 0, Request((), 0.8, 100, seed=0)).parent == KNOWN
 
 
 def test_prompts_ask_for_what_is_read():
-    text = MODES["tasks"].write(None, random.Random(0))[0]["content"]
+    text = make_request(MODES["tasks"], [], 0, 0, Request((), 0.8, 100, seed=0)).request.messages[0]["content"]
     assert all(f'"{name}"' in text for name in GOOD)

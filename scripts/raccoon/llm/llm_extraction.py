@@ -1,18 +1,16 @@
-"""Code extraction by an LLM, for completions in which extract_code() finds no program that parses.
+"""The code in many completions: by tasks/extraction.py, and by an LLM if that finds no program that parses.
 
 The LLM only points at code. Its answer must occur in the completion, ignoring blanks, and the completion's own
-characters are taken. So an extractor cannot solve a task or correct a line's indentation.
-
-Inputs:  a server; completions and their tasks. Outputs: code, stored by content in an AnswerCache file.
+characters are taken. So it cannot solve a task or correct a line's indentation.
 """
 
 import textwrap
 from collections import Counter
 from collections.abc import Sequence
 
-from raccoon.ledger import AnswerCache, digest
-from raccoon.llm.client import Answer, LlmClient, Request, ServerLost
+from raccoon.llm.client import LlmClient, Request
 from raccoon.records import Verdict
+from raccoon.store import AnswerCache, digest
 from raccoon.tasks.extraction import extract_code
 from raccoon.tasks.markup import fenced_blocks
 from raccoon.tasks.syntax import parse_code
@@ -59,39 +57,22 @@ class LlmExtractor:
             for place, code in enumerate(codes)
             if (not code or parse_code(code) is None) and texts[place].strip() and len(texts[place]) <= MAX_COMPLETION
         ]
-        answers = self.ask([texts[place] for place in doubtful])
-        for place in doubtful:
-            codes[place] = self.settled(codes[place], texts[place], answers.get(texts[place]))
+        asked = [texts[place] for place in doubtful]
+        keys = {text: digest("extract", self.client.endpoint.model, SYSTEM, text) for text in asked}
+        failed = self.client.ask_once({keys[text]: question(text) for text in keys}, self.cache, lambda _, text: text)
+        for place, text in zip(doubtful, asked, strict=True):
+            key = keys[text]
+            self.counts["asked"] += 1
+            if key in failed and not failed[key].refused:
+                self.counts["failed"] += 1
+                codes[place] = None
+                continue
+            answer = "" if key in failed else str(self.cache.values[key])
+            block = (fenced_blocks(answer) or [answer])[-1]
+            found = verbatim(block, text)
+            self.counts["found" if found else "not verbatim" if block.strip() else "none"] += 1
+            codes[place] = found or codes[place]
         return codes
-
-    def settled(self, code: str, text: str, answer: str | None) -> str | None:
-        """The code after the LLM's answer: the LLM's code, or that of extract_code(), or None for a failure."""
-        self.counts["asked"] += 1
-        if answer is None:
-            self.counts["failed"] += 1
-            return None
-        block = (fenced_blocks(answer) or [answer])[-1]
-        found = verbatim(block, text)
-        self.counts["found" if found else "not verbatim" if block.strip() else "none"] += 1
-        return found or code
-
-    def ask(self, texts: Sequence[str]) -> dict[str, str]:
-        """The LLM's answers by completion, from the cache or the server. Failed ones are left out."""
-        keys = {text: digest("extract", self.client.endpoint.model, SYSTEM, text) for text in texts}
-        missing = [text for text in keys if keys[text] not in self.cache]
-        refused = {}
-
-        def keep(number: int, answer: Answer) -> None:
-            if answer.text is not None:
-                self.cache.put(keys[missing[number]], answer.text)
-            elif answer.refused:
-                refused[missing[number]] = ""
-
-        try:
-            self.client.ask_all([question(text) for text in missing], keep)
-        except ServerLost:
-            pass  # completions that are not in the cache count as failed
-        return refused | {text: str(self.cache[key]) for text, key in keys.items() if key in self.cache}
 
     def summary(self) -> str:
         """The counts as one line of text."""
@@ -110,10 +91,7 @@ def question(text: str) -> Request:
 
 
 def verbatim(code: str, completion: str) -> str:
-    """The completion's own lines that contain the code, ignoring blanks; "" if it does not contain the code.
-
-    Only whitespace may differ. The result has the completion's whitespace, without common indentation.
-    """
+    """The completion's own lines that contain the code, ignoring blanks, dedented; "" if it does not contain it."""
     wanted = "".join(code.split())
     places = [place for place, character in enumerate(completion) if not character.isspace()]
     start = "".join(completion[place] for place in places).find(wanted) if wanted else -1

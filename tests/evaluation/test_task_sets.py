@@ -3,7 +3,7 @@
 import pytest
 
 from raccoon.constants import InputError
-from raccoon.evaluation.selection import chosen_ids, load_benchmarks
+from raccoon.evaluation.task_sets import chosen_ids, load_task_sets
 from raccoon.tasks.task import Task, write_task_file
 
 IDS = {f"HumanEval/{number}" for number in range(164)} | {"Mbpp/2", "Mbpp/11", "odd-1-2"}
@@ -42,11 +42,11 @@ def test_the_chosen_tasks_are_sampled_and_the_whole_benchmark_is_remembered(tmp_
     write_task_file(tmp_path / "a.jsonl", [Task(f"a/{i}", "p", "assert True") for i in range(20)])
     write_task_file(tmp_path / "b.jsonl", [Task(f"b/{i}", "p", "assert True") for i in range(5)])
     paths = [str(tmp_path / name) for name in ("a.jsonl", "b.jsonl")]
-    first, second = load_benchmarks(paths, "", ["a/5-14", "b/1"], limit=3, seed=0)
-    assert (first.name, len(first.tasks), first.of) == ("a", 3, 20)
+    first, second = load_task_sets(paths, "", ["a/5-14", "b/1"], limit=3, seed=0)
+    assert (first.name, len(first.tasks), len(first.ids)) == ("a", 3, 20)
     assert {task.task_id for task in first.tasks} <= {f"a/{i}" for i in range(5, 15)}
     assert [task.task_id for task in second.tasks] == ["b/1"]
-    (again,) = load_benchmarks(paths[:1], "", ["a/5-14"], limit=3, seed=0)
-    assert again.tasks == first.tasks and [len(b.tasks) for b in load_benchmarks(paths, "", [], 0, 0)] == [20, 5]
+    (again,) = load_task_sets(paths[:1], "", ["a/5-14"], limit=3, seed=0)
+    assert again.tasks == first.tasks and [len(b.tasks) for b in load_task_sets(paths, "", [], 0, 0)] == [20, 5]
     with pytest.raises(InputError, match="names no task of b"):
-        load_benchmarks(paths, "", ["a/1"], 0, 0)
+        load_task_sets(paths, "", ["a/1"], 0, 0)

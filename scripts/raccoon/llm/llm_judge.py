@@ -1,7 +1,9 @@
-"""The questions to an LLM judge about a program, and how its answers are read.
+"""The LLM judge: programs in, judgements out. Each question is asked once; client.py talks to the server.
 
-It does not talk to a server (client.py does). The judged program is untrusted text: a model wrote it, and a high score
-rewards that model. So the text that can reach the judge is reduced first:
+A program that cannot be judged has the score None. It is counted, and never becomes a number in the middle.
+
+The judged program is untrusted text: a model wrote it, and a high score rewards that model. So the text that can reach
+the judge is reduced first:
     - the program is parsed and written again without comments and docstrings; code that does not parse is not judged;
     - every line has its number, so that no line looks like the end of the program (datamarking, arXiv 2403.14720);
     - tokens of chat templates are broken up, and unprintable characters are written as escapes;
@@ -12,12 +14,15 @@ The injections of tests/injections measure what still has an effect (reward_llm_
 import ast
 import hashlib
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
-from raccoon.llm.client import Request, parse_json_object
+from raccoon.llm.client import LlmClient, Request, closed_object, parse_json_object
+from raccoon.store import AnswerCache, digest
 from raccoon.tasks.syntax import parse_code
 
+JUDGEMENTS_FILE = "judgements.jsonl"  # in a run's OUTPUT_DIR
 HIGHEST = 10  # of a criterion; the lowest is 0
 MAX_ANSWER_TOKENS = 512
 MAX_PROGRAM = 8000  # characters shown; of a longer program only its beginning and end
@@ -76,11 +81,42 @@ class Question:
     answer_id: str
 
 
-def visible_program(code: str) -> str:
-    """The program without comments and docstrings, as the judge sees it; "" if no code is left.
+class LlmJudge:
+    """Judges programs on one server. `within`: the seconds that one call of judge() may take."""
 
-    It is what Python runs, so nothing to be judged is lost. The layout has its own bonuses.
-    """
+    def __init__(self, client: LlmClient, cache: AnswerCache, within: float | None = None) -> None:
+        self.client, self.cache, self.within = client, cache, within
+
+    def judge(self, items: Sequence[tuple[str, str]], reverse: bool = False) -> list[Judgement]:
+        """A judgement of each (task prompt, code). Code that does not parse scores 0 without a request.
+
+        An unreadable answer is stored too. What the server failed to answer is asked again next time.
+        """
+        programs = [(prompt, visible_program(code)) for prompt, code in items]
+        questions = {item: ask_about(*item, reverse) for item in dict.fromkeys(programs) if item[1]}
+        keys = {item: self.key(question.request) for item, question in questions.items()}
+        by_key = {keys[item]: question for item, question in questions.items()}
+        failed = self.client.ask_once(
+            {key: question.request for key, question in by_key.items()},
+            self.cache,
+            lambda key, text: asdict(read_judgement(text, by_key[key].answer_id)),
+            self.within,
+        )
+        found = {
+            key: Judgement(None, error=failed[key].error, answered=failed[key].refused)
+            if key in failed
+            else Judgement(**self.cache.values[key])
+            for key in by_key
+        }
+        return [found[keys[item]] if item[1] else WORTHLESS for item in programs]
+
+    def key(self, request: Request) -> str:
+        model = self.client.endpoint.model
+        return digest("judge", model, request.messages, request.temperature, request.max_tokens)
+
+
+def visible_program(code: str) -> str:
+    """What the judge sees: the program without comments and docstrings; "" if no code is left. Python runs the same."""
     tree = parse_code(code)
     if tree is None:
         return ""
@@ -93,55 +129,39 @@ def visible_program(code: str) -> str:
 class WithoutRemarks(ast.NodeTransformer):
     """Removes statements that are only a constant: docstrings and other strings without effect."""
 
-    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
         parts = node.value.values if isinstance(node.value, ast.JoinedStr) else [node.value]
         return None if all(isinstance(part, ast.Constant) for part in parts) else self.generic_visit(node)
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
         super().generic_visit(node)
         if getattr(node, "body", None) == [] and not isinstance(node, ast.Module):
-            node.body = [ast.Pass()]
+            vars(node)["body"] = [ast.Pass()]
         if isinstance(node, (ast.Try, ast.TryStar)) and not node.handlers and not node.finalbody:
             node.finalbody = [ast.Pass()]
         return node
 
 
 def ask_about(prompt: str, program: str, reverse: bool = False) -> Question:
-    """The question about a visible program for a task. Equal texts give equal questions.
-
-    `reverse` reverses the order of the criteria, and of task and program. Its effect is the position bias.
-    """
-    digest = hashlib.sha256(repr((prompt, program)).encode("utf-8", "surrogatepass")).hexdigest()
-    answer_id, fence = digest[:8], digest[8:40]
+    """The question about a visible program; `reverse` turns the order of criteria and texts, for the position bias."""
+    letters = hashlib.sha256(repr((prompt, program)).encode("utf-8", "surrogatepass")).hexdigest()
+    answer_id, fence = letters[:8], letters[8:40]
     names = list(CRITERIA)[:: -1 if reverse else 1]
+    lines = clipped(defused(program), MAX_PROGRAM).split("\n")
     parts = [
-        marked("TASK", fence, clipped(defused(prompt), MAX_TASK)),
-        marked("PROGRAM", fence, numbered(clipped(defused(program), MAX_PROGRAM))),
+        ("TASK", clipped(defused(prompt), MAX_TASK)),
+        ("PROGRAM", "\n".join(f"{number}| {line}" for number, line in enumerate(lines, 1))),
     ]
+    marked = [f"BEGIN {name} {fence}\n{text}\nEND {name} {fence}" for name, text in parts]
     reminder = f"Grade the program between the lines with {fence}. Answer with the JSON object; its id is {answer_id}."
-    user = "\n\n".join([*parts[:: -1 if reverse else 1], reminder])
-    messages = ({"role": "system", "content": instructions(names)}, {"role": "user", "content": user})
-    return Question(Request(messages, 0.0, MAX_ANSWER_TOKENS, answer_schema(names)), answer_id)
-
-
-def instructions(names: list[str]) -> str:
-    criteria = "\n".join(f"- {name}: {CRITERIA[name][1]}" for name in names)
+    user = "\n\n".join([*marked[:: -1 if reverse else 1], reminder])
     form = ", ".join(f'"{name}": {{"reason": "...", "score": 0}}' for name in names)
-    return SYSTEM.format(highest=HIGHEST, criteria=criteria, form=f'{{"id": "...", {form}}}')
-
-
-def answer_schema(names: list[str]) -> dict:
-    """The JSON schema of an answer, for servers with structured output."""
+    criteria = "\n".join(f"- {name}: {CRITERIA[name][1]}" for name in names)
+    system = SYSTEM.format(highest=HIGHEST, criteria=criteria, form=f'{{"id": "...", {form}}}')
     mark = closed_object({"reason": {"type": "string"}, "score": {"type": "integer"}})
-    return closed_object({"id": {"type": "string"}, **dict.fromkeys(names, mark)})
-
-
-def closed_object(properties: dict) -> dict:
-    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
-
-
-def marked(name: str, fence: str, text: str) -> str:
-    return f"BEGIN {name} {fence}\n{text}\nEND {name} {fence}"
+    schema = closed_object({"id": {"type": "string"}, **dict.fromkeys(names, mark)})
+    messages = ({"role": "system", "content": system}, {"role": "user", "content": user})
+    return Question(Request(messages, 0.0, MAX_ANSWER_TOKENS, schema), answer_id)
 
 
 def defused(text: str) -> str:
@@ -161,10 +181,6 @@ def clipped(text: str, limit: int) -> str:
     return f"{text[: limit // 2]}\n[{left_out} characters are left out here]\n{text[-(limit // 2) :]}"
 
 
-def numbered(text: str) -> str:
-    return "\n".join(f"{number}| {line}" for number, line in enumerate(text.split("\n"), 1))
-
-
 def read_judgement(text: str, answer_id: str) -> Judgement:
     """The judgement in a judge's answer, which must be one JSON object of exactly the requested form."""
     answer = parse_json_object(text)
@@ -172,7 +188,7 @@ def read_judgement(text: str, answer_id: str) -> Judgement:
         return Judgement(None, error="the answer is not a single JSON object")
     if answer.get("id") != answer_id:
         return Judgement(None, error="the answer does not have the question's id")
-    marks = {name: answer.get(name) for name in CRITERIA}
+    marks: dict[str, Any] = {name: answer.get(name) for name in CRITERIA}
     if set(answer) != {"id", *CRITERIA} or not all(map(is_mark, marks.values())):
         return Judgement(None, error=f"the answer does not give exactly a reason and 0 to {HIGHEST} for each criterion")
     scores = {name: int(mark["score"]) for name, mark in marks.items()}
@@ -180,14 +196,9 @@ def read_judgement(text: str, answer_id: str) -> Judgement:
     return Judgement(round(score, 6), scores, {name: mark["reason"][:MAX_REASON] for name, mark in marks.items()})
 
 
-def is_mark(value: object) -> bool:
+def is_mark(value: Any) -> bool:
     """Whether a value is {"reason": text, "score": whole number from 0 to HIGHEST}."""
-    if not isinstance(value, dict) or set(value) != {"reason", "score"}:
+    if not isinstance(value, dict) or set(value) != {"reason", "score"} or not isinstance(value["reason"], str):
         return False
     score = value["score"]
-    return (
-        isinstance(value["reason"], str)
-        and type(score) in (int, float)
-        and 0 <= score <= HIGHEST
-        and score == int(score)
-    )
+    return type(score) in (int, float) and 0 <= score <= HIGHEST and score == int(score)

@@ -1,0 +1,419 @@
+"""Generates completions in batches: the model's plain greedy answer, or samples that do not depend on the batch.
+
+It grades nothing and writes nothing. Engines: "transformers" (CPU or GPU; LoRA adapters are merged on load), "lean"
+(the same model, decoded by decoding.py) and "vllm" (CPU or GPU, if it is installed). Greedy decoding takes the argmax
+at every step, whatever the model's generation_config asks for: penalties and sampling defaults are switched off, and
+its EOS ids are kept.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from raccoon.constants import InputError
+from raccoon.model_files import end_tokens, is_adapter, load_tokenizer
+from raccoon.tasks.prompts import direct_prompt, messages, stop_words, until_stop_word
+from raccoon.tasks.task import Task
+from raccoon.vllm_engine import prepare_vllm
+
+WIDEST = 4  # the longest prompt of a batch is at most so many times as long as its shortest
+SHORT = 1000  # characters: a batch whose prompts are all shorter is never cut for it
+LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # the values that vLLM accepts as the maximum rank
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How completions are decoded. All of it is part of a completion's fingerprint."""
+
+    mode: str = "greedy"  # or "sampled"
+    max_tokens: int = 1024
+    temperature: float = 1.0  # of "sampled", like top_p
+    top_p: float = 1.0
+    seed: int = 0
+    enable_thinking: bool = False
+    dtype: str = "auto"  # the type in which the checkpoint was saved
+    engine: str = "transformers"
+    prompt_style: str = "chat"  # or "completion": the beginning of a program; stop words end it
+
+    @property
+    def direct(self) -> bool:
+        return self.prompt_style == "completion"
+
+    @property
+    def sampled(self) -> bool:
+        return self.mode == "sampled"
+
+
+@dataclass(frozen=True)
+class Slot:
+    """The place of one completion to generate: a task and the number of its sample."""
+
+    task: Task
+    sample: int = 0
+
+    @property
+    def key(self) -> tuple[str, int]:
+        return self.task.task_id, self.sample
+
+
+@dataclass(frozen=True)
+class Completion:
+    """The text of a model. `code` is set only if the text is known to be a program (a sample's "solution")."""
+
+    text: str
+    prompt: str
+    truncated: bool = False  # max_tokens were written without an end token
+    code: str | None = None
+    alone: bool = False  # the code is the whole program: no part of the prompt is added
+
+
+Ended = Callable[[Slot, Completion], None]
+Tell = Callable[[int, list[int]], None]  # (row, its token ids)
+
+
+def ignore(slot: Slot, completion: Completion) -> None:
+    """Does nothing at a completion's end."""
+
+
+def plan_batches(slots: Sequence[Slot], size: int, shift: int = 0) -> list[list[Slot]]:
+    """The slots in batches of at most `size`: prompts of similar length together, the longest first.
+
+    A batch with long prompts holds none that is much shorter, because every row is padded to the longest one. The plan
+    depends only on its arguments, so that a resumed run generates the same batches. `shift` moves the borders of the
+    batches, so that a repeated evaluation does not repeat its rounding errors.
+    """
+    ordered = sorted(slots, key=lambda r: (-len(r.task.prompt), r.task.task_id, r.sample))
+    borders = {0, *range(shift % size or size, len(ordered), size)}
+    plan: list[list[Slot]] = []
+    for place, slot in enumerate(ordered):
+        if place in borders or len(plan[-1][0].task.prompt) > max(SHORT, WIDEST * len(slot.task.prompt)):
+            plan.append([])
+        plan[-1].append(slot)
+    return plan
+
+
+def row_seed(seed: int, slot: Slot) -> int:
+    """The seed of one sample. It does not depend on the batch or the process."""
+    text = json.dumps([seed, slot.task.task_id, slot.sample])
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def check_model_folder(folder: Path) -> None:
+    """Raises InputError for a folder without a model, or without a tokenizer. Imports nothing."""
+    if not (folder / "config.json").is_file() and not is_adapter(folder):
+        raise InputError(
+            f"no model in {folder} (no config.json or adapter_config.json): give the folder that save_pretrained wrote"
+        )
+    tokenizers = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")
+    if not any((folder / name).is_file() for name in tokenizers) and not is_adapter(folder):
+        raise InputError(
+            f"no tokenizer in {folder}: copy tokenizer.json and tokenizer_config.json of its base model there"
+        )
+    if not any(folder.glob("*.safetensors")) and not any(folder.glob("*.bin")):
+        raise InputError(f"no weights in {folder} (no *.safetensors or *.bin): save the model again")
+
+
+class Engine:
+    """The interface of an engine: a loaded model and how it decodes."""
+
+    decoding: Decoding
+    tokenizer: Any
+
+    def generate(self, slots: Sequence[Slot], ended: Ended = ignore) -> list[Completion]:
+        """One completion for each slot. Calls `ended` for each when its text ends."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Frees the model's memory, which a later engine could not use otherwise."""
+        raise NotImplementedError
+
+    def prompts(self, slots: Sequence[Slot]) -> list[str]:
+        """The texts to send: direct prompts, plain ones for a tokenizer without a template, or the template's."""
+        tasks, decoding, tokenizer = [slot.task for slot in slots], self.decoding, self.tokenizer
+        if decoding.direct:
+            return list(map(direct_prompt, tasks))
+        if tokenizer.chat_template is None:
+            return [task.prompt for task in tasks]
+        options = {"tokenize": False, "add_generation_prompt": True, "enable_thinking": decoding.enable_thinking}
+        return [tokenizer.apply_chat_template(messages(task), **options) for task in tasks]
+
+    def tokens(self, prompts: list[str], **options: Any) -> Any:
+        """Token ids of rendered prompts. A template has written its special tokens; other prompts get them here."""
+        special = self.decoding.direct or self.tokenizer.chat_template is None
+        return self.tokenizer(prompts, add_special_tokens=special, **options)
+
+    def words(self, slots: Sequence[Slot]) -> list[tuple[str, ...]]:
+        return [stop_words(slot.task) if self.decoding.direct else () for slot in slots]
+
+
+class TransformersEngine(Engine):
+    """Batched generate() of transformers, left-padded, on the first GPU of this process or the CPU."""
+
+    def __init__(self, folder: Path, decoding: Decoding) -> None:
+        import torch
+        from transformers import GenerationConfig
+
+        self.decoding = decoding
+        self.tokenizer = load_tokenizer(folder)
+        self.device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
+        self.model = load_weights(folder, decoding.dtype).to(self.device).eval()
+        self.ends = end_tokens(self.tokenizer, self.model.generation_config.eos_token_id)
+        # Set on the model, because generate() takes missing values from the model's own configuration, and Qwen's asks
+        # for a repetition penalty.
+        self.model.generation_config = GenerationConfig(
+            max_new_tokens=decoding.max_tokens,
+            do_sample=False,
+            eos_token_id=self.ends or None,
+            pad_token_id=self.tokenizer.pad_token_id,
+        )
+
+    def generate(self, slots: Sequence[Slot], ended: Ended = ignore) -> list[Completion]:
+        import torch
+
+        prompts = self.prompts(slots)
+        inputs = self.tokens(prompts, padding=True, return_tensors="pt").to(self.device)
+        start = inputs["input_ids"].shape[1]
+
+        def tell(row: int, ids: list[int]) -> None:
+            ended(slots[row], self._completion(ids[start:], prompts[row], slots[row]))
+
+        watch = EndWatch(self, start, self.words(slots), tell)
+        with torch.inference_mode():
+            output = self.model.generate(
+                input_ids=inputs["input_ids"],
+                attention_mask=inputs["attention_mask"],
+                logits_processor=self._sampler(slots),
+                stopping_criteria=[watch],
+            )
+        return list(map(self._completion, output[:, start:].tolist(), prompts, slots))
+
+    def close(self) -> None:
+        import gc
+
+        import torch
+
+        del self.model
+        gc.collect()
+        torch.cuda.empty_cache()
+
+    def _sampler(self, slots: Sequence[Slot]) -> list:
+        if not self.decoding.sampled:
+            return []
+        from transformers import TemperatureLogitsWarper, TopPLogitsWarper
+
+        nucleus = [TopPLogitsWarper(self.decoding.top_p)] if self.decoding.top_p < 1 else []
+        seeds = [row_seed(self.decoding.seed, slot) for slot in slots]
+        return [TemperatureLogitsWarper(self.decoding.temperature), *nucleus, GumbelNoise(seeds, self.device)]
+
+    def _completion(self, row: list[int], prompt: str, slot: Slot) -> Completion:
+        stop = next((i for i, token in enumerate(row) if token in self.ends), None)
+        text = self.tokenizer.decode(row[:stop], skip_special_tokens=True)
+        kept = until_stop_word(text, slot.task) if self.decoding.direct else text
+        return Completion(kept, prompt, truncated=stop is None and kept == text)
+
+
+class LeanEngine(TransformersEngine):
+    """The same with decoding.py's loop: a prompt is read once for all its samples, and ended rows leave the batch."""
+
+    def generate(self, slots: Sequence[Slot], ended: Ended = ignore) -> list[Completion]:
+        from raccoon.decoding import decode
+
+        prompts = self.prompts(slots)
+        prompt_ids = self.tokens(prompts)["input_ids"]
+        words = self.words(slots)
+        *warpers, noise = self._sampler(slots) or [None]
+
+        def draw(logits_R_V: Any, rows: list[int]) -> Any:
+            scores_R_V = logits_R_V.float()
+            for processor in [*warpers, *([noise.of(rows)] if noise else [])]:
+                scores_R_V = processor(None, scores_R_V)
+            return scores_R_V.argmax(dim=-1)
+
+        def closes(row: int, ids: list[int]) -> bool:
+            if ids[-1] in self.ends:
+                ended(slots[row], self._completion(ids, prompts[row], slots[row]))
+                return True
+            tail = self.tokenizer.decode(ids[-EndWatch.TAIL :]) if words[row] else ""
+            return any(word in tail for word in words[row])
+
+        rows = decode(self.model, prompt_ids, self.decoding.max_tokens, draw, closes)
+        return list(map(self._completion, rows, prompts, slots))
+
+
+class EndWatch:
+    """Ends the rows whose completion (from `start` on) has one of their words; calls `tell` at a row's end token."""
+
+    TAIL = 16  # the last tokens, in which a stop word of at most 12 characters must end
+
+    def __init__(self, engine: "TransformersEngine", start: int, words: list[tuple[str, ...]], tell: Tell) -> None:
+        self.engine, self.start, self.words, self.tell = engine, start, words, tell
+        self.told: set[int] = set()
+
+    def __call__(self, input_ids_B_T: Any, scores: Any, **options: Any) -> Any:
+        import torch
+
+        for row, token in enumerate(input_ids_B_T[:, -1].tolist()):
+            if token in self.engine.ends and row not in self.told:
+                self.told.add(row)
+                self.tell(row, input_ids_B_T[row].tolist())
+        stops = [False] * len(input_ids_B_T)
+        if any(self.words):
+            first = max(self.start, input_ids_B_T.shape[1] - self.TAIL)
+            tails = self.engine.tokenizer.batch_decode(input_ids_B_T[:, first:])
+            stops = [any(word in tail for word in words) for tail, words in zip(tails, self.words, strict=True)]
+        return torch.tensor(stops, device=input_ids_B_T.device)
+
+
+class GumbelNoise:
+    """Turns argmax into sampling: each row adds Gumbel noise of its own generator (Gumbel 1954).
+
+    A draw depends only on the row's seed, not on the batch, the process or earlier rows.
+    """
+
+    def __init__(self, seeds: Sequence[int], device: str) -> None:
+        import torch
+
+        self.generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
+
+    def of(self, rows: Sequence[int]) -> "GumbelNoise":
+        """The noise of some of the rows. It continues their generators."""
+        chosen = GumbelNoise((), "cpu")
+        chosen.generators = [self.generators[row] for row in rows]
+        return chosen
+
+    def __call__(self, input_ids: Any, scores_B_V: Any) -> Any:
+        import torch
+
+        noise_B_V = torch.empty(scores_B_V.shape, device=scores_B_V.device)
+        for row, generator in zip(noise_B_V, self.generators, strict=True):
+            row.exponential_(generator=generator)
+        return scores_B_V.float() - noise_B_V.log()
+
+
+def load_weights(folder: Path, dtype: str) -> Any:
+    """The causal language model of a folder. An adapter is merged into its base. Runs no code of the folder."""
+    from safetensors import SafetensorError
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    try:
+        if is_adapter(folder):
+            from peft import AutoPeftModelForCausalLM
+
+            return AutoPeftModelForCausalLM.from_pretrained(folder, dtype=dtype).merge_and_unload(safe_merge=True)
+        return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise InputError(
+            f"cannot load the model in {folder} ({type(error).__name__}: {error_line(error)}): "
+            "save it again with save_pretrained"
+        ) from error
+
+
+class VllmEngine(Engine):
+    """vLLM's engine, in this process. It schedules by itself, so give it batches of some hundred requests.
+
+    A LoRA adapter is served together with its base model. On a CPU nothing is compiled, because that would take longer
+    than it saves. A prompt is read as a whole there: vLLM 0.31.0 cannot sample by a request's seed after a part of one.
+    """
+
+    def __init__(self, folder: Path, decoding: Decoding) -> None:
+        prepare_vllm()
+        from torch.cuda import is_available
+        from transformers import AutoConfig, GenerationConfig
+        from vllm import EngineArgs, LLMEngine
+
+        self.decoding = decoding
+        self.tokenizer = load_tokenizer(folder)
+        base, self.adapter = str(folder), None
+        options: dict[str, Any] = {}
+        if is_adapter(folder):
+            base, self.adapter, options = served_adapter(folder)
+        config = AutoConfig.from_pretrained(base)
+        try:
+            generation = GenerationConfig.from_pretrained(base)
+        except OSError:  # it has none
+            generation = GenerationConfig.from_model_config(config)
+        self.ends = end_tokens(self.tokenizer, generation.eos_token_id)
+        # "auto" is the checkpoint's own type; vLLM would use half precision for float32.
+        stored = str(config.dtype).removeprefix("torch.") if decoding.dtype == "auto" and config.dtype else ""
+        if not is_available():
+            options |= {"enforce_eager": True, "enable_chunked_prefill": False}
+        options |= {"dtype": stored or decoding.dtype, "seed": decoding.seed, "generation_config": "vllm"}
+        options |= {"use_tqdm_on_load": False, "disable_log_stats": True}
+        try:
+            self.model = LLMEngine.from_engine_args(EngineArgs(model=base, **options))
+        except (OSError, ValueError, RuntimeError) as error:
+            raise InputError(
+                f"vLLM cannot serve the model in {folder} ({type(error).__name__}: {error_line(error)}): "
+                "use --engine transformers"
+            ) from error
+
+    def generate(self, slots: Sequence[Slot], ended: Ended = ignore) -> list[Completion]:
+        prompts = self.prompts(slots)
+        rows = self.tokens(prompts)["input_ids"]
+        for number, (slot, row) in enumerate(zip(slots, rows, strict=True)):
+            self.model.add_request(
+                str(number), {"prompt_token_ids": row}, self._sampling(slot), lora_request=self.adapter
+            )
+        completions: dict[int, Completion] = {}
+        while self.model.has_unfinished_requests():
+            for output in self.model.step():
+                if output.finished:
+                    number, answer = int(output.request_id), output.outputs[0]
+                    completions[number] = Completion(answer.text, prompts[number], answer.finish_reason == "length")
+                    ended(slots[number], completions[number])
+        return [completions[number] for number in range(len(slots))]
+
+    def close(self) -> None:
+        from vllm.distributed import cleanup_dist_env_and_memory
+
+        self.model.engine_core.shutdown()
+        cleanup_dist_env_and_memory()
+
+    def _sampling(self, slot: Slot) -> Any:
+        from vllm import SamplingParams
+
+        decoding = self.decoding
+        options: dict[str, Any] = {"max_tokens": decoding.max_tokens, "stop_token_ids": self.ends, "temperature": 0.0}
+        if decoding.direct:
+            options["stop"] = list(stop_words(slot.task))
+        if decoding.sampled:
+            seed = row_seed(decoding.seed, slot)
+            options |= {"temperature": decoding.temperature, "top_p": decoding.top_p, "seed": seed}
+        return SamplingParams(**options)
+
+
+def served_adapter(folder: Path) -> tuple[str, Any, dict[str, Any]]:
+    """(base model, vLLM's form of the adapter, options of the engine) for a LoRA adapter."""
+    from vllm.lora.request import LoRARequest
+
+    settings = json.loads((folder / "adapter_config.json").read_text())
+    rank = next((rank for rank in LORA_RANKS if rank >= settings["r"]), None)
+    if rank is None:
+        raise InputError(
+            f"the adapter in {folder} has rank {settings['r']}, but vLLM serves at most {LORA_RANKS[-1]}: "
+            "use --engine transformers"
+        )
+    options = {"enable_lora": True, "max_loras": 1, "max_lora_rank": rank}
+    return settings["base_model_name_or_path"], LoRARequest("adapter", 1, str(folder)), options
+
+
+def error_line(error: Exception) -> str:
+    return (str(error).splitlines() or [""])[0][:300]
+
+
+ENGINES: dict[str, Callable[[Path, Decoding], Engine]] = {
+    "transformers": TransformersEngine,
+    "lean": LeanEngine,
+    "vllm": VllmEngine,
+}
+
+
+def load_engine(folder: Path, decoding: Decoding) -> Engine:
+    """The engine that `decoding` names, with the model loaded. Raises InputError if it is not installed."""
+    return ENGINES[decoding.engine](folder, decoding)
