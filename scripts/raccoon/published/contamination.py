@@ -17,9 +17,8 @@ from pathlib import Path
 
 from raccoon.constants import InputError
 from raccoon.published.benchmarks import SEED_SETS, load_training_tasks
-from raccoon.tasks.cases import case_texts
 from raccoon.tasks.syntax import parse_code
-from raccoon.tasks.task import Task, read_task_file
+from raccoon.tasks.task import Task, case_texts, read_task_file
 
 NGRAM = 13  # words in a row (Brown et al. 2020, appendix C)
 COMMON = 10  # an n-gram or a name in more tasks than this is boilerplate, not a sign (same source)
