@@ -18,8 +18,8 @@ import train_rl_poc
 from helpers.run_folders import check, completion, metrics, write_lines, write_run
 from raccoon.constants import InputError
 from raccoon.records import Verdict
-from raccoon.reporting import browser
 from raccoon.reporting.logs import Group, LoggedCompletion, TaskProfile, read_groups, read_run
+from raccoon.reporting.page import choose_steps
 from raccoon.reporting.plots import Plot, draw
 from raccoon.reporting.summary import progress, summary, trend, warnings
 from raccoon.reporting.tables import Visit, find_evaluation, gains, hardest, most_improved, settings, visit
@@ -308,10 +308,10 @@ def test_an_enormous_completion_is_shortened_and_an_enormous_group_left_out(tmp_
 
 @pytest.mark.parametrize("budget, count", [(1000, 100), (500, 50), (25, 2), (0, 2)])
 def test_chosen_steps_are_evenly_spaced_and_fit(budget, count):
-    chosen = browser.choose_steps(dict.fromkeys(range(1, 101), 10), budget)
+    chosen = choose_steps(dict.fromkeys(range(1, 101), 10), budget)
     assert (chosen[0], chosen[-1]) == (1, 100) and chosen == sorted(set(chosen))
     assert 10 * len(chosen) <= max(budget, 20) and len(chosen) >= 0.9 * count
-    assert browser.choose_steps({}, 10) == []
+    assert choose_steps({}, 10) == []
 
 
 # Logs that are not whole

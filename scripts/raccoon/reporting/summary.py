@@ -37,12 +37,24 @@ class Trend:
         return self.last - self.first
 
 
+def percent(rate: float) -> str:
+    return f"{100 * rate:.1f} %"
+
+
+def points(difference: float) -> str:
+    return f"{100 * difference:+.1f} points"
+
+
+# The arguments of trend_sentence for the pass rate of the completions that were trained on
+PASS_RATE = ("training pass rate", lambda step: step.pass_rate, percent, points)
+
+
 def summary(run: Run) -> list[str]:
     """The sentences of the page's summary, in order."""
     found = [
         trained(run),
         progress(run),
-        trend_sentence(run, "training pass rate", lambda step: step.pass_rate, percent, points),
+        trend_sentence(run, *PASS_RATE),
         drawn_sentence(run),
         trend_sentence(run, "mean reward", lambda step: step.reward, "{:.3f}".format, "{:+.3f}".format),
         heldout_sentence(run),
@@ -79,13 +91,11 @@ def progress(run: Run) -> str:
     return f"{state} It made and executed {made:,} completions in {time} of training steps."
 
 
-def trend_sentence(
-    run: Run,
-    name: str,
-    value: Callable[[Step], float | None],
-    shown: Callable[[float], str],
-    change: Callable[[float], str],
-) -> str:
+Number = Callable[[Step], float | None]
+Words = Callable[[float], str]
+
+
+def trend_sentence(run: Run, name: str, value: Number, shown: Words, change: Words) -> str:
     """Whether a value rose from the first steps to the last; `shown` and `change` format it."""
     found = trend([number for step in run.steps if (number := value(step)) is not None])
     if not found:
@@ -99,22 +109,16 @@ def trend_sentence(
 
 def training_sentence(run: Run) -> str:
     """All that can be said if no tasks were measured twice but the training's own."""
-    drawn = drawn_sentence(run)
-    trained = trend_sentence(run, "training pass rate", lambda step: step.pass_rate, percent, points)
-    return f"No tasks outside the training were measured before and after it. {drawn or trained}"
+    found = drawn_sentence(run) or trend_sentence(run, *PASS_RATE)
+    return f"No tasks outside the training were measured before and after it. {found}"
 
 
 def drawn_sentence(run: Run) -> str:
     """Whether the pass rate of all completions rose; "" if refills left none of them out."""
     if not any(step.unused_groups for step in run.steps):
         return ""
-    return trend_sentence(
-        run,
-        "pass rate of all completions, including those that refills left out,",
-        lambda step: step.pass_rate_drawn,
-        percent,
-        points,
-    )
+    name = "pass rate of all completions, including those that refills left out,"
+    return trend_sentence(run, name, lambda step: step.pass_rate_drawn, percent, points)
 
 
 def trend(values: Sequence[float]) -> Trend | None:
@@ -178,7 +182,7 @@ def gap_sentence(run: Run) -> str:
     """The training pass rate between the last two checks, and how far the last held-out rate is from it."""
     if len(run.checks) < 2:
         return ""
-    metrics, checks = metric_records(run), [asdict(check) for check in run.checks]
+    metrics, checks = ([asdict(each) for each in logged] for logged in (run.steps, run.checks))
     now = train_rate(metrics, *checks[-2:])
     if math.isnan(now):
         return ""
@@ -208,40 +212,25 @@ def integrity_sentence(run: Run) -> str:
 
 def warnings(run: Run) -> list[str]:
     """The warnings that the run gave, each once, with the steps at which it was given."""
-    metrics, checks = metric_records(run), [asdict(check) for check in run.checks]
+    metrics, checks = ([asdict(each) for each in logged] for logged in (run.steps, run.checks))
     said: dict[str, list[int]] = {}
-    for count in range(1, len(metrics) + 1):
+    for count, step in enumerate(run.steps, 1):
         for alarm in alarms(metrics[:count]):
-            said.setdefault(alarm.message, []).append(metrics[count - 1]["step"])
-    for count in range(1, len(checks) + 1):
+            said.setdefault(alarm.message, []).append(step.step)
+    for count, check in enumerate(run.checks, 1):
         # A check is made before the line of its step is written
-        known = [step for step in metrics if step["step"] < checks[count - 1]["step"]]
-        gap = gap_warning(checks[:count], known).removeprefix("warning: ")
-        if gap:
-            said.setdefault(gap, []).append(checks[count - 1]["step"])
-        loss = loss_alarm(checks[:count])
-        if loss:
-            said.setdefault(loss.message, []).append(checks[count - 1]["step"])
+        known = [step for step in metrics if step["step"] < check.step]
+        gap, loss = gap_warning(checks[:count], known).removeprefix("warning: "), loss_alarm(checks[:count])
+        for message in (gap, loss.message if loss else ""):
+            if message:
+                said.setdefault(message, []).append(check.step)
     shown = [f"{at_steps(steps)}: {message}." for message, steps in sorted(said.items(), key=lambda item: item[1])]
     more = len(shown) - MOST_WARNINGS
     return shown[:MOST_WARNINGS] + ([f"And {more} more warnings."] if more > 0 else [])
 
 
-def metric_records(run: Run) -> list[dict]:
-    """The steps in the form that the sentinels read."""
-    return [asdict(step) for step in run.steps]
-
-
 def at_steps(steps: Sequence[int]) -> str:
     return f"Step {steps[0]}" if len(steps) == 1 else f"{len(steps)} steps from {steps[0]} to {steps[-1]}"
-
-
-def percent(rate: float) -> str:
-    return f"{100 * rate:.1f} %"
-
-
-def points(difference: float) -> str:
-    return f"{100 * difference:+.1f} points"
 
 
 def with_interval(difference: float, interval: tuple[float, float], shown: Callable[[float], str] = points) -> str:

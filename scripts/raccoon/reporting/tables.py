@@ -140,12 +140,10 @@ def by_task(visits: Iterable[Visit]) -> dict[str, list[Visit]]:
 
 def hardest(visits: Iterable[Visit]) -> list[Difficulty]:
     """The tasks that passed least often, by the upper end of the interval; of equal tasks the last seen first."""
-    tasks = [
-        Difficulty(
-            task_id, len(each), sum(visit.passed for visit in each), sum(visit.n for visit in each), each[-1].step
-        )
-        for task_id, each in by_task(visits).items()
-    ]
+    tasks = []
+    for task_id, each in by_task(visits).items():
+        passed, n = sum(visit.passed for visit in each), sum(visit.n for visit in each)
+        tasks.append(Difficulty(task_id, len(each), passed, n, each[-1].step))
     return sorted(tasks, key=lambda task: (task.at_most, -task.last_step, task.task_id))[:ROWS]
 
 
@@ -168,17 +166,9 @@ def most_improved(found: Iterable[Gain]) -> list[Gain]:
 
 def settings(run: Run) -> list[Setting]:
     """The run's constants; those that differ from the training script's defaults come first."""
-    namespace = {"__file__": str(TRAINING_SCRIPT), **script_defaults()}
-    table = {constant.name: constant for constant in read_constants(namespace)}
-    rows = [
-        Setting(
-            name,
-            repr(value),
-            repr(table[name].value) if name in table else "",
-            table[name].comment if name in table else "",
-        )
-        for name, value in run.constants.items()
-    ]
+    table = read_constants({"__file__": str(TRAINING_SCRIPT), **script_defaults()})
+    known = {constant.name: (repr(constant.value), constant.comment) for constant in table}
+    rows = [Setting(name, repr(value), *known.get(name, ("", ""))) for name, value in run.constants.items()]
     return sorted(rows, key=lambda row: not row.changed)
 
 
@@ -204,12 +194,12 @@ def find_evaluation(folder: Path, given: str) -> Evaluation | None:
         found = read_evaluation(path, folder) if path.is_file() else None
         if found:
             return found
-    if given:
-        raise InputError(
-            f"EVAL_RESULTS {given} has no {RESULTS_FILE} that names the model {folder}: give the "
-            "OUTPUT_DIR of its evaluation"
-        )
-    return None
+    if not given:
+        return None
+    raise InputError(
+        f"EVAL_RESULTS {given} has no {RESULTS_FILE} that names the model {folder}: give the OUTPUT_DIR of its "
+        "evaluation"
+    )
 
 
 def read_evaluation(path: Path, folder: Path) -> Evaluation | None:
@@ -231,9 +221,8 @@ def renamed(row: Any) -> Any:
     """A row with the names of ScoreRow, where results.json has others."""
     if not isinstance(row, dict):
         return row
-    found = {**row, "pass_at_1": row.get("pass@1")}
-    training_data = row.get("training_data")
-    return {**found, "badge": training_data.get("badge")} if isinstance(training_data, dict) else found
+    data = row.get("training_data")
+    return row | {"pass_at_1": row.get("pass@1")} | ({"badge": data.get("badge")} if isinstance(data, dict) else {})
 
 
 def is_model_of(path: Path, folder: Path) -> bool:

@@ -23,6 +23,20 @@ TITLES = {
     "mixed": "The run made the model better on some benchmarks and worse on others.",
     "unknown": "Cannot tell whether the run learnt.",
 }
+TRAINED_ON = {
+    "unseen": " that the run was never trained on,",
+    "seen": " that the run was trained on,",
+    "partly seen": ", some of which the run was trained on,",
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Whether a run learnt: `kind` is a key of TITLES, `sentences` are the evidence."""
+
+    kind: str
+    title: str
+    sentences: list[str]
 
 
 @dataclass(frozen=True)
@@ -45,13 +59,35 @@ class Change:
         return "no change" if max(map(abs, self.interval)) <= NO_CHANGE else "unknown"
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """Whether a run learnt: `kind` is a key of TITLES, `sentences` are the evidence."""
+def outcome(run: Run, evaluation: Evaluation | None) -> Outcome:
+    """Whether a run learnt, from the best evidence that there is."""
+    pairs = [Pair(run, evaluation, row) for row in unrepeated(evaluation)] if evaluation else []
+    trained = [pair for pair in pairs if pair.is_before_and_after]
+    kinds, sentences = ["unknown"], [training_sentence(run)]
+    if trained:  # tasks that the run was trained on decide only if no others were measured
+        kinds = [pair.change.kind for pair in [pair for pair in trained if pair.badge != "seen"] or trained]
+        sentences = [pair.sentence for pair in trained]
+    elif found := checks_change(run.checks):
+        change, sentence = found
+        kinds, sentences = [change.kind], [sentence]
+    real = {kind for kind in kinds if kind in ("learnt", "worse")}  # counts wherever it was measured
+    kind = "mixed" if len(real) == 2 else "no change" if set(kinds) == {"no change"} else "unknown"
+    kind = real.pop() if len(real) == 1 else kind
+    title = TITLES[kind]
+    if not (trained or run.saved):
+        title = f"So far: {title[0].lower()}{title[1:]}"
+    return Outcome(kind, title, sentences + [pair.other_sentence for pair in pairs if not pair.is_before_and_after])
 
-    kind: str
-    title: str
-    sentences: list[str]
+
+def unrepeated(evaluation: Evaluation) -> list[ComparisonRow]:
+    """The comparisons, each pair of models once on each benchmark: an evaluation can measure a model twice."""
+    paths = {score.model: score.path for score in evaluation.scores}
+    found: dict[tuple, ComparisonRow] = {}
+    for row in evaluation.comparisons:
+        models = paths.get(row.baseline, row.baseline), paths.get(row.candidate, row.candidate)
+        if models[0] != models[1]:
+            found.setdefault((row.benchmark, row.mode, *models), row)
+    return list(found.values())
 
 
 @dataclass(frozen=True)
@@ -65,25 +101,24 @@ class Pair:
     @property
     def sentence(self) -> str:
         """The model before and after the training, on one benchmark."""
-        row, change = self.row, self.change
-        after = "after GRPO" + f" ({row.candidate})" * (len(self.evaluation.own) > 1)
-        solved = f"the pass rate changed by {points(row.difference)} from before to {after}"
+        after = "after GRPO" + f" ({self.row.candidate})" * (len(self.evaluation.own) > 1)
+        solved = f"the pass rate changed by {points(self.row.difference)} from before to {after}"
         if self.rates:
             solved = f"the model solved {self.rates[0]} before and {self.rates[1]} {after}"
-        return f"{self.where} {solved} ({self.answers}); {outcome(change, self.test, self.corrected, self.several)}."
+        return f"{self.where} {solved} ({self.answers}); {meaning(self.change, self.p_words, self.several)}."
 
     @property
     def other_sentence(self) -> str:
         """The model against another one that the run did not start from, such as a control."""
-        row, real = self.row, self.row.p_holm < ALPHA
+        row = self.row
         better = row.baseline if row.difference < 0 else row.candidate
         solved = f"{row.candidate} solved {points(row.difference)} against {row.baseline}"
         if self.rates:
             solved = f"{row.baseline} solved {self.rates[0]} and {row.candidate} {self.rates[1]}"
         return (
             f"{self.where} {solved} ({self.answers}); {row.baseline} was better on {counted(row.lost, 'task')} and "
-            f"{row.candidate} on {row.gained}, {p_words(self.test, row.p_holm, self.corrected)}: "
-            f"{f'{better} is better' if real else 'this difference can be chance'}."
+            f"{row.candidate} on {row.gained}, {self.p_words}: "
+            f"{f'{better} is better' if row.p_holm < ALPHA else 'this difference can be chance'}."
         )
 
     @property
@@ -94,15 +129,9 @@ class Pair:
     @property
     def scores(self) -> list[ScoreRow]:
         """Those of baseline and candidate."""
-        row, by_model = (
-            self.row,
-            {
-                score.model: score
-                for score in self.evaluation.scores
-                if (score.benchmark, score.mode) == (self.row.benchmark, self.row.mode)
-            },
-        )
-        return [by_model[model] for model in (row.baseline, row.candidate) if model in by_model]
+        place = self.row.benchmark, self.row.mode
+        by_model = {score.model: score for score in self.evaluation.scores if (score.benchmark, score.mode) == place}
+        return [by_model[model] for model in (self.row.baseline, self.row.candidate) if model in by_model]
 
     @property
     def rates(self) -> tuple[str, str] | None:
@@ -127,13 +156,8 @@ class Pair:
     @property
     def where(self) -> str:
         """The tasks, and whether the run was trained on them."""
-        several = len({row.benchmark for row in self.evaluation.comparisons}) > 1
-        known = {
-            "unseen": " that the run was never trained on,",
-            "seen": " that the run was trained on,",
-            "partly seen": ", some of which the run was trained on,",
-        }
-        return f"On {counted(self.row.n, 'task')}{f' of {self.row.benchmark}' * several}{known.get(self.badge, ',')}"
+        named = f" of {self.row.benchmark}" * (len({row.benchmark for row in self.evaluation.comparisons}) > 1)
+        return f"On {counted(self.row.n, 'task')}{named}{TRAINED_ON.get(self.badge, ',')}"
 
     @property
     def several(self) -> bool:
@@ -149,97 +173,47 @@ class Pair:
         return f"one {self.row.mode} answer a task"
 
     @property
-    def test(self) -> str:
-        """The paired test of statistics.py: McNemar's for one answer a task, else the sign-flip test."""
-        return "paired sign-flip test" if self.several else "exact McNemar"
-
-    @property
-    def corrected(self) -> bool:
-        """Whether the evaluation made several comparisons, for which its p values are corrected."""
-        return any(row.p_holm != row.p for row in self.evaluation.comparisons)
+    def p_words(self) -> str:
+        """The paired test of statistics.py and its p value, which is corrected if there are several comparisons."""
+        test = "paired sign-flip test" if self.several else "exact McNemar"
+        corrected = any(row.p_holm != row.p for row in self.evaluation.comparisons)
+        return p_words(test, self.row.p_holm) + " after Holm's correction" * corrected
 
 
-def verdict(run: Run, evaluation: Evaluation | None) -> Verdict:
-    """The verdict on a run, from the best evidence that there is."""
-    pairs = [Pair(run, evaluation, row) for row in unrepeated(evaluation)] if evaluation else []
-    trained = [pair for pair in pairs if pair.is_before_and_after]
-    others = [pair.other_sentence for pair in pairs if not pair.is_before_and_after]
-    kinds, sentences = from_pairs(trained) or from_checks(run.checks) or (["unknown"], [training_sentence(run)])
-    kind = joined(kinds)
-    title = TITLES[kind]
-    if not (trained or run.saved):
-        title = f"So far: {title[0].lower()}{title[1:]}"
-    return Verdict(kind, title, sentences + others)
-
-
-def joined(kinds: Sequence[str]) -> str:
-    """One word for several measurements: a real change counts, wherever it was measured."""
-    real = {kind for kind in kinds if kind in ("learnt", "worse")}
-    if len(real) == 2:
-        return "mixed"
-    return real.pop() if real else "no change" if set(kinds) == {"no change"} else "unknown"
-
-
-def from_pairs(trained: Sequence[Pair]) -> tuple[list[str], list[str]] | None:
-    """What the evaluation says of the model before and after; None if it did not measure both.
-
-    Tasks that the run was trained on decide only if no others were measured.
-    """
-    deciding = [pair for pair in trained if pair.badge != "seen"] or trained
-    return ([pair.change.kind for pair in deciding], [pair.sentence for pair in trained]) if trained else None
-
-
-def unrepeated(evaluation: Evaluation) -> list[ComparisonRow]:
-    """The comparisons, each pair of models once on each benchmark: an evaluation can measure a model twice."""
-    paths = {score.model: score.path for score in evaluation.scores}
-    found: dict[tuple, ComparisonRow] = {}
-    for row in evaluation.comparisons:
-        models = paths.get(row.baseline, row.baseline), paths.get(row.candidate, row.candidate)
-        if models[0] != models[1]:
-            found.setdefault((row.benchmark, row.mode, *models), row)
-    return list(found.values())
-
-
-def from_checks(checks: Sequence[Check]) -> tuple[list[str], list[str]] | None:
+def checks_change(checks: Sequence[Check]) -> tuple[Change, str] | None:
     """What the first and the last held-out check say; None without two checks of the same tasks."""
     found = heldout_change(checks[0], checks[-1]) if len(checks) > 1 else None
     if not found:
         return None
-    change = Change(
-        found.n, len(found.gained), len(found.lost), found.difference, found.interval, found.p, found.detectable
-    )
+    gained, lost = len(found.gained), len(found.lost)
+    change = Change(found.n, gained, lost, found.difference, found.interval, found.p, found.detectable)
     first = "before training" if checks[0].step == 0 else f"after step {checks[0].step}"
-    sentence = (
+    return change, (
         f"On {counted(found.n, 'held-out task')} that the run was never trained on, the model solved "
         f"{percent(checks[0].pass_rate)} {first} and {percent(checks[-1].pass_rate)} after step "
-        f"{checks[-1].step}; {outcome(change, 'exact McNemar')}."
+        f"{checks[-1].step}; {meaning(change, p_words('exact McNemar', found.p))}."
     )
-    return [change.kind], [sentence]
 
 
-def outcome(change: Change, test: str, corrected: bool = False, several: bool = False) -> str:
-    """The tasks gained and lost, the test, and what it means."""
+def meaning(change: Change, p: str, several: bool = False) -> str:
+    """The tasks gained and lost, the test with its p value, and what it means."""
     low, high = change.interval
-    meaning = {
+    words = {
         "learnt": "the difference is real",
         "worse": "the loss is real",
         "no change": f"no change, the 95 % interval is {points(low)} to {points(high)}",
         "unknown": "this difference can be chance",
     }[change.kind]
     if change.kind == "unknown" and change.detectable is not None:
-        meaning += f" (on {counted(change.n, 'task')} the test {found_difference(change.detectable)})"
-    tasks, were = counted(change.gained, "task"), "was" if change.gained == 1 else "were"
-    moved = (
-        f"{tasks} {were} solved more often and {change.lost} less often"
-        if several
-        else f"{tasks} {were} gained and {change.lost} lost"
-    )
-    return f"{moved}, {p_words(test, change.p, corrected)}: {meaning}"
+        words += f" (on {counted(change.n, 'task')} the test {found_difference(change.detectable)})"
+    gained = f"{counted(change.gained, 'task')} {'was' if change.gained == 1 else 'were'}"
+    if several:
+        return f"{gained} solved more often and {change.lost} less often, {p}: {words}"
+    return f"{gained} gained and {change.lost} lost, {p}: {words}"
 
 
-def p_words(test: str, p: float, corrected: bool) -> str:
-    number = f"= {p:.2g}" if p > SMALLEST_P else f"< {SMALLEST_P:.0e}"
-    return f"{test} p {number}" + " after Holm's correction" * corrected
+def p_words(test: str, p: float) -> str:
+    return f"{test} p {f'= {p:.2g}' if p > SMALLEST_P else f'< {SMALLEST_P:.0e}'}"
 
 
 def counted(number: int, name: str) -> str:
