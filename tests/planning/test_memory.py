@@ -11,6 +11,7 @@ import plan_memory
 import train_rl_poc
 from raccoon.constants import InputError, constants
 from raccoon.planning import memory
+from raccoon.planning.advice import remedy, report, settings, summary
 from raccoon.planning.memory import (
     Machine,
     Setting,
@@ -23,7 +24,6 @@ from raccoon.planning.memory import (
     training_seconds,
 )
 from raccoon.planning.model_shape import SHAPES, Shape
-from raccoon.planning.report import remedy, report, settings, summary
 from raccoon.recipe.settings import planned_setting
 
 SHAPE = SHAPES["Qwen2.5-14B"]

@@ -64,6 +64,11 @@ class Setting:
         """Completions that a GPU generates together."""
         return self.batch_size * self.gradient_accumulation
 
+    @property
+    def tokens(self) -> int:
+        """The tokens of a pass."""
+        return self.batch_size * (self.prompt + self.completion)
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -107,17 +112,8 @@ class Memory:
 
     @property
     def training(self) -> float:
-        return (
-            self.weights
-            + self.gradients
-            + self.optimizer
-            + self.gathered
-            + self.reduced
-            + self.activations
-            + self.logits
-            + self.asleep
-            + self.process
-        )
+        trained = self.weights + self.gradients + self.optimizer
+        return trained + self.gathered + self.reduced + self.activations + self.logits + self.asleep + self.process
 
     @property
     def generating(self) -> float:
@@ -168,13 +164,10 @@ class Plan:
     @property
     def floors(self) -> dict[str, float]:
         """The least seconds of a pass, and of a token of all sequences."""
-        setting = self.setting
-        return {
-            "pass": training_seconds(
-                self.shape, setting.batch_size, setting.prompt, setting.completion, setting.lora_rank
-            ),
-            "token": decoding_seconds(self.shape, setting.sequences, setting.prompt + setting.completion / 2),
-        }
+        setting, shape = self.setting, self.shape
+        prompt, completion = setting.prompt, setting.completion
+        one_pass = training_seconds(shape, setting.batch_size, prompt, completion, setting.lora_rank)
+        return {"pass": one_pass, "token": decoding_seconds(shape, setting.sequences, prompt + completion / 2)}
 
     @property
     def least_share(self) -> float:
@@ -228,7 +221,8 @@ def plan(shape: Shape, setting: Setting, machine: Machine) -> Plan:
     saved = min(setting.save_total_limit + 1, -(-setting.max_steps // setting.save_steps))  # + 1: the oldest goes last
     final = FP32 if setting.lora_rank else BF16  # a merged model is saved in float32, to keep the update whole
     disk = saved * checkpoint + shape.parameters * final / GB
-    return Plan(shape, setting, machine, memory, step_seconds(shape, setting, machine), checkpoint, disk)
+    seconds = sum(step_parts(shape, setting, machine).values())
+    return Plan(shape, setting, machine, memory, seconds, checkpoint, disk)
 
 
 def rows_outside_steps(found: Plan) -> int:
@@ -237,12 +231,12 @@ def rows_outside_steps(found: Plan) -> int:
     At most SAMPLE_ROWS, and no more than fit with the plan's error, but always as many as in a step.
     """
 
-    def generating(rows: int) -> float:
-        setting = replace(found.setting, batch_size=rows, gradient_accumulation=1)
-        return plan(found.shape, setting, found.machine).memory.generating
-
     most, least = max(found.memory.peak, found.machine.usable_gb / (1 + PLAN_ERROR)), found.setting.sequences
-    return next((rows for rows in range(SAMPLE_ROWS, least, -1) if generating(rows) <= most), least)
+    for rows in range(SAMPLE_ROWS, least, -1):
+        setting = replace(found.setting, batch_size=rows, gradient_accumulation=1)
+        if plan(found.shape, setting, found.machine).memory.generating <= most:
+            return rows
+    return least
 
 
 def trained_weights(shape: Shape, setting: Setting) -> tuple[int, int]:
@@ -277,7 +271,7 @@ def full_memory(shape: Shape, setting: Setting, machine: Machine) -> Memory:
 def lora_memory(shape: Shape, setting: Setting) -> Memory:
     """Memory of training float32 adapters beside a frozen bfloat16 model; every GPU holds the whole model."""
     adapters = shape.adapters(setting.lora_rank) / GB
-    beside = tokens(setting) * BF16 * (6 * shape.hidden + shape.intermediate) / GB  # copies of the adapters' inputs
+    beside = setting.tokens * BF16 * (6 * shape.hidden + shape.intermediate) / GB  # copies of the adapters' inputs
     layer = Moment(activations=inputs_gb(shape, setting) + layer_gb(shape, setting) + beside)
     head = Moment(activations=inputs_gb(shape, setting, 4), logits=tile_gb(shape, setting))
     cache = cache_gb(shape, setting)
@@ -295,17 +289,15 @@ def cpu_memory(shape: Shape, setting: Setting) -> Memory:
     """Memory of a process on the CPU: float32 everywhere, all activations kept, no Triton."""
     adapters = shape.adapters(setting.lora_rank) if setting.lora_rank else 0
     trained, weight_bytes = trained_weights(shape, setting)
-    kept = (
-        tokens(setting) * FP32 * shape.layers * (10 * shape.hidden + 2 * shape.key_value + 4 * shape.intermediate) / GB
-    )
+    numbers = 10 * shape.hidden + 2 * shape.key_value + 4 * shape.intermediate  # a token and layer
+    kept = setting.tokens * FP32 * shape.layers * numbers / GB
     scored = setting.batch_size * (setting.prompt + setting.completion - 1)  # tokens, those of the prompt too
     words = TILE_WORDS + (TILES_WITHOUT_TRITON - 1) * min(shape.vocab, TILE_WORDS)  # the first tile is never smaller
     tiles = FP32 * min(scored, TILE_TOKENS) * words / GB
     head_gradient = 0.0 if adapters else FP32 * shape.table / GB
+    computed = 4 * FP32 * setting.tokens * shape.intermediate / GB
     head = Moment(reduced=head_gradient, activations=kept, logits=tiles)
-    layer = Moment(
-        reduced=head_gradient * shape.tied, activations=kept + 4 * FP32 * tokens(setting) * shape.intermediate / GB
-    )
+    layer = Moment(reduced=head_gradient * shape.tied, activations=kept + computed)
     cache = 2 * cache_gb(shape, setting)
     return Memory(
         weights=(FP32 if adapters else weight_bytes) * shape.parameters * (2 if setting.reference else 1) / GB
@@ -351,10 +343,10 @@ def sharded_moments(shape: Shape, setting: Setting, machine: Machine) -> list[Mo
 
 def whole_moments(shape: Shape, setting: Setting) -> list[Moment]:
     """The moments at which the memory of one GPU with bfloat16 weights can peak in a pass."""
-    table = shape.table / GB
+    table, layer = shape.table / GB, inputs_gb(shape, setting) + layer_gb(shape, setting)
     return [
         Moment(reduced=(FP32 + BF16) * table, activations=inputs_gb(shape, setting, 4), logits=tile_gb(shape, setting)),
-        Moment(reduced=BF16 * table * shape.tied, activations=inputs_gb(shape, setting) + layer_gb(shape, setting)),
+        Moment(reduced=BF16 * table * shape.tied, activations=layer),
     ]
 
 
@@ -365,7 +357,7 @@ def autocast_moments(shape: Shape, setting: Setting) -> list[Moment]:
     """
     inputs, tile = 2 * inputs_gb(shape, setting, 2), tile_gb(shape, setting)
     words = BF16 * TILE_WORDS * shape.hidden / GB  # the head's weights of a tile, cast
-    between = 4 * tokens(setting) * BF16 * shape.hidden / GB
+    between = 4 * setting.tokens * BF16 * shape.hidden / GB
     return [
         Moment(gathered=BF16 * shape.layers * shape.layer / GB, activations=inputs, logits=tile + words),
         Moment(reduced=FP32 * shape.table / GB, activations=inputs, logits=tile + words),
@@ -377,21 +369,16 @@ def autocast_moments(shape: Shape, setting: Setting) -> list[Moment]:
     ]
 
 
-def tokens(setting: Setting) -> int:
-    """The tokens of a pass."""
-    return setting.batch_size * (setting.prompt + setting.completion)
-
-
 def inputs_gb(shape: Shape, setting: Setting, more: int = 0) -> float:
     """Every layer's input in bfloat16, which checkpointing keeps, and `more` tensors of the same size."""
-    return tokens(setting) * BF16 * (shape.layers + more) * shape.hidden / GB
+    return setting.tokens * BF16 * (shape.layers + more) * shape.hidden / GB
 
 
 def layer_gb(shape: Shape, setting: Setting) -> float:
     """What one layer computes again, with the gradients in use, and the mask of its attention."""
     numbers = 13 * shape.hidden + 2 * shape.key_value + 6 * shape.intermediate  # a token
     mask = setting.batch_size * (setting.prompt + setting.completion) ** 2
-    return (tokens(setting) * BF16 * numbers + mask + BF16 * shape.hidden * shape.intermediate) / GB
+    return (setting.tokens * BF16 * numbers + mask + BF16 * shape.hidden * shape.intermediate) / GB
 
 
 def tile_gb(shape: Shape, setting: Setting) -> float:
@@ -434,11 +421,6 @@ def decoding_seconds(shape: Shape, sequences: int, cached_tokens: float) -> floa
 def training_seconds(shape: Shape, sequences: int, prompt: int, completion: int, rank: int = 0) -> float:
     """The least seconds of a forward and a backward pass; `rank` 0 trains all weights."""
     return sequences * shape.training_operations(prompt, completion, rank) / OPERATIONS
-
-
-def step_seconds(shape: Shape, setting: Setting, machine: Machine) -> float:
-    """The least seconds of a step."""
-    return sum(step_parts(shape, setting, machine).values())
 
 
 def step_parts(shape: Shape, setting: Setting, machine: Machine) -> dict[str, float]:
