@@ -17,8 +17,8 @@ from pathlib import Path
 
 from raccoon.constants import InputError, override_constants, run_main
 from raccoon.reporting.logs import read_run
-from raccoon.reporting.outcome import outcome
 from raccoon.reporting.page import make_page
+from raccoon.reporting.sentences import outcome
 from raccoon.reporting.tables import find_evaluation
 from raccoon.whole_files import write_page
 

@@ -21,7 +21,7 @@ from raccoon.constants import InputError, override_constants, run_main
 from raccoon.model_files import is_hub_id
 from raccoon.published.benchmarks import BENCHMARKS
 from raccoon.reporting.logs import LoggedTask, Run, read_run, read_tasks
-from raccoon.reporting.summary import heldout_sentence, integrity_sentence, percent, progress, with_interval
+from raccoon.reporting.sentences import heldout_sentence, integrity_sentence, percent, progress, with_interval
 from raccoon.reporting.tables import ComparisonRow, Evaluation, find_evaluation
 from raccoon.whole_files import write_page
 

@@ -21,7 +21,7 @@ from raccoon.records import Verdict
 from raccoon.reporting.logs import Group, LoggedCompletion, TaskProfile, read_groups, read_run
 from raccoon.reporting.page import choose_steps
 from raccoon.reporting.plots import Plot, draw
-from raccoon.reporting.summary import progress, summary, trend, warnings
+from raccoon.reporting.sentences import progress, summary, trend, warnings
 from raccoon.reporting.tables import Visit, find_evaluation, gains, hardest, most_improved, settings, visit
 
 SCRIPT = Path(make_report.__file__)

@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from raccoon.reporting.logs import Group, LoggedCompletion, Run, read_groups, read_tasks
-from raccoon.reporting.outcome import outcome
 from raccoon.reporting.plots import draw
-from raccoon.reporting.summary import summary, warnings
+from raccoon.reporting.sentences import outcome, summary, warnings
 from raccoon.reporting.tables import Evaluation, Visit, gains, hardest, most_improved, settings, visit
 from raccoon.runs.log import METRICS_LOG
 

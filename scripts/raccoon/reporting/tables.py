@@ -44,11 +44,6 @@ class Difficulty:
     def pass_rate(self) -> float:
         return self.passed / self.n
 
-    @property
-    def at_most(self) -> float:
-        """The upper end of the 95 % interval of the pass rate; it ranks a task seen often above one seen once."""
-        return wilson_interval(self.passed, self.n)[1]
-
 
 @dataclass(frozen=True)
 class Gain:
@@ -139,12 +134,16 @@ def by_task(visits: Iterable[Visit]) -> dict[str, list[Visit]]:
 
 
 def hardest(visits: Iterable[Visit]) -> list[Difficulty]:
-    """The tasks that passed least often, by the upper end of the interval; of equal tasks the last seen first."""
+    """The tasks that passed least often; of equal tasks the last seen first.
+
+    The upper end of the 95 % interval of the pass rate ranks a task seen often above one seen once.
+    """
     tasks = []
     for task_id, each in by_task(visits).items():
         passed, n = sum(visit.passed for visit in each), sum(visit.n for visit in each)
         tasks.append(Difficulty(task_id, len(each), passed, n, each[-1].step))
-    return sorted(tasks, key=lambda task: (task.at_most, -task.last_step, task.task_id))[:ROWS]
+    order = {task: (wilson_interval(task.passed, task.n)[1], -task.last_step, task.task_id) for task in tasks}
+    return sorted(tasks, key=order.__getitem__)[:ROWS]
 
 
 def gains(visits: Iterable[Visit], profile: Iterable[TaskProfile]) -> list[Gain]:
@@ -205,8 +204,7 @@ def find_evaluation(folder: Path, given: str) -> Evaluation | None:
 def read_evaluation(path: Path, folder: Path) -> Evaluation | None:
     """The rows of a results.json about the model of a folder; None if there are none."""
     results = parse_json(path.read_bytes(), str(path))
-    lists = ("results", "comparisons")
-    if not all(isinstance(results.get(name), list) for name in lists):
+    if not all(isinstance(results.get(name), list) for name in ("results", "comparisons")):
         raise InputError(f"{path} has no lists 'results' and 'comparisons': evaluate the model again")
     scores = [parse_record(ScoreRow, renamed(row), f"{path}: a result") for row in results["results"]]
     rows = [parse_record(ComparisonRow, row, f"{path}: a comparison") for row in results["comparisons"]]
