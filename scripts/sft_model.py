@@ -20,7 +20,6 @@ import shlex
 import shutil
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -66,28 +65,16 @@ LOSSES_FILE = "losses.jsonl"
 FREE_TO_CHANGE = {"OUTPUT_DIR", "DATA_DIR", "CPU_THREADS", "SANDBOX_WORKERS", "SANDBOX_TIMEOUT"}
 
 
-@dataclass(frozen=True)
-class Training:
-    """The constants of the training."""
-
-    model_path: str
-    output_dir: str
-    seed: int
-    bfloat16: bool
-    epochs: int
-    batch_size: int
-    accumulation: int
-    rate: float
-    warmup_share: float
-
-
 def main() -> None:
     check_constants()
     values = vars(constants(globals()))
     if already_made(values):
         print(f"{OUTPUT_DIR} exists already; nothing to do")
         return
-    taught = [*solved_tasks(), *(task for path in TRAJECTORIES for task in read_trajectories(path))]
+    solved = [task for name in BENCHMARKS for task in load(name, DATA_DIR) if task.solution]
+    with Sandbox(SANDBOX_WORKERS or None, SANDBOX_TIMEOUT) as sandbox:
+        taught = passing_tasks(solved, sandbox, True, SKIP_FAILING_TASKS) if solved else []
+    taught += [task for path in TRAJECTORIES for task in read_trajectories(path)]
     unseen = [task for name in KEEP_UNSEEN for task in load(name, DATA_DIR)]
     taught = unlike(taught, unseen, KEEP_UNSEEN)
     tokenizer = load_tokenizer(MODEL_PATH, CPU_THREADS)
@@ -95,37 +82,26 @@ def main() -> None:
     trained, heldout = split(taught, HELDOUT_SHARE, SEED)
     print(f"tasks    {len(trained)} to teach, {len(heldout)} held out", flush=True)
 
-    training = Training(
-        model_path=MODEL_PATH,
-        output_dir=OUTPUT_DIR,
-        seed=SEED,
-        bfloat16=CPU_BFLOAT16,
-        epochs=EPOCHS,
-        batch_size=BATCH_SIZE,
-        accumulation=GRADIENT_ACCUMULATION,
-        rate=LEARNING_RATE,
-        warmup_share=WARMUP_SHARE,
-    )
-    trainer = build_trainer(training, trained, heldout, tokenizer)
+    steps = EPOCHS * -(-len(trained) // (BATCH_SIZE * GRADIENT_ACCUMULATION))
+    model = load_model(MODEL_PATH, tokenizer)
+    trainer = build_trainer(model, sft_config(steps), trained, heldout, tokenizer)
+    trainer.add_callback(progress_lines(steps, EPOCHS))
     before = trainer.evaluate()["eval_loss"]
     print(f"held-out loss before training {before:.4f}", flush=True)
     trainer.train()
     save(trainer, trained, before, OUTPUT_DIR, values)
-    model, output = shlex.quote(OUTPUT_DIR), shlex.quote(str(Path(OUTPUT_DIR).parent / "rl_model"))
+    taught_model, next_model = (shlex.quote(str(path)) for path in (OUTPUT_DIR, Path(OUTPUT_DIR).parent / "rl_model"))
     print(
-        f"next: python scripts/train_rl_poc.py --model-path {model} --profile-samples 8 "
-        f"--partial-credit beyond_constant --no-pay-constant-answers --output-dir {output}"
+        f"next: python scripts/train_rl_poc.py --model-path {taught_model} --profile-samples 8 "
+        f"--partial-credit beyond_constant --no-pay-constant-answers --output-dir {next_model}"
     )
 
 
 def check_constants() -> None:
     """Raises InputError for values that would otherwise fail only later."""
-    positive: dict[str, float] = {
-        "EPOCHS": EPOCHS,
-        "BATCH_SIZE": BATCH_SIZE,
-        "GRADIENT_ACCUMULATION": GRADIENT_ACCUMULATION,
-    }
-    positive |= {"LEARNING_RATE": LEARNING_RATE, "MAX_LENGTH": MAX_LENGTH, "SANDBOX_TIMEOUT": SANDBOX_TIMEOUT}
+    positive: dict[str, float] = {"BATCH_SIZE": BATCH_SIZE, "EPOCHS": EPOCHS, "LEARNING_RATE": LEARNING_RATE}
+    positive |= {"GRADIENT_ACCUMULATION": GRADIENT_ACCUMULATION, "MAX_LENGTH": MAX_LENGTH}
+    positive |= {"SANDBOX_TIMEOUT": SANDBOX_TIMEOUT}
     for name, value in sorted(positive.items()):
         if not value > 0:
             raise InputError(f"{name} is {value}; give a value above 0")
@@ -138,13 +114,6 @@ def check_constants() -> None:
     if CPU_BFLOAT16:
         check_bfloat16()
     check_writable("OUTPUT_DIR", OUTPUT_DIR)
-
-
-def solved_tasks() -> list[Task]:
-    """The tasks of BENCHMARKS whose solution, the answer to teach, passes their test."""
-    solved = [task for name in BENCHMARKS for task in load(name, DATA_DIR) if task.solution]
-    with Sandbox(SANDBOX_WORKERS or None, SANDBOX_TIMEOUT) as sandbox:
-        return passing_tasks(solved, sandbox, True, SKIP_FAILING_TASKS) if solved else []
 
 
 def already_made(values: dict[str, Any]) -> bool:
@@ -238,31 +207,32 @@ def split(tasks: list[Task], heldout_share: float, seed: int) -> tuple[list[Task
     return shuffled[number:], shuffled[:number]
 
 
-def build_trainer(training: Training, trained: list[Task], heldout: list[Task], tokenizer: Any) -> Any:
-    """TRL's trainer. Each epoch saves its weights, so that the best can be loaded at the end."""
-    import datasets
-    import torch
-    from transformers import PrinterCallback
-    from trl import SFTConfig, SFTTrainer
-
+def load_model(model_path: str, tokenizer: Any) -> Any:
     from raccoon.training.policy import load_policy
 
-    steps = training.epochs * -(-len(trained) // (training.batch_size * training.accumulation))
+    return load_policy(model_path, tokenizer, "float32")
+
+
+def sft_config(steps: int) -> Any:
+    """The constants as TRL's arguments. Each epoch saves its weights, so that the best can be loaded at the end."""
+    import torch
+    from trl import SFTConfig
+
     gpu = torch.cuda.is_available()
-    config = SFTConfig(
-        output_dir=training.output_dir,
-        seed=training.seed,
-        num_train_epochs=training.epochs,
-        per_device_train_batch_size=training.batch_size,
-        per_device_eval_batch_size=training.batch_size,
-        gradient_accumulation_steps=training.accumulation,
-        learning_rate=training.rate,
+    return SFTConfig(
+        output_dir=OUTPUT_DIR,
+        seed=SEED,
+        num_train_epochs=EPOCHS,
+        per_device_train_batch_size=BATCH_SIZE,
+        per_device_eval_batch_size=BATCH_SIZE,
+        gradient_accumulation_steps=GRADIENT_ACCUMULATION,
+        learning_rate=LEARNING_RATE,
         lr_scheduler_type="cosine",
-        warmup_steps=round(steps * training.warmup_share),
+        warmup_steps=round(steps * WARMUP_SHARE),
         max_length=None,
         completion_only_loss=True,
         use_cpu=not gpu,
-        bf16=gpu or training.bfloat16,
+        bf16=gpu or CPU_BFLOAT16,
         activation_checkpointing=gpu,
         train_sampling_strategy="group_by_length",  # or half of a pass is padding
         eval_strategy="epoch",
@@ -276,10 +246,15 @@ def build_trainer(training: Training, trained: list[Task], heldout: list[Task], 
         disable_tqdm=True,
         report_to="none",
     )
+
+
+def build_trainer(model: Any, config: Any, trained: list[Task], heldout: list[Task], tokenizer: Any) -> Any:
+    import datasets
+    from transformers import PrinterCallback
+    from trl import SFTTrainer
+
     rows = [datasets.Dataset.from_list([*map(conversation, part)]) for part in (trained, heldout)]
-    model = load_policy(training.model_path, tokenizer, "float32")
-    callbacks = [progress_lines(steps, training.epochs)]
-    trainer = SFTTrainer(model, config, None, *rows, processing_class=tokenizer, callbacks=callbacks)
+    trainer = SFTTrainer(model, config, None, *rows, processing_class=tokenizer)
     trainer.remove_callback(PrinterCallback)
     return trainer
 

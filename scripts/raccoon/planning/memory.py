@@ -230,7 +230,6 @@ def rows_outside_steps(found: Plan) -> int:
 
     At most SAMPLE_ROWS, and no more than fit with the plan's error, but always as many as in a step.
     """
-
     most, least = max(found.memory.peak, found.machine.usable_gb / (1 + PLAN_ERROR)), found.setting.sequences
     for rows in range(SAMPLE_ROWS, least, -1):
         setting = replace(found.setting, batch_size=rows, gradient_accumulation=1)
@@ -251,10 +250,8 @@ def full_memory(shape: Shape, setting: Setting, machine: Machine) -> Memory:
     gpus, weight_bytes = machine.shards, WEIGHT_BYTES[setting.weights]
     share = shape.parameters / gpus / GB
     autocast = gpus == 1 and setting.weights == "float32"  # autocast copies weights; activations stay float32
-    if gpus > 1:
-        peak = largest(sharded_moments(shape, setting, machine))
-    else:
-        peak = largest(autocast_moments(shape, setting) if autocast else whole_moments(shape, setting))
+    moments = autocast_moments(shape, setting) if autocast else whole_moments(shape, setting)
+    peak = largest(sharded_moments(shape, setting, machine) if gpus > 1 else moments)
     copies = BF16 * shape.layers * shape.layer + BF16 * shape.table if autocast else 0
     whole = BF16 * shape.parameters if gpus > 1 else copies
     cache = cache_gb(shape, setting) * (1.5 if autocast else 1)  # with autocast keys are float32
@@ -299,9 +296,9 @@ def cpu_memory(shape: Shape, setting: Setting) -> Memory:
     head = Moment(reduced=head_gradient, activations=kept, logits=tiles)
     layer = Moment(reduced=head_gradient * shape.tied, activations=kept + computed)
     cache = 2 * cache_gb(shape, setting)
+    model = (FP32 if adapters else weight_bytes) * shape.parameters * (2 if setting.reference else 1) / GB
     return Memory(
-        weights=(FP32 if adapters else weight_bytes) * shape.parameters * (2 if setting.reference else 1) / GB
-        + FP32 * adapters / GB,
+        weights=model + FP32 * adapters / GB,
         gradients=weight_bytes * trained / GB,
         optimizer=MOMENT_BYTES[setting.optimizer](weight_bytes) * trained / GB,
         **vars(largest([head, layer])),

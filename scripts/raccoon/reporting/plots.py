@@ -134,18 +134,8 @@ STYLE = {
 
 STATUS_COLOURS = {"PASS": "pass", "PARTIAL": "partial", "FAIL": "fail", "INFRA": "infra"}
 # Kinds of verdict from best to worst, each with a colour of its own
-KIND_COLOURS = {
-    "pass": "pass",
-    "wrong": "partial",
-    "exception": "c1",
-    "syntax": "c2",
-    "no code": "c3",
-    "timeout": "c4",
-    "memory": "c5",
-    "truncated": "c6",
-    "forbidden": "fail",
-    "infra": "infra",
-}
+KIND_COLOURS = {"pass": "pass", "wrong": "partial", "exception": "c1", "syntax": "c2", "no code": "c3"}
+KIND_COLOURS |= {"timeout": "c4", "memory": "c5", "truncated": "c6", "forbidden": "fail", "infra": "infra"}
 UNUSED_COLOURS = {"all right": "pass", "all wrong": "fail", "other constant": "c4", "not needed": "c1"}
 SECONDS_COLOURS = {"generate": "c1", "reward": "c2", "update": "c3"}
 
@@ -175,55 +165,38 @@ def explanation(title: str) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class Curve:
-    """One line of a plot: a value of each step, None where there is none."""
+    """One line of a plot: a field of each step, or one `part` of that; with factor 100 a share in per cent."""
 
     label: str
     colour: str
-    value: Callable[[Any], float | None]
+    field: str
+    factor: int = 1
+    part: str = ""
+
+    def value(self, step: Step | IntegrityStep) -> float | None:
+        """None where there is none."""
+        found = getattr(step, self.field)
+        found = found.get(self.part) if self.part else found
+        return None if found is None else self.factor * found
 
 
-def field(name: str, factor: int = 1) -> Callable[[Step | IntegrityStep], float | None]:
-    """A field of a step; with factor 100 a share in per cent."""
-
-    def value(step: Step | IntegrityStep) -> float | None:
-        found = getattr(step, name)
-        return None if found is None else factor * found
-
-    return value
-
-
-def part(name: str) -> Callable[[Step], float | None]:
-    return lambda step: step.reward_parts.get(name)
-
-
+FLAGGED = Curve("flagged", "fail", "rate", 100)
+TRAINED = Curve("training", "c1", "pass_rate", 100)
+DRAWN = Curve("training, with groups left out", "c4", "pass_rate_drawn", 100)
+REWARDS = Curve("whole reward", "c1", "reward"), Curve("correctness part", "c2", "reward_parts", part="correctness")
+LENGTHS = Curve("mean", "c1", "tokens_mean"), Curve("longest", "c2", "tokens_max")
 # Title, label of the y axis, curves
 LINES = (
-    (
-        "Reward",
-        "mean reward (no unit)",
-        (Curve("whole reward", "c1", field("reward")), Curve("correctness part", "c2", part("correctness"))),
-    ),
-    (
-        "Completion length",
-        "tokens per completion",
-        (Curve("mean", "c1", field("tokens_mean")), Curve("longest", "c2", field("tokens_max"))),
-    ),
-    ("Truncated completions", "completions (%)", (Curve("truncated completions", "c3", field("truncated", 100)),)),
-    ("Entropy", "nats per token", (Curve("entropy, mean of a step", "c1", field("entropy")),)),
-    ("Constant groups", "groups (%)", (Curve("constant groups", "c4", field("constant_groups", 100)),)),
-    ("Peak memory", "gigabytes", (Curve("most memory held so far", "c5", field("peak_memory_gb")),)),
-    ("Gradient norm", "norm (no unit)", (Curve("gradient before clipping", "c1", field("grad_norm")),)),
-    (
-        "Weights changed",
-        "sampled weights (%)",
-        (Curve("weights changed by the step", "c2", field("weights_changed", 100)),),
-    ),
-    (
-        "Update ratio",
-        "ratio (no unit)",
-        (Curve("size of the update / size of the weights", "c3", field("update_ratio")),),
-    ),
-    ("KL to the reference model", "nats per token", (Curve("KL, mean of a step", "c4", field("kl")),)),
+    ("Reward", "mean reward (no unit)", REWARDS),
+    ("Completion length", "tokens per completion", LENGTHS),
+    ("Truncated completions", "completions (%)", [Curve("truncated completions", "c3", "truncated", 100)]),
+    ("Entropy", "nats per token", [Curve("entropy, mean of a step", "c1", "entropy")]),
+    ("Constant groups", "groups (%)", [Curve("constant groups", "c4", "constant_groups", 100)]),
+    ("Peak memory", "gigabytes", [Curve("most memory held so far", "c5", "peak_memory_gb")]),
+    ("Gradient norm", "norm (no unit)", [Curve("gradient before clipping", "c1", "grad_norm")]),
+    ("Weights changed", "sampled weights (%)", [Curve("weights changed by the step", "c2", "weights_changed", 100)]),
+    ("Update ratio", "ratio (no unit)", [Curve("size of the update / size of the weights", "c3", "update_ratio")]),
+    ("KL to the reference model", "nats per token", [Curve("KL, mean of a step", "c4", "kl")]),
 )
 
 # Title, label of the y axis, field of the steps, colours; shares of the field's sum, or its own numbers
@@ -297,9 +270,7 @@ def start_at_zero(axes: Any) -> None:
 
 def pass_rate_plot(run: Run) -> Plot:
     """The pass rates of training and of the held-out checks; with refills also that of all completions drawn."""
-    curves = [Curve("training", "c1", field("pass_rate", 100))]
-    if any(step.unused_groups for step in run.steps):
-        curves.append(Curve("training, with groups left out", "c4", field("pass_rate_drawn", 100)))
+    curves = [TRAINED, DRAWN] if any(step.unused_groups for step in run.steps) else [TRAINED]
     figure, axes, told, legend = drawn_curves(run.steps, "pass rate (%)", curves)
     if run.checks:
         places, rates = [check.step for check in run.checks], [100 * check.pass_rate for check in run.checks]
@@ -318,7 +289,10 @@ def pass_rate_plot(run: Run) -> Plot:
 def bonus_plot(steps: Sequence[Step]) -> Plot | None:
     """The parts of the reward other than correctness, which is far larger."""
     names = sorted({name for step in steps for name in step.reward_parts} - {"correctness"})
-    curves = [Curve(name.replace("_", " "), colour, part(name)) for name, colour in zip(names, SERIES, strict=False)]
+    curves = [
+        Curve(name.replace("_", " "), colour, "reward_parts", part=name)
+        for name, colour in zip(names, SERIES, strict=False)
+    ]
     return line_plot(steps, "Bonuses", "mean reward (no unit)", curves)
 
 
@@ -358,7 +332,7 @@ def integrity_plot(run: Run) -> Plot | None:
     known = [step for step in run.integrity if step.checked and step.rate is not None]
     if not known:
         return None
-    title, curve = "Reward integrity", Curve("flagged", "fail", field("rate", 100))
+    title, curve = "Reward integrity", FLAGGED
     figure, axes = axes_with_labels(STEP, "completions looked at (%)")
     add_curve(axes, known, curve)
     start_at_zero(axes)

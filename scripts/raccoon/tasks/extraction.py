@@ -149,11 +149,8 @@ def prompt_stub(task: Task) -> str:
 def defines(tree: ast.Module, task: Task) -> bool:
     """Whether a program defines the entry point, or any name if the task has none; or reads stdin, if it must."""
     if task.kind == "program":
-        return any(
-            name in READERS
-            for node in ast.walk(tree)
-            for name in (getattr(node, "id", ""), getattr(node, "attr", ""), getattr(node, "name", ""))
-        )
+        named = {getattr(node, field, "") for node in ast.walk(tree) for field in ("id", "attr", "name")}
+        return not READERS.isdisjoint(named)
     names = syntax.bound_names(tree)
     return task.entry_point in names if task.entry_point else bool(names)
 
@@ -170,8 +167,7 @@ def defining_program(text: str, task: Task, parser: Parser) -> str:
 def defining_block(blocks: list[str], task: Task, parser: Parser) -> str:
     """The last block that defines the entry point, with the other blocks that define names it lacks."""
     for place in range(len(blocks) - 1, -1, -1):
-        code = defining_program(blocks[place], task, parser) or head_program(blocks[place], task, parser)
-        if code:
+        if code := defining_program(blocks[place], task, parser) or head_program(blocks[place], task, parser):
             return with_helpers(code, blocks[:place] + blocks[place + 1 :], task, parser)
     return ""
 

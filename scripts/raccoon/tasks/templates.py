@@ -6,7 +6,7 @@ training task has them. It does not measure general coding ability.
 
     python -c "from raccoon.tasks import templates as t; print(t.generate_tasks(1, seed=0)[0].prompt)" # from scripts/
 
-Inputs: none. Outputs: none; callers write the task files (scripts/demo_model.py, create_synthetic_data.py).
+Callers write the task files (scripts/demo_model.py, create_synthetic_data.py).
 """
 
 import hashlib
@@ -220,9 +220,7 @@ class Domain:
     arguments: tuple[str, ...]
     item: str
     loop: str
-    filters: tuple[Component, ...]
-    maps: tuple[Component, ...]
-    reduces: tuple[Component, ...]
+    tables: tuple[tuple[Component, ...], ...]  # filters, maps, reduces
     empty: object
     sample_input: Callable[[random.Random, dict], object]
 
@@ -235,9 +233,7 @@ DOMAINS = (
         ("values", "numbers", "items"),
         "number",
         "{argument}",
-        INT_FILTERS,
-        INT_MAPS,
-        INT_REDUCES,
+        (INT_FILTERS, INT_MAPS, INT_REDUCES),
         [],
         int_input,
     ),
@@ -248,9 +244,7 @@ DOMAINS = (
         ("text", "line", "word"),
         "char",
         "{argument}",
-        CHAR_FILTERS,
-        CHAR_MAPS,
-        CHAR_REDUCES,
+        (CHAR_FILTERS, CHAR_MAPS, CHAR_REDUCES),
         "",
         char_input,
     ),
@@ -261,9 +255,7 @@ DOMAINS = (
         ("text", "line", "sentence"),
         "word",
         "{argument}.split()",
-        WORD_FILTERS,
-        WORD_MAPS,
-        WORD_REDUCES,
+        (WORD_FILTERS, WORD_MAPS, WORD_REDUCES),
         "",
         word_input,
     ),
@@ -341,11 +333,7 @@ def fresh_inputs(task_id: str, num: int, seed: int) -> list:
 
 def kinds(split: str) -> list[Kind]:
     """Every composition of `split`, in the order of the tables."""
-    every = (
-        Kind(domain, *parts)
-        for domain in DOMAINS
-        for parts in itertools.product(domain.filters, domain.maps, domain.reduces)
-    )
+    every = (Kind(domain, *parts) for domain in DOMAINS for parts in itertools.product(*domain.tables))
     return [kind for kind in every if kind.split == split]
 
 
@@ -441,7 +429,7 @@ def mistake_in(kind: Kind, part: str) -> Kind:
 def load_function(problem: Problem) -> Callable:
     """The problem's function. Only this file's own code runs here; a model's code runs in the sandbox."""
     namespace: dict = {}
-    exec(write_solution(problem, docstring=False, type_hints=False), namespace)  # noqa: S102
+    exec(write_solution(problem, docstring=False, type_hints=False), namespace)
     return namespace[problem.function]
 
 
@@ -459,7 +447,6 @@ def teacher_solution(problem: Problem, rng: random.Random) -> str:
     for part in PARTS:
         if rng.random() < (MISCONCEPTION_RATE if getattr(kind, part).common else SLIP_RATE):
             kind = mistake_in(kind, part)
-    code = write_solution(
-        replace(problem, kind=kind), docstring=rng.random() < DOCSTRING_RATE, type_hints=rng.random() < TYPE_HINT_RATE
-    )
+    docstring, type_hints = rng.random() < DOCSTRING_RATE, rng.random() < TYPE_HINT_RATE
+    code = write_solution(replace(problem, kind=kind), docstring, type_hints)
     return code.replace(*rng.choice(BREAKS)) if rng.random() < BROKEN_RATE else code
