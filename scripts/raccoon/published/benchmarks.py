@@ -29,6 +29,10 @@ SHOWN = 300  # rows left out that are named, for each reason
 TOO_LONG = "for integer string conversion"  # in Python's message
 LONG_INTEGER = "it holds an integer with more digits than Python converts"
 
+# Sets whose own judge puts the context before every program
+JUDGED_WITH_CONTEXT = ("livecodebench", "apps", "taco", "taco_test", "leetcode", "leetcode_train")
+SPECIAL_JUDGES = {"taco_test": "taco/output_spj.jsonl"}  # in DATA_DIR: problems with more than one right answer
+
 RELEASE = re.compile(r"release_v(\d+)")
 DATE = r"(\d{4}(?:-\d\d(?:-\d\d)?)?|)"
 WINDOW = re.compile(rf"{DATE}\.\.{DATE}")
@@ -46,8 +50,6 @@ class Benchmark:
     split: str | None = None  # of the hub's data set; None: all splits
     config: str | None = None
     hub_folder: str | None = None  # where the hub has these files, to be read like those of DATA_DIR; None: elsewhere
-    judge_adds_context: bool = False  # its own judge puts the context before every program
-    special_judges: str = ""  # in DATA_DIR: which of its problems have more than one right answer
 
     @property
     def large(self) -> bool:
@@ -56,6 +58,7 @@ class Benchmark:
 
 
 MBPP, LEETCODE = "google-research-datasets/mbpp", "newfacade/LeetCodeDataset"
+LIVE = "livecodebench/code_generation_lite"
 BIGCODE = ("bigcodebench/BigCodeBench-v0.1.4.jsonl.gz", "bigcode/bigcodebench", "v0.1.4")
 HARD = ("bigcodebench/BigCodeBench-Hard-v0.1.4.jsonl.gz", "bigcode/bigcodebench-hard", "v0.1.4")
 ROWS = (
@@ -77,29 +80,10 @@ ROWS = (
     Benchmark("bigcodebench_hard", function_sets.bigcodebench_task, *HARD),
     Benchmark("bigcodebench_hard_instruct", function_sets.bigcodebench_instruct_task, *HARD),
     Benchmark("cruxeval", function_sets.cruxeval_task, "cruxeval/cruxeval.jsonl", "cruxeval-org/cruxeval", "test"),
-    Benchmark(
-        "livecodebench",
-        contests.livecodebench_task,
-        "livecodebench/test*.jsonl",
-        "livecodebench/code_generation_lite",
-        hub_folder="",
-        judge_adds_context=True,
-    ),
-    Benchmark(
-        "apps", contests.apps_task, "apps/train*.jsonl", "codeparrot/apps", hub_folder="", judge_adds_context=True
-    ),
-    Benchmark(
-        "taco", contests.taco_task, "taco/train-*.parquet", "BAAI/TACO", hub_folder="ALL/", judge_adds_context=True
-    ),
-    Benchmark(
-        "taco_test",
-        contests.taco_task,
-        "taco/test-*.parquet",
-        "BAAI/TACO",
-        hub_folder="ALL/",
-        judge_adds_context=True,
-        special_judges="taco/output_spj.jsonl",
-    ),
+    Benchmark("livecodebench", contests.livecodebench_task, "livecodebench/test*.jsonl", LIVE, hub_folder=""),
+    Benchmark("apps", contests.apps_task, "apps/train*.jsonl", "codeparrot/apps", hub_folder=""),
+    Benchmark("taco", contests.taco_task, "taco/train-*.parquet", "BAAI/TACO", hub_folder="ALL/"),
+    Benchmark("taco_test", contests.taco_task, "taco/test-*.parquet", "BAAI/TACO", hub_folder="ALL/"),
     Benchmark(
         "code_contests",
         contests.code_contests_task,
@@ -109,12 +93,7 @@ ROWS = (
     ),
     Benchmark("kodcode", kodcode_task, "kodcode/train-*.parquet", "KodCode/KodCode-V1", hub_folder="data/"),
     Benchmark(
-        "leetcode",
-        function_sets.leetcode_task,
-        "leetcode/LeetCodeDataset-v0.3.1-test.jsonl.gz",
-        LEETCODE,
-        "test",
-        judge_adds_context=True,
+        "leetcode", function_sets.leetcode_task, "leetcode/LeetCodeDataset-v0.3.1-test.jsonl.gz", LEETCODE, "test"
     ),
     Benchmark(
         "leetcode_train",
@@ -122,7 +101,6 @@ ROWS = (
         "leetcode/LeetCodeDataset-v0.1.0-train.jsonl.gz",
         LEETCODE,
         "train",
-        judge_adds_context=True,
     ),
 )
 BENCHMARKS = {benchmark.name: benchmark for benchmark in ROWS}
@@ -141,8 +119,8 @@ def load_benchmark(name: str, data_dir: str | Path = "") -> list[Task]:
     path = Path(data_dir) / benchmark.file
     origin = str(path) if data_dir else f"hub data set {benchmark.hub}"
     rows = read_rows(path, base) if data_dir else hub_rows(benchmark)
-    if benchmark.special_judges:
-        rows = with_judges(rows, Path(data_dir) / benchmark.special_judges, name)
+    if base in SPECIAL_JUDGES:
+        rows = with_judges(rows, Path(data_dir) / SPECIAL_JUDGES[base], name)
     return selected(converted(benchmark, rows, origin), words, name)
 
 
@@ -153,7 +131,7 @@ def is_benchmark(name: str) -> bool:
 
 def judge_adds_context(source: str) -> bool:
     """Whether the own judge of a task's set puts the task's context before every program, also before a whole one."""
-    return source in BENCHMARKS and BENCHMARKS[source].judge_adds_context
+    return source in JUDGED_WITH_CONTEXT
 
 
 def converted(benchmark: Benchmark, rows: Iterable[dict], origin: str) -> list[Task]:
