@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from raccoon.constants import InputError, check_writable, constants, override_constants, run_main
+from raccoon.model_files import check_made_alike, load_tokenizer
 from raccoon.progress import progress_bar
 from raccoon.tasks import templates
 from raccoon.tasks.task import write_task_file
@@ -79,7 +80,9 @@ Example = tuple[list[int], int]  # token ids of a conversation, and the length o
 def main() -> None:
     check_constants()
     output_dir, values = Path(OUTPUT_DIR), vars(constants(globals()))
-    if already_made(output_dir / "config.json", values):
+    made = output_dir / "config.json"
+    if made.is_file():
+        check_made_alike(output_dir, json.loads(made.read_text()), values, {"OUTPUT_DIR"})
         print(f"{output_dir / 'sft_model'} exists already; nothing to do")
         return
     for split, num in (("train", NUM_TRAIN_TASKS), ("heldout", NUM_HELDOUT_TASKS)):
@@ -137,19 +140,6 @@ def model_shape() -> dict[str, int]:
     }
 
 
-def already_made(config: Path, values: dict[str, Any]) -> bool:
-    """Whether an earlier run with the same constants has finished; raises InputError if it had other constants."""
-    if not config.is_file():
-        return False
-    earlier = json.loads(config.read_text())
-    changed = [name for name in values if name != "OUTPUT_DIR" and values[name] != earlier.get(name)]
-    if changed:
-        raise InputError(
-            f"{config.parent} holds a model made with other values of {', '.join(changed)}: give another --output-dir"
-        )
-    return True
-
-
 def teacher_conversations(num: int, seed: str) -> Iterator[Conversation]:
     """Training prompts with the teacher's answers."""
     rng = random.Random(seed)
@@ -170,12 +160,6 @@ def prepare_torch(threads: int, seed: int) -> None:
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
     transformers.utils.logging.disable_progress_bar()
-
-
-def load_tokenizer(path: str) -> Any:
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(path)
 
 
 def load_model(path: str) -> Any:

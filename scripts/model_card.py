@@ -21,7 +21,7 @@ from raccoon.constants import InputError, override_constants, run_main
 from raccoon.model_files import is_hub_id
 from raccoon.published.benchmarks import BENCHMARKS
 from raccoon.reporting.logs import LoggedTask, Run, read_run, read_tasks
-from raccoon.reporting.sentences import heldout_sentence, integrity_sentence, percent, progress, with_interval
+from raccoon.reporting.sentences import heldout_sentence, integrity_sentence, percent, progress_sentence, with_interval
 from raccoon.reporting.tables import ComparisonRow, Evaluation, find_evaluation
 from raccoon.whole_files import write_page
 
@@ -65,7 +65,7 @@ def card(run: Run, tasks: list[LoggedTask], evaluation: Evaluation | None) -> st
         f"---\n{metadata(name, hub_id, tasks)}\n---",
         f"# {name}",
         f"{base}, trained further with reinforcement learning (GRPO, arXiv 2402.03300) on the verdicts "
-        f"of executed Python code: {weights}.\n{progress(run)}",
+        f"of executed Python code: {weights}.\n{progress_sentence(run)}",
         f"## How the reward works\n\n{reward_sentences(run)}",
         f"## Data\n\n{seen(tasks)}\n\n{unseen(run)}",
         f"## Held-out tasks, before and after\n\n{heldout(run)}",

@@ -25,6 +25,7 @@ from typing import Any
 
 from raccoon.constants import InputError, check_writable, constants, override_constants, run_main
 from raccoon.cpu import check_bfloat16
+from raccoon.model_files import check_made_alike
 from raccoon.published.benchmarks import BENCHMARKS as KNOWN
 from raccoon.published.benchmarks import load_benchmark
 from raccoon.published.contamination import find_overlap
@@ -68,7 +69,9 @@ FREE_TO_CHANGE = {"OUTPUT_DIR", "DATA_DIR", "CPU_THREADS", "SANDBOX_WORKERS", "S
 def main() -> None:
     check_constants()
     values = vars(constants(globals()))
-    if already_made(values):
+    earlier = RunLog(OUTPUT_DIR).read_config()
+    if earlier.get("ended"):
+        check_made_alike(OUTPUT_DIR, earlier, values, FREE_TO_CHANGE)
         print(f"{OUTPUT_DIR} exists already; nothing to do")
         return
     solved = [task for name in BENCHMARKS for task in load(name, DATA_DIR) if task.solution]
@@ -114,20 +117,6 @@ def check_constants() -> None:
     if CPU_BFLOAT16:
         check_bfloat16()
     check_writable("OUTPUT_DIR", OUTPUT_DIR)
-
-
-def already_made(values: dict[str, Any]) -> bool:
-    """Whether an earlier run with the same constants has finished here; raises InputError if it had other constants."""
-    folder = values["OUTPUT_DIR"]
-    earlier = RunLog(folder).read_config()
-    if not earlier.get("ended"):
-        return False
-    changed = [name for name, value in values.items() if name not in FREE_TO_CHANGE and earlier.get(name) != value]
-    if changed:
-        raise InputError(
-            f"{folder} holds a model made with other values of {', '.join(changed)}; give another --output-dir"
-        )
-    return True
 
 
 def load(name: str, data_dir: str) -> list[Task]:

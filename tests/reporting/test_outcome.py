@@ -8,7 +8,7 @@ import pytest
 from helpers.run_folders import check, write_lines, write_run
 from raccoon.reporting.logs import read_run
 from raccoon.reporting.plots import LINES, PARTS, STACKS
-from raccoon.reporting.sentences import Outcome, outcome
+from raccoon.reporting.sentences import Conclusion, outcome
 from raccoon.reporting.tables import find_evaluation
 
 GAIN = {"gained": 30, "lost": 2, "difference": 0.28, "interval": [0.2, 0.36], "p": 1e-6, "p_holm": 1e-6}
@@ -26,7 +26,7 @@ NONE = {"gained": 1, "lost": 1, "difference": 0.0, "interval": [-0.019, 0.019], 
 BEFORE, AFTER = 0.36, 0.64
 
 
-def judged(folder: Path, comparisons: list[dict], badge: str = "unseen", samples: int = 1, **more) -> Outcome:
+def judged(folder: Path, comparisons: list[dict], badge: str = "unseen", samples: int = 1, **more) -> Conclusion:
     """The verdict on a finished run with an evaluation; the comparisons' benchmarks and models can be given."""
     run = write_run(folder / "rl", MODEL_PATH=str(folder / "sft"))
     (run / "model.safetensors").touch()

@@ -32,7 +32,7 @@ COLUMNS = (
 )
 
 
-def settings(setting: Setting, rank: int) -> dict[str, Setting]:
+def with_neighbours(setting: Setting, rank: int) -> dict[str, Setting]:
     """A setting and its neighbours, the nearest first, by the constants that differ."""
     half = replace(
         setting,
@@ -60,7 +60,7 @@ def settings(setting: Setting, rank: int) -> dict[str, Setting]:
 def remedy(planned: Plan, rank: int) -> str:
     """The nearest setting that fits (or else is tight), and the number of such GPUs on which this setting would fit."""
     shape, setting, machine = planned.shape, planned.setting, planned.machine
-    near = {name: other for name, other in settings(setting, rank).items() if other.vllm == setting.vllm}
+    near = {name: other for name, other in with_neighbours(setting, rank).items() if other.vllm == setting.vllm}
     percents = sorted(range(1, 100), key=lambda percent: abs(percent - 100 * setting.vllm_share))
     shares = [percent / 100 for percent in percents if setting.vllm == "colocate"]
     fits = [
@@ -123,7 +123,7 @@ def likely(found: Plan) -> str:
 def table(shape: Shape, setting: Setting, machine: Machine, rank: int) -> str:
     """A Markdown table of a setting and its neighbours. Numbers are GB, except seconds and hours, which are floors."""
     rows = [COLUMNS, " | ".join("---" for _ in COLUMNS.split(" | "))]
-    for name, other in settings(setting, rank).items():
+    for name, other in with_neighbours(setting, rank).items():
         found = plan(shape, other, machine)
         held = found.memory
         numbers = [held.weights, held.gradients, held.optimizer, held.gathered, held.reduced, held.activations]

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from raccoon.constants import InputError
 from raccoon.published.benchmarks import SEED_SETS, load_training_tasks
-from raccoon.tasks.syntax import Function, parse_code
+from raccoon.tasks.syntax import FunctionNode, parse_code
 from raccoon.tasks.task import Task, case_texts, read_task_file
 
 NGRAM = 13  # words in a row (Brown et al. 2020, appendix C)
@@ -129,11 +129,11 @@ def normal_form(tree: ast.Module) -> str:
     """A program as text without its own names, docstrings and annotations. Changes the tree."""
     nodes = [*ast.walk(tree)]
     own = {node.arg for node in nodes if isinstance(node, ast.arg)}
-    own |= {node.name for node in nodes if isinstance(node, Function)}
+    own |= {node.name for node in nodes if isinstance(node, FunctionNode)}
     own |= {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
     numbers: dict[str, str] = {}
     for node in ast.walk(tree):
-        if isinstance(node, Function):
+        if isinstance(node, FunctionNode):
             node.name = numbers.setdefault(node.name, str(len(numbers)))
             node.returns = None
             if ast.get_docstring(node, clean=False) is not None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from raccoon.tasks.prompts import description_prompt
-from raccoon.tasks.syntax import Function, bound_names, missing_names, parse_code
+from raccoon.tasks.syntax import FunctionNode, bound_names, missing_names, parse_code
 from raccoon.tasks.task import LeftOut, Task, take
 
 NOT_CALLED = {"skip", "xfail"}  # marks of tests that cannot fail
@@ -82,7 +82,7 @@ class SolutionImports(ast.NodeTransformer):
 def candidates(row: dict, solution: ast.Module) -> list[str]:
     """What may be the entry point, the most likely first: functions of `test_info`, other functions, classes."""
     named = [info.get("function_name") for info in row.get("test_info") or []]
-    functions = [node.name for node in solution.body if isinstance(node, Function)]
+    functions = [node.name for node in solution.body if isinstance(node, FunctionNode)]
     classes = [node.name for node in solution.body if isinstance(node, ast.ClassDef)]
     return [*(name for name in named if name in functions), *functions, *classes]
 
@@ -111,7 +111,7 @@ class NeedsPytest(Exception):
 class Fixture:
     """A function that makes an argument of tests. `owner` is what it is called on: "" or "_self."."""
 
-    function: Function
+    function: FunctionNode
     owner: str
     scope: str
     autouse: bool
@@ -122,7 +122,7 @@ class Scope:
     """What the tests of a file, or of a class in it, can use."""
 
     owner: str  # the class; "" for the file
-    functions: dict[str, Function]
+    functions: dict[str, FunctionNode]
     fixtures: dict[str, Fixture]
     ready: set[str]  # the fixtures made so far
     values: dict[str, ast.expr]  # of the variables that the file assigns
@@ -152,7 +152,7 @@ def file_calls(body: list[ast.stmt]) -> list[str]:
         for node in body
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
     }
-    functions = {node.name: node for node in body if isinstance(node, Function)}
+    functions = {node.name: node for node in body if isinstance(node, FunctionNode)}
     file = Scope("", functions, taken_fixtures(body, ""), set(), values)
     wide = [name for name, fixture in file.fixtures.items() if fixture.scope not in ("function", "class")]
     before, after = made(wide, file.fixtures, file.ready)
@@ -160,7 +160,7 @@ def file_calls(body: list[ast.stmt]) -> list[str]:
         raise NeedsPytest("the function pytest_generate_tests")
     lines = hook(functions, "setup_module", "") + before
     for node in body:
-        if isinstance(node, Function) and node.name.startswith("test") and node.name not in file.fixtures:
+        if isinstance(node, FunctionNode) and node.name.startswith("test") and node.name not in file.fixtures:
             lines += test_call(node, file, taken_marks(node))
         elif isinstance(node, ast.ClassDef) and node.name.startswith("Test") and not is_test_case(node):
             lines += class_calls(node, file)
@@ -169,7 +169,7 @@ def file_calls(body: list[ast.stmt]) -> list[str]:
 
 def class_calls(node: ast.ClassDef, file: Scope) -> list[str]:
     """The lines that call a class's tests, each on a new instance."""
-    methods = {inner.name: inner for inner in node.body if isinstance(inner, Function)}
+    methods = {inner.name: inner for inner in node.body if isinstance(inner, FunctionNode)}
     if "__init__" in methods:  # pytest does not collect such a class
         return []
     if any(isinstance(inner, ast.ClassDef) and inner.name.startswith("Test") for inner in node.body):
@@ -187,7 +187,7 @@ def class_calls(node: ast.ClassDef, file: Scope) -> list[str]:
     return [*lines, *hook(methods, "teardown_class", f"{node.name}."), *after]
 
 
-def test_call(node: Function, scope: Scope, marks: Marks) -> list[str]:
+def test_call(node: FunctionNode, scope: Scope, marks: Marks) -> list[str]:
     """The lines that call one test, in a loop for each `parametrize`."""
     if isinstance(node, ast.AsyncFunctionDef):
         raise NeedsPytest(f"the asynchronous test {node.name}")
@@ -267,7 +267,7 @@ def plain_case(case: ast.expr, alone: bool) -> list[ast.expr]:
 def taken_fixtures(body: Iterable[ast.stmt], owner: str) -> dict[str, Fixture]:
     """The fixtures that these functions define. Their decorators are removed."""
     found = {}
-    for node in (node for node in body if isinstance(node, Function)):
+    for node in (node for node in body if isinstance(node, FunctionNode)):
         for decorator in list(node.decorator_list):
             name, options = call_of(decorator)
             if name.rpartition(".")[2] != "fixture":
@@ -281,7 +281,7 @@ def taken_fixtures(body: Iterable[ast.stmt], owner: str) -> dict[str, Fixture]:
     return found
 
 
-def taken_marks(node: Function | ast.ClassDef) -> Marks:
+def taken_marks(node: FunctionNode | ast.ClassDef) -> Marks:
     """The pytest.mark decorators, which are removed."""
     marks = [decorator for decorator in node.decorator_list if "mark." in call_of(decorator)[0]]
     node.decorator_list = [decorator for decorator in node.decorator_list if decorator not in marks]
@@ -296,7 +296,7 @@ def call_of(node: ast.expr) -> tuple[str, dict[str, ast.expr]]:
     return ast.unparse(node.func), arguments | {keyword.arg or "**": keyword.value for keyword in node.keywords}
 
 
-def taken_arguments(node: Function, method: bool) -> list[str]:
+def taken_arguments(node: FunctionNode, method: bool) -> list[str]:
     """The arguments that a function must be given; without self for a method."""
     positional = [*node.args.posonlyargs, *node.args.args]
     positional = positional[: len(positional) - len(node.args.defaults)]
@@ -306,7 +306,7 @@ def taken_arguments(node: Function, method: bool) -> list[str]:
     return [argument.arg for argument in needed]
 
 
-def hook(functions: dict[str, Function], name: str, owner: str, test: str = "") -> list[str]:
+def hook(functions: dict[str, FunctionNode], name: str, owner: str, test: str = "") -> list[str]:
     """The call of a function that pytest calls around tests; [] if there is none."""
     if name not in functions:
         return []

@@ -113,19 +113,6 @@ class LoggedCompletion(Rollout):
 
 
 @dataclass(frozen=True)
-class Group:
-    """The completions of one prompt in one step."""
-
-    step: int
-    number: int
-    completions: tuple[LoggedCompletion, ...]
-
-    @property
-    def task_id(self) -> str:
-        return self.completions[0].task_id
-
-
-@dataclass(frozen=True)
 class LoggedTask:
     """What is shown of a task of the run, from a line of tasks.jsonl."""
 
@@ -187,12 +174,11 @@ def read_run(folder: Path) -> Run:
     )
 
 
-def read_groups(run: Run) -> Iterator[Group]:
-    """The groups of completions in the order of the log, without a step that has no metrics yet."""
+def read_groups(run: Run) -> Iterator[list[LoggedCompletion]]:
+    """The completions of one prompt in one step, in the order of the log, without a step that has no metrics yet."""
     logged = read_records(run.folder / COMPLETIONS_LOG, LoggedCompletion)
     finished = (completion for completion in logged if completion.step <= run.last_step)
-    for (step, number), members in groupby(finished, key=lambda each: (each.step, each.group)):
-        yield Group(step, number, tuple(members))
+    return (list(members) for _, members in groupby(finished, key=lambda each: (each.step, each.group)))
 
 
 def read_tasks(run: Run) -> list[LoggedTask]:

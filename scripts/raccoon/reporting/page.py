@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from raccoon.reporting.logs import Group, LoggedCompletion, Run, read_groups, read_tasks
+from raccoon.reporting.logs import LoggedCompletion, Run, read_groups, read_tasks
 from raccoon.reporting.plots import draw
-from raccoon.reporting.sentences import outcome, summary, warnings
-from raccoon.reporting.tables import Evaluation, Visit, gains, hardest, most_improved, settings, visit
+from raccoon.reporting.sentences import outcome, run_summary, warnings
+from raccoon.reporting.tables import Evaluation, Visit, gains, hardest, most_improved, run_constants, visit
 from raccoon.runs.log import METRICS_LOG
 
 # Characters of a text on the page; completions.jsonl has the whole text
@@ -48,7 +48,7 @@ def make_page(run: Run, evaluation: Evaluation | None, most_bytes: int) -> tuple
     sizes: Counter[int] = Counter()
     for group in read_groups(run):
         visits.append(visit(group))
-        sizes[group.step] += len(group_json(group, prompts)) + 1
+        sizes[group[0].step] += len(group_json(group, prompts)) + 1
     parts = page_parts(run, visits, evaluation)
     nothing = Shown("[]", 0, len(sizes), 0, len(visits), 0)
     budget = max(0, most_bytes - len(render(parts, nothing)))
@@ -66,7 +66,7 @@ def page_parts(run: Run, visits: list[Visit], evaluation: Evaluation | None) -> 
         "name": run.folder.resolve().name,
         "newest": datetime.datetime.fromtimestamp(newest, datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "outcome": outcome(run, evaluation),
-        "summary": summary(run),
+        "summary": run_summary(run),
         "warnings": warnings(run),
         "plots": draw(run),
         "hardest": hardest(visits),
@@ -79,7 +79,7 @@ def page_parts(run: Run, visits: list[Visit], evaluation: Evaluation | None) -> 
         "always": sorted(task.task_id for task in run.profile if task.pass_rate == 1),
         "reasons": sum((Counter(step.reasons) for step in run.integrity), Counter()).most_common(),
         "names_shown": NAMES_SHOWN,
-        "settings": settings(run),
+        "settings": run_constants(run),
         "evaluation": evaluation,
     }
 
@@ -125,14 +125,15 @@ def show_groups(run: Run, prompts: Mapping[str, str], sizes: Mapping[int, int], 
     used: dict[int, int] = dict.fromkeys(chosen, 0)
     texts, shortened = [], 0
     for group in read_groups(run):
-        if group.step not in used:
+        step = group[0].step
+        if step not in used:
             continue
         text = group_json(group, prompts)
         size = len(text) + 1  # each is followed by a comma or a bracket
-        if used[group.step] + size <= room[group.step]:
-            used[group.step] += size
+        if used[step] + size <= room[step]:
+            used[step] += size
             texts.append(text)
-            for each in group.completions:
+            for each in group:
                 shortened += len(each.completion) > MAX_TEXT or len(each.verdict.output) > MAX_OUTPUT
     steps = sum(size > 0 for size in used.values())
     return Shown(f"[{','.join(texts)}]", steps, len(sizes), len(texts), of_groups, shortened)
@@ -154,18 +155,19 @@ def choose_steps(sizes: Mapping[int, int], budget: int) -> list[int]:
     return sorted({*steps[:1], *steps[-1:]})
 
 
-def group_json(group: Group, prompts: Mapping[str, str]) -> str:
+def group_json(group: list[LoggedCompletion], prompts: Mapping[str, str]) -> str:
     """A group as a JSON object in which no HTML parser finds a tag, a comment or an entity (OWASP, JSON in HTML).
 
     json.dumps escapes everything outside of ASCII, including line separators and lone surrogates.
     """
+    first = group[0]
     record = {
-        "step": group.step,
-        "group": group.number,
-        "task": shorten(group.task_id, MAX_LINE),
-        "prompt": shorten(prompts.get(group.task_id, ""), MAX_TEXT),
-        "used": group.completions[0].used,
-        "completions": [completion_record(each) for each in group.completions],
+        "step": first.step,
+        "group": first.group,
+        "task": shorten(first.task_id, MAX_LINE),
+        "prompt": shorten(prompts.get(first.task_id, ""), MAX_TEXT),
+        "used": first.used,
+        "completions": [completion_record(each) for each in group],
     }
     text = json.dumps(record, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

@@ -64,11 +64,11 @@ def points(difference: float) -> str:
     return f"{100 * difference:+.1f} points"
 
 
-def summary(run: Run) -> list[str]:
+def run_summary(run: Run) -> list[str]:
     """The sentences of the page's summary, in order."""
     found = [
-        trained(run),
-        progress(run),
+        trained_sentence(run),
+        progress_sentence(run),
         trend_sentence(run, "training pass rate", "pass_rate"),
         drawn_sentence(run),
         trend_sentence(run, "mean reward", "reward", "{:.3f}".format, "{:+.3f}".format),
@@ -79,7 +79,7 @@ def summary(run: Run) -> list[str]:
     return [sentence for sentence in found if sentence]
 
 
-def trained(run: Run) -> str:
+def trained_sentence(run: Run) -> str:
     """What was trained, from the constants; a config.json of another version may lack some."""
     value: Callable[[str], Any] = run.constants.get
     weights = f"LoRA adapters of rank {value('LORA_RANK')}" if value("USE_LORA") else "all weights"
@@ -90,7 +90,7 @@ def trained(run: Run) -> str:
     )
 
 
-def progress(run: Run) -> str:
+def progress_sentence(run: Run) -> str:
     """How far the run got."""
     made, seconds = sum(step.completions for step in run.steps), sum(sum(step.seconds.values()) for step in run.steps)
     time = f"{seconds / 3600:.1f} hours" if seconds >= 3600 else f"{seconds / 60:.1f} minutes"
@@ -238,13 +238,12 @@ def warnings(run: Run) -> list[str]:
         for message in (gap, loss.message if loss else ""):
             if message:
                 said.setdefault(message, []).append(check.step)
-    shown = [f"{at_steps(steps)}: {message}." for message, steps in sorted(said.items(), key=lambda item: item[1])]
+    shown = []
+    for message, steps in sorted(said.items(), key=lambda item: item[1]):
+        when = f"Step {steps[0]}" if len(steps) == 1 else f"{len(steps)} steps from {steps[0]} to {steps[-1]}"
+        shown.append(f"{when}: {message}.")
     more = len(shown) - MOST_WARNINGS
     return shown[:MOST_WARNINGS] + ([f"And {more} more warnings."] if more > 0 else [])
-
-
-def at_steps(steps: Sequence[int]) -> str:
-    return f"Step {steps[0]}" if len(steps) == 1 else f"{len(steps)} steps from {steps[0]} to {steps[-1]}"
 
 
 def with_interval(difference: float, interval: tuple[float, float], shown: Callable[[float], str] = points) -> str:
@@ -257,7 +256,7 @@ def above(difference: float) -> str:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Conclusion:
     """Whether a run learnt: `kind` is a key of TITLES, `sentences` are the evidence."""
 
     kind: str
@@ -285,7 +284,7 @@ class Change:
         return "no change" if max(map(abs, self.interval)) <= NO_CHANGE else "unknown"
 
 
-def outcome(run: Run, evaluation: Evaluation | None) -> Outcome:
+def outcome(run: Run, evaluation: Evaluation | None) -> Conclusion:
     """Whether a run learnt, from the best evidence that there is."""
     pairs = [Pair(run, evaluation, row) for row in unrepeated(evaluation)] if evaluation else []
     trained = [pair for pair in pairs if pair.is_before_and_after]
@@ -302,7 +301,7 @@ def outcome(run: Run, evaluation: Evaluation | None) -> Outcome:
     title = TITLES[kind]
     if not (trained or run.saved):
         title = f"So far: {title[0].lower()}{title[1:]}"
-    return Outcome(kind, title, sentences + [pair.other_sentence for pair in pairs if not pair.is_before_and_after])
+    return Conclusion(kind, title, sentences + [pair.other_sentence for pair in pairs if not pair.is_before_and_after])
 
 
 def unrepeated(evaluation: Evaluation) -> list[ComparisonRow]:

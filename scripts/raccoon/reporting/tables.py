@@ -4,13 +4,13 @@ It reads results.json and the training script's source; logs.py reads the run's 
 """
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from raccoon.constants import InputError, read_constants
-from raccoon.reporting.logs import Group, Run, TaskProfile, parse_record
+from raccoon.reporting.logs import LoggedCompletion, Run, TaskProfile, parse_record
 from raccoon.statistics import wilson_interval
 from raccoon.store import parse_json
 
@@ -61,7 +61,7 @@ class Gain:
 
 
 @dataclass(frozen=True)
-class Setting:
+class RunConstant:
     """A constant of the run, with the script's default and comment."""
 
     name: str
@@ -119,9 +119,9 @@ class Evaluation:
     own: frozenset[str]  # the names of the run's model and of its checkpoints
 
 
-def visit(group: Group) -> Visit:
-    statuses = [completion.status for completion in group.completions]
-    return Visit(group.task_id, group.step, statuses.count("PASS"), len(statuses) - statuses.count("INFRA"))
+def visit(group: Sequence[LoggedCompletion]) -> Visit:
+    statuses = [completion.status for completion in group]
+    return Visit(group[0].task_id, group[0].step, statuses.count("PASS"), len(statuses) - statuses.count("INFRA"))
 
 
 def by_task(visits: Iterable[Visit]) -> dict[str, list[Visit]]:
@@ -163,11 +163,11 @@ def most_improved(found: Iterable[Gain]) -> list[Gain]:
     return sorted(risen, key=lambda gain: (-gain.difference, gain.task_id))[:ROWS]
 
 
-def settings(run: Run) -> list[Setting]:
+def run_constants(run: Run) -> list[RunConstant]:
     """The run's constants; those that differ from the training script's defaults come first."""
     table = read_constants({"__file__": str(TRAINING_SCRIPT), **script_defaults()})
     known = {constant.name: (repr(constant.value), constant.comment) for constant in table}
-    rows = [Setting(name, repr(value), *known.get(name, ("", ""))) for name, value in run.constants.items()]
+    rows = [RunConstant(name, repr(value), *known.get(name, ("", ""))) for name, value in run.constants.items()]
     return sorted(rows, key=lambda row: not row.changed)
 
 

@@ -59,7 +59,8 @@ def extract_code(completion: str, task: Task) -> str:
     bounded by PARSE_BUDGET.
     """
     parser, stub = Parser(), prompt_stub(task)
-    whole = markup.without_label(strip_thinking(completion).lstrip("\ufeff"))
+    answer = "" if thinking_state(completion) == "open" else completion.rpartition("</think>")[2]
+    whole = markup.without_label(answer.lstrip("\ufeff"))
     text = markup.without_end_tokens(whole)
     blocks = list(map(markup.without_label, markup.fenced_blocks(text)[-MAX_BLOCKS:]))
     if stub.endswith("return ..."):
@@ -103,11 +104,6 @@ def shown_stub(task: Task) -> str:
 def first(candidates: Iterable[str]) -> str:
     """The first text that is not empty."""
     return next(filter(None, candidates), "")
-
-
-def strip_thinking(completion: str) -> str:
-    """The text after the reasoning; "" if the reasoning does not end."""
-    return "" if thinking_state(completion) == "open" else completion.rpartition("</think>")[2]
 
 
 def thinking_state(completion: str) -> str:
@@ -219,7 +215,7 @@ def completed_stub(text: str, stub: str, task: Task, parser: Parser, moved: bool
     return ""
 
 
-def returns(function: syntax.Function) -> bool:
+def returns(function: syntax.FunctionNode) -> bool:
     return any(isinstance(node, ast.Return) for node in syntax.own_nodes(function))
 
 

@@ -8,7 +8,7 @@ from raccoon.constants import InputError
 
 # A bound on the search for code in one completion; an honest completion has a few thousand characters.
 MAX_PARSED_CHARS = 100_000  # a longer text is not parsed
-Function = ast.FunctionDef | ast.AsyncFunctionDef
+FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)  # scopes too
 HANDLER = ast.ExceptHandler(None, None, [ast.Pass(lineno=1, col_offset=0)], lineno=1, col_offset=0)
@@ -59,7 +59,7 @@ def is_literal(node: ast.expr) -> bool:
         return False
 
 
-def own_nodes(scope: ast.Module | Function) -> Iterator[ast.AST]:
+def own_nodes(scope: ast.Module | FunctionNode) -> Iterator[ast.AST]:
     """The nodes of a module or function, without those inside its functions and classes."""
     pending: list[ast.AST] = [*scope.body]
     while pending:
@@ -73,7 +73,7 @@ def bound_names(tree: ast.Module) -> set[str]:
     """The names that a module binds when it runs, also those inside its if, try and loops."""
     names = set()
     for node in own_nodes(tree):
-        if isinstance(node, Function | ast.ClassDef):
+        if isinstance(node, FunctionNode | ast.ClassDef):
             names.add(node.name)
         elif isinstance(node, ast.alias):
             names.add((node.asname or node.name).split(".")[0])
@@ -90,19 +90,19 @@ def missing_names(tree: ast.Module) -> set[str]:
     return {node.id for node in names if isinstance(node.ctx, ast.Load)} - bound
 
 
-def find_function(tree: ast.Module, name: str) -> Function | None:
+def find_function(tree: ast.Module, name: str) -> FunctionNode | None:
     """The last definition of a function of this name at a module's top level; None if there is none."""
-    found = (node for node in reversed(tree.body) if isinstance(node, Function) and node.name == name)
+    found = (node for node in reversed(tree.body) if isinstance(node, FunctionNode) and node.name == name)
     return next(found, None)
 
 
-def parse_stub(stub: str, entry_point: str) -> Function | None:
+def parse_stub(stub: str, entry_point: str) -> FunctionNode | None:
     """The function of the entry point in a program that may end with that function's header; None if there is none."""
     tree = parse_code(stub) or parse_code(stub.rstrip() + "\n    pass\n")
     return find_function(tree, entry_point) if tree else None
 
 
-def first_line(function: Function) -> int:
+def first_line(function: FunctionNode) -> int:
     """The number of the line where a function or its first decorator begins."""
     return min([function.lineno, *(decorator.lineno for decorator in function.decorator_list)])
 

@@ -43,7 +43,7 @@ PHRASINGS = (
     "Implement {function}({argument}). It should return {goal}.",
     "Define {function}({argument}) in Python; the result is {goal}.",
 )
-PARTS = ("filter", "map", "reduce")  # of a Kind
+PARTS = ("filter", "map", "reduce")  # of a TaskKind
 # {k} begins at 3: "divisible by 2" means "even", so one could be held out while the other is trained on.
 CONSTANTS = {"k": tuple(range(3, 10)), "j": tuple(range(2, 10)), "c": tuple("aeimnorst")}
 
@@ -263,7 +263,7 @@ DOMAINS = (
 
 
 @dataclass(frozen=True)
-class Kind:
+class TaskKind:
     """A composition: all its tasks are training tasks, or all are held out."""
 
     domain: Domain
@@ -292,7 +292,7 @@ class Kind:
 class Problem:
     """A kind with its constants and its words."""
 
-    kind: Kind
+    kind: TaskKind
     constants: dict
     function: str
     argument: str
@@ -331,13 +331,13 @@ def fresh_inputs(task_id: str, num: int, seed: int) -> list:
     return []
 
 
-def kinds(split: str) -> list[Kind]:
+def kinds(split: str) -> list[TaskKind]:
     """Every composition of `split`, in the order of the tables."""
-    every = (Kind(domain, *parts) for domain in DOMAINS for parts in itertools.product(*domain.tables))
+    every = (TaskKind(domain, *parts) for domain in DOMAINS for parts in itertools.product(*domain.tables))
     return [kind for kind in every if kind.split == split]
 
 
-def all_choices(split: str, rng: random.Random) -> list[tuple[Kind, dict]]:
+def all_choices(split: str, rng: random.Random) -> list[tuple[TaskKind, dict]]:
     """Every kind of `split` with each choice of its constants; each round has one choice of every kind."""
     every = kinds(split)
     queues = []
@@ -347,12 +347,12 @@ def all_choices(split: str, rng: random.Random) -> list[tuple[Kind, dict]]:
     return [choice for turn in itertools.zip_longest(*queues) for choice in turn if choice]
 
 
-def put_in_words(kind: Kind, constants: dict, rng: random.Random) -> Problem:
+def put_in_words(kind: TaskKind, constants: dict, rng: random.Random) -> Problem:
     """A problem with a random function name, argument name and phrasing."""
     return Problem(kind, constants, rng.choice(FUNCTIONS), rng.choice(kind.domain.arguments), rng.choice(PHRASINGS))
 
 
-def random_problem(among: list[Kind], rng: random.Random) -> Problem:
+def random_problem(among: list[TaskKind], rng: random.Random) -> Problem:
     """A problem of one of the kinds `among`, each as likely as the next."""
     kind = rng.choice(among)
     return put_in_words(kind, rng.choice(kind.instances()), rng)
@@ -367,7 +367,7 @@ def make_task(problem: Problem, rng: random.Random) -> Task | None:
     return Task(name, prompt, tests, problem.function, solution=solution, source="templates", split=kind.split)
 
 
-def name_task(kind: Kind, constants: dict) -> str:
+def name_task(kind: TaskKind, constants: dict) -> str:
     """The task_id of a kind with its constants."""
     return kind.name + "".join(f"/{name}={value}" for name, value in constants.items())
 
@@ -420,7 +420,7 @@ def choose_tests(problem: Problem, rng: random.Random) -> str | None:
     return "".join(tests) if len(answers) >= MIN_ANSWERS else None
 
 
-def mistake_in(kind: Kind, part: str) -> Kind:
+def mistake_in(kind: TaskKind, part: str) -> TaskKind:
     """The kind with the mistaken code in one of its PARTS."""
     component = getattr(kind, part)
     return replace(kind, **{part: replace(component, code=component.mistake)})
