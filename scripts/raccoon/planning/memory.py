@@ -95,16 +95,26 @@ class Machine:
 
 
 @dataclass(frozen=True)
-class Memory:
+class Moment:
+    """A moment of a pass at which memory can peak, in GB beside the lasting parts."""
+
+    gathered: float = 0.0  # whole weights in the precision of the computation
+    reduced: float = 0.0  # gradients being reduced: the head's in float32 and cast, or whole ones that are being summed
+    activations: float = 0.0  # layer inputs, and what the current layer or the head adds
+    logits: float = 0.0  # tiles of logits
+
+    @property
+    def total(self) -> float:
+        return self.gathered + self.reduced + self.activations + self.logits
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory(Moment):
     """GB of each process. Weights, optimizer and process are held all the time, the others in a part of each step."""
 
     weights: float
     gradients: float  # freed before the next generation
     optimizer: float
-    gathered: float  # at the peak of a pass: whole weights in the precision of the computation
-    reduced: float  # gradients being reduced: the head's in float32 and cast, or whole ones that are being summed
-    activations: float  # layer inputs, and what the current layer or the head adds
-    logits: float  # tiles of logits
     engine: float  # what generation adds: all weights in bfloat16, or vLLM
     cache: float  # keys and values of all sequences at full length
     asleep: float = 0.0  # what vLLM keeps while training
@@ -122,20 +132,6 @@ class Memory:
     @property
     def peak(self) -> float:
         return max(self.training, self.generating)
-
-
-@dataclass(frozen=True)
-class Moment:
-    """A moment of a pass at which memory can peak, in GB beside the lasting parts. The fields are Memory's."""
-
-    gathered: float = 0.0
-    reduced: float = 0.0
-    activations: float = 0.0
-    logits: float = 0.0
-
-    @property
-    def total(self) -> float:
-        return self.gathered + self.reduced + self.activations + self.logits
 
 
 @dataclass(frozen=True)

@@ -283,9 +283,8 @@ class TaskKind:
     def instances(self) -> list[dict]:
         """Every choice of the constants in the three components; [{}] if they have none."""
         code = self.filter.code + self.map.code + self.reduce.code
-        names = [name for name in CONSTANTS if "{" + name + "}" in code]
-        choices = itertools.product(*(CONSTANTS[name] for name in names))
-        return [dict(zip(names, values, strict=True)) for values in choices]
+        used = {name: values for name, values in CONSTANTS.items() if "{" + name + "}" in code}
+        return [dict(zip(used, values, strict=True)) for values in itertools.product(*used.values())]
 
 
 @dataclass(frozen=True)
