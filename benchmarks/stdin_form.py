@@ -25,8 +25,7 @@ from raccoon.published.benchmarks import load_benchmark  # noqa: E402
 from raccoon.records import Program, Verdict  # noqa: E402
 from raccoon.sandbox.pool import Sandbox  # noqa: E402
 from raccoon.synthetic.verification import make_mutants  # noqa: E402
-from raccoon.tasks.cases import program_test  # noqa: E402
-from raccoon.tasks.task import Task  # noqa: E402
+from raccoon.tasks.task import Task, program_test  # noqa: E402
 
 DATA_DIR = Path(os.environ.get("DATA_DIR") or ROOT.parent / "shared" / "data")
 TIMEOUT = 5.0  # CPU seconds: some edits cause an endless loop

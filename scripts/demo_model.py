@@ -16,10 +16,12 @@ import json
 import math
 import random
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from raccoon.constants import InputError, check_writable, constants, override_constants, run_main
+from raccoon.model_files import check_made_alike, load_tokenizer
 from raccoon.progress import progress_bar
 from raccoon.tasks import templates
 from raccoon.tasks.task import write_task_file
@@ -71,42 +73,42 @@ CHAT_TEMPLATE = """\
 """
 
 
+Conversation = list[dict[str, str]]
+Example = tuple[list[int], int]  # token ids of a conversation, and the length of its prompt
+
+
 def main() -> None:
     check_constants()
     output_dir, values = Path(OUTPUT_DIR), vars(constants(globals()))
-    if already_made(output_dir / "config.json", values):
+    made = output_dir / "config.json"
+    if made.is_file():
+        check_made_alike(output_dir, json.loads(made.read_text()), values, {"OUTPUT_DIR"})
         print(f"{output_dir / 'sft_model'} exists already; nothing to do")
         return
-    write_task_files(output_dir)
-    conversations = list(teacher_conversations(MAX_STEPS * BATCH_SIZE))
+    for split, num in (("train", NUM_TRAIN_TASKS), ("heldout", NUM_HELDOUT_TASKS)):
+        write_task_file(output_dir / f"{split}_tasks.jsonl", templates.generate_tasks(num, SEED, split))
+    # A run that starts from INIT_FROM gets new trajectories, and the cosine's last learning rate throughout
+    conversations = list(teacher_conversations(MAX_STEPS * BATCH_SIZE, f"{SEED} {'more' if INIT_FROM else 'first'}"))
+    rates = [LEARNING_RATE * FINAL_LR_SHARE] * MAX_STEPS
+    if not INIT_FROM:
+        rates = warm_cosine(MAX_STEPS, WARMUP_STEPS, LEARNING_RATE, FINAL_LR_SHARE)
 
-    prepare_torch()
-    tokenizer = load_tokenizer(INIT_FROM) if INIT_FROM else build_tokenizer(conversations)
-    model = load_model(INIT_FROM) if INIT_FROM else build_model(tokenizer)
-    loss = train(model, encode(tokenizer, conversations), tokenizer.pad_token_id)
+    prepare_torch(CPU_THREADS, SEED)
+    tokenizer = load_tokenizer(INIT_FROM) if INIT_FROM else build_tokenizer(conversations, VOCAB_SIZE, MAX_POSITIONS)
+    model = load_model(INIT_FROM) if INIT_FROM else build_model(tokenizer, model_shape())
+    batches = even_batches(encode(tokenizer, conversations), BATCH_SIZE, BUCKET, SEED)
+    loss = train(model, batches, rates, ADAM_BETA2, MAX_GRAD_NORM, tokenizer.pad_token_id)
 
     save(model, tokenizer, output_dir, values)
     print(
         f"SFT model: {model.num_parameters():,} parameters, a vocabulary of {len(tokenizer)} tokens; "
         f"{MAX_STEPS} steps, last loss {loss:.3f}; saved in {output_dir / 'sft_model'}"
     )
+    names = ("sft_model", "train_tasks.jsonl", "heldout_tasks.jsonl", "rl_model")
+    start, tasks, heldout, trained = (shlex.quote(str(output_dir / name)) for name in names)
     print(
-        "next:",
-        shlex.join(
-            [
-                "python",
-                "scripts/train_rl_poc.py",
-                "--demo",
-                "--model-path",
-                str(output_dir / "sft_model"),
-                "--train-files",
-                str(output_dir / "train_tasks.jsonl"),
-                "--heldout",
-                str(output_dir / "heldout_tasks.jsonl"),
-                "--output-dir",
-                str(output_dir / "rl_model"),
-            ]
-        ),
+        f"next: python scripts/train_rl_poc.py --demo --model-path {start} --train-files {tasks} --heldout {heldout} "
+        f"--output-dir {trained}"
     )
 
 
@@ -117,34 +119,30 @@ def check_constants() -> None:
             f"no saved model at {INIT_FROM} (no tokenizer.json): give an sft_model folder, "
             "or leave --init-from out to start from scratch"
         )
-    for name in ("MAX_STEPS", "BATCH_SIZE", "NUM_TRAIN_TASKS", "NUM_HELDOUT_TASKS", "CPU_THREADS", "BUCKET"):
-        if globals()[name] < 1:
-            raise InputError(f"{name} is {globals()[name]}: give at least 1")
+    counts = {"MAX_STEPS": MAX_STEPS, "BATCH_SIZE": BATCH_SIZE, "NUM_TRAIN_TASKS": NUM_TRAIN_TASKS}
+    counts |= {"NUM_HELDOUT_TASKS": NUM_HELDOUT_TASKS, "CPU_THREADS": CPU_THREADS, "BUCKET": BUCKET}
+    for name, count in counts.items():
+        if count < 1:
+            raise InputError(f"{name} is {count}: give at least 1")
     check_writable("OUTPUT_DIR", OUTPUT_DIR)
 
 
-def already_made(config: Path, values: dict) -> bool:
-    """Whether an earlier run with the same constants has finished; raises InputError if it had other constants."""
-    if not config.is_file():
-        return False
-    earlier = json.loads(config.read_text())
-    changed = [name for name in values if name != "OUTPUT_DIR" and values[name] != earlier.get(name)]
-    if changed:
-        raise InputError(
-            f"{config.parent} holds a model made with other values of {', '.join(changed)}: give another --output-dir"
-        )
-    return True
+def model_shape() -> dict[str, int]:
+    """The model's size, as Qwen3Config names it."""
+    return {
+        "hidden_size": HIDDEN_SIZE,
+        "intermediate_size": INTERMEDIATE_SIZE,
+        "num_hidden_layers": NUM_LAYERS,
+        "num_attention_heads": NUM_HEADS,
+        "num_key_value_heads": NUM_KV_HEADS,
+        "head_dim": HIDDEN_SIZE // NUM_HEADS,
+        "max_position_embeddings": MAX_POSITIONS,
+    }
 
 
-def write_task_files(output_dir: Path) -> None:
-    for split, num in (("train", NUM_TRAIN_TASKS), ("heldout", NUM_HELDOUT_TASKS)):
-        tasks = templates.generate_tasks(num, SEED, split)
-        write_task_file(output_dir / f"{split}_tasks.jsonl", tasks)
-
-
-def teacher_conversations(num: int) -> Iterator[list[dict[str, str]]]:
-    """Training prompts with the teacher's answers; a run that starts from INIT_FROM gets new ones."""
-    rng = random.Random(f"{SEED} {'more' if INIT_FROM else 'first'}")
+def teacher_conversations(num: int, seed: str) -> Iterator[Conversation]:
+    """Training prompts with the teacher's answers."""
+    rng = random.Random(seed)
     train_kinds = templates.kinds("train")
     for _ in range(num):
         problem = templates.random_problem(train_kinds, rng)
@@ -155,32 +153,34 @@ def teacher_conversations(num: int) -> Iterator[list[dict[str, str]]]:
         ]
 
 
-def prepare_torch() -> None:
+def prepare_torch(threads: int, seed: int) -> None:
     import torch
     import transformers
 
-    torch.set_num_threads(CPU_THREADS)
-    torch.manual_seed(SEED)
+    torch.set_num_threads(threads)
+    torch.manual_seed(seed)
     transformers.utils.logging.disable_progress_bar()
 
 
-def build_tokenizer(conversations: list[list[dict[str, str]]]):
+def load_model(path: str) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_pretrained(path, dtype="float32")
+
+
+def build_tokenizer(conversations: list[Conversation], vocab_size: int, most_tokens: int) -> Any:
     """A byte-level BPE tokenizer trained on the conversations, with the chat template."""
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
     bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(PIECES), "isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
+    pieces = pre_tokenizers.Split(Regex(PIECES), "isolated")
+    one_byte = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    bpe.pre_tokenizer = pre_tokenizers.Sequence([pieces, one_byte])
     bpe.decoder = decoders.ByteLevel()
-    special = [AddedToken(text, special=True, normalized=False) for text in (PAD, END, *HEADERS.values())]
     trainer = trainers.BpeTrainer(
-        vocab_size=VOCAB_SIZE,
-        special_tokens=special,
+        vocab_size=vocab_size,
+        special_tokens=[AddedToken(text, special=True, normalized=False) for text in (PAD, END, *HEADERS.values())],
         show_progress=False,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
     )
@@ -190,70 +190,68 @@ def build_tokenizer(conversations: list[list[dict[str, str]]]):
         eos_token=END,
         pad_token=PAD,
         padding_side="left",
-        model_max_length=MAX_POSITIONS,
+        model_max_length=most_tokens,
         chat_template=CHAT_TEMPLATE,
         clean_up_tokenization_spaces=False,
     )
 
 
-def load_tokenizer(path: str):
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(path)
-
-
-def build_model(tokenizer):
-    """A Qwen3 with random weights, in float32."""
+def build_model(tokenizer: Any, shape: dict[str, int]) -> Any:
+    """A Qwen3 of the given size with random weights, in float32."""
     from transformers import GenerationConfig, Qwen3Config, Qwen3ForCausalLM
 
-    ends = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
-    model = Qwen3ForCausalLM(
-        Qwen3Config(
-            vocab_size=len(tokenizer),
-            hidden_size=HIDDEN_SIZE,
-            intermediate_size=INTERMEDIATE_SIZE,
-            num_hidden_layers=NUM_LAYERS,
-            num_attention_heads=NUM_HEADS,
-            num_key_value_heads=NUM_KV_HEADS,
-            head_dim=HIDDEN_SIZE // NUM_HEADS,
-            max_position_embeddings=MAX_POSITIONS,
-            tie_word_embeddings=True,
-            bos_token_id=None,
-            **ends,
-        )
-    )
+    end, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
+    ends = {"bos_token_id": None, "eos_token_id": end, "pad_token_id": pad}
+    model = Qwen3ForCausalLM(Qwen3Config(vocab_size=len(tokenizer), tie_word_embeddings=True, **shape, **ends))
     # Servers sample only if the model's own file says so.
-    ends["eos_token_id"] = [tokenizer.eos_token_id, tokenizer.pad_token_id]
-    model.generation_config = GenerationConfig(do_sample=True, temperature=1.0, top_k=0, top_p=1.0, **ends)
+    model.generation_config = GenerationConfig(
+        do_sample=True, temperature=1.0, top_k=0, top_p=1.0, eos_token_id=[end, pad], pad_token_id=pad
+    )
     return model
 
 
-def load_model(path: str):
-    from transformers import AutoModelForCausalLM
-
-    return AutoModelForCausalLM.from_pretrained(path, dtype="float32")
-
-
-def encode(tokenizer, conversations: list[list[dict[str, str]]]) -> list[tuple[list[int], int]]:
-    """(token ids, length of the prompt) of each conversation; the last token is <|im_end|>."""
+def encode(tokenizer: Any, conversations: list[Conversation]) -> list[Example]:
+    """The conversations as token ids; the last one is <|im_end|>."""
     header = tokenizer.convert_tokens_to_ids(HEADERS["assistant"])
     texts = [tokenizer.apply_chat_template(talk, tokenize=False).removesuffix("\n") for talk in conversations]
     return [(ids, ids.index(header) + 1) for ids in tokenizer(texts)["input_ids"]]
 
 
-def train(model, examples: list[tuple[list[int], int]], pad_id: int) -> float:
-    """One pass over the examples; returns the mean loss of the last ten steps, in nats a token."""
+def even_batches(examples: list[Example], batch_size: int, bucket_batches: int, seed: int) -> Iterator[list[Example]]:
+    """The examples in batches of about equal length, in random order."""
+    rng = random.Random(seed)
+    size = batch_size * bucket_batches
+    for start in range(0, len(examples), size):
+        bucket = sorted(examples[start : start + size], key=lambda example: len(example[0]))
+        cut = [bucket[i : i + batch_size] for i in range(0, len(bucket), batch_size)]
+        rng.shuffle(cut)
+        yield from cut
+
+
+def warm_cosine(steps: int, warmup: int, peak: float, final_share: float) -> list[float]:
+    """The learning rate of each step: a linear warm-up, then a cosine."""
+    rates = [peak * (step + 1) / warmup for step in range(min(warmup, steps))]
+    for step in range(warmup, steps):
+        done = (step - warmup) / max(1, steps - warmup)
+        rates.append(peak * (final_share + (1 - final_share) * (1 + math.cos(math.pi * done)) / 2))
+    return rates
+
+
+def train(
+    model: Any, batches: Iterable[list[Example]], rates: list[float], beta2: float, grad_norm: float, pad_id: int
+) -> float:
+    """One pass over the batches; returns the mean loss of the last ten steps, in nats a token."""
     import torch
 
-    optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, ADAM_BETA2), weight_decay=0.01)
+    optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, beta2), weight_decay=0.01)
     losses = []
     model.train()
-    progress = progress_bar(iterable=batches(examples), total=MAX_STEPS, desc="SFT", unit="step")
-    for step, batch in enumerate(progress):
-        optimizer.param_groups[0]["lr"] = learning_rate(step)
+    progress = progress_bar(iterable=zip(rates, batches, strict=True), total=len(rates), desc="SFT", unit="step")
+    for rate, batch in progress:
+        optimizer.param_groups[0]["lr"] = rate
         loss = completion_loss(model, batch, pad_id)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), MAX_GRAD_NORM)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), grad_norm)
         optimizer.step()
         optimizer.zero_grad()
         losses.append(loss.item())
@@ -261,28 +259,7 @@ def train(model, examples: list[tuple[list[int], int]], pad_id: int) -> float:
     return sum(losses[-10:]) / len(losses[-10:])
 
 
-def batches(examples: list[tuple[list[int], int]]) -> Iterator[list[tuple[list[int], int]]]:
-    """The examples in batches of about equal length, in random order."""
-    rng = random.Random(SEED)
-    size = BATCH_SIZE * BUCKET
-    for start in range(0, len(examples), size):
-        bucket = sorted(examples[start : start + size], key=lambda example: len(example[0]))
-        cut = [bucket[i : i + BATCH_SIZE] for i in range(0, len(bucket), BATCH_SIZE)]
-        rng.shuffle(cut)
-        yield from cut
-
-
-def learning_rate(step: int) -> float:
-    """Linear warm-up, then a cosine. A run that starts from INIT_FROM uses the cosine's last value throughout."""
-    if INIT_FROM:
-        return LEARNING_RATE * FINAL_LR_SHARE
-    if step < WARMUP_STEPS:
-        return LEARNING_RATE * (step + 1) / WARMUP_STEPS
-    done = (step - WARMUP_STEPS) / max(1, MAX_STEPS - WARMUP_STEPS)
-    return LEARNING_RATE * (FINAL_LR_SHARE + (1 - FINAL_LR_SHARE) * (1 + math.cos(math.pi * done)) / 2)
-
-
-def completion_loss(model, batch: list[tuple[list[int], int]], pad_id: int):
+def completion_loss(model: Any, batch: list[Example], pad_id: int) -> Any:
     """Mean cross-entropy of the completions' tokens. Padding is on the right, so causal attention ignores it."""
     import torch
 
@@ -293,7 +270,7 @@ def completion_loss(model, batch: list[tuple[list[int], int]], pad_id: int):
     return torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels[:, 1:].flatten())
 
 
-def save(model, tokenizer, output_dir: Path, values: dict) -> None:
+def save(model: Any, tokenizer: Any, output_dir: Path, values: dict[str, Any]) -> None:
     """Writes the model and last config.json, which tells a later run that the model is complete."""
     model.save_pretrained(output_dir / "sft_model")
     tokenizer.save_pretrained(output_dir / "sft_model")

@@ -16,11 +16,10 @@ import textwrap
 from pathlib import Path
 
 from raccoon.constants import InputError, override_constants, run_main
-from raccoon.reporting.browser import Shown, show_groups
-from raccoon.reporting.logs import read_groups, read_prompts, read_run
-from raccoon.reporting.page import page_parts, render, survey
+from raccoon.reporting.logs import read_run
+from raccoon.reporting.page import make_page
+from raccoon.reporting.sentences import outcome
 from raccoon.reporting.tables import find_evaluation
-from raccoon.reporting.verdict import verdict
 from raccoon.whole_files import write_page
 
 RUN_DIR = ""  # the folder of a training run; it can be given without its flag
@@ -39,24 +38,17 @@ def main() -> None:
     run = read_run(Path(RUN_DIR))
     evaluation = find_evaluation(run.folder, EVAL_RESULTS)
     if not PAGE:
-        found = verdict(run, evaluation)
+        found = outcome(run, evaluation)
         print(found.title)
         for sentence in found.sentences:
             print(textwrap.fill(sentence, LINE_WIDTH, initial_indent="- ", subsequent_indent="  "))
         return
-    prompts = read_prompts(run)
-    found = survey(run, prompts)
-    parts = page_parts(run, found, evaluation)
-
-    of_groups = len(found.visits)
-    bare = len(render(parts, Shown("[]", 0, len(found.sizes), 0, of_groups, 0))) + NOTE_BYTES
-    budget = max(0, int(MAX_PAGE_MB * 1e6) - bare)
-    shown = show_groups(read_groups(run), prompts, found.sizes, of_groups, budget)
-    page, path = render(parts, shown), run.folder / REPORT_FILE
+    page, shown = make_page(run, evaluation, int(MAX_PAGE_MB * 1e6) - NOTE_BYTES)
+    path = run.folder / REPORT_FILE
     write_page(path, page)
     print(
-        f"written  {path}, {len(page) / 1e6:.1f} MB, {shown.groups} of {of_groups} groups of completions; open it "
-        "in any browser"
+        f"written  {path}, {len(page) / 1e6:.1f} MB, {shown.groups} of {shown.of_groups} groups of completions; open "
+        "it in any browser"
     )
 
 

@@ -13,15 +13,15 @@ Outputs: RUN_DIR/README.md; an earlier one is replaced.
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from raccoon.constants import InputError, override_constants, run_main
 from raccoon.model_files import is_hub_id
 from raccoon.published.benchmarks import BENCHMARKS
-from raccoon.reporting.logs import TASKS_FILE, Run, read_records, read_run
-from raccoon.reporting.summary import heldout_sentence, integrity_sentence, percent, progress, with_interval
+from raccoon.reporting.logs import LoggedTask, Run, read_run, read_tasks
+from raccoon.reporting.sentences import heldout_sentence, integrity_sentence, percent, progress_sentence, with_interval
 from raccoon.reporting.tables import ComparisonRow, Evaluation, find_evaluation
 from raccoon.whole_files import write_page
 
@@ -30,36 +30,13 @@ EVAL_RESULTS = ""  # folder of an evaluation's results.json; "": look beside RUN
 
 CARD_FILE = "README.md"
 LONGEST_NAME = 100  # characters
-RECIPE = (
-    "MASTER_WEIGHTS",
-    "OPTIMIZER",
-    "LEARNING_RATE",
-    "LR_SCHEDULER",
-    "WARMUP_STEPS",
-    "ADAM_BETA2",
-    "WEIGHT_DECAY",
-    "MAX_GRAD_NORM",
-    "LOSS_TYPE",
-    "SCALE_REWARDS",
-    "EPSILON",
-    "EPSILON_HIGH",
-    "BETA",
-    "NUM_ITERATIONS",
-    "NUM_GENERATIONS",
-    "BATCH_SIZE",
-    "GRADIENT_ACCUMULATION",
-    "TEMPERATURE",
-    "TOP_P",
-    "TOP_K",
-    "MAX_PROMPT_LENGTH",
-    "MAX_COMPLETION_LENGTH",
-    "MASK_TRUNCATED",
-    "MAX_REFILLS",
-    "GENERATION",
-    "REWARD",
-    "PARTIAL_CREDIT",
-    "BONUS_ONLY_WITH_PASS",
-    "SEED",
+RECIPE = tuple(
+    """
+MASTER_WEIGHTS OPTIMIZER LEARNING_RATE LR_SCHEDULER WARMUP_STEPS ADAM_BETA2 WEIGHT_DECAY MAX_GRAD_NORM LOSS_TYPE
+SCALE_REWARDS EPSILON EPSILON_HIGH BETA NUM_ITERATIONS NUM_GENERATIONS BATCH_SIZE GRADIENT_ACCUMULATION TEMPERATURE
+TOP_P TOP_K MAX_PROMPT_LENGTH MAX_COMPLETION_LENGTH MASK_TRUNCATED MAX_REFILLS GENERATION REWARD PARTIAL_CREDIT
+BONUS_ONLY_WITH_PASS SEED
+""".split()
 )
 DERIVED = {"humaneval": "HumanEval+", "mbpp": "MBPP+"}  # benchmarks with the same problems
 UNKNOWN = """\
@@ -69,13 +46,34 @@ UNKNOWN = """\
 - Whether its code is safe to run: it was trained on code that passes tests. Run its code in a sandbox."""
 
 
-@dataclass(frozen=True)
-class TrainedTask:
-    """The origin of a task, from a line of tasks.jsonl."""
+def main() -> None:
+    if not RUN_DIR:
+        raise InputError("no RUN_DIR; give the OUTPUT_DIR of a training run: python scripts/model_card.py RUN_DIR")
+    run = read_run(Path(RUN_DIR))
+    if not run.saved:
+        raise InputError(f"{RUN_DIR} holds no saved model yet: finish the training run first")
+    text, path = card(run, read_tasks(run), find_evaluation(run.folder, EVAL_RESULTS)), run.folder / CARD_FILE
+    write_page(path, text.encode())
+    print(f"written  {path}, the hub's model card")
 
-    task_id: str
-    source: str = ""
-    split: str = ""
+
+def card(run: Run, tasks: list[LoggedTask], evaluation: Evaluation | None) -> str:
+    """The whole card."""
+    rank, name, (base, hub_id) = run.constants.get("LORA_RANK"), last_part(run.folder.resolve()), base_model(run)
+    weights = f"LoRA adapters of rank {rank}, merged in" if run.constants.get("USE_LORA") else "all weights"
+    parts = [
+        f"---\n{metadata(name, hub_id, tasks)}\n---",
+        f"# {name}",
+        f"{base}, trained further with reinforcement learning (GRPO, arXiv 2402.03300) on the verdicts "
+        f"of executed Python code: {weights}.\n{progress_sentence(run)}",
+        f"## How the reward works\n\n{reward_sentences(run)}",
+        f"## Data\n\n{seen(tasks)}\n\n{unseen(run)}",
+        f"## Held-out tasks, before and after\n\n{heldout(run)}",
+        f"## Evaluation\n\n{evaluated(evaluation)}",
+        f"## Recipe\n\n{recipe(run)}",
+        f"## What is not known\n\n{UNKNOWN}",
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
 def base_model(run: Run) -> tuple[str, str]:
@@ -89,7 +87,7 @@ def base_model(run: Run) -> tuple[str, str]:
     except HFValidationError:
         return last_part(path), ""
     local = not is_hub_id(path) or Path(path).exists()
-    return last_part(path) if local else path, "" if local else path
+    return (last_part(path), "") if local else (path, path)
 
 
 def last_part(path: Any) -> str:
@@ -97,44 +95,24 @@ def last_part(path: Any) -> str:
     return plain(Path(str(path)).expanduser().name)
 
 
-def plain(text: str) -> str:
-    """A name from outside as one line of text without markup."""
-    return re.sub(r"[^\w .,:+/()=-]", "_", text)[:LONGEST_NAME] or "unnamed"
+def plain(text: Any) -> str:
+    """A name or value from outside as one line of text without markup."""
+    return re.sub(r"[^\w .,:+/()=-]", "_", str(text))[:LONGEST_NAME] or "unnamed"
 
 
-def metadata(run: Run, tasks: list[TrainedTask]) -> str:
+def metadata(name: str, hub_id: str, tasks: list[LoggedTask]) -> str:
     """The YAML head, without its dashes."""
     from huggingface_hub import ModelCardData
 
-    sources = sorted({task.source for task in tasks if task.source in BENCHMARKS})
     return ModelCardData(
         library_name="transformers",
         pipeline_tag="text-generation",
-        base_model=base_model(run)[1] or None,
-        base_model_relation="finetune" if base_model(run)[1] else None,
-        datasets=sorted({BENCHMARKS[source].hub for source in sources}) or None,
-        model_name=last_part(run.folder.resolve()),
+        base_model=hub_id or None,
+        base_model_relation="finetune" if hub_id else None,
+        datasets=sorted({BENCHMARKS[task.source].hub for task in tasks if task.source in BENCHMARKS}) or None,
+        model_name=name,
         tags=["code", "grpo", "reinforcement-learning", "trl"],
     ).to_yaml()
-
-
-def card(run: Run, tasks: list[TrainedTask], evaluation: Evaluation | None) -> str:
-    """The whole card."""
-    rank = run.constants.get("LORA_RANK")
-    weights = f"LoRA adapters of rank {rank}, merged in" if run.constants.get("USE_LORA") else "all weights"
-    parts = [
-        f"---\n{metadata(run, tasks)}\n---",
-        f"# {last_part(run.folder.resolve())}",
-        f"{base_model(run)[0]}, trained further with reinforcement learning (GRPO, arXiv 2402.03300) on the verdicts "
-        f"of executed Python code: {weights}.\n{progress(run)}",
-        f"## How the reward works\n\n{reward_sentences(run)}",
-        f"## Data\n\n{seen(tasks)}\n\n{unseen(run)}",
-        f"## Held-out tasks, before and after\n\n{heldout(run)}",
-        f"## Evaluation\n\n{evaluated(evaluation)}",
-        f"## Recipe\n\n{recipe(run)}",
-        f"## What is not known\n\n{UNKNOWN}",
-    ]
-    return "\n\n".join(parts) + "\n"
 
 
 def reward_sentences(run: Run) -> str:
@@ -154,18 +132,24 @@ def reward_sentences(run: Run) -> str:
     )
 
 
-def seen(tasks: list[TrainedTask]) -> str:
+def table(columns: str, rows: Iterable[Iterable[Any]]) -> str:
+    """A Markdown table; `columns` are joined by |."""
+    names = columns.split("|")
+    head = [f"| {' | '.join(names)} |", f"|{'---|' * len(names)}"]
+    return "\n".join([*head, *(f"| {' | '.join(map(str, row))} |" for row in rows)])
+
+
+def seen(tasks: list[LoggedTask]) -> str:
     """The tasks of the training, by source, and the benchmarks whose scores they make useless as evidence."""
     if not tasks:
         return "Seen in training: not recorded."
     counts = Counter((task.source or "own tasks", task.split or "-") for task in tasks)
-    rows = [f"| {plain(source)} | {plain(split)} | {count} |" for (source, split), count in sorted(counts.items())]
-    text = "\n".join(["Seen in training:\n", "| source | split | tasks |", "|---|---|---|", *rows])
+    rows = ((plain(source), plain(split), count) for (source, split), count in sorted(counts.items()))
+    text = f"Seen in training:\n\n{table('source|split|tasks', rows)}"
     spoilt = sorted({source for source, _ in counts} & set(BENCHMARKS))
-    if not spoilt:
-        return text
     names = ", ".join(spoilt + [DERIVED[source] for source in spoilt if source in DERIVED])
-    return f"{text}\n\nA score on these tasks ({names}) does not show how the model does on unseen tasks."
+    warning = f"\n\nA score on these tasks ({names}) does not show how the model does on unseen tasks."
+    return text + warning * bool(spoilt)
 
 
 def unseen(run: Run) -> str:
@@ -183,34 +167,34 @@ def heldout(run: Run) -> str:
     """The first and the last check, each with its interval, and whether their difference is significant."""
     if not run.checks:
         return heldout_sentence(run)
-    chosen = [run.checks[0], *run.checks[1:][-1:]]
-    rows = [
-        f"| {check.step} | {percent(check.pass_rate)} ({check.passed} of {check.n}) | "
-        f"{percent(check.interval[0])} to {percent(check.interval[1])} |"
-        for check in chosen
-    ]
-    table = "\n".join(["| after step | pass rate | 95 % interval (Wilson) |", "|---|---|---|", *rows])
+    rows = (
+        (check.step, f"{percent(check.pass_rate)} ({check.passed} of {check.n})", span(check.interval))
+        for check in [run.checks[0], *run.checks[1:][-1:]]
+    )
     temperature = run.constants.get("HELDOUT_TEMPERATURE")
     sentences = [
         f"One completion a task, {f'temperature {temperature}' if temperature else 'greedy'}.",
         heldout_sentence(run),
         integrity_sentence(run),
     ]
-    return f"{table}\n\n{' '.join(filter(None, sentences))}"
+    return f"{table('after step|pass rate|95 % interval (Wilson)', rows)}\n\n{' '.join(filter(None, sentences))}"
+
+
+def span(interval: tuple[float, float]) -> str:
+    return " to ".join(map(percent, interval))
 
 
 def evaluated(evaluation: Evaluation | None) -> str:
     """The evaluation's rows of this model and of those that it was compared with."""
     if not evaluation:
         return "Not measured yet: scripts/evaluate_models.py compares the model with the model before training."
-    rows = [
-        f"| {plain(score.benchmark)} | {plain(score.mode)} | {plain(score.model)} | {score.n} | "
-        f"{'-' if score.pass_at_1 is None else percent(score.pass_at_1)} | "
-        f"{percent(score.interval[0])} to {percent(score.interval[1])} |"
-        for score in sorted(evaluation.scores, key=lambda score: (score.benchmark, score.mode))
-    ]
-    table = ["| benchmark | mode | model | tasks | pass@1 | 95 % interval |", "|---|---|---|---|---|---|", *rows]
-    return "\n".join(table + [""] * bool(evaluation.comparisons) + [*map(comparison, evaluation.comparisons)])
+    rows = []
+    for score in sorted(evaluation.scores, key=lambda score: (score.benchmark, score.mode)):
+        rate = "-" if score.pass_at_1 is None else percent(score.pass_at_1)
+        names = plain(score.benchmark), plain(score.mode), plain(score.model)
+        rows.append((*names, score.n, rate, span(score.interval)))
+    text = table("benchmark|mode|model|tasks|pass@1|95 % interval", rows)
+    return "\n".join([text] + [""] * bool(evaluation.comparisons) + [*map(comparison, evaluation.comparisons)])
 
 
 def comparison(row: ComparisonRow) -> str:
@@ -224,21 +208,8 @@ def comparison(row: ComparisonRow) -> str:
 
 def recipe(run: Run) -> str:
     """The constants that decide what the run learns."""
-    rows = [f"| {name} | {plain(str(run.constants[name]))} |" for name in RECIPE if name in run.constants]
-    first = run.steps[0].completions
-    return "\n".join([f"{first} completions a step.\n", "| constant | value |", "|---|---|", *rows])
-
-
-def main() -> None:
-    if not RUN_DIR:
-        raise InputError("no RUN_DIR; give the OUTPUT_DIR of a training run: python scripts/model_card.py RUN_DIR")
-    run = read_run(Path(RUN_DIR))
-    if not run.saved:
-        raise InputError(f"{RUN_DIR} holds no saved model yet: finish the training run first")
-    tasks = list(read_records(run.folder / TASKS_FILE, TrainedTask))
-    text, path = card(run, tasks, find_evaluation(run.folder, EVAL_RESULTS)), run.folder / CARD_FILE
-    write_page(path, text.encode())
-    print(f"written  {path}, the hub's model card")
+    rows = ((name, plain(run.constants[name])) for name in RECIPE if name in run.constants)
+    return f"{run.steps[0].completions} completions a step.\n\n{table('constant|value', rows)}"
 
 
 if __name__ == "__main__":

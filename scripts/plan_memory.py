@@ -13,8 +13,8 @@ Markdown table for each model on stdout, with a row for each setting. GB are 1e9
 from dataclasses import replace
 
 from raccoon.constants import override_constants, run_main
+from raccoon.planning.advice import report
 from raccoon.planning.memory import Setting, find_machine
-from raccoon.planning.report import report
 
 # What is planned; the training script plans with its own constants
 MODELS = ["Qwen2.5-14B"]  # folders, hub ids, or names from the table in planning/model_shape.py

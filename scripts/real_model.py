@@ -53,45 +53,34 @@ PROBE = "def f(x):\n    return [x * 1024, 'naïve', \"\t…\"]\n\n\nassert f(3.1
 def main() -> None:
     check_writable("OUTPUT_DIR", OUTPUT_DIR)
     folder = Path(OUTPUT_DIR) / "base_model"
-    if (folder / "config.json").is_file():
+    made = (folder / "config.json").is_file()
+    if made:
         print(f"{folder} exists already")
     else:
         path = Path(GGUF) if GGUF else package_file()
         header = read_header(path)
-        check_room(path, header)
-    files = [Path(OUTPUT_DIR) / name for name in ("train_tasks.jsonl", "heldout_tasks.jsonl")]
-    if NUM_HELDOUT_TASKS and not all(file.is_file() for file in files):
-        write_tasks(*files)
-    if not (folder / "config.json").is_file():
+        check_room(path, header["parameters"], OUTPUT_DIR)
+    trained, heldout = (Path(OUTPUT_DIR) / name for name in ("train_tasks.jsonl", "heldout_tasks.jsonl"))
+    if NUM_HELDOUT_TASKS and not (trained.is_file() and heldout.is_file()):
+        write_tasks(trained, heldout, DATA_DIR, NUM_HELDOUT_TASKS)
+    if not made:
         convert(path, header, folder)
-    print(
-        "next:",
-        shlex.join(
-            [
-                "python",
-                "scripts/sft_model.py",
-                "--model-path",
-                str(folder),
-                *(
-                    ["--benchmarks", str(files[0]), "--keep-unseen", str(files[1]), "humaneval"]
-                    if NUM_HELDOUT_TASKS
-                    else []
-                ),
-            ]
-        ),
-    )
+    words = ["python", "scripts/sft_model.py", "--model-path", str(folder)]
+    if NUM_HELDOUT_TASKS:
+        words += ["--benchmarks", str(trained), "--keep-unseen", str(heldout), "humaneval"]
+    print("next:", shlex.join(words))
 
 
-def write_tasks(train_file: Path, heldout_file: Path) -> None:
-    """Writes sanitized MBPP, and full-MBPP tasks that are unlike all of it; leaves out tasks whose solution fails."""
-    trained, full = load_benchmark("mbpp", DATA_DIR), load_benchmark("mbpp_full", DATA_DIR)
+def write_tasks(train_file: Path, heldout_file: Path, data_dir: str, most: int) -> None:
+    """Writes sanitized MBPP, and at most `most` tasks of the full one unlike all of it; leaves out those that fail."""
+    trained, full = load_benchmark("mbpp", data_dir), load_benchmark("mbpp_full", data_dir)
     unseen = unseen_tasks(full, trained, len(full))
     with Sandbox() as sandbox:
         trained = passing_tasks(trained, sandbox, allow_shared=False, skip_failing=True)
         failing = failing_tasks(unseen, sandbox, allow_shared=False)
     unseen = [task for task in unseen if task.task_id not in failing]
     # The likeness of two prompts depends on the other prompts, so the check is repeated on the chosen tasks
-    while like := find_overlap(heldout := unseen[:NUM_HELDOUT_TASKS], trained):
+    while like := find_overlap(heldout := unseen[:most], trained):
         unseen = [task for task in unseen if task.task_id not in like]
     if not heldout:
         raise InputError(
@@ -123,7 +112,7 @@ def package_file() -> Path:
         raise InputError(
             f"{PACKAGE} is {version}, and this script needs {PACKAGE_VERSION}; {INSTALL}, or give --gguf a file"
         )
-    files = sorted(Path(spec.submodule_search_locations[0]).glob("*.gguf"))
+    files = sorted(file for folder in spec.submodule_search_locations or [] for file in Path(folder).glob("*.gguf"))
     if len(files) != 1:
         raise InputError(f"{PACKAGE} {version} holds {len(files)} GGUF files instead of one; {INSTALL}, or give --gguf")
     return files[0]
@@ -146,35 +135,32 @@ def read_header(path: Path) -> dict[str, Any]:
     found = header.get("general.architecture")
     if found != ARCHITECTURE or not header["parameters"]:
         raise InputError(
-            f"{path} is of architecture {found!r} with {header['parameters']:,} weights; give a model of "
-            f"architecture {ARCHITECTURE!r}"
+            f"{path} is of architecture {found!r} with {header['parameters']:,} weights; give one of {ARCHITECTURE!r}"
         )
-    split = header.get("tokenizer.ggml.pre")
-    if header.get("tokenizer.ggml.model") != "gpt2" or split not in SINGLE_DIGITS:
+    kind, split = header.get("tokenizer.ggml.model"), header.get("tokenizer.ggml.pre")
+    if kind != "gpt2" or split not in SINGLE_DIGITS:
         raise InputError(
-            f"{path} has a tokenizer {header.get('tokenizer.ggml.model')!r} that splits text like "
-            f"{split!r}; give a model with byte-level BPE that splits like "
-            f"{' or '.join(map(repr, SINGLE_DIGITS))}"
+            f"{path} has a tokenizer {kind!r} that splits text like {split!r}; give a model with byte-level BPE that "
+            f"splits like {' or '.join(map(repr, SINGLE_DIGITS))}"
         )
     if not header.get("tokenizer.chat_template"):
         raise InputError(f"{path} has no chat template; give a model that was taught to chat")
     return header
 
 
-def check_room(path: Path, header: dict[str, Any]) -> None:
+def check_room(path: Path, parameters: int, output_dir: str) -> None:
     """Raises InputError if memory or disk is too small for the weights in float32."""
-    parameters = header["parameters"]
     needed, free = parameters * BYTES_A_WEIGHT, available_memory()
     if free < needed:
         raise InputError(
             f"{path} has {parameters:,} weights, which take {needed / 1e9:.1f} GB of memory, but only "
             f"{free / 1e9:.1f} GB are free; end other programs, or give a smaller model"
         )
-    needed, free = parameters * DISK_BYTES_A_WEIGHT, shutil.disk_usage(existing_part(OUTPUT_DIR)).free
+    needed, free = parameters * DISK_BYTES_A_WEIGHT, shutil.disk_usage(existing_part(output_dir)).free
     if free < needed:
         raise InputError(
-            f"OUTPUT_DIR {OUTPUT_DIR} has room for {free / 1e9:.1f} GB, and the model takes "
-            f"{needed / 1e9:.1f} GB; free some, or give another folder"
+            f"OUTPUT_DIR {output_dir} has room for {free / 1e9:.1f} GB, and the model takes {needed / 1e9:.1f} GB; "
+            "free some, or give another folder"
         )
 
 
@@ -205,22 +191,17 @@ def load_tokenizer(path: Path, header: dict[str, Any]) -> Any:
 
 def check_tokenizer(tokenizer: Any, header: dict[str, Any], path: Path) -> None:
     """Raises InputError if the tokenizer has other tokens than the file, or loses text."""
-    tokens = header["tokenizer.ggml.tokens"]
-    if tokenizer.convert_ids_to_tokens(list(range(len(tokenizer)))) != tokens:
+    end, fault = header.get("tokenizer.ggml.eos_token_id"), ""
+    if tokenizer.convert_ids_to_tokens(list(range(len(tokenizer)))) != header["tokenizer.ggml.tokens"]:
+        fault = "has other tokens than the file lists"
+    elif tokenizer.decode(tokenizer.encode(PROBE, add_special_tokens=False)) != PROBE:
+        fault = "loses text"
+    elif tokenizer.eos_token_id != end:
+        fault = f"ends completions with {tokenizer.eos_token!r}, and the file says token {end}"
+    if fault:
         raise InputError(
-            f"the tokenizer read from {path} has other tokens than the file lists; use the tested version "
-            "of transformers: pip install -r requirements.txt"
-        )
-    if tokenizer.decode(tokenizer.encode(PROBE, add_special_tokens=False)) != PROBE:
-        raise InputError(
-            f"the tokenizer read from {path} loses text; use the tested version of transformers: "
+            f"the tokenizer read from {path} {fault}; use the tested version of transformers: "
             "pip install -r requirements.txt"
-        )
-    if tokenizer.eos_token_id != header.get("tokenizer.ggml.eos_token_id"):
-        raise InputError(
-            f"the tokenizer read from {path} ends completions with {tokenizer.eos_token!r}, and the file "
-            f"says token {header.get('tokenizer.ggml.eos_token_id')}; use the tested version of "
-            "transformers: pip install -r requirements.txt"
         )
 
 

@@ -19,20 +19,21 @@ import random
 import shlex
 import shutil
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from raccoon.constants import InputError, check_writable, constants, override_constants, run_main
 from raccoon.cpu import check_bfloat16
+from raccoon.model_files import check_made_alike
 from raccoon.published.benchmarks import BENCHMARKS as KNOWN
 from raccoon.published.benchmarks import load_benchmark
 from raccoon.published.contamination import find_overlap
 from raccoon.recipe.task_selection import passing_tasks
 from raccoon.runs.log import CONFIG_FILE, RunLog
 from raccoon.sandbox.pool import Sandbox
-from raccoon.store import parse_json
 from raccoon.tasks.markup import fenced_blocks
-from raccoon.tasks.task import Task, numbered_lines, read_task_file, write_task_file
+from raccoon.tasks.task import Task, numbered_rows, read_task_file, write_task_file
 
 MODEL_PATH = "./real/base_model"  # a folder or a hub id
 OUTPUT_DIR = "./real/sft_model"
@@ -43,7 +44,7 @@ CPU_BFLOAT16 = False  # without a GPU, compute in bfloat16 over float32 weights,
 # What is taught
 DATA_DIR = ""  # folder of the published benchmark files; "": download from the hub (env DATA_DIR)
 BENCHMARKS = ["mbpp"]  # benchmarks or task files to teach; their tasks without a solution are left out
-TRAJECTORIES = []  # files with a conversation on each line, which ends with the answer to teach
+TRAJECTORIES: list[str] = []  # files with a conversation on each line, which ends with the answer to teach
 KEEP_UNSEEN = ["humaneval"]  # benchmarks or task files to evaluate on later: tasks that are like theirs are left out
 SKIP_FAILING_TASKS = True  # leave out tasks that fail their own solution; False refuses to start
 HELDOUT_SHARE = 0.1  # share of the tasks that are not taught; their loss is watched
@@ -61,9 +62,6 @@ SANDBOX_WORKERS = 0  # programs at once; 0: one for each CPU of this process
 SANDBOX_TIMEOUT = 10.0  # seconds for each program
 
 LOSSES_FILE = "losses.jsonl"
-POSITIVE = frozenset(
-    {"EPOCHS", "BATCH_SIZE", "GRADIENT_ACCUMULATION", "LEARNING_RATE", "MAX_LENGTH", "SANDBOX_TIMEOUT"}
-)
 # These do not change the model
 FREE_TO_CHANGE = {"OUTPUT_DIR", "DATA_DIR", "CPU_THREADS", "SANDBOX_WORKERS", "SANDBOX_TIMEOUT"}
 
@@ -71,46 +69,45 @@ FREE_TO_CHANGE = {"OUTPUT_DIR", "DATA_DIR", "CPU_THREADS", "SANDBOX_WORKERS", "S
 def main() -> None:
     check_constants()
     values = vars(constants(globals()))
-    if already_made(values):
+    earlier = RunLog(OUTPUT_DIR).read_config()
+    if earlier.get("ended"):
+        check_made_alike(OUTPUT_DIR, earlier, values, FREE_TO_CHANGE)
         print(f"{OUTPUT_DIR} exists already; nothing to do")
         return
-    taught = load_taught()
-    prepare_libraries()
-    tokenizer = load_tokenizer()
-    taught = short_enough(taught, tokenizer)
-    trained, heldout = split(taught)
+    solved = [task for name in BENCHMARKS for task in load(name, DATA_DIR) if task.solution]
+    with Sandbox(SANDBOX_WORKERS or None, SANDBOX_TIMEOUT) as sandbox:
+        taught = passing_tasks(solved, sandbox, True, SKIP_FAILING_TASKS) if solved else []
+    taught += [task for path in TRAJECTORIES for task in read_trajectories(path)]
+    unseen = [task for name in KEEP_UNSEEN for task in load(name, DATA_DIR)]
+    taught = unlike(taught, unseen, KEEP_UNSEEN)
+    tokenizer = load_tokenizer(MODEL_PATH, CPU_THREADS)
+    taught = short_enough(taught, tokenizer, MAX_LENGTH)
+    trained, heldout = split(taught, HELDOUT_SHARE, SEED)
     print(f"tasks    {len(trained)} to teach, {len(heldout)} held out", flush=True)
 
-    trainer = build_trainer(trained, heldout, tokenizer)
+    steps = EPOCHS * -(-len(trained) // (BATCH_SIZE * GRADIENT_ACCUMULATION))
+    model = load_model(MODEL_PATH, tokenizer)
+    trainer = build_trainer(model, sft_config(steps), trained, heldout, tokenizer)
+    trainer.add_callback(progress_lines(steps, EPOCHS))
     before = trainer.evaluate()["eval_loss"]
     print(f"held-out loss before training {before:.4f}", flush=True)
     trainer.train()
-    save(trainer, tokenizer, trained, before, values)
+    save(trainer, trained, before, OUTPUT_DIR, values)
+    taught_model, next_model = (shlex.quote(str(path)) for path in (OUTPUT_DIR, Path(OUTPUT_DIR).parent / "rl_model"))
     print(
-        "next:",
-        shlex.join(
-            [
-                "python",
-                "scripts/train_rl_poc.py",
-                "--model-path",
-                OUTPUT_DIR,
-                "--profile-samples",
-                "8",
-                "--partial-credit",
-                "beyond_constant",
-                "--no-pay-constant-answers",
-                "--output-dir",
-                str(Path(OUTPUT_DIR).parent / "rl_model"),
-            ]
-        ),
+        f"next: python scripts/train_rl_poc.py --model-path {taught_model} --profile-samples 8 "
+        f"--partial-credit beyond_constant --no-pay-constant-answers --output-dir {next_model}"
     )
 
 
 def check_constants() -> None:
     """Raises InputError for values that would otherwise fail only later."""
-    for name in sorted(POSITIVE):
-        if not globals()[name] > 0:
-            raise InputError(f"{name} is {globals()[name]}; give a value above 0")
+    positive: dict[str, float] = {"BATCH_SIZE": BATCH_SIZE, "EPOCHS": EPOCHS, "LEARNING_RATE": LEARNING_RATE}
+    positive |= {"GRADIENT_ACCUMULATION": GRADIENT_ACCUMULATION, "MAX_LENGTH": MAX_LENGTH}
+    positive |= {"SANDBOX_TIMEOUT": SANDBOX_TIMEOUT}
+    for name, value in sorted(positive.items()):
+        if not value > 0:
+            raise InputError(f"{name} is {value}; give a value above 0")
     if not 0 < HELDOUT_SHARE < 1:
         raise InputError(f"HELDOUT_SHARE is {HELDOUT_SHARE}; give a share between 0 and 1")
     if not (BENCHMARKS or TRAJECTORIES):
@@ -122,41 +119,22 @@ def check_constants() -> None:
     check_writable("OUTPUT_DIR", OUTPUT_DIR)
 
 
-def already_made(values: dict[str, Any]) -> bool:
-    """Whether an earlier run with the same constants has finished here; raises InputError if it had other constants."""
-    earlier = RunLog(OUTPUT_DIR).read_config()
-    if not earlier.get("ended"):
-        return False
-    changed = [name for name, value in values.items() if name not in FREE_TO_CHANGE and earlier.get(name) != value]
-    if changed:
-        raise InputError(
-            f"{OUTPUT_DIR} holds a model made with other values of {', '.join(changed)}; give another --output-dir"
-        )
-    return True
+def load(name: str, data_dir: str) -> list[Task]:
+    """The tasks of a benchmark or of a task file."""
+    return load_benchmark(name, data_dir) if name in KNOWN else read_task_file(name)
 
 
-def load_taught() -> list[Task]:
-    """The tasks to teach; their solution is the answer. They are checked, and unlike all tasks of KEEP_UNSEEN."""
-    tasks = [task for name in BENCHMARKS for task in load(name)]
-    solved = [task for task in tasks if task.solution]
-    with Sandbox(SANDBOX_WORKERS or None, SANDBOX_TIMEOUT) as sandbox:
-        taught = passing_tasks(solved, sandbox, True, SKIP_FAILING_TASKS) if solved else []
-    taught += [task for path in TRAJECTORIES for task in read_trajectories(path)]
-    unseen = [task for name in KEEP_UNSEEN for task in load(name)]
-    like = find_overlap(taught, unseen) if taught and unseen else {}
-    if len(taught) - len(like) < 2:
+def unlike(tasks: list[Task], unseen: list[Task], names: Iterable[str]) -> list[Task]:
+    """The tasks to teach that are unlike all tasks to evaluate on, which `names` names. Raises InputError for few."""
+    like = find_overlap(tasks, unseen) if tasks and unseen else {}
+    if len(tasks) - len(like) < 2:
         raise InputError(
-            f"only {len(taught)} tasks to teach, and {len(like)} of them are like one of KEEP_UNSEEN: "
+            f"only {len(tasks)} tasks to teach, and {len(like)} of them are like one of KEEP_UNSEEN: "
             "give more with --benchmarks"
         )
     if like:
-        print(f"left out {len(like)} of {len(taught)} tasks that are like one of {', '.join(KEEP_UNSEEN)}")
-    return [task for task in taught if task.task_id not in like]
-
-
-def load(name: str) -> list[Task]:
-    """The tasks of a benchmark or of a task file."""
-    return load_benchmark(name, DATA_DIR) if name in KNOWN else read_task_file(name)
+        print(f"left out {len(like)} of {len(tasks)} tasks that are like one of {', '.join(names)}")
+    return [task for task in tasks if task.task_id not in like]
 
 
 def read_trajectories(path: str) -> list[Task]:
@@ -164,9 +142,7 @@ def read_trajectories(path: str) -> list[Task]:
     if not Path(path).is_file():
         raise InputError(f"no file of trajectories {path}; give one of create_synthetic_data.py --mode trajectories")
     tasks = []
-    for number, line in numbered_lines(Path(path)):
-        where = f"{path}, line {number}"
-        row = parse_json(line, where)
+    for number, where, row in numbered_rows(Path(path)):
         try:
             question, answer = row["messages"]
             asked, told = question["content"], answer["content"]
@@ -175,15 +151,8 @@ def read_trajectories(path: str) -> list[Task]:
             raise InputError(f"{where}: no message of a user and one of an assistant; delete the line") from error
         if roles != ("user", "assistant") or not all(isinstance(text, str) and text.strip() for text in (asked, told)):
             raise InputError(f"{where}: the roles are {roles}; give a text of a user and then one of an assistant")
-        tasks.append(
-            Task(
-                str(row.get("task_id") or f"{Path(path).stem}/{number}"),
-                asked,
-                "pass",
-                solution=told,
-                source="trajectory",
-            )
-        )
+        name = str(row.get("task_id") or f"{Path(path).stem}/{number}")
+        tasks.append(Task(name, asked, "pass", solution=told, source="trajectory"))
     return tasks
 
 
@@ -197,70 +166,48 @@ def conversation(task: Task) -> dict[str, list[dict[str, str]]]:
     }
 
 
-def prepare_libraries() -> None:
-    """Silences the libraries' own log lines, and sets the number of CPU threads."""
+def load_tokenizer(model_path: str, threads: int) -> Any:
+    """The model's tokenizer. Silences the libraries' own log lines first, and sets the number of CPU threads."""
     import torch
 
-    from raccoon.training.policy import quiet_libraries
+    from raccoon.training.policy import load_chat_tokenizer, quiet_libraries
 
-    torch.set_num_threads(CPU_THREADS)
+    torch.set_num_threads(threads)
     quiet_libraries()
+    return load_chat_tokenizer(model_path)
 
 
-def load_tokenizer() -> Any:
-    from raccoon.training import policy
-
-    return policy.load_chat_tokenizer(MODEL_PATH)
-
-
-def short_enough(tasks: list[Task], tokenizer: Any) -> list[Task]:
-    """The tasks whose conversation has at most MAX_LENGTH tokens."""
+def short_enough(tasks: list[Task], tokenizer: Any, most: int) -> list[Task]:
+    """The tasks whose conversation has at most `most` tokens."""
     talks = [each["prompt"] + each["completion"] for each in map(conversation, tasks)]
     lengths = [len(ids) for ids in tokenizer.apply_chat_template(talks)["input_ids"]]
-    kept = [task for task, length in zip(tasks, lengths, strict=True) if length <= MAX_LENGTH]
+    kept = [task for task, length in zip(tasks, lengths, strict=True) if length <= most]
     if len(kept) < 2:
-        raise InputError(f"only {len(kept)} conversations have at most MAX_LENGTH {MAX_LENGTH} tokens; raise it")
+        raise InputError(f"only {len(kept)} conversations have at most MAX_LENGTH {most} tokens; raise it")
     if len(kept) < len(tasks):
-        print(f"left out {len(tasks) - len(kept)} tasks of over {MAX_LENGTH} tokens (MAX_LENGTH)")
+        print(f"left out {len(tasks) - len(kept)} tasks of over {most} tokens (MAX_LENGTH)")
     return kept
 
 
-def split(tasks: list[Task]) -> tuple[list[Task], list[Task]]:
+def split(tasks: list[Task], heldout_share: float, seed: int) -> tuple[list[Task], list[Task]]:
     """(to teach, held out), shuffled; at least one of each."""
-    shuffled = random.Random(SEED).sample(tasks, len(tasks))
-    number = min(max(1, round(len(tasks) * HELDOUT_SHARE)), len(tasks) - 1)
+    shuffled = random.Random(seed).sample(tasks, len(tasks))
+    number = min(max(1, round(len(tasks) * heldout_share)), len(tasks) - 1)
     return shuffled[number:], shuffled[:number]
 
 
-def build_trainer(trained: list[Task], heldout: list[Task], tokenizer: Any) -> Any:
-    import datasets
-    import torch
-    from transformers import PrinterCallback
-    from trl import SFTTrainer
-
+def load_model(model_path: str, tokenizer: Any) -> Any:
     from raccoon.training.policy import load_policy
 
-    steps = EPOCHS * -(-len(trained) // (BATCH_SIZE * GRADIENT_ACCUMULATION))
-    trained_rows, heldout_rows = (
-        datasets.Dataset.from_list(list(map(conversation, part))) for part in (trained, heldout)
-    )
-    gpu = torch.cuda.is_available()
-    trainer = SFTTrainer(
-        model=load_policy(MODEL_PATH, tokenizer, "float32"),
-        args=sft_config(steps, gpu),
-        train_dataset=trained_rows,
-        eval_dataset=heldout_rows,
-        processing_class=tokenizer,
-        callbacks=[progress_lines(steps)],
-    )
-    trainer.remove_callback(PrinterCallback)
-    return trainer
+    return load_policy(model_path, tokenizer, "float32")
 
 
-def sft_config(steps: int, gpu: bool) -> Any:
+def sft_config(steps: int) -> Any:
     """The constants as TRL's arguments. Each epoch saves its weights, so that the best can be loaded at the end."""
+    import torch
     from trl import SFTConfig
 
+    gpu = torch.cuda.is_available()
     return SFTConfig(
         output_dir=OUTPUT_DIR,
         seed=SEED,
@@ -290,7 +237,18 @@ def sft_config(steps: int, gpu: bool) -> Any:
     )
 
 
-def progress_lines(steps: int) -> Any:
+def build_trainer(model: Any, config: Any, trained: list[Task], heldout: list[Task], tokenizer: Any) -> Any:
+    import datasets
+    from transformers import PrinterCallback
+    from trl import SFTTrainer
+
+    rows = [datasets.Dataset.from_list([*map(conversation, part)]) for part in (trained, heldout)]
+    trainer = SFTTrainer(model, config, None, *rows, processing_class=tokenizer)
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def progress_lines(steps: int, epochs: int) -> Any:
     """A callback that prints a line ten times in each epoch, with the time left, and one after each epoch."""
     from transformers import TrainerCallback
 
@@ -301,37 +259,32 @@ def progress_lines(steps: int) -> Any:
         def on_log(self, args: Any, state: Any, control: Any, logs: dict, **_: Any) -> None:
             if "eval_loss" in logs and state.global_step:
                 print(f"step {state.global_step}/{steps}  held-out loss {logs['eval_loss']:.4f}", flush=True)
-            elif "loss" in logs and (state.global_step % max(1, steps // EPOCHS // 10) == 0):
-                left = (time.monotonic() - self.started) / state.global_step * (steps - state.global_step)
-                print(
-                    f"step {state.global_step}/{steps}  loss {logs['loss']:.4f}  {left / 60:.1f} minutes left",
-                    flush=True,
-                )
+            elif "loss" in logs and state.global_step % max(1, steps // epochs // 10) == 0:
+                left = (time.monotonic() - self.started) / state.global_step * (steps - state.global_step) / 60
+                print(f"step {state.global_step}/{steps}  loss {logs['loss']:.4f}  {left:.1f} minutes left", flush=True)
 
     return ProgressLines()
 
 
-def save(trainer: Any, tokenizer: Any, trained: list[Task], before: float, values: dict[str, Any]) -> None:
+def save(trainer: Any, trained: list[Task], before: float, folder: str, values: dict[str, Any]) -> None:
     """Writes the model, its losses and the taught tasks; last config.json, which shows that everything is written."""
     history = [{"step": 0, "heldout_loss": before}]
-    history += [
-        {"step": record["step"], "heldout_loss": record["eval_loss"]}
-        for record in trainer.state.log_history
-        if "eval_loss" in record and record["step"]
-    ]
+    for record in trainer.state.log_history:
+        if "eval_loss" in record and record["step"]:
+            history.append({"step": record["step"], "heldout_loss": record["eval_loss"]})
     best = min(history[1:], key=lambda record: record["heldout_loss"])
-    trainer.model.save_pretrained(OUTPUT_DIR)
-    tokenizer.save_pretrained(OUTPUT_DIR)
-    for path in Path(OUTPUT_DIR).glob("checkpoint-*"):
+    trainer.model.save_pretrained(folder)
+    trainer.processing_class.save_pretrained(folder)
+    for path in Path(folder).glob("checkpoint-*"):
         shutil.rmtree(path)
-    log = RunLog(OUTPUT_DIR)
-    (Path(OUTPUT_DIR) / LOSSES_FILE).unlink(missing_ok=True)
+    log = RunLog(folder)
+    (Path(folder) / LOSSES_FILE).unlink(missing_ok=True)
     log.append(LOSSES_FILE, history)
-    write_task_file(Path(OUTPUT_DIR) / "tasks.jsonl", trained)
+    write_task_file(Path(folder) / "tasks.jsonl", trained)
     # If config.json names TRAIN_FILES, an evaluation reads in tasks.jsonl which tasks the model has seen
     log.write_constants({**values, "TRAIN_FILES": []}, f"the lowest held-out loss came after step {best['step']}")
     print(
-        f"saved    {OUTPUT_DIR}: held-out loss {before:.4f} before training, {best['heldout_loss']:.4f} after step "
+        f"saved    {folder}: held-out loss {before:.4f} before training, {best['heldout_loss']:.4f} after step "
         f"{best['step']}, which is kept ({CONFIG_FILE} has every constant)"
     )
     if best["heldout_loss"] >= before:

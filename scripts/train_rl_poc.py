@@ -32,8 +32,8 @@ from typing import Any
 from raccoon.constants import RunError, Settings, constants, override_constants, run_main
 from raccoon.gpus import use_gpus, visible_gpus
 from raccoon.launch import check_grace, is_launched, relaunch_under_accelerate, world_size
+from raccoon.planning.advice import report
 from raccoon.planning.memory import find_machine
-from raccoon.planning.report import report
 from raccoon.recipe.building import build_trainer, worth_training_on
 from raccoon.recipe.description import describe, plan_lines
 from raccoon.recipe.preparation import Machines, prepare

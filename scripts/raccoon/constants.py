@@ -65,13 +65,11 @@ def run_main(main: Callable[[], None]) -> None:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
     except ModuleNotFoundError as error:
-        if error.name.partition(".")[0] == __package__:  # a file of ours is missing
+        if (error.name or "").partition(".")[0] == __package__:  # a file of ours is missing
             raise
         exit_with(
-            InputError(
-                f"{sys.executable} has no module {error.name!r}: activate the environment in which "
-                "requirements.txt is installed, or pip install -r requirements.txt"
-            )
+            f"{sys.executable} has no module {error.name!r}: activate the environment in which requirements.txt is "
+            "installed, or pip install -r requirements.txt"
         )
     except BrokenPipeError:
         give_up_output()
@@ -97,9 +95,9 @@ def print_help(text: str) -> NoReturn:
     sys.exit(0)
 
 
-def exit_with(error: InputError) -> None:
-    """Prints the error on one line of stderr and exits 2."""
-    print("error:", " ".join(str(error).split()), file=sys.stderr)
+def exit_with(fault: object) -> NoReturn:
+    """Prints bad input on one line of stderr and exits 2."""
+    print("error:", " ".join(str(fault).split()), file=sys.stderr)
     sys.exit(2)
 
 
@@ -108,10 +106,8 @@ def require_python() -> None:
     if sys.version_info < OLDEST_PYTHON:
         wanted, found = (".".join(map(str, version[:2])) for version in (OLDEST_PYTHON, sys.version_info))
         command = shlex.join(["python", f"scripts/{Path(sys.argv[0]).name}", *sys.argv[1:]])
-        raise InputError(
-            f"Python >= {wanted} needed, found {found}: use python{wanted} or newer, or the container: "
-            f"{IMAGE} {command}"
-        )
+        way = f"use python{wanted} or newer, or the container: {IMAGE} {command}"
+        raise InputError(f"Python >= {wanted} needed, found {found}: {way}")
 
 
 def check_writable(name: str, folder: str) -> None:
@@ -205,28 +201,19 @@ def read_constants(namespace: dict) -> list[Constant]:
         name = getattr(targets[0], "id", "")
         if not name.isupper() or name.startswith("_") or not is_plain(namespace.get(name, ...)):
             continue
-        trailing = comments.get(node.lineno) or comments.get(node.end_lineno, "")
+        trailing = comments.get(node.lineno) or comments.get(node.end_lineno or 0, "")
         top = node.lineno - 1  # lines[top - 1] is the line above
         while top > 0 and lines[top - 1].startswith("#"):
             top -= 1
         above = " ".join(comments[line] for line in range(top + 1, node.lineno))
-        found.append(
-            Constant(
-                name,
-                namespace[name],
-                trailing or above,
-                above if trailing else "",
-                top == 0 or not lines[top - 1].strip(),
-            )
-        )
+        comment, heading = (trailing, above) if trailing else (above, "")
+        found.append(Constant(name, namespace[name], comment, heading, top == 0 or not lines[top - 1].strip()))
     return found
 
 
-def is_plain(value) -> bool:
+def is_plain(value: object) -> bool:
     """Whether a command line can give such a value."""
-    if isinstance(value, (list, tuple)):
-        return all(isinstance(item, SCALARS) for item in value)
-    return isinstance(value, SCALARS)
+    return all(isinstance(item, SCALARS) for item in (value if isinstance(value, list | tuple) else [value]))
 
 
 def read_comments(source: str) -> dict[int, str]:
@@ -237,14 +224,12 @@ def read_comments(source: str) -> dict[int, str]:
 
 def environment_values(table: list[Constant]) -> dict[str, tuple]:
     """name -> (value, origin) of the constants whose environment variables are set."""
-    return {
-        constant.name: (
-            parse_value(constant, constant.environment, [os.environ[constant.environment]]),
-            f"env {constant.environment}",
-        )
-        for constant in table
-        if constant.environment and os.environ.get(constant.environment)
-    }
+    found = {}
+    for constant in table:
+        variable = constant.environment
+        if variable and os.environ.get(variable):
+            found[constant.name] = (parse_value(constant, variable, [os.environ[variable]]), f"env {variable}")
+    return found
 
 
 def flag_values(words: list[str], table: list[Constant], namespace: dict, positional: str) -> dict:
@@ -317,23 +302,15 @@ def parse_scalar(like, where: str, word: str):
         if word.lower() not in TRUTH:
             raise InputError(f"{where} is {word!r}; give true or false")
         return TRUTH[word.lower()]
-    if like is None:
-        return None if word.lower() == "none" else guess_scalar(word)
-    try:
-        return type(like)(word)
-    except ValueError:
-        wanted = {int: "a whole number", float: "a number"}[type(like)]
-        raise InputError(f"{where} is {word!r}; give {wanted}, like {like}") from None
-
-
-def guess_scalar(word: str) -> int | float | str:
-    """A word as a number if it is one, else as text."""
-    for kind in (int, float):
+    if like is None and word.lower() == "none":
+        return None
+    for kind in (int, float, str) if like is None else (type(like),):
         try:
             return kind(word)
         except ValueError:
             continue
-    return word
+    wanted = {int: "a whole number", float: "a number"}[type(like)]
+    raise InputError(f"{where} is {word!r}; give {wanted}, like {like}")
 
 
 def help_text(namespace: dict, table: list[Constant]) -> str:

@@ -1,9 +1,10 @@
-"""A saved model's tokenizer, and the tokens that end a completion, for training and evaluation.
+"""A saved model's tokenizer, the tokens that end a completion, and the constants with which a model was made.
 
 It loads no weights. transformers is imported inside functions.
 """
 
 import json
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -56,3 +57,12 @@ def end_tokens(tokenizer: Any, declared: int | list[int] | None) -> list[int]:
         rendered = tokenizer.apply_chat_template(turn)["input_ids"]
         found |= set([token for token in rendered if token in tokenizer.all_special_ids][-1:])
     return sorted(found - {None})
+
+
+def check_made_alike(folder: str | Path, earlier: Mapping[str, Any], values: Mapping[str, Any], free: Set[str]) -> None:
+    """Raises InputError if the model in a folder was made with other constants; those in `free` may differ."""
+    changed = [name for name, value in values.items() if name not in free and earlier.get(name) != value]
+    if changed:
+        raise InputError(
+            f"{folder} holds a model made with other values of {', '.join(changed)}; give another --output-dir"
+        )

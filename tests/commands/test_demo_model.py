@@ -31,7 +31,7 @@ TEXTS = [
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return demo_model.build_tokenizer(list(demo_model.teacher_conversations(300)))
+    return demo_model.build_tokenizer(list(demo_model.teacher_conversations(300, "0 first")), 768, 1024)
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_template_marks_the_completion_and_takes_enable_thinking(tokenizer):
 
 
 def test_encoding_trains_on_the_whole_completion_and_its_end(tokenizer):
-    conversations = list(demo_model.teacher_conversations(20))
+    conversations = list(demo_model.teacher_conversations(20, "0 first"))
     examples = demo_model.encode(tokenizer, conversations)
     for (ids, prompt), (_, answer) in zip(examples, conversations, strict=True):
         assert tokenizer.decode(ids[prompt:]) == answer["content"] + "<|im_end|>"
@@ -88,9 +88,9 @@ def test_encoding_trains_on_the_whole_completion_and_its_end(tokenizer):
 
 
 def test_padding_does_not_change_the_loss(tokenizer):
-    demo_model.prepare_torch()
-    model = demo_model.build_model(tokenizer)
-    examples = demo_model.encode(tokenizer, list(demo_model.teacher_conversations(40)))
+    demo_model.prepare_torch(1, 0)
+    model = demo_model.build_model(tokenizer, demo_model.model_shape())
+    examples = demo_model.encode(tokenizer, list(demo_model.teacher_conversations(40, "0 first")))
     short, long = min(examples, key=lambda e: len(e[0])), max(examples, key=lambda e: len(e[0]))
     weights = [len(ids) - prompt for ids, prompt in (short, long)]
     alone = [demo_model.completion_loss(model, [example], pad_id=0).item() for example in (short, long)]
@@ -127,12 +127,18 @@ def test_same_seed_same_weights(tiny):
     assert weights["a"] == weights["b"] != weights["c"]
 
 
-def test_init_from_goes_on_with_new_trajectories(tiny, monkeypatch):
+def test_init_from_goes_on_with_new_trajectories_at_the_last_rate(tiny, monkeypatch):
+    given, train = [], demo_model.train
+
+    def watched(model, batches, rates, *more):
+        given.append(([*batches], rates))
+        return train(model, given[-1][0], rates, *more)
+
+    monkeypatch.setattr(demo_model, "train", watched)
     first = tiny("first")
-    seen = list(demo_model.teacher_conversations(12))
     more = tiny("more", INIT_FROM=str(first / "sft_model"))
-    assert list(demo_model.teacher_conversations(12)) != seen
-    assert demo_model.learning_rate(0) == demo_model.LEARNING_RATE * demo_model.FINAL_LR_SHARE
+    assert given[0][0] != given[1][0]
+    assert set(given[1][1]) == {demo_model.LEARNING_RATE * demo_model.FINAL_LR_SHARE} != set(given[0][1])
     names = ("tokenizer.json", "model.safetensors")
     same = [(first / "sft_model" / n).read_bytes() == (more / "sft_model" / n).read_bytes() for n in names]
     assert same == [True, False]

@@ -18,11 +18,11 @@ import train_rl_poc
 from helpers.run_folders import check, completion, metrics, write_lines, write_run
 from raccoon.constants import InputError
 from raccoon.records import Verdict
-from raccoon.reporting import browser
-from raccoon.reporting.logs import Group, LoggedCompletion, TaskProfile, read_groups, read_run
+from raccoon.reporting.logs import LoggedCompletion, TaskProfile, read_groups, read_run
+from raccoon.reporting.page import choose_steps
 from raccoon.reporting.plots import Plot, draw
-from raccoon.reporting.summary import progress, summary, trend, warnings
-from raccoon.reporting.tables import Visit, find_evaluation, gains, hardest, most_improved, settings, visit
+from raccoon.reporting.sentences import progress_sentence, run_summary, trend, warnings
+from raccoon.reporting.tables import Visit, find_evaluation, gains, hardest, most_improved, run_constants, visit
 
 SCRIPT = Path(make_report.__file__)
 # Every y axis names its unit
@@ -308,10 +308,10 @@ def test_an_enormous_completion_is_shortened_and_an_enormous_group_left_out(tmp_
 
 @pytest.mark.parametrize("budget, count", [(1000, 100), (500, 50), (25, 2), (0, 2)])
 def test_chosen_steps_are_evenly_spaced_and_fit(budget, count):
-    chosen = browser.choose_steps(dict.fromkeys(range(1, 101), 10), budget)
+    chosen = choose_steps(dict.fromkeys(range(1, 101), 10), budget)
     assert (chosen[0], chosen[-1]) == (1, 100) and chosen == sorted(set(chosen))
     assert 10 * len(chosen) <= max(budget, 20) and len(chosen) >= 0.9 * count
-    assert browser.choose_steps({}, 10) == []
+    assert choose_steps({}, 10) == []
 
 
 # Logs that are not whole
@@ -333,7 +333,7 @@ def test_half_a_line_and_a_step_without_metrics_are_still_being_written(tmp_path
         with open(folder / name, "a") as file:
             file.write('{"step": 4, "pa')
     run = read_run(folder)
-    assert run.last_step == 3 and {group.step for group in read_groups(run)} == {1, 2, 3}
+    assert run.last_step == 3 and {group[0].step for group in read_groups(run)} == {1, 2, 3}
 
 
 @pytest.mark.parametrize(
@@ -404,12 +404,14 @@ def test_progress(tmp_path, saved, stopped, steps, ended, sentence):
         (folder / "model.safetensors").touch()
     if stopped:
         (folder / "STOPPED.json").write_text('{"reason": "SIGTERM", "step": 8}')
-    assert progress(read_run(folder)).startswith(sentence)
+    assert progress_sentence(read_run(folder)).startswith(sentence)
 
 
 def test_groups_that_refills_left_out_are_shown_where_there_are_any(tmp_path):
     folder = write_run(tmp_path / "run")
-    told = " ".join(summary(read_run(folder))) + " ".join(plot.title + plot.description for plot in plots_of(folder))
+    told = " ".join(run_summary(read_run(folder))) + " ".join(
+        plot.title + plot.description for plot in plots_of(folder)
+    )
     assert "left out" not in told
     write_lines(
         folder / "metrics.jsonl",
@@ -420,7 +422,7 @@ def test_groups_that_refills_left_out_are_shown_where_there_are_any(tmp_path):
     assert plots["Groups left out by refills"].legend == (("all wrong", "fail"),)
     assert "with groups left out from 1 to 12" in plots["Pass rate"].description
     assert "The pass rate of all completions, including those that refills left out, rose from 3.0 % " in " ".join(
-        summary(run)
+        run_summary(run)
     )
 
 
@@ -438,12 +440,12 @@ def test_trend_is_welchs_test():
 def test_a_rise_is_claimed_only_where_it_is_one(tmp_path):
     folder = write_run(tmp_path / "run", 20)
     write_lines(folder / "heldout.jsonl", [check(0, 10), check(10, 9), check(20, 11)])
-    sentences = " ".join(summary(read_run(folder)))
+    sentences = " ".join(run_summary(read_run(folder)))
     assert "training pass rate rose from 27.2 % in the first to 57.2 % in the last 5 steps" in sentences
     assert "held-out pass rate shows no clear change: from" in sentences and "p = 1)" in sentences
     assert "1 task gained and 0 lost" in sentences
     write_lines(folder / "heldout.jsonl", [check(0, 10), check(10, 9), check(20, 1)])
-    sentences = " ".join(summary(read_run(folder)))
+    sentences = " ".join(run_summary(read_run(folder)))
     assert "held-out pass rate fell from 50.0 %" in sentences and "0 tasks gained and 9 lost" in sentences
     assert "points above the held-out rate" in sentences and "The best check is the one after step 0" in sentences
 
@@ -481,12 +483,12 @@ def test_improvement_is_against_the_profile_or_the_first_group():
 
 def test_a_truncated_pass_counts_as_it_was_rewarded():
     cut = LoggedCompletion("t", "c", "c", Verdict("PASS", "pass", 1, 1), 0.0, {}, 5, True, step=1, group=0)
-    assert visit(Group(1, 0, (cut,))) == Visit("t", 1, 0, 1)
+    assert visit([cut]) == Visit("t", 1, 0, 1)
 
 
 def test_constants_that_were_changed_come_first(tmp_path):
     run = read_run(write_run(tmp_path / "run", NUM_GENERATIONS=4, LEARNING_RATE=5e-6, GONE=1))
-    rows = settings(run)
+    rows = run_constants(run)
     changed = {row.name for row in rows if row.changed}
     assert changed == {"MODEL_PATH", "SEED", "MAX_STEPS", "TEMPERATURE", "GONE"}
     assert {row.name for row in rows[: len(changed)]} == changed

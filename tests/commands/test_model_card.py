@@ -14,7 +14,7 @@ from huggingface_hub.utils import validate_repo_id
 import model_card
 from helpers.run_folders import check, write_lines, write_run
 from raccoon.constants import InputError
-from raccoon.reporting.logs import read_run
+from raccoon.reporting.logs import LoggedTask, read_run
 from raccoon.tasks.task import Task, write_task_file
 
 SCRIPT = Path(model_card.__file__)
@@ -151,4 +151,4 @@ def test_recipe_names_constants_of_the_training_script():
     import train_rl_poc
 
     assert set(model_card.RECIPE) <= set(vars(train_rl_poc))
-    assert asdict(model_card.TrainedTask("t")).keys() <= Task.__dataclass_fields__.keys()
+    assert asdict(LoggedTask("t")).keys() <= Task.__dataclass_fields__.keys()

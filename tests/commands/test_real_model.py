@@ -185,14 +185,13 @@ def test_the_header_counts_the_weights(tmp_path):
 
 
 def test_too_little_memory_or_disk_is_named_before_anything_is_loaded(monkeypatch):
-    header = {"parameters": 10**9}
     monkeypatch.setattr(real_model, "available_memory", lambda: 1e9)
     with pytest.raises(InputError, match="take 12.0 GB of memory, but only 1.0 GB are free"):
-        real_model.check_room(Path("m.gguf"), header)
+        real_model.check_room(Path("m.gguf"), 10**9, "./real")
     monkeypatch.setattr(real_model, "available_memory", lambda: 1e12)
     monkeypatch.setattr(real_model.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1e9}))
     with pytest.raises(InputError, match="room for 1.0 GB, and the model takes 4.0 GB"):
-        real_model.check_room(Path("m.gguf"), header)
+        real_model.check_room(Path("m.gguf"), 10**9, "./real")
 
 
 def test_what_is_there_already_is_left_alone(tmp_path):
@@ -207,8 +206,7 @@ def test_what_is_there_already_is_left_alone(tmp_path):
     assert {(tmp_path / name).read_text() for name in ("base_model/config.json", *names[1:])} == {"{}"}
 
 
-def test_held_out_tasks_are_unlike_those_to_train_on(data_dir, tmp_path, monkeypatch):
-    monkeypatch.setattr(real_model, "DATA_DIR", str(data_dir))
-    real_model.write_tasks(tmp_path / "train.jsonl", tmp_path / "heldout.jsonl")
+def test_held_out_tasks_are_unlike_those_to_train_on(data_dir, tmp_path):
+    real_model.write_tasks(tmp_path / "train.jsonl", tmp_path / "heldout.jsonl", str(data_dir), 500)
     trained, heldout = (read_task_file(tmp_path / f"{name}.jsonl") for name in ("train", "heldout"))
     assert len(heldout) > 450 and len(trained) > 400 and not find_overlap(heldout, trained)

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from unittest.mock import Mock
 
 import pytest
 
@@ -94,11 +95,16 @@ def test_what_is_like_a_task_to_evaluate_on_is_not_taught(tmp_path, monkeypatch,
     write_task_file(tmp_path / "unseen.jsonl", [task("u", "find the largest of them", 1)])  # the same asserts
     monkeypatch.setattr(sft_model, "BENCHMARKS", [str(tmp_path / "taught.jsonl")])
     monkeypatch.setattr(sft_model, "KEEP_UNSEEN", [str(tmp_path / "unseen.jsonl")])
-    assert [each.task_id for each in sft_model.load_taught()] == ["a", "b"]
+    monkeypatch.setattr(sft_model, "OUTPUT_DIR", str(tmp_path / "sft"))
+    monkeypatch.setattr(sft_model, "load_tokenizer", lambda *_: None)
+    monkeypatch.setattr(sft_model, "short_enough", stop := Mock(side_effect=InterruptedError))
+    with pytest.raises(InterruptedError):
+        sft_model.main()
+    assert [each.task_id for each in stop.call_args[0][0]] == ["a", "b"]
     assert "left out 1 of 3 tasks that are like one of" in capsys.readouterr().out
     monkeypatch.setattr(sft_model, "KEEP_UNSEEN", [str(tmp_path / "taught.jsonl")])
     with pytest.raises(InputError, match="3 tasks to teach, and 3 of them are like one of KEEP_UNSEEN"):
-        sft_model.load_taught()
+        sft_model.main()
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import plan_memory
 import train_rl_poc
 from raccoon.constants import InputError, constants
 from raccoon.planning import memory
+from raccoon.planning.advice import remedy, report, summary, with_neighbours
 from raccoon.planning.memory import (
     Machine,
     Setting,
@@ -23,7 +24,6 @@ from raccoon.planning.memory import (
     training_seconds,
 )
 from raccoon.planning.model_shape import SHAPES, Shape
-from raccoon.planning.report import remedy, report, settings, summary
 from raccoon.recipe.settings import planned_setting
 
 SHAPE = SHAPES["Qwen2.5-14B"]
@@ -197,9 +197,11 @@ def test_the_nearest_setting_that_fits_is_named(gpus, words):
 
 
 def test_neighbours_keep_the_batch_of_a_step():
-    for other in settings(Setting(), 32).values():
+    for other in with_neighbours(Setting(), 32).values():
         assert other.sequences == Setting().sequences
-    assert len(settings(Setting(lora_rank=8), 32)) == len(set(settings(Setting(lora_rank=8), 32).values()))
+    assert len(with_neighbours(Setting(lora_rank=8), 32)) == len(
+        set(with_neighbours(Setting(lora_rank=8), 32).values())
+    )
 
 
 @pytest.mark.parametrize("text", ["2", "x80", "0x80", "2x0", "two x 80", "2x-1", ""])

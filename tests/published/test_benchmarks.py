@@ -12,14 +12,8 @@ import pytest
 
 from helpers.paths import SCRIPTS
 from raccoon.constants import InputError
-from raccoon.published.benchmarks import (
-    BENCHMARKS,
-    entry_point_of,
-    hub_is_out_of_reach,
-    load_benchmark,
-    load_training_tasks,
-)
-from raccoon.published.evalplus import plus_test, typed_inputs
+from raccoon.published.benchmarks import BENCHMARKS, hub_is_out_of_reach, load_benchmark, load_training_tasks
+from raccoon.published.function_sets import entry_point_of, plus_test, typed_inputs
 from raccoon.sandbox.pool import safe_execute
 from raccoon.tasks.prompts import messages
 from raccoon.tasks.syntax import bound_names, parse_code

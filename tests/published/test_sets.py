@@ -16,9 +16,8 @@ from raccoon.published.benchmarks import BENCHMARKS, converted, load_benchmark
 from raccoon.published.contamination import find_badge, find_overlap, published_after
 from raccoon.records import Program
 from raccoon.sandbox.pool import Sandbox
-from raccoon.tasks.cases import MAX_CASES, capped, check_cases, program_test
 from raccoon.tasks.extraction import extract_code
-from raccoon.tasks.task import Task, read_task_file, write_task_file
+from raccoon.tasks.task import MAX_CASES, Task, capped, check_cases, program_test, read_task_file, write_task_file
 
 SUM = "a, b = map(int, input().split())\nprint(a + b)\n"
 STDIN = {"inputs": ["1 2\n", "3 4\n"], "outputs": ["3\n", "7\n"]}
@@ -409,7 +408,7 @@ def test_number_and_size_of_cases_are_capped_always_the_same():
     "test, words",
     [
         ("{", "not JSON"),
-        ("[]", "not a JSON object"),
+        ("[]", "expected a dict"),
         ('{"inputs": ["1"]}', "'outputs'"),
         ('{"inputs": ["1"], "outputs": ["1", "2"]}', "1 inputs but 2 outputs"),
         ('{"inputs": ["1"], "outputs": ["1"], "compare": "fuzzy"}', "'fuzzy'"),

@@ -374,7 +374,7 @@ def read_samples(path: str, known: Collection[str]) -> SampleFile:
         raise InputError(f"no sample file {path}: give a JSON lines file with task_id and completion or solution")
     rows: dict[str, list[Completion]] = {}
     unknown: dict[str, str] = {}
-    for where, row in numbered_rows(Path(path)):
+    for _, where, row in numbered_rows(Path(path)):
         task_id, text, solution = row.get("task_id"), row.get("completion"), row.get("solution")
         if not isinstance(task_id, str):
             raise InputError(f"{where}: no task_id; every sample needs task_id and completion or solution")

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from raccoon.published.benchmarks import BENCHMARKS, hub_rows, read_rows
-from raccoon.published.evalplus import plus_test, typed_inputs
+from raccoon.published.function_sets import plus_test, typed_inputs
 from raccoon.records import Program
 from raccoon.tasks import templates
 from raccoon.tasks.syntax import parse_code

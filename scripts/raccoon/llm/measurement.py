@@ -111,7 +111,7 @@ def read_graded(path: str, tasks: dict[str, Task]) -> list[Sample]:
     "status" (completions.jsonl of a run, records of an evaluation). Raises InputError for any other line.
     """
     samples = []
-    for where, row in numbered_rows(Path(path)):
+    for _, where, row in numbered_rows(Path(path)):
         try:
             task = tasks.get(row["task_id"])
             status = row["verdict"]["status"] if "verdict" in row else ("PASS" if row["passed"] else "FAIL")
@@ -132,7 +132,7 @@ def read_graded(path: str, tasks: dict[str, Task]) -> list[Sample]:
 def read_injections(folder: str) -> list[Injection]:
     """Every text of injections.jsonl in every program of programs.jsonl. Raises InputError for invalid lines."""
     programs, injections = (
-        [row for _, row in numbered_rows(Path(folder) / f"{name}.jsonl")] for name in ("programs", "injections")
+        [row for _, _, row in numbered_rows(Path(folder) / f"{name}.jsonl")] for name in ("programs", "injections")
     )
 
     def filled(text: str, program: dict) -> str:

@@ -64,6 +64,11 @@ class Setting:
         """Completions that a GPU generates together."""
         return self.batch_size * self.gradient_accumulation
 
+    @property
+    def tokens(self) -> int:
+        """The tokens of a pass."""
+        return self.batch_size * (self.prompt + self.completion)
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -90,16 +95,26 @@ class Machine:
 
 
 @dataclass(frozen=True)
-class Memory:
+class Moment:
+    """A moment of a pass at which memory can peak, in GB beside the lasting parts."""
+
+    gathered: float = 0.0  # whole weights in the precision of the computation
+    reduced: float = 0.0  # gradients being reduced: the head's in float32 and cast, or whole ones that are being summed
+    activations: float = 0.0  # layer inputs, and what the current layer or the head adds
+    logits: float = 0.0  # tiles of logits
+
+    @property
+    def total(self) -> float:
+        return self.gathered + self.reduced + self.activations + self.logits
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory(Moment):
     """GB of each process. Weights, optimizer and process are held all the time, the others in a part of each step."""
 
     weights: float
     gradients: float  # freed before the next generation
     optimizer: float
-    gathered: float  # at the peak of a pass: whole weights in the precision of the computation
-    reduced: float  # gradients being reduced: the head's in float32 and cast, or whole ones that are being summed
-    activations: float  # layer inputs, and what the current layer or the head adds
-    logits: float  # tiles of logits
     engine: float  # what generation adds: all weights in bfloat16, or vLLM
     cache: float  # keys and values of all sequences at full length
     asleep: float = 0.0  # what vLLM keeps while training
@@ -107,17 +122,8 @@ class Memory:
 
     @property
     def training(self) -> float:
-        return (
-            self.weights
-            + self.gradients
-            + self.optimizer
-            + self.gathered
-            + self.reduced
-            + self.activations
-            + self.logits
-            + self.asleep
-            + self.process
-        )
+        trained = self.weights + self.gradients + self.optimizer
+        return trained + self.gathered + self.reduced + self.activations + self.logits + self.asleep + self.process
 
     @property
     def generating(self) -> float:
@@ -126,20 +132,6 @@ class Memory:
     @property
     def peak(self) -> float:
         return max(self.training, self.generating)
-
-
-@dataclass(frozen=True)
-class Moment:
-    """A moment of a pass at which memory can peak, in GB beside the lasting parts. The fields are Memory's."""
-
-    gathered: float = 0.0
-    reduced: float = 0.0
-    activations: float = 0.0
-    logits: float = 0.0
-
-    @property
-    def total(self) -> float:
-        return self.gathered + self.reduced + self.activations + self.logits
 
 
 @dataclass(frozen=True)
@@ -168,13 +160,10 @@ class Plan:
     @property
     def floors(self) -> dict[str, float]:
         """The least seconds of a pass, and of a token of all sequences."""
-        setting = self.setting
-        return {
-            "pass": training_seconds(
-                self.shape, setting.batch_size, setting.prompt, setting.completion, setting.lora_rank
-            ),
-            "token": decoding_seconds(self.shape, setting.sequences, setting.prompt + setting.completion / 2),
-        }
+        setting, shape = self.setting, self.shape
+        prompt, completion = setting.prompt, setting.completion
+        one_pass = training_seconds(shape, setting.batch_size, prompt, completion, setting.lora_rank)
+        return {"pass": one_pass, "token": decoding_seconds(shape, setting.sequences, prompt + completion / 2)}
 
     @property
     def least_share(self) -> float:
@@ -228,7 +217,8 @@ def plan(shape: Shape, setting: Setting, machine: Machine) -> Plan:
     saved = min(setting.save_total_limit + 1, -(-setting.max_steps // setting.save_steps))  # + 1: the oldest goes last
     final = FP32 if setting.lora_rank else BF16  # a merged model is saved in float32, to keep the update whole
     disk = saved * checkpoint + shape.parameters * final / GB
-    return Plan(shape, setting, machine, memory, step_seconds(shape, setting, machine), checkpoint, disk)
+    seconds = sum(step_parts(shape, setting, machine).values())
+    return Plan(shape, setting, machine, memory, seconds, checkpoint, disk)
 
 
 def rows_outside_steps(found: Plan) -> int:
@@ -236,13 +226,12 @@ def rows_outside_steps(found: Plan) -> int:
 
     At most SAMPLE_ROWS, and no more than fit with the plan's error, but always as many as in a step.
     """
-
-    def generating(rows: int) -> float:
-        setting = replace(found.setting, batch_size=rows, gradient_accumulation=1)
-        return plan(found.shape, setting, found.machine).memory.generating
-
     most, least = max(found.memory.peak, found.machine.usable_gb / (1 + PLAN_ERROR)), found.setting.sequences
-    return next((rows for rows in range(SAMPLE_ROWS, least, -1) if generating(rows) <= most), least)
+    for rows in range(SAMPLE_ROWS, least, -1):
+        setting = replace(found.setting, batch_size=rows, gradient_accumulation=1)
+        if plan(found.shape, setting, found.machine).memory.generating <= most:
+            return rows
+    return least
 
 
 def trained_weights(shape: Shape, setting: Setting) -> tuple[int, int]:
@@ -257,10 +246,8 @@ def full_memory(shape: Shape, setting: Setting, machine: Machine) -> Memory:
     gpus, weight_bytes = machine.shards, WEIGHT_BYTES[setting.weights]
     share = shape.parameters / gpus / GB
     autocast = gpus == 1 and setting.weights == "float32"  # autocast copies weights; activations stay float32
-    if gpus > 1:
-        peak = largest(sharded_moments(shape, setting, machine))
-    else:
-        peak = largest(autocast_moments(shape, setting) if autocast else whole_moments(shape, setting))
+    moments = autocast_moments(shape, setting) if autocast else whole_moments(shape, setting)
+    peak = largest(sharded_moments(shape, setting, machine) if gpus > 1 else moments)
     copies = BF16 * shape.layers * shape.layer + BF16 * shape.table if autocast else 0
     whole = BF16 * shape.parameters if gpus > 1 else copies
     cache = cache_gb(shape, setting) * (1.5 if autocast else 1)  # with autocast keys are float32
@@ -277,7 +264,7 @@ def full_memory(shape: Shape, setting: Setting, machine: Machine) -> Memory:
 def lora_memory(shape: Shape, setting: Setting) -> Memory:
     """Memory of training float32 adapters beside a frozen bfloat16 model; every GPU holds the whole model."""
     adapters = shape.adapters(setting.lora_rank) / GB
-    beside = tokens(setting) * BF16 * (6 * shape.hidden + shape.intermediate) / GB  # copies of the adapters' inputs
+    beside = setting.tokens * BF16 * (6 * shape.hidden + shape.intermediate) / GB  # copies of the adapters' inputs
     layer = Moment(activations=inputs_gb(shape, setting) + layer_gb(shape, setting) + beside)
     head = Moment(activations=inputs_gb(shape, setting, 4), logits=tile_gb(shape, setting))
     cache = cache_gb(shape, setting)
@@ -295,21 +282,19 @@ def cpu_memory(shape: Shape, setting: Setting) -> Memory:
     """Memory of a process on the CPU: float32 everywhere, all activations kept, no Triton."""
     adapters = shape.adapters(setting.lora_rank) if setting.lora_rank else 0
     trained, weight_bytes = trained_weights(shape, setting)
-    kept = (
-        tokens(setting) * FP32 * shape.layers * (10 * shape.hidden + 2 * shape.key_value + 4 * shape.intermediate) / GB
-    )
+    numbers = 10 * shape.hidden + 2 * shape.key_value + 4 * shape.intermediate  # a token and layer
+    kept = setting.tokens * FP32 * shape.layers * numbers / GB
     scored = setting.batch_size * (setting.prompt + setting.completion - 1)  # tokens, those of the prompt too
     words = TILE_WORDS + (TILES_WITHOUT_TRITON - 1) * min(shape.vocab, TILE_WORDS)  # the first tile is never smaller
     tiles = FP32 * min(scored, TILE_TOKENS) * words / GB
     head_gradient = 0.0 if adapters else FP32 * shape.table / GB
+    computed = 4 * FP32 * setting.tokens * shape.intermediate / GB
     head = Moment(reduced=head_gradient, activations=kept, logits=tiles)
-    layer = Moment(
-        reduced=head_gradient * shape.tied, activations=kept + 4 * FP32 * tokens(setting) * shape.intermediate / GB
-    )
+    layer = Moment(reduced=head_gradient * shape.tied, activations=kept + computed)
     cache = 2 * cache_gb(shape, setting)
+    model = (FP32 if adapters else weight_bytes) * shape.parameters * (2 if setting.reference else 1) / GB
     return Memory(
-        weights=(FP32 if adapters else weight_bytes) * shape.parameters * (2 if setting.reference else 1) / GB
-        + FP32 * adapters / GB,
+        weights=model + FP32 * adapters / GB,
         gradients=weight_bytes * trained / GB,
         optimizer=MOMENT_BYTES[setting.optimizer](weight_bytes) * trained / GB,
         **vars(largest([head, layer])),
@@ -351,10 +336,10 @@ def sharded_moments(shape: Shape, setting: Setting, machine: Machine) -> list[Mo
 
 def whole_moments(shape: Shape, setting: Setting) -> list[Moment]:
     """The moments at which the memory of one GPU with bfloat16 weights can peak in a pass."""
-    table = shape.table / GB
+    table, layer = shape.table / GB, inputs_gb(shape, setting) + layer_gb(shape, setting)
     return [
         Moment(reduced=(FP32 + BF16) * table, activations=inputs_gb(shape, setting, 4), logits=tile_gb(shape, setting)),
-        Moment(reduced=BF16 * table * shape.tied, activations=inputs_gb(shape, setting) + layer_gb(shape, setting)),
+        Moment(reduced=BF16 * table * shape.tied, activations=layer),
     ]
 
 
@@ -365,7 +350,7 @@ def autocast_moments(shape: Shape, setting: Setting) -> list[Moment]:
     """
     inputs, tile = 2 * inputs_gb(shape, setting, 2), tile_gb(shape, setting)
     words = BF16 * TILE_WORDS * shape.hidden / GB  # the head's weights of a tile, cast
-    between = 4 * tokens(setting) * BF16 * shape.hidden / GB
+    between = 4 * setting.tokens * BF16 * shape.hidden / GB
     return [
         Moment(gathered=BF16 * shape.layers * shape.layer / GB, activations=inputs, logits=tile + words),
         Moment(reduced=FP32 * shape.table / GB, activations=inputs, logits=tile + words),
@@ -377,21 +362,16 @@ def autocast_moments(shape: Shape, setting: Setting) -> list[Moment]:
     ]
 
 
-def tokens(setting: Setting) -> int:
-    """The tokens of a pass."""
-    return setting.batch_size * (setting.prompt + setting.completion)
-
-
 def inputs_gb(shape: Shape, setting: Setting, more: int = 0) -> float:
     """Every layer's input in bfloat16, which checkpointing keeps, and `more` tensors of the same size."""
-    return tokens(setting) * BF16 * (shape.layers + more) * shape.hidden / GB
+    return setting.tokens * BF16 * (shape.layers + more) * shape.hidden / GB
 
 
 def layer_gb(shape: Shape, setting: Setting) -> float:
     """What one layer computes again, with the gradients in use, and the mask of its attention."""
     numbers = 13 * shape.hidden + 2 * shape.key_value + 6 * shape.intermediate  # a token
     mask = setting.batch_size * (setting.prompt + setting.completion) ** 2
-    return (tokens(setting) * BF16 * numbers + mask + BF16 * shape.hidden * shape.intermediate) / GB
+    return (setting.tokens * BF16 * numbers + mask + BF16 * shape.hidden * shape.intermediate) / GB
 
 
 def tile_gb(shape: Shape, setting: Setting) -> float:
@@ -434,11 +414,6 @@ def decoding_seconds(shape: Shape, sequences: int, cached_tokens: float) -> floa
 def training_seconds(shape: Shape, sequences: int, prompt: int, completion: int, rank: int = 0) -> float:
     """The least seconds of a forward and a backward pass; `rank` 0 trains all weights."""
     return sequences * shape.training_operations(prompt, completion, rank) / OPERATIONS
-
-
-def step_seconds(shape: Shape, setting: Setting, machine: Machine) -> float:
-    """The least seconds of a step."""
-    return sum(step_parts(shape, setting, machine).values())
 
 
 def step_parts(shape: Shape, setting: Setting, machine: Machine) -> dict[str, float]:

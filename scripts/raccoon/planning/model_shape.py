@@ -145,19 +145,16 @@ def fetch_config(name: str) -> Path:
     try:
         return Path(hf_hub_download(name, "config.json"))
     except GatedRepoError:
-        raise InputError(
-            f"the licence of {name} must be accepted: accept it on the model's page of the hub, and set "
-            "HF_TOKEN to a token of that account"
-        ) from None
+        fault = (
+            f"the licence of {name} must be accepted: accept it on the model's page of the hub, and set HF_TOKEN to a "
+            "token of that account"
+        )
     except RepositoryNotFoundError:
-        raise InputError(
-            f"no model {name} on the hub; if it is private, set HF_TOKEN to a token that may read it"
-        ) from None
+        fault = f"no model {name} on the hub; if it is private, set HF_TOKEN to a token that may read it"
     except (OSError, HFValidationError) as error:
-        raise InputError(
-            f"cannot fetch config.json of {name} ({type(error).__name__}); give a model folder, or a hub "
-            "id with access to the hub"
-        ) from None
+        kind = type(error).__name__
+        fault = f"cannot fetch config.json of {name} ({kind}); give a model folder, or a hub id with access to the hub"
+    raise InputError(fault)
 
 
 def parse_shape(config: Mapping[str, Any], name: str) -> Shape:

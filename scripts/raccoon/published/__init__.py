@@ -1,4 +1,1 @@
-"""The published sets of tasks: one table, one converter for each family of formats, and contamination checks.
-
-Imports tasks.
-"""
+"""The published sets of tasks: one table, a converter for each form, and contamination checks. Imports tasks."""

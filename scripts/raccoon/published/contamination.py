@@ -17,9 +17,8 @@ from pathlib import Path
 
 from raccoon.constants import InputError
 from raccoon.published.benchmarks import SEED_SETS, load_training_tasks
-from raccoon.tasks.cases import case_texts
-from raccoon.tasks.syntax import parse_code
-from raccoon.tasks.task import Task, read_task_file
+from raccoon.tasks.syntax import FunctionNode, parse_code
+from raccoon.tasks.task import Task, case_texts, read_task_file
 
 NGRAM = 13  # words in a row (Brown et al. 2020, appendix C)
 COMMON = 10  # an n-gram or a name in more tasks than this is boilerplate, not a sign (same source)
@@ -88,37 +87,31 @@ def training_tasks(folder: Path, data_dir: str) -> list[Task] | None:
 
 def find_overlap(tasks: Sequence[Task], training: Sequence[Task]) -> dict[str, str]:
     """task_id -> the strongest sign that it is in `training`, for the tasks that have one."""
-    signs: dict[str, str] = {}
-    for find in (same_ids, same_texts, same_tests, shared_ngrams, similar_prompts):
+    known = {task.task_id for task in training}
+    signs = {task.task_id: "same id" for task in tasks if task.task_id in known}
+    for find in (same_texts, same_tests, shared_ngrams, similar_prompts):
         left = [task for task in tasks if task.task_id not in signs]
         for task_id, sign in find(left, training) if left else ():
             signs.setdefault(task_id, sign)
     return {task.task_id: signs[task.task_id] for task in tasks if task.task_id in signs}
 
 
-def same_ids(tasks: Sequence[Task], training: Sequence[Task]) -> Iterable[tuple[str, str]]:
-    known = {task.task_id for task in training}
-    return ((task.task_id, "same id") for task in tasks if task.task_id in known)
-
-
 def same_texts(tasks: Sequence[Task], training: Sequence[Task]) -> Iterable[tuple[str, str]]:
     """Tasks with a prompt equal to a training task's, ignoring the function's name, or with an equal plain_solution."""
-    for name, theirs, ours in (
-        ("prompt", *statements(training, tasks)),
-        ("solution", *[list(map(plain_solution, side)) for side in (training, tasks)]),
-    ):
+    solutions = [[plain_solution(task) for task in side] for side in (training, tasks)]
+    for name, (theirs, ours) in (("prompt", statements(training, tasks)), ("solution", solutions)):
         known = {text: task.task_id for task, text in zip(training, theirs, strict=True) if text}
         for task, text in zip(tasks, ours, strict=True):
             if text in known:
                 yield task.task_id, f"same {name} as {known[text]}"
 
 
-def statements(training: Sequence[Task], tasks: Sequence[Task]) -> tuple[list[str], list[str]]:
-    """Each prompt in lower-case words, without the function's name, asserts and common lines."""
+def statements(training: Sequence[Task], tasks: Sequence[Task]) -> list[list[str]]:
+    """Each prompt of both in lower-case words, without the function's name, asserts and common lines."""
     prompts = [[line for line in map(words, bare_prompt(task).split("\n")) if line] for task in (*training, *tasks)]
     lines = Counter(tuple(line) for prompt in prompts for line in prompt)
     texts = [" ".join(word for line in prompt if lines[tuple(line)] <= COMMON for word in line) for prompt in prompts]
-    return texts[: len(training)], texts[len(training) :]
+    return [texts[: len(training)], texts[len(training) :]]
 
 
 def bare_prompt(task: Task) -> str:
@@ -133,19 +126,14 @@ def plain_solution(task: Task) -> str:
 
 
 def normal_form(tree: ast.Module) -> str:
-    """A program as text without its own names, docstrings and annotations.
-
-    Changes the tree.
-    """
-    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
-    own = {
-        node.arg if isinstance(node, ast.arg) else node.name if isinstance(node, functions) else node.id
-        for node in ast.walk(tree)
-        if isinstance(node, (ast.arg, *functions)) or isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-    }
+    """A program as text without its own names, docstrings and annotations. Changes the tree."""
+    nodes = [*ast.walk(tree)]
+    own = {node.arg for node in nodes if isinstance(node, ast.arg)}
+    own |= {node.name for node in nodes if isinstance(node, FunctionNode)}
+    own |= {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
     numbers: dict[str, str] = {}
     for node in ast.walk(tree):
-        if isinstance(node, functions):
+        if isinstance(node, FunctionNode):
             node.name = numbers.setdefault(node.name, str(len(numbers)))
             node.returns = None
             if ast.get_docstring(node, clean=False) is not None:
@@ -185,23 +173,15 @@ def plain_asserts(task: Task) -> set[str]:
 
 def shared_ngrams(tasks: Sequence[Task], training: Sequence[Task]) -> Iterable[tuple[str, str]]:
     """Tasks that share thirteen words in a row with a training task, in the prompt or in the solution."""
-    for name, texts in (
-        ("prompt", statements(training, tasks)),
-        ("solution", [[task.solution for task in side] for side in (training, tasks)]),
-    ):
+    solutions = [[task.solution for task in side] for side in (training, tasks)]
+    for name, texts in (("prompt", statements(training, tasks)), ("solution", solutions)):
         theirs, ours = ([ngrams(text) for text in side] for side in texts)
-        times = Counter(gram for grams in theirs for gram in grams)
-        boilerplate = {
-            gram
-            for counted in (times, Counter(gram for grams in ours for gram in grams))
-            for gram, number in counted.items()
-            if number > COMMON
-        }
-        if is_family([any(times[gram] > 1 for gram in grams - boilerplate) for grams in theirs]):
+        times, own_times = (Counter(gram for grams in side for gram in grams) for side in (theirs, ours))
+        boilerplate = {gram for counted in (times, own_times) for gram in counted if counted[gram] > COMMON}
+        theirs = [grams - boilerplate for grams in theirs]
+        if is_family([any(times[gram] > 1 for gram in grams) for grams in theirs]):
             continue
-        owner = {
-            gram: task.task_id for task, grams in zip(training, theirs, strict=True) for gram in grams - boilerplate
-        }
+        owner = {gram: task.task_id for task, grams in zip(training, theirs, strict=True) for gram in grams}
         for task, grams in zip(tasks, ours, strict=True):
             shared = [gram for gram in grams if gram in owner]
             if shared:
@@ -227,7 +207,7 @@ def similar_prompts(tasks: Sequence[Task], training: Sequence[Task]) -> Iterable
     import numpy
 
     texts = statements(training, tasks)
-    vectors = tfidf([*texts[0], *texts[1]])
+    vectors = tfidf(texts[0] + texts[1])
     theirs, ours = vectors[: len(training)], vectors[len(training) :]
     among = (theirs @ theirs.T).toarray()
     numpy.fill_diagonal(among, 0.0)
@@ -253,13 +233,8 @@ def tfidf(texts: Sequence[str]):
 
     counts = [Counter(text.split()) for text in texts]
     columns = {word: i for i, word in enumerate(sorted({word for count in counts for word in count}))}
-    row, column, number = (
-        numpy.array(
-            [(row, columns[word], number) for row, count in enumerate(counts) for word, number in count.items()]
-        )
-        .reshape(-1, 3)
-        .T
-    )
+    entries = [(row, columns[word], number) for row, count in enumerate(counts) for word, number in count.items()]
+    row, column, number = numpy.array(entries).reshape(-1, 3).T
     rarity = numpy.log(len(texts) / numpy.bincount(column, minlength=len(columns)))
     weight = (1 + numpy.log(number)) * rarity[column]
     length = numpy.sqrt(numpy.bincount(row, weight**2, minlength=len(texts)))

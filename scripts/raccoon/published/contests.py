@@ -1,17 +1,22 @@
-"""The sets of contest problems: APPS, TACO and CodeContests, each row as a Task.
+"""The sets of contest problems: APPS, TACO, CodeContests and LiveCodeBench, each row as a Task.
 
-Most problems are programs that read stdin. Some of APPS and TACO are functions that are called with arguments.
-Solutions were written by people, and some are wrong, so a run on these sets leaves out tasks whose solution fails
-(SKIP_FAILING_TASKS). Nothing is run here.
+Most problems are programs that read stdin; some are functions or methods that are called with arguments. Solutions of
+the training sets were written by people, and some are wrong, so a run on them leaves out tasks whose solution fails
+(SKIP_FAILING_TASKS). LiveCodeBench publishes none, so gold cannot calibrate its tasks. Its problems have the date of
+their contest, so that a model can be tested on problems that are newer than its training data. Nothing is run here.
 """
 
+import base64
+import io
 import json
+import pickle
+import zlib
+from typing import Any
 
 from raccoon.constants import InputError
-from raccoon.tasks.cases import capped, program_test
 from raccoon.tasks.prompts import method_prompt, program_prompt
 from raccoon.tasks.syntax import parse_code
-from raccoon.tasks.task import LeftOut, Task, take
+from raccoon.tasks.task import LeftOut, Task, capped, program_test, take
 
 PYTHON3 = 3  # CodeContests' number for the language
 # The imports that the judges of APPS and TACO put before every program, without numpy, which few programs need and all
@@ -50,6 +55,28 @@ for _arguments, _expected in eval({cases}):
     assert _same(_plain({call}(*_arguments)), _expected), {{"arguments": _arguments, "expected": _expected}}
 """  # the sets wrap some expected values into a list of one
 
+# Of a task of LiveCodeBench; some have cases of many megabytes
+LIVE_CASES, LIVE_CHARS = 100, 2_000_000
+MAX_PRIVATE = 1 << 30  # bytes of one problem's private tests, unpacked
+LIVE_MODULES = """string re datetime collections heapq bisect copy math random statistics itertools functools operator
+io sys json builtins typing""".split()  # imported by the benchmark's own harness before every program
+LIVE_CONTEXT = (
+    "".join(f"from {name} import *\n" for name in LIVE_MODULES)
+    + "".join(f"import {name}\n" for name in LIVE_MODULES[:-2])
+    + "sys.setrecursionlimit(50000)\n"
+)
+LIVE_CALLS = """\
+import json
+
+
+def _plain(value):
+    return list(value) if isinstance(value, tuple) else value
+
+
+for _arguments, _expected in json.loads({cases!r}):
+    assert _plain(Solution().{name}(*_arguments)) == _expected, {{"arguments": _arguments, "expected": _expected}}
+"""
+
 
 def apps_task(row: dict) -> Task | LeftOut:
     """A row of APPS (Hendrycks et al. 2021). `file`, the name of its file, is its split."""
@@ -69,7 +96,7 @@ def taco_task(row: dict) -> Task | LeftOut:
 def contest_task(row: dict, task_id: str, source: str, split: str, compare: str) -> Task | LeftOut:
     """The common part of APPS and TACO: JSON texts in `solutions` and `input_output`."""
     tests = parsed(row, "input_output", {})
-    inputs, outputs = tests.get("inputs"), tests.get("outputs")
+    inputs, outputs, name = tests.get("inputs"), tests.get("outputs"), tests.get("fn_name")
     if not inputs or not outputs or len(inputs) != len(outputs):
         return LeftOut(task_id, "it has no pairs of input and output")
     inputs, outputs = capped(inputs, outputs)
@@ -84,31 +111,24 @@ def contest_task(row: dict, task_id: str, source: str, split: str, compare: str)
         "context": CONTEXT,
     }
     checker = row.get("checker") or ""
-    if row.get("special_judge") and (tests.get("fn_name") or not checker):
+    if row.get("special_judge") and (name or not checker):
         return LeftOut(task_id, "it needs a special judge and there is no checker")
-    if not tests.get("fn_name"):
-        return Task(
-            prompt=program_prompt(question),
-            kind="program",
-            test=program_test(inputs, outputs, "checker" if checker else compare, checker),
-            **common,
-        )
-    name, in_class = tests["fn_name"], "class Solution" in (starter or common["solution"])
+    if not name:
+        test = program_test(inputs, outputs, "checker" if checker else compare, checker)
+        return Task(prompt=program_prompt(question), kind="program", test=test, **common)
+    in_class = "class Solution" in (starter or common["solution"])
     if not all(isinstance(arguments, list) for arguments in inputs) or not str(name).isidentifier():
         return LeftOut(task_id, "its test is no list of calls")
-    call = f"Solution().{name}" if in_class else name
-    cases = [
-        (whole_keys(arguments, 1), whole_keys(expected, 1)) for arguments, expected in zip(inputs, outputs, strict=True)
-    ]
+    cases = [(whole_keys(given, 1), whole_keys(wanted, 1)) for given, wanted in zip(inputs, outputs, strict=True)]
     return Task(
         prompt=method_prompt(question, starter or f"def {name}(...):"),
-        test=CALLS.format(cases=ascii(ascii(cases)), call=call),
+        test=CALLS.format(cases=ascii(ascii(cases)), call=f"Solution().{name}" if in_class else name),
         entry_point="Solution" if in_class else name,
         **common,
     )
 
 
-def whole_keys(value, depth: int = 0):
+def whole_keys(value: Any, depth: int = 0) -> Any:
     """The value with int keys in its dicts where all keys are ints as text, which JSON makes of them.
 
     As the judges of APPS and TACO do: in a dict, or in the first item of a list.
@@ -127,25 +147,17 @@ def code_contests_task(row: dict) -> Task | LeftOut:
     task_id = f"CodeContests/{split}/{take(row, 'name')}"
     if row.get("input_file") or row.get("output_file"):
         return LeftOut(task_id, "it reads or writes a file")
-    inputs, outputs = [], []
-    for group in ("public_tests", "private_tests", "generated_tests"):
-        tests = row.get(group) or {}
-        inputs += tests.get("input") or []
-        outputs += tests.get("output") or []
+    groups = [row.get(group) or {} for group in ("public_tests", "private_tests", "generated_tests")]
+    inputs, outputs = ([text for group in groups for text in group.get(side) or []] for side in ("input", "output"))
     if not inputs:
         return LeftOut(task_id, "it has no tests")
     found = row.get("solutions") or {}
-    solutions = [
-        text
-        for language, text in zip(found.get("language") or [], found.get("solution") or [], strict=True)
-        if language == PYTHON3
-    ]
-    inputs, outputs = capped(inputs, outputs)
+    solutions = zip(found.get("language") or [], found.get("solution") or [], strict=True)
     return Task(
         task_id=task_id,
         prompt=program_prompt(take(row, "description").strip()),
-        test=program_test(inputs, outputs, "values"),
-        solution=first_python(solutions),
+        test=program_test(*capped(inputs, outputs), "values"),
+        solution=first_python([text for language, text in solutions if language == PYTHON3]),
         source="code_contests",
         split=split,
         difficulty=str(row.get("cf_rating") or ""),
@@ -153,18 +165,80 @@ def code_contests_task(row: dict) -> Task | LeftOut:
     )
 
 
-def parsed(row: dict, name: str, otherwise):
-    """The JSON value in a field of text; `otherwise` if the field is empty or missing."""
+def livecodebench_task(row: dict) -> Task:
+    """A row of LiveCodeBench (Jain et al. 2024). Its file tells its release: test is release_v1, test2 release_v2."""
+    tests = [*json_field(row, "public_test_cases"), *private_tests(row)]
+    if not tests or not all(isinstance(test, dict) and {"input", "output"} <= test.keys() for test in tests):
+        raise InputError("its test cases are not a list of inputs and outputs")
+    inputs, outputs = [test["input"] for test in tests], [test["output"] for test in tests]
+    inputs, outputs = capped(inputs, outputs, LIVE_CASES, LIVE_CHARS)
+    name = json_field(row, "metadata").get("func_name") if row.get("metadata") else None
+    common = {
+        "task_id": f"LiveCodeBench/{take(row, 'question_id')}",
+        "source": "livecodebench",
+        "context": LIVE_CONTEXT,
+        "split": f"release_v{row.get('file', 'test').removeprefix('test') or 1}",
+        "difficulty": take(row, "difficulty").lower(),
+        "date": str(take(row, "contest_date", object))[:10],
+    }
+    question = take(row, "question_content").strip()
+    if not name:
+        test = program_test(inputs, outputs, "numbers")
+        return Task(prompt=program_prompt(question), test=test, kind="program", **common)
+    cases = [
+        [[json.loads(line) for line in given.split("\n")], json.loads(wanted)]
+        for given, wanted in zip(inputs, outputs, strict=True)
+    ]
+    prompt, test = method_prompt(question, take(row, "starter_code")), json.dumps(cases)
+    return Task(prompt=prompt, entry_point="Solution", test=LIVE_CALLS.format(cases=test, name=name), **common)
+
+
+class TextUnpickler(pickle.Unpickler):
+    """Unpickles plain values only, because a file may come from anywhere and a class in it could run code."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        raise InputError(f"its private tests load {module}.{name}; only plain values are allowed")
+
+
+UNPICKLING = (pickle.UnpicklingError, EOFError, IndexError, KeyError, AttributeError)  # errors of a damaged pickle
+
+
+def private_tests(row: dict) -> list:
+    """The private test cases: JSON, or in the lite version JSON that is pickled, compressed by zlib, in base 64."""
+    text = row.get("private_test_cases") or "[]"
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        pass
+    try:
+        unpacker = zlib.decompressobj()
+        data = unpacker.decompress(base64.b64decode(text, validate=True), MAX_PRIVATE)
+        if unpacker.unconsumed_tail:
+            raise InputError(f"its private tests are larger than {MAX_PRIVATE:,} bytes")
+        value = TextUnpickler(io.BytesIO(data)).load()
+        tests = json.loads(value) if isinstance(value, str) else value
+    except (ValueError, TypeError, zlib.error, *UNPICKLING) as error:
+        raise InputError(f"its private tests cannot be unpacked ({type(error).__name__})") from None
+    if not isinstance(tests, list):
+        raise InputError("its private tests are not a list")
+    return tests
+
+
+def parsed(row: dict, name: str, otherwise: Any) -> Any:
+    """The JSON value in a field of text; `otherwise` if the field is empty, missing or of another type."""
     text = row.get(name)
     if isinstance(text, type(otherwise)):
         return text
-    if not text:
-        return otherwise
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError, TypeError) as error:
-        raise InputError(f"field {name!r} is not JSON ({str(error)[:80]})") from None
+    value = json_field(row, name) if text else otherwise
     return value if isinstance(value, type(otherwise)) else otherwise
+
+
+def json_field(row: dict, name: str) -> Any:
+    """The JSON value in a field of text. Raises InputError."""
+    try:
+        return json.loads(row[name])
+    except (KeyError, ValueError, TypeError, RecursionError):
+        raise InputError(f"field {name!r} is {str(row.get(name))[:40]!r}, which is not JSON") from None
 
 
 def first_python(solutions: list) -> str:

@@ -1,8 +1,8 @@
 """What a run prints at its start: model, tasks, step, reward, plan and sandbox, in numbers."""
 
 from raccoon.constants import Settings
+from raccoon.planning.advice import summary
 from raccoon.planning.memory import Plan
-from raccoon.planning.report import summary
 from raccoon.recipe.preparation import Machines
 from raccoon.sandbox.pool import Sandbox
 from raccoon.tasks.task import Task

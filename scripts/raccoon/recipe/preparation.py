@@ -8,9 +8,9 @@ from pathlib import Path
 
 from raccoon.constants import InputError, Settings
 from raccoon.gpus import machine_memory_gb
+from raccoon.planning.advice import check_disk, check_gpus, check_memory, check_model
 from raccoon.planning.memory import Machine, Plan, find_machine, plan
 from raccoon.planning.model_shape import model_shape
-from raccoon.planning.preflight import check_disk, check_gpus, check_memory, check_model
 from raccoon.recipe.settings import FREE_TO_CHANGE, check_constants, planned_setting
 from raccoon.runs.checkpoints import check_folder
 from raccoon.training.vllm_rollouts import check_engine

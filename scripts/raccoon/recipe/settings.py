@@ -11,8 +11,8 @@ from raccoon.constants import InputError, Settings
 from raccoon.cpu import check_bfloat16
 from raccoon.launch import world_size
 from raccoon.llm.llm_extraction import METHODS
+from raccoon.planning.advice import check_precision
 from raccoon.planning.memory import MOMENT_BYTES, WEIGHT_BYTES, Setting
-from raccoon.planning.preflight import check_precision
 from raccoon.published.benchmarks import BENCHMARKS, is_benchmark
 from raccoon.rewards.execution import PARTIAL_CREDITS, RewardTable
 from raccoon.training.vllm_rollouts import VLLM_MODES, vllm_options

@@ -6,18 +6,21 @@ Input: a run's folder, whose files runs/log.py describes. It may also have integ
 whose completions with a high reward were looked at again. Only config.json and metrics.jsonl must exist.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
 from raccoon.constants import InputError
 from raccoon.runs.log import COMPLETIONS_LOG, CONFIG_FILE, HELDOUT_LOG, METRICS_LOG, PROFILE_LOG, STOPPED_FILE
 from raccoon.runs.rollouts import Rollout
 from raccoon.store import LineFile, parse_json
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance  # what dataclasses.fields takes
+
+T = TypeVar("T", bound="DataclassInstance")
 
 INTEGRITY_LOG = "integrity.jsonl"
 TASKS_FILE = "tasks.jsonl"
@@ -110,24 +113,13 @@ class LoggedCompletion(Rollout):
 
 
 @dataclass(frozen=True)
-class Group:
-    """The completions of one prompt in one step."""
-
-    step: int
-    number: int
-    completions: tuple[LoggedCompletion, ...]
-
-    @property
-    def task_id(self) -> str:
-        return self.completions[0].task_id
-
-
-@dataclass(frozen=True)
-class TaskPrompt:
-    """The prompt of a task, from a line of tasks.jsonl."""
+class LoggedTask:
+    """What is shown of a task of the run, from a line of tasks.jsonl."""
 
     task_id: str
-    prompt: str
+    prompt: str = ""
+    source: str = ""
+    split: str = ""
 
 
 @dataclass(frozen=True)
@@ -167,6 +159,8 @@ def read_run(folder: Path) -> Run:
     steps = list(read_records(folder / METRICS_LOG, Step))
     if not steps:
         raise InputError(f"{folder / METRICS_LOG} has no whole line yet: try again after the first step")
+    end = folder / STOPPED_FILE
+    stopped = parse_record(Stopped, parse_json(end.read_bytes(), str(end)), str(end)) if end.is_file() else None
     return Run(
         folder=folder,
         constants=constants,
@@ -174,60 +168,49 @@ def read_run(folder: Path) -> Run:
         checks=list(read_records(folder / HELDOUT_LOG, Check)),
         profile=list(read_records(folder / PROFILE_LOG, TaskProfile)),
         integrity=list(read_records(folder / INTEGRITY_LOG, IntegrityStep)),
-        stopped=read_object(folder / STOPPED_FILE, Stopped),
+        stopped=stopped,
         saved=any(folder.glob("*.safetensors")),
         ended=str(config.get("ended", "")),
     )
 
 
-def read_groups(run: Run) -> Iterator[Group]:
-    """The groups of completions in the order of the log, without a step that has no metrics yet."""
-    finished = (
-        completion
-        for completion in read_records(run.folder / COMPLETIONS_LOG, LoggedCompletion)
-        if completion.step <= run.last_step
-    )
-    for (step, number), members in groupby(finished, key=lambda each: (each.step, each.group)):
-        yield Group(step, number, tuple(members))
+def read_groups(run: Run) -> Iterator[list[LoggedCompletion]]:
+    """The completions of one prompt in one step, in the order of the log, without a step that has no metrics yet."""
+    logged = read_records(run.folder / COMPLETIONS_LOG, LoggedCompletion)
+    finished = (completion for completion in logged if completion.step <= run.last_step)
+    return (list(members) for _, members in groupby(finished, key=lambda each: (each.step, each.group)))
 
 
-def read_prompts(run: Run) -> dict[str, str]:
-    """Task id -> prompt, of the tasks of the run; empty if it has no task file."""
-    return {task.task_id: task.prompt for task in read_records(run.folder / TASKS_FILE, TaskPrompt)}
+def read_tasks(run: Run) -> list[LoggedTask]:
+    """The tasks of the run; empty if it has no task file."""
+    return list(read_records(run.folder / TASKS_FILE, LoggedTask))
 
 
-def read_records(path: Path, kind: Callable[..., T]) -> Iterator[T]:
+def read_records(path: Path, kind: type[T]) -> Iterator[T]:
     """One record for each line; none if the file is absent. A last line without its end is still being written."""
     return (parse_record(kind, row, where) for where, row in LineFile(path).rows())
 
 
-def read_object(path: Path, kind: Callable[..., T]) -> T | None:
-    """The one record that a file holds; None if the file is absent."""
-    return parse_record(kind, parse_json(path.read_bytes(), str(path)), str(path)) if path.is_file() else None
-
-
-def parse_record(kind: Callable[..., T], value: Any, where: str) -> T:
+def parse_record(kind: type[T], value: Any, where: str) -> T:
     """A JSON object as the dataclass `kind`, whose annotations give the types; other keys are ignored."""
     if not isinstance(value, dict):
         raise InputError(f"{where} is not a JSON object: correct or delete it")
-    found = {}
+    found: dict[str, Any] = {}
     for field in fields(kind):
-        if field.name in value:
-            found[field.name] = parse_field(field.type, value[field.name], f"{where}: {field.name}")
-        elif field.default is MISSING:
-            raise InputError(f"{where} has no {field.name!r}: another version of the scripts may have written it")
+        name, wanted = field.name, field.type
+        if name not in value:
+            if field.default is MISSING:
+                raise InputError(f"{where} has no {name!r}: another version of the scripts may have written it")
+        elif isinstance(wanted, type) and is_dataclass(wanted):
+            found[name] = parse_record(wanted, value[name], f"{where}: {name}")
+        elif fits(value[name], wanted):
+            found[name] = value[name]
+        else:
+            raise InputError(
+                f"{where}: {name} is {repr(value[name])[:SHOWN]}, which is not of type "
+                f"{getattr(wanted, '__name__', wanted)}: correct or delete the line"
+            )
     return kind(**found)
-
-
-def parse_field(kind: Any, value: Any, where: str) -> Any:
-    if is_dataclass(kind):
-        return parse_record(kind, value, where)
-    if not fits(value, kind):
-        raise InputError(
-            f"{where} is {repr(value)[:SHOWN]}, which is not of type {getattr(kind, '__name__', kind)}: "
-            "correct or delete the line"
-        )
-    return value
 
 
 def fits(value: Any, kind: Any) -> bool:

@@ -4,13 +4,13 @@ It reads results.json and the training script's source; logs.py reads the run's 
 """
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from raccoon.constants import InputError, read_constants
-from raccoon.reporting.logs import Group, Run, TaskProfile, parse_record
+from raccoon.reporting.logs import LoggedCompletion, Run, TaskProfile, parse_record
 from raccoon.statistics import wilson_interval
 from raccoon.store import parse_json
 
@@ -44,11 +44,6 @@ class Difficulty:
     def pass_rate(self) -> float:
         return self.passed / self.n
 
-    @property
-    def at_most(self) -> float:
-        """The upper end of the 95 % interval of the pass rate; it ranks a task seen often above one seen once."""
-        return wilson_interval(self.passed, self.n)[1]
-
 
 @dataclass(frozen=True)
 class Gain:
@@ -66,7 +61,7 @@ class Gain:
 
 
 @dataclass(frozen=True)
-class Setting:
+class RunConstant:
     """A constant of the run, with the script's default and comment."""
 
     name: str
@@ -124,9 +119,9 @@ class Evaluation:
     own: frozenset[str]  # the names of the run's model and of its checkpoints
 
 
-def visit(group: Group) -> Visit:
-    statuses = [completion.status for completion in group.completions]
-    return Visit(group.task_id, group.step, statuses.count("PASS"), len(statuses) - statuses.count("INFRA"))
+def visit(group: Sequence[LoggedCompletion]) -> Visit:
+    statuses = [completion.status for completion in group]
+    return Visit(group[0].task_id, group[0].step, statuses.count("PASS"), len(statuses) - statuses.count("INFRA"))
 
 
 def by_task(visits: Iterable[Visit]) -> dict[str, list[Visit]]:
@@ -139,14 +134,16 @@ def by_task(visits: Iterable[Visit]) -> dict[str, list[Visit]]:
 
 
 def hardest(visits: Iterable[Visit]) -> list[Difficulty]:
-    """The tasks that passed least often, by the upper end of the interval; of equal tasks the last seen first."""
-    tasks = [
-        Difficulty(
-            task_id, len(each), sum(visit.passed for visit in each), sum(visit.n for visit in each), each[-1].step
-        )
-        for task_id, each in by_task(visits).items()
-    ]
-    return sorted(tasks, key=lambda task: (task.at_most, -task.last_step, task.task_id))[:ROWS]
+    """The tasks that passed least often; of equal tasks the last seen first.
+
+    The upper end of the 95 % interval of the pass rate ranks a task seen often above one seen once.
+    """
+    tasks = []
+    for task_id, each in by_task(visits).items():
+        passed, n = sum(visit.passed for visit in each), sum(visit.n for visit in each)
+        tasks.append(Difficulty(task_id, len(each), passed, n, each[-1].step))
+    order = {task: (wilson_interval(task.passed, task.n)[1], -task.last_step, task.task_id) for task in tasks}
+    return sorted(tasks, key=order.__getitem__)[:ROWS]
 
 
 def gains(visits: Iterable[Visit], profile: Iterable[TaskProfile]) -> list[Gain]:
@@ -166,19 +163,11 @@ def most_improved(found: Iterable[Gain]) -> list[Gain]:
     return sorted(risen, key=lambda gain: (-gain.difference, gain.task_id))[:ROWS]
 
 
-def settings(run: Run) -> list[Setting]:
+def run_constants(run: Run) -> list[RunConstant]:
     """The run's constants; those that differ from the training script's defaults come first."""
-    namespace = {"__file__": str(TRAINING_SCRIPT), **script_defaults()}
-    table = {constant.name: constant for constant in read_constants(namespace)}
-    rows = [
-        Setting(
-            name,
-            repr(value),
-            repr(table[name].value) if name in table else "",
-            table[name].comment if name in table else "",
-        )
-        for name, value in run.constants.items()
-    ]
+    table = read_constants({"__file__": str(TRAINING_SCRIPT), **script_defaults()})
+    known = {constant.name: (repr(constant.value), constant.comment) for constant in table}
+    rows = [RunConstant(name, repr(value), *known.get(name, ("", ""))) for name, value in run.constants.items()]
     return sorted(rows, key=lambda row: not row.changed)
 
 
@@ -204,19 +193,18 @@ def find_evaluation(folder: Path, given: str) -> Evaluation | None:
         found = read_evaluation(path, folder) if path.is_file() else None
         if found:
             return found
-    if given:
-        raise InputError(
-            f"EVAL_RESULTS {given} has no {RESULTS_FILE} that names the model {folder}: give the "
-            "OUTPUT_DIR of its evaluation"
-        )
-    return None
+    if not given:
+        return None
+    raise InputError(
+        f"EVAL_RESULTS {given} has no {RESULTS_FILE} that names the model {folder}: give the OUTPUT_DIR of its "
+        "evaluation"
+    )
 
 
 def read_evaluation(path: Path, folder: Path) -> Evaluation | None:
     """The rows of a results.json about the model of a folder; None if there are none."""
     results = parse_json(path.read_bytes(), str(path))
-    lists = ("results", "comparisons")
-    if not all(isinstance(results.get(name), list) for name in lists):
+    if not all(isinstance(results.get(name), list) for name in ("results", "comparisons")):
         raise InputError(f"{path} has no lists 'results' and 'comparisons': evaluate the model again")
     scores = [parse_record(ScoreRow, renamed(row), f"{path}: a result") for row in results["results"]]
     rows = [parse_record(ComparisonRow, row, f"{path}: a comparison") for row in results["comparisons"]]
@@ -231,9 +219,8 @@ def renamed(row: Any) -> Any:
     """A row with the names of ScoreRow, where results.json has others."""
     if not isinstance(row, dict):
         return row
-    found = {**row, "pass_at_1": row.get("pass@1")}
-    training_data = row.get("training_data")
-    return {**found, "badge": training_data.get("badge")} if isinstance(training_data, dict) else found
+    data = row.get("training_data")
+    return row | {"pass_at_1": row.get("pass@1")} | ({"badge": data.get("badge")} if isinstance(data, dict) else {})
 
 
 def is_model_of(path: Path, folder: Path) -> bool:

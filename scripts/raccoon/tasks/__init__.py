@@ -1,4 +1,1 @@
-"""What a task is: the record and its files, prompts, cases, templates, and the code in a completion.
-
-Imports no other room.
-"""
+"""What a task is: the record and its files, prompts, templates, and the code in a completion. Imports no other room."""

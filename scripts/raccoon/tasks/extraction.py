@@ -8,30 +8,7 @@ import re
 import textwrap
 from collections.abc import Iterable
 
-from raccoon.tasks.markup import (
-    fenced_blocks,
-    is_prose,
-    is_sentence,
-    looks_like_code,
-    loose_blocks,
-    parts_between_prose,
-    without_end_tokens,
-    without_label,
-    without_prompts,
-)
-from raccoon.tasks.syntax import (
-    MAX_PARSED_CHARS,
-    bound_names,
-    compiles,
-    find_function,
-    first_line,
-    is_literal,
-    missing_names,
-    own_nodes,
-    parse_code,
-    parse_or_line,
-    parse_stub,
-)
+from raccoon.tasks import markup, syntax
 from raccoon.tasks.task import Task
 
 PARSE_BUDGET = 500_000  # characters given to ast.parse and compile, in all attempts together
@@ -49,16 +26,16 @@ class Parser:
         self.budget = budget
 
     def __call__(self, text: str) -> tuple[ast.Module | None, int]:
-        """The result of parse_or_line. When the budget is spent: (None, 1), and callers then stop."""
-        return parse_or_line(text) if self.affords(text) else (None, 1)
+        """The result of syntax.parse_or_line. When the budget is spent: (None, 1), and callers then stop."""
+        return syntax.parse_or_line(text) if self.affords(text) else (None, 1)
 
     def compiles(self, text: str) -> bool:
         """Whether a text that parses also compiles; False when the budget is spent."""
-        return self.affords(text) and compiles(text)
+        return self.affords(text) and syntax.compiles(text)
 
     def affords(self, text: str) -> bool:
         """Whether the budget covers a text. If so, the text is subtracted from it."""
-        if len(text) > min(self.budget, MAX_PARSED_CHARS):
+        if len(text) > min(self.budget, syntax.MAX_PARSED_CHARS):
             return False
         self.budget -= len(text) + 100
         return True
@@ -82,9 +59,10 @@ def extract_code(completion: str, task: Task) -> str:
     bounded by PARSE_BUDGET.
     """
     parser, stub = Parser(), prompt_stub(task)
-    whole = without_label(strip_thinking(completion).lstrip("\ufeff"))
-    text = without_end_tokens(whole)
-    blocks = list(map(without_label, fenced_blocks(text)[-MAX_BLOCKS:]))
+    answer = "" if thinking_state(completion) == "open" else completion.rpartition("</think>")[2]
+    whole = markup.without_label(answer.lstrip("\ufeff"))
+    text = markup.without_end_tokens(whole)
+    blocks = list(map(markup.without_label, markup.fenced_blocks(text)[-MAX_BLOCKS:]))
     if stub.endswith("return ..."):
         last_line = text.strip().split("\n")[-1]
         return literal_answer([*blocks[::-1], text.strip(), last_line.strip("` ")], stub, task)
@@ -96,12 +74,12 @@ def extract_code(completion: str, task: Task) -> str:
         or first(completed_stub(body, stub, task, parser) for body in [*programs[::-1], text])
         or program_in_prose(text, task, parser)
     )
-    loose = [] if found or blocks else loose_blocks(text)[-MAX_BLOCKS:]
+    loose = [] if found or blocks else markup.loose_blocks(text)[-MAX_BLOCKS:]
     return (
         found
         or defining_block(loose, task, parser)
         or first(completed_stub(body, stub, task, parser, moved=True) for body in loose[::-1])
-        or first(part for part in [*blocks[::-1], text, *loose[::-1]] if looks_like_code(part))
+        or first(part for part in [*blocks[::-1], text, *loose[::-1]] if markup.looks_like_code(part))
     )
 
 
@@ -117,8 +95,8 @@ def whole_program(completion: str, task: Task) -> str:
 
 def shown_stub(task: Task) -> str:
     """The block of the prompt that ends with the entry point's unfinished function; "" if it shows none."""
-    for block in fenced_blocks(task.prompt):
-        if parse_stub(block, task.entry_point):
+    for block in markup.fenced_blocks(task.prompt):
+        if syntax.parse_stub(block, task.entry_point):
             return block.rstrip() + "\n"
     return ""
 
@@ -126,11 +104,6 @@ def shown_stub(task: Task) -> str:
 def first(candidates: Iterable[str]) -> str:
     """The first text that is not empty."""
     return next(filter(None, candidates), "")
-
-
-def strip_thinking(completion: str) -> str:
-    """The text after the reasoning; "" if the reasoning does not end."""
-    return "" if thinking_state(completion) == "open" else completion.rpartition("</think>")[2]
 
 
 def thinking_state(completion: str) -> str:
@@ -155,42 +128,32 @@ def prompt_stub(task: Task) -> str:
     function that the prompt shows whole is reduced to its header and imports, unless its body is `return ...`.
     """
     block = shown_stub(task)
-    if not block:
+    function, lines = syntax.parse_stub(block, task.entry_point), block.split("\n")
+    if not block or not function:
         return ""
-    function, lines = parse_stub(block, task.entry_point), block.split("\n")
-    header = lines[first_line(function) - 1 : function.body[0].lineno - 1]
-    whole = lines[first_line(function) - 1 : function.end_lineno]
-    if whole[-1].strip() == "return ...":
-        return "\n".join(whole)
-    whole_function = returns(function)
-    kept = [node for node in function.body if is_import(node) or not (whole_function or is_placeholder(node))]
-    return "\n".join([*header, *(line for node in kept for line in lines[node.lineno - 1 : node.end_lineno])])
-
-
-def is_import(node: ast.stmt) -> bool:
-    return isinstance(node, (ast.Import, ast.ImportFrom))
-
-
-def is_placeholder(node: ast.stmt) -> bool:
-    """Whether a statement does nothing: a docstring, `pass`, dots."""
-    return isinstance(node, ast.Pass) or isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    start, whole = syntax.first_line(function) - 1, returns(function)
+    if lines[(function.end_lineno or 0) - 1].strip() == "return ...":
+        return "\n".join(lines[start : function.end_lineno])
+    kept = lines[start : function.body[0].lineno - 1]
+    for node in function.body:
+        placeholder = isinstance(node, ast.Pass) or isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        if isinstance(node, ast.Import | ast.ImportFrom) or not (whole or placeholder):
+            kept += lines[node.lineno - 1 : node.end_lineno]
+    return "\n".join(kept)
 
 
 def defines(tree: ast.Module, task: Task) -> bool:
     """Whether a program defines the entry point, or any name if the task has none; or reads stdin, if it must."""
     if task.kind == "program":
-        return any(
-            name in READERS
-            for node in ast.walk(tree)
-            for name in (getattr(node, "id", ""), getattr(node, "attr", ""), getattr(node, "name", ""))
-        )
-    names = bound_names(tree)
+        named = {getattr(node, field, "") for node in ast.walk(tree) for field in ("id", "attr", "name")}
+        return not READERS.isdisjoint(named)
+    names = syntax.bound_names(tree)
     return task.entry_point in names if task.entry_point else bool(names)
 
 
 def defining_program(text: str, task: Task, parser: Parser) -> str:
     """The text, if needed without its indentation or interpreter prompts, if it defines the entry point; else ""."""
-    for variant in dict.fromkeys((text, textwrap.dedent(text), without_prompts(text))):
+    for variant in dict.fromkeys((text, textwrap.dedent(text), markup.without_prompts(text))):
         tree, _ = parser(variant)
         if tree and defines(tree, task) and parser.compiles(variant):
             return variant
@@ -200,8 +163,7 @@ def defining_program(text: str, task: Task, parser: Parser) -> str:
 def defining_block(blocks: list[str], task: Task, parser: Parser) -> str:
     """The last block that defines the entry point, with the other blocks that define names it lacks."""
     for place in range(len(blocks) - 1, -1, -1):
-        code = defining_program(blocks[place], task, parser) or head_program(blocks[place], task, parser)
-        if code:
+        if code := defining_program(blocks[place], task, parser) or head_program(blocks[place], task, parser):
             return with_helpers(code, blocks[:place] + blocks[place + 1 :], task, parser)
     return ""
 
@@ -211,22 +173,22 @@ def with_parts(block: str, task: Task, parser: Parser) -> list[str]:
 
     Without an entry point, all parts together are the best. With one, they may hold an example and its output.
     """
-    parts = [] if parser(block)[0] else parts_between_prose(block)
-    whole = ["\n\n".join(parts)] if parts else []
-    last = parts[-MAX_BLOCKS:]
+    parts = [] if parser(block)[0] else markup.parts_between_prose(block)
+    whole, last = ["\n\n".join(parts)] if parts else [], parts[-MAX_BLOCKS:]
     return [block, *whole, *last] if task.entry_point else [block, *last, *whole]
 
 
 def with_helpers(code: str, others: list[str], task: Task, parser: Parser) -> str:
     """The code, after those of the other blocks that define names which it reads and does not define."""
-    parts, lacking = [code], missing_names(parse_code(code))
+    code_tree = syntax.parse_code(code)
+    parts, lacking = [code], syntax.missing_names(code_tree) if code_tree else set()
     for block in reversed(others):
         tree, _ = parser(block)
-        if not tree or not bound_names(tree) & lacking or task.entry_point in missing_names(tree):
+        if not tree or not syntax.bound_names(tree) & lacking or task.entry_point in syntax.missing_names(tree):
             continue
         if parser.compiles(block):
             parts.insert(0, block)
-            lacking |= missing_names(tree)
+            lacking |= syntax.missing_names(tree)
     parts.sort(key=lambda part: "from __future__" not in part)
     return "\n\n".join(parts)
 
@@ -242,22 +204,19 @@ def completed_stub(text: str, stub: str, task: Task, parser: Parser, moved: bool
     for body in (text, "    " + text, textwrap.indent(text, "    ")):
         program = f"{stub}\n{body}"
         code = head_program(program, task, parser)
-        function = code and find_function(parse_code(code), task.entry_point)
-        if not function or not grown(function, stub):
+        tree = syntax.parse_code(code)
+        function = tree and syntax.find_function(tree, task.entry_point)
+        # It must be the stub's and longer: unindented text does not belong to its body
+        if not function or syntax.first_line(function) != 1 or (function.end_lineno or 0) <= stub.count("\n") + 1:
             continue
         as_it_is = body is text and not moved
-        if as_it_is or returns(function) and all(map(is_prose, program[len(code) :].split("\n"))):
+        if as_it_is or returns(function) and all(map(markup.is_prose, program[len(code) :].split("\n"))):
             return code
     return ""
 
 
-def returns(function: ast.FunctionDef) -> bool:
-    return any(isinstance(node, ast.Return) for node in own_nodes(function))
-
-
-def grown(function: ast.FunctionDef, stub: str) -> bool:
-    """Whether a function is the stub's and longer than the stub: unindented text does not belong to its body."""
-    return first_line(function) == 1 and function.end_lineno > stub.count("\n") + 1
+def returns(function: syntax.FunctionNode) -> bool:
+    return any(isinstance(node, ast.Return) for node in syntax.own_nodes(function))
 
 
 def program_in_prose(text: str, task: Task, parser: Parser) -> str:
@@ -266,13 +225,13 @@ def program_in_prose(text: str, task: Task, parser: Parser) -> str:
     It begins at the start of the text, at a paragraph or after a colon. A line of broken code directly above belongs
     to it, so that its syntax error is seen.
     """
-    if len(text) > MAX_PARSED_CHARS:
+    if len(text) > syntax.MAX_PARSED_CHARS:
         return ""
     lines, starts = text.split("\n"), []
     for place, line in enumerate(lines):
         above = lines[place - 1].rstrip() if place else ""
-        announced = above.endswith("```") or above.endswith(":") and is_sentence(above)
-        if looks_like_code(line) and line[0] not in " \t" and (not above or announced):
+        announced = above.endswith("```") or above.endswith(":") and markup.is_sentence(above)
+        if markup.looks_like_code(line) and line[0] not in " \t" and (not above or announced):
             starts.append(place)
     return first(head_program("\n".join(lines[start:]), task, parser) for start in starts[:MAX_STARTS])
 
@@ -302,11 +261,11 @@ def literal_answer(candidates: list[str], stub: str, task: Task) -> str:
     Only a literal is an answer, so a program that computes the value does not count.
     """
     for text in candidates:
-        tree = parse_code(text) if len(text) <= MAX_PARSED_CHARS else None
-        function = tree and find_function(tree, task.entry_point)
+        tree = syntax.parse_code(text) if len(text) <= syntax.MAX_PARSED_CHARS else None
+        function = tree and syntax.find_function(tree, task.entry_point)
         statements = function.body[-1:] if function else tree.body if tree and len(tree.body) == 1 else []
         for statement in statements:
             value = getattr(statement, "value", None)
-            if isinstance(statement, (ast.Return, ast.Expr)) and value and is_literal(value):
+            if isinstance(statement, (ast.Return, ast.Expr)) and value and syntax.is_literal(value):
                 return stub.removesuffix("...") + f"({ast.get_source_segment(text, value)})\n"
     return ""

@@ -6,6 +6,7 @@ It does not parse Python; it looks at single lines. Every pattern takes linear t
 import keyword
 import re
 import textwrap
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
 # A fence can match in one way only, so that a hostile line takes linear time.
@@ -58,28 +59,37 @@ def without_prompts(text: str) -> str:
     return "\n".join(line[4:] for line in lines if line.startswith((">>> ", "... ")))
 
 
-def fenced_blocks(text: str) -> list[str]:
-    """The insides of Markdown code fences that are not blank; the last fence may lack its end.
+def fence_roles(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """(role, text inside) of each line of a text: outside, open, inside, close, next (it opens another), end.
 
     A fence that is indented deeper belongs to a docstring. A named fence inside a block starts the next block. A line
     of code that ends with the fence ends the block.
     """
-    blocks, block, opening = [], [], None
-    for line in text.split("\n"):
+    opening = None
+    for line in lines:
         mark = FENCE.match(line)
         if opening is None:
-            opening, block = mark, []
+            opening = mark
+            yield "open" if mark else "outside", ""
         elif mark and mark[2].startswith(opening[2]) and len(mark[1]) < len(opening[1]) + 4:
-            blocks.append("\n".join(block))
-            opening, block = (mark if mark[3].strip() else None), []
+            opening = mark if mark[3].strip() else None
+            yield "next" if opening else "close", ""
         elif line.endswith(opening[2]) and not mark:
-            blocks.append("\n".join([*block, line.removesuffix(opening[2])]))
+            yield "end", line.removesuffix(opening[2])
             opening = None
         else:
-            block.append(line.removeprefix(opening[1]))
-    if opening is not None:
-        blocks.append("\n".join(block))
-    return [block for block in blocks if block.strip()]
+            yield "inside", line.removeprefix(opening[1])
+
+
+def fenced_blocks(text: str) -> list[str]:
+    """The insides of Markdown code fences that are not blank; the last fence may lack its end."""
+    blocks: list[list[str]] = []
+    for role, inside in fence_roles(text.split("\n")):
+        if role in ("open", "next"):
+            blocks.append([])
+        elif role in ("inside", "end"):
+            blocks[-1].append(inside)
+    return [text for text in map("\n".join, blocks) if text.strip()]
 
 
 def ends_in_closed_fence(text: str) -> bool:
@@ -87,19 +97,10 @@ def ends_in_closed_fence(text: str) -> bool:
 
     It is complete if it ends with a newline: without one, "```" may be the beginning of another fence's opening.
     """
-    lines = text.rstrip().split("\n")
-    if "\n" not in text[len(text.rstrip()) :] or not FENCE.match(lines[-1].rstrip()):
+    lines = [line.rstrip() for line in text.rstrip().split("\n")]
+    if "\n" not in text[len(text.rstrip()) :] or not FENCE.match(lines[-1]):
         return False
-    opening = None
-    for line in map(str.rstrip, lines):
-        mark, closed = FENCE.match(line), False
-        if opening is None:
-            opening = mark
-        elif mark and mark[2].startswith(opening[2]) and len(mark[1]) < len(opening[1]) + 4:
-            opening, closed = (mark if mark[3].strip() else None), not mark[3].strip()
-        elif line.endswith(opening[2]) and not mark:
-            opening = None
-    return closed
+    return [role for role, _ in fence_roles(lines)][-1] == "close"
 
 
 def loose_blocks(text: str) -> list[str]:
@@ -107,26 +108,31 @@ def loose_blocks(text: str) -> list[str]:
 
     [] unless all text outside is prose: a broken header above an indented body is an error that must be seen.
     """
-    for find in (quoted_blocks, indented_blocks, inline_blocks):
-        blocks, rest = find(text)
-        if blocks and all(map(is_prose, rest.split("\n"))) and (rest.strip() or find is not indented_blocks):
+    inline = INLINE.findall(text), INLINE.sub("", text)
+    for found in (quoted_blocks(text), indented_blocks(text), inline):
+        blocks, rest = found
+        if blocks and all(map(is_prose, rest.split("\n"))):
             return blocks
     return []
 
 
 def quoted_blocks(text: str) -> tuple[list[str], str]:
     """(the code quoted with `>`, without its fences if it has some; the other lines)"""
-    quoted, rest = [], []
+    quoted: list[str] = []
+    rest: list[str] = []
     for line in text.split("\n"):
         (quoted if line.startswith(">") and not line.startswith(">>") else rest).append(line)
     content = "\n".join(line[1:].removeprefix(" ") for line in quoted)
-    blocks = fenced_blocks(content) or [content]
-    return [block for block in blocks if block.strip()], "\n".join(rest)
+    return fenced_blocks(content) or [content] * bool(content.strip()), "\n".join(rest)
 
 
 def indented_blocks(text: str) -> tuple[list[str], str]:
-    """(runs of lines indented by four spaces or a tab, without that indentation; the other lines)"""
-    blocks, rest = [[]], []
+    """(runs of lines indented by four spaces or a tab, without that indentation; the other lines)
+
+    No runs without other lines: a text that is indented as a whole is not loose.
+    """
+    blocks: list[list[str]] = [[]]
+    rest = []
     for line in text.split("\n"):
         if line.startswith(("    ", "\t")) or not line.strip():
             blocks[-1].append(line)
@@ -134,12 +140,7 @@ def indented_blocks(text: str) -> tuple[list[str], str]:
             rest.append(line)
             blocks.append([])
     dedented = (textwrap.dedent("\n".join(block)).strip("\n") for block in blocks)
-    return [block for block in dedented if block.strip()], "\n".join(rest)
-
-
-def inline_blocks(text: str) -> tuple[list[str], str]:
-    """(the texts in single backticks; the text without them)"""
-    return INLINE.findall(text), INLINE.sub("", text)
+    return [block for block in dedented if block.strip() and any(map(str.strip, rest))], "\n".join(rest)
 
 
 def is_prose(line: str) -> bool:
@@ -161,20 +162,14 @@ def without_label(text: str) -> str:
     A word alone does nothing in a program, unless it is a keyword.
     """
     lines = text.split("\n")
-    start = next(
-        (
-            place
-            for place, line in enumerate(lines)
-            if line.strip() and not is_label(line) and not is_lone_word(lines, place)
-        ),
-        0,
-    )
-    return "\n".join(lines[start:]) if any(map(str.strip, lines[:start])) else text
-
-
-def is_lone_word(lines: list[str], place: int) -> bool:
-    word = lines[place].strip().removesuffix(":")
-    return word.isidentifier() and not keyword.iskeyword(word.lower()) and not has_body(lines, place)
+    for place, line in enumerate(lines):
+        if not line.strip() or is_label(line):
+            continue
+        word = line.strip().removesuffix(":")
+        if word.isidentifier() and not keyword.iskeyword(word.lower()) and not has_body(lines, place):
+            continue
+        return "\n".join(lines[place:]) if any(map(str.strip, lines[:place])) else text
+    return text
 
 
 def is_label(line: str) -> bool:

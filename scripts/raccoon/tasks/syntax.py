@@ -8,24 +8,15 @@ from raccoon.constants import InputError
 
 # A bound on the search for code in one completion; an honest completion has a few thousand characters.
 MAX_PARSED_CHARS = 100_000  # a longer text is not parsed
-SCOPES = (
-    ast.FunctionDef,
-    ast.AsyncFunctionDef,
-    ast.ClassDef,
-    ast.Lambda,
-    ast.ListComp,
-    ast.SetComp,
-    ast.DictComp,
-    ast.GeneratorExp,
-)
-TRIES = (ast.Try, ast.TryStar)
-HANDLER = ast.parse("try:\n    pass\nexcept:\n    pass").body[0].handlers[0]
+FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
+SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)  # scopes too
+HANDLER = ast.ExceptHandler(None, None, [ast.Pass(lineno=1, col_offset=0)], lineno=1, col_offset=0)
 
 
 def parse_code(text: str) -> ast.Module | None:
     """The syntax tree of untrusted text; None if it is not Python, or too long or too deep to parse."""
-    tree, _ = parse_or_line(text)
-    return tree
+    return parse_or_line(text)[0]
 
 
 def parse_or_line(text: str) -> tuple[ast.Module | None, int]:
@@ -51,7 +42,7 @@ def compiles(text: str) -> bool:
             warnings.simplefilter("ignore")
             tree = ast.parse(text)
             for node in ast.walk(tree) if "finally" in text else ():
-                if isinstance(node, TRIES) and node.finalbody:
+                if isinstance(node, ast.Try | ast.TryStar) and node.finalbody:
                     node.orelse, node.finalbody = node.orelse + node.finalbody, []
                     node.handlers = node.handlers or [HANDLER]
             compile(tree, "<completion>", "exec", dont_inherit=True)
@@ -68,13 +59,13 @@ def is_literal(node: ast.expr) -> bool:
         return False
 
 
-def own_nodes(scope: ast.Module | ast.FunctionDef) -> Iterator[ast.AST]:
+def own_nodes(scope: ast.Module | FunctionNode) -> Iterator[ast.AST]:
     """The nodes of a module or function, without those inside its functions and classes."""
-    pending = list(scope.body)
+    pending: list[ast.AST] = [*scope.body]
     while pending:
         node = pending.pop()
         yield node
-        if not isinstance(node, SCOPES):
+        if not isinstance(node, SCOPES + COMPREHENSIONS):
             pending.extend(ast.iter_child_nodes(node))
 
 
@@ -82,7 +73,7 @@ def bound_names(tree: ast.Module) -> set[str]:
     """The names that a module binds when it runs, also those inside its if, try and loops."""
     names = set()
     for node in own_nodes(tree):
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        if isinstance(node, FunctionNode | ast.ClassDef):
             names.add(node.name)
         elif isinstance(node, ast.alias):
             names.add((node.asname or node.name).split(".")[0])
@@ -94,30 +85,24 @@ def bound_names(tree: ast.Module) -> set[str]:
 def missing_names(tree: ast.Module) -> set[str]:
     """The names that a module reads and does not bind anywhere, including builtins."""
     names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
-    inner = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
-    return (
-        {node.id for node in names if isinstance(node.ctx, ast.Load)}
-        - {node.id for node in names if isinstance(node.ctx, ast.Store)}
-        - inner
-        - bound_names(tree)
-    )
+    bound = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)} | bound_names(tree)
+    bound |= {node.id for node in names if isinstance(node.ctx, ast.Store)}
+    return {node.id for node in names if isinstance(node.ctx, ast.Load)} - bound
 
 
-def find_function(tree: ast.Module, name: str) -> ast.FunctionDef | None:
+def find_function(tree: ast.Module, name: str) -> FunctionNode | None:
     """The last definition of a function of this name at a module's top level; None if there is none."""
-    found = [
-        node for node in tree.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == name
-    ]
-    return found[-1] if found else None
+    found = (node for node in reversed(tree.body) if isinstance(node, FunctionNode) and node.name == name)
+    return next(found, None)
 
 
-def parse_stub(stub: str, entry_point: str) -> ast.FunctionDef | None:
+def parse_stub(stub: str, entry_point: str) -> FunctionNode | None:
     """The function of the entry point in a program that may end with that function's header; None if there is none."""
     tree = parse_code(stub) or parse_code(stub.rstrip() + "\n    pass\n")
     return find_function(tree, entry_point) if tree else None
 
 
-def first_line(function: ast.FunctionDef) -> int:
+def first_line(function: FunctionNode) -> int:
     """The number of the line where a function or its first decorator begins."""
     return min([function.lineno, *(decorator.lineno for decorator in function.decorator_list)])
 

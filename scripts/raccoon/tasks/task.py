@@ -1,17 +1,17 @@
-"""The task record that every script uses, and task files: JSON lines, one Task on each line, every line checked.
+"""The task record that every script uses, the cases of tasks that are whole programs, and task files (JSON lines).
 
 It runs no code and loads no model; it needs only the standard library.
 """
 
 import gzip
+import json
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from raccoon.constants import InputError
 from raccoon.store import parse_json
-from raccoon.tasks.cases import check_cases
 from raccoon.whole_files import write_records
 
 
@@ -23,8 +23,10 @@ class Task:
     `test` raises when the solution is wrong; it makes all calls itself. `solution` is a complete program when it
     follows `context`. `origin` says, as JSON text, what made a synthetic task.
 
-    `kind` is "function" or "program". A program reads stdin and prints; its `test` holds cases (cases.py). `date`
-    (YYYY-MM-DD) is when the problem was published, `difficulty` is what its set says; "" if unknown.
+    `kind` is "function" or "program". A program reads stdin and prints; its `test` holds its cases, the texts of stdin
+    and those to print, as JSON text: {"inputs": [...], "outputs": [...], "compare": ...}. `compare` is one of
+    COMPARISONS; verdicts/stdin_cases.py says what each takes for equal. `date` (YYYY-MM-DD) is when the problem was
+    published, `difficulty` is what its set says; "" if unknown.
     """
 
     task_id: str
@@ -51,6 +53,9 @@ class LeftOut:
 
 KINDS = ("function", "program")
 TASK_FIELDS = tuple(field.name for field in fields(Task))
+COMPARISONS = ("lines", "numbers", "text", "tokens", "values", "checker")
+MAX_CASES = 20  # of a training task: every completion runs all of them
+MAX_CASE_CHARS = 100_000  # of input and output together; a larger case is left out if the task has smaller ones
 
 
 def read_task_file(path: str | Path) -> list[Task]:
@@ -58,13 +63,12 @@ def read_task_file(path: str | Path) -> list[Task]:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"no task file {path}: give the path of a JSON lines file of tasks")
-    tasks, line_of = [], {}
-    for number, line in numbered_lines(path):
-        where = f"{path}, line {number}"
-        task = parse_task(line, where, default_id=f"{path.stem}/{number}")
+    tasks: list[Task] = []
+    line_of: dict[str, int] = {}
+    for number, where, row in numbered_rows(path):
+        task = parse_task(row, where, default_id=f"{path.stem}/{number}")
         if task.task_id in line_of:
-            first = line_of[task.task_id]
-            raise InputError(f"{where}: task_id {task.task_id!r} is also on line {first}; rename one")
+            raise InputError(f"{where}: task_id {task.task_id!r} is also on line {line_of[task.task_id]}; rename one")
         line_of[task.task_id] = number
         tasks.append(task)
     if not tasks:
@@ -72,9 +76,8 @@ def read_task_file(path: str | Path) -> list[Task]:
     return tasks
 
 
-def parse_task(line: str, where: str, default_id: str) -> Task:
-    """The Task on one line of a task file."""
-    row = parse_json(line, where)
+def parse_task(row: dict, where: str, default_id: str) -> Task:
+    """The Task of a line of a task file."""
     for name, value in row.items():
         if name not in TASK_FIELDS:
             raise InputError(f"{where}: unknown field {name!r}; the fields are {', '.join(TASK_FIELDS)}")
@@ -98,37 +101,29 @@ def write_task_file(path: str | Path, tasks: Iterable[Task]) -> None:
     write_records(path, map(asdict, tasks))
 
 
+def numbered_rows(path: Path) -> Iterator[tuple[int, str, dict]]:
+    """(number, "FILE, line N", JSON object) of each line of a file that is not blank. Raises InputError."""
+    for number, line in numbered_lines(path):
+        where = f"{path}, line {number}"
+        yield number, where, parse_json(line, where)
+
+
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """(number from 1, text) of each line of a plain or gzipped text file that is not blank."""
+    """(number from 1, text) of each line of a plain or gzipped text file that is not blank. Raises InputError."""
     opener = gzip.open if path.suffix == ".gz" else open
-    check_form(path)
     try:
+        with open(path, "rb") as start:
+            first = start.read(2)
+        if first in (b"\xff\xfe", b"\xfe\xff"):
+            raise InputError(f"{path} is UTF-16: save it as UTF-8")
+        if first == b"\x1f\x8b" and path.suffix != ".gz":
+            raise InputError(f"{path} is compressed with gzip: name it {path.name}.gz")
         with opener(path, "rt", encoding="utf-8-sig") as file:
             for number, line in enumerate(file, 1):
                 if line.strip():
                     yield number, line
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise InputError(f"cannot read {path} ({error}): fetch the file again") from error
-
-
-def numbered_rows(path: Path) -> Iterator[tuple[str, dict]]:
-    """("FILE, line N", JSON object) of each line that is not blank. Raises InputError for a line that holds none."""
-    for number, line in numbered_lines(path):
-        where = f"{path}, line {number}"
-        yield where, parse_json(line, where)
-
-
-def check_form(path: Path) -> None:
-    """Raises InputError for a file whose first bytes show UTF-16, or gzip without the suffix .gz."""
-    try:
-        with open(path, "rb") as file:
-            start = file.read(2)
-    except OSError:
-        return  # the reader reports it
-    if start in (b"\xff\xfe", b"\xfe\xff"):
-        raise InputError(f"{path} is UTF-16: save it as UTF-8")
-    if start == b"\x1f\x8b" and path.suffix != ".gz":
-        raise InputError(f"{path} is compressed with gzip: name it {path.name}.gz")
 
 
 def take(row: dict, name: str, kind: type | tuple[type, ...] = str):
@@ -138,3 +133,68 @@ def take(row: dict, name: str, kind: type | tuple[type, ...] = str):
     if not isinstance(row[name], kind) or kind is list and not row[name]:
         raise InputError(f"field {name!r} has an unexpected value: {str(row[name])[:40]!r}")
     return row[name]
+
+
+def program_test(inputs: Sequence, outputs: Sequence, compare: str = "lines", checker: str = "") -> str:
+    """The test of a task of kind "program". Inputs and outputs are texts or lists of lines; InputError for others.
+
+    `checker` is a trusted program that defines check(input, output, expected). Only `compare` "checker" takes one.
+    """
+    record = {"inputs": [*map(as_text, inputs)], "outputs": [*map(as_text, outputs)], "compare": compare}
+    text = json.dumps(record | ({"checker": checker} if checker else {}))
+    check_cases(text)
+    return text
+
+
+def as_text(value) -> str:
+    """A case as one text; some sets publish lists of lines."""
+    if isinstance(value, list) and all(isinstance(line, str) for line in value):
+        return "\n".join(value)
+    if not isinstance(value, str):
+        raise InputError(f"a case is {str(value)[:40]!r}; it must be a text or a list of lines")
+    return value
+
+
+def check_cases(test: str) -> dict:
+    """The record of a program task's test. Raises InputError with the fault if it is not one."""
+    record = parse_json(test, "the test of a program task")
+    for name in ("inputs", "outputs"):
+        texts = record.get(name)
+        if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
+            raise InputError(f"the test of a program task has no list of texts {name!r}; give one text for each case")
+    if len(record["inputs"]) != len(record["outputs"]):
+        raise InputError(f"{len(record['inputs'])} inputs but {len(record['outputs'])} outputs; give one for each")
+    if record.get("compare", "lines") not in COMPARISONS:
+        raise InputError(f"unknown comparison {record['compare']!r}; choose from {', '.join(COMPARISONS)}")
+    if (record.get("compare") == "checker") != bool(record.get("checker")):
+        raise InputError('give "compare": "checker" together with a "checker" program, or give neither')
+    return record
+
+
+def capped(
+    inputs: Sequence, outputs: Sequence, most: int = MAX_CASES, chars: int = MAX_CASE_CHARS
+) -> tuple[list, list]:
+    """(inputs, outputs) of at most `most` cases, evenly spread over those that are not too large.
+
+    The choice is always the same. If all cases are too large, the smallest is the only one. Raises InputError if the
+    numbers of inputs and outputs differ.
+    """
+    if len(inputs) != len(outputs):
+        raise InputError(f"{len(inputs)} inputs but {len(outputs)} outputs; give one for each")
+    sizes = [len(str(given)) + len(str(wanted)) for given, wanted in zip(inputs, outputs, strict=True)]
+    fitting = [place for place, size in enumerate(sizes) if size <= chars]
+    if not fitting and sizes:
+        fitting = [sizes.index(min(sizes))]
+    if len(fitting) > most:
+        fitting = [fitting[place * len(fitting) // most] for place in range(most)]
+    return [inputs[place] for place in fitting], [outputs[place] for place in fitting]
+
+
+def case_texts(test: str) -> set[str]:
+    """Each case of a program task as one text, to find cases that two tasks share; empty for any other test."""
+    try:
+        record = check_cases(test)
+    except InputError:
+        return set()
+    cases = zip(record["inputs"], record["outputs"], strict=True)
+    return {json.dumps([given.split(), wanted.split()]) for given, wanted in cases}

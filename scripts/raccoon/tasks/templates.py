@@ -6,12 +6,13 @@ training task has them. It does not measure general coding ability.
 
     python -c "from raccoon.tasks import templates as t; print(t.generate_tasks(1, seed=0)[0].prompt)" # from scripts/
 
-Inputs: none. Outputs: none; callers write the task files (scripts/demo_model.py, create_synthetic_data.py).
+Callers write the task files (scripts/demo_model.py, create_synthetic_data.py).
 """
 
 import hashlib
 import itertools
 import random
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -42,7 +43,7 @@ PHRASINGS = (
     "Implement {function}({argument}). It should return {goal}.",
     "Define {function}({argument}) in Python; the result is {goal}.",
 )
-PARTS = ("filter", "map", "reduce")  # of a Kind
+PARTS = ("filter", "map", "reduce")  # of a TaskKind
 # {k} begins at 3: "divisible by 2" means "even", so one could be held out while the other is trained on.
 CONSTANTS = {"k": tuple(range(3, 10)), "j": tuple(range(2, 10)), "c": tuple("aeimnorst")}
 
@@ -64,82 +65,63 @@ class Component:
     type: str = "int"
 
 
-INT_FILTERS = (
-    Component("positive", "that are positive", "{x} > 0", "{x} >= 0", common=True),
-    Component("negative", "that are negative", "{x} < 0", "{x} <= 0"),
-    Component("even", "that are even", "{x} % 2 == 0", "{x} % 2 == 1"),
-    Component("odd", "that are odd", "{x} % 2 == 1", "{x} % 2 == 0"),
-    Component("above", "that are greater than {k}", "{x} > {k}", "{x} >= {k}", common=True),
-    Component("below", "that are less than {k}", "{x} < {k}", "{x} <= {k}"),
-    Component("at_least", "that are at least {k}", "{x} >= {k}", "{x} > {k}", common=True),
-    Component("at_most", "that are at most {k}", "{x} <= {k}", "{x} < {k}"),
-    Component("multiple", "that are divisible by {k}", "{x} % {k} == 0", "{x} // {k} == 0"),
-    Component("no_multiple", "that are not divisible by {k}", "{x} % {k} != 0", "{x} % {k} == 0"),
-    Component("other_than", "that differ from {k}", "{x} != {k}", "{x} > {k}"),
-    Component("far", "whose absolute value is above {k}", "abs({x}) > {k}", "{x} > {k}", common=True),
-)
-INT_MAPS = (
-    Component("same", "", "{x}", "{x} + 1"),
-    Component("square", "the squares of", "{x} * {x}", "{x} * 2"),
-    Component("cube", "the cubes of", "{x} ** 3", "{x} * 3", common=True),
-    Component("times", "{j} times each of", "{x} * {j}", "{x} ** {j}"),
-    Component("negate", "the negatives of", "-{x}", "abs({x})"),
-    Component("absolute", "the absolute values of", "abs({x})", "-{x}"),
-    Component("plus", "the results of adding {j} to", "{x} + {j}", "{x} * {j}"),
-    Component("minus", "the results of subtracting {j} from", "{x} - {j}", "{j} - {x}", common=True),
-    Component("from", "the results of subtracting from {j} each of", "{j} - {x}", "{x} - {j}"),
-    Component("remainder", "the remainders modulo {j} of", "{x} % {j}", "{x} // {j}"),
-    Component("quotient", "the floor quotients by {j} of", "{x} // {j}", "{x} / {j}", common=True),
-    Component("last_digit", "the last decimal digits of", "abs({x}) % 10", "{x} % 10", common=True),
-)
+def components(table: str) -> tuple[Component, ...]:
+    """The rows of a table: name | phrase | code | mistake, and the type if it is not int. * marks a common mistake."""
+    rows = [[cell.strip() for cell in line.split(" | ")] for line in table.strip().splitlines()]
+    return tuple(
+        Component(name.rstrip("*"), phrase, code, mistake, name.endswith("*"), *kind)
+        for name, phrase, code, mistake, *kind in rows
+    )
+
+
+def reduces(table: str) -> tuple[Component, ...]:
+    """The same for reduces that only return an expression."""
+    return tuple(replace(row, code=f"return {row.code}", mistake=f"return {row.mistake}") for row in components(table))
+
+
+INT_FILTERS = components("""
+positive*   | that are positive                 | {x} > 0        | {x} >= 0
+negative    | that are negative                 | {x} < 0        | {x} <= 0
+even        | that are even                     | {x} % 2 == 0   | {x} % 2 == 1
+odd         | that are odd                      | {x} % 2 == 1   | {x} % 2 == 0
+above*      | that are greater than {k}         | {x} > {k}      | {x} >= {k}
+below       | that are less than {k}            | {x} < {k}      | {x} <= {k}
+at_least*   | that are at least {k}             | {x} >= {k}     | {x} > {k}
+at_most     | that are at most {k}              | {x} <= {k}     | {x} < {k}
+multiple    | that are divisible by {k}         | {x} % {k} == 0 | {x} // {k} == 0
+no_multiple | that are not divisible by {k}     | {x} % {k} != 0 | {x} % {k} == 0
+other_than  | that differ from {k}              | {x} != {k}     | {x} > {k}
+far*        | whose absolute value is above {k} | abs({x}) > {k} | {x} > {k}
+""")
+INT_MAPS = components("""
+same        |                                             | {x}           | {x} + 1
+square      | the squares of                              | {x} * {x}     | {x} * 2
+cube*       | the cubes of                                | {x} ** 3      | {x} * 3
+times       | {j} times each of                           | {x} * {j}     | {x} ** {j}
+negate      | the negatives of                            | -{x}          | abs({x})
+absolute    | the absolute values of                      | abs({x})      | -{x}
+plus        | the results of adding {j} to                | {x} + {j}     | {x} * {j}
+minus*      | the results of subtracting {j} from         | {x} - {j}     | {j} - {x}
+from        | the results of subtracting from {j} each of | {j} - {x}     | {x} - {j}
+remainder   | the remainders modulo {j} of                | {x} % {j}     | {x} // {j}
+quotient*   | the floor quotients by {j} of               | {x} // {j}    | {x} / {j}
+last_digit* | the last decimal digits of                  | abs({x}) % 10 | {x} % 10
+""")
+PRODUCT = "total = {}\nfor item in result:\n    total *= item\nreturn total"
 INT_REDUCES = (
     Component("sum", "the sum of", "return sum(result)", "return max(result)"),
-    Component(
-        "product",
-        "the product (1 if there are none) of",
-        "total = 1\nfor item in result:\n    total *= item\nreturn total",
-        "total = 0\nfor item in result:\n    total *= item\nreturn total",
-        common=True,
-    ),
-    Component("count_distinct", "the number of distinct values among", "return len(set(result))", "return len(result)"),
-    Component(
-        "smallest", "the smallest (0 if there are none) of", "return min(result, default=0)", "return min(result)"
-    ),
-    Component(
-        "largest", "the largest (0 if there are none) of", "return max(result, default=0)", "return sorted(result)[-1]"
-    ),
-    Component("first", "the first (0 if there are none) of", "return result[0] if result else 0", "return result[0]"),
-    Component(
-        "last",
-        "the last (0 if there are none) of",
-        "return result[-1] if result else 0",
-        "return result[-1]",
-        common=True,
-    ),
-    Component("list", "the list of", "return result", "return sorted(result)", type="list[int]"),
-    Component(
-        "ascending",
-        "the list in ascending order of",
-        "return sorted(result)",
-        "return result.sort()",
-        common=True,
-        type="list[int]",
-    ),
-    Component(
-        "descending",
-        "the list in descending order of",
-        "return sorted(result, reverse=True)",
-        "return sorted(result)",
-        type="list[int]",
-    ),
-    Component(
-        "backwards",
-        "the list in reverse order of",
-        "return result[::-1]",
-        "return result.reverse()",
-        common=True,
-        type="list[int]",
-    ),
+    Component("product", "the product (1 if there are none) of", PRODUCT.format(1), PRODUCT.format(0), common=True),
+    *reduces("""
+count_distinct | the number of distinct values among   | len(set(result))             | len(result)
+smallest       | the smallest (0 if there are none) of | min(result, default=0)       | min(result)
+largest        | the largest (0 if there are none) of  | max(result, default=0)       | sorted(result)[-1]
+first          | the first (0 if there are none) of    | result[0] if result else 0   | result[0]
+last*          | the last (0 if there are none) of     | result[-1] if result else 0  | result[-1]
+list           | the list of                           | result                       | sorted(result)     | list[int]
+ascending*     | the list in ascending order of        | sorted(result)               | result.sort()      | list[int]
+descending     | the list in descending order of       | sorted(result, reverse=True) | sorted(result)     | list[int]
+backwards*     | the list in reverse order of          | result[::-1]                 | result.reverse()   | list[int]
+"""),
     Component(
         "spread",
         "the largest minus the smallest (0 if there are none) of",
@@ -148,124 +130,62 @@ INT_REDUCES = (
         common=True,
     ),
 )
-CHAR_FILTERS = (
-    Component("vowel", "that are vowels", '{x}.lower() in "aeiou"', '{x} in "aeiou"', common=True),
-    Component("no_vowel", "that are not vowels", '{x}.lower() not in "aeiou"', '{x} not in "aeiou"'),
-    Component("digit", "that are digits", "{x}.isdigit()", "{x}.isalnum()"),
-    Component("letter", "that are letters", "{x}.isalpha()", "{x}.isalnum()", common=True),
-    Component("upper", "that are upper case", "{x}.isupper()", "{x}.islower()"),
-    Component("lower", "that are lower case", "{x}.islower()", "{x}.isupper()"),
-    Component("no_space", "that are not spaces", '{x} != " "', '{x} == " "'),
-    Component("other_than", "that differ from '{c}'", '{x} != "{c}"', '{x} == "{c}"'),
-    Component("after", "that are greater than '{c}'", '{x} > "{c}"', '{x} >= "{c}"', common=True),
-)
-CHAR_MAPS = (
-    Component("same", "", "{x}", "{x}.lower()", type="str"),
-    Component("upper", "the upper case of", "{x}.upper()", "{x}.lower()", type="str"),
-    Component("lower", "the lower case of", "{x}.lower()", "{x}.upper()", type="str"),
-    Component("swap", "the swapped case of", "{x}.swapcase()", "{x}.upper()", common=True, type="str"),
-    Component("double", "two copies of each of", "{x} * 2", "{x} + 2", type="str"),
-)
-CHAR_REDUCES = (
-    Component("join", "the string made of", 'return "".join(result)', "return result", type="str"),
-    Component(
-        "dashes", "the string with dashes between", 'return "-".join(result)', 'return "".join(result)', type="str"
-    ),
-    Component(
-        "backwards",
-        "the reversed string made of",
-        'return "".join(result[::-1])',
-        "return result[::-1]",
-        common=True,
-        type="str",
-    ),
-    Component("list", "the list of", "return result", 'return "".join(result)', type="list[str]"),
-    Component(
-        "ascending",
-        "the sorted list of",
-        "return sorted(result)",
-        "return result.sort()",
-        common=True,
-        type="list[str]",
-    ),
-    Component("count", "the number of", "return len(result)", "return result"),
-    Component("count_distinct", "the number of distinct values among", "return len(set(result))", "return len(result)"),
-    Component(
-        "first",
-        "the first ('' if there are none) of",
-        'return result[0] if result else ""',
-        "return result[0]",
-        type="str",
-    ),
-    Component(
-        "last",
-        "the last ('' if there are none) of",
-        'return result[-1] if result else ""',
-        "return result[-1]",
-        common=True,
-        type="str",
-    ),
-)
-WORD_FILTERS = (
-    Component("longer", "longer than {k} letters", "len({x}) > {k}", "len({x}) >= {k}", common=True),
-    Component("up_to", "of at most {k} letters", "len({x}) <= {k}", "len({x}) < {k}"),
-    Component("even_length", "with an even number of letters", "len({x}) % 2 == 0", "len({x}) % 2 == 1"),
-    Component("contains", "that contain '{c}'", '"{c}" in {x}', '"{c}" not in {x}'),
-    Component("lacks", "that do not contain '{c}'", '"{c}" not in {x}', '"{c}" in {x}'),
-    Component("vowel_first", "that start with a vowel", '{x}[0].lower() in "aeiou"', '{x}[0] in "aeiou"', common=True),
-    Component("capital", "that start with a capital", "{x}[0].isupper()", "{x}.isupper()", common=True),
-    Component("lower", "in lower case", "{x}.islower()", "{x}.isupper()"),
-)
-WORD_MAPS = (
-    Component("same", "", "{x}", "{x}.lower()", type="str"),
-    Component("length", "the lengths of", "len({x})", "{x}"),
-    Component("upper", "the upper case of", "{x}.upper()", "{x}.lower()", type="str"),
-    Component("backwards", "the reversals of", "{x}[::-1]", "{x}[-1]", type="str"),
-    Component("last_letter", "the last letters of", "{x}[-1]", "{x}[0]", type="str"),
-    Component("tail", "all but the first letter of each of", "{x}[1:]", "{x}[:-1]", common=True, type="str"),
-)
-WORD_REDUCES = (
-    Component("list", "the list of", "return result", "return sorted(result)", type="list[{t}]"),
-    Component(
-        "ascending",
-        "the sorted list of",
-        "return sorted(result)",
-        "return result.sort()",
-        common=True,
-        type="list[{t}]",
-    ),
-    Component(
-        "backwards",
-        "the list in reverse order of",
-        "return result[::-1]",
-        "return result.reverse()",
-        common=True,
-        type="list[{t}]",
-    ),
-    Component("count_distinct", "the number of distinct values among", "return len(set(result))", "return len(result)"),
-    Component(
-        "first",
-        "the first ({e} if there are none) of",
-        "return result[0] if result else {e}",
-        "return result[0]",
-        type="{t}",
-    ),
-    Component(
-        "last",
-        "the last ({e} if there are none) of",
-        "return result[-1] if result else {e}",
-        "return result[-1]",
-        common=True,
-        type="{t}",
-    ),
-    Component(
-        "largest",
-        "the largest ({e} if there are none) of",
-        "return max(result, default={e})",
-        "return max(result)",
-        type="{t}",
-    ),
-)
+CHAR_FILTERS = components("""
+vowel*     | that are vowels             | {x}.lower() in "aeiou"     | {x} in "aeiou"
+no_vowel   | that are not vowels         | {x}.lower() not in "aeiou" | {x} not in "aeiou"
+digit      | that are digits             | {x}.isdigit()              | {x}.isalnum()
+letter*    | that are letters            | {x}.isalpha()              | {x}.isalnum()
+upper      | that are upper case         | {x}.isupper()              | {x}.islower()
+lower      | that are lower case         | {x}.islower()              | {x}.isupper()
+no_space   | that are not spaces         | {x} != " "                 | {x} == " "
+other_than | that differ from '{c}'      | {x} != "{c}"               | {x} == "{c}"
+after*     | that are greater than '{c}' | {x} > "{c}"                | {x} >= "{c}"
+""")
+CHAR_MAPS = components("""
+same   |                       | {x}            | {x}.lower() | str
+upper  | the upper case of     | {x}.upper()    | {x}.lower() | str
+lower  | the lower case of     | {x}.lower()    | {x}.upper() | str
+swap*  | the swapped case of   | {x}.swapcase() | {x}.upper() | str
+double | two copies of each of | {x} * 2        | {x} + 2     | str
+""")
+CHAR_REDUCES = reduces("""
+join           | the string made of                  | "".join(result)              | result          | str
+dashes         | the string with dashes between      | "-".join(result)             | "".join(result) | str
+backwards*     | the reversed string made of         | "".join(result[::-1])        | result[::-1]    | str
+list           | the list of                         | result                       | "".join(result) | list[str]
+ascending*     | the sorted list of                  | sorted(result)               | result.sort()   | list[str]
+count          | the number of                       | len(result)                  | result
+count_distinct | the number of distinct values among | len(set(result))             | len(result)
+first          | the first ('' if there are none) of | result[0] if result else ""  | result[0]       | str
+last*          | the last ('' if there are none) of  | result[-1] if result else "" | result[-1]      | str
+""")
+WORD_FILTERS = components("""
+longer*      | longer than {k} letters        | len({x}) > {k}            | len({x}) >= {k}
+up_to        | of at most {k} letters         | len({x}) <= {k}           | len({x}) < {k}
+even_length  | with an even number of letters | len({x}) % 2 == 0         | len({x}) % 2 == 1
+contains     | that contain '{c}'             | "{c}" in {x}              | "{c}" not in {x}
+lacks        | that do not contain '{c}'      | "{c}" not in {x}          | "{c}" in {x}
+vowel_first* | that start with a vowel        | {x}[0].lower() in "aeiou" | {x}[0] in "aeiou"
+capital*     | that start with a capital      | {x}[0].isupper()          | {x}.isupper()
+lower        | in lower case                  | {x}.islower()             | {x}.isupper()
+""")
+WORD_MAPS = components("""
+same        |                                     | {x}         | {x}.lower() | str
+length      | the lengths of                      | len({x})    | {x}
+upper       | the upper case of                   | {x}.upper() | {x}.lower() | str
+backwards   | the reversals of                    | {x}[::-1]   | {x}[-1]     | str
+last_letter | the last letters of                 | {x}[-1]     | {x}[0]      | str
+tail*       | all but the first letter of each of | {x}[1:]     | {x}[:-1]    | str
+""")
+WORD_REDUCES = reduces("""
+list           | the list of                            | result                        | sorted(result)   | list[{t}]
+ascending*     | the sorted list of                     | sorted(result)                | result.sort()    | list[{t}]
+backwards*     | the list in reverse order of           | result[::-1]                  | result.reverse() | list[{t}]
+count_distinct | the number of distinct values among    | len(set(result))              | len(result)
+first          | the first ({e} if there are none) of   | result[0] if result else {e}  | result[0]        | {t}
+last*          | the last ({e} if there are none) of    | result[-1] if result else {e} | result[-1]       | {t}
+largest        | the largest ({e} if there are none) of | max(result, default={e})      | max(result)      | {t}
+""")
 
 
 def int_input(rng: random.Random, constants: dict) -> list[int]:
@@ -300,9 +220,7 @@ class Domain:
     arguments: tuple[str, ...]
     item: str
     loop: str
-    filters: tuple[Component, ...]
-    maps: tuple[Component, ...]
-    reduces: tuple[Component, ...]
+    tables: tuple[tuple[Component, ...], ...]  # filters, maps, reduces
     empty: object
     sample_input: Callable[[random.Random, dict], object]
 
@@ -315,9 +233,7 @@ DOMAINS = (
         ("values", "numbers", "items"),
         "number",
         "{argument}",
-        INT_FILTERS,
-        INT_MAPS,
-        INT_REDUCES,
+        (INT_FILTERS, INT_MAPS, INT_REDUCES),
         [],
         int_input,
     ),
@@ -328,9 +244,7 @@ DOMAINS = (
         ("text", "line", "word"),
         "char",
         "{argument}",
-        CHAR_FILTERS,
-        CHAR_MAPS,
-        CHAR_REDUCES,
+        (CHAR_FILTERS, CHAR_MAPS, CHAR_REDUCES),
         "",
         char_input,
     ),
@@ -341,9 +255,7 @@ DOMAINS = (
         ("text", "line", "sentence"),
         "word",
         "{argument}.split()",
-        WORD_FILTERS,
-        WORD_MAPS,
-        WORD_REDUCES,
+        (WORD_FILTERS, WORD_MAPS, WORD_REDUCES),
         "",
         word_input,
     ),
@@ -351,7 +263,7 @@ DOMAINS = (
 
 
 @dataclass(frozen=True)
-class Kind:
+class TaskKind:
     """A composition: all its tasks are training tasks, or all are held out."""
 
     domain: Domain
@@ -371,16 +283,15 @@ class Kind:
     def instances(self) -> list[dict]:
         """Every choice of the constants in the three components; [{}] if they have none."""
         code = self.filter.code + self.map.code + self.reduce.code
-        names = [name for name in CONSTANTS if "{" + name + "}" in code]
-        choices = itertools.product(*(CONSTANTS[name] for name in names))
-        return [dict(zip(names, values, strict=True)) for values in choices]
+        used = {name: values for name, values in CONSTANTS.items() if "{" + name + "}" in code}
+        return [dict(zip(used, values, strict=True)) for values in itertools.product(*used.values())]
 
 
 @dataclass(frozen=True)
 class Problem:
     """A kind with its constants and its words."""
 
-    kind: Kind
+    kind: TaskKind
     constants: dict
     function: str
     argument: str
@@ -389,14 +300,8 @@ class Problem:
     @property
     def blanks(self) -> dict:
         """The values of the templates' placeholders."""
-        none = "0" if self.kind.map.type == "int" else '""'
-        return {
-            "x": self.kind.domain.item,
-            "e": none,
-            "t": self.kind.map.type,
-            "argument": self.argument,
-            **self.constants,
-        }
+        kind, empty = self.kind.map.type, "0" if self.kind.map.type == "int" else '""'
+        return {"x": self.kind.domain.item, "e": empty, "t": kind, "argument": self.argument, **self.constants}
 
 
 def generate_tasks(num: int, seed: int, split: str = "train") -> list[Task]:
@@ -418,76 +323,59 @@ def generate_tasks(num: int, seed: int, split: str = "train") -> list[Task]:
 def fresh_inputs(task_id: str, num: int, seed: int) -> list:
     """`num` inputs for a task made here, drawn like those of its tests; [] for any other task_id."""
     rng, name = random.Random(seed), "/".join(task_id.split("/")[:2])
-    for kind in (kind for split in ("train", "heldout") for kind in kinds(split) if kind.name == name):
-        for constants in kind.instances():
+    for kind in [*kinds("train"), *kinds("heldout")]:
+        for constants in kind.instances() if kind.name == name else ():
             if name_task(kind, constants) == task_id:
                 return [kind.domain.sample_input(rng, constants) for _ in range(num)]
     return []
 
 
-def kinds(split: str) -> list[Kind]:
+def kinds(split: str) -> list[TaskKind]:
     """Every composition of `split`, in the order of the tables."""
-    every = (
-        Kind(domain, *parts)
-        for domain in DOMAINS
-        for parts in itertools.product(domain.filters, domain.maps, domain.reduces)
-    )
+    every = (TaskKind(domain, *parts) for domain in DOMAINS for parts in itertools.product(*domain.tables))
     return [kind for kind in every if kind.split == split]
 
 
-def all_choices(split: str, rng: random.Random) -> list[tuple[Kind, dict]]:
+def all_choices(split: str, rng: random.Random) -> list[tuple[TaskKind, dict]]:
     """Every kind of `split` with each choice of its constants; each round has one choice of every kind."""
-    queues = [
-        [(kind, constants) for constants in shuffled(kind.instances(), rng)] for kind in shuffled(kinds(split), rng)
-    ]
+    every = kinds(split)
+    queues = []
+    for kind in rng.sample(every, len(every)):
+        instances = kind.instances()
+        queues.append([(kind, constants) for constants in rng.sample(instances, len(instances))])
     return [choice for turn in itertools.zip_longest(*queues) for choice in turn if choice]
 
 
-def random_problem(among: list[Kind], rng: random.Random) -> Problem:
+def put_in_words(kind: TaskKind, constants: dict, rng: random.Random) -> Problem:
+    """A problem with a random function name, argument name and phrasing."""
+    return Problem(kind, constants, rng.choice(FUNCTIONS), rng.choice(kind.domain.arguments), rng.choice(PHRASINGS))
+
+
+def random_problem(among: list[TaskKind], rng: random.Random) -> Problem:
     """A problem of one of the kinds `among`, each as likely as the next."""
     kind = rng.choice(among)
     return put_in_words(kind, rng.choice(kind.instances()), rng)
 
 
-def shuffled(items: list, rng: random.Random) -> list:
-    return rng.sample(items, len(items))
-
-
-def put_in_words(kind: Kind, constants: dict, rng: random.Random) -> Problem:
-    """A problem with a random function name, argument name and phrasing."""
-    return Problem(kind, constants, rng.choice(FUNCTIONS), rng.choice(kind.domain.arguments), rng.choice(PHRASINGS))
-
-
 def make_task(problem: Problem, rng: random.Random) -> Task | None:
     """The problem with its reference solution and tests; None if it has too few different answers."""
-    tests = choose_tests(problem, rng)
+    tests, kind = choose_tests(problem, rng), problem.kind
     if tests is None:
         return None
-    return Task(
-        task_id=name_task(problem.kind, problem.constants),
-        prompt=write_prompt(problem),
-        test=tests,
-        entry_point=problem.function,
-        solution=write_solution(problem),
-        source="templates",
-        split=problem.kind.split,
-    )
+    name, prompt, solution = name_task(kind, problem.constants), write_prompt(problem), write_solution(problem)
+    return Task(name, prompt, tests, problem.function, solution=solution, source="templates", split=kind.split)
 
 
-def name_task(kind: Kind, constants: dict) -> str:
+def name_task(kind: TaskKind, constants: dict) -> str:
     """The task_id of a kind with its constants."""
     return kind.name + "".join(f"/{name}={value}" for name, value in constants.items())
 
 
-def write_goal(problem: Problem) -> str:
-    """What the function returns, in English."""
+def write_prompt(problem: Problem) -> str:
     kind = problem.kind
     phrases = (kind.reduce.phrase, kind.map.phrase, kind.domain.phrase, kind.filter.phrase)
-    return " ".join(phrase for phrase in phrases if phrase).format(**problem.blanks)
-
-
-def write_prompt(problem: Problem) -> str:
-    return problem.phrasing.format(function=problem.function, argument=problem.argument, goal=write_goal(problem))
+    goal = " ".join(phrase for phrase in phrases if phrase).format(**problem.blanks)
+    return problem.phrasing.format(function=problem.function, argument=problem.argument, goal=goal)
 
 
 def write_solution(problem: Problem, docstring: bool = True, type_hints: bool = True) -> str:
@@ -500,14 +388,11 @@ def write_solution(problem: Problem, docstring: bool = True, type_hints: bool = 
     lines = [f"def {problem.function}({argument}){returns}:"]
     if docstring:
         lines.append(f'    """Return {kind.reduce.phrase.format(**blanks)} the results."""')
-    lines += [
-        "    result = []",
-        f"    for {kind.domain.item} in {kind.domain.loop.format(**blanks)}:",
-        f"        if {kind.filter.code.format(**blanks)}:",
-        f"            result.append({kind.map.code.format(**blanks)})",
-    ]
-    lines += ["    " + line for line in kind.reduce.code.format(**blanks).splitlines()]
-    return "\n".join(lines) + "\n"
+    lines.append("    result = []")
+    lines.append(f"    for {kind.domain.item} in {kind.domain.loop.format(**blanks)}:")
+    lines.append(f"        if {kind.filter.code.format(**blanks)}:")
+    lines.append(f"            result.append({kind.map.code.format(**blanks)})")
+    return "\n".join(lines) + "\n" + textwrap.indent(kind.reduce.code.format(**blanks), "    ") + "\n"
 
 
 def choose_tests(problem: Problem, rng: random.Random) -> str | None:
@@ -521,7 +406,8 @@ def choose_tests(problem: Problem, rng: random.Random) -> str | None:
     reference = load_function(problem)
     wrong = [load_function(replace(problem, kind=mistake_in(problem.kind, part))) for part in PARTS]
     wrong.append(lambda value: value)
-    tests, answers = [], set()
+    tests: list[str] = []
+    answers: set[str] = set()
     for value in inputs:
         answer = reference(value)
         standing = [function for function in wrong if attempt(function, value) == answer]
@@ -533,7 +419,7 @@ def choose_tests(problem: Problem, rng: random.Random) -> str | None:
     return "".join(tests) if len(answers) >= MIN_ANSWERS else None
 
 
-def mistake_in(kind: Kind, part: str) -> Kind:
+def mistake_in(kind: TaskKind, part: str) -> TaskKind:
     """The kind with the mistaken code in one of its PARTS."""
     component = getattr(kind, part)
     return replace(kind, **{part: replace(component, code=component.mistake)})
@@ -542,7 +428,7 @@ def mistake_in(kind: Kind, part: str) -> Kind:
 def load_function(problem: Problem) -> Callable:
     """The problem's function. Only this file's own code runs here; a model's code runs in the sandbox."""
     namespace: dict = {}
-    exec(write_solution(problem, docstring=False, type_hints=False), namespace)  # noqa: S102
+    exec(write_solution(problem, docstring=False, type_hints=False), namespace)
     return namespace[problem.function]
 
 
@@ -560,7 +446,6 @@ def teacher_solution(problem: Problem, rng: random.Random) -> str:
     for part in PARTS:
         if rng.random() < (MISCONCEPTION_RATE if getattr(kind, part).common else SLIP_RATE):
             kind = mistake_in(kind, part)
-    code = write_solution(
-        replace(problem, kind=kind), docstring=rng.random() < DOCSTRING_RATE, type_hints=rng.random() < TYPE_HINT_RATE
-    )
+    docstring, type_hints = rng.random() < DOCSTRING_RATE, rng.random() < TYPE_HINT_RATE
+    code = write_solution(replace(problem, kind=kind), docstring, type_hints)
     return code.replace(*rng.choice(BREAKS)) if rng.random() < BROKEN_RATE else code

@@ -10,10 +10,10 @@ import train_rl_poc
 from raccoon.constants import RELAUNCHED, InputError
 from raccoon.gpus import Gpu
 from raccoon.launch import LAUNCHER_VARIABLES
-from raccoon.planning import preflight
+from raccoon.planning import advice
+from raccoon.planning.advice import check_disk, check_gpus, check_memory, check_model, check_precision
 from raccoon.planning.memory import Setting, parse_gpus, plan
 from raccoon.planning.model_shape import SHAPES
-from raccoon.planning.preflight import check_disk, check_gpus, check_memory, check_model, check_precision
 
 SHAPE = SHAPES["Qwen2.5-14B"]
 Usage = namedtuple("Usage", "total used free")
@@ -66,7 +66,7 @@ def test_the_hub_is_asked_before_anything_else(monkeypatch):
     def refuse(name):
         raise InputError(f"{name} wants its licence accepted")
 
-    monkeypatch.setattr(preflight, "fetch_config", refuse)
+    monkeypatch.setattr(advice, "fetch_config", refuse)
     with pytest.raises(InputError, match="some/model wants its licence accepted"):
         check_model("some/model", 2)
 
@@ -91,9 +91,9 @@ def two_h200s(monkeypatch, tmp_path):
         monkeypatch.delenv(name)
     monkeypatch.setattr(train_rl_poc, "visible_gpus", lambda: len(cards))
     monkeypatch.setattr("raccoon.planning.memory.query_gpus", lambda: cards)
-    monkeypatch.setattr(preflight, "query_gpus", lambda: cards)
+    monkeypatch.setattr(advice, "query_gpus", lambda: cards)
     monkeypatch.setattr("raccoon.gpus.torch_cuda", lambda: "13.0")
-    monkeypatch.setattr(preflight, "fetch_config", lambda name: None)
+    monkeypatch.setattr(advice, "fetch_config", lambda name: None)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(0, 0, int(1e12)))
     monkeypatch.setattr(train_rl_poc, "OUTPUT_DIR", str(tmp_path / "run"))
     for name in ("check_engine", "prepare_vllm"):  # vLLM is not installed

@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 
 from helpers.run_folders import check, write_lines, write_run
-from raccoon.reporting.explanations import PARTS
 from raccoon.reporting.logs import read_run
-from raccoon.reporting.plots import LINES, STACKS
+from raccoon.reporting.plots import LINES, PARTS, STACKS
+from raccoon.reporting.sentences import Conclusion, outcome
 from raccoon.reporting.tables import find_evaluation
-from raccoon.reporting.verdict import Verdict, verdict
 
 GAIN = {"gained": 30, "lost": 2, "difference": 0.28, "interval": [0.2, 0.36], "p": 1e-6, "p_holm": 1e-6}
 LOSS = {"gained": 2, "lost": 30, "difference": -0.28, "interval": [-0.36, -0.2], "p": 1e-6, "p_holm": 1e-6}
@@ -27,7 +26,7 @@ NONE = {"gained": 1, "lost": 1, "difference": 0.0, "interval": [-0.019, 0.019], 
 BEFORE, AFTER = 0.36, 0.64
 
 
-def judged(folder: Path, comparisons: list[dict], badge: str = "unseen", samples: int = 1, **more) -> Verdict:
+def judged(folder: Path, comparisons: list[dict], badge: str = "unseen", samples: int = 1, **more) -> Conclusion:
     """The verdict on a finished run with an evaluation; the comparisons' benchmarks and models can be given."""
     run = write_run(folder / "rl", MODEL_PATH=str(folder / "sft"))
     (run / "model.safetensors").touch()
@@ -62,7 +61,7 @@ def judged(folder: Path, comparisons: list[dict], badge: str = "unseen", samples
     ]
     (folder / "eval_results").mkdir()
     (folder / "eval_results" / "results.json").write_text(json.dumps({"results": scores, "comparisons": rows}))
-    return verdict(read_run(run), find_evaluation(run, ""))
+    return outcome(read_run(run), find_evaluation(run, ""))
 
 
 @pytest.mark.parametrize(
@@ -160,14 +159,14 @@ def test_the_same_model_twice_is_one_sentence(tmp_path):
 def test_without_an_evaluation_the_held_out_checks_decide(tmp_path, last, title, words):
     folder = write_run(tmp_path / "run")
     write_lines(folder / "heldout.jsonl", [check(0, 4), check(12, last)])
-    found = verdict(read_run(folder), None)
+    found = outcome(read_run(folder), None)
     assert found.title == title and words in found.sentences[0]
 
 
 def test_training_tasks_alone_cannot_tell(tmp_path):
     folder = write_run(tmp_path / "run", 20)
     (folder / "model.safetensors").touch()
-    found = verdict(read_run(folder), None)
+    found = outcome(read_run(folder), None)
     assert found.title == "Cannot tell whether the run learnt."
     assert found.sentences[0].startswith(
         "No tasks outside the training were measured before and after it. The training pass rate rose from 27.2 %"
@@ -175,7 +174,7 @@ def test_training_tasks_alone_cannot_tell(tmp_path):
 
 
 def test_every_plot_is_explained_once():
-    explained = [title for part in PARTS for title in part.plots]
+    explained = [title for plots in PARTS.values() for title in plots]
     others = {"Pass rate", "Bonuses", "Reward integrity", "Tasks before training"}
     assert len(explained) == len(set(explained))
     assert set(explained) == {row[0] for row in (*LINES, *STACKS)} | others
