@@ -408,7 +408,7 @@ def test_number_and_size_of_cases_are_capped_always_the_same():
     "test, words",
     [
         ("{", "not JSON"),
-        ("[]", "expected a dict"),
+        ("[]", "not a dict"),
         ('{"inputs": ["1"]}', "'outputs'"),
         ('{"inputs": ["1"], "outputs": ["1", "2"]}', "1 inputs but 2 outputs"),
         ('{"inputs": ["1"], "outputs": ["1"], "compare": "fuzzy"}', "'fuzzy'"),
