@@ -68,7 +68,7 @@ def is_literal(node: ast.expr) -> bool:
         return False
 
 
-def own_nodes(scope: ast.Module | ast.FunctionDef) -> Iterator[ast.AST]:
+def own_nodes(scope: ast.Module | ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[ast.AST]:
     """The nodes of a module or function, without those inside its functions and classes."""
     pending = list(scope.body)
     while pending:
