@@ -119,7 +119,8 @@ class WorkingCopy:
     """A copy of a policy's weights in another dtype, only for decoding; casting them for each token takes longer."""
 
     def __init__(self, dtype: torch.dtype) -> None:
-        self.dtype, self.model = dtype, None
+        self.dtype = dtype
+        self.model: Any = None
 
     def drop(self) -> None:
         """Frees the copy's memory."""

@@ -13,6 +13,7 @@ import pytest
 import reward_llm_judge
 from helpers import scripted_judges, warm_python
 from helpers.paths import ROOT, SCRIPTS
+from helpers.reward_doubles import TABLE
 from helpers.scripted_server import Fault, ScriptedServer
 from helpers.training_runs import furnish, lines
 from raccoon.constants import InputError
@@ -30,8 +31,9 @@ from raccoon.llm.measurement import (
 )
 from raccoon.llm.rubric import WORTHLESS, Judgement
 from raccoon.records import Verdict
-from raccoon.rewards.judge import JudgeReward, JudgeScale
-from raccoon.runs.rollouts import Rollout, is_constant, rollout_metrics
+from raccoon.rewards.execution import RewardTable
+from raccoon.rewards.judge import JudgeReward
+from raccoon.runs.log import Rollout, is_constant, rollout_metrics
 from raccoon.runs.sentinels import alarms
 from raccoon.tasks.task import Task
 
@@ -138,6 +140,8 @@ def rollout(status: str, reward: float | None, code: str = GOOD, truncated: bool
 class Executed:
     """Stands in for ExecutionReward with given rollouts."""
 
+    table = RewardTable(**TABLE)
+
     def __init__(self, *rollouts: Rollout) -> None:
         self.rollouts = list(rollouts)
 
@@ -165,7 +169,7 @@ def test_beside_execution_both_scores_or_none(judging):
         rollout("INFRA", None),
         rollout("PASS", -0.4, truncated=True),
     )
-    reward = JudgeReward(executed, judge, JudgeScale(-0.5, 1.0, (1.0, 0.5)))
+    reward = JudgeReward(executed, judge, [1.0, 0.5])
     execution, judged = scores(reward, 5)
     assert execution == [1.1, 0.3, None, None, -0.4]
     assert [value and round(value, 9) for value in judged] == [1.0, -0.2, None, None, -0.5]
@@ -180,22 +184,22 @@ def test_beside_execution_both_scores_or_none(judging):
 
 def test_the_judge_alone_needs_no_verdict(judging):
     judge, _ = judging(scripted_judges.honest)
-    reward = JudgeReward(Executed(rollout("INFRA", None), rollout("PASS", 1.1, BAD)), judge, JudgeScale(0.0, 1.0, None))
-    assert scores(reward, 2) == [[1.0, 0.2]]
-    assert [each.reward_parts for each in reward.take_rollouts()] == [{"judge": 1.0}, {"judge": 0.2}]
+    reward = JudgeReward(Executed(rollout("INFRA", None), rollout("PASS", 1.1, BAD)), judge)
+    assert scores(reward, 2) == [[1.0, pytest.approx(-0.2)]]
+    assert [each.reward_parts for each in reward.take_rollouts()] == [{"judge": 1.0}, {"judge": pytest.approx(-0.2)}]
 
 
 @pytest.mark.parametrize(
     ("status", "reward", "value"),
     [("PASS", 1.1, None), ("PARTIAL", 0.3, -0.5), ("FAIL", -0.5, -0.5), ("INFRA", None, None)],
 )
-@pytest.mark.parametrize("weights", [None, (1.0, 0.5)])
+@pytest.mark.parametrize("weights", [None, [1.0, 0.5]])
 def test_code_that_does_not_pass_cannot_choose_to_be_unjudged(judging, weights, status, reward, value):
     judge, _ = judging(lambda body: "?" if "x * 9" in body["messages"][-1]["content"] else scripted_judges.honest(body))
     odd = rollout(status, reward, "def f(x): return x * 9")
-    working = JudgeReward(Executed(rollout("PASS", 1.1), odd), judge, JudgeScale(-0.5, 1.0, weights))
+    working = JudgeReward(Executed(rollout("PASS", 1.1), odd), judge, weights)
     assert scores(working, 2)[-1] == [1.0, value]
-    broken = JudgeReward(Executed(odd, odd), judge, JudgeScale(-0.5, 1.0, weights))
+    broken = JudgeReward(Executed(odd, odd), judge, weights)
     assert scores(broken, 2)[-1] == [None, None]  # a judge that scores nothing is our fault
 
 

@@ -93,9 +93,10 @@ def namespace(script: Path) -> dict:
     """The plain constants of a script and its demo table, read from its source."""
     found = {"__file__": str(script)}
     for node in ast.parse(read(script)).body:
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+        if isinstance(target, ast.Name) and node.value:
             try:
-                found[node.targets[0].id] = ast.literal_eval(node.value)
+                found[target.id] = ast.literal_eval(node.value)
             except ValueError:  # computed: no constant that a flag sets
                 continue
     return found

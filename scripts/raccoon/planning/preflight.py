@@ -1,7 +1,6 @@
 """Refuses a training run that cannot work: no model, no suitable GPU, too little memory or disk, too coarse weights.
 
-It plans nothing itself (memory.py does) and loads nothing. The training script's other constants are checked in
-recipe/settings.py.
+It plans nothing itself (memory.py does) and loads nothing. Other constants are checked in the sections that take them.
 """
 
 import shutil

@@ -4,50 +4,103 @@ A completion that cannot be judged has no score: it is counted as None and never
 not pass cannot choose this: if the judge scores other code and answers this one without a score, it gets the worst one.
 """
 
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from raccoon.llm.judge import Judge
+from raccoon.constants import InputError, check_choice, check_positive
+from raccoon.ledger import AnswerCache
+from raccoon.llm.client import Endpoint, LlmClient
+from raccoon.llm.extraction import EXTRACTIONS_FILE, METHODS, LlmExtractor, RegexExtractor
+from raccoon.llm.judge import JUDGEMENTS_FILE, Judge
 from raccoon.llm.rubric import Judgement
-from raccoon.rewards.execution import ExecutionReward
-from raccoon.runs.rollouts import Rollout
+from raccoon.rewards.execution import Chat, ExecutionReward, RewardTable
+from raccoon.runs.log import Rollout
+from raccoon.sandbox.pool import Sandbox
 from raccoon.tasks.task import Task
 
 
 @dataclass(frozen=True)
-class JudgeScale:
-    """The reward of a judgement: `worst` for score 0, `best` for score 1, linear between them.
+class RewardSource:
+    """Who scores a completion, and who finds the code in it."""
 
-    `weights` are TRL's reward_weights of execution and judge; None: the judge alone.
-    """
+    reward: str  # "execution", "judge" or "both"; the code is executed in any case
+    weights: list[float]  # of execution and judge, for "both"
+    judge: Endpoint
+    batch_seconds: float  # for all requests of a step to the judge
+    extraction: str
+    extractor: Endpoint
 
-    worst: float
-    best: float
-    weights: tuple[float, float] | None
+    def __post_init__(self) -> None:
+        check_choice("REWARD", self.reward, ("execution", "judge", "both"))
+        check_choice("CODE_EXTRACTION_METHOD", self.extraction, METHODS)
+        check_positive(
+            JUDGE_TIMEOUT=self.judge.timeout,
+            JUDGE_BATCH_TIMEOUT=self.batch_seconds,
+            JUDGE_CONCURRENCY=self.judge.concurrency,
+        )
+        for name, missing in {
+            "JUDGE_MODEL": self.reward != "execution" and not self.judge.model,
+            "EXTRACTION_MODEL": self.extraction == "llm" and not self.extractor.model,
+        }.items():
+            if missing:
+                raise InputError(f"{name} is empty; give the model's name on its server")
+        if len(self.weights) != 2 or min(self.weights) < 0 or not max(self.weights) > 0:
+            raise InputError(
+                f"REWARD_WEIGHTS is {self.weights}; give two numbers of at least 0, one of them above 0, like 1.0 0.5"
+            )
 
-    def value(self, judgement: Judgement) -> float | None:
-        if judgement.score is None:
-            return None
-        return self.worst + (self.best - self.worst) * judgement.score
+    @property
+    def both_weights(self) -> list[float] | None:
+        """TRL's reward_weights; None for one reward function."""
+        return self.weights if self.reward == "both" else None
+
+    def judging_seconds(self, refills: int) -> float:
+        """How long processes may wait for the one whose completions the judge scores last, with all refills."""
+        return 0.0 if self.reward == "execution" else self.batch_seconds * (1 + refills)
+
+    def open(self, table: RewardTable, sandbox: Sandbox, folder: str, stack: ExitStack) -> "MakeReward":
+        """What makes the reward of a chat. `stack` closes the clients of servers, `folder` keeps their answers.
+
+        Raises InputError if a server does not answer.
+        """
+        judge: Judge | None = None
+        extractor: RegexExtractor | LlmExtractor = RegexExtractor()
+        if self.reward != "execution":
+            client = stack.enter_context(LlmClient(self.judge))
+            client.check()
+            judge = Judge(client, AnswerCache(Path(folder) / JUDGEMENTS_FILE), self.batch_seconds)
+        if self.extraction == "llm":
+            client = stack.enter_context(LlmClient(self.extractor))
+            client.check()
+            extractor = LlmExtractor(client, AnswerCache(Path(folder) / EXTRACTIONS_FILE))
+
+        def make_reward(chat: Chat) -> ExecutionReward | JudgeReward:
+            execution = ExecutionReward(table, sandbox, chat, extractor)
+            return JudgeReward(execution, judge, self.both_weights) if judge else execution
+
+        return make_reward
 
 
 class JudgeReward:
-    """TRL's reward functions for a judge, alone or together with execution.
+    """TRL's reward functions for a judge, alone or together with execution; score 0 is worth a FAIL, score 1 a PASS.
 
     It takes the place of ExecutionReward. The code is executed in either case: the verdict is logged, and the held-out
-    control uses it. Together with execution a completion needs both scores. If one is missing, both are None, because
-    one score alone would put the completion between the others.
+    control uses it. Together with execution (`weights` are TRL's reward_weights; None: the judge alone) a completion
+    needs both scores. If one is missing, both are None, because one score alone would put it between the others.
     """
 
-    def __init__(self, execution: ExecutionReward, judge: Judge, scale: JudgeScale) -> None:
-        self.executed, self.judged, self.scale = execution, judge, scale
+    def __init__(self, execution: ExecutionReward, judge: Judge, weights: list[float] | None = None) -> None:
+        self.executed, self.judged, self.weights = execution, judge, weights
         self.batch: Any = None
         self.pairs: list[tuple[float | None, float | None]] = []  # execution's and the judge's, for the batch
         self.scored: list[Rollout] = []
 
     @property
     def functions(self) -> list:
-        return [self.execution, self.judge] if self.scale.weights else [self.judge]
+        return [self.execution, self.judge] if self.weights else [self.judge]
 
     def execution(self, completion_ids: list[list[int]], task: list[dict], **_: Any) -> list[float | None]:
         """TRL's reward function: execution's part."""
@@ -80,8 +133,10 @@ class JudgeReward:
 
     def pair(self, executed: Rollout, judgement: Judgement) -> tuple[float | None, float | None]:
         """Execution's and the judge's reward. If both are wanted and one is missing, both are None."""
-        value = self.scale.value(judgement)
-        if self.scale.weights and None in (executed.reward, value):
+        table, value = self.executed.table, None
+        if judgement.score is not None:
+            value = table.reward_fail + (table.reward_pass - table.reward_fail) * judgement.score
+        if self.weights and None in (executed.reward, value):
             return None, None
         return executed.reward, value
 
@@ -90,9 +145,9 @@ class JudgeReward:
         value = pair[1]
         if value is None:
             return replace(executed, reward=None, reward_parts={}, judgement=judgement)
-        if not self.scale.weights:
+        if not self.weights:
             return replace(executed, reward=value, reward_parts={"judge": value}, judgement=judgement)
-        reward = sum(weight * part for weight, part in zip(self.scale.weights, pair, strict=True))
+        reward = sum(weight * part for weight, part in zip(self.weights, pair, strict=True))
         parts = {**executed.reward_parts, "judge": value}
         return replace(executed, reward=reward, reward_parts=parts, judgement=judgement)
 
@@ -110,3 +165,6 @@ def settled(rollout: Rollout, judgement: Judgement) -> Judgement:
     """The judgement; the worst one for code that does not pass, if the code may have caused that there is no score."""
     caused = judgement.score is None and judgement.answered
     return replace(judgement, score=0.0) if caused and rollout.status in ("PARTIAL", "FAIL") else judgement
+
+
+MakeReward = Callable[[Chat], ExecutionReward | JudgeReward]

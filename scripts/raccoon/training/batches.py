@@ -1,16 +1,20 @@
-"""TRL's batches: a task as a row of the data set, rows that move between batches, and a batch's log-probabilities."""
+"""TRL's batches: groups that refills swap, and the rows and prompts that a pass may leave out or share."""
 
+import math
+import random
 from dataclasses import asdict
 from itertools import compress
 from typing import Any
 
 import datasets
 import torch
+from trl.trainer.utils import nanstd
 
 from raccoon.constants import InputError
-from raccoon.runs.rollouts import Rollout, is_constant
+from raccoon.runs.log import Rollout, is_constant
 from raccoon.tasks.prompts import messages
 from raccoon.tasks.task import Task
+from raccoon.training.library_internals import OpenTrainer
 
 
 def task_row(task: Task) -> dict[str, Any]:
@@ -20,6 +24,51 @@ def task_row(task: Task) -> dict[str, Any]:
 
 def rows(tasks: list[Task]) -> datasets.Dataset:
     return datasets.Dataset.from_list([task_row(task) for task in tasks])
+
+
+class Refills:
+    """Swaps groups that teach nothing for groups of other tasks, at most `most` times a step (arXiv 2503.14476)."""
+
+    def __init__(self, trainer: Any, most: int) -> None:
+        self.trainer, self.most = trainer, most
+        self.tasks: list[Task] = []  # that it draws from
+
+    def fill(self, output: dict, rollouts: list[Rollout]) -> list[Rollout]:
+        """Changes TRL's batch and its rollouts in place; returns the rollouts that are left out."""
+        trainer, size = self.trainer, self.trainer.num_generations
+        unused: list[Rollout] = []
+        for attempt in range(self.most):
+            constant = constant_groups(rollouts, size)
+            wanted = trainer.most(len(constant))
+            if not wanted:
+                break
+            spare = OpenTrainer.make_batch(trainer, self.inputs(wanted, attempt))
+            drawn = trainer.reward.take_rollouts()
+            useful = sorted(set(range(wanted)) - set(constant_groups(drawn, size)))
+            self.swap(output, rollouts, spare, drawn, list(zip(constant, useful, strict=False)))
+            unused += drawn
+        return unused
+
+    def inputs(self, groups: int, attempt: int) -> list[dict]:
+        """This process's rows for a refill. Step and attempt decide its tasks, so that a resumed run draws the same."""
+        trainer = self.trainer
+        draw = random.Random(f"{trainer.args.seed} {trainer.state.global_step} {attempt}")
+        drawn = draw.choices(self.tasks, k=groups * trainer.accelerator.num_processes)
+        own = drawn[trainer.accelerator.process_index * groups :][:groups]
+        return [task_row(task) for task in own for _ in range(trainer.num_generations)]
+
+    def swap(
+        self, output: dict, rollouts: list[Rollout], spare: dict, drawn: list[Rollout], groups: list[tuple[int, int]]
+    ) -> None:
+        """Exchanges groups of `output` and `rollouts` for groups of `spare` and `drawn`."""
+        trainer, size = self.trainer, self.trainer.num_generations
+        pairs = [(into * size + i, out_of * size + i) for into, out_of in groups for i in range(size)]
+        copy_rows(output, spare, pairs, trainer.pad_token_id)
+        for into, out_of in pairs:
+            rollouts[into], drawn[out_of] = drawn[out_of], rollouts[into]
+        output["num_items_in_batch"] = trainer.accelerator.gather(output["completion_mask"].sum()).sum()
+        if trainer.scale_rewards == "batch":
+            output["advantages"] = batch_scaled_advantages(trainer, rollouts)
 
 
 def constant_groups(rollouts: list[Rollout], size: int) -> list[int]:
@@ -33,17 +82,60 @@ def copy_rows(output: dict, spare: dict, pairs: list[tuple[int, int]], pad_id: i
 
     Both are padded to the wider batch's width: prompts (B, P) on the left, everything else (B, C) on the right.
     """
+
+    def padded(tensor: torch.Tensor, name: str, width: int) -> torch.Tensor:
+        missing = width - tensor.size(1)
+        value = pad_id if name in ("prompt_ids", "completion_ids") else 0
+        return torch.nn.functional.pad(tensor, (missing, 0) if name.startswith("prompt") else (0, missing), value=value)
+
     into, out_of = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     for name, tensor in output.items():
         source = spare[name]
         if tensor.dim() == 2:
             width = max(tensor.size(1), source.size(1))
-            value = pad_id if name in ("prompt_ids", "completion_ids") else 0
-            left = name.startswith("prompt")
-            tensor, source = padded(tensor, width, left, value), padded(source, width, left, value)
+            tensor, source = padded(tensor, name, width), padded(source, name, width)
         if tensor.dim():
             tensor[into] = source[out_of]
         output[name] = tensor
+
+
+def batch_scaled_advantages(trainer: Any, rollouts: list[Rollout]) -> torch.Tensor:
+    """TRL's advantages for scale_rewards="batch", computed again after groups were swapped."""
+    values = [math.nan if rollout.reward is None else rollout.reward for rollout in rollouts]
+    rewards = torch.tensor(values, device=trainer.args.device)
+    groups = rewards.view(-1, trainer.num_generations)
+    centred = (groups - groups.nanmean(dim=1, keepdim=True)).flatten()
+    return (centred / (nanstd(trainer.accelerator.gather(rewards)) + 1e-4)).nan_to_num(nan=0.0)
+
+
+class PlannedPasses:
+    """The passes of a generation as SAVINGS wants them: "rows" leaves rows out, "prompts" sorts the rows by prompt."""
+
+    def __init__(self, trainer: Any, savings: tuple[str, ...]) -> None:
+        self.trainer, self.skip, self.share = trainer, "rows" in savings, "prompts" in savings
+        self.made: list[dict] | None = None  # TRL's passes of the newest generation, and the same as planned
+        self.planned: list[dict] = []
+
+    def instead_of(self, inputs: dict) -> dict:
+        """The planned pass in the place of TRL's; a batch that is none of TRL's passes stays."""
+        made = self.trainer.buffered_passes or []
+        place = next((number for number, each in enumerate(made) if each is inputs), None)
+        if place is None or not (self.skip or self.share):
+            return inputs
+        if self.made is not made:
+            self.made, self.planned = made, self.plan(made)
+        return self.planned[place]
+
+    def plan(self, passes: list[dict]) -> list[dict]:
+        """One generation's passes, the same number of rows in each process. Those of one step may be sorted."""
+        args, accelerator = self.trainer.args, self.trainer.accelerator
+        if args.steps_per_generation == args.gradient_accumulation_steps:
+            passes = signal_first(passes, by_prompt=self.share)
+        if not self.skip:
+            return passes
+        counts = torch.stack([batch["advantages"].count_nonzero() for batch in passes])
+        most = accelerator.gather(counts[None]).amax(dim=0).clamp(min=1).tolist()
+        return [rows_with_signal(batch, count) for batch, count in zip(passes, most, strict=True)]
 
 
 def signal_first(passes: list[dict], by_prompt: bool = False) -> list[dict]:
@@ -77,12 +169,6 @@ def rows_with_signal(batch: dict, count: int) -> dict:
         name: value if value.dim() < 2 else value[:, -prompt:] if name.startswith("prompt") else value[:, :completion]
         for name, value in chosen.items()
     }
-
-
-def padded(tensor: torch.Tensor, width: int, left: bool, value: int) -> torch.Tensor:
-    """A (B, W) tensor widened to (B, width)."""
-    missing = width - tensor.size(1)
-    return torch.nn.functional.pad(tensor, (missing, 0) if left else (0, missing), value=value)
 
 
 def logprobs_and_entropies(logits_B_C_V: torch.Tensor, tokens_B_C: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -183,6 +269,6 @@ def check_sharing(model: Any, length: int) -> None:
         same = False
     if not same:
         raise InputError(
-            f"SHARE_PROMPTS changes what a model of type {model.config.model_type} computes, because some "
-            "of its layers do not follow the attention mask; leave SHARE_PROMPTS out"
+            f"prompts of SAVINGS changes what a model of type {model.config.model_type} computes, because some of its "
+            "layers do not follow the attention mask; leave prompts out of --savings"
         )

@@ -1,8 +1,7 @@
 """Every private name of TRL, accelerate, transformers, torch and vLLM that this project uses, and nothing else.
 
-A new version of a library may remove or rename one of them. PRIVATE_NAMES says what each is for. A test looks for all
-of them in the installed versions, so that a missing name is found before a run starts. The rest of the project uses
-the public names of this file.
+A new version of a library may remove or rename one of them. A test looks for all PRIVATE_NAMES in the installed
+versions. The rest of the project uses the public names of this file.
 """
 
 import copy
@@ -22,10 +21,9 @@ from trl import GRPOTrainer
 # (module, class or "" for the module itself, name, what it is for)
 PRIVATE_NAMES = (
     ("trl.trainer.grpo_trainer", "GRPOTrainer", "_generate_single_turn", "timing, and whole weights while it samples"),
-    ("trl.trainer.grpo_trainer", "GRPOTrainer", "_calculate_rewards", "timing of the reward"),
     ("trl.trainer.grpo_trainer", "GRPOTrainer", "_generate_and_score_completions", "refills, and the log of rollouts"),
     ("trl.trainer.grpo_trainer", "GRPOTrainer", "_get_per_token_logps_and_entropies", "the output head on a CPU"),
-    ("trl.trainer.grpo_trainer", "GRPOTrainer", "_prepare_inputs", "the order of rows in the passes of a step"),
+    ("trl.trainer.grpo_trainer", "GRPOTrainer", "_buffered_inputs", "the order of rows in the passes of a step"),
     ("trl.trainer.grpo_trainer", "GRPOTrainer", "_tokenize_prompts", "completions outside of a training step"),
     ("trl.trainer.grpo_trainer", "GRPOTrainer", "_tokenizer", "the padding of batches that are put together"),
     ("trl.trainer.grpo_trainer", "GRPOTrainer", "_metrics", "a memory probe that leaves no trace"),
@@ -76,13 +74,6 @@ class OpenTrainer(GRPOTrainer):
         """(completion ids, log-probabilities or None) for a batch of prompt ids."""
         return super()._generate_single_turn(*args, **kwargs)
 
-    def _calculate_rewards(self, *args: Any, **kwargs: Any) -> torch.Tensor:
-        return self.score_completions(*args, **kwargs)
-
-    def score_completions(self, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """The rewards (B, functions) of all processes' completions."""
-        return super()._calculate_rewards(*args, **kwargs)
-
     def _generate_and_score_completions(self, inputs: list[dict]) -> dict[str, Any]:
         return self.make_batch(inputs)
 
@@ -90,24 +81,12 @@ class OpenTrainer(GRPOTrainer):
         """TRL's batch of one generation: prompts (B, P), completions (B, C), advantages (B)."""
         return super()._generate_and_score_completions(inputs)
 
-    def _prepare_inputs(self, generation_batch: Any) -> Any:
-        passes = self._buffered_inputs
-        inputs = super()._prepare_inputs(generation_batch)
-        if self._buffered_inputs is passes or not self.model.training:
-            return inputs
-        self._buffered_inputs = self.plan_passes(self._buffered_inputs)
-        return self._buffered_inputs[self._step % self.args.steps_per_generation]
-
     def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> tuple[torch.Tensor, ...]:
         return self.token_logprobs(*args, **kwargs)
 
     def token_logprobs(self, *args: Any, **kwargs: Any) -> tuple[torch.Tensor, ...]:
         """(log-probabilities (B, C) of the completions' tokens, entropies (B, C) or None, loss of experts or None)."""
         return super()._get_per_token_logps_and_entropies(*args, **kwargs)
-
-    def plan_passes(self, passes: list[dict]) -> list[dict]:
-        """The passes into which TRL divides one generation, after it has shuffled the rows."""
-        return passes
 
     def _clip_grad_norm(self, model: torch.nn.Module) -> torch.Tensor:
         return self.clip_gradients(model)
@@ -130,6 +109,11 @@ class OpenTrainer(GRPOTrainer):
     @property
     def pad_token_id(self) -> int:
         return self._tokenizer.pad_token_id
+
+    @property
+    def buffered_passes(self) -> list[dict] | None:
+        """The passes into which TRL divides the newest generation, after it has shuffled the rows."""
+        return self._buffered_inputs
 
 
 @contextmanager
@@ -204,7 +188,7 @@ def engine_settings(model: Any, args: Any) -> Iterator[None]:
         return
     from trl.generation import vllm_generation
 
-    made, settings = vllm_generation.LLM, {"use_tqdm_on_load": False}
+    made, settings = vllm_generation.LLM, dict[str, Any](use_tqdm_on_load=False)
     if args.use_cpu:
         keep_weights_unpacked()
         settings |= {"dtype": str(model.dtype).removeprefix("torch."), "enforce_eager": True}

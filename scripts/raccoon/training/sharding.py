@@ -1,8 +1,8 @@
-"""FSDP2: a sharded policy's precision, its whole weights for generation, and their export.
+"""FSDP2: a sharded policy's precision, and its whole weights for generation and export.
 
-accelerate does the sharding, as scripts/accelerate_fsdp2.yaml says. This file writes no file. The weights are float32
-on the processes' shards and bfloat16 in every forward and backward pass; the log-probabilities are float32. All
-processes must call these functions together, or they wait for each other forever.
+accelerate does the sharding, as scripts/accelerate_fsdp2.yaml says. The weights are float32 on the processes' shards
+and bfloat16 in every forward and backward pass; the log-probabilities are float32. All processes must call these
+functions together, or they wait for each other forever.
 """
 
 from collections.abc import Iterator
@@ -19,10 +19,10 @@ from raccoon.training.library_internals import parameter_groups, prepare_units, 
 
 
 def configure(accelerator: Accelerator) -> None:
-    """Sets precision and gradient reduction of a policy that will be sharded.
+    """Makes a policy that will be sharded compute in the run's mixed precision and reduce gradients in float32.
 
-    It computes in the run's mixed precision and reduces gradients in float32. accelerate's default also casts the
-    result of a forward pass to bfloat16, so that rounding of the log-probabilities exceeds what an update changes.
+    accelerate's default also casts the result of a forward pass to bfloat16, so that rounding of the log-probabilities
+    exceeds what an update changes.
     Gradients are reduced to the shards after each micro-batch. By default they stay whole on every GPU until the
     step's last micro-batch, which takes another 29.5 GB for a 14.8B model in bfloat16.
     """
