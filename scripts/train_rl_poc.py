@@ -1,7 +1,7 @@
 """Improves an SFT'd code model with GRPO on a reward that comes from executing its code.
 
-It does not make the SFT model (sft_model.py does, and demo_model.py in miniature). It does not say whether the result
-is better (evaluate_models.py does). To continue a stopped run, give the same command again.
+It does not make the SFT model (sft_model.py does, and demo_model.py in miniature), nor say whether the result is better
+(evaluate_models.py does). To continue a stopped run, give the same command again.
 
     python scripts/train_rl_poc.py --demo                           # a tiny model, on any CPU
     python scripts/train_rl_poc.py --model-path ./my-sft-model --output-dir ./my-rl-model
@@ -13,10 +13,8 @@ in, in float32; they also lie in OUTPUT_DIR/lora_adapter. By arithmetic, not by 
 model and 24 GB for a 1.5B model.
 
 Inputs:  MODEL_PATH; MBPP and HumanEval from the hub or DATA_DIR; task files (TRAIN_FILES, HELDOUT).
-Outputs: OUTPUT_DIR with the model and tokenizer, config.json (every constant, beside the model's own keys),
-         tasks.jsonl, metrics.jsonl (one line for each step), completions.jsonl (one for each completion),
-         heldout.jsonl (one for each check), checkpoint-*, STOPPED.json (only while a run is unfinished),
-         report.html (make_report.py can also write it during the run), README.md (from model_card.py).
+Outputs: OUTPUT_DIR with the model and tokenizer, tasks.jsonl, checkpoint-*, report.html and README.md (the model card),
+         and the logs that raccoon/runs/log.py describes.
 Exit:    0 trained; 1 stopped by a fault; 2 bad input; 128 + n stopped by signal n, with a checkpoint.
 """
 
@@ -46,7 +44,7 @@ from raccoon.runs.log import RunLog
 from raccoon.sandbox.pool import Sandbox
 from raccoon.savings import REPLACED_FLAGS
 from raccoon.tasks.task import Task, write_task_file
-from raccoon.training.sections import Adapters, Batch, Objective, Optimizer, Sampling, Training, grpo_config
+from raccoon.training.sections import Batch, Objective, Optimizer, Sampling, Training, grpo_config
 from raccoon.training.vllm_rollouts import Vllm
 from raccoon.vllm_engine import prepare_vllm
 
@@ -213,15 +211,6 @@ class Recipe:
     probe_longest: bool
 
 
-@dataclass(frozen=True)
-class Machines:
-    """The processes and GPUs of a run, and its plan."""
-
-    processes: int
-    gpus: int  # visible to this process; 0: it runs on the CPU
-    planned: Plan | None  # None for an architecture that the planner does not know
-
-
 def planned_setting() -> Setting:
     """The constants that decide memory, time and disk."""
     return Setting(
@@ -241,12 +230,14 @@ def planned_setting() -> Setting:
     )
 
 
-def training_sections() -> Training:
+def training_sections(processes: int, gpus: int) -> Training:
     """The constants that make TRL's arguments."""
     return Training(
+        processes=processes,
+        gpus=gpus,
         model_path=MODEL_PATH,
         weights=MASTER_WEIGHTS,
-        adapters=Adapters(LORA_RANK, LORA_ALPHA, LORA_TARGETS) if USE_LORA else None,
+        adapters={"r": LORA_RANK, "lora_alpha": LORA_ALPHA, "target_modules": LORA_TARGETS} if USE_LORA else {},
         batch=Batch(BATCH_SIZE, GRADIENT_ACCUMULATION, NUM_GENERATIONS, NUM_ITERATIONS, MAX_STEPS),
         sampling=Sampling(TEMPERATURE, TOP_P, TOP_K, MAX_COMPLETION_LENGTH, MAX_PROMPT_LENGTH, ENABLE_THINKING),
         objective=Objective(LOSS_TYPE, SCALE_REWARDS, EPSILON, EPSILON_HIGH, BETA, MASK_TRUNCATED),
@@ -272,10 +263,10 @@ def training_sections() -> Training:
     )
 
 
-def build_recipe() -> Recipe:
+def build_recipe(processes: int, gpus: int) -> Recipe:
     """All sections, from the constants. Raises InputError for values that cannot work."""
     return Recipe(
-        training=training_sections(),
+        training=training_sections(processes, gpus),
         tasks=TaskChoice(
             sets=[name for name in TRAINING_SETS if name] if BENCHMARK_TASKS else [],
             files=TRAIN_FILES,
@@ -327,9 +318,8 @@ def main() -> None:
     if gpus:
         check_grace()
 
-    recipe = build_recipe()
-    recipe.training.check(processes, gpus)
-    recipe.training.batch.check_steps(SAVE_STEPS=SAVE_STEPS, HELDOUT_EVERY=HELDOUT_EVERY)
+    recipe = build_recipe(processes, gpus)
+    recipe.training.batch.check_steps(MAX_STEPS=MAX_STEPS, SAVE_STEPS=SAVE_STEPS, HELDOUT_EVERY=HELDOUT_EVERY)
     check_positive(SANDBOX_TIMEOUT=SANDBOX_TIMEOUT, SANDBOX_MEMORY_MB=SANDBOX_MEMORY_MB)
     check_folder(OUTPUT_DIR, recipe.values, RESUME, processes)
     if MODEL_PATH == DEMO["MODEL_PATH"] and not Path(MODEL_PATH).exists():
@@ -344,15 +334,15 @@ def main() -> None:
     if planned and not ALLOW_UNFIT:
         check_memory(planned, LORA_RANK)
         check_disk(planned, OUTPUT_DIR)
-    prepare_libraries(recipe.training, gpus, CPU_THREADS)
-    relaunch_under_accelerate(processes, bool(gpus) and not USE_LORA, recipe.training.mixed_precision(gpus))
+    prepare_libraries(recipe.training, CPU_THREADS)
+    relaunch_under_accelerate(processes, bool(gpus) and not USE_LORA, recipe.training.mixed_precision)
 
     box = Sandbox(
         SANDBOX_WORKERS or None, timeout=SANDBOX_TIMEOUT, memory_mb=SANDBOX_MEMORY_MB, allow_weak=ALLOW_WEAK_SANDBOX
     )
     with box as sandbox, ExitStack() as stack:
         make_reward = recipe.source.open(recipe.table, sandbox, OUTPUT_DIR, stack)
-        run(recipe, Machines(processes, gpus, planned), sandbox, make_reward, stop)
+        run(recipe, planned, sandbox, make_reward, stop)
 
 
 def make_demo_model(path: str, seed: int) -> None:
@@ -372,19 +362,19 @@ def plan_of(model: str, setting: Setting, machine: Machine) -> Plan | None:
         return None
 
 
-def prepare_libraries(training: Training, gpus: int, threads: int) -> None:
+def prepare_libraries(training: Training, threads: int) -> None:
     """Sets the environment variables that the libraries read when they are imported."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # TRL would report its use
     os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(Path(training.output_dir) / "tensorboard"))
-    if gpus and training.generation != "vllm":  # vLLM's sleep needs its own allocator
+    if training.gpus and training.generation != "vllm":  # vLLM's sleep needs its own allocator
         os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")  # less fragmented memory
-    if not gpus:
+    if not training.gpus:
         os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     if os.environ.get("RANK", "0") != "0":
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # only the first process prints
 
 
-def run(recipe: Recipe, machines: Machines, sandbox: Sandbox, make_reward: MakeReward, stop: StopSignal) -> None:
+def run(recipe: Recipe, planned: Plan | None, sandbox: Sandbox, make_reward: MakeReward, stop: StopSignal) -> None:
     """Loads, trains, saves, and prints the next command."""
     training, folder = recipe.training, recipe.training.output_dir
     tasks, heldout = load_tasks(recipe.tasks, recipe.heldout, sandbox)
@@ -396,29 +386,28 @@ def run(recipe: Recipe, machines: Machines, sandbox: Sandbox, make_reward: MakeR
     tokenizer = load_chat_tokenizer(training.model_path)
     lengths = prompt_lengths(tasks, tokenizer, training.sampling.enable_thinking)
     tasks = short_enough(tasks, lengths, training.sampling.max_prompt_length)
-    describe(recipe, machines, tasks, lengths, len(heldout), sandbox.walls)
+    describe(recipe, planned, tasks, lengths, len(heldout), sandbox.walls)
 
     if os.environ.get("RANK", "0") == "0" and not recipe.dry_run:
         hold_folder(folder)  # before the run's first write
-    checkpoint = None if recipe.dry_run else resume_point(folder, machines.processes)
+    checkpoint = None if recipe.dry_run else resume_point(folder, training.processes)
     # The memory probe comes before the held-out control, which takes minutes
-    callbacks = [StopBetweenSteps(stop, training.batch.num_iterations), *memory_probe(recipe, machines)]
+    callbacks = [StopBetweenSteps(stop, training.batch.num_iterations), *memory_probe(recipe, planned)]
     if heldout and not recipe.dry_run:
         callbacks.append(HeldoutControl(heldout, recipe.heldout))
-    trainer = build_trainer(recipe, machines, tasks, tokenizer, callbacks, make_reward)
+    trainer = build_trainer(recipe, planned, tasks, tokenizer, callbacks, make_reward)
     if trainer.accelerator.is_main_process and not recipe.dry_run:
         write_task_file(Path(folder) / "tasks.jsonl", tasks)
         trainer.run_log.write_constants(recipe.values)
-    samples, group = recipe.tasks.profile_samples, training.batch.num_generations
-    if samples and not recipe.dry_run:
-        profile = trainer.sampler.profile(tasks, samples, training.sampling.temperature)
-        tasks = worth_training_on(tasks, profile, recipe.tasks, group)
-    prompts = training.batch.completions * machines.processes // group * training.batch.max_steps
-    trainer.train_on(tasks, schedule(tasks, prompts // training.batch.num_iterations, training.seed))
+    if recipe.tasks.profile_samples and not recipe.dry_run:
+        profile = trainer.sampler.profile(tasks, recipe.tasks.profile_samples, training.sampling.temperature)
+        tasks = worth_training_on(tasks, profile, recipe.tasks, training.batch.num_generations)
+    prompts = training.prompts_per_step * training.batch.max_steps // training.batch.num_iterations
+    trainer.train_on(tasks, schedule(tasks, prompts, training.seed))
     train(trainer, checkpoint, stop)
-    if machines.gpus:
+    if training.gpus:
         peak = max(record["peak_memory_gb"] for record in trainer.metrics)
-        print(f"memory   peak {peak:.3g} GB a GPU, measured\n{plan_lines(training.model_path, machines.planned)}")
+        print(f"memory   peak {peak:.3g} GB a GPU, measured\n{plan_lines(training.model_path, planned)}")
 
     save_policy(trainer, folder)
     if trainer.accelerator.is_main_process:
@@ -433,19 +422,15 @@ def run(recipe: Recipe, machines: Machines, sandbox: Sandbox, make_reward: MakeR
 
 
 def describe(
-    recipe: Recipe, machines: Machines, tasks: list[Task], lengths: list[int], heldout: int, walls: str
+    recipe: Recipe, planned: Plan | None, tasks: list[Task], lengths: list[int], heldout: int, walls: str
 ) -> None:
     """Prints what the run will do, in numbers; `lengths` are the prompts' tokens, also of those left out."""
     training, table, source = recipe.training, recipe.table, recipe.source
-    batch, sampling = training.batch, training.sampling
-    completions = batch.completions * machines.processes
-    prompts, kept = completions // batch.num_generations, [n for n in lengths if n <= sampling.max_prompt_length]
+    batch, sampling, prompts = training.batch, training.sampling, training.prompts_per_step
+    completions, kept = prompts * batch.num_generations, [n for n in lengths if n <= sampling.max_prompt_length]
     prompt_tokens = sum(kept) / len(kept)
     tokens = completions * (prompt_tokens + sampling.max_completion_length)
     passes = prompts * batch.max_steps / batch.num_iterations / len(tasks)
-    device = "GPU, bfloat16" if machines.gpus else "CPU, float32"
-    trained = "LoRA" if training.adapters else "all weights"
-    beside = "only with a PASS" if table.bonus_only_with_pass else "with any verdict"
     judged = ""
     if source.reward != "execution":
         weights = " and ".join(f"{weight:g}" for weight in source.both_weights or (0, 1))
@@ -454,15 +439,17 @@ def describe(
             f"judge {weights}\n"
         )
     print(
-        f"model    {training.model_path}, {trained}, {machines.processes} process(es), {device}\n"
+        f"model    {training.model_path}, {'LoRA' if training.adapters else 'all weights'}, "
+        f"{training.processes} process(es), {'GPU, bfloat16' if training.gpus else 'CPU, float32'}\n"
         f"tasks    {len(tasks)} to train on, {heldout} held out\n"
         f"step     {prompts} prompts x {batch.num_generations} = {completions} completions; at most "
         f"{tokens:,.0f} tokens, {prompt_tokens:.0f} a prompt and {sampling.max_completion_length} a completion\n"
         f"run      {batch.max_steps} steps, {passes:.1f} passes over the tasks\n"
         f"reward   PASS {table.reward_pass:+g}, PARTIAL {table.reward_partial:+g} ({table.partial_credit}), "
-        f"FAIL {table.reward_fail:+g}, bonuses {table.quality_bonus:+g} {beside}; "
+        f"FAIL {table.reward_fail:+g}, bonuses {table.quality_bonus:+g} "
+        f"{'only with a PASS' if table.bonus_only_with_pass else 'with any verdict'}; "
         f"scaled by {training.objective.scale_rewards}\n"
-        f"{judged}{plan_lines(training.model_path, machines.planned)}\n"
+        f"{judged}{plan_lines(training.model_path, planned)}\n"
         f"sandbox  {walls}\n"
         f"output   {training.output_dir}\n"
         "lines    pass: the share of completions that pass every test; constant groups: the share of groups that\n"
@@ -477,33 +464,41 @@ def plan_lines(model: str, planned: Plan | None) -> str:
     return "plan     " + text.replace("\n", "\n         ")
 
 
-def memory_probe(recipe: Recipe, machines: Machines) -> list[Any]:
+def memory_probe(recipe: Recipe, planned: Plan | None) -> list[Any]:
     """The callback that makes a pass at full length before the first step; [] if none is wanted."""
-    if not recipe.dry_run and not (recipe.probe_longest and machines.gpus):
+    gpus, sampling = recipe.training.gpus, recipe.training.sampling
+    if not recipe.dry_run and not (recipe.probe_longest and gpus):
         return []
     from raccoon.training.callbacks import MemoryProbe
 
-    planned, sampling, moments, expected = machines.planned, recipe.training.sampling, 0.0, {}
+    expected: dict[str, float] = {}
     if planned:
-        memory, moments = planned.memory, planned.memory.optimizer
-        floors = planned.floors if machines.gpus else {}
-        expected = {"training": memory.training, "generating": memory.generating, **floors}
-    return [MemoryProbe(sampling.max_prompt_length, sampling.max_completion_length, moments, expected, recipe.dry_run)]
+        floors = planned.floors if gpus else {}
+        expected = {"training": planned.memory.training, "generating": planned.memory.generating, **floors}
+    moments = planned.memory.optimizer if planned else 0.0
+    longest = sampling.max_prompt_length, sampling.max_completion_length
+    return [MemoryProbe(*longest, moments, expected, recipe.dry_run)]
 
 
 def build_trainer(
-    recipe: Recipe, machines: Machines, tasks: list[Task], tokenizer: Any, callbacks: list[Any], make_reward: MakeReward
+    recipe: Recipe,
+    planned: Plan | None,
+    tasks: list[Task],
+    tokenizer: Any,
+    callbacks: list[Any],
+    make_reward: MakeReward,
 ) -> Any:
     """The trainer, with the policy, its reward and TRL's arguments."""
+    from peft import LoraConfig
+
     from raccoon.training.batches import rows
-    from raccoon.training.policy import load_policy, lora_config, print_ignored, prompt_end
+    from raccoon.training.policy import load_policy, print_ignored, prompt_end
     from raccoon.training.trainer import CodeTrainer
 
     training, source = recipe.training, recipe.source
-    waiting = source.judging_seconds(training.refills)
     # It joins the processes: with FSDP2 only the first reads the weights
-    args = grpo_config(training, machines.gpus, waiting, source.both_weights)
-    model = load_policy(training.model_path, tokenizer, training.loaded_weights(machines.gpus))
+    args = grpo_config(training, source.judging_seconds(training.refills), source.both_weights)
+    model = load_policy(training.model_path, tokenizer, training.loaded_weights)
     print_ignored(training.model_path, model.generation_config, training.sampling)
     ends = model.generation_config.eos_token_id
     if training.generation == "vllm":  # by itself it knows only the end tokens of the checkpoint's generation_config
@@ -513,7 +508,7 @@ def build_trainer(
         model=model,
         args=args,
         processing_class=tokenizer,
-        peft_config=lora_config(training.adapters),
+        peft_config=LoraConfig(**training.adapters, task_type="CAUSAL_LM") if training.adapters else None,
         train_dataset=rows(tasks),
         callbacks=callbacks,
         reward=make_reward(chat),
@@ -521,12 +516,12 @@ def build_trainer(
         savings=training.savings,
         refills=training.refills,
         kept_checkpoints=training.kept_checkpoints,
-        sample_rows=rows_outside_steps(machines.planned) if machines.planned else 0,
+        sample_rows=rows_outside_steps(planned) if planned else 0,
     )
     joined = trainer.accelerator.num_processes
-    if joined != machines.processes:
+    if joined != training.processes:
         raise RunError(
-            f"{machines.processes} processes were started, but accelerate joined {joined} of them; start "
+            f"{training.processes} processes were started, but accelerate joined {joined} of them; start "
             "the script directly, with accelerate launch, or with torchrun"
         )
     return trainer

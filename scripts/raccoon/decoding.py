@@ -82,7 +82,7 @@ def positions(mask_R_T: torch.Tensor) -> torch.Tensor:
 
 
 def sampler(config: Any) -> Draw:
-    """A function that draws the next token as a GenerationConfig of transformers says: the likeliest, or a sample."""
+    """What draws the next token as a GenerationConfig of transformers says: the likeliest, or a sample."""
     if not config.do_sample:
         return lambda logits_R_V, rows: logits_R_V.argmax(dim=-1)
     warpers = [TemperatureLogitsWarper(float(config.temperature))]

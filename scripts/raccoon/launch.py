@@ -109,13 +109,10 @@ def run_launcher(words: list[str]) -> NoReturn:
 
 
 class StopSignal:
-    """Notes the first SIGTERM or SIGINT (its `number`, else 0); the trainer reads the note between two steps.
-
-    A second signal has its default effect: it ends the process at once.
-    """
+    """Notes the first SIGTERM or SIGINT, for the trainer to read between two steps; a second one ends the process."""
 
     def __init__(self) -> None:
-        self.number = 0
+        self.number = 0  # of the signal
 
     @property
     def name(self) -> str:

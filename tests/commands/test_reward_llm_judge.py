@@ -137,12 +137,11 @@ def rollout(status: str, reward: float | None, code: str = GOOD, truncated: bool
     return Rollout("t", "c", code, verdict, reward, parts, 3, truncated)
 
 
-class Executed:
-    """Stands in for ExecutionReward with given rollouts."""
+class Judging(JudgeReward):
+    """A JudgeReward of given rollouts."""
 
-    table = RewardTable(**TABLE)
-
-    def __init__(self, *rollouts: Rollout) -> None:
+    def __init__(self, judge: Judge, weights: list[float] | None, *rollouts: Rollout) -> None:
+        super().__init__(RewardTable(**TABLE), None, None, None, judge, weights)
         self.rollouts = list(rollouts)
 
     def evaluate(self, tasks, completion_ids):
@@ -162,14 +161,15 @@ def test_beside_execution_both_scores_or_none(judging):
         lambda body: "?" if "x * 9" in body["messages"][-1]["content"] else scripted_judges.honest(body)
     )
     odd = "def f(x): return x * 9"
-    executed = Executed(
+    reward = Judging(
+        judge,
+        [1.0, 0.5],
         rollout("PASS", 1.1),
         rollout("PARTIAL", 0.3, BAD),
         rollout("PASS", 1.1, odd),
         rollout("INFRA", None),
         rollout("PASS", -0.4, truncated=True),
     )
-    reward = JudgeReward(executed, judge, [1.0, 0.5])
     execution, judged = scores(reward, 5)
     assert execution == [1.1, 0.3, None, None, -0.4]
     assert [value and round(value, 9) for value in judged] == [1.0, -0.2, None, None, -0.5]
@@ -184,7 +184,7 @@ def test_beside_execution_both_scores_or_none(judging):
 
 def test_the_judge_alone_needs_no_verdict(judging):
     judge, _ = judging(scripted_judges.honest)
-    reward = JudgeReward(Executed(rollout("INFRA", None), rollout("PASS", 1.1, BAD)), judge)
+    reward = Judging(judge, None, rollout("INFRA", None), rollout("PASS", 1.1, BAD))
     assert scores(reward, 2) == [[1.0, pytest.approx(-0.2)]]
     assert [each.reward_parts for each in reward.take_rollouts()] == [{"judge": 1.0}, {"judge": pytest.approx(-0.2)}]
 
@@ -197,9 +197,9 @@ def test_the_judge_alone_needs_no_verdict(judging):
 def test_code_that_does_not_pass_cannot_choose_to_be_unjudged(judging, weights, status, reward, value):
     judge, _ = judging(lambda body: "?" if "x * 9" in body["messages"][-1]["content"] else scripted_judges.honest(body))
     odd = rollout(status, reward, "def f(x): return x * 9")
-    working = JudgeReward(Executed(rollout("PASS", 1.1), odd), judge, weights)
+    working = Judging(judge, weights, rollout("PASS", 1.1), odd)
     assert scores(working, 2)[-1] == [1.0, value]
-    broken = JudgeReward(Executed(odd, odd), judge, weights)
+    broken = Judging(judge, weights, odd, odd)
     assert scores(broken, 2)[-1] == [None, None]  # a judge that scores nothing is our fault
 
 

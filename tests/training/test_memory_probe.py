@@ -33,7 +33,8 @@ from raccoon.training import callbacks
 from raccoon.constants import override_constants, run_main
 class Card:
     cuda = SimpleNamespace(is_available=lambda: True, OutOfMemoryError=torch.cuda.OutOfMemoryError,
-                           **dict.fromkeys(("synchronize", "empty_cache", "reset_peak_memory_stats"), lambda: None))
+                           **dict.fromkeys(("synchronize", "empty_cache", "reset_peak_memory_stats"), lambda: None),
+                           max_memory_allocated=lambda: 0)
     def __getattr__(self, name):
         return getattr(torch, name)
     def empty(self, size, **options):

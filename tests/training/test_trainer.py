@@ -8,8 +8,6 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("trl")
 
-from trl import GRPOTrainer  # noqa: E402
-
 from raccoon.records import Verdict  # noqa: E402
 from raccoon.runs.checkpoints import checkpoint_fault, write_sizes  # noqa: E402
 from raccoon.runs.log import Rollout  # noqa: E402
@@ -108,7 +106,7 @@ def test_older_checkpoints_go_only_once_the_new_one_is_whole(tmp_path, monkeypat
         assert checkpoint_fault(newer) and not checkpoint_fault(older)
         (newer / "rng_state_1.pth").write_text("of another process")
 
-    monkeypatch.setattr(GRPOTrainer, "_save_checkpoint", save)
+    monkeypatch.setattr(CodeTrainer, "trl_checkpoint", save)
     trainer = CodeTrainer.__new__(CodeTrainer)
     trainer.args, trainer.kept_checkpoints = SimpleNamespace(output_dir=str(tmp_path)), 1
     trainer.state = SimpleNamespace(global_step=8, best_global_step=None)

@@ -427,7 +427,7 @@ def test_recomputation_has_the_name_of_the_installed_transformers(fields):
 
 def test_the_script_asks_trl_for_vllm(monkeypatch):
     monkeypatch.setattr(train_rl_poc, "GENERATION", "vllm")
-    config = grpo_config(train_rl_poc.training_sections(), 0, 0.0, None)
+    config = grpo_config(train_rl_poc.training_sections(1, 0), 0.0, None)
     assert config.use_vllm and not config.vllm_enable_sleep_mode and config.vllm_mode == "colocate"
     options = Vllm("colocate", "", 0.27, CAP).options(1, 64)
     assert options["vllm_enable_sleep_mode"] and options["vllm_gpu_memory_utilization"] == 0.27

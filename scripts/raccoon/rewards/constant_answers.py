@@ -43,8 +43,7 @@ def is_constant_answer(code: str, entry_point: str) -> bool:
     """Whether the entry point has parameters, and does nothing with them but return the same constant.
 
     Code with an effect, or with an exception that it may raise on purpose, is not constant: `xs.sort()`, a `raise`,
-    `int(text)`. Nor are methods, generators and decorated functions. If no entry point is named, the last function of
-    the program is taken.
+    `int(text)`. Nor are methods, generators and decorated functions. Without an entry point it is the last function.
     """
     tree = parse_code(code)
     function = entry_function(tree, entry_point) if tree else None
@@ -141,8 +140,8 @@ class Paths:
             for node in tree.body
             if isinstance(node, ast.FunctionDef) and node.name not in assigned | self.imported
         }
-        self.found: dict[int, set] = {}  # of functions that were walked
-        self.active: list[int] = []  # functions being walked; one that is met again is a recursion
+        self.found: dict[ast.AST, set] = {}  # of functions that were walked
+        self.active: list[ast.AST] = []  # functions being walked; one that is met again is a recursion
         self.depth = 0  # of branches and loops
         self.returned: set = set()
 
@@ -151,17 +150,17 @@ class Paths:
         names: Names = dict.fromkeys(parameters(function.args), LENT)
         if isinstance(function, ast.Lambda):
             return {self.value(function.body, names)}
-        if id(function) in self.found:
-            return self.found[id(function)]
-        if any(isinstance(node, UNKNOWN) for node in own_nodes(function)) or id(function) in self.active:
+        if function in self.found:
+            return self.found[function]
+        if any(isinstance(node, UNKNOWN) for node in own_nodes(function)) or function in self.active:
             raise TooComplex
         outer, self.returned = self.returned, set()
-        self.active.append(id(function))
+        self.active.append(function)
         if self.block(function.body, names) is not None:
             self.returned.add(NONE)
         self.active.pop()
-        self.found[id(function)], self.returned = self.returned, outer
-        return self.found[id(function)]
+        self.found[function], self.returned = self.returned, outer
+        return self.found[function]
 
     def block(self, body: list[ast.stmt], names: Names | None) -> Names | None:
         """The names after a block, None if its end is not reached. Code behind a return is not walked."""
@@ -210,13 +209,9 @@ class Paths:
         if not isinstance(node, ast.Call):
             raise TooComplex
         given = [self.value(each, names) for each in (*node.args, *(keyword.value for keyword in node.keywords))]
+        plain = not node.keywords and all(isinstance(each, str) for each in given)
         match node.func:
-            case ast.Name("print") if (
-                "print" not in self.bound
-                and not self.depth
-                and not node.keywords
-                and all(isinstance(each, str) for each in given)
-            ):
+            case ast.Name("print") if plain and not self.depth and "print" not in self.bound:
                 return names
             case ast.Attribute(ast.Name(own)) if names.get(own, LENT) is not LENT:
                 names[own] = OWN
@@ -229,14 +224,16 @@ class Paths:
         value = self.value(node.value, names)
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
         if isinstance(node, ast.AugAssign):
-            value = self.value(ast.BinOp(as_read(node.target), node.op, node.value), names)
+            read = ast.parse(ast.unparse(node.target), mode="eval").body  # the target as an expression
+            value = self.value(ast.BinOp(read, node.op, node.value), names)
             if isinstance(node.target, ast.Name) and names.get(node.target.id, LENT) is LENT:
                 raise TooComplex  # a list that is an argument would change
         for target in targets:
             names = self.bind(target, node.value, value, names)
         if len(targets) > 1 and not is_immutable(node.value) or isinstance(node.value, ast.Name):
-            shared = [each.id for each in (*targets, node.value) if isinstance(each, ast.Name)]
-            names.update({name: LENT for name in shared if name in names and not is_immutable_text(names[name])})
+            shared = [each.id for each in (*targets, node.value) if isinstance(each, ast.Name) and each.id in names]
+            texts = ("Constant", "UnaryOp")  # of values that cannot change
+            names.update({name: LENT for name in shared if not str(names[name]).startswith(texts)})
         return names
 
     def bind(self, target: ast.expr, node: ast.expr, value: Value, names: Names) -> Names:
@@ -277,7 +274,8 @@ class Paths:
         before = changed_in(node.body, names)
         after = self.branch(node.body, names)
         ends = [after if after is None else self.branch(node.orelse, after)]
-        if not is_plain_return(node.body[0]):
+        first = node.body[0]
+        if not (isinstance(first, ast.Return) and (first.value is None or is_literal(first.value))):
             for handler in node.handlers:
                 ends.append(self.branch(handler.body, before | ({handler.name: LENT} if handler.name else {})))
         end = merged(ends)
@@ -372,21 +370,8 @@ class Paths:
         return name in self.imported or name not in self.bound and hasattr(builtins, name)
 
 
-def is_plain_return(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Return) and (node.value is None or is_literal(node.value))
-
-
 def is_immutable(node: ast.expr) -> bool:
     return isinstance(node, (ast.Constant, ast.UnaryOp))
-
-
-def is_immutable_text(value: Value | None) -> bool:
-    return isinstance(value, str) and value.startswith(("Constant", "UnaryOp"))
-
-
-def as_read(target: ast.expr) -> ast.expr:
-    """The target of an assignment as an expression that reads it."""
-    return ast.parse(ast.unparse(target), mode="eval").body
 
 
 def merged(ends: list[Names | None]) -> Names | None:
@@ -405,10 +390,7 @@ def changed_in(body: list[ast.stmt], names: Names) -> Names:
     """The names before a body that may run many times, or in part: those that it binds or changes are not constant."""
     nodes = [node for part in body for node in ast.walk(part)]
     bound = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
-    used = {
-        node.value.id
-        for node in nodes
-        if isinstance(node, (ast.Attribute, ast.Subscript)) and isinstance(node.value, ast.Name)
-    }
+    owners = [node.value for node in nodes if isinstance(node, (ast.Attribute, ast.Subscript))]
+    used = {owner.id for owner in owners if isinstance(owner, ast.Name)}
     weak = {name: LENT if names.get(name, LENT) is LENT else OWN for name in bound | (used & set(names))}
     return names | weak

@@ -84,10 +84,7 @@ class RewardTable:
         )
 
     def correctness(self, status: str, verdict: Verdict, constant_passes: int = 0) -> float:
-        """The reward of a status.
-
-        "beyond_constant" rises from FAIL's to PARTIAL's reward with the tests passed beyond the best constant answer's.
-        """
+        """The reward of a status. "beyond_constant" rises from FAIL's to PARTIAL's with the tests passed beyond."""
         if status == "PARTIAL" and self.partial_credit == "fraction":
             return self.reward_partial * verdict.tests_passed / max(verdict.tests_total, 1)
         if status == "PARTIAL" and self.partial_credit == "beyond_constant":
@@ -155,16 +152,13 @@ class ExecutionReward:
         return [rollout.reward for rollout in scored]
 
     def evaluate(self, tasks: list[Task], completion_ids: list[list[int]]) -> list[Rollout]:
-        """Runs one completion of each task as one batch; returns them with their verdicts and rewards.
-
-        Without allow_shared_tests every task's own solution had separate isolation, so a completion with another is a
-        FAIL, for training, profile and held-out control alike.
-        """
+        """Runs one completion of each task as one batch; returns them with their verdicts and rewards."""
         texts = self.chat.tokenizer.batch_decode(completion_ids, skip_special_tokens=True)
         codes = self.extractor.extract([with_opened_thinking(self.chat.prompt_end, text) for text in texts], tasks)
         programs = [Program.of(task, code or "") for task, code in zip(tasks, codes, strict=True)]
         distinct = list(dict.fromkeys(programs))  # the members of a group often write the same code
         verdicts = dict(zip(distinct, self.sandbox.run(distinct), strict=True))
+        # Without allow_shared_tests every solution had separate isolation, so a completion with another is a FAIL
         judged = [
             not_extracted() if code is None else accepted(verdicts[each], self.table.allow_shared_tests)
             for code, each in zip(codes, programs, strict=True)

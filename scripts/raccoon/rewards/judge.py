@@ -21,6 +21,8 @@ from raccoon.runs.log import Rollout
 from raccoon.sandbox.pool import Sandbox
 from raccoon.tasks.task import Task
 
+MakeReward = Callable[[Chat], ExecutionReward]
+
 
 @dataclass(frozen=True)
 class RewardSource:
@@ -61,11 +63,8 @@ class RewardSource:
         """How long processes may wait for the one whose completions the judge scores last, with all refills."""
         return 0.0 if self.reward == "execution" else self.batch_seconds * (1 + refills)
 
-    def open(self, table: RewardTable, sandbox: Sandbox, folder: str, stack: ExitStack) -> "MakeReward":
-        """What makes the reward of a chat. `stack` closes the clients of servers, `folder` keeps their answers.
-
-        Raises InputError if a server does not answer.
-        """
+    def open(self, table: RewardTable, sandbox: Sandbox, folder: str, stack: ExitStack) -> MakeReward:
+        """What makes the reward of a chat; raises InputError if a server does not answer. `folder` keeps answers."""
         judge: Judge | None = None
         extractor: RegexExtractor | LlmExtractor = RegexExtractor()
         if self.reward != "execution":
@@ -77,26 +76,35 @@ class RewardSource:
             client.check()
             extractor = LlmExtractor(client, AnswerCache(Path(folder) / EXTRACTIONS_FILE))
 
-        def make_reward(chat: Chat) -> ExecutionReward | JudgeReward:
-            execution = ExecutionReward(table, sandbox, chat, extractor)
-            return JudgeReward(execution, judge, self.both_weights) if judge else execution
+        def make_reward(chat: Chat) -> ExecutionReward:
+            if judge:
+                return JudgeReward(table, sandbox, chat, extractor, judge, self.both_weights)
+            return ExecutionReward(table, sandbox, chat, extractor)
 
         return make_reward
 
 
-class JudgeReward:
+class JudgeReward(ExecutionReward):
     """TRL's reward functions for a judge, alone or together with execution; score 0 is worth a FAIL, score 1 a PASS.
 
-    It takes the place of ExecutionReward. The code is executed in either case: the verdict is logged, and the held-out
-    control uses it. Together with execution (`weights` are TRL's reward_weights; None: the judge alone) a completion
-    needs both scores. If one is missing, both are None, because one score alone would put it between the others.
+    The code is executed in either case: the verdict is logged, and the held-out control uses it. Together with
+    execution (`weights` are TRL's reward_weights; None: the judge alone) a completion needs both scores. If one is
+    missing, both are None, because one score alone would put it between the others.
     """
 
-    def __init__(self, execution: ExecutionReward, judge: Judge, weights: list[float] | None = None) -> None:
-        self.executed, self.judged, self.weights = execution, judge, weights
+    def __init__(
+        self,
+        table: RewardTable,
+        sandbox: Sandbox,
+        chat: Chat,
+        extractor: RegexExtractor | LlmExtractor,
+        judge: Judge,
+        weights: list[float] | None,
+    ) -> None:
+        super().__init__(table, sandbox, chat, extractor)
+        self.judged, self.weights = judge, weights
         self.batch: Any = None
         self.pairs: list[tuple[float | None, float | None]] = []  # execution's and the judge's, for the batch
-        self.scored: list[Rollout] = []
 
     @property
     def functions(self) -> list:
@@ -104,20 +112,20 @@ class JudgeReward:
 
     def execution(self, completion_ids: list[list[int]], task: list[dict], **_: Any) -> list[float | None]:
         """TRL's reward function: execution's part."""
-        return [pair[0] for pair in self.score(completion_ids, task)]
+        return [pair[0] for pair in self.both(completion_ids, task)]
 
     def judge(self, completion_ids: list[list[int]], task: list[dict], **_: Any) -> list[float | None]:
         """TRL's reward function: the judge's part."""
-        return [pair[1] for pair in self.score(completion_ids, task)]
+        return [pair[1] for pair in self.both(completion_ids, task)]
 
-    def score(self, completion_ids: list[list[int]], task: list[dict]) -> list[tuple]:
+    def both(self, completion_ids: list[list[int]], task: list[dict]) -> list[tuple]:
         """Both parts for a batch. TRL passes the batch to each function in turn, so it is scored only once."""
         if self.batch is not completion_ids:
             tasks = [Task(**fields) for fields in task]
             executed = self.evaluate(tasks, completion_ids)
             judgements = self.judge_rollouts(tasks, executed)
             self.pairs = [self.pair(*both) for both in zip(executed, judgements, strict=True)]
-            self.scored += map(self.rollout, executed, judgements, self.pairs)
+            self.scored += map(self.judged_rollout, executed, judgements, self.pairs)
             self.batch = completion_ids
         return self.pairs
 
@@ -133,14 +141,14 @@ class JudgeReward:
 
     def pair(self, executed: Rollout, judgement: Judgement) -> tuple[float | None, float | None]:
         """Execution's and the judge's reward. If both are wanted and one is missing, both are None."""
-        table, value = self.executed.table, None
+        table, value = self.table, None
         if judgement.score is not None:
             value = table.reward_fail + (table.reward_pass - table.reward_fail) * judgement.score
         if self.weights and None in (executed.reward, value):
             return None, None
         return executed.reward, value
 
-    def rollout(self, executed: Rollout, judgement: Judgement, pair: tuple) -> Rollout:
+    def judged_rollout(self, executed: Rollout, judgement: Judgement, pair: tuple) -> Rollout:
         """The rollout as it is logged: TRL's weighted sum, and its parts."""
         value = pair[1]
         if value is None:
@@ -151,20 +159,8 @@ class JudgeReward:
         parts = {**executed.reward_parts, "judge": value}
         return replace(executed, reward=reward, reward_parts=parts, judgement=judgement)
 
-    def evaluate(self, tasks: list[Task], completion_ids: list[list[int]]) -> list[Rollout]:
-        """As ExecutionReward's: a completion of each task with its verdict, without a judgement."""
-        return self.executed.evaluate(tasks, completion_ids)
-
-    def take_rollouts(self) -> list[Rollout]:
-        """The rollouts that were scored since the last call."""
-        scored, self.scored = self.scored, []
-        return scored
-
 
 def settled(rollout: Rollout, judgement: Judgement) -> Judgement:
     """The judgement; the worst one for code that does not pass, if the code may have caused that there is no score."""
     caused = judgement.score is None and judgement.answered
     return replace(judgement, score=0.0) if caused and rollout.status in ("PARTIAL", "FAIL") else judgement
-
-
-MakeReward = Callable[[Chat], ExecutionReward | JudgeReward]

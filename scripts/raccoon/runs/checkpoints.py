@@ -96,10 +96,7 @@ def check_earlier_part(folder: str, values: Mapping[str, Any], resume: bool) -> 
 
 
 def hold_folder(folder: str) -> None:
-    """Locks a folder until this process ends, however it ends. Raises InputError if another run has locked it.
-
-    On a file system without such locks it does nothing.
-    """
+    """Locks a folder until this process ends, where there are such locks. Raises InputError if another run has it."""
     Path(folder).mkdir(parents=True, exist_ok=True)
     handle = os.open(folder, os.O_RDONLY)  # never closed: the lock ends with the process
     try:
@@ -130,12 +127,12 @@ def resume_point(folder: str, processes: int) -> Path | None:
 
 
 def newest_whole_checkpoint(folder: str | Path, processes: int) -> tuple[Path | None, list[str]]:
-    """The checkpoint to resume from, and a line for each newer one that is not whole.
+    """The checkpoint to resume from (None before the run's first), and a line for each newer one that is not whole.
 
-    None if the run has not reached its first checkpoint. Raises InputError if it has and none is whole, or if a number
-    of processes other than `processes` made it: sampling and batches would differ from the run's.
+    Raises InputError if the run has reached one and none is whole, or if another number of processes made it: sampling
+    and batches would differ from the run's.
     """
-    found, faults = checkpoints(folder), {}
+    found, faults = checkpoints(folder), dict[Path, str]()
     for path in reversed(found):
         sizes = read_sizes(path)
         if sizes and sizes.processes != processes:

@@ -84,7 +84,7 @@ def heldout_line(history: list[dict]) -> str:
 
 
 def gap_warning(history: list[dict], metrics: list[dict]) -> str:
-    """A warning if the training pass rate rose since the last check and the held-out one is worse than at its best."""
+    """A warning if training passes rose since the last check and held-out ones are worse than at their best."""
     best, now = best_heldout(history), history[-1]
     gained, lost = changes(best["statuses"], now["statuses"])
     if len(history) < 3 or lost <= gained or mcnemar_exact(gained, lost) >= SIGNIFICANT:

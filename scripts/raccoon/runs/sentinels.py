@@ -92,7 +92,11 @@ def sick_steps(metrics: list[dict]) -> Iterator[Alarm]:
             f"the entropy fell below {ENTROPY_COLLAPSE:.0%} of its start, {start:.3f}: the completions "
             "of a prompt hardly differ; raise TEMPERATURE or lower LEARNING_RATE"
         )
-    if lasting(metrics, lambda step: timeouts(step) > MANY_TIMEOUTS * number(step, "completions")) == 1:
+
+    def many_timeouts(step: dict) -> bool:
+        return (step.get("kinds") or {}).get("timeout", 0) > MANY_TIMEOUTS * number(step, "completions")
+
+    if lasting(metrics, many_timeouts) == 1:
         yield Alarm(
             f"more than {MANY_TIMEOUTS:.0%} of the completions timed out: lower SANDBOX_WORKERS or raise "
             "SANDBOX_TIMEOUT"
@@ -114,10 +118,6 @@ def sick_steps(metrics: list[dict]) -> Iterator[Alarm]:
         )
     if lasting(metrics, lambda step: number(step, "update_ratio") > LARGE_UPDATE) == 1:
         yield Alarm(f"an update changes the weights by {newest['update_ratio']:.1%} of their norm: lower LEARNING_RATE")
-
-
-def timeouts(step: dict) -> int:
-    return (step.get("kinds") or {}).get("timeout", 0)
 
 
 def hardly_moves(step: dict) -> bool:

@@ -14,7 +14,6 @@ from raccoon.constants import InputError
 from raccoon.runs.log import Rollout, is_constant
 from raccoon.tasks.prompts import messages
 from raccoon.tasks.task import Task
-from raccoon.training.library_internals import OpenTrainer
 
 
 def task_row(task: Task) -> dict[str, Any]:
@@ -42,7 +41,7 @@ class Refills:
             wanted = trainer.most(len(constant))
             if not wanted:
                 break
-            spare = OpenTrainer.make_batch(trainer, self.inputs(wanted, attempt))
+            spare = trainer.trl_batch(self.inputs(wanted, attempt))
             drawn = trainer.reward.take_rollouts()
             useful = sorted(set(range(wanted)) - set(constant_groups(drawn, size)))
             self.swap(output, rollouts, spare, drawn, list(zip(constant, useful, strict=False)))
@@ -144,16 +143,18 @@ def signal_first(passes: list[dict], by_prompt: bool = False) -> list[dict]:
     Rows of similar length need little padding, and a pass of rows without a signal costs almost nothing. With
     `by_prompt`, the rows of one prompt stay together instead.
     """
-    whole = {
-        name: torch.cat([batch[name] for batch in passes]) if value.dim() else value
-        for name, value in passes[0].items()
-    }
+    first = passes[0]
+    whole = {name: torch.cat([batch[name] for batch in passes]) if first[name].dim() else first[name] for name in first}
     lengths = (whole["prompt_mask"].sum(dim=1) + whole["completion_mask"].sum(dim=1)).tolist()
     silent = (whole["advantages"] == 0).tolist()
     place = whole["prompt_ids"].tolist() if by_prompt else [-length for length in lengths]
     order = torch.tensor(sorted(range(len(lengths)), key=lambda row: (silent[row], place[row])))
-    parts = order.to(whole["advantages"].device).chunk(len(passes))
-    return [{name: value[part] if value.dim() else value for name, value in whole.items()} for part in parts]
+    return [taken(whole, part) for part in order.to(whole["advantages"].device).chunk(len(passes))]
+
+
+def taken(batch: dict, rows: torch.Tensor) -> dict:
+    """Some rows of a TRL batch, in this order."""
+    return {name: value[rows] if value.dim() else value for name, value in batch.items()}
 
 
 def rows_with_signal(batch: dict, count: int) -> dict:
@@ -162,8 +163,7 @@ def rows_with_signal(batch: dict, count: int) -> dict:
     The rows with a signal come first. If there are fewer, rows of advantage 0 follow, which add nothing to the
     gradient: in each pass all processes must have the same number of rows, because TRL gathers a value of each.
     """
-    kept = (batch["advantages"] == 0).int().argsort(stable=True)[:count]
-    chosen = {name: value[kept] if value.dim() else value for name, value in batch.items()}
+    chosen = taken(batch, (batch["advantages"] == 0).int().argsort(stable=True)[:count])
     prompt, completion = (max(1, int(chosen[f"{part}_mask"].sum(dim=1).max())) for part in ("prompt", "completion"))
     return {
         name: value if value.dim() < 2 else value[:, -prompt:] if name.startswith("prompt") else value[:, :completion]
@@ -197,9 +197,8 @@ def share_prompts(
     """The batch as one sequence (1, L), without padding, in which each prompt stands once, before its completions.
 
     A completion sees its prompt and itself, so each token has the same log-probability as in a row of its own
-    (arXiv 2506.05433). The last `width` columns are the completions. Returns the model's inputs, for N completion
-    tokens the places (N) in the sequence whose logits predict them, and their rows and columns (N, 2) in the
-    completions.
+    (arXiv 2506.05433). The last `width` columns are the completions. Returns the model's inputs, and for N completion
+    tokens the places (N) in the sequence whose logits predict them, and their rows and columns (N, 2).
     """
     tokens: list[int] = []
     positions: list[int] = []
@@ -230,11 +229,8 @@ def share_prompts(
         "attention_mask": sees_L_L.tril()[None, None],
     }
     device = input_ids_B_T.device
-    return (
-        {name: value.to(device) for name, value in inputs.items()},
-        torch.tensor(places, device=device),
-        torch.tensor(cells, device=device).view(-1, 2),
-    )
+    inputs = {name: value.to(device) for name, value in inputs.items()}
+    return inputs, torch.tensor(places, device=device), torch.tensor(cells, device=device).view(-1, 2)
 
 
 def shared_logprobs(

@@ -18,15 +18,7 @@ from transformers import TrainerCallback
 from raccoon.constants import RunError
 from raccoon.decoding import own_randomness
 from raccoon.launch import StopSignal
-from raccoon.runs.heldout import (
-    Heldout,
-    best_heldout,
-    checks_without_gain,
-    gap_warning,
-    heldout_line,
-    heldout_record,
-    loss_alarm,
-)
+from raccoon.runs import heldout
 from raccoon.runs.log import HELDOUT_LOG, METRICS_LOG, finite
 from raccoon.tasks.task import Task
 from raccoon.training.library_internals import metrics_left_alone, sleeping_bytes
@@ -77,8 +69,11 @@ class Watch(TrainerCallback):
     trainer: Any  # a CodeTrainer; it sets this attribute
 
 
-class StepClock(Watch):
-    """Splits a step's seconds into generating, rewarding and updating, and loads the steps before a resume."""
+class StepWatch(Watch):
+    """Splits a step's seconds into generating, rewarding and updating, and measures what the update changes.
+
+    The share of weights that change, and by how much, are those of a sample. It also loads the steps before a resume.
+    """
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.trainer.metrics = self.trainer.run_log.read(METRICS_LOG, state.global_step)
@@ -86,14 +81,6 @@ class StepClock(Watch):
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.started = time.perf_counter()
         self.trainer.seconds = dict.fromkeys(self.trainer.seconds, 0.0)
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        seconds = self.trainer.seconds
-        seconds["update"] = time.perf_counter() - self.started - seconds["generate"] - seconds["reward"]
-
-
-class WeightWatch(Watch):
-    """Measures on a sample of the weights how many an update changes, and by how much."""
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, model: Any, **_: Any) -> None:
         self.before = sampled_weights(model)
@@ -103,6 +90,10 @@ class WeightWatch(Watch):
         ratio = (after - self.before).norm() / self.before.norm()
         self.trainer.step_record["weights_changed"] = (after != self.before).float().mean().item()
         self.trainer.step_record["update_ratio"] = ratio.item()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        seconds = self.trainer.seconds
+        seconds["update"] = time.perf_counter() - self.started - seconds["generate"] - seconds["reward"]
 
 
 def sampled_weights(model: torch.nn.Module) -> torch.Tensor:
@@ -118,13 +109,10 @@ def sampled_weights(model: torch.nn.Module) -> torch.Tensor:
 
 @dataclass
 class HeldoutControl(Watch):
-    """Checks the policy on tasks that it is not trained on, before training and between steps.
-
-    It saves and keeps the best checkpoint, and ends the run after checks without a better one.
-    """
+    """Checks the policy on the held-out tasks before training and between steps; saves the best checkpoint."""
 
     tasks: list[Task]
-    constants: Heldout
+    constants: heldout.Heldout
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.history = self.trainer.run_log.read(HELDOUT_LOG, state.global_step)
@@ -135,11 +123,11 @@ class HeldoutControl(Watch):
         if state.global_step % self.constants.every:
             return
         self.check(state.global_step)
-        if best_heldout(self.history)["step"] == state.global_step:
+        if heldout.best_heldout(self.history)["step"] == state.global_step:
             state.best_global_step, state.best_metric = state.global_step, self.history[-1]["pass_rate"]
             control.should_save = True
         patience = self.constants.patience
-        if patience and checks_without_gain(self.history) >= patience:
+        if patience and heldout.checks_without_gain(self.history) >= patience:
             self.trainer.ended = f"early stop, no better held-out pass rate in {patience} checks"
             print(self.trainer.ended, flush=True)
             control.should_save = control.should_training_stop = True
@@ -148,13 +136,13 @@ class HeldoutControl(Watch):
         rollouts = self.trainer.sampler.sample(self.tasks, self.constants.temperature)
         statuses = {rollout.task_id: rollout.status for rollout in rollouts}
         first = self.history[0]["statuses"] if self.history else {}
-        self.history.append(finite(heldout_record(step, statuses, first)))
+        self.history.append(finite(heldout.heldout_record(step, statuses, first)))
         if self.trainer.accelerator.is_main_process:
             self.trainer.run_log.append(HELDOUT_LOG, self.history[-1:])
-        print(heldout_line(self.history), flush=True)
-        warning = gap_warning(self.history, self.trainer.metrics)
+        print(heldout.heldout_line(self.history), flush=True)
+        warning = heldout.gap_warning(self.history, self.trainer.metrics)
         print(warning, end="\n" if warning else "", flush=True)
-        alarm = loss_alarm(self.history)
+        alarm = heldout.loss_alarm(self.history)
         if alarm:
             print(f"warning: {alarm.message}", flush=True)
         if alarm and alarm.stop:
@@ -163,9 +151,9 @@ class HeldoutControl(Watch):
 
 @dataclass
 class StopBetweenSteps(Watch):
-    """Ends training after the step in which a stop signal reached any process.
+    """Ends training after the step in which a stop signal reached any process, at a multiple of `every`.
 
-    `every` is the number of steps that share one generation. Only at its multiples can a checkpoint resume exactly.
+    So many steps share one generation: a checkpoint between them could not resume exactly.
     """
 
     stop: StopSignal
@@ -178,21 +166,18 @@ class StopBetweenSteps(Watch):
 
 @dataclass
 class MemoryProbe(Watch):
-    """Makes passes at full length when training begins, so that a lack of memory shows in the first minute.
+    """Makes passes at full length when training begins, so that a lack of memory (RunError) shows in the first minute.
 
     They train nothing and change nothing: no gradient, no metric and no random state. With `then_end`, the dry run, it
-    also generates at full length, prints its measurements beside the plan, and ends the process.
-
-    In a step of several passes, a pass has the gradients of earlier ones beside it, so two are made. `moments_gb` are
-    Adam's moments. A new run has none before its first update, so as much memory is held in their place. `planned`
-    holds the plan's GB while training and generating, and its least seconds of a pass and of a token; a missing entry
-    was not planned. Raises RunError if the GPU's memory is too small.
+    also generates at full length, prints its measurements beside the plan, and ends the process. In a step of several
+    passes, a pass has the gradients of earlier ones beside it, so two are made. Adam has no moments before a new run's
+    first update, so as much memory is held in their place.
     """
 
     prompt: int  # tokens
     completion: int
-    moments_gb: float
-    planned: dict[str, float]
+    moments_gb: float  # of Adam
+    planned: dict[str, float]  # GB while "training" and "generating", least seconds of a "pass" and a "token"
     then_end: bool
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -208,9 +193,8 @@ class MemoryProbe(Watch):
         self.forget_peak()
         if self.then_end:
             token = self.fitting("generating at full length", self.generate)
-            self.print_list(
-                {"training": training, "generating": self.trainer.memory.gb, "pass": seconds, "token": token}
-            )
+            peaks = {"training": training, "generating": self.trainer.memory.gb}
+            self.print_list({**peaks, "pass": seconds, "token": token})
             sys.exit(0)
         del moments
         self.forget_peak()  # the run's own peak counts from here
@@ -232,13 +216,12 @@ class MemoryProbe(Watch):
         try:
             return work()
         except torch.cuda.OutOfMemoryError as error:
+            reason = str(error).splitlines()[0]
             raise RunError(
-                f"{what} does not fit the GPU ({str(error).splitlines()[0]}); --plan shows the nearest "
-                "setting that does"
+                f"{what} does not fit the GPU ({reason}); --plan shows the nearest setting that does"
             ) from error
 
     def timed(self, work: Callable[[], Any]) -> float:
-        """The seconds that `work` takes."""
         started = time.perf_counter()
         work()
         if torch.cuda.is_available():
@@ -265,9 +248,9 @@ class MemoryProbe(Watch):
         prompts = [[place % words for place in range(self.prompt)] for _ in range(size)]
         prompts[0] = prompts[0][1:] or prompts[0]  # padded, as in training
         kept = trainer.generation_config
-        limits = {"min_new_tokens": tokens, "max_new_tokens": tokens}
         if not trainer.use_vllm:
-            trainer.generation_config = type(kept)(**{**kept.to_diff_dict(), **limits})
+            limits = {"min_new_tokens": tokens, "max_new_tokens": tokens}
+            trainer.generation_config = type(kept)(**kept.to_diff_dict() | limits)
         try:
             with own_randomness(), trainer.sampler.gathered():
                 return self.timed(lambda: trainer.sampler.complete(prompts, None, {}, 1)) / tokens
@@ -297,15 +280,11 @@ class MemoryProbe(Watch):
         """
         args, device = self.trainer.args, self.trainer.args.device
         size, words = args.per_device_train_batch_size, self.trainer.model.config.vocab_size
-        lengths = {"prompt": self.prompt, "completion": self.completion}
         first = torch.arange(size, device=device)[:, None]  # no two prompts are equal, so none is shared
-        batch = {
-            f"{part}_ids": (torch.arange(length, device=device) + first) % words for part, length in lengths.items()
-        }
-        batch |= {
-            f"{part}_mask": torch.ones((size, length), dtype=torch.long, device=device)
-            for part, length in lengths.items()
-        }
+        batch = {}
+        for part, length in (("prompt", self.prompt), ("completion", self.completion)):
+            batch[f"{part}_ids"] = (torch.arange(length, device=device) + first) % words
+            batch[f"{part}_mask"] = torch.ones((size, length), dtype=torch.long, device=device)
         batch["prompt_mask"][0, 0] = 0
         batch["advantages"] = torch.zeros(size, device=device)  # zero, so that nothing is learnt
         batch["ref_per_token_logps"] = torch.zeros((size, self.completion), device=device)

@@ -62,45 +62,29 @@ def is_there(module: str, owner: str, name: str) -> bool:
 
 
 class OpenTrainer(GRPOTrainer):
-    """TRL's trainer with public names for the private methods that CodeTrainer extends.
+    """TRL's trainer with public names for the private methods that CodeTrainer extends, and for TRL's own behaviour."""
 
-    A subclass overrides a public method and calls super() for TRL's own behaviour.
-    """
+    trl_completions = GRPOTrainer._generate_single_turn  # completion ids, and log-probabilities or None
+    trl_batch = GRPOTrainer._generate_and_score_completions  # prompts (B, P), completions (B, C), advantages (B)
+    # Of completions (B, C): log-probabilities, entropies or None; loss of experts or None
+    trl_logprobs = GRPOTrainer._get_per_token_logps_and_entropies
+    trl_clipping = GRPOTrainer._clip_grad_norm  # clips in place; the norm before
+    trl_checkpoint = GRPOTrainer._save_checkpoint
 
     def _generate_single_turn(self, *args: Any, **kwargs: Any) -> Any:
         return self.sample_completions(*args, **kwargs)
 
-    def sample_completions(self, *args: Any, **kwargs: Any) -> Any:
-        """(completion ids, log-probabilities or None) for a batch of prompt ids."""
-        return super()._generate_single_turn(*args, **kwargs)
-
     def _generate_and_score_completions(self, inputs: list[dict]) -> dict[str, Any]:
         return self.make_batch(inputs)
-
-    def make_batch(self, inputs: list[dict]) -> dict[str, Any]:
-        """TRL's batch of one generation: prompts (B, P), completions (B, C), advantages (B)."""
-        return super()._generate_and_score_completions(inputs)
 
     def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> tuple[torch.Tensor, ...]:
         return self.token_logprobs(*args, **kwargs)
 
-    def token_logprobs(self, *args: Any, **kwargs: Any) -> tuple[torch.Tensor, ...]:
-        """(log-probabilities (B, C) of the completions' tokens, entropies (B, C) or None, loss of experts or None)."""
-        return super()._get_per_token_logps_and_entropies(*args, **kwargs)
-
     def _clip_grad_norm(self, model: torch.nn.Module) -> torch.Tensor:
         return self.clip_gradients(model)
 
-    def clip_gradients(self, model: torch.nn.Module) -> torch.Tensor:
-        """Clips the gradients in place and returns their norm before."""
-        return super()._clip_grad_norm(model)
-
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
         self.write_checkpoint(model, trial)
-
-    def write_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
-        """Writes OUTPUT_DIR/checkpoint-STEP."""
-        super()._save_checkpoint(model, trial)
 
     def prompt_token_ids(self, conversations: list[list[dict]]) -> list[list[int]]:
         """The token ids of prompts in the chat template."""
@@ -139,21 +123,14 @@ def note_engine_weights(trainer: GRPOTrainer) -> None:
 
 
 def sleeping_bytes() -> int:
-    """The bytes that vLLM has taken off this process's GPU while it sleeps; torch counts them as allocated.
-
-    These are whole segments of torch's pool, of which torch may count a little less.
-    """
+    """The bytes (whole segments of torch's pool) that sleep with vLLM off the GPU; torch counts them as allocated."""
     module = sys.modules.get("vllm.device_allocator.cumem")  # vLLM itself imports it when it makes its memory pool
     pool = module.CuMemAllocator.instance if module else None
     return sum(data.handle[1] for data in pool.pointer_to_data.values() if data.is_asleep) if pool else 0
 
 
 def push_merged_copies(trainer: GRPOTrainer) -> None:
-    """Makes TRL push the policy's merged_parameters to vLLM.
-
-    TRL itself merges the adapters into the base model and takes them out again. In bfloat16 that changes the base
-    model a little with each push (huggingface/trl issue 6688).
-    """
+    """Makes TRL push merged_parameters: its own merging changes a bfloat16 base with each push (its issue 6688)."""
     generation = trainer.vllm_generation
     generation._iter_named_params = lambda: merged_parameters(generation.model)
 
@@ -165,12 +142,8 @@ def merged_parameters(model: Any) -> Iterator[tuple[str, torch.Tensor]]:
     for name, weight in model.named_parameters():
         if model.prefix in name:
             continue
-        deltas = [
-            layer.get_delta_weight(adapter)
-            for layer in layers
-            if layer.get_base_layer().weight is weight
-            for adapter in layer.active_adapters
-        ]
+        its = [layer for layer in layers if layer.get_base_layer().weight is weight]
+        deltas = [layer.get_delta_weight(adapter) for layer in its for adapter in layer.active_adapters]
         merged = sum(deltas, weight.float()).to(weight.dtype) if deltas else weight.data
         name = name.removeprefix("base_model.model.").replace(".base_layer", "")
         yield name.replace("_checkpoint_wrapped_module.", ""), merged
@@ -180,8 +153,8 @@ def merged_parameters(model: Any) -> Iterator[tuple[str, torch.Tensor]]:
 def engine_settings(model: Any, args: Any) -> Iterator[None]:
     """Adds settings to the engine that TRL makes within this block; `args` is TRL's GRPOConfig.
 
-    On a CPU these are the policy's own dtype, where vLLM would take bfloat16; no compilation, which takes longer than
-    a small model's run; and weights in the layout in which they are pushed.
+    On a CPU: the policy's own dtype, where vLLM would take bfloat16; no compilation, which takes longer than a small
+    model's run; and weights in the layout in which they are pushed.
     """
     if not args.use_vllm or args.vllm_mode != "colocate":
         yield
@@ -202,9 +175,8 @@ def engine_settings(model: Any, args: Any) -> Iterator[None]:
 def keep_weights_unpacked() -> None:
     """Keeps vLLM's CPU backend from repacking linear weights after it has loaded them.
 
-    Repacking deletes the original, and the next load_weights fails with "'Parameter' object has no attribute
-    'weight_loader'". vLLM's own reload_weights packs them again, but not an output head that is tied to the embedding
-    (0.31.0): it kept its old values. With unpacked weights the demo's model decodes as fast.
+    Repacking deletes the original, and the next load_weights fails. vLLM's own reload_weights packs them again, but not
+    an output head that is tied to the embedding (0.31.0): it kept its old values. Unpacked weights decode as fast.
     """
     from vllm.model_executor.layers import utils
 
@@ -215,18 +187,14 @@ def keep_weights_unpacked() -> None:
 
 
 def parameter_groups(units: list[torch.nn.Module]) -> set[Any]:
-    """FSDP2's groups of parameters of these sharded modules.
-
-    Their attribute post_forward_mesh_info holds what set_reshard_after_forward sets; torch has no public way to read
-    it.
-    """
+    """FSDP2's groups of these sharded modules; their post_forward_mesh_info is what set_reshard_after_forward sets."""
     return {group for unit in units for group in unit._get_fsdp_state()._fsdp_param_groups}
 
 
 def prepare_units(units: list[torch.nn.Module]) -> None:
-    """Does what FSDP2 leaves for a model's first forward pass; the first unit is the whole model."""
-    for unit in units[:1]:
-        unit._get_fsdp_state()._lazy_init()
+    """Does what FSDP2 leaves for a model's first forward pass."""
+    for whole in units[:1]:
+        whole._get_fsdp_state()._lazy_init()
 
 
 @contextmanager
@@ -246,7 +214,7 @@ def without_sharding_hooks(units: list[torch.nn.Module]) -> Iterator[None]:
         for table, before in zip(tables, kept, strict=True):
             added = dict(table)
             table.clear()
-            table.update(before | added)
+            table.update(before | added)  # in their old order
 
 
 def is_sharding_hook(hook: Any) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 import datasets
 import torch
 import transformers
-from peft import LoraConfig, get_peft_model
+from peft import get_peft_model
 from safetensors import SafetensorError
 from torch.distributed.checkpoint.api import CheckpointException
 from transformers import AutoModelForCausalLM, GenerationConfig
@@ -24,7 +24,7 @@ from raccoon.constants import InputError, RunError
 from raccoon.model_files import end_tokens, load_tokenizer
 from raccoon.tasks.prompts import messages
 from raccoon.tasks.task import Task
-from raccoon.training.sections import Adapters, Sampling
+from raccoon.training.sections import Sampling
 from raccoon.training.sharding import whole_weights
 
 ADAPTER_FOLDER = "lora_adapter"  # in OUTPUT_DIR
@@ -70,23 +70,12 @@ def load_policy(path: str, tokenizer: Any, dtype: str) -> Any:
     return model
 
 
-def lora_config(adapters: Adapters | None) -> LoraConfig | None:
-    if not adapters:
-        return None
-    return LoraConfig(
-        r=adapters.rank, lora_alpha=adapters.alpha, target_modules=adapters.targets, task_type="CAUSAL_LM"
-    )
-
-
 def print_ignored(path: str, config: GenerationConfig, sampling: Sampling) -> None:
     """Prints what a checkpoint's generation_config asks for, because only the run's own constants are used."""
     ignored = ignored_settings(config, sampling)
+    where = f"in the generation_config.json of {path}"
     if ignored:
-        print(
-            f"ignored  {ignored} in the generation_config.json of {path}: only this script's constants decide how a "
-            "run samples",
-            flush=True,
-        )
+        print(f"ignored  {ignored} {where}: only this script's constants decide how a run samples", flush=True)
 
 
 def ignored_settings(config: GenerationConfig, sampling: Sampling) -> str:
@@ -118,9 +107,9 @@ def recompute_layers(model: Any) -> None:
 def save_policy(trainer: Any, folder: str) -> None:
     """Writes the model, with LoRA adapters merged into it, and the tokenizer.
 
-    A policy with float32 weights that computed in bfloat16 is written in bfloat16, the precision in which it sampled.
-    With adapters it is written in float32: a bfloat16 base model would round away half of what they learnt. It is made
-    in the machine's memory, because a GPU that just fits the training has no room for it.
+    Float32 weights that computed in bfloat16 are written in bfloat16, the precision in which they sampled; but in
+    float32 with adapters: a bfloat16 base model would round away half of what they learnt. All this is made in the
+    machine's memory, because a GPU that just fits the training has no room for it.
     """
     model = trainer.accelerator.unwrap_model(trainer.model)
     lora = hasattr(model, "merge_and_unload")

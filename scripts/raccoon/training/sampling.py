@@ -18,7 +18,6 @@ from raccoon.tasks.markup import ends_in_closed_fence
 from raccoon.tasks.prompts import messages
 from raccoon.tasks.task import Task
 from raccoon.training import sharding
-from raccoon.training.library_internals import OpenTrainer
 from raccoon.training.vllm_rollouts import push_weights
 
 
@@ -48,7 +47,7 @@ class Sampler:
         if self.lean:
             return self.decode(prompt_ids), None
         with generating(trainer.accelerator.unwrap_model(trainer.model), self.fence):
-            completion_ids, logprobs = OpenTrainer.sample_completions(trainer, prompt_ids, *others)
+            completion_ids, logprobs = trainer.trl_completions(prompt_ids, *others)
         return self.fence.cut(completion_ids) if self.fence else completion_ids, logprobs
 
     def decode(self, prompt_ids: list[list[int]]) -> list[list[int]]:
@@ -73,10 +72,7 @@ class Sampler:
         return completions
 
     def sample(self, tasks: list[Task], temperature: float, shown: str = "") -> list[Rollout]:
-        """A completion of each task, in order; temperature 0 is greedy. Training's random state is not changed.
-
-        `shown` names the progress bar; "" shows none.
-        """
+        """A completion of each task, in order, without a trace in training's random state; temperature 0 is greedy."""
         trainer = self.trainer
         processes, rank = trainer.accelerator.num_processes, trainer.accelerator.process_index
         share = -(-len(tasks) // processes)
@@ -145,10 +141,7 @@ def generating(model: Any, fence: "FenceStop | None") -> Iterator[None]:
 
 
 class FenceStop:
-    """Ends completions after the line that closes their code fence, because only text follows, which takes time.
-
-    It adds no end token: the model is trained on exactly what it sampled.
-    """
+    """Ends completions after the line that closes their code fence; adds no end token that was not sampled."""
 
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer

@@ -43,7 +43,7 @@ class Batch:
 
     def check_steps(self, **steps: int) -> None:
         """Raises InputError for a constant in steps that falls between two generations."""
-        for name, value in {"MAX_STEPS": self.max_steps, **steps}.items():
+        for name, value in steps.items():
             if value % self.num_iterations:
                 raise InputError(
                     f"{name} {value} is not a multiple of NUM_ITERATIONS {self.num_iterations}; give a multiple: a run "
@@ -126,21 +126,14 @@ class Optimizer:
 
 
 @dataclass(frozen=True)
-class Adapters:
-    """LoRA adapters; `targets` as peft's target_modules."""
-
-    rank: int
-    alpha: int
-    targets: str
-
-
-@dataclass(frozen=True)
 class Training:
     """All sections of a training run, and what belongs to none of them."""
 
+    processes: int
+    gpus: int  # visible to this process; 0: it runs on the CPU
     model_path: str
     weights: str  # the type of trained weights; adapters are float32 over a frozen base model
-    adapters: Adapters | None
+    adapters: dict[str, Any]  # of peft's LoraConfig; {}: all weights are trained
     batch: Batch
     sampling: Sampling
     objective: Objective
@@ -156,10 +149,14 @@ class Training:
     report_to: str
     seed: int
 
-    def check(self, processes: int, gpus: int) -> None:
-        """Raises InputError for values that cannot work, together or on these machines."""
-        loss = self.objective.loss_type, self.objective.beta
-        check_savings(self.savings, self.generation, gpus, loss, self.objective.mask_truncated_completions)
+    def __post_init__(self) -> None:
+        check_savings(
+            self.savings,
+            self.generation,
+            self.gpus,
+            (self.objective.loss_type, self.objective.beta),
+            self.objective.mask_truncated_completions,
+        )
         check_choice("GENERATION", self.generation, ("transformers", "vllm"))
         check_choice("MASTER_WEIGHTS", self.weights, WEIGHT_BYTES)
         check_choice("REPORT_TO", self.report_to, ("none", "tensorboard", "trackio", "wandb"))
@@ -170,55 +167,58 @@ class Training:
             raise InputError(
                 f'REPORT_TO {self.report_to} is not installed; pip install {self.report_to}, or set "none"'
             )
-        if self.replicas != 1 and self.adapters:
+        shards, rest = divmod(self.processes, max(self.replicas, 1))
+        if self.replicas != 1 and (self.adapters or self.replicas < 1 or rest or shards < 2):
             raise InputError(
-                f"REPLICAS is {self.replicas}, and with USE_LORA each process has the whole model: set REPLICAS 1"
-            )
-        if self.replicas != 1 and (self.replicas < 1 or processes % self.replicas or processes // self.replicas < 2):
-            raise InputError(
-                f"REPLICAS is {self.replicas}, and there are {processes} process(es): give 1, or a number that divides "
-                "them and leaves at least two for each replica, like the number of machines"
+                f"REPLICAS is {self.replicas}, and there are {self.processes} process(es): give a number that divides "
+                "them and leaves at least two for each, like the number of machines; or 1, as with USE_LORA each "
+                "process has the whole model"
             )
         check_precision("float32" if self.adapters else self.weights, self.optimizer.learning_rate)
-        self.batch.check_groups(processes, self.refills)
+        self.batch.check_groups(self.processes, self.refills)
 
-    def loaded_weights(self, gpus: int) -> str:
+    @property
+    def prompts_per_step(self) -> int:
+        return self.batch.completions * self.processes // self.batch.num_generations
+
+    @property
+    def loaded_weights(self) -> str:
         """The type in which the model is loaded; with adapters it is frozen."""
-        return self.weights if not self.adapters else "bfloat16" if gpus else "float32"
+        return self.weights if not self.adapters else "bfloat16" if self.gpus else "float32"
 
-    def mixed_precision(self, gpus: int) -> str:
+    @property
+    def mixed_precision(self) -> str:
         """accelerate's mixed precision: "bf16" to compute in bfloat16 over float32 weights; else "no"."""
         mixed = self.adapters or self.weights == "float32"
-        return "bf16" if mixed and (gpus or "bfloat16" in self.savings) else "no"
+        return "bf16" if mixed and (self.gpus or "bfloat16" in self.savings) else "no"
 
 
-def grpo_config(run: Training, gpus: int, judging_seconds: float, reward_weights: list[float] | None) -> Any:
+def grpo_config(run: Training, judging_seconds: float, reward_weights: list[float] | None) -> Any:
     """The sections as TRL's arguments; `judging_seconds` is how long a judge may take for a step."""
     from accelerate.parallelism_config import ParallelismConfig
     from trl import GRPOConfig
 
     from raccoon.training.policy import recomputation
 
-    sampling, shards = run.sampling, world_size() // run.replicas
-    longest = sampling.max_prompt_length + sampling.max_completion_length
+    sampling = asdict(run.sampling)
+    longest, thinking = sampling.pop("max_prompt_length"), sampling.pop("enable_thinking")
     warmup = run.optimizer.warmup_steps if run.optimizer.warmup_steps > 1 else 0  # one is only a step at a rate of 0
+    groups = None  # one group of all processes
+    if run.replicas > 1:
+        groups = ParallelismConfig(dp_replicate_size=run.replicas, dp_shard_size=world_size() // run.replicas)
     return GRPOConfig(
-        **asdict(run.batch) | asdict(run.objective) | asdict(run.optimizer) | {"warmup_steps": warmup},
-        **(run.vllm.options(gpus, longest) if run.generation == "vllm" else {}),
-        **recomputation(GRPOConfig, bool(gpus)),
+        **asdict(run.batch) | asdict(run.objective) | asdict(run.optimizer) | sampling | {"warmup_steps": warmup},
+        **(
+            run.vllm.options(run.gpus, longest + run.sampling.max_completion_length) if run.generation == "vllm" else {}
+        ),
+        **recomputation(GRPOConfig, bool(run.gpus)),
         output_dir=run.output_dir,
         seed=run.seed,
-        temperature=sampling.temperature,
-        top_p=sampling.top_p,
-        top_k=sampling.top_k,
-        max_completion_length=sampling.max_completion_length,
-        chat_template_kwargs={"enable_thinking": sampling.enable_thinking},
+        chat_template_kwargs={"enable_thinking": thinking},
         shuffle_dataset=False,  # schedule() shuffles; after a resume TRL's sampler would repeat its first pass
-        use_cpu=not gpus,
-        bf16=run.mixed_precision(gpus) == "bf16",
-        parallelism_config=ParallelismConfig(dp_replicate_size=run.replicas, dp_shard_size=shards)
-        if run.replicas > 1
-        else None,  # one group of all processes
+        use_cpu=not run.gpus,
+        bf16=run.mixed_precision == "bf16",
+        parallelism_config=groups,
         ddp_timeout=COLLECTIVE_SECONDS + int(judging_seconds),
         ddp_find_unused_parameters=False,  # every pass uses every weight
         reward_weights=reward_weights,

@@ -66,10 +66,7 @@ def unsharded(model: torch.nn.Module) -> Iterator[None]:
 
 
 def whole_weights(model: torch.nn.Module, dtype: torch.dtype | None) -> dict[str, Any]:
-    """The weights of a sharded model, gathered one by one into the first process's memory; {} on the others.
-
-    They are cast to `dtype` before they are sent; None casts nothing.
-    """
+    """The weights, perhaps cast, gathered one by one into the first process's memory; {} on the others."""
     keeps = torch.distributed.get_rank() == 0
     state = {}
     for name, tensor in model.state_dict().items():

@@ -31,9 +31,8 @@ from raccoon.runs.log import (
 from raccoon.runs.sentinels import alarms
 from raccoon.savings import return_freed_memory
 from raccoon.tasks.task import Task
-from raccoon.training import sharding
-from raccoon.training.batches import PlannedPasses, Refills, check_sharing, rows, separate_logprobs, shared_logprobs
-from raccoon.training.callbacks import PeakMemory, StepClock, Watch, WeightWatch
+from raccoon.training import batches, sharding
+from raccoon.training.callbacks import PeakMemory, StepWatch, Watch
 from raccoon.training.library_internals import OpenTrainer, engine_settings, push_merged_copies
 from raccoon.training.policy import saving
 from raccoon.training.sampling import Sampler
@@ -65,7 +64,7 @@ class CodeTrainer(OpenTrainer):
         self.step_record: dict[str, Any] = {}
         self.metrics: list[dict] = []  # the lines of metrics.jsonl
         self.stop_reason, self.ended = "", "the last step was made"
-        kwargs["callbacks"] = [StepClock(), WeightWatch(), *kwargs.get("callbacks", ())]
+        kwargs["callbacks"] = [StepWatch(), *kwargs.get("callbacks", ())]
         with engine_settings(kwargs["model"], kwargs["args"]):
             super().__init__(reward_funcs=[self.clocked(each) for each in reward.functions], **kwargs)
         self.remove_callback(PrinterCallback)
@@ -73,12 +72,12 @@ class CodeTrainer(OpenTrainer):
             sharding.configure(self.accelerator)
         self.share_prompts = "prompts" in savings
         if self.share_prompts:
-            check_sharing(self.model, self.max_completion_length)
+            batches.check_sharing(self.model, self.max_completion_length)
         adapters = kwargs.get("peft_config") is not None
         if adapters and self.use_vllm:
             push_merged_copies(self)
         self.sampler = Sampler(self, savings, sample_rows, adapters)
-        self.refills, self.passes = Refills(self, refills), PlannedPasses(self, savings)
+        self.refills, self.passes = batches.Refills(self, refills), batches.PlannedPasses(self, savings)
         self.memory = PeakMemory(self.vllm_generation.llm if self.args.vllm_enable_sleep_mode else None)
         for callback in self.callback_handler.callbacks:
             if isinstance(callback, Watch):
@@ -86,7 +85,7 @@ class CodeTrainer(OpenTrainer):
 
     def train_on(self, tasks: list[Task], order: list[Task]) -> None:
         """Sets the run's prompts, in their order, and the tasks from which refills draw."""
-        self.refills.tasks, self.train_dataset = tasks, rows(order)
+        self.refills.tasks, self.train_dataset = tasks, batches.rows(order)
 
     @contextmanager
     def clock(self, part: str) -> Iterator[None]:
@@ -126,14 +125,14 @@ class CodeTrainer(OpenTrainer):
         batch_size: int | None = None,
         **kwargs: Any,
     ) -> tuple[torch.Tensor, ...]:
-        """TRL's, except where prompts are shared, and in bfloat16 on a CPU.
-
-        There TRL's tiles would compute the gradient of the output head in float32.
-        """
+        """TRL's, except where prompts are shared, and in bfloat16 on a CPU, where its tiles would take float32."""
         tiles = not self.share_prompts and not (self.args.use_cpu and self.args.bf16)
         if tiles or kwargs.get("compute_aux_loss"):
-            return super().token_logprobs(model, input_ids, attention_mask, logits_to_keep, batch_size, **kwargs)
-        size, logprobs_of = batch_size or len(input_ids), shared_logprobs if self.share_prompts else separate_logprobs
+            return self.trl_logprobs(model, input_ids, attention_mask, logits_to_keep, batch_size, **kwargs)
+        size, logprobs_of = (
+            batch_size or len(input_ids),
+            batches.shared_logprobs if self.share_prompts else batches.separate_logprobs,
+        )
         with self.accelerator.autocast():
             parts = [
                 logprobs_of(model, ids, kept, logits_to_keep, self.temperature)
@@ -146,7 +145,7 @@ class CodeTrainer(OpenTrainer):
         return super().compute_loss(model, self.passes.instead_of(inputs), *args, **kwargs)
 
     def make_batch(self, inputs: list[dict]) -> dict[str, Any]:
-        output = super().make_batch(inputs)
+        output = self.trl_batch(inputs)
         rollouts = self.reward.take_rollouts()
         unused = self.refills.fill(output, rollouts)
         self.log_rollouts(output["advantages"].tolist(), rollouts, unused)
@@ -165,7 +164,7 @@ class CodeTrainer(OpenTrainer):
             self.run_log.append(COMPLETIONS_LOG, records)
 
     def clip_gradients(self, model: torch.nn.Module) -> torch.Tensor:
-        norm = super().clip_gradients(model)
+        norm = self.trl_clipping(model)
         if not torch.isfinite(norm):
             self.optimizer.zero_grad()  # such an update would destroy every weight
         return norm
@@ -175,15 +174,10 @@ class CodeTrainer(OpenTrainer):
             return super().log(logs, start_time)
         logs |= {name: value for name, value in self.step_record.items() if isinstance(value, float)}
         super().log(logs, start_time)
-        record = {
-            "step": self.state.global_step,
-            **self.step_record,
-            "seconds": dict(self.seconds),
-            "peak_memory_gb": self.memory.gb,
-        }
-        for name in ("loss", "grad_norm", "learning_rate", "entropy", "kl", "num_tokens"):
-            record[name] = logs.get(name)
-        self.metrics.append(finite(record))
+        record = {"step": self.state.global_step, **self.step_record, "seconds": dict(self.seconds)}
+        record["peak_memory_gb"] = self.memory.gb
+        kept = ("loss", "grad_norm", "learning_rate", "entropy", "kl", "num_tokens")
+        self.metrics.append(finite(record | {name: logs.get(name) for name in kept}))
         if self.accelerator.is_main_process:
             self.run_log.append(METRICS_LOG, self.metrics[-1:])
             left = seconds_left(self.metrics, self.state.max_steps)
@@ -217,7 +211,7 @@ class CodeTrainer(OpenTrainer):
         with saving(checkpoint.name, folder):
             if self.accelerator.is_main_process:
                 (checkpoint / SIZES_FILE).unlink(missing_ok=True)  # it may be written over a damaged one
-            super().write_checkpoint(model, trial)
+            self.trl_checkpoint(model, trial)
             self.accelerator.wait_for_everyone()
             if self.accelerator.is_main_process:
                 write_sizes(checkpoint, self.accelerator.num_processes)

@@ -1,8 +1,7 @@
 """vLLM as the engine that samples completions: its settings for TRL, and a check that it has the policy's weights.
 
 TRL runs the engine in the training process (VLLM_MODE "colocate"), where on a GPU it sleeps during the update, or asks
-a server for completions ("server"). In both modes TRL pushes the weights before the first generation after an update.
-requirements.txt does not have vLLM, because vLLM needs an older transformers: requirements-vllm.txt has both.
+a server ("server"). It needs an older transformers: requirements-vllm.txt has both.
 """
 
 import json
@@ -88,9 +87,8 @@ def check_server(url: str) -> None:
         '\'{"backend": "nccl"}\' --logprobs-mode processed_logprobs, or correct VLLM_SERVER_URL'
     )
     try:
-        with urllib.request.urlopen(
-            f"{url.rstrip('/')}/server_info?config_format=json", timeout=SERVER_SECONDS
-        ) as answer:
+        asked = f"{url.rstrip('/')}/server_info?config_format=json"
+        with urllib.request.urlopen(asked, timeout=SERVER_SECONDS) as answer:
             config = json.load(answer)["vllm_config"]
     except urllib.error.HTTPError as error:
         raise InputError(f"the vLLM server at {url} answers HTTP {error.code} to /server_info: {start}") from None
@@ -167,7 +165,7 @@ def sampling_ratios(batch: dict[str, Any], ratio_cap: float, gather: Any) -> dic
     """How far the policy is from the engine that sampled, before the cap, over the tokens of all processes.
 
     These are the mean and the largest ratio of policy to engine probability, and the share of tokens above the cap.
-    `batch` is TRL's, with old_per_token_logps and sampling_per_token_logps (B, C); `gather` joins the processes'.
+    `batch` is TRL's; `gather` joins the processes'.
     """
     import torch
 
