@@ -201,7 +201,7 @@ def load_parents() -> list[Task]:
 
 
 def read_profile(path: str) -> dict[str, float]:
-    """task_id -> pass rate, from the lines that runs/profile.py makes."""
+    """task_id -> pass rate, from the lines that runs/heldout.py makes."""
     if not Path(path).is_file():
         raise InputError(f"no PROFILE {path}; give the profile.jsonl of a run with PROFILE_SAMPLES")
     return {each.task_id: each.pass_rate for each in read_records(Path(path), TaskProfile)}

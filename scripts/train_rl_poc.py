@@ -27,9 +27,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from raccoon.constants import InputError, RunError, check_positive, constants, override_constants, run_main
+from raccoon.constants import InputError, check_positive, constants, override_constants, run_main
 from raccoon.gpus import machine_memory_gb, use_gpus, visible_gpus
-from raccoon.launch import StopSignal, check_grace, is_launched, relaunch_under_accelerate, world_size
+from raccoon.launch import StopSignal, check_grace, check_joined, is_launched, relaunch_under_accelerate, world_size
 from raccoon.llm.client import Endpoint
 from raccoon.planning.memory import Machine, Plan, Setting, find_machine, plan, rows_outside_steps
 from raccoon.planning.model_shape import model_shape
@@ -396,6 +396,7 @@ def run(recipe: Recipe, planned: Plan | None, sandbox: Sandbox, make_reward: Mak
     if heldout and not recipe.dry_run:
         callbacks.append(HeldoutControl(heldout, recipe.heldout))
     trainer = build_trainer(recipe, planned, tasks, tokenizer, callbacks, make_reward)
+    check_joined(trainer.accelerator.num_processes, training.processes)
     if trainer.accelerator.is_main_process and not recipe.dry_run:
         write_task_file(Path(folder) / "tasks.jsonl", tasks)
         trainer.run_log.write_constants(recipe.values)
@@ -492,19 +493,22 @@ def build_trainer(
     from peft import LoraConfig
 
     from raccoon.training.batches import rows
-    from raccoon.training.policy import load_policy, print_ignored, prompt_end
+    from raccoon.training.policy import ignored_settings, load_policy, prompt_end
     from raccoon.training.trainer import CodeTrainer
 
     training, source = recipe.training, recipe.source
     # It joins the processes: with FSDP2 only the first reads the weights
     args = grpo_config(training, source.judging_seconds(training.refills), source.both_weights)
     model = load_policy(training.model_path, tokenizer, training.loaded_weights)
-    print_ignored(training.model_path, model.generation_config, training.sampling)
+    ignored = ignored_settings(model.generation_config, training.sampling)
+    if ignored:
+        where = f"in the generation_config.json of {training.model_path}"
+        print(f"ignored  {ignored} {where}: only this script's constants decide how a run samples", flush=True)
     ends = model.generation_config.eos_token_id
     if training.generation == "vllm":  # by itself it knows only the end tokens of the checkpoint's generation_config
         args.generation_kwargs = {"stop_token_ids": ends}
     chat = Chat(tokenizer, ends, prompt_end(tokenizer, training.sampling.enable_thinking), "fence" in training.savings)
-    trainer = CodeTrainer(
+    return CodeTrainer(
         model=model,
         args=args,
         processing_class=tokenizer,
@@ -518,13 +522,6 @@ def build_trainer(
         kept_checkpoints=training.kept_checkpoints,
         sample_rows=rows_outside_steps(planned) if planned else 0,
     )
-    joined = trainer.accelerator.num_processes
-    if joined != training.processes:
-        raise RunError(
-            f"{training.processes} processes were started, but accelerate joined {joined} of them; start "
-            "the script directly, with accelerate launch, or with torchrun"
-        )
-    return trainer
 
 
 def train(trainer: Any, checkpoint: Path | None, stop: StopSignal) -> None:

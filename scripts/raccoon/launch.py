@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
-from raccoon.constants import RELAUNCHED, InputError
+from raccoon.constants import RELAUNCHED, InputError, RunError
 
 FSDP_CONFIG = Path(__file__).resolve().parent.with_name("accelerate_fsdp2.yaml")
 LAUNCHER_VARIABLES = ("WORLD_SIZE", "RANK", "LOCAL_RANK")  # what torchrun and accelerate launch set
@@ -50,6 +50,15 @@ def check_local_gpus(gpus: int) -> None:
         raise InputError(
             f"{local} processes were started on this machine and {gpus} GPU(s) are visible: start one "
             "process for each GPU, or look for the missing GPU with nvidia-smi -L"
+        )
+
+
+def check_joined(joined: int, processes: int) -> None:
+    """Raises RunError if accelerate has not joined all of the run's processes."""
+    if joined != processes:
+        raise RunError(
+            f"{processes} processes were started, but accelerate joined {joined} of them; start the script directly, "
+            "with accelerate launch, or with torchrun"
         )
 
 

@@ -61,38 +61,33 @@ def read_sizes(checkpoint: Path) -> Sizes | None:
 def check_folder(folder: str, values: Mapping[str, Any], resume: bool, processes: int) -> None:
     """Raises InputError if OUTPUT_DIR holds anything but an earlier part of this run, or a part that would be lost.
 
-    `values` are the run's constants.
+    `values` are the run's constants. A run that is killed while it saves its model leaves a config.json without
+    constants, beside its own logs.
     """
     directory, here = Path(folder).resolve(), Path.cwd().resolve()
     if directory == here or directory in here.parents:
         raise InputError(f"OUTPUT_DIR {folder} is or contains the current folder; give a folder for this run alone")
     check_writable("OUTPUT_DIR", folder)
     if (directory / CONFIG_FILE).exists():
-        check_earlier_part(folder, values, resume)
+        before = {name: value for name, value in RunLog(folder).read_config().items() if name.isupper()}
+        if not before and not (directory / METRICS_LOG).exists():
+            raise InputError(f"OUTPUT_DIR {folder} holds a model that this script did not train; give another")
+        if not resume:
+            raise InputError(f"OUTPUT_DIR {folder} already holds a run; give another, or leave out --no-resume")
+        changed = changed_constants(before, values) if before else []
+        if changed:
+            raise InputError(
+                f"OUTPUT_DIR {folder} holds a run with other constants ({', '.join(changed)}); "
+                "give another folder, or the same constants"
+            )
     newest_whole_checkpoint(folder, processes)
 
 
-def check_earlier_part(folder: str, values: Mapping[str, Any], resume: bool) -> None:
-    """Raises InputError if config.json belongs to another run, or to no run.
-
-    A run that is killed while it saves its model leaves a config.json without constants, beside its own logs.
-    """
-    before = {name: value for name, value in RunLog(folder).read_config().items() if name.isupper()}
-    if not before and not (Path(folder) / METRICS_LOG).exists():
-        raise InputError(f"OUTPUT_DIR {folder} holds a model that this script did not train; give another")
-    if not resume:
-        raise InputError(f"OUTPUT_DIR {folder} already holds a run; give another, or leave out --no-resume")
-    before = in_todays_names(before) if before else {}
-    changed = [
-        f"{name} {before[name]!r} -> {value!r}"
-        for name, value in in_todays_names(values).items()
-        if name in before and before[name] != value and name not in FREE_TO_CHANGE
-    ]
-    if changed:
-        raise InputError(
-            f"OUTPUT_DIR {folder} holds a run with other constants ({', '.join(changed)}); "
-            "give another folder, or the same constants"
-        )
+def changed_constants(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What would make it another run, as text."""
+    before, now = in_todays_names(before), in_todays_names(now)
+    kept = [name for name in now if name in before and name not in FREE_TO_CHANGE]
+    return [f"{name} {before[name]!r} -> {now[name]!r}" for name in kept if before[name] != now[name]]
 
 
 def hold_folder(folder: str) -> None:

@@ -70,14 +70,6 @@ def load_policy(path: str, tokenizer: Any, dtype: str) -> Any:
     return model
 
 
-def print_ignored(path: str, config: GenerationConfig, sampling: Sampling) -> None:
-    """Prints what a checkpoint's generation_config asks for, because only the run's own constants are used."""
-    ignored = ignored_settings(config, sampling)
-    where = f"in the generation_config.json of {path}"
-    if ignored:
-        print(f"ignored  {ignored} {where}: only this script's constants decide how a run samples", flush=True)
-
-
 def ignored_settings(config: GenerationConfig, sampling: Sampling) -> str:
     """What a checkpoint's generation_config asks for beside the settings that are used, as text."""
     own = (*asdict(sampling).items(), ("do_sample", True))
