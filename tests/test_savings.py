@@ -10,7 +10,7 @@ import pytest
 from raccoon import savings
 from raccoon.constants import InputError
 
-FITTING = {"generation": "transformers", "gpus": 0, "loss": ("dapo", 0.0), "masked": False}
+FITTING = {"gpus": 0, "generation": "transformers", "loss_type": "dapo", "beta": 0.0, "mask_truncated": False}
 
 
 def check(*names: str, **changes) -> None:
@@ -39,10 +39,10 @@ def test_another_is_refused_with_the_remedy(flags, tmp_path, monkeypatch):
     [
         ("generation", {"generation": "vllm"}),
         ("prompts", {"gpus": 1}),
-        ("rows", {"loss": ("grpo", 0.0)}),
-        ("rows", {"loss": ("dapo", 0.1)}),
+        ("rows", {"loss_type": "grpo"}),
+        ("rows", {"beta": 0.1}),
         ("fence", {"generation": "vllm"}),
-        ("fence", {"masked": True}),
+        ("fence", {"mask_truncated": True}),
     ],
 )
 def test_a_saving_is_refused_where_it_cannot_work(name, changes):

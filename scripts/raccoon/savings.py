@@ -14,6 +14,10 @@ from raccoon.constants import InputError
 WHOLE_BATCH_LOSSES = ("dapo", "cispo", "vespo")  # divided by the tokens of the whole batch, not of one pass
 CPU_INFO = Path("/proc/cpuinfo")
 BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})  # on x86-64, newer x86-64, arm64
+NO_BFLOAT16 = (
+    f"a CPU with an instruction for bfloat16; this one has none of {', '.join(sorted(BFLOAT16_FLAGS))} in {CPU_INFO} "
+    "and would be slower with it"
+)
 
 # The constants that earlier versions had instead of a name in SAVINGS, and the values that meant it
 EARLIER = {
@@ -31,20 +35,22 @@ REPLACED_FLAGS = {
 }
 
 
-def check_savings(savings: Collection[str], generation: str, gpus: int, loss: tuple[str, float], masked: bool) -> None:
-    """Raises InputError for a saving that cannot be used. `loss` is (LOSS_TYPE, BETA), `masked` is MASK_TRUNCATED."""
+def check_savings(
+    savings: Collection[str], gpus: int, generation: str, loss_type: str, beta: float, mask_truncated: bool
+) -> None:
+    """Raises InputError for a saving that cannot be used with these GPUs and constants."""
     if generation == "lean":
         raise InputError("GENERATION lean is a saving now; give --savings generation instead")
     needs = {
         "generation": (generation == "transformers", "GENERATION transformers, not vllm"),
         "prompts": (not gpus, "a run without a GPU: it holds all logits of a pass, which a GPU's plan leaves out"),
         "rows": (
-            loss[0] in WHOLE_BATCH_LOSSES and not loss[1],
+            loss_type in WHOLE_BATCH_LOSSES and not beta,
             f"a LOSS_TYPE from {', '.join(WHOLE_BATCH_LOSSES)} and BETA 0, else it changes the gradient: they are "
-            f"{loss[0]} and {loss[1]}",
+            f"{loss_type} and {beta}",
         ),
         "fence": (
-            generation == "transformers" and not masked,
+            generation == "transformers" and not mask_truncated,
             "GENERATION transformers, and no MASK_TRUNCATED, which would treat a stopped completion as a cut one",
         ),
         "bfloat16": (computes_bfloat16(), NO_BFLOAT16),
@@ -55,12 +61,6 @@ def check_savings(savings: Collection[str], generation: str, gpus: int, loss: tu
         met, need = needs[name]
         if not met:
             raise InputError(f"{name} of SAVINGS needs {need}; leave {name} out of --savings")
-
-
-NO_BFLOAT16 = (
-    f"a CPU with an instruction for bfloat16; this one has none of {', '.join(sorted(BFLOAT16_FLAGS))} in {CPU_INFO} "
-    "and would be slower with it"
-)
 
 
 def computes_bfloat16() -> bool:

@@ -150,13 +150,9 @@ class Training:
     seed: int
 
     def __post_init__(self) -> None:
-        check_savings(
-            self.savings,
-            self.generation,
-            self.gpus,
-            (self.objective.loss_type, self.objective.beta),
-            self.objective.mask_truncated_completions,
-        )
+        loss = self.objective
+        masked = loss.mask_truncated_completions
+        check_savings(self.savings, self.gpus, self.generation, loss.loss_type, loss.beta, masked)
         check_choice("GENERATION", self.generation, ("transformers", "vllm"))
         check_choice("MASTER_WEIGHTS", self.weights, WEIGHT_BYTES)
         check_choice("REPORT_TO", self.report_to, ("none", "tensorboard", "trackio", "wandb"))

@@ -49,13 +49,11 @@ class Vllm:
         check_vllm(gpus)
         if lora and os.environ.get("ACCELERATE_USE_FSDP") == "true":
             raise InputError(
-                'GENERATION is "vllm", which cannot get the adapters of a sharded policy: train LoRA on one '
-                "GPU, or use --generation transformers"
+                "GENERATION vllm cannot get the adapters of a sharded policy: use one GPU, or --generation transformers"
             )
         if self.mode == "server" and not gpus:
             raise InputError(
-                'VLLM_MODE is "server", which gets the weights from GPU to GPU, and no GPU is visible: '
-                "use --vllm-mode colocate"
+                "VLLM_MODE server gets the weights from GPU to GPU, and no GPU is visible: use --vllm-mode colocate"
             )
         if self.mode == "server":
             check_server(self.server_url)
