@@ -27,7 +27,7 @@ from raccoon.tasks.task import read_task_file
 RUN_DIR = "./demo/rl_model"
 MODEL = "./demo/sft_model"
 GROUPS = 8  # of the run, from its first step on
-BFLOAT16 = False  # compute in bfloat16 over float32 weights, as CPU_BFLOAT16 does
+BFLOAT16 = False  # compute in bfloat16 over float32 weights, as SAVINGS bfloat16 does
 CPU_THREADS = 1
 
 

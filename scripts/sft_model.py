@@ -24,14 +24,14 @@ from pathlib import Path
 from typing import Any
 
 from raccoon.constants import InputError, check_writable, constants, override_constants, run_main
-from raccoon.cpu import check_bfloat16
 from raccoon.model_files import check_made_alike
 from raccoon.published.benchmarks import BENCHMARKS as KNOWN
 from raccoon.published.benchmarks import load_benchmark
 from raccoon.published.contamination import find_overlap
-from raccoon.recipe.task_selection import passing_tasks
+from raccoon.rewards.training_tasks import passing_tasks
 from raccoon.runs.log import CONFIG_FILE, RunLog
 from raccoon.sandbox.pool import Sandbox
+from raccoon.savings import NO_BFLOAT16, computes_bfloat16
 from raccoon.tasks.markup import fenced_blocks
 from raccoon.tasks.task import Task, numbered_rows, read_task_file, write_task_file
 
@@ -114,8 +114,8 @@ def check_constants() -> None:
         raise InputError("nothing to teach: BENCHMARKS and TRAJECTORIES are empty; set one of them")
     if Path(OUTPUT_DIR).resolve() == Path(MODEL_PATH).resolve():
         raise InputError(f"OUTPUT_DIR {OUTPUT_DIR} is MODEL_PATH, which would be overwritten; give another")
-    if CPU_BFLOAT16:
-        check_bfloat16()
+    if CPU_BFLOAT16 and not computes_bfloat16():
+        raise InputError(f"CPU_BFLOAT16 needs {NO_BFLOAT16}; leave --cpu-bfloat16 out")
     check_writable("OUTPUT_DIR", OUTPUT_DIR)
 
 

@@ -1,7 +1,7 @@
 """Improves an SFT'd code model with GRPO on a reward that comes from executing its code.
 
-It does not make the SFT model (sft_model.py does, and demo_model.py in miniature). It does not say whether the result
-is better (evaluate_models.py does). To continue a stopped run, give the same command again.
+It does not make the SFT model (sft_model.py does, and demo_model.py in miniature), nor say whether the result is better
+(evaluate_models.py does). To continue a stopped run, give the same command again.
 
     python scripts/train_rl_poc.py --demo                           # a tiny model, on any CPU
     python scripts/train_rl_poc.py --model-path ./my-sft-model --output-dir ./my-rl-model
@@ -13,10 +13,8 @@ in, in float32; they also lie in OUTPUT_DIR/lora_adapter. By arithmetic, not by 
 model and 24 GB for a 1.5B model.
 
 Inputs:  MODEL_PATH; MBPP and HumanEval from the hub or DATA_DIR; task files (TRAIN_FILES, HELDOUT).
-Outputs: OUTPUT_DIR with the model and tokenizer, config.json (every constant, beside the model's own keys),
-         tasks.jsonl, metrics.jsonl (one line for each step), completions.jsonl (one for each completion),
-         heldout.jsonl (one for each check), checkpoint-*, STOPPED.json (only while a run is unfinished),
-         report.html (make_report.py can also write it during the run), README.md (from model_card.py).
+Outputs: OUTPUT_DIR with the model and tokenizer, tasks.jsonl, checkpoint-*, report.html and README.md (the model card),
+         and the logs that raccoon/runs/log.py describes.
 Exit:    0 trained; 1 stopped by a fault; 2 bad input; 128 + n stopped by signal n, with a checkpoint.
 """
 
@@ -25,25 +23,29 @@ import shlex
 import subprocess
 import sys
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from raccoon.constants import RunError, Settings, constants, override_constants, run_main
-from raccoon.gpus import use_gpus, visible_gpus
-from raccoon.launch import check_grace, is_launched, relaunch_under_accelerate, world_size
-from raccoon.planning.advice import report
-from raccoon.planning.memory import find_machine
-from raccoon.recipe.building import build_trainer, worth_training_on
-from raccoon.recipe.description import describe, plan_lines
-from raccoon.recipe.preparation import Machines, prepare
-from raccoon.recipe.reward_source import Servers, open_servers
-from raccoon.recipe.settings import mixed_precision, planned_setting
-from raccoon.recipe.task_selection import load_tasks, schedule, short_enough
-from raccoon.runs.checkpoints import checkpoint_step, hold_folder, resume_point
-from raccoon.runs.stop import StopSignal
+from raccoon.constants import InputError, check_positive, constants, override_constants, run_main
+from raccoon.gpus import machine_memory_gb, use_gpus, visible_gpus
+from raccoon.launch import StopSignal, check_grace, check_joined, is_launched, relaunch_under_accelerate, world_size
+from raccoon.llm.client import Endpoint
+from raccoon.planning.advice import check_disk, check_gpus, check_memory, check_model, report, summary
+from raccoon.planning.memory import Machine, Plan, Setting, find_machine, plan, rows_outside_steps
+from raccoon.planning.model_shape import model_shape
+from raccoon.rewards.execution import Chat, RewardTable
+from raccoon.rewards.judge import MakeReward, RewardSource
+from raccoon.rewards.training_tasks import TaskChoice, load_tasks, schedule, short_enough, worth_training_on
+from raccoon.runs.checkpoints import check_folder, checkpoint_step, hold_folder, resume_point
+from raccoon.runs.heldout import Heldout
+from raccoon.runs.log import RunLog
 from raccoon.sandbox.pool import Sandbox
-from raccoon.tasks.task import write_task_file
+from raccoon.savings import REPLACED_FLAGS
+from raccoon.tasks.task import Task, write_task_file
+from raccoon.training.sections import Batch, Objective, Optimizer, Sampling, Training, grpo_config
+from raccoon.training.vllm_rollouts import Vllm
+from raccoon.vllm_engine import prepare_vllm
 
 # The model and the run
 MODEL_PATH = "billxbf/Nano-Raccoon-Preview-1104"  # the SFT model to improve: a folder or a hub id
@@ -52,7 +54,8 @@ SEED = 42  # decides the order of tasks and the sampling
 RESUME = True  # continue from the newest whole checkpoint in OUTPUT_DIR; False refuses a folder that holds a run
 ENABLE_THINKING = False  # passed to the chat template; False makes models like Qwen3 answer without reasoning first
 CPU_THREADS = 1  # used without a GPU; on a busy machine two threads are slower than one
-CPU_BFLOAT16 = False  # without a GPU, compute in bfloat16 over float32 weights, as on a GPU; not every CPU can
+# What makes a run cheaper, mostly without a GPU: "generation", "prompts", "rows", "fence", "bfloat16" (POC_README.md)
+SAVINGS: list[str] = []
 
 # The machine
 PROCESSES = 0  # 0: one for each visible GPU, or one on the CPU; a smaller number leaves the other GPUs unused
@@ -73,15 +76,12 @@ MAX_STEPS = 500  # optimizer steps
 TEMPERATURE = 0.8  # of sampling; a higher value explores more
 TOP_P = 1.0  # share of the probability mass to sample from; a value below 1 biases the importance ratios
 TOP_K = 0  # number of likeliest tokens to sample from; 0: all tokens, because fewer bias the ratios too
-# The engine that samples completions: "transformers"; "lean", which reads the prompt of a group only once and drops
-# completions from the batch when they end; "vllm" (requirements-vllm.txt), faster, mostly on GPUs
-GENERATION = "transformers"
+GENERATION = "transformers"  # the engine that samples; or "vllm" (requirements-vllm.txt), faster, mostly on GPUs
 VLLM_MODE = "colocate"  # vLLM runs in this process; or "server": it runs elsewhere and leaves this GPU to training
 VLLM_SERVER_URL = "http://127.0.0.1:8000"  # of that server; SETUP_GUIDE.md says how to start it
 VLLM_MEMORY_SHARE = 0.27  # share of each GPU while vLLM generates; the weights of a 14B model alone need 29.5 GB
 VLLM_RATIO_CAP = 2.0  # largest weight of a token in the loss: its probability by the policy / by vLLM
 MAX_COMPLETION_LENGTH = 1024  # tokens; a completion cut at this length never counts as a PASS
-STOP_AT_FENCE = False  # end a completion when its code fence closes; saves the time for the text after the code
 MAX_PROMPT_LENGTH = 512  # tokens; tasks with longer prompts are left out, not cut
 
 # The optimizer
@@ -104,8 +104,6 @@ EPSILON_HIGH = 0.28
 BETA = 0.0  # weight of the KL term; 0 needs no reference model in memory
 NUM_ITERATIONS = 1  # steps on one set of completions
 MASK_TRUNCATED = False  # completions that were cut: False scores them as FAIL, True leaves them out of the loss
-SKIP_ROWS_WITHOUT_SIGNAL = False  # leave completions with advantage 0 out of the update: same gradient, less time
-SHARE_PROMPTS = False  # without a GPU: a pass computes each prompt once (arXiv 2506.05433): same gradient, less time
 MAX_REFILLS = 0  # how often a step may replace groups whose members all score the same (arXiv 2503.14476)
 
 # LoRA instead of full fine-tuning
@@ -118,8 +116,8 @@ LORA_TARGETS = "all-linear"  # every linear layer except the output head
 DATA_DIR = ""  # folder of the published benchmark files; "": download from the hub
 TRAINING_SETS = ["mbpp", "humaneval"]  # MBPP without its prompt split (420 tasks), HumanEval (164); "": none
 BENCHMARK_TASKS = True  # False: do not train on TRAINING_SETS
-TRAIN_FILES = []  # more task files to train on
-REPORTED_BENCHMARKS = []  # benchmarks to report later: tasks that are like one of theirs are not trained on
+TRAIN_FILES: list[str] = []  # more task files to train on
+REPORTED_BENCHMARKS: list[str] = []  # benchmarks to report later: tasks that are like one of theirs are not trained on
 ALLOW_SHARED_TESTS = False  # accept tests that must run in the same process as the code, which could forge a PASS
 SKIP_FAILING_TASKS = False  # leave out tasks that fail their own solution; False refuses to start
 PROFILE_SAMPLES = 0  # completions of each task before training; tasks on which they all score the same are left out
@@ -175,7 +173,7 @@ SAVE_STEPS = 50  # steps between checkpoints
 SAVE_TOTAL_LIMIT = 2  # checkpoints to keep: the newest, the best, then older ones; a 14B model's takes about 177 GB
 REPORT_TO = "none"  # or "tensorboard", "trackio", "wandb": send the metrics there too
 
-DEMO = {
+DEMO: dict[str, Any] = {
     "MODEL_PATH": "./demo/sft_model",
     "OUTPUT_DIR": "./demo/rl_model",
     "SEED": 0,
@@ -196,6 +194,333 @@ DEMO = {
     "HELDOUT_EVERY": 30,
     "SAVE_STEPS": 30,
 }
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The sections of a run. Each is defined and checked in the room that takes it."""
+
+    training: Training
+    tasks: TaskChoice
+    heldout: Heldout
+    table: RewardTable
+    source: RewardSource
+    values: dict[str, Any]  # all constants, for config.json
+    dry_run: bool
+    probe_longest: bool
+
+
+def planned_setting() -> Setting:
+    """The constants that decide memory, time and disk."""
+    return Setting(
+        batch_size=BATCH_SIZE,
+        gradient_accumulation=GRADIENT_ACCUMULATION,
+        prompt=MAX_PROMPT_LENGTH,
+        completion=MAX_COMPLETION_LENGTH,
+        weights="float32" if USE_LORA else MASTER_WEIGHTS,
+        optimizer=OPTIMIZER,
+        lora_rank=LORA_RANK if USE_LORA else 0,
+        vllm=VLLM_MODE if GENERATION == "vllm" else "",
+        vllm_share=VLLM_MEMORY_SHARE,
+        reference=BETA > 0 and not USE_LORA,
+        max_steps=MAX_STEPS,
+        save_steps=SAVE_STEPS,
+        save_total_limit=SAVE_TOTAL_LIMIT,
+    )
+
+
+def training_sections(processes: int, gpus: int) -> Training:
+    """The constants that make TRL's arguments."""
+    return Training(
+        processes=processes,
+        gpus=gpus,
+        model_path=MODEL_PATH,
+        weights=MASTER_WEIGHTS,
+        adapters={"r": LORA_RANK, "lora_alpha": LORA_ALPHA, "target_modules": LORA_TARGETS} if USE_LORA else {},
+        batch=Batch(BATCH_SIZE, GRADIENT_ACCUMULATION, NUM_GENERATIONS, NUM_ITERATIONS, MAX_STEPS),
+        sampling=Sampling(TEMPERATURE, TOP_P, TOP_K, MAX_COMPLETION_LENGTH, MAX_PROMPT_LENGTH, ENABLE_THINKING),
+        objective=Objective(LOSS_TYPE, SCALE_REWARDS, EPSILON, EPSILON_HIGH, BETA, MASK_TRUNCATED),
+        optimizer=Optimizer(
+            optim=OPTIMIZER,
+            learning_rate=LEARNING_RATE,
+            lr_scheduler_type=LR_SCHEDULER,
+            warmup_steps=WARMUP_STEPS,
+            adam_beta2=ADAM_BETA2,
+            weight_decay=WEIGHT_DECAY,
+            max_grad_norm=MAX_GRAD_NORM,
+        ),
+        generation=GENERATION,
+        vllm=Vllm(VLLM_MODE, VLLM_SERVER_URL, VLLM_MEMORY_SHARE, VLLM_RATIO_CAP),
+        savings=tuple(filter(None, SAVINGS)),
+        refills=MAX_REFILLS,
+        replicas=REPLICAS,
+        output_dir=OUTPUT_DIR,
+        save_steps=SAVE_STEPS,
+        kept_checkpoints=SAVE_TOTAL_LIMIT,
+        report_to=REPORT_TO,
+        seed=SEED,
+    )
+
+
+def build_recipe(processes: int, gpus: int) -> Recipe:
+    """All sections, from the constants. Raises InputError for values that cannot work."""
+    return Recipe(
+        training=training_sections(processes, gpus),
+        tasks=TaskChoice(
+            sets=[name for name in TRAINING_SETS if name] if BENCHMARK_TASKS else [],
+            files=TRAIN_FILES,
+            data_dir=DATA_DIR,
+            reported=[name for name in REPORTED_BENCHMARKS if name],
+            allow_shared=ALLOW_SHARED_TESTS,
+            skip_failing=SKIP_FAILING_TASKS,
+            profile_samples=PROFILE_SAMPLES,
+            max_constant_share=MAX_CONSTANT_SHARE,
+        ),
+        heldout=Heldout(HELDOUT, HELDOUT_TASKS, HELDOUT_EVERY, HELDOUT_TEMPERATURE, HELDOUT_PATIENCE),
+        table=RewardTable(
+            reward_pass=REWARD_PASS,
+            reward_partial=REWARD_PARTIAL,
+            reward_fail=REWARD_FAIL,
+            partial_credit=PARTIAL_CREDIT,
+            pay_constant_answers=PAY_CONSTANT_ANSWERS,
+            allow_shared_tests=ALLOW_SHARED_TESTS,
+            quality_bonus=QUALITY_BONUS,
+            bonus_only_with_pass=BONUS_ONLY_WITH_PASS,
+            reward_min=REWARD_MIN,
+            reward_max=REWARD_MAX,
+            max_line=MAX_LINE,
+            max_response=MAX_RESPONSE,
+        ),
+        source=RewardSource(
+            reward=REWARD,
+            weights=REWARD_WEIGHTS,
+            judge=Endpoint(JUDGE_BASE_URL, JUDGE_MODEL, JUDGE_KEY_ENV, JUDGE_TIMEOUT, JUDGE_CONCURRENCY),
+            batch_seconds=JUDGE_BATCH_TIMEOUT,
+            extraction=CODE_EXTRACTION_METHOD,
+            extractor=Endpoint(EXTRACTION_BASE_URL, EXTRACTION_MODEL, EXTRACTION_KEY_ENV),
+        ),
+        values=vars(constants(globals())),
+        dry_run=DRY_RUN,
+        probe_longest=PROBE_LONGEST,
+    )
+
+
+def main() -> None:
+    """Checks everything that can be checked at once, starts the processes and the sandbox, and runs."""
+    if PLAN:
+        print(report(MODEL_PATH, planned_setting(), replace(find_machine(PLAN_GPUS), replicas=REPLICAS), LORA_RANK))
+        return
+    gpus, stop = visible_gpus(), StopSignal()
+    processes = world_size() if is_launched() else use_gpus(PROCESSES, gpus)
+    if is_launched() or processes == 1:
+        stop.install()  # a process that will become a launcher passes signals on instead
+    if gpus:
+        check_grace()
+
+    recipe = build_recipe(processes, gpus)
+    recipe.training.batch.check_steps(MAX_STEPS=MAX_STEPS, SAVE_STEPS=SAVE_STEPS, HELDOUT_EVERY=HELDOUT_EVERY)
+    check_positive(SANDBOX_TIMEOUT=SANDBOX_TIMEOUT, SANDBOX_MEMORY_MB=SANDBOX_MEMORY_MB)
+    check_folder(OUTPUT_DIR, recipe.values, RESUME, processes)
+    if MODEL_PATH == DEMO["MODEL_PATH"] and not Path(MODEL_PATH).exists():
+        make_demo_model(MODEL_PATH, SEED)
+    check_model(MODEL_PATH, gpus)
+    check_gpus(gpus)
+    if GENERATION == "vllm":
+        recipe.training.vllm.check(gpus, USE_LORA)
+        prepare_vllm()
+    memory_gb = find_machine(PLAN_GPUS).memory_gb if gpus else machine_memory_gb() / processes
+    planned = plan_of(MODEL_PATH, planned_setting(), Machine(processes if gpus else 0, memory_gb, REPLICAS))
+    if planned and not ALLOW_UNFIT:
+        check_memory(planned, LORA_RANK)
+        check_disk(planned, OUTPUT_DIR)
+    prepare_libraries(recipe.training, CPU_THREADS)
+    relaunch_under_accelerate(processes, bool(gpus) and not USE_LORA, recipe.training.mixed_precision)
+
+    box = Sandbox(
+        SANDBOX_WORKERS or None, timeout=SANDBOX_TIMEOUT, memory_mb=SANDBOX_MEMORY_MB, allow_weak=ALLOW_WEAK_SANDBOX
+    )
+    with box as sandbox, ExitStack() as stack:
+        make_reward = recipe.source.open(recipe.table, sandbox, OUTPUT_DIR, stack)
+        run(recipe, planned, sandbox, make_reward, stop)
+
+
+def make_demo_model(path: str, seed: int) -> None:
+    """Runs demo_model.py, which makes the demo's SFT model and tasks."""
+    print(f"{path} does not exist yet: scripts/demo_model.py makes it first", flush=True)
+    script = Path(__file__).with_name("demo_model.py")
+    command = [sys.executable, str(script), "--seed", str(seed), "--output-dir", str(Path(path).parent)]
+    if subprocess.run(command, check=False).returncode:
+        raise InputError(f"{script.name} could not make {path}; see its message above")
+
+
+def plan_of(model: str, setting: Setting, machine: Machine) -> Plan | None:
+    """The plan; None for an architecture that the planner does not know."""
+    try:
+        return plan(model_shape(model), setting, machine)
+    except InputError:
+        return None
+
+
+def prepare_libraries(training: Training, threads: int) -> None:
+    """Sets the environment variables that the libraries read when they are imported."""
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # TRL would report its use
+    os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(Path(training.output_dir) / "tensorboard"))
+    if training.gpus and training.generation != "vllm":  # vLLM's sleep needs its own allocator
+        os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")  # less fragmented memory
+    if not training.gpus:
+        os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+    if os.environ.get("RANK", "0") != "0":
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # only the first process prints
+
+
+def run(recipe: Recipe, planned: Plan | None, sandbox: Sandbox, make_reward: MakeReward, stop: StopSignal) -> None:
+    """Loads, trains, saves, and prints the next command."""
+    training, folder = recipe.training, recipe.training.output_dir
+    tasks, heldout = load_tasks(recipe.tasks, recipe.heldout, sandbox)
+
+    from raccoon.training.callbacks import HeldoutControl, StopBetweenSteps
+    from raccoon.training.policy import load_chat_tokenizer, prompt_lengths, quiet_libraries, save_policy
+
+    quiet_libraries()
+    tokenizer = load_chat_tokenizer(training.model_path)
+    lengths = prompt_lengths(tasks, tokenizer, training.sampling.enable_thinking)
+    tasks = short_enough(tasks, lengths, training.sampling.max_prompt_length)
+    describe(recipe, planned, tasks, lengths, len(heldout), sandbox.walls)
+
+    if os.environ.get("RANK", "0") == "0" and not recipe.dry_run:
+        hold_folder(folder)  # before the run's first write
+    checkpoint = None if recipe.dry_run else resume_point(folder, training.processes)
+    # The memory probe comes before the held-out control, which takes minutes
+    callbacks = [StopBetweenSteps(stop, training.batch.num_iterations), *memory_probe(recipe, planned)]
+    if heldout and not recipe.dry_run:
+        callbacks.append(HeldoutControl(heldout, recipe.heldout))
+    trainer = build_trainer(recipe, planned, tasks, tokenizer, callbacks, make_reward)
+    check_joined(trainer.accelerator.num_processes, training.processes)
+    if trainer.accelerator.is_main_process and not recipe.dry_run:
+        write_task_file(Path(folder) / "tasks.jsonl", tasks)
+        trainer.run_log.write_constants(recipe.values)
+    if recipe.tasks.profile_samples and not recipe.dry_run:
+        profile = trainer.sampler.profile(tasks, recipe.tasks.profile_samples, training.sampling.temperature)
+        tasks = worth_training_on(tasks, profile, recipe.tasks, training.batch.num_generations)
+    prompts = training.prompts_per_step * training.batch.max_steps // training.batch.num_iterations
+    trainer.train_on(tasks, schedule(tasks, prompts, training.seed))
+    train(trainer, checkpoint, stop)
+    if training.gpus:
+        peak = max(record["peak_memory_gb"] for record in trainer.metrics)
+        print(f"memory   peak {peak:.3g} GB a GPU, measured\n{plan_lines(training.model_path, planned)}")
+
+    save_policy(trainer, folder)
+    if trainer.accelerator.is_main_process:
+        trainer.run_log.write_constants(recipe.values, trainer.ended)
+        write_report(folder)
+    print(
+        f"saved    {folder}; check whether its rewards were earned:\n"
+        f"python scripts/reward_integrity.py {shlex.quote(folder)}\n"
+        "and compare it with the model before training:\n"
+        f"python scripts/evaluate_models.py --models {shlex.join([training.model_path, folder])}"
+    )
+
+
+def describe(
+    recipe: Recipe, planned: Plan | None, tasks: list[Task], lengths: list[int], heldout: int, walls: str
+) -> None:
+    """Prints what the run will do, in numbers; `lengths` are the prompts' tokens, also of those left out."""
+    training, table, source = recipe.training, recipe.table, recipe.source
+    batch, sampling, prompts = training.batch, training.sampling, training.prompts_per_step
+    completions, kept = prompts * batch.num_generations, [n for n in lengths if n <= sampling.max_prompt_length]
+    prompt_tokens = sum(kept) / len(kept)
+    tokens = completions * (prompt_tokens + sampling.max_completion_length)
+    passes = prompts * batch.max_steps / batch.num_iterations / len(tasks)
+    judged = ""
+    if source.reward != "execution":
+        weights = " and ".join(f"{weight:g}" for weight in source.both_weights or (0, 1))
+        judged = (
+            f"judge    {source.reward}, {source.judge.model} at {source.judge.base_url}; weights of execution and "
+            f"judge {weights}\n"
+        )
+    print(
+        f"model    {training.model_path}, {'LoRA' if training.adapters else 'all weights'}, "
+        f"{training.processes} process(es), {'GPU, bfloat16' if training.gpus else 'CPU, float32'}\n"
+        f"tasks    {len(tasks)} to train on, {heldout} held out\n"
+        f"step     {prompts} prompts x {batch.num_generations} = {completions} completions; at most "
+        f"{tokens:,.0f} tokens, {prompt_tokens:.0f} a prompt and {sampling.max_completion_length} a completion\n"
+        f"run      {batch.max_steps} steps, {passes:.1f} passes over the tasks\n"
+        f"reward   PASS {table.reward_pass:+g}, PARTIAL {table.reward_partial:+g} ({table.partial_credit}), "
+        f"FAIL {table.reward_fail:+g}, bonuses {table.quality_bonus:+g} "
+        f"{'only with a PASS' if table.bonus_only_with_pass else 'with any verdict'}; "
+        f"scaled by {training.objective.scale_rewards}\n"
+        f"{judged}{plan_lines(training.model_path, planned)}\n"
+        f"sandbox  {walls}\n"
+        f"output   {training.output_dir}\n"
+        "lines    pass: the share of completions that pass every test; constant groups: the share of groups that\n"
+        "         teach nothing about correctness; truncated: completions cut at the limit; left: time to the end",
+        flush=True,
+    )
+
+
+def plan_lines(model: str, planned: Plan | None) -> str:
+    """The short form of the plan."""
+    text = summary(planned) if planned else f"none: plan_memory.py does not know the architecture of {model}"
+    return "plan     " + text.replace("\n", "\n         ")
+
+
+def memory_probe(recipe: Recipe, planned: Plan | None) -> list[Any]:
+    """The callback that makes a pass at full length before the first step; [] if none is wanted."""
+    gpus, sampling = recipe.training.gpus, recipe.training.sampling
+    if not recipe.dry_run and not (recipe.probe_longest and gpus):
+        return []
+    from raccoon.training.callbacks import MemoryProbe
+
+    expected: dict[str, float] = {}
+    if planned:
+        floors = planned.floors if gpus else {}
+        expected = {"training": planned.memory.training, "generating": planned.memory.generating, **floors}
+    moments = planned.memory.optimizer if planned else 0.0
+    longest = sampling.max_prompt_length, sampling.max_completion_length
+    return [MemoryProbe(*longest, moments, expected, recipe.dry_run)]
+
+
+def build_trainer(
+    recipe: Recipe,
+    planned: Plan | None,
+    tasks: list[Task],
+    tokenizer: Any,
+    callbacks: list[Any],
+    make_reward: MakeReward,
+) -> Any:
+    """The trainer, with the policy, its reward and TRL's arguments."""
+    from peft import LoraConfig
+
+    from raccoon.training.batches import rows
+    from raccoon.training.policy import ignored_settings, load_policy, prompt_end
+    from raccoon.training.trainer import CodeTrainer
+
+    training, source = recipe.training, recipe.source
+    # It joins the processes: with FSDP2 only the first reads the weights
+    args = grpo_config(training, source.judging_seconds(training.refills), source.both_weights)
+    model = load_policy(training.model_path, tokenizer, training.loaded_weights)
+    ignored = ignored_settings(model.generation_config, training.sampling)
+    if ignored:
+        where = f"in the generation_config.json of {training.model_path}"
+        print(f"ignored  {ignored} {where}: only this script's constants decide how a run samples", flush=True)
+    ends = model.generation_config.eos_token_id
+    if training.generation == "vllm":  # by itself it knows only the end tokens of the checkpoint's generation_config
+        args.generation_kwargs = {"stop_token_ids": ends}
+    chat = Chat(tokenizer, ends, prompt_end(tokenizer, training.sampling.enable_thinking), "fence" in training.savings)
+    return CodeTrainer(
+        model=model,
+        args=args,
+        processing_class=tokenizer,
+        peft_config=LoraConfig(**training.adapters, task_type="CAUSAL_LM") if training.adapters else None,
+        train_dataset=rows(tasks),
+        callbacks=callbacks,
+        reward=make_reward(chat),
+        run_log=RunLog(training.output_dir),
+        savings=training.savings,
+        refills=training.refills,
+        kept_checkpoints=training.kept_checkpoints,
+        sample_rows=rows_outside_steps(planned) if planned else 0,
+    )
 
 
 def train(trainer: Any, checkpoint: Path | None, stop: StopSignal) -> None:
@@ -224,71 +549,6 @@ def write_report(folder: str) -> None:
             )
 
 
-def main() -> None:
-    settings = constants(globals())
-    if PLAN:
-        machine = replace(find_machine(PLAN_GPUS), replicas=REPLICAS)
-        print(report(MODEL_PATH, planned_setting(settings), machine, LORA_RANK))
-        return
-    gpus, stop = visible_gpus(), StopSignal()
-    processes = world_size() if is_launched() else use_gpus(PROCESSES, gpus)
-    if is_launched() or processes == 1:
-        stop.install()  # a process that will become a launcher passes signals on instead
-    if gpus:
-        check_grace()
-    machines = prepare(settings, processes, gpus, DEMO["MODEL_PATH"])
-    relaunch_under_accelerate(processes, bool(gpus) and not USE_LORA, mixed_precision(settings, gpus))
-    limits = {"timeout": SANDBOX_TIMEOUT, "memory_mb": SANDBOX_MEMORY_MB, "allow_weak": ALLOW_WEAK_SANDBOX}
-    with Sandbox(SANDBOX_WORKERS or None, **limits) as sandbox, ExitStack() as stack:
-        run(settings, sandbox, open_servers(settings, stack), stop, machines)
-
-
-def run(settings: Settings, sandbox: Sandbox, servers: Servers, stop: StopSignal, machines: Machines) -> None:
-    """Loads, trains, saves, and prints the next command."""
-    tasks, heldout = load_tasks(settings, sandbox)
-
-    from raccoon.training.export import save_policy
-    from raccoon.training.policy import load_chat_tokenizer, prompt_lengths, quiet_libraries
-
-    quiet_libraries()
-    tokenizer = load_chat_tokenizer(MODEL_PATH)
-    lengths = prompt_lengths(tasks, tokenizer, ENABLE_THINKING)
-    tasks = short_enough(tasks, lengths, MAX_PROMPT_LENGTH)
-    describe(settings, tasks, lengths, heldout, sandbox, machines)
-
-    if os.environ.get("RANK", "0") == "0" and not DRY_RUN:
-        hold_folder(OUTPUT_DIR)  # before the run's first write
-    checkpoint = None if DRY_RUN else resume_point(OUTPUT_DIR, machines.processes)
-    trainer = build_trainer(settings, tasks, [] if DRY_RUN else heldout, tokenizer, sandbox, servers, stop, machines)
-    joined = trainer.accelerator.num_processes
-    if joined != machines.processes:
-        raise RunError(
-            f"{machines.processes} processes were started, but accelerate joined {joined} of them; start "
-            "the script directly, with accelerate launch, or with torchrun"
-        )
-    if trainer.accelerator.is_main_process and not DRY_RUN:
-        write_task_file(Path(OUTPUT_DIR) / "tasks.jsonl", tasks)
-        trainer.run_log.write_constants(vars(settings))
-    useful = tasks if DRY_RUN else worth_training_on(settings, trainer, tasks)
-    prompts_per_step = BATCH_SIZE * GRADIENT_ACCUMULATION * machines.processes // NUM_GENERATIONS
-    trainer.train_on(useful, schedule(useful, prompts_per_step * MAX_STEPS // NUM_ITERATIONS, SEED))
-    train(trainer, checkpoint, stop)
-    if machines.gpus:
-        peak = max(record["peak_memory_gb"] for record in trainer.metrics)
-        print(f"memory   peak {peak:.3g} GB a GPU, measured\n{plan_lines(settings, machines.planned)}")
-
-    save_policy(trainer, OUTPUT_DIR)
-    if trainer.accelerator.is_main_process:
-        trainer.run_log.write_constants(vars(settings), trainer.ended)
-        write_report(OUTPUT_DIR)
-    print(
-        f"saved    {OUTPUT_DIR}; check whether its rewards were earned:\n"
-        f"python scripts/reward_integrity.py {shlex.quote(OUTPUT_DIR)}\n"
-        "and compare it with the model before training:\n"
-        f"python scripts/evaluate_models.py --models {shlex.join([MODEL_PATH, OUTPUT_DIR])}"
-    )
-
-
 if __name__ == "__main__":
-    override_constants(globals())
+    override_constants(globals(), replaced=REPLACED_FLAGS)
     run_main(main)

@@ -18,7 +18,7 @@ import shlex
 import sys
 import textwrap
 import tokenize
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -123,6 +123,19 @@ def check_writable(name: str, folder: str) -> None:
         raise InputError(f"{name} {folder}: {existing} is not a writable folder; give another") from error
 
 
+def check_positive(**values: float) -> None:
+    """Raises InputError for a constant, given under its name, that is not above 0."""
+    for name, value in values.items():
+        if not value > 0:
+            raise InputError(f"{name} is {value}; give a value above 0")
+
+
+def check_choice(name: str, value: str, choices: Iterable[str]) -> None:
+    """Raises InputError for a constant whose value is none of its choices."""
+    if value not in choices:
+        raise InputError(f"no {name} {value!r}; choose from {', '.join(choices)}")
+
+
 def existing_part(folder: str) -> Path:
     """The folder itself, or the nearest one above it that exists."""
     directory = Path(folder).resolve()
@@ -155,10 +168,13 @@ class Constant:
         return bool(SECRET.search(self.name))
 
 
-def override_constants(namespace: dict, argv: list[str] | None = None, positional: str = "") -> None:
+def override_constants(
+    namespace: dict, argv: list[str] | None = None, positional: str = "", replaced: Mapping[str, str] | None = None
+) -> None:
     """Sets a script's constants from the environment and its command line, and prints what changed.
 
-    Called once under `__main__` with globals(). `positional` names the constant that words without a flag set.
+    Called once under `__main__` with globals(). `positional` names the constant that words without a flag set,
+    `replaced` what to write instead of flags of earlier versions.
     A bad flag, a bad value or a Python that is too old ends the process with one line and exit 2; --help with exit 0.
     """
     words = sys.argv[1:] if argv is None else list(argv)
@@ -167,6 +183,7 @@ def override_constants(namespace: dict, argv: list[str] | None = None, positiona
         table = read_constants(namespace)
         if {"-h", "--help"} & set(words):
             print_help(help_text(namespace, table))
+        refuse_replaced(words, replaced or {})
         changed = {**environment_values(table), **flag_values(words, table, namespace, positional)}
     except InputError as error:
         exit_with(error)
@@ -255,6 +272,16 @@ def flag_values(words: list[str], table: list[Constant], namespace: dict, positi
         constant = next(constant for constant in table if constant.name == positional)
         given[positional] = (parse_value(constant, positional, loose), "argument")
     return {**demo, **given}
+
+
+def refuse_replaced(words: list[str], replaced: Mapping[str, str]) -> None:
+    """Raises InputError for a flag of an earlier version, with what to write instead."""
+    for word in words:
+        flag = word.partition("=")[0]
+        if flag in replaced:
+            raise InputError(f"no flag {flag} any more; give {replaced[flag]}")
+        if flag.replace("--no-", "--", 1) in replaced:
+            raise InputError(f"no flag {flag} any more; leave it out")
 
 
 def take_values(constant: Constant, words: list[str]) -> list[str]:

@@ -82,7 +82,7 @@ def positions(mask_R_T: torch.Tensor) -> torch.Tensor:
 
 
 def sampler(config: Any) -> Draw:
-    """A function that draws the next token as a GenerationConfig of transformers says: the likeliest, or a sample."""
+    """What draws the next token as a GenerationConfig of transformers says: the likeliest, or a sample."""
     if not config.do_sample:
         return lambda logits_R_V, rows: logits_R_V.argmax(dim=-1)
     warpers = [TemperatureLogitsWarper(float(config.temperature))]
@@ -119,7 +119,8 @@ class WorkingCopy:
     """A copy of a policy's weights in another dtype, only for decoding; casting them for each token takes longer."""
 
     def __init__(self, dtype: torch.dtype) -> None:
-        self.dtype, self.model = dtype, None
+        self.dtype = dtype
+        self.model: Any = None
 
     def drop(self) -> None:
         """Frees the copy's memory."""

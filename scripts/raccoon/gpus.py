@@ -1,7 +1,6 @@
 """Which GPUs this process may use: how many, how large, and whether their driver suits the installed torch.
 
-It does not import torch, which takes seconds: device files, nvidia-smi and torch's version file are enough to refuse a
-run at once. It does not say what fits on the GPUs (plan_memory.py does).
+It does not import torch, which takes seconds: device files, nvidia-smi and torch's version file are enough.
 """
 
 import os
@@ -31,10 +30,7 @@ class Gpu:
 
 
 def visible_gpus() -> int:
-    """How many GPUs this process may use, by their device files and CUDA_VISIBLE_DEVICES.
-
-    Raises InputError if that variable names more GPUs than there are.
-    """
+    """How many GPUs this process may use. Raises InputError if CUDA_VISIBLE_DEVICES names more than there are."""
     present, chosen = device_files(), chosen_gpus()
     if chosen is None:
         return present
@@ -78,10 +74,7 @@ def use_gpus(wanted: int, visible: int) -> int:
 
 
 def query_gpus() -> list[Gpu]:
-    """The visible GPUs; [] if nvidia-smi is not installed, or if CUDA_VISIBLE_DEVICES names parts of GPUs (MIG).
-
-    Raises InputError if nvidia-smi fails or hangs.
-    """
+    """The visible GPUs; [] without nvidia-smi, and for parts of GPUs (MIG). Raises InputError if nvidia-smi fails."""
     try:
         done = subprocess.run(QUERY, capture_output=True, text=True, check=False, timeout=QUERY_SECONDS)
     except FileNotFoundError:

@@ -1,7 +1,7 @@
-"""Starts a script again as several processes under accelerate's launcher, unless a launcher has started it already.
+"""A script's processes: starts it again as several under accelerate's launcher, and a stop signal that waits.
 
 It decides nothing about training: FSDP2's settings are in accelerate_fsdp2.yaml. It is for one machine. On several,
-`accelerate launch --num_machines` starts the script, and this file does nothing.
+`accelerate launch --num_machines` starts the script, and nothing is started here.
 
     python scripts/train_rl_poc.py --processes 2    # this file runs accelerate launch ... train_rl_poc.py ...
 
@@ -9,11 +9,12 @@ The first process becomes the launcher: it passes signals on, and exits with its
 """
 
 import os
+import signal
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from raccoon.constants import RELAUNCHED, InputError
+from raccoon.constants import RELAUNCHED, InputError, RunError
 
 FSDP_CONFIG = Path(__file__).resolve().parent.with_name("accelerate_fsdp2.yaml")
 LAUNCHER_VARIABLES = ("WORLD_SIZE", "RANK", "LOCAL_RANK")  # what torchrun and accelerate launch set
@@ -52,6 +53,15 @@ def check_local_gpus(gpus: int) -> None:
         )
 
 
+def check_joined(joined: int, processes: int) -> None:
+    """Raises RunError if accelerate has not joined all of the run's processes."""
+    if joined != processes:
+        raise RunError(
+            f"{processes} processes were started, but accelerate joined {joined} of them; start the script directly, "
+            "with accelerate launch, or with torchrun"
+        )
+
+
 def check_grace() -> None:
     """Raises InputError under a torchrun or accelerate launch that would kill the run during its last checkpoint.
 
@@ -82,24 +92,10 @@ def relaunch_under_accelerate(processes: int, sharded: bool, mixed_precision: st
 
 
 def launcher_words(processes: int, sharded: bool, mixed_precision: str) -> list[str]:
-    """The arguments of `accelerate launch`, up to and with the script's own."""
-    return [
-        "--config_file",
-        str(FSDP_CONFIG),
-        *([] if sharded else ["--multi_gpu"]),
-        "--num_processes",
-        str(processes),
-        "--num_machines",
-        "1",
-        "--machine_rank",
-        "0",
-        "--mixed_precision",
-        mixed_precision,
-        "--main_process_port",
-        "0",  # 0: any free port
-        os.path.abspath(sys.argv[0]),
-        *sys.argv[1:],
-    ]
+    """The arguments of `accelerate launch`, up to and with the script's own. Port 0 is any free port."""
+    machines = f"--num_processes {processes} --num_machines 1 --machine_rank 0 --main_process_port 0"
+    how = ["--config_file", str(FSDP_CONFIG), *([] if sharded else ["--multi_gpu"])]
+    return [*how, *machines.split(), "--mixed_precision", mixed_precision, os.path.abspath(sys.argv[0]), *sys.argv[1:]]
 
 
 def run_launcher(words: list[str]) -> NoReturn:
@@ -119,3 +115,25 @@ def run_launcher(words: list[str]) -> NoReturn:
     except SignalException as error:
         sys.exit(128 + error.sigval)
     sys.exit(0)
+
+
+class StopSignal:
+    """Notes the first SIGTERM or SIGINT, for the trainer to read between two steps; a second one ends the process."""
+
+    def __init__(self) -> None:
+        self.number = 0  # of the signal
+
+    @property
+    def name(self) -> str:
+        return signal.Signals(self.number).name if self.number else ""
+
+    def install(self) -> "StopSignal":
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._note)
+        return self
+
+    def _note(self, number: int, frame: Any) -> None:
+        self.number = number
+        for each in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(each, signal.SIG_DFL)
+        os.write(2, f"\n{self.name}: finishing the step and saving; a second signal ends the run at once\n".encode())

@@ -29,7 +29,7 @@ def check_vllm(gpus: int) -> None:
     """Raises InputError if vLLM is not installed, or is built for another kind of machine."""
     if not find_spec("vllm"):
         raise InputError(f"the package vllm is missing: {INSTALL}; or use the engine transformers")
-    for_cpus = is_cpu_build()
+    for_cpus = bool(installed_version(CPU_PACKAGE)) or "cpu" in installed_version("vllm")
     if gpus and for_cpus:
         raise InputError(
             f"{gpus} GPU(s) are visible, and the installed vLLM was built for CPUs: install "
@@ -42,17 +42,12 @@ def check_vllm(gpus: int) -> None:
         )
 
 
-def is_cpu_build() -> bool:
-    """Whether the installed vLLM is built for CPUs: by its package's name, or by its version."""
+def installed_version(package: str) -> str:
+    """ "" for a package that is not installed, like a source tree on the path."""
     try:
-        version(CPU_PACKAGE)
-        return True
+        return version(package)
     except PackageNotFoundError:
-        pass
-    try:
-        return "cpu" in version("vllm")
-    except PackageNotFoundError:  # a source tree on the path
-        return False
+        return ""
 
 
 def prepare_vllm() -> None:

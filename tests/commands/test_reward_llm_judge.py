@@ -14,6 +14,7 @@ import pytest
 import reward_llm_judge
 from helpers import scripted_judges, warm_python
 from helpers.paths import ROOT, SCRIPTS
+from helpers.reward_doubles import TABLE
 from helpers.scripted_server import Fault, ScriptedServer
 from helpers.training_runs import furnish, lines
 from raccoon.constants import InputError
@@ -22,8 +23,9 @@ from raccoon.llm.client import Endpoint, LlmClient, Request
 from raccoon.llm.llm_judge import WORTHLESS, Judgement, LlmJudge
 from raccoon.llm.measurement import Sample, agreement, measure_injections, measure_samples, read_graded, read_injections
 from raccoon.records import Verdict
-from raccoon.rewards.judge import JudgeReward, JudgeScale
-from raccoon.runs.rollouts import Rollout, is_constant, rollout_metrics
+from raccoon.rewards.execution import RewardTable
+from raccoon.rewards.judge import JudgeReward
+from raccoon.runs.log import Rollout, is_constant, rollout_metrics
 from raccoon.runs.sentinels import alarms
 from raccoon.store import AnswerCache
 from raccoon.tasks.task import Task
@@ -128,10 +130,11 @@ def rollout(status: str, reward: float | None, code: str = GOOD, truncated: bool
     return Rollout("t", "c", code, verdict, reward, parts, 3, truncated)
 
 
-class Executed:
-    """Stands in for ExecutionReward with given rollouts."""
+class Judging(JudgeReward):
+    """A JudgeReward of given rollouts."""
 
-    def __init__(self, *rollouts: Rollout) -> None:
+    def __init__(self, judge: LlmJudge, weights: list[float] | None, *rollouts: Rollout) -> None:
+        super().__init__(RewardTable(**TABLE), None, None, None, judge, weights)
         self.rollouts = list(rollouts)
 
     def evaluate(self, tasks, completion_ids):
@@ -151,14 +154,15 @@ def test_beside_execution_both_scores_or_none(judging):
         lambda body: "?" if "x * 9" in body["messages"][-1]["content"] else scripted_judges.honest(body)
     )
     odd = "def f(x): return x * 9"
-    executed = Executed(
+    reward = Judging(
+        judge,
+        [1.0, 0.5],
         rollout("PASS", 1.1),
         rollout("PARTIAL", 0.3, BAD),
         rollout("PASS", 1.1, odd),
         rollout("INFRA", None),
         rollout("PASS", -0.4, truncated=True),
     )
-    reward = JudgeReward(executed, judge, JudgeScale(-0.5, 1.0, (1.0, 0.5)))
     execution, judged = scores(reward, 5)
     assert execution == [1.1, 0.3, None, None, -0.4]
     assert [value and round(value, 9) for value in judged] == [1.0, -0.2, None, None, -0.5]
@@ -173,22 +177,22 @@ def test_beside_execution_both_scores_or_none(judging):
 
 def test_the_judge_alone_needs_no_verdict(judging):
     judge, _ = judging(scripted_judges.honest)
-    reward = JudgeReward(Executed(rollout("INFRA", None), rollout("PASS", 1.1, BAD)), judge, JudgeScale(0.0, 1.0, None))
-    assert scores(reward, 2) == [[1.0, 0.2]]
-    assert [each.reward_parts for each in reward.take_rollouts()] == [{"judge": 1.0}, {"judge": 0.2}]
+    reward = Judging(judge, None, rollout("INFRA", None), rollout("PASS", 1.1, BAD))
+    assert scores(reward, 2) == [[1.0, pytest.approx(-0.2)]]
+    assert [each.reward_parts for each in reward.take_rollouts()] == [{"judge": 1.0}, {"judge": pytest.approx(-0.2)}]
 
 
 @pytest.mark.parametrize(
     ("status", "reward", "value"),
     [("PASS", 1.1, None), ("PARTIAL", 0.3, -0.5), ("FAIL", -0.5, -0.5), ("INFRA", None, None)],
 )
-@pytest.mark.parametrize("weights", [None, (1.0, 0.5)])
+@pytest.mark.parametrize("weights", [None, [1.0, 0.5]])
 def test_code_that_does_not_pass_cannot_choose_to_be_unjudged(judging, weights, status, reward, value):
     judge, _ = judging(lambda body: "?" if "x * 9" in body["messages"][-1]["content"] else scripted_judges.honest(body))
     odd = rollout(status, reward, "def f(x): return x * 9")
-    working = JudgeReward(Executed(rollout("PASS", 1.1), odd), judge, JudgeScale(-0.5, 1.0, weights))
+    working = Judging(judge, weights, rollout("PASS", 1.1), odd)
     assert scores(working, 2)[-1] == [1.0, value]
-    broken = JudgeReward(Executed(odd, odd), judge, JudgeScale(-0.5, 1.0, weights))
+    broken = Judging(judge, weights, odd, odd)
     assert scores(broken, 2)[-1] == [None, None]  # a judge that scores nothing is our fault
 
 

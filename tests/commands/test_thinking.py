@@ -10,8 +10,8 @@ from helpers.paths import SCRIPTS
 from helpers.random_model import write_model, write_tasks
 from helpers.reward_doubles import TABLE
 from helpers.training_runs import lines
-from raccoon.rewards.execution import ExecutionReward, RewardTable
-from raccoon.runs.rollouts import rollout_metrics
+from raccoon.rewards.execution import Chat, ExecutionReward, RewardTable
+from raccoon.runs.log import rollout_metrics
 from raccoon.runs.sentinels import alarms
 from raccoon.sandbox.pool import Sandbox
 from raccoon.tasks.extraction import extract_code, thinking_state, with_opened_thinking
@@ -63,7 +63,7 @@ def test_only_what_follows_the_thoughts_is_the_answer(prompt, completion, state,
 
 def test_thoughts_are_rewarded_as_what_they_are_and_counted(box):
     """A right answer in thoughts earns nothing; thoughts that are cut are "truncated", not "no code"."""
-    scorer = ExecutionReward(RewardTable(**EARNED), box, Tokenizer(), [0], "<|im_start|> <think>\n")
+    scorer = ExecutionReward(RewardTable(**EARNED), box, Chat(Tokenizer(), [0], "<|im_start|> <think>\n"))
     rollouts = scorer.evaluate(
         [TASK] * 4, [[BAD, "</think>\n", GOOD, 0], [GOOD, "</think>\n", BAD, 0], [GOOD, "and so on"], [GOOD, 0]]
     )

@@ -33,7 +33,6 @@ import os, signal, sys
 sys.path.insert(0, {scripts!r})
 import train_rl_poc
 from raccoon.constants import override_constants, run_main
-from raccoon.recipe import building
 def watchers(*_):
     from raccoon.training.callbacks import Watch
     class BestAndStopped(Watch):
@@ -43,7 +42,7 @@ def watchers(*_):
             if state.global_step == 3:
                 os.kill(os.getpid(), signal.SIGINT)
     return [BestAndStopped()]
-building.memory_probe = watchers
+train_rl_poc.memory_probe = watchers
 override_constants(vars(train_rl_poc))
 run_main(train_rl_poc.main)
 """
@@ -97,9 +96,14 @@ def straight(workplace) -> Path:
         (["--model-path", "./absent"], "no model folder ./absent; run with --demo"),
         (["--model-path", "some/model"], "no GPU is visible for some/model of the hub; run with --demo"),
         (["--model-path", "."], "holds no model (no config.json)"),
-        (["--skip-rows-without-signal", "--loss-type", "grpo"], "changes the gradient of LOSS_TYPE grpo with BETA 0.0"),
-        (["--skip-rows-without-signal", "--beta", "0.1"], "changes the gradient of LOSS_TYPE dapo with BETA 0.1"),
-        (["--stop-at-fence", "--mask-truncated"], "STOP_AT_FENCE does not work with GENERATION vllm, nor with"),
+        (["--savings", "rows", "--loss-type", "grpo"], "else it changes the gradient: they are grpo and 0.0"),
+        (["--savings", "rows", "--beta", "0.1"], "else it changes the gradient: they are dapo and 0.1"),
+        (["--savings", "fence", "--mask-truncated"], "fence of SAVINGS needs GENERATION transformers, and"),
+        (["--stop-at-fence"], "no flag --stop-at-fence any more; give --savings fence"),
+        (["--share-prompts"], "no flag --share-prompts any more; give --savings prompts"),
+        (["--skip-rows-without-signal=true"], "no flag --skip-rows-without-signal any more; give --savings rows"),
+        (["--no-cpu-bfloat16"], "no flag --no-cpu-bfloat16 any more; leave it out"),
+        (["--generation", "lean"], "GENERATION lean is a saving now; give --savings generation instead"),
         (["--partial-credit", "some"], "no PARTIAL_CREDIT 'some'; choose from flat, fraction, beyond_constant, off"),
         (["--output-dir", "model"], "OUTPUT_DIR model is MODEL_PATH"),
         (["--output-dir", "."], "OUTPUT_DIR . is or contains the current folder"),

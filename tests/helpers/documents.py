@@ -94,7 +94,7 @@ def namespace(script: Path) -> dict:
     found = {"__file__": str(script)}
     for node in ast.parse(read(script)).body:
         target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
-        if isinstance(target, ast.Name):
+        if isinstance(target, ast.Name) and node.value:
             try:
                 found[target.id] = ast.literal_eval(node.value)
             except ValueError:  # computed: no constant that a flag sets

@@ -1,7 +1,8 @@
 """A rollout and a step's metrics of a healthy run, which tests change where they need a sick one."""
 
 from raccoon.records import Verdict
-from raccoon.runs.rollouts import Rollout
+from raccoon.rewards.training_tasks import TaskChoice
+from raccoon.runs.log import Rollout
 
 
 def rollout(status: str = "PASS", correctness: float | None = 1.0, **changes) -> Rollout:
@@ -45,3 +46,20 @@ def step(number: int, **changes) -> dict:
         "seconds": {"generate": 1.0, "reward": 0.5, "update": 2.0},
         **changes,
     }
+
+
+def choice(**changes) -> TaskChoice:
+    """A choice of tasks without any."""
+    return TaskChoice(
+        **{
+            "sets": [],
+            "files": [],
+            "data_dir": "",
+            "reported": [],
+            "allow_shared": False,
+            "skip_failing": False,
+            "profile_samples": 0,
+            "max_constant_share": 0.9,
+            **changes,
+        }
+    )

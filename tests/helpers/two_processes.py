@@ -81,19 +81,26 @@ class Probe:
 
             return wrapper
 
-        class Watched(trainer_class):
-            _generate_single_turn = counting(trainer_class._generate_single_turn)
-            sample = counting(trainer_class.sample)
-
-            def complete(self, *args: Any, **kwargs: Any) -> Any:
+        def watched(trainer: Any, complete: Callable) -> Callable:
+            def wrapper(*args: Any) -> Any:
                 passes, hooked = [], probe.hooked
-                model = self.accelerator.unwrap_model(self.model)
+                model = trainer.accelerator.unwrap_model(trainer.model)
                 base = getattr(model, "get_base_model", lambda: model)()
                 watch = base.register_forward_hook(lambda *_: passes.append(1))
-                completion_ids, logprobs = super().complete(*args, **kwargs)
+                completion_ids, logprobs = complete(*args)
                 watch.remove()
                 probe.generations.append([len(passes), max(map(len, completion_ids)), probe.hooked - hooked])
                 return completion_ids, logprobs
+
+            return wrapper
+
+        class Watched(trainer_class):
+            _generate_single_turn = counting(trainer_class._generate_single_turn)
+
+            def __init__(self, **kwargs: Any) -> None:
+                super().__init__(**kwargs)
+                self.sampler.sample = counting(self.sampler.sample)
+                self.sampler.complete = watched(self, self.sampler.complete)
 
             def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> Any:
                 result = super()._get_per_token_logps_and_entropies(*args, **kwargs)
@@ -146,7 +153,7 @@ class Probe:
 def run(argv: list[str], sharded: bool, bf16: bool = False, stopped: bool = False) -> None:
     """One start of the training script; "bf16" is what it asks for on GPUs."""
     output = argv[argv.index("--output-dir") + 1]
-    from raccoon.runs.stop import StopSignal
+    from raccoon.launch import StopSignal
     from raccoon.training import trainer
     from raccoon.training.policy import recomputation
 

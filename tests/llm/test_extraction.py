@@ -10,7 +10,7 @@ from raccoon.llm import client
 from raccoon.llm.client import Endpoint, LlmClient
 from raccoon.llm.llm_extraction import LlmExtractor, verbatim
 from raccoon.records import Verdict
-from raccoon.rewards.execution import ExecutionReward
+from raccoon.rewards.execution import Chat, ExecutionReward
 from raccoon.store import AnswerCache
 from raccoon.tasks.task import Task
 
@@ -82,7 +82,7 @@ def test_a_server_that_fails_is_no_fail(extracting):
 
     extractor, _ = extracting(broken)
     box = FixedSandbox([Verdict("FAIL", "no code", 0, 0, 0.0, "separate")])
-    reward = ExecutionReward(None, box, Tokenizer(), [0], extractor=extractor)
+    reward = ExecutionReward(None, box, Chat(Tokenizer(), [0]), extractor)
     reward.table = type("Table", (), {"parts": lambda self, verdict, *_: None})()
     (rollout,) = reward.evaluate([TASK], [ids(MIXED)])
     assert (rollout.verdict.status, rollout.reward, extractor.counts["failed"]) == ("INFRA", None, 1)

@@ -96,8 +96,8 @@ def two_h200s(monkeypatch, tmp_path):
     monkeypatch.setattr(advice, "fetch_config", lambda name: None)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(0, 0, int(1e12)))
     monkeypatch.setattr(train_rl_poc, "OUTPUT_DIR", str(tmp_path / "run"))
-    for name in ("check_engine", "prepare_vllm"):  # vLLM is not installed
-        monkeypatch.setattr(f"raccoon.recipe.preparation.{name}", lambda *_: None)
+    monkeypatch.setattr(train_rl_poc.Vllm, "check", lambda *_: None)  # vLLM is not installed
+    monkeypatch.setattr(train_rl_poc, "prepare_vllm", lambda: None)
     started = []
     monkeypatch.setattr("raccoon.launch.run_launcher", started.append)
     monkeypatch.setattr(train_rl_poc, "Sandbox", interrupt)  # what comes after the launch

@@ -9,7 +9,7 @@ import pytest
 
 import plan_memory
 import train_rl_poc
-from raccoon.constants import InputError, constants
+from raccoon.constants import InputError
 from raccoon.planning import memory
 from raccoon.planning.advice import remedy, report, summary, with_neighbours
 from raccoon.planning.memory import (
@@ -24,7 +24,6 @@ from raccoon.planning.memory import (
     training_seconds,
 )
 from raccoon.planning.model_shape import SHAPES, Shape
-from raccoon.recipe.settings import planned_setting
 
 SHAPE = SHAPES["Qwen2.5-14B"]
 H200S = parse_gpus("2x141")
@@ -224,7 +223,7 @@ def test_the_plans_own_constants_are_trainings():
         "VLLM_MEMORY_SHARE",
     ):
         assert getattr(plan_memory, name) == getattr(train_rl_poc, name), name
-    assert planned_setting(constants(vars(train_rl_poc))) == Setting()
+    assert train_rl_poc.planned_setting() == Setting()
 
 
 def test_the_share_of_weights_that_bfloat16_moves_is_that_of_torch():

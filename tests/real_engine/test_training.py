@@ -13,7 +13,7 @@ from helpers.processes import left_of_session, start, until
 from helpers.reward_doubles import TABLE
 from helpers.training_runs import SCRIPT, environment, lines, outcome
 from raccoon.constants import RunError
-from raccoon.rewards.execution import ExecutionReward, RewardTable
+from raccoon.rewards.execution import Chat, ExecutionReward, RewardTable
 from raccoon.runs.log import RunLog
 from raccoon.sandbox.pool import Sandbox
 from raccoon.tasks.task import read_task_file
@@ -126,6 +126,7 @@ def trainer(demo, tmp_path_factory):
     """A trainer with a real engine in this process."""
     from trl import GRPOConfig
 
+    from raccoon.training.batches import rows
     from raccoon.training.policy import load_chat_tokenizer, load_policy
     from raccoon.training.trainer import CodeTrainer
     from raccoon.vllm_engine import prepare_vllm
@@ -142,17 +143,16 @@ def trainer(demo, tmp_path_factory):
         max_completion_length=8,
         per_device_train_batch_size=2,
         generation_kwargs={"stop_token_ids": [0]},
-        **vllm_rollouts.vllm_options(0, "colocate", "", 0.27, 256, 2.0),
+        **vllm_rollouts.Vllm("colocate", "", 0.27, 2.0).options(0, 256),
     )
     with Sandbox(workers=1) as sandbox:
-        reward = ExecutionReward(RewardTable(**TABLE), sandbox, tokenizer, [0])
+        reward = ExecutionReward(RewardTable(**TABLE), sandbox, Chat(tokenizer, [0]))
         yield CodeTrainer(
             model=model,
             args=args,
             processing_class=tokenizer,
             reward=reward,
-            max_refills=0,
-            tasks=read_task_file(demo / "train_tasks.jsonl")[:4],
+            train_dataset=rows(read_task_file(demo / "train_tasks.jsonl")[:4]),
             run_log=RunLog(output),
         )
 

@@ -4,7 +4,7 @@ import pytest
 
 from helpers.reward_doubles import TABLE, FixedSandbox, Tokenizer, ids
 from raccoon.records import Verdict
-from raccoon.rewards.execution import ExecutionReward, RewardTable
+from raccoon.rewards.execution import Chat, ExecutionReward, RewardTable
 from raccoon.tasks.task import Task
 
 BARE = "def f(x):\n    y = '" + "a" * 120 + "'\n    return x\n"  # a long line, no docstring, no hint
@@ -101,7 +101,9 @@ def test_constant_answers_are_paid_as_the_table_says_unless_told_otherwise(statu
 
 def test_the_reward_function_sees_constant_answers_and_what_they_pass():
     table = RewardTable(**{**TABLE, "pay_constant_answers": False, "partial_credit": "beyond_constant"})
-    scorer = ExecutionReward(table, FixedSandbox([verdict("PARTIAL", 2), verdict("PARTIAL", 2)]), Tokenizer(), [0])
+    scorer = ExecutionReward(
+        table, FixedSandbox([verdict("PARTIAL", 2), verdict("PARTIAL", 2)]), Chat(Tokenizer(), [0])
+    )
     task = Task("t", "p", "assert f(1) == 2\nassert f(3) == 4\nassert f(0) == 2\nassert f(5) == 6", "f")
     rollouts = scorer.evaluate([task, task], [ids("def f(x):\n    return 2"), ids("def f(x):\n    return x + 1")])
     assert [rollout.constant for rollout in rollouts] == [True, False]
@@ -129,7 +131,7 @@ def test_execution_reward_scores_in_order_and_leaves_infra_out():
         "split": "",
     }
     box = FixedSandbox([verdict("PASS"), verdict("INFRA"), verdict("PASS")])
-    scorer = ExecutionReward(RewardTable(**{**TABLE, "bonus_only_with_pass": True}), box, Tokenizer(), [0])
+    scorer = ExecutionReward(RewardTable(**{**TABLE, "bonus_only_with_pass": True}), box, Chat(Tokenizer(), [0]))
     completions = [ids(f"```python\n{FULL}```"), ids("no"), ids(BARE, ended=False)]
 
     assert scorer.score(completion_ids=completions, task=[task] * 3, prompts=[], trainer_state=None) == pytest.approx(
@@ -154,7 +156,7 @@ def test_execution_reward_scores_in_order_and_leaves_infra_out():
 @pytest.mark.parametrize(("stop", "truncated"), [(True, [False, True, False]), (False, [True, True, False])])
 def test_what_was_stopped_at_its_fence_is_not_cut(stop, truncated):
     scorer = ExecutionReward(
-        RewardTable(**TABLE), FixedSandbox([verdict("PASS")] * 3), Tokenizer(), [0], stop_at_fence=stop
+        RewardTable(**TABLE), FixedSandbox([verdict("PASS")] * 3), Chat(Tokenizer(), [0], stop_at_fence=stop)
     )
     completions = [ids(f"```python\n{FULL}```\n", ended=False), ids(f"```python\n{FULL}``", ended=False), ids("no")]
     tasks = [Task(name, "p", "assert f(1)", "f") for name in "abc"]
@@ -163,7 +165,7 @@ def test_what_was_stopped_at_its_fence_is_not_cut(stop, truncated):
 
 def test_equal_code_of_a_task_runs_once_and_held_out_rollouts_are_not_kept():
     box = FixedSandbox([verdict("PARTIAL"), verdict("PASS")])
-    scorer = ExecutionReward(RewardTable(**TABLE), box, Tokenizer(), [0])
+    scorer = ExecutionReward(RewardTable(**TABLE), box, Chat(Tokenizer(), [0]))
     tasks = [Task("a", "p", "assert f(1)", "f"), Task("b", "p", "assert f(2)", "f")]
     rollouts = scorer.evaluate([tasks[0], tasks[0], tasks[1]], [ids(FULL)] * 3)
     assert [rollout.status for rollout in rollouts] == ["PARTIAL", "PARTIAL", "PASS"]
@@ -182,7 +184,7 @@ def test_a_verdict_from_shared_isolation_is_a_fail_unless_such_tests_are_allowed
     tasks = [Task(name, "p", "assert f(1)", "f") for name in "abc"]
     unpaid, paid = (
         ExecutionReward(
-            RewardTable(**{**TABLE, "allow_shared_tests": allowed}), FixedSandbox(SHARED), Tokenizer(), [0]
+            RewardTable(**{**TABLE, "allow_shared_tests": allowed}), FixedSandbox(SHARED), Chat(Tokenizer(), [0])
         ).evaluate(tasks, [ids(BARE)] * 3)
         for allowed in (False, True)
     )
@@ -203,6 +205,6 @@ def test_what_is_a_fail_with_any_verdict_is_scored_without_one(changes):
 
 
 def test_a_truncated_completion_cannot_choose_to_be_unscored():
-    scorer = ExecutionReward(RewardTable(**TABLE), FixedSandbox([verdict("INFRA")]), Tokenizer(), [0])
+    scorer = ExecutionReward(RewardTable(**TABLE), FixedSandbox([verdict("INFRA")]), Chat(Tokenizer(), [0]))
     (cut,) = scorer.evaluate([Task("t", "p", "assert f(1)", "f")], [ids(BARE, ended=False)])
     assert (cut.status, cut.kind, cut.reward_parts["correctness"]) == ("FAIL", "truncated", -0.5)

@@ -16,26 +16,26 @@ from raccoon.runs.log import RunLog
 
 def test_the_folder_of_another_run_is_refused(tmp_path):
     values = {"LEARNING_RATE": 1e-5, "MAX_STEPS": 10}
-    checkpoints.check_folder(str(tmp_path / "new"), values, {"MAX_STEPS"}, resume=True, processes=1)
+    checkpoints.check_folder(str(tmp_path / "new"), values, resume=True, processes=1)
     (tmp_path / "config.json").write_text(json.dumps({**values, "MAX_STEPS": 5, "hidden_size": 8}))
-    checkpoints.check_folder(str(tmp_path), values, {"MAX_STEPS"}, resume=True, processes=1)
+    checkpoints.check_folder(str(tmp_path), values, resume=True, processes=1)
     with pytest.raises(InputError, match="LEARNING_RATE 1e-05 -> 0.1"):
-        checkpoints.check_folder(str(tmp_path), {"LEARNING_RATE": 0.1}, {"MAX_STEPS"}, resume=True, processes=1)
+        checkpoints.check_folder(str(tmp_path), {"LEARNING_RATE": 0.1}, resume=True, processes=1)
     with pytest.raises(InputError, match="already holds a run"):
-        checkpoints.check_folder(str(tmp_path), values, {"MAX_STEPS"}, resume=False, processes=1)
+        checkpoints.check_folder(str(tmp_path), values, resume=False, processes=1)
     (tmp_path / "config.json").write_text('{"hidden_size": 8}')
     with pytest.raises(InputError, match="did not train"):
-        checkpoints.check_folder(str(tmp_path), values, {"MAX_STEPS"}, resume=True, processes=1)
+        checkpoints.check_folder(str(tmp_path), values, resume=True, processes=1)
 
 
 def test_folders_that_cannot_be_a_runs_own_are_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for folder in (".", "..", "/"):
         with pytest.raises(InputError, match="is or contains the current folder"):
-            checkpoints.check_folder(folder, {}, (), resume=True, processes=1)
+            checkpoints.check_folder(folder, {}, resume=True, processes=1)
     Path("file").touch()
     with pytest.raises(InputError, match="not a writable folder"):
-        checkpoints.check_folder("file/run", {}, (), resume=True, processes=1)
+        checkpoints.check_folder("file/run", {}, resume=True, processes=1)
 
 
 def make_checkpoint(folder: Path, number: int, processes: int = 1) -> Path:
@@ -62,7 +62,7 @@ def test_a_run_killed_while_it_saved_its_model_goes_on(tmp_path, config):
     log_steps(tmp_path, 4)
     make_checkpoint(tmp_path, 4)
     (tmp_path / "config.json").write_text(config)
-    checkpoints.check_folder(str(tmp_path), {"LEARNING_RATE": 0.1}, (), resume=True, processes=1)
+    checkpoints.check_folder(str(tmp_path), {"LEARNING_RATE": 0.1}, resume=True, processes=1)
     RunLog(tmp_path).write_constants({"LEARNING_RATE": 0.1})
     assert RunLog(tmp_path).read_config()["LEARNING_RATE"] == 0.1
 
@@ -104,7 +104,7 @@ def test_sizes_that_are_none_make_no_checkpoint_whole(tmp_path, text):
 
 def test_a_checkpoint_that_is_written_again_is_not_whole_until_its_end(tmp_path):
     path = make_checkpoint(tmp_path, 4)
-    checkpoints.remove_sizes(path)
+    (path / checkpoints.SIZES_FILE).unlink()
     assert checkpoints.checkpoint_fault(path)
     (path / "sizes.json.tmp").write_text("of a killed process")
     checkpoints.write_sizes(path, 1)
@@ -148,7 +148,7 @@ def test_other_processes_are_refused_with_both_numbers_and_the_remedy(tmp_path):
     with pytest.raises(InputError, match=words):
         checkpoints.resume_point(str(tmp_path), 3)
     with pytest.raises(InputError, match=words):
-        checkpoints.check_folder(str(tmp_path), {"LEARNING_RATE": 0.1}, (), resume=True, processes=3)
+        checkpoints.check_folder(str(tmp_path), {"LEARNING_RATE": 0.1}, resume=True, processes=3)
     assert logged(tmp_path) == 6
 
 
@@ -175,7 +175,7 @@ def test_a_run_whose_checkpoints_were_removed_keeps_its_logs(tmp_path, steps, co
 def test_logs_beside_no_config_are_kept(tmp_path):
     RunLog(tmp_path).append("metrics.jsonl", [{"step": 1}])
     with pytest.raises(InputError, match="1 logged steps but no whole checkpoint"):
-        checkpoints.check_folder(str(tmp_path), {}, (), resume=True, processes=1)
+        checkpoints.check_folder(str(tmp_path), {}, resume=True, processes=1)
 
 
 @pytest.mark.parametrize(("steps", "half_written"), [(3, False), (4, True)])
@@ -184,7 +184,7 @@ def test_a_run_killed_before_its_first_checkpoint_was_whole_starts_over_and_says
 ):
     log_steps(tmp_path, steps)
     if half_written:
-        checkpoints.remove_sizes(make_checkpoint(tmp_path, 4))
+        (make_checkpoint(tmp_path, 4) / checkpoints.SIZES_FILE).unlink()
     assert checkpoints.resume_point(str(tmp_path), 1) is None
     assert f"from step 0: the run ended at step {steps}, before its first checkpoint" in capsys.readouterr().out
     assert logged(tmp_path) == 0

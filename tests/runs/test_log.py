@@ -11,8 +11,7 @@ import pytest
 from helpers.paths import SCRIPTS
 from helpers.run_examples import rollout, step
 from raccoon.constants import InputError, RunError
-from raccoon.runs.log import RunLog
-from raccoon.runs.rollouts import Rollout, completion_records, is_constant, rollout_metrics, seconds_left, step_line
+from raccoon.runs.log import Rollout, RunLog, completion_records, is_constant, rollout_metrics, seconds_left, step_line
 from raccoon.trust import accepted
 
 
@@ -148,7 +147,7 @@ def test_a_step_line_says_how_much_time_is_left(steps, max_steps, shown):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_first_signal_is_noted_and_the_second_ends(number):
     program = (
-        "import sys, time; sys.path.insert(0, sys.argv[1]); from raccoon.runs.stop import StopSignal\n"
+        "import sys, time; sys.path.insert(0, sys.argv[1]); from raccoon.launch import StopSignal\n"
         "stop = StopSignal().install(); print('ready', flush=True)\n"
         "while not stop.number: time.sleep(0.01)\n"
         "print(stop.name, flush=True); time.sleep(60)"
@@ -166,7 +165,7 @@ def test_the_first_signal_is_noted_and_the_second_ends(number):
 def test_importing_the_rooms_of_a_run_loads_no_library():
     program = (
         "import sys; sys.path.insert(0, sys.argv[1]); "
-        "from raccoon.runs import checkpoints, heldout, log, profile, rollouts, sentinels, stop; "
+        "from raccoon.runs import checkpoints, heldout, log, sentinels; "
         "print(*({'torch', 'transformers', 'trl', 'numpy', 'scipy'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", program, str(SCRIPTS)], capture_output=True, text=True, check=True)

@@ -3,8 +3,8 @@
 import pytest
 
 from helpers.run_examples import rollout
-from raccoon.runs.profile import constant_share, partial_share, partial_warning, profile_records, profile_table
-from raccoon.runs.rollouts import Rollout
+from raccoon.runs.heldout import constant_share, partial_share, partial_warning, profile_records, profile_table
+from raccoon.runs.log import Rollout
 
 
 def test_the_profile_counts_tasks_and_expects_constant_groups():

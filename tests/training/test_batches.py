@@ -143,11 +143,7 @@ def test_prompts_are_not_shared_where_layers_do_not_follow_the_mask(config):
 def test_a_run_that_skips_rows_learns_the_same(tmp_path):
     furnish(tmp_path, heldout=2)
     flags = ("--max-refills", "0", "--max-steps", "4", "--heldout", "")
-    for name, more in (
-        ("whole", ()),
-        ("skipped", ("--skip-rows-without-signal",)),
-        ("shared", ("--skip-rows-without-signal", "--share-prompts")),
-    ):
+    for name, more in (("whole", ()), ("skipped", ("--savings", "rows")), ("shared", ("--savings", "rows", "prompts"))):
         done = run(tmp_path, name, *flags, *more)
         assert done.returncode == 0, done.stderr
     groups = [record["constant_groups"] for record in lines(tmp_path / "skipped" / "metrics.jsonl")]
@@ -164,7 +160,7 @@ def test_a_run_that_skips_rows_learns_the_same(tmp_path):
 @pytest.mark.parametrize("flags", [(), ("--use-lora",)])
 def test_lean_rollouts_train_to_the_end_and_a_sample_ends_where_the_model_ends_it(tmp_path, flags):
     furnish(tmp_path, heldout=2)
-    done = run(tmp_path, "out", "--max-steps", "4", "--generation", "lean", *flags)
+    done = run(tmp_path, "out", "--max-steps", "4", "--savings", "generation", *flags)
     assert done.returncode == 0, done.stderr
     records = lines(tmp_path / "out" / "completions.jsonl")
     assert {record["truncated"] for record in records} == {True, False}

@@ -11,12 +11,9 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("trl")
 
-import train_rl_poc  # noqa: E402
 from helpers import documents  # noqa: E402
 from helpers.paths import ROOT  # noqa: E402
 from raccoon import decoding  # noqa: E402
-from raccoon.constants import constants  # noqa: E402
-from raccoon.recipe.settings import grpo_config  # noqa: E402
 
 # (module, name in it, the branch that relies on it). Private names of scripts/ are test_library_internals.py's.
 RELIED_ON = (
@@ -77,20 +74,6 @@ def test_a_held_out_check_touches_the_random_state_of_its_own_gpu_alone(monkeypa
     monkeypatch.setattr(torch.random, "fork_rng", lambda devices: asked.append(devices))
     decoding.own_randomness()
     assert asked == [[1]]
-
-
-@pytest.mark.parametrize(
-    ("changes", "seconds"),
-    [
-        ({}, 1800),
-        ({"REWARD": "judge", "JUDGE_MODEL": "m"}, 2700),
-        ({"REWARD": "both", "JUDGE_MODEL": "m", "JUDGE_BATCH_TIMEOUT": 3000.0, "MAX_REFILLS": 2}, 10_800),
-    ],
-)
-def test_the_processes_wait_longer_than_a_judge_may_take(tmp_path, changes, seconds):
-    """Else NCCL ends the run while one process still has its completions judged."""
-    settings = constants({**vars(train_rl_poc), "OUTPUT_DIR": str(tmp_path), **changes})
-    assert grpo_config(settings, 0).ddp_timeout == seconds
 
 
 def test_attention_is_torchs_fused_one(tmp_path):

@@ -15,10 +15,9 @@ PROBED = """
 import sys
 sys.path.insert(0, {scripts!r})
 import train_rl_poc
-from raccoon.recipe import building
-from raccoon.training.memory_probe import MemoryProbe
+from raccoon.training.callbacks import MemoryProbe
 from raccoon.constants import override_constants, run_main
-building.memory_probe = lambda *_: [MemoryProbe(20, 3, 0.0, {{}}, False)]
+train_rl_poc.memory_probe = lambda *_: [MemoryProbe(20, 3, 0.0, {{}}, False)]
 override_constants(vars(train_rl_poc))
 run_main(train_rl_poc.main)
 """
@@ -30,19 +29,19 @@ from types import SimpleNamespace
 sys.path.insert(0, {scripts!r})
 import torch
 import train_rl_poc
-from raccoon.recipe import building
-from raccoon.training import memory_probe
+from raccoon.training import callbacks
 from raccoon.constants import override_constants, run_main
 class Card:
     cuda = SimpleNamespace(is_available=lambda: True, OutOfMemoryError=torch.cuda.OutOfMemoryError,
-                           **dict.fromkeys(("synchronize", "empty_cache", "reset_peak_memory_stats"), lambda: None))
+                           **dict.fromkeys(("synchronize", "empty_cache", "reset_peak_memory_stats"), lambda: None),
+                           max_memory_allocated=lambda: 0)
     def __getattr__(self, name):
         return getattr(torch, name)
     def empty(self, size, **options):
         print("held", size, flush=True)
         return torch.empty(size, **options)
-memory_probe.torch = Card()
-building.memory_probe = lambda *_: [memory_probe.MemoryProbe(20, 3, {moments_gb}, {{}}, False)]
+callbacks.torch = Card()
+train_rl_poc.memory_probe = lambda *_: [callbacks.MemoryProbe(20, 3, {moments_gb}, {{}}, False)]
 override_constants(vars(train_rl_poc))
 run_main(train_rl_poc.main)
 """
@@ -107,8 +106,7 @@ def test_a_dry_run_goes_through_everything_and_trains_nothing(place):
 def test_a_later_pass_has_the_gradients_of_the_first_beside_it(accumulation, expected):
     """As a step has them: 5.8 GB of a 14B model's peak, which one pass alone would not show."""
     torch = pytest.importorskip("torch")
-    from raccoon.training.callbacks import PeakMemory
-    from raccoon.training.memory_probe import MemoryProbe
+    from raccoon.training.callbacks import MemoryProbe, PeakMemory
 
     probe, model, seen = MemoryProbe(2, 1, 0.0, {}, False), torch.nn.Linear(2, 2), []
 
@@ -129,7 +127,7 @@ def test_a_later_pass_has_the_gradients_of_the_first_beside_it(accumulation, exp
 def test_the_probes_batch_is_padded_as_those_of_training():
     """Without padding attention takes another path, which needs less memory."""
     pytest.importorskip("torch")
-    from raccoon.training.memory_probe import MemoryProbe
+    from raccoon.training.callbacks import MemoryProbe
 
     probe = MemoryProbe(4, 3, 0.0, {}, False)
     args = SimpleNamespace(device="cpu", per_device_train_batch_size=2, steps_per_generation=1)
@@ -181,14 +179,14 @@ def test_only_moments_that_do_not_exist_yet_are_held_a_place_for(place):
 def test_a_gpu_too_small_for_the_moments_is_one_line(monkeypatch):
     torch = pytest.importorskip("torch")
     from raccoon.constants import RunError
-    from raccoon.training import memory_probe
+    from raccoon.training import callbacks
 
     def full(*_, **__):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 59 GiB.")
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch, "empty", full)
-    probe = memory_probe.MemoryProbe(2, 1, 1e-6, {}, False)
+    probe = callbacks.MemoryProbe(2, 1, 1e-6, {}, False)
     probe.trainer = SimpleNamespace(optimizer=SimpleNamespace(state={}))
     args = SimpleNamespace(gradient_accumulation_steps=1, per_device_train_batch_size=1, device="cpu")
     with pytest.raises(RunError, match="a pass of 1 x 3 tokens does not fit the GPU .*; --plan shows the nearest"):

@@ -1,126 +1,72 @@
-"""Completions that end behind their code fence: where, what is left of them, and that generation stops there."""
+"""The model that a run with adapters saves, from a base model in bfloat16."""
 
 from functools import partial
 from types import SimpleNamespace
 
 import pytest
 
-torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
-tokenizers = pytest.importorskip("tokenizers")
-pytest.importorskip("datasets")
+torch, peft = pytest.importorskip("torch"), pytest.importorskip("peft")
+safetensors = pytest.importorskip("safetensors.torch")
 
-from raccoon.training.policy import FenceStop, generating, ignored_settings, recompute_layers  # noqa: E402
+from helpers.training_runs import make_model  # noqa: E402
+from raccoon.training.policy import load_chat_tokenizer, load_policy, recompute_layers, save_policy  # noqa: E402
 
-WORDS = ["<pad>", "<end>", "```python\n", "x = 1\n", "```", "\n", "Prose.\n", "```\n", "Ask:\n"]
-PAD, END, OPEN, CODE, FENCE, LINE, PROSE, CLOSE, ASK = range(len(WORDS))
+RANK, ALPHA = 4, 8
 
 
-@pytest.fixture(scope="module")
-def tokenizer():
-    core = tokenizers.Tokenizer(tokenizers.models.WordLevel({word: i for i, word in enumerate(WORDS)}, "<pad>"))
-    core.decoder = tokenizers.decoders.Fuse()
-    return transformers.PreTrainedTokenizerFast(
-        tokenizer_object=core, eos_token="<end>", pad_token="<pad>", clean_up_tokenization_spaces=False
+@pytest.fixture
+def policy(tmp_path):
+    """Adapters whose update is far smaller than the weights, as after a short run."""
+    make_model(tmp_path / "model")
+    base = load_policy(str(tmp_path / "model"), load_chat_tokenizer(str(tmp_path / "model")), "bfloat16")
+    model = peft.get_peft_model(
+        base, peft.LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules="all-linear", task_type="CAUSAL_LM")
     )
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if "lora_B" in name:
+                weight.normal_(0, 1e-4)
+    return model
 
 
-@pytest.mark.parametrize(
-    ("ids", "left"),
-    [
-        ([OPEN, CODE, CLOSE, PROSE, END], [OPEN, CODE, CLOSE]),
-        ([PROSE, OPEN, CODE, FENCE, LINE, OPEN, CODE, CLOSE], [PROSE, OPEN, CODE, FENCE, LINE]),
-        ([OPEN, CODE, FENCE, END], [OPEN, CODE, FENCE, END]),  # its own end comes first
-        ([OPEN, CODE, FENCE], [OPEN, CODE, FENCE]),  # cut: the line may go on
-        ([OPEN, CODE, CODE], [OPEN, CODE, CODE]),
-        ([CODE, PROSE, END], [CODE, PROSE, END]),
-        ([OPEN, CODE, CLOSE, PAD, PAD], [OPEN, CODE, CLOSE]),
-    ],
-)
-def test_a_completion_ends_with_its_closed_fence(ids, left, tokenizer):
-    assert FenceStop(tokenizer).cut([ids]) == [left]
-
-
-def small_model():
-    config = transformers.Qwen3Config(
-        vocab_size=len(WORDS),
-        hidden_size=8,
-        intermediate_size=8,
-        num_hidden_layers=1,
-        num_attention_heads=1,
-        num_key_value_heads=1,
-        head_dim=8,
+def save(policy, folder) -> None:
+    accelerator = SimpleNamespace(unwrap_model=lambda model: model, is_main_process=True)
+    trainer = SimpleNamespace(
+        model=policy,
+        accelerator=accelerator,
+        is_fsdp_enabled=False,
+        args=SimpleNamespace(bf16=True),
+        processing_class=SimpleNamespace(save_pretrained=lambda folder: None),
     )
-    return transformers.Qwen3ForCausalLM(config)
+    save_policy(trainer, str(folder))
 
 
-def test_a_checkpoints_own_sampling_is_ignored_and_named():
-    """With min_p 1.0 only the likeliest token is left, so all completions of a prompt would be the same."""
-    model = small_model()
-    model.generation_config = declared = transformers.GenerationConfig(
-        min_p=1.0,
-        no_repeat_ngram_size=2,
-        suppress_tokens=[CODE],
-        min_new_tokens=8,
-        top_k=5,
-        eos_token_id=END,
-        use_cache=True,
-        output_attentions=False,
-        max_new_tokens=5,
-    )
-    prompt = torch.tensor([[ASK, OPEN]] * 64)
-    own = transformers.GenerationConfig(
-        max_new_tokens=8, do_sample=True, temperature=1.0, top_k=0, top_p=1.0, eos_token_id=END, pad_token_id=PAD
-    )
-    torch.manual_seed(0)
-    with generating(model, None):
-        made = model.generate(prompt, generation_config=own, attention_mask=torch.ones_like(prompt))[:, 2:]
-    assert len({tuple(row) for row in made.tolist()}) > 40
-    assert (made == CODE).any()
-    assert (made[:, :7] == END).any()  # before the least length
-    assert model.generation_config is declared and "generate" not in vars(model)
-    named = ignored_settings(declared, {"temperature": 1.0, "top_k": 5})
-    assert named == "min_new_tokens 8, min_p 1.0, no_repeat_ngram_size 2, suppress_tokens [3]"
+def test_the_saved_model_holds_all_that_the_adapters_learnt(policy, tmp_path):
+    parts = {name: weight.detach().double() for name, weight in policy.named_parameters()}
+    save(policy, tmp_path / "out")
+    saved = safetensors.load_file(tmp_path / "out" / "model.safetensors")
+    adapted = 0
+    for name, weight in saved.items():
+        path = f"base_model.model.{name.removesuffix('.weight')}"
+        assert weight.dtype == torch.float32
+        if f"{path}.base_layer.weight" not in parts:
+            assert torch.equal(weight.double(), parts[f"{path}.weight"])
+            continue
+        adapted += 1
+        update = ALPHA / RANK * parts[f"{path}.lora_B.default.weight"] @ parts[f"{path}.lora_A.default.weight"]
+        kept = weight.double() - parts[f"{path}.base_layer.weight"]
+        assert (kept - update).norm() < 1e-3 * update.norm(), name
+    assert adapted == 7
 
 
-class Forced(transformers.LogitsProcessor):
-    """Makes each row of a batch say what is written for it."""
-
-    def __init__(self, prompt: int, rows: list[list[int]]) -> None:
-        self.prompt, self.rows = prompt, rows
-
-    def __call__(self, input_ids, scores):
-        forced = torch.full_like(scores, -torch.inf)
-        for row, said in enumerate(self.rows):
-            place = input_ids.size(1) - self.prompt
-            forced[row, said[place] if place < len(said) else PROSE] = 0.0
-        return forced
-
-
-@pytest.mark.parametrize(
-    ("rows", "width"),
-    [
-        ([[OPEN, CODE, CLOSE], [OPEN, CODE, CODE, CLOSE]], 4),
-        ([[OPEN, CODE, CLOSE], [CODE, CODE, CODE, CODE, END]], 5),
-        ([[CODE, CODE], [CODE]], 8),
-    ],
-)
-def test_generation_stops_once_every_fence_is_closed(rows, width, tokenizer):
-    """The prompt has a fence of its own, closed and all, which is no part of the completion."""
-    model = small_model()
-    prompt = torch.tensor([[ASK, OPEN, CODE, CLOSE]] * 2)
-    settings = transformers.GenerationConfig(max_new_tokens=8, do_sample=True, eos_token_id=END, pad_token_id=PAD)
-    stop = FenceStop(tokenizer)
-    with generating(model, stop):
-        made = model.generate(
-            prompt,
-            generation_config=settings,
-            attention_mask=torch.ones_like(prompt),
-            logits_processor=[Forced(4, rows)],
-        )[:, 4:]
-    assert made.size(1) == width
-    assert "generate" not in vars(model)
-    for row, said in zip(stop.cut(made.tolist()), rows, strict=True):
-        assert row[: len(said)] == said and (CLOSE not in said or row == said)
+def test_the_adapters_lie_beside_the_saved_model(policy, tmp_path):
+    learnt = {name: weight.clone() for name, weight in peft.get_peft_model_state_dict(policy).items()}
+    save(policy, tmp_path / "out")
+    base = load_policy(str(tmp_path / "model"), load_chat_tokenizer(str(tmp_path / "model")), "bfloat16")
+    loaded = peft.PeftModel.from_pretrained(base, tmp_path / "out" / "lora_adapter")
+    found = peft.get_peft_model_state_dict(loaded)
+    assert found.keys() == learnt.keys() and all(torch.equal(found[name], learnt[name]) for name in learnt)
+    assert not list((tmp_path / "out").glob("adapter*"))  # a folder with one is loaded as adapters
 
 
 @pytest.mark.parametrize(

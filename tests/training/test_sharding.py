@@ -69,7 +69,7 @@ def runs(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("sharding")
     write_inputs(folder)
     profile = ["--profile-samples", "3", "--max-constant-share", "1"]
-    skip = ["--skip-rows-without-signal", "--max-refills", "0"]
+    skip = ["--savings", "rows", "--max-refills", "0"]
     one = ["--batch-size", "1", "--gradient-accumulation", "1", "--num-generations", "2", "--max-refills", "0"]
     wanted = [
         {"argv": flags("whole", *profile), "sharded": False},
@@ -83,9 +83,9 @@ def runs(tmp_path_factory) -> Path:
         {"argv": flags("skipped", *skip), "sharded": True},
         {"argv": flags("skipped_whole", *skip), "sharded": False},
         {"argv": flags("skipped_twice", *skip, "--num-iterations", "2"), "sharded": True},
-        {"argv": flags("lean", "--generation", "lean"), "sharded": True},
+        {"argv": flags("lean", "--savings", "generation"), "sharded": True},
         {"argv": flags("one_row", *one, "--max-completion-length", "8", "--heldout", ""), "sharded": True},
-        {"argv": flags("lean_whole", "--generation", "lean"), "sharded": False},
+        {"argv": flags("lean_whole", "--savings", "generation"), "sharded": False},
         {"argv": flags("stopped"), "sharded": False, "stopped": True},
     ]
     (folder / "runs.json").write_text(json.dumps(wanted))
@@ -269,7 +269,7 @@ def test_a_checkpoint_that_shards_cannot_write_is_one_line(tmp_path):
     from torch.distributed.checkpoint.api import CheckpointException
 
     from raccoon.constants import RunError
-    from raccoon.training.export import saving
+    from raccoon.training.policy import saving
 
     with pytest.raises(RunError, match="checkpoint-2 could not be written"), saving("checkpoint-2", str(tmp_path)):
         raise CheckpointException("write", {0: (OSError("No space left on device"), None)})

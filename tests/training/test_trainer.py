@@ -8,14 +8,14 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("trl")
 
-from trl import GRPOTrainer  # noqa: E402
-
 from raccoon.records import Verdict  # noqa: E402
 from raccoon.runs.checkpoints import checkpoint_fault, write_sizes  # noqa: E402
-from raccoon.runs.rollouts import Rollout  # noqa: E402
+from raccoon.runs.log import Rollout  # noqa: E402
 from raccoon.tasks.task import Task  # noqa: E402
-from raccoon.training import trainer as trainer_module  # noqa: E402
-from raccoon.training.trainer import CodeTrainer, constant_groups, copy_rows  # noqa: E402
+from raccoon.training import sampling  # noqa: E402
+from raccoon.training.batches import batch_scaled_advantages, constant_groups, copy_rows  # noqa: E402
+from raccoon.training.sampling import Sampler  # noqa: E402
+from raccoon.training.trainer import CodeTrainer  # noqa: E402
 
 
 def rollout(reward: float | None) -> Rollout:
@@ -63,7 +63,7 @@ def test_batch_scaled_advantages_leave_infra_out():
         num_generations=2, args=SimpleNamespace(device="cpu"), accelerator=SimpleNamespace(gather=lambda tensor: tensor)
     )
     rollouts = [rollout(1.0), rollout(0.0), rollout(1.0), rollout(None)]
-    advantages = CodeTrainer.batch_scaled_advantages(trainer, rollouts)
+    advantages = batch_scaled_advantages(trainer, rollouts)
     spread = (2 / 9) ** 0.5 * (3 / 2) ** 0.5 + 1e-4  # of 1, 0 and 1, with Bessel's correction
     assert advantages.tolist() == pytest.approx([0.5 / spread, -0.5 / spread, 0.0, 0.0])
 
@@ -77,20 +77,18 @@ def test_outside_of_steps_as_many_completions_are_sampled_together_as_fit(use_vl
         seen.append(len(prompt_ids))
         return prompt_ids, None
 
-    monkeypatch.setattr(trainer_module, "Sampling", lambda *_: nullcontext())
-    monkeypatch.setattr(trainer_module, "gather_object", list)
+    monkeypatch.setattr(sampling, "at_temperature", lambda *_: nullcontext())
+    monkeypatch.setattr(sampling, "gather_object", list)
     trainer = SimpleNamespace(
         accelerator=SimpleNamespace(num_processes=1, process_index=0),
         args=SimpleNamespace(seed=0),
         use_vllm=use_vllm,
-        sample_rows=3,
-        complete=complete,
-        gathered=nullcontext,
         prompt_token_ids=lambda texts: [[1]] * len(texts),
         reward=SimpleNamespace(evaluate=lambda tasks, ids: [task.task_id for task in tasks]),
     )
     tasks = [Task(f"t{number}", "p", "") for number in range(5)]
-    assert CodeTrainer.sample(trainer, tasks, 0.0) == ["t0", "t1", "t2", "t3", "t4"]
+    sampler = SimpleNamespace(trainer=trainer, together=3, complete=complete, gathered=nullcontext)
+    assert Sampler.sample(sampler, tasks, 0.0) == ["t0", "t1", "t2", "t3", "t4"]
     assert seen == calls
 
 
@@ -108,7 +106,7 @@ def test_older_checkpoints_go_only_once_the_new_one_is_whole(tmp_path, monkeypat
         assert checkpoint_fault(newer) and not checkpoint_fault(older)
         (newer / "rng_state_1.pth").write_text("of another process")
 
-    monkeypatch.setattr(GRPOTrainer, "_save_checkpoint", save)
+    monkeypatch.setattr(CodeTrainer, "trl_checkpoint", save)
     trainer = CodeTrainer.__new__(CodeTrainer)
     trainer.args, trainer.kept_checkpoints = SimpleNamespace(output_dir=str(tmp_path)), 1
     trainer.state = SimpleNamespace(global_step=8, best_global_step=None)

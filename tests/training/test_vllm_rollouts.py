@@ -19,17 +19,18 @@ import train_rl_poc  # noqa: E402
 from helpers.reward_doubles import TABLE  # noqa: E402
 from helpers.training_runs import PROGRAMS, lines, make_model, run  # noqa: E402
 from raccoon import vllm_engine  # noqa: E402
-from raccoon.constants import InputError, RunError, constants  # noqa: E402
-from raccoon.recipe.settings import grpo_config  # noqa: E402
-from raccoon.rewards.execution import ExecutionReward, RewardTable  # noqa: E402
+from raccoon.constants import InputError, RunError  # noqa: E402
+from raccoon.rewards.execution import Chat, ExecutionReward, RewardTable  # noqa: E402
 from raccoon.runs.log import RunLog  # noqa: E402
 from raccoon.sandbox.pool import Sandbox  # noqa: E402
 from raccoon.tasks.task import Task  # noqa: E402
 from raccoon.training import vllm_rollouts  # noqa: E402
-from raccoon.training.callbacks import StepClock, WeightWatch  # noqa: E402
+from raccoon.training.batches import rows  # noqa: E402
 from raccoon.training.library_internals import engine_settings  # noqa: E402
 from raccoon.training.policy import load_chat_tokenizer, load_policy, recomputation  # noqa: E402
+from raccoon.training.sections import grpo_config  # noqa: E402
 from raccoon.training.trainer import CodeTrainer  # noqa: E402
+from raccoon.training.vllm_rollouts import Vllm  # noqa: E402
 
 LIMIT, CAP, STEPS = 3, 1.05, 2
 
@@ -141,19 +142,17 @@ def made_trainer(tmp_path, dtype, adapters=None):
         disable_tqdm=True,
         **recomputation(GRPOConfig, False),
         generation_kwargs={"stop_token_ids": model.generation_config.eos_token_id},
-        **vllm_rollouts.vllm_options(1, "colocate", "", 0.27, 64, CAP),
+        **Vllm("colocate", "", 0.27, CAP).options(1, 64),
     )
     with Sandbox(workers=1) as sandbox:
-        reward = ExecutionReward(RewardTable(**TABLE), sandbox, tokenizer, model.generation_config.eos_token_id)
+        reward = ExecutionReward(RewardTable(**TABLE), sandbox, Chat(tokenizer, model.generation_config.eos_token_id))
         yield CodeTrainer(
             model=model,
             args=args,
             processing_class=tokenizer,
             reward=reward,
-            tasks=tasks,
-            max_refills=0,
+            train_dataset=rows(tasks),
             peft_config=adapters,
-            callbacks=[StepClock(), WeightWatch()],
             run_log=RunLog(tmp_path / "out"),
         )
 
@@ -161,7 +160,7 @@ def made_trainer(tmp_path, dtype, adapters=None):
 def test_every_generation_has_the_newest_weights_and_its_ratios_are_logged(trainer):
     trainer.train()
     generation = trainer.vllm_generation
-    trainer.sample(trainer.tasks, temperature=0.0)
+    trainer.sampler.sample([Task(**row) for row in trainer.train_dataset["task"]], temperature=0.0)
     assert generation.pushes == STEPS + 1 and generation.llm.woken == ["weights", "kv_cache"] * (STEPS + 1)
     assert generation.temperatures == [1.0] * STEPS + [0.0] and generation.temperature == 1.0
     metrics = lines(Path(trainer.args.output_dir) / "metrics.jsonl")
@@ -319,7 +318,7 @@ def test_vllm_is_refused_where_it_cannot_run(tmp_path, monkeypatch):
 
 
 def check_engine(gpus, lora=False, mode="colocate", url=""):
-    vllm_rollouts.check_engine(gpus, lora, mode, url)
+    Vllm(mode, url, 0.27, CAP).check(gpus, lora)
 
 
 @pytest.mark.parametrize(
@@ -428,11 +427,11 @@ def test_recomputation_has_the_name_of_the_installed_transformers(fields):
 
 def test_the_script_asks_trl_for_vllm(monkeypatch):
     monkeypatch.setattr(train_rl_poc, "GENERATION", "vllm")
-    config = grpo_config(constants(vars(train_rl_poc)), gpus=0)
+    config = grpo_config(train_rl_poc.training_sections(1, 0), 0.0, None)
     assert config.use_vllm and not config.vllm_enable_sleep_mode and config.vllm_mode == "colocate"
-    options = vllm_rollouts.vllm_options(1, "colocate", "", 0.27, 64, CAP)
+    options = Vllm("colocate", "", 0.27, CAP).options(1, 64)
     assert options["vllm_enable_sleep_mode"] and options["vllm_gpu_memory_utilization"] == 0.27
-    options = vllm_rollouts.vllm_options(1, "server", "http://b:8000", 0.27, 64, CAP)
+    options = Vllm("server", "http://b:8000", 0.27, CAP).options(1, 64)
     assert options["vllm_server_base_url"] == "http://b:8000" and "vllm_enable_sleep_mode" not in options
     assert config.vllm_max_model_length == train_rl_poc.MAX_PROMPT_LENGTH + train_rl_poc.MAX_COMPLETION_LENGTH
     assert (config.vllm_importance_sampling_mode, config.vllm_importance_sampling_clip_max) == ("token_truncate", 2.0)

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
 from raccoon.constants import InputError
-from raccoon.runs.log import COMPLETIONS_LOG, CONFIG_FILE, HELDOUT_LOG, METRICS_LOG, PROFILE_LOG, STOPPED_FILE
-from raccoon.runs.rollouts import Rollout
+from raccoon.runs.log import COMPLETIONS_LOG, CONFIG_FILE, HELDOUT_LOG, METRICS_LOG, PROFILE_LOG, STOPPED_FILE, Rollout
 from raccoon.store import LineFile, parse_json
 
 if TYPE_CHECKING:

@@ -175,9 +175,11 @@ def script_defaults() -> dict[str, Any]:
     """The plain constants of the training script, read from its source, because scripts are not imported."""
     found = {}
     for node in ast.parse(TRAINING_SCRIPT.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+        value = getattr(node, "value", None)
+        if isinstance(target, ast.Name) and value:
             try:
-                found[node.targets[0].id] = ast.literal_eval(node.value)
+                found[target.id] = ast.literal_eval(value)
             except ValueError:  # a computed value, which no flag sets
                 continue
     return found

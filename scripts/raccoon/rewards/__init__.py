@@ -1,4 +1,1 @@
-"""The reward of a completion: a table over verdicts, answers that ignore their arguments, a judge's score.
-
-It may import tasks, sandbox, llm and runs.
-"""
+"""The tasks to train on, and the reward of a completion: by its verdict, or by a judge's score."""

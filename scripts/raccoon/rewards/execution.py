@@ -1,26 +1,23 @@
 """The reward of a completion: a table over the verdict on its code, and small bonuses for its style.
 
 It runs no code itself (the sandbox does) and knows no model: TRL calls ExecutionReward.score with token ids.
-
-Inputs: tasks and completions. Outputs: rewards, and a Rollout with all its parts for each completion.
 """
 
 import ast
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from raccoon.llm.llm_extraction import RegexExtractor, not_extracted
+from raccoon.constants import check_choice
+from raccoon.llm.llm_extraction import LlmExtractor, RegexExtractor, not_extracted
 from raccoon.records import Program, Verdict
 from raccoon.rewards.constant_answers import constant_passes, is_constant_answer
-from raccoon.runs.rollouts import Rollout
+from raccoon.runs.log import Rollout
 from raccoon.sandbox.pool import Sandbox
 from raccoon.tasks.extraction import thinking_state, with_opened_thinking
 from raccoon.tasks.markup import ends_in_closed_fence
 from raccoon.tasks.syntax import parse_code
 from raccoon.tasks.task import Task
 from raccoon.trust import accepted
-
-PARTIAL_CREDITS = ("flat", "fraction", "beyond_constant", "off")
 
 
 @dataclass(frozen=True)
@@ -41,7 +38,7 @@ class RewardTable:
     reward_pass: float
     reward_partial: float
     reward_fail: float
-    partial_credit: str  # one of PARTIAL_CREDITS
+    partial_credit: str  # "flat", "fraction", "beyond_constant" or "off"
     quality_bonus: float
     bonus_only_with_pass: bool
     reward_min: float
@@ -50,6 +47,9 @@ class RewardTable:
     max_response: int  # characters
     pay_constant_answers: bool
     allow_shared_tests: bool
+
+    def __post_init__(self) -> None:
+        check_choice("PARTIAL_CREDIT", self.partial_credit, ("flat", "fraction", "beyond_constant", "off"))
 
     def parts(
         self,
@@ -63,12 +63,9 @@ class RewardTable:
         """The parts of one completion's reward; None for INFRA, which is not scored.
 
         `constant` says whether the code's answer ignores its arguments, `constant_passes` how many asserts of the test
-        the best such answer passes.
-
-        Docstring and type hints are found in the syntax tree of `code`, long lines in its text. The length of the
-        response is that of `completion`. A truncated completion is a FAIL: if the code before the cut passes, it
-        passes by chance, and a model that is rewarded for it learns not to stop. A
-        truncated completion and an unpaid constant answer are a FAIL with INFRA too.
+        the best such answer passes. A truncated completion is a FAIL: if the code before the cut passes, it passes by
+        chance, and a model that is rewarded for it learns not to stop. A truncated completion and an unpaid constant
+        answer are a FAIL with INFRA too.
         """
         unpaid = constant and not self.pay_constant_answers
         status = "FAIL" if truncated or unpaid else verdict.status
@@ -87,10 +84,7 @@ class RewardTable:
         )
 
     def correctness(self, status: str, verdict: Verdict, constant_passes: int = 0) -> float:
-        """The reward of a status.
-
-        "beyond_constant" rises from FAIL's to PARTIAL's reward with the tests passed beyond the best constant answer's.
-        """
+        """The reward of a status. "beyond_constant" rises from FAIL's to PARTIAL's with the tests passed beyond."""
         if status == "PARTIAL" and self.partial_credit == "fraction":
             return self.reward_partial * verdict.tests_passed / max(verdict.tests_total, 1)
         if status == "PARTIAL" and self.partial_credit == "beyond_constant":
@@ -116,28 +110,34 @@ def has_type_hints(tree: ast.Module) -> bool:
     return any(getattr(node, hints[type(node)]) is not None for node in ast.walk(tree) if type(node) in hints)
 
 
+@dataclass(frozen=True)
+class Chat:
+    """A tokenizer, and how a completion begins and ends in its chat template.
+
+    A completion that does not end with one of `end_ids` was truncated. `prompt_end` is what the template puts before
+    each completion; it may open a think block. With `stop_at_fence`, a completion that ends with its closed code fence
+    was stopped there and is not truncated.
+    """
+
+    tokenizer: Any
+    end_ids: list[int]
+    prompt_end: str = ""
+    stop_at_fence: bool = False
+
+    def is_truncated(self, ids: list[int], text: str) -> bool:
+        return ids[-1] not in self.end_ids and not (self.stop_at_fence and ends_in_closed_fence(text))
+
+
 class ExecutionReward:
     """Scores completions by running their code against the tests of their tasks.
 
-    `end_ids` are the tokens that end a completion; a completion that does not end with one was truncated.
-    `prompt_end` is what the chat template puts before each completion; it may open a think block.
-    With `stop_at_fence`, a completion that ends with its closed code fence was stopped there and is not truncated.
     `extractor` finds the code in completions (default: extract_code's rules). If it fails, the verdict is INFRA.
     """
 
     def __init__(
-        self,
-        table: RewardTable,
-        sandbox: Sandbox,
-        tokenizer: Any,
-        end_ids: list[int],
-        prompt_end: str = "",
-        extractor: Any = None,
-        stop_at_fence: bool = False,
+        self, table: RewardTable, sandbox: Sandbox, chat: Chat, extractor: RegexExtractor | LlmExtractor | None = None
     ) -> None:
-        self.table, self.sandbox, self.tokenizer, self.end_ids = table, sandbox, tokenizer, end_ids
-        self.prompt_end, self.extractor = prompt_end, extractor or RegexExtractor()
-        self.stop_at_fence = stop_at_fence
+        self.table, self.sandbox, self.chat, self.extractor = table, sandbox, chat, extractor or RegexExtractor()
         self.scored: list[Rollout] = []
 
     @property
@@ -152,16 +152,13 @@ class ExecutionReward:
         return [rollout.reward for rollout in scored]
 
     def evaluate(self, tasks: list[Task], completion_ids: list[list[int]]) -> list[Rollout]:
-        """Runs one completion of each task as one batch; returns them with their verdicts and rewards.
-
-        Without allow_shared_tests every task's own solution had separate isolation, so a completion with another is a
-        FAIL, for training, profile and held-out control alike.
-        """
-        texts = self.tokenizer.batch_decode(completion_ids, skip_special_tokens=True)
-        codes = self.extractor.extract([with_opened_thinking(self.prompt_end, text) for text in texts], tasks)
+        """Runs one completion of each task as one batch; returns them with their verdicts and rewards."""
+        texts = self.chat.tokenizer.batch_decode(completion_ids, skip_special_tokens=True)
+        codes = self.extractor.extract([with_opened_thinking(self.chat.prompt_end, text) for text in texts], tasks)
         programs = [Program.of(task, code or "") for task, code in zip(tasks, codes, strict=True)]
         distinct = list(dict.fromkeys(programs))  # the members of a group often write the same code
         verdicts = dict(zip(distinct, self.sandbox.run(distinct), strict=True))
+        # Without allow_shared_tests every solution had separate isolation, so a completion with another is a FAIL
         judged = [
             not_extracted() if code is None else accepted(verdicts[each], self.table.allow_shared_tests)
             for code, each in zip(codes, programs, strict=True)
@@ -169,7 +166,7 @@ class ExecutionReward:
         return list(map(self.rollout, tasks, texts, [code or "" for code in codes], judged, completion_ids))
 
     def rollout(self, task: Task, text: str, code: str, verdict: Verdict, ids: list[int]) -> Rollout:
-        truncated = ids[-1] not in self.end_ids and not (self.stop_at_fence and ends_in_closed_fence(text))
+        truncated = self.chat.is_truncated(ids, text)
         constant = is_constant_answer(code, task.entry_point)
         parts = self.table.parts(verdict, code, text, truncated, constant, constant_passes(task.test, task.entry_point))
         return Rollout(
@@ -182,7 +179,7 @@ class ExecutionReward:
             tokens=len(ids),
             truncated=truncated,
             constant=constant,
-            thinking=thinking_state(with_opened_thinking(self.prompt_end, text)),
+            thinking=thinking_state(with_opened_thinking(self.chat.prompt_end, text)),
         )
 
     def take_rollouts(self) -> list[Rollout]:

@@ -1,10 +1,7 @@
 """Where a training run continues: checks of its folder, and the newest whole checkpoint in it.
 
-It loads no checkpoint (TRL does). It works on files alone, without torch.
-
-Inputs:  OUTPUT_DIR with config.json, metrics.jsonl and checkpoint-*.
-Outputs: checkpoint-*/sizes.json, which marks a checkpoint as whole; the logs, cut to the step where the run continues;
-         no more checkpoints than SAVE_TOTAL_LIMIT.
+It loads no checkpoint (TRL does). It works on files alone, without torch. checkpoint-*/sizes.json marks a checkpoint as
+whole. The logs are cut to the step where the run continues.
 """
 
 import fcntl
@@ -19,9 +16,18 @@ from typing import Any
 
 from raccoon.constants import InputError, check_writable
 from raccoon.runs.log import CONFIG_FILE, METRICS_LOG, STOPPED_FILE, RunLog
+from raccoon.savings import in_todays_names
 from raccoon.whole_files import write_json
 
 SIZES_FILE = "sizes.json"  # the last file of a checkpoint: without it the checkpoint is not whole
+# A resumed run may change these; a change of any other constant would make it another run. PROCESSES may change from 0
+# to the number that 0 stood for; a checkpoint of another number of processes is refused.
+FREE_TO_CHANGE = frozenset(
+    "OUTPUT_DIR MAX_STEPS DATA_DIR SAVE_STEPS SAVE_TOTAL_LIMIT REPORT_TO RESUME CPU_THREADS SANDBOX_WORKERS "
+    "HELDOUT_PATIENCE JUDGE_BASE_URL JUDGE_KEY_ENV JUDGE_TIMEOUT JUDGE_BATCH_TIMEOUT JUDGE_CONCURRENCY "
+    "EXTRACTION_BASE_URL EXTRACTION_KEY_ENV VLLM_SERVER_URL PLAN PLAN_GPUS DRY_RUN PROBE_LONGEST ALLOW_UNFIT "
+    "PROCESSES".split()
+)
 
 
 @dataclass(frozen=True)
@@ -43,11 +49,6 @@ def write_sizes(checkpoint: Path, processes: int) -> None:
     write_json(checkpoint / SIZES_FILE, asdict(Sizes(checkpoint_step(checkpoint), processes, files)))
 
 
-def remove_sizes(checkpoint: Path) -> None:
-    """Removes the mark of a checkpoint that is about to be written, perhaps over a damaged one."""
-    (checkpoint / SIZES_FILE).unlink(missing_ok=True)
-
-
 def read_sizes(checkpoint: Path) -> Sizes | None:
     """The content of sizes.json; None if it is missing or damaged."""
     try:
@@ -57,47 +58,40 @@ def read_sizes(checkpoint: Path) -> Sizes | None:
         return None
 
 
-def check_folder(folder: str, values: Mapping[str, Any], free: Iterable[str], resume: bool, processes: int) -> None:
+def check_folder(folder: str, values: Mapping[str, Any], resume: bool, processes: int) -> None:
     """Raises InputError if OUTPUT_DIR holds anything but an earlier part of this run, or a part that would be lost.
 
-    `values` are the run's constants. Those named in `free` may differ from the earlier part's.
+    `values` are the run's constants. A run that is killed while it saves its model leaves a config.json without
+    constants, beside its own logs.
     """
     directory, here = Path(folder).resolve(), Path.cwd().resolve()
     if directory == here or directory in here.parents:
         raise InputError(f"OUTPUT_DIR {folder} is or contains the current folder; give a folder for this run alone")
     check_writable("OUTPUT_DIR", folder)
     if (directory / CONFIG_FILE).exists():
-        check_earlier_part(folder, values, free, resume)
+        before = {name: value for name, value in RunLog(folder).read_config().items() if name.isupper()}
+        if not before and not (directory / METRICS_LOG).exists():
+            raise InputError(f"OUTPUT_DIR {folder} holds a model that this script did not train; give another")
+        if not resume:
+            raise InputError(f"OUTPUT_DIR {folder} already holds a run; give another, or leave out --no-resume")
+        changed = changed_constants(before, values) if before else []
+        if changed:
+            raise InputError(
+                f"OUTPUT_DIR {folder} holds a run with other constants ({', '.join(changed)}); "
+                "give another folder, or the same constants"
+            )
     newest_whole_checkpoint(folder, processes)
 
 
-def check_earlier_part(folder: str, values: Mapping[str, Any], free: Iterable[str], resume: bool) -> None:
-    """Raises InputError if config.json belongs to another run, or to no run.
-
-    A run that is killed while it saves its model leaves a config.json without constants, beside its own logs.
-    """
-    before = {name: value for name, value in RunLog(folder).read_config().items() if name.isupper()}
-    if not before and not (Path(folder) / METRICS_LOG).exists():
-        raise InputError(f"OUTPUT_DIR {folder} holds a model that this script did not train; give another")
-    if not resume:
-        raise InputError(f"OUTPUT_DIR {folder} already holds a run; give another, or leave out --no-resume")
-    changed = [
-        f"{name} {before[name]!r} -> {value!r}"
-        for name, value in values.items()
-        if name not in free and name in before and before[name] != value
-    ]
-    if changed:
-        raise InputError(
-            f"OUTPUT_DIR {folder} holds a run with other constants ({', '.join(changed)}); "
-            "give another folder, or the same constants"
-        )
+def changed_constants(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What would make it another run, as text."""
+    before, now = in_todays_names(before), in_todays_names(now)
+    kept = [name for name in now if name in before and name not in FREE_TO_CHANGE]
+    return [f"{name} {before[name]!r} -> {now[name]!r}" for name in kept if before[name] != now[name]]
 
 
 def hold_folder(folder: str) -> None:
-    """Locks a folder until this process ends, however it ends. Raises InputError if another run has locked it.
-
-    On a file system without such locks it does nothing.
-    """
+    """Locks a folder until this process ends, where there are such locks. Raises InputError if another run has it."""
     Path(folder).mkdir(parents=True, exist_ok=True)
     handle = os.open(folder, os.O_RDONLY)  # never closed: the lock ends with the process
     try:
@@ -109,10 +103,7 @@ def hold_folder(folder: str) -> None:
 
 
 def resume_point(folder: str, processes: int) -> Path | None:
-    """The checkpoint to continue from, None for a new run. Lines that were logged after it are deleted.
-
-    Raises InputError as newest_whole_checkpoint does, before it deletes anything.
-    """
+    """The checkpoint to continue from, None for a new run. Lines that were logged after it are deleted."""
     checkpoint, broken = newest_whole_checkpoint(folder, processes)
     for line in broken:
         print(line)
@@ -131,12 +122,12 @@ def resume_point(folder: str, processes: int) -> Path | None:
 
 
 def newest_whole_checkpoint(folder: str | Path, processes: int) -> tuple[Path | None, list[str]]:
-    """The checkpoint to resume from, and a line for each newer one that is not whole.
+    """The checkpoint to resume from (None before the run's first), and a line for each newer one that is not whole.
 
-    None if the run has not reached its first checkpoint. Raises InputError if it has and none is whole, or if a number
-    of processes other than `processes` made it: sampling and batches would differ from the run's.
+    Raises InputError if the run has reached one and none is whole, or if another number of processes made it: sampling
+    and batches would differ from the run's.
     """
-    found, faults = checkpoints(folder), {}
+    found, faults = checkpoints(folder), dict[Path, str]()
     for path in reversed(found):
         sizes = read_sizes(path)
         if sizes and sizes.processes != processes:
@@ -170,11 +161,12 @@ def remove_old(folder: str | Path, limit: int, newest: int, best: int | None) ->
     Those of steps after the newest are damaged, because the run did not continue from them: they go first. A limit of
     0 deletes none.
     """
-    steps = {path: checkpoint_step(path) for path in checkpoints(folder)}
-    worth = sorted(
-        steps, key=lambda path: (steps[path] == newest, steps[path] == best, steps[path] < newest, steps[path])
-    )
-    for path in worth[:-limit] if limit > 0 else []:
+
+    def worth(path: Path) -> tuple[bool, bool, bool, int]:
+        step = checkpoint_step(path)
+        return step == newest, step == best, step < newest, step
+
+    for path in sorted(checkpoints(folder), key=worth)[:-limit] if limit > 0 else []:
         shutil.rmtree(path, ignore_errors=True)
 
 

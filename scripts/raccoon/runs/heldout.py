@@ -1,25 +1,41 @@
-"""Held-out control: pass rates on tasks that are not trained on, paired task by task with the first check.
+"""The policy's results on tasks, apart from training: the held-out control, and the profile of tasks before training.
 
-It samples nothing (training/trainer.py does). A check is the status of each task, a history is the lines of
-heldout.jsonl.
+It samples nothing (training/sampling.py does). A check is the status of each held-out task, paired task by task with
+the first check; a history is the lines of heldout.jsonl, a profile those of profile.jsonl.
 """
 
+import statistics
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from raccoon.runs.log import COMPLETIONS_LOG
+from raccoon.constants import check_positive
+from raccoon.runs.log import COMPLETIONS_LOG, Rollout
 from raccoon.runs.sentinels import Alarm
 from raccoon.statistics import mcnemar_exact, mean, wilson_interval
 
 SIGNIFICANT = 0.05  # p value below which a fall on the held-out tasks is not taken for chance
 CERTAIN = 0.01  # the same for a check that follows such a fall; then the run stops
+MAX_PARTIAL_SHARE = 0.5  # of a profile's variance; above it the gradient mostly teaches code to run, not to pass
+
+
+@dataclass(frozen=True)
+class Heldout:
+    """The constants of the held-out control, under their own names."""
+
+    source: str  # a benchmark or task file; "": no control
+    tasks: int
+    every: int  # steps between two checks
+    temperature: float  # 0: greedy
+    patience: int  # checks in a row without a better one, after which the run ends; 0: never
+
+    def __post_init__(self) -> None:
+        check_positive(HELDOUT_TASKS=self.tasks, HELDOUT_EVERY=self.every)
 
 
 def heldout_record(step: int, statuses: Mapping[str, str], first: Mapping[str, str]) -> dict[str, Any]:
-    """One held-out check, paired task by task with the first; both map a task's id to its status.
-
-    A task that is INFRA was not measured. It is left out of the rate and of the pairs.
-    """
+    """One check, paired with the first; both map a task's id to its status. INFRA is left out of rate and pairs."""
     measured = [status for status in statuses.values() if status != "INFRA"]
     passed, gained, lost = measured.count("PASS"), *changes(first, statuses)
     return {
@@ -68,7 +84,7 @@ def heldout_line(history: list[dict]) -> str:
 
 
 def gap_warning(history: list[dict], metrics: list[dict]) -> str:
-    """A warning if the training pass rate rose since the last check and the held-out one is worse than at its best."""
+    """A warning if training passes rose since the last check and held-out ones are worse than at their best."""
     best, now = best_heldout(history), history[-1]
     gained, lost = changes(best["statuses"], now["statuses"])
     if len(history) < 3 or lost <= gained or mcnemar_exact(gained, lost) >= SIGNIFICANT:
@@ -122,3 +138,67 @@ def train_rate(metrics: list[dict], earlier: dict, later: dict) -> float:
 def checks_without_gain(history: list[dict]) -> int:
     """How many checks were made after the best one."""
     return sum(record["step"] > best_heldout(history)["step"] for record in history)
+
+
+def profile_records(rollouts: list[Rollout]) -> list[dict]:
+    """The lines of profile.jsonl, one for each task: the scores of several completions before training."""
+    scores: dict[str, list[float]] = {}
+    passes: Counter = Counter()
+    for rollout in rollouts:
+        if rollout.reward is not None:
+            scores.setdefault(rollout.task_id, []).append(rollout.reward_parts["correctness"])
+            passes[rollout.task_id] += rollout.status == "PASS"
+    return [
+        {
+            "step": 0,
+            "task_id": task_id,
+            "samples": len(values),
+            "pass_rate": passes[task_id] / len(values),
+            "correctness": values,
+        }
+        for task_id, values in scores.items()
+    ]
+
+
+def constant_share(profile: list[dict], group_size: int) -> float:
+    """The expected share of constant groups: the mean chance of a task that all members of its group score the same."""
+    scores = [(Counter(record["correctness"]), record["samples"]) for record in profile]
+    return mean([sum((count / samples) ** group_size for count in counts.values()) for counts, samples in scores])
+
+
+def partial_share(profile: list[dict]) -> float:
+    """The share of the reward's variance within tasks that comes from PARTIAL against FAIL; 0 without variance.
+
+    The gradient follows that variance. By the law of total variance the rest comes from PASS against all others.
+    """
+    total = beside = 0.0
+    for record in profile:
+        scores = sorted(record["correctness"])
+        others = scores[: len(scores) - round(record["pass_rate"] * len(scores))]
+        total += statistics.pvariance(scores)
+        beside += statistics.pvariance(others) * len(others) / len(scores) if others else 0.0
+    return beside / total if total else 0.0
+
+
+def partial_warning(profile: list[dict]) -> str:
+    """A warning if the reward mostly teaches code to run, not to pass; else ""."""
+    share = partial_share(profile)
+    if share <= MAX_PARTIAL_SHARE:
+        return ""
+    rate = mean([record["pass_rate"] for record in profile])
+    return (
+        f"warning: {share:.0%} of the reward's variance is between PARTIAL and FAIL, and {rate:.1%} of the "
+        "completions pass: the model would learn to write code that runs (like `return 2`), not code that passes; "
+        'set PARTIAL_CREDIT to "beyond_constant" or "off", or start from a model that was taught such tasks '
+        "(sft_model.py)"
+    )
+
+
+def profile_table(profile: list[dict]) -> str:
+    """The number of tasks by pass rate, with a bar for each tenth and for "never" and "always"."""
+    ends = {0: "never", 1: "always"}
+    rates = [record["pass_rate"] for record in profile]
+    classes = Counter(ends.get(rate, f"{int(rate * 10) * 10:3} %") for rate in rates)
+    names = ["never", *(f"{tenth:3} %" for tenth in range(0, 100, 10)), "always"]
+    widest = max(classes.values(), default=1)
+    return "\n".join(f"{name:>8} {classes[name]:6} {'#' * (50 * classes[name] // widest)}" for name in names)

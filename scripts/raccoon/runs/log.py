@@ -1,9 +1,6 @@
-"""A training run's log files: its steps, completions, held-out checks, constants and the mark of a stopped run.
+"""A run's logs: its files, the completions and steps that are their lines, and a step as a line for a terminal.
 
-It is not the trainer (training/trainer.py). It works on files and plain numbers, without torch, so that it can be
-tested without a model.
-
-Files, all in the run's OUTPUT_DIR:
+It works on files and plain numbers, without torch, so that it can be tested without a model. Files, in OUTPUT_DIR:
     metrics.jsonl      a line for each step
     completions.jsonl  a line for each completion, with its verdict, reward parts and advantage
     profile.jsonl      a line for each task: its results before training (only with PROFILE_SAMPLES)
@@ -14,12 +11,17 @@ Files, all in the run's OUTPUT_DIR:
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from raccoon.constants import RunError
+from raccoon.records import Verdict
+from raccoon.statistics import mean
 from raccoon.store import LineFile, parse_json
+from raccoon.trust import UNEXPECTED_SHARED, infra_cause, named_counts
 from raccoon.whole_files import whole_file, write_json
 
 METRICS_LOG = "metrics.jsonl"
@@ -28,6 +30,7 @@ HELDOUT_LOG = "heldout.jsonl"
 PROFILE_LOG = "profile.jsonl"
 STOPPED_FILE = "STOPPED.json"
 CONFIG_FILE = "config.json"
+RECENT_STEPS = 20  # whose mean time tells how long the rest will take
 
 
 class RunLog:
@@ -60,10 +63,7 @@ class RunLog:
                     )
 
     def write_constants(self, values: Mapping[str, Any], ended: str = "") -> None:
-        """Writes the run's constants into config.json, beside the keys of a saved model.
-
-        `ended` says why a finished run ended; it is "" while the run is unfinished.
-        """
+        """Writes the run's constants into config.json, beside the keys of a saved model; `ended` as there."""
         write_json(self.folder / CONFIG_FILE, {**self.read_config(), **values, "ended": ended})
 
     def read_config(self) -> dict[str, Any]:
@@ -86,3 +86,152 @@ def finite(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def number(record: Mapping[str, Any], name: str) -> float:
+    """A number of a logged record; NaN (every comparison with it is False) if it was not finite or is missing."""
+    value = record.get(name)
+    return math.nan if value is None else value
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """One completion with its verdict, reward and advantage.
+
+    `reward` is None, and `reward_parts` is empty, if a score that it needs is missing: the verdict is INFRA, or a judge
+    gave none.
+    """
+
+    task_id: str
+    completion: str
+    code: str
+    verdict: Verdict
+    reward: float | None
+    reward_parts: dict[str, float]
+    tokens: int
+    truncated: bool
+    advantage: float | None = 0.0  # None: not finite, in a log
+    judgement: Any = None  # an llm.llm_judge.Judgement, if a judge was asked
+    used: bool = True  # False: another group took the place of its group in the update
+    thinking: str = "none"  # a think block: "closed" before the answer, or "open" until the end
+    constant: bool = False  # whether its answer ignores its arguments, like `return 2`
+
+    @property
+    def status(self) -> str:
+        """The status that was rewarded: FAIL for a truncated completion, even one that passes by chance."""
+        return "FAIL" if self.truncated else self.verdict.status
+
+    @property
+    def kind(self) -> str:
+        """The verdict's kind; "truncated" for any completion that was cut."""
+        return "truncated" if self.truncated else self.verdict.kind
+
+    def record(self) -> dict:
+        """The rollout as a record; its verdict lacks the seconds, which differ from run to run."""
+        verdict = {name: value for name, value in self.verdict.as_dict().items() if name != "seconds"}
+        return {**asdict(self), "verdict": verdict}
+
+
+def completion_records(step: int, group_size: int, rollouts: list[Rollout]) -> list[dict]:
+    """The lines of completions.jsonl for one step. Rollouts come group by group; groups are numbered from 0."""
+    return [{"step": step, "group": index // group_size, **rollout.record()} for index, rollout in enumerate(rollouts)]
+
+
+def rollout_metrics(rollouts: list[Rollout], group_size: int) -> dict[str, Any]:
+    """Shares and means over one step's completions. INFRA is left out of rates and rewards.
+
+    Pass rate and rewards are those of the groups that are trained on. Everything else also counts the completions that
+    refills drew and left out: `pass_rate_drawn` is the pass rate on unselected tasks.
+    """
+    scored = [rollout for rollout in rollouts if rollout.used and rollout.reward is not None]
+    asked = [rollout.judgement for rollout in rollouts if rollout.judgement and rollout.judgement.asked]
+    groups = [rollouts[i : i + group_size] for i in range(0, len(rollouts), group_size)]
+    lost = [rollout for rollout in rollouts if rollout.verdict.status == "INFRA"]
+    parts = scored[0].reward_parts if scored else ()
+    return {
+        "pass_rate": pass_rate([rollout for rollout in rollouts if rollout.used]),
+        "pass_rate_drawn": pass_rate(rollouts),
+        "reward": mean([rollout.reward for rollout in scored if rollout.reward is not None]),
+        "reward_parts": {part: mean([rollout.reward_parts[part] for rollout in scored]) for part in parts},
+        "constant_groups": mean([is_constant(group) for group in groups]),
+        "partial_groups": mean([set_apart_by(group) == "PARTIAL" for group in groups]),
+        "mixed_groups": mean([set_apart_by(group) == "PASS" for group in groups]),
+        "constant_answers": mean([rollout.constant for rollout in rollouts]),
+        "unused_groups": dict(Counter(why_unused(group) for group in groups if not group[0].used)),
+        "truncated": mean([rollout.truncated for rollout in rollouts]),
+        "thinking": mean([rollout.thinking != "none" for rollout in rollouts]),
+        "thinking_open": mean([rollout.thinking == "open" for rollout in rollouts]),
+        "tokens_mean": mean([rollout.tokens for rollout in rollouts]),
+        "tokens_max": max(rollout.tokens for rollout in rollouts),
+        "completions": len(rollouts),
+        "statuses": dict(Counter(rollout.verdict.status for rollout in rollouts)),
+        "kinds": dict(Counter(rollout.kind for rollout in rollouts)),
+        "infra": dict(Counter(infra_cause(rollout.verdict.reason, rollout.task_id) for rollout in lost)),
+        "infra_beside": sum(beside_verdicts(group) for group in groups),
+        "shared_refused": sum(rollout.verdict.reason == UNEXPECTED_SHARED for rollout in rollouts),
+        "judge_none": mean([judgement.score is None for judgement in asked]) if asked else None,
+    }
+
+
+def pass_rate(rollouts: list[Rollout]) -> float:
+    return mean([rollout.status == "PASS" for rollout in rollouts if rollout.status != "INFRA"])
+
+
+def is_constant(group: list[Rollout]) -> bool:
+    """Whether a group's members differ at most in style, so that it teaches nothing about correctness."""
+    scored = [rollout.reward_parts for rollout in group if rollout.reward is not None]
+    return len({(parts.get("correctness"), parts.get("judge")) for parts in scored}) < 2
+
+
+def set_apart_by(group: list[Rollout]) -> str:
+    """How the members of a group differ in correctness: "PASS" if some pass, else "PARTIAL"; "" if they do not."""
+    scored = [rollout for rollout in group if rollout.reward is not None]
+    if len({rollout.reward_parts.get("correctness") for rollout in scored}) < 2:
+        return ""
+    return "PASS" if any(rollout.status == "PASS" for rollout in scored) else "PARTIAL"
+
+
+def beside_verdicts(group: list[Rollout]) -> int:
+    """How many members of a group are INFRA while others have a verdict: the code then seems to decide it."""
+    lost = sum(rollout.verdict.status == "INFRA" for rollout in group)
+    return lost if lost < len(group) else 0
+
+
+def why_unused(group: list[Rollout]) -> str:
+    """Why a group is not trained on: all its scored members are alike, or enough other groups were found."""
+    if not is_constant(group):
+        return "not needed"
+    passed = {rollout.status == "PASS" for rollout in group if rollout.reward is not None}
+    return "all right" if passed == {True} else "all wrong" if passed == {False} else "other constant"
+
+
+def seconds_left(metrics: Sequence[Mapping[str, Any]], max_steps: int) -> float:
+    """How long the rest of the steps will take, by the newest ones; NaN if they have no times."""
+    recent = [step["seconds"] for step in metrics[-RECENT_STEPS:] if step.get("seconds")]
+    return (max_steps - metrics[-1]["step"]) * mean([sum(seconds.values()) for seconds in recent])
+
+
+def duration(seconds: float) -> str:
+    """A length of time with two units at most: 45 s, 12 min, 3 h 20 min."""
+    if not seconds >= 60:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+def step_line(record: Mapping[str, Any], max_steps: int, left: float = math.nan) -> str:
+    """A line of metrics.jsonl as a line for a terminal or a log; `left` is the time to the last step, in seconds."""
+    seconds, parts, judged = record.get("seconds") or {}, record.get("reward_parts") or {}, ""
+    if "judge" in parts:
+        judged = "".join(f"  {part} {number(parts, part):+.3f}" for part in ("correctness", "judge") if part in parts)
+    if record.get("judge_none") is not None:
+        judged += f"  not judged {record['judge_none']:.0%}"
+    return (
+        f"step {record['step']:>{len(str(max_steps))}}/{max_steps}"
+        f"  pass {number(record, 'pass_rate'):6.1%}  reward {number(record, 'reward'):+.3f}{judged}"
+        + (f"  INFRA {named_counts(record['infra'])}" if record.get("infra") else "")
+        + f"  constant groups {number(record, 'constant_groups'):4.0%}  truncated {number(record, 'truncated'):4.0%}"
+        f"  entropy {number(record, 'entropy'):.3f}  seconds: generate {number(seconds, 'generate'):.2f}"
+        f" reward {number(seconds, 'reward'):.2f} update {number(seconds, 'update'):.2f}"
+        + ("" if math.isnan(left) else f"  left {duration(left)}")
+    )

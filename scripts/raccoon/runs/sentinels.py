@@ -7,11 +7,10 @@ alarm stops a run only once, so that the same command can continue it anyway.
 
 import math
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from raccoon.runs.log import COMPLETIONS_LOG
-from raccoon.runs.rollouts import number
+from raccoon.runs.log import COMPLETIONS_LOG, number
 from raccoon.statistics import mean
 from raccoon.trust import named_counts
 
@@ -40,203 +39,137 @@ class Alarm:
 
 def alarms(metrics: list[dict]) -> list[Alarm]:
     """The alarms of the newest step, given the steps before it (lines of metrics.jsonl)."""
-    return [alarm for sentinel in SENTINELS if (alarm := sentinel(metrics))]
+    return [*lost_scores(metrics), *sick_steps(metrics), *wrong_lessons(metrics)]
 
 
-def infra_alarm(metrics: list[dict]) -> Alarm | None:
+def lost_scores(metrics: list[dict]) -> Iterator[Alarm]:
+    """Completions that the sandbox or the judge did not score, or that attack the sandbox."""
+    newest = metrics[-1]
     steps = lasting(metrics, lambda step: set(step.get("statuses") or ()) == {"INFRA"})
-    if not steps:
-        return None
-    return Alarm(
-        "the sandbox failed on every completion, so nothing was learnt: test it alone with scripts/sandbox.py",
-        stop=steps >= PATIENCE,
-    )
+    if steps:
+        yield Alarm(
+            "the sandbox failed on every completion, so nothing was learnt: test it alone with scripts/sandbox.py",
+            stop=steps >= PATIENCE,
+        )
 
-
-def infra_by_code_alarm(metrics: list[dict]) -> Alarm | None:
-    """INFRA where other completions have verdicts. The solution of every task had one before training."""
-
-    def some(steps: list[dict]) -> bool:
+    def some_infra(steps: list[dict]) -> bool:
+        """INFRA where other completions have verdicts. The solution of every task had one before training."""
         found = set(steps[-1].get("statuses") or ()) if steps else set()
         return "INFRA" in found and len(found) > 1
 
-    if not begins(metrics, some):
-        return None
-    step = metrics[-1]
-    lost, beside, causes = step["statuses"]["INFRA"], step.get("infra_beside") or 0, step.get("infra") or {}
-    return Alarm(
-        f"{lost} completions have no verdict, {beside} of them beside judged ones of the same task "
-        f"[{named_counts(causes)}]: if the code decides it, not scoring them raises the pass rate; run their "
-        f"code from {COMPLETIONS_LOG} with scripts/sandbox.py"
-    )
-
-
-def shared_alarm(metrics: list[dict]) -> Alarm | None:
-    if not begins(metrics, lambda steps: bool(steps) and number(steps[-1], "shared_refused") > 0):
-        return None
-    return Alarm(
-        f"{metrics[-1]['shared_refused']} completions ran in the process of their test, unlike the solution "
-        "of their task: they are FAIL; the code attacks the sandbox, or the sandbox has a fault: read their "
-        f"code in {COMPLETIONS_LOG}"
-    )
-
-
-def judge_alarm(metrics: list[dict]) -> Alarm | None:
+    if begins(metrics, some_infra):
+        yield Alarm(
+            f"{newest['statuses']['INFRA']} completions have no verdict, {newest.get('infra_beside') or 0} of them "
+            f"beside judged ones of the same task [{named_counts(newest.get('infra') or {})}]: if the code decides it, "
+            f"not scoring them raises the pass rate; run their code from {COMPLETIONS_LOG} with scripts/sandbox.py"
+        )
+    if begins(metrics, lambda steps: bool(steps) and number(steps[-1], "shared_refused") > 0):
+        yield Alarm(
+            f"{newest['shared_refused']} completions ran in the process of their test, unlike the solution "
+            "of their task: they are FAIL; the code attacks the sandbox, or the sandbox has a fault: read their "
+            f"code in {COMPLETIONS_LOG}"
+        )
     steps = lasting(metrics, lambda step: step.get("judge_none") == 1)
-    if not steps:
-        return None
-    return Alarm(
-        f"the judge scored no completion, so nothing was learnt: read its errors in {COMPLETIONS_LOG}, and "
-        "check that its server runs",
-        stop=steps >= PATIENCE,
-    )
+    if steps:
+        yield Alarm(
+            f"the judge scored no completion, so nothing was learnt: read its errors in {COMPLETIONS_LOG}, and "
+            "check that its server runs",
+            stop=steps >= PATIENCE,
+        )
 
 
-def gradient_alarm(metrics: list[dict]) -> Alarm | None:
+def sick_steps(metrics: list[dict]) -> Iterator[Alarm]:
+    """What one step shows, or a few in a row."""
+    newest = metrics[-1]
     steps = lasting(metrics, lambda step: step.get("grad_norm", 0.0) is None)
-    if not steps:
-        return None
-    return Alarm(
-        "the gradient is not finite, so the weights were not updated: lower LEARNING_RATE", stop=steps >= PATIENCE
-    )
-
-
-def entropy_alarm(metrics: list[dict]) -> Alarm | None:
+    if steps:
+        yield Alarm(
+            "the gradient is not finite, so the weights were not updated: lower LEARNING_RATE", stop=steps >= PATIENCE
+        )
     start = mean([step["entropy"] for step in metrics[: WINDOW // 2] if step.get("entropy") is not None])
-    if lasting(metrics, lambda step: number(step, "entropy") < ENTROPY_COLLAPSE * start) != PATIENCE:
-        return None
-    return Alarm(
-        f"the entropy fell below {ENTROPY_COLLAPSE:.0%} of its start, {start:.3f}: the completions "
-        "of a prompt hardly differ; raise TEMPERATURE or lower LEARNING_RATE"
-    )
+    if lasting(metrics, lambda step: number(step, "entropy") < ENTROPY_COLLAPSE * start) == PATIENCE:
+        yield Alarm(
+            f"the entropy fell below {ENTROPY_COLLAPSE:.0%} of its start, {start:.3f}: the completions "
+            "of a prompt hardly differ; raise TEMPERATURE or lower LEARNING_RATE"
+        )
 
-
-def timeout_alarm(metrics: list[dict]) -> Alarm | None:
-    def many(step: dict) -> bool:
+    def many_timeouts(step: dict) -> bool:
         return (step.get("kinds") or {}).get("timeout", 0) > MANY_TIMEOUTS * number(step, "completions")
 
-    if lasting(metrics, many) != 1:
-        return None
-    return Alarm(
-        f"more than {MANY_TIMEOUTS:.0%} of the completions timed out: lower SANDBOX_WORKERS or raise SANDBOX_TIMEOUT"
-    )
+    if lasting(metrics, many_timeouts) == 1:
+        yield Alarm(
+            f"more than {MANY_TIMEOUTS:.0%} of the completions timed out: lower SANDBOX_WORKERS or raise "
+            "SANDBOX_TIMEOUT"
+        )
+    if lasting(metrics, lambda step: number(step, "thinking_open") > MANY_OPEN_THOUGHTS) == 1:
+        yield Alarm(
+            f"more than {MANY_OPEN_THOUGHTS:.0%} of the completions never end their thoughts: raise "
+            "MAX_COMPLETION_LENGTH, or set ENABLE_THINKING to False"
+        )
+    if lasting(metrics, lambda step: number(step, "constant_groups") > NO_SIGNAL) == PATIENCE:
+        yield Alarm(
+            f"more than {NO_SIGNAL:.0%} of the groups are constant, so hardly anything is learnt: set "
+            "PROFILE_SAMPLES to choose tasks that are solved sometimes, or raise MAX_REFILLS"
+        )
+    if lasting(metrics, hardly_moves) == PATIENCE:
+        yield Alarm(
+            f"a step changes only {newest['weights_changed']:.1%} of the weights, because updates round to "
+            "nothing: set MASTER_WEIGHTS to float32, or raise LEARNING_RATE"
+        )
+    if lasting(metrics, lambda step: number(step, "update_ratio") > LARGE_UPDATE) == 1:
+        yield Alarm(f"an update changes the weights by {newest['update_ratio']:.1%} of their norm: lower LEARNING_RATE")
 
 
-def thinking_alarm(metrics: list[dict]) -> Alarm | None:
-    if lasting(metrics, lambda step: number(step, "thinking_open") > MANY_OPEN_THOUGHTS) != 1:
-        return None
-    return Alarm(
-        f"more than {MANY_OPEN_THOUGHTS:.0%} of the completions never end their thoughts: raise "
-        "MAX_COMPLETION_LENGTH, or set ENABLE_THINKING to False"
-    )
+def hardly_moves(step: dict) -> bool:
+    moves = number(step, "grad_norm") > 0 and number(step, "learning_rate") > 0
+    return moves and number(step, "weights_changed") < FEW_WEIGHTS_CHANGED
 
 
-def constant_alarm(metrics: list[dict]) -> Alarm | None:
-    if lasting(metrics, lambda step: number(step, "constant_groups") > NO_SIGNAL) != PATIENCE:
-        return None
-    return Alarm(
-        f"more than {NO_SIGNAL:.0%} of the groups are constant, so hardly anything is learnt: set "
-        "PROFILE_SAMPLES to choose tasks that are solved sometimes, or raise MAX_REFILLS"
-    )
+def wrong_lessons(metrics: list[dict]) -> Iterator[Alarm]:
+    """What a window of steps shows: rewards that are easier to earn than a PASS."""
+    stop = begins(metrics, lambda steps: constant_share(steps) > max(MOST_CONSTANT_ANSWERS, passing_share(steps)))
+    if stop or begins(metrics, lambda steps: constant_share(steps) > MANY_CONSTANT_ANSWERS):
+        yield Alarm(
+            f"{constant_share(metrics):.0%} of the answers ignore their arguments, like `return 2`, and "
+            f"{passing_share(metrics):.1%} pass: the run learns to earn REWARD_PARTIAL; "
+            'set PAY_CONSTANT_ANSWERS to False and PARTIAL_CREDIT to "beyond_constant" or "off"',
+            stop=stop,
+        )
 
-
-def small_update_alarm(metrics: list[dict]) -> Alarm | None:
-    def still(step: dict) -> bool:
-        moves = number(step, "grad_norm") > 0 and number(step, "learning_rate") > 0
-        return moves and number(step, "weights_changed") < FEW_WEIGHTS_CHANGED
-
-    if lasting(metrics, still) != PATIENCE:
-        return None
-    return Alarm(
-        f"a step changes only {metrics[-1]['weights_changed']:.1%} of the weights, because updates round to "
-        "nothing: set MASTER_WEIGHTS to float32, or raise LEARNING_RATE"
-    )
-
-
-def large_update_alarm(metrics: list[dict]) -> Alarm | None:
-    if lasting(metrics, lambda step: number(step, "update_ratio") > LARGE_UPDATE) != 1:
-        return None
-    return Alarm(
-        f"an update changes the weights by {metrics[-1]['update_ratio']:.1%} of their norm: lower LEARNING_RATE"
-    )
-
-
-def constant_answer_alarm(metrics: list[dict]) -> Alarm | None:
-    """Answers like `return 2`: they run, so a reward that pays for running pays for them."""
-
-    def share(steps: list[dict]) -> float:
-        return window_mean(steps, "constant_answers", WINDOW // 2)
-
-    def pointless(steps: list[dict]) -> bool:
-        return share(steps) > max(MOST_CONSTANT_ANSWERS, window_mean(steps, "pass_rate", WINDOW // 2))
-
-    stop = begins(metrics, pointless)
-    if not stop and not begins(metrics, lambda steps: share(steps) > MANY_CONSTANT_ANSWERS):
-        return None
-    return Alarm(
-        f"{share(metrics):.0%} of the answers ignore their arguments, like `return 2`, and "
-        f"{window_mean(metrics, 'pass_rate', WINDOW // 2):.1%} pass: the run learns to earn REWARD_PARTIAL; "
-        'set PAY_CONSTANT_ANSWERS to False and PARTIAL_CREDIT to "beyond_constant" or "off"',
-        stop=stop,
-    )
-
-
-def partial_signal_alarm(metrics: list[dict]) -> Alarm | None:
-    """Groups that differ without a PASS: they teach code to run, not to pass."""
-
-    def share(steps: list[dict]) -> float:
+    def partial_share(steps: list[dict]) -> float:
+        """Groups that differ without a PASS: they teach code to run, not to pass."""
         partial, mixed = (window_mean(steps, name, WINDOW) for name in ("partial_groups", "mixed_groups"))
         return partial / (partial + mixed) if partial + mixed > 0 else 0.0
 
-    if not begins(metrics, lambda steps: share(steps) > PARTIAL_SIGNAL):
-        return None
-    return Alarm(
-        f"over {PARTIAL_SIGNAL:.0%} of the groups that differ hold no PASS, only PARTIAL and FAIL: the model "
-        'learns to write code that runs, not code that passes; set PARTIAL_CREDIT to "beyond_constant" or '
-        '"off", or set PROFILE_SAMPLES to choose tasks that are solved sometimes, or start from a model '
-        "that was taught the tasks (sft_model.py)"
-    )
-
-
-def reward_alarm(metrics: list[dict]) -> Alarm | None:
-    """A reward that rises without passes, from the first steps to the newest."""
-
-    def unearned(steps: list[dict]) -> bool:
-        windows = steps[:WINDOW], steps[-WINDOW:]
-        return (
-            len(steps) >= 2 * WINDOW
-            and rise(*windows, "reward") > REWARD_RISE
-            and rise(*windows, "pass_rate") < PASS_RISE
+    if begins(metrics, lambda steps: partial_share(steps) > PARTIAL_SIGNAL):
+        yield Alarm(
+            f"over {PARTIAL_SIGNAL:.0%} of the groups that differ hold no PASS, only PARTIAL and FAIL: the model "
+            'learns to write code that runs, not code that passes; set PARTIAL_CREDIT to "beyond_constant" or '
+            '"off", or set PROFILE_SAMPLES to choose tasks that are solved sometimes, or start from a model '
+            "that was taught the tasks (sft_model.py)"
         )
 
-    if not begins(metrics, unearned):
-        return None
-    before, now = (
-        (mean_of(part, "reward"), mean_of(part, "pass_rate")) for part in (metrics[:WINDOW], metrics[-WINDOW:])
-    )
-    return Alarm(
-        f"the reward rose from {before[0]:+.2f} to {now[0]:+.2f} and the pass rate did not, {before[1]:.1%} "
-        f"to {now[1]:.1%}: other parts of the reward are easier to earn than a PASS; set PARTIAL_CREDIT to "
-        '"beyond_constant" or "off", and BONUS_ONLY_WITH_PASS to True'
-    )
+    def unearned(steps: list[dict]) -> bool:
+        """A reward that rises without passes, from the first steps to the newest."""
+        windows, enough = (steps[:WINDOW], steps[-WINDOW:]), len(steps) >= 2 * WINDOW
+        return enough and rise(*windows, "reward") > REWARD_RISE and rise(*windows, "pass_rate") < PASS_RISE
+
+    if begins(metrics, unearned):
+        first, last = metrics[:WINDOW], metrics[-WINDOW:]
+        yield Alarm(
+            f"the reward rose from {mean_of(first, 'reward'):+.2f} to {mean_of(last, 'reward'):+.2f} and the pass rate "
+            f"did not, {mean_of(first, 'pass_rate'):.1%} to {mean_of(last, 'pass_rate'):.1%}: other parts of the "
+            'reward are easier to earn than a PASS; set PARTIAL_CREDIT to "beyond_constant" or "off", and '
+            "BONUS_ONLY_WITH_PASS to True"
+        )
 
 
-SENTINELS = (
-    infra_alarm,
-    infra_by_code_alarm,
-    shared_alarm,
-    judge_alarm,
-    gradient_alarm,
-    entropy_alarm,
-    timeout_alarm,
-    thinking_alarm,
-    constant_alarm,
-    small_update_alarm,
-    large_update_alarm,
-    constant_answer_alarm,
-    partial_signal_alarm,
-    reward_alarm,
-)
+def constant_share(steps: list[dict]) -> float:
+    return window_mean(steps, "constant_answers", WINDOW // 2)
+
+
+def passing_share(steps: list[dict]) -> float:
+    return window_mean(steps, "pass_rate", WINDOW // 2)
 
 
 def begins(metrics: list[dict], condition: Callable[[list[dict]], bool]) -> bool:

@@ -1,4 +1,1 @@
-"""The training itself: policy, TRL's trainer, sharding, vLLM, the saved model.
-
-It may import tasks and runs.
-"""
+"""The training itself: its sections, policy, TRL's trainer, sampling, sharding, vLLM."""

@@ -1,14 +1,17 @@
-"""TRL's batches: a task as a row of the data set, rows that move between batches, and a batch's log-probabilities."""
+"""TRL's batches: groups that refills swap, and the rows and prompts that a pass may leave out or share."""
 
+import math
+import random
 from dataclasses import asdict
 from itertools import compress
 from typing import Any
 
 import datasets
 import torch
+from trl.trainer.utils import nanstd
 
 from raccoon.constants import InputError
-from raccoon.runs.rollouts import Rollout, is_constant
+from raccoon.runs.log import Rollout, is_constant
 from raccoon.tasks.prompts import messages
 from raccoon.tasks.task import Task
 
@@ -22,6 +25,51 @@ def rows(tasks: list[Task]) -> datasets.Dataset:
     return datasets.Dataset.from_list([task_row(task) for task in tasks])
 
 
+class Refills:
+    """Swaps groups that teach nothing for groups of other tasks, at most `most` times a step (arXiv 2503.14476)."""
+
+    def __init__(self, trainer: Any, most: int) -> None:
+        self.trainer, self.most = trainer, most
+        self.tasks: list[Task] = []  # that it draws from
+
+    def fill(self, output: dict, rollouts: list[Rollout]) -> list[Rollout]:
+        """Changes TRL's batch and its rollouts in place; returns the rollouts that are left out."""
+        trainer, size = self.trainer, self.trainer.num_generations
+        unused: list[Rollout] = []
+        for attempt in range(self.most):
+            constant = constant_groups(rollouts, size)
+            wanted = trainer.most(len(constant))
+            if not wanted:
+                break
+            spare = trainer.trl_batch(self.inputs(wanted, attempt))
+            drawn = trainer.reward.take_rollouts()
+            useful = sorted(set(range(wanted)) - set(constant_groups(drawn, size)))
+            self.swap(output, rollouts, spare, drawn, list(zip(constant, useful, strict=False)))
+            unused += drawn
+        return unused
+
+    def inputs(self, groups: int, attempt: int) -> list[dict]:
+        """This process's rows for a refill. Step and attempt decide its tasks, so that a resumed run draws the same."""
+        trainer = self.trainer
+        draw = random.Random(f"{trainer.args.seed} {trainer.state.global_step} {attempt}")
+        drawn = draw.choices(self.tasks, k=groups * trainer.accelerator.num_processes)
+        own = drawn[trainer.accelerator.process_index * groups :][:groups]
+        return [task_row(task) for task in own for _ in range(trainer.num_generations)]
+
+    def swap(
+        self, output: dict, rollouts: list[Rollout], spare: dict, drawn: list[Rollout], groups: list[tuple[int, int]]
+    ) -> None:
+        """Exchanges groups of `output` and `rollouts` for groups of `spare` and `drawn`."""
+        trainer, size = self.trainer, self.trainer.num_generations
+        pairs = [(into * size + i, out_of * size + i) for into, out_of in groups for i in range(size)]
+        copy_rows(output, spare, pairs, trainer.pad_token_id)
+        for into, out_of in pairs:
+            rollouts[into], drawn[out_of] = drawn[out_of], rollouts[into]
+        output["num_items_in_batch"] = trainer.accelerator.gather(output["completion_mask"].sum()).sum()
+        if trainer.scale_rewards == "batch":
+            output["advantages"] = batch_scaled_advantages(trainer, rollouts)
+
+
 def constant_groups(rollouts: list[Rollout], size: int) -> list[int]:
     """The indices of the groups whose members differ at most in style."""
     groups = [rollouts[start : start + size] for start in range(0, len(rollouts), size)]
@@ -33,17 +81,60 @@ def copy_rows(output: dict, spare: dict, pairs: list[tuple[int, int]], pad_id: i
 
     Both are padded to the wider batch's width: prompts (B, P) on the left, everything else (B, C) on the right.
     """
+
+    def padded(tensor: torch.Tensor, name: str, width: int) -> torch.Tensor:
+        missing = width - tensor.size(1)
+        value = pad_id if name in ("prompt_ids", "completion_ids") else 0
+        return torch.nn.functional.pad(tensor, (missing, 0) if name.startswith("prompt") else (0, missing), value=value)
+
     into, out_of = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     for name, tensor in output.items():
         source = spare[name]
         if tensor.dim() == 2:
             width = max(tensor.size(1), source.size(1))
-            value = pad_id if name in ("prompt_ids", "completion_ids") else 0
-            left = name.startswith("prompt")
-            tensor, source = padded(tensor, width, left, value), padded(source, width, left, value)
+            tensor, source = padded(tensor, name, width), padded(source, name, width)
         if tensor.dim():
             tensor[into] = source[out_of]
         output[name] = tensor
+
+
+def batch_scaled_advantages(trainer: Any, rollouts: list[Rollout]) -> torch.Tensor:
+    """TRL's advantages for scale_rewards="batch", computed again after groups were swapped."""
+    values = [math.nan if rollout.reward is None else rollout.reward for rollout in rollouts]
+    rewards = torch.tensor(values, device=trainer.args.device)
+    groups = rewards.view(-1, trainer.num_generations)
+    centred = (groups - groups.nanmean(dim=1, keepdim=True)).flatten()
+    return (centred / (nanstd(trainer.accelerator.gather(rewards)) + 1e-4)).nan_to_num(nan=0.0)
+
+
+class PlannedPasses:
+    """The passes of a generation as SAVINGS wants them: "rows" leaves rows out, "prompts" sorts the rows by prompt."""
+
+    def __init__(self, trainer: Any, savings: tuple[str, ...]) -> None:
+        self.trainer, self.skip, self.share = trainer, "rows" in savings, "prompts" in savings
+        self.made: list[dict] | None = None  # TRL's passes of the newest generation, and the same as planned
+        self.planned: list[dict] = []
+
+    def instead_of(self, inputs: dict) -> dict:
+        """The planned pass in the place of TRL's; a batch that is none of TRL's passes stays."""
+        made = self.trainer.buffered_passes or []
+        place = next((number for number, each in enumerate(made) if each is inputs), None)
+        if place is None or not (self.skip or self.share):
+            return inputs
+        if self.made is not made:
+            self.made, self.planned = made, self.plan(made)
+        return self.planned[place]
+
+    def plan(self, passes: list[dict]) -> list[dict]:
+        """One generation's passes, the same number of rows in each process. Those of one step may be sorted."""
+        args, accelerator = self.trainer.args, self.trainer.accelerator
+        if args.steps_per_generation == args.gradient_accumulation_steps:
+            passes = signal_first(passes, by_prompt=self.share)
+        if not self.skip:
+            return passes
+        counts = torch.stack([batch["advantages"].count_nonzero() for batch in passes])
+        most = accelerator.gather(counts[None]).amax(dim=0).clamp(min=1).tolist()
+        return [rows_with_signal(batch, count) for batch, count in zip(passes, most, strict=True)]
 
 
 def signal_first(passes: list[dict], by_prompt: bool = False) -> list[dict]:
@@ -52,16 +143,18 @@ def signal_first(passes: list[dict], by_prompt: bool = False) -> list[dict]:
     Rows of similar length need little padding, and a pass of rows without a signal costs almost nothing. With
     `by_prompt`, the rows of one prompt stay together instead.
     """
-    whole = {
-        name: torch.cat([batch[name] for batch in passes]) if value.dim() else value
-        for name, value in passes[0].items()
-    }
+    first = passes[0]
+    whole = {name: torch.cat([batch[name] for batch in passes]) if first[name].dim() else first[name] for name in first}
     lengths = (whole["prompt_mask"].sum(dim=1) + whole["completion_mask"].sum(dim=1)).tolist()
     silent = (whole["advantages"] == 0).tolist()
     place = whole["prompt_ids"].tolist() if by_prompt else [-length for length in lengths]
     order = torch.tensor(sorted(range(len(lengths)), key=lambda row: (silent[row], place[row])))
-    parts = order.to(whole["advantages"].device).chunk(len(passes))
-    return [{name: value[part] if value.dim() else value for name, value in whole.items()} for part in parts]
+    return [taken(whole, part) for part in order.to(whole["advantages"].device).chunk(len(passes))]
+
+
+def taken(batch: dict, rows: torch.Tensor) -> dict:
+    """Some rows of a TRL batch, in this order."""
+    return {name: value[rows] if value.dim() else value for name, value in batch.items()}
 
 
 def rows_with_signal(batch: dict, count: int) -> dict:
@@ -70,19 +163,12 @@ def rows_with_signal(batch: dict, count: int) -> dict:
     The rows with a signal come first. If there are fewer, rows of advantage 0 follow, which add nothing to the
     gradient: in each pass all processes must have the same number of rows, because TRL gathers a value of each.
     """
-    kept = (batch["advantages"] == 0).int().argsort(stable=True)[:count]
-    chosen = {name: value[kept] if value.dim() else value for name, value in batch.items()}
+    chosen = taken(batch, (batch["advantages"] == 0).int().argsort(stable=True)[:count])
     prompt, completion = (max(1, int(chosen[f"{part}_mask"].sum(dim=1).max())) for part in ("prompt", "completion"))
     return {
         name: value if value.dim() < 2 else value[:, -prompt:] if name.startswith("prompt") else value[:, :completion]
         for name, value in chosen.items()
     }
-
-
-def padded(tensor: torch.Tensor, width: int, left: bool, value: int) -> torch.Tensor:
-    """A (B, W) tensor widened to (B, width)."""
-    missing = width - tensor.size(1)
-    return torch.nn.functional.pad(tensor, (missing, 0) if left else (0, missing), value=value)
 
 
 def logprobs_and_entropies(logits_B_C_V: torch.Tensor, tokens_B_C: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -111,9 +197,8 @@ def share_prompts(
     """The batch as one sequence (1, L), without padding, in which each prompt stands once, before its completions.
 
     A completion sees its prompt and itself, so each token has the same log-probability as in a row of its own
-    (arXiv 2506.05433). The last `width` columns are the completions. Returns the model's inputs, for N completion
-    tokens the places (N) in the sequence whose logits predict them, and their rows and columns (N, 2) in the
-    completions.
+    (arXiv 2506.05433). The last `width` columns are the completions. Returns the model's inputs, and for N completion
+    tokens the places (N) in the sequence whose logits predict them, and their rows and columns (N, 2).
     """
     tokens: list[int] = []
     positions: list[int] = []
@@ -144,11 +229,8 @@ def share_prompts(
         "attention_mask": sees_L_L.tril()[None, None],
     }
     device = input_ids_B_T.device
-    return (
-        {name: value.to(device) for name, value in inputs.items()},
-        torch.tensor(places, device=device),
-        torch.tensor(cells, device=device).view(-1, 2),
-    )
+    inputs = {name: value.to(device) for name, value in inputs.items()}
+    return inputs, torch.tensor(places, device=device), torch.tensor(cells, device=device).view(-1, 2)
 
 
 def shared_logprobs(
@@ -183,6 +265,6 @@ def check_sharing(model: Any, length: int) -> None:
         same = False
     if not same:
         raise InputError(
-            f"SHARE_PROMPTS changes what a model of type {model.config.model_type} computes, because some "
-            "of its layers do not follow the attention mask; leave SHARE_PROMPTS out"
+            f"prompts of SAVINGS changes what a model of type {model.config.model_type} computes, because some of its "
+            "layers do not follow the attention mask; leave prompts out of --savings"
         )

@@ -1,8 +1,7 @@
 """Every private name of TRL, accelerate, transformers, torch and vLLM that this project uses, and nothing else.
 
-A new version of a library may remove or rename one of them. PRIVATE_NAMES says what each is for. A test looks for all
-of them in the installed versions, so that a missing name is found before a run starts. The rest of the project uses
-the public names of this file.
+A new version of a library may remove or rename one of them. A test looks for all PRIVATE_NAMES in the installed
+versions. The rest of the project uses the public names of this file.
 """
 
 import copy
@@ -22,10 +21,9 @@ from trl import GRPOTrainer
 # (module, class or "" for the module itself, name, what it is for)
 PRIVATE_NAMES = (
     ("trl.trainer.grpo_trainer", "GRPOTrainer", "_generate_single_turn", "timing, and whole weights while it samples"),
-    ("trl.trainer.grpo_trainer", "GRPOTrainer", "_calculate_rewards", "timing of the reward"),
     ("trl.trainer.grpo_trainer", "GRPOTrainer", "_generate_and_score_completions", "refills, and the log of rollouts"),
     ("trl.trainer.grpo_trainer", "GRPOTrainer", "_get_per_token_logps_and_entropies", "the output head on a CPU"),
-    ("trl.trainer.grpo_trainer", "GRPOTrainer", "_prepare_inputs", "the order of rows in the passes of a step"),
+    ("trl.trainer.grpo_trainer", "GRPOTrainer", "_buffered_inputs", "the order of rows in the passes of a step"),
     ("trl.trainer.grpo_trainer", "GRPOTrainer", "_tokenize_prompts", "completions outside of a training step"),
     ("trl.trainer.grpo_trainer", "GRPOTrainer", "_tokenizer", "the padding of batches that are put together"),
     ("trl.trainer.grpo_trainer", "GRPOTrainer", "_metrics", "a memory probe that leaves no trace"),
@@ -64,64 +62,29 @@ def is_there(module: str, owner: str, name: str) -> bool:
 
 
 class OpenTrainer(GRPOTrainer):
-    """TRL's trainer with public names for the private methods that CodeTrainer extends.
+    """TRL's trainer with public names for the private methods that CodeTrainer extends, and for TRL's own behaviour."""
 
-    A subclass overrides a public method and calls super() for TRL's own behaviour.
-    """
+    trl_completions = GRPOTrainer._generate_single_turn  # completion ids, and log-probabilities or None
+    trl_batch = GRPOTrainer._generate_and_score_completions  # prompts (B, P), completions (B, C), advantages (B)
+    # Of completions (B, C): log-probabilities, entropies or None; loss of experts or None
+    trl_logprobs = GRPOTrainer._get_per_token_logps_and_entropies
+    trl_clipping = GRPOTrainer._clip_grad_norm  # clips in place; the norm before
+    trl_checkpoint = GRPOTrainer._save_checkpoint
 
     def _generate_single_turn(self, *args: Any, **kwargs: Any) -> Any:
         return self.sample_completions(*args, **kwargs)
 
-    def sample_completions(self, *args: Any, **kwargs: Any) -> Any:
-        """(completion ids, log-probabilities or None) for a batch of prompt ids."""
-        return super()._generate_single_turn(*args, **kwargs)
-
-    def _calculate_rewards(self, *args: Any, **kwargs: Any) -> torch.Tensor:
-        return self.score_completions(*args, **kwargs)
-
-    def score_completions(self, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """The rewards (B, functions) of all processes' completions."""
-        return super()._calculate_rewards(*args, **kwargs)
-
     def _generate_and_score_completions(self, inputs: list[dict]) -> dict[str, Any]:
         return self.make_batch(inputs)
-
-    def make_batch(self, inputs: list[dict]) -> dict[str, Any]:
-        """TRL's batch of one generation: prompts (B, P), completions (B, C), advantages (B)."""
-        return super()._generate_and_score_completions(inputs)
-
-    def _prepare_inputs(self, generation_batch: Any) -> Any:
-        passes = self._buffered_inputs
-        inputs = super()._prepare_inputs(generation_batch)
-        if self._buffered_inputs is passes or not self.model.training:
-            return inputs
-        self._buffered_inputs = self.plan_passes(self._buffered_inputs)
-        return self._buffered_inputs[self._step % self.args.steps_per_generation]
 
     def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> tuple[torch.Tensor, ...]:
         return self.token_logprobs(*args, **kwargs)
 
-    def token_logprobs(self, *args: Any, **kwargs: Any) -> tuple[torch.Tensor, ...]:
-        """(log-probabilities (B, C) of the completions' tokens, entropies (B, C) or None, loss of experts or None)."""
-        return super()._get_per_token_logps_and_entropies(*args, **kwargs)
-
-    def plan_passes(self, passes: list[dict]) -> list[dict]:
-        """The passes into which TRL divides one generation, after it has shuffled the rows."""
-        return passes
-
     def _clip_grad_norm(self, model: torch.nn.Module) -> torch.Tensor:
         return self.clip_gradients(model)
 
-    def clip_gradients(self, model: torch.nn.Module) -> torch.Tensor:
-        """Clips the gradients in place and returns their norm before."""
-        return super()._clip_grad_norm(model)
-
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
         self.write_checkpoint(model, trial)
-
-    def write_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
-        """Writes OUTPUT_DIR/checkpoint-STEP."""
-        super()._save_checkpoint(model, trial)
 
     def prompt_token_ids(self, conversations: list[list[dict]]) -> list[list[int]]:
         """The token ids of prompts in the chat template."""
@@ -130,6 +93,11 @@ class OpenTrainer(GRPOTrainer):
     @property
     def pad_token_id(self) -> int:
         return self._tokenizer.pad_token_id
+
+    @property
+    def buffered_passes(self) -> list[dict] | None:
+        """The passes into which TRL divides the newest generation, after it has shuffled the rows."""
+        return self._buffered_inputs
 
 
 @contextmanager
@@ -155,21 +123,14 @@ def note_engine_weights(trainer: GRPOTrainer) -> None:
 
 
 def sleeping_bytes() -> int:
-    """The bytes that vLLM has taken off this process's GPU while it sleeps; torch counts them as allocated.
-
-    These are whole segments of torch's pool, of which torch may count a little less.
-    """
+    """The bytes (whole segments of torch's pool) that sleep with vLLM off the GPU; torch counts them as allocated."""
     module = sys.modules.get("vllm.device_allocator.cumem")  # vLLM itself imports it when it makes its memory pool
     pool = module.CuMemAllocator.instance if module else None
     return sum(data.handle[1] for data in pool.pointer_to_data.values() if data.is_asleep) if pool else 0
 
 
 def push_merged_copies(trainer: GRPOTrainer) -> None:
-    """Makes TRL push the policy's merged_parameters to vLLM.
-
-    TRL itself merges the adapters into the base model and takes them out again. In bfloat16 that changes the base
-    model a little with each push (huggingface/trl issue 6688).
-    """
+    """Makes TRL push merged_parameters: its own merging changes a bfloat16 base with each push (its issue 6688)."""
     generation = trainer.vllm_generation
     generation._iter_named_params = lambda: merged_parameters(generation.model)
 
@@ -181,12 +142,8 @@ def merged_parameters(model: Any) -> Iterator[tuple[str, torch.Tensor]]:
     for name, weight in model.named_parameters():
         if model.prefix in name:
             continue
-        deltas = [
-            layer.get_delta_weight(adapter)
-            for layer in layers
-            if layer.get_base_layer().weight is weight
-            for adapter in layer.active_adapters
-        ]
+        its = [layer for layer in layers if layer.get_base_layer().weight is weight]
+        deltas = [layer.get_delta_weight(adapter) for layer in its for adapter in layer.active_adapters]
         merged = sum(deltas, weight.float()).to(weight.dtype) if deltas else weight.data
         name = name.removeprefix("base_model.model.").replace(".base_layer", "")
         yield name.replace("_checkpoint_wrapped_module.", ""), merged
@@ -196,15 +153,15 @@ def merged_parameters(model: Any) -> Iterator[tuple[str, torch.Tensor]]:
 def engine_settings(model: Any, args: Any) -> Iterator[None]:
     """Adds settings to the engine that TRL makes within this block; `args` is TRL's GRPOConfig.
 
-    On a CPU these are the policy's own dtype, where vLLM would take bfloat16; no compilation, which takes longer than
-    a small model's run; and weights in the layout in which they are pushed.
+    On a CPU: the policy's own dtype, where vLLM would take bfloat16; no compilation, which takes longer than a small
+    model's run; and weights in the layout in which they are pushed.
     """
     if not args.use_vllm or args.vllm_mode != "colocate":
         yield
         return
     from trl.generation import vllm_generation
 
-    made, settings = vllm_generation.LLM, {"use_tqdm_on_load": False}
+    made, settings = vllm_generation.LLM, dict[str, Any](use_tqdm_on_load=False)
     if args.use_cpu:
         keep_weights_unpacked()
         settings |= {"dtype": str(model.dtype).removeprefix("torch."), "enforce_eager": True}
@@ -218,9 +175,8 @@ def engine_settings(model: Any, args: Any) -> Iterator[None]:
 def keep_weights_unpacked() -> None:
     """Keeps vLLM's CPU backend from repacking linear weights after it has loaded them.
 
-    Repacking deletes the original, and the next load_weights fails with "'Parameter' object has no attribute
-    'weight_loader'". vLLM's own reload_weights packs them again, but not an output head that is tied to the embedding
-    (0.31.0): it kept its old values. With unpacked weights the demo's model decodes as fast.
+    Repacking deletes the original, and the next load_weights fails. vLLM's own reload_weights packs them again, but not
+    an output head that is tied to the embedding (0.31.0): it kept its old values. Unpacked weights decode as fast.
     """
     from vllm.model_executor.layers import utils
 
@@ -231,18 +187,14 @@ def keep_weights_unpacked() -> None:
 
 
 def parameter_groups(units: list[torch.nn.Module]) -> set[Any]:
-    """FSDP2's groups of parameters of these sharded modules.
-
-    Their attribute post_forward_mesh_info holds what set_reshard_after_forward sets; torch has no public way to read
-    it.
-    """
+    """FSDP2's groups of these sharded modules; their post_forward_mesh_info is what set_reshard_after_forward sets."""
     return {group for unit in units for group in unit._get_fsdp_state()._fsdp_param_groups}
 
 
 def prepare_units(units: list[torch.nn.Module]) -> None:
-    """Does what FSDP2 leaves for a model's first forward pass; the first unit is the whole model."""
-    for unit in units[:1]:
-        unit._get_fsdp_state()._lazy_init()
+    """Does what FSDP2 leaves for a model's first forward pass."""
+    for whole in units[:1]:
+        whole._get_fsdp_state()._lazy_init()
 
 
 @contextmanager
@@ -262,7 +214,7 @@ def without_sharding_hooks(units: list[torch.nn.Module]) -> Iterator[None]:
         for table, before in zip(tables, kept, strict=True):
             added = dict(table)
             table.clear()
-            table.update(before | added)
+            table.update(before | added)  # in their old order
 
 
 def is_sharding_hook(hook: Any) -> bool:

@@ -1,23 +1,33 @@
-"""The policy and its tokenizer: loads them, finds the ends of a completion and the length of prompts."""
+"""The policy and its tokenizer: loads them, and writes the trained model as one whole that any tool can load.
+
+The trainer writes the checkpoints, which may be in shards.
+"""
 
 import logging
+import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import datasets
 import torch
 import transformers
-from transformers import AutoModelForCausalLM, GenerationConfig, StoppingCriteria, StoppingCriteriaList
+from peft import get_peft_model
+from safetensors import SafetensorError
+from torch.distributed.checkpoint.api import CheckpointException
+from transformers import AutoModelForCausalLM, GenerationConfig
 
-from raccoon.constants import InputError
+from raccoon.constants import InputError, RunError
 from raccoon.model_files import end_tokens, load_tokenizer
-from raccoon.tasks.markup import ends_in_closed_fence
 from raccoon.tasks.prompts import messages
 from raccoon.tasks.task import Task
+from raccoon.training.sections import Sampling
+from raccoon.training.sharding import whole_weights
 
+ADAPTER_FOLDER = "lora_adapter"  # in OUTPUT_DIR
 # Beginnings of names in a generation_config that do not decide what is sampled, or that training always sets
 BESIDE_SAMPLING = ("_", "max_", "output_", "return_", "transformers_version", "use_cache")
 
@@ -60,9 +70,9 @@ def load_policy(path: str, tokenizer: Any, dtype: str) -> Any:
     return model
 
 
-def ignored_settings(config: GenerationConfig, used: dict[str, Any]) -> str:
+def ignored_settings(config: GenerationConfig, sampling: Sampling) -> str:
     """What a checkpoint's generation_config asks for beside the settings that are used, as text."""
-    own = (*used.items(), ("do_sample", True))
+    own = (*asdict(sampling).items(), ("do_sample", True))
     return ", ".join(
         f"{name} {value!r}"
         for name, value in config.to_diff_dict().items()
@@ -70,32 +80,8 @@ def ignored_settings(config: GenerationConfig, used: dict[str, Any]) -> str:
     )
 
 
-@contextmanager
-def generating(model: Any, fence_stop: "FenceStop | None") -> Iterator[None]:
-    """Makes the model's generate() sample by its arguments alone, for this process alone, within a with block.
-
-    By itself it takes what its arguments leave open, like min_p, from the checkpoint's generation_config.json, and
-    processes with a sharded model wait for each other's longest completion. With `fence_stop` it ends completions
-    there too.
-    """
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    checkpoints, registered = base.generation_config, vars(model).get("generate")
-    base.generation_config = GenerationConfig()
-    criteria = [FenceCriterion(fence_stop.closes)] if fence_stop else []
-    model.generate = partial(
-        type(model).generate, model, synced_gpus=False, stopping_criteria=StoppingCriteriaList(criteria)
-    )
-    try:
-        yield
-    finally:
-        base.generation_config = checkpoints
-        del model.generate
-        if registered:
-            model.generate = registered
-
-
-def recomputation(config: type, wanted: bool) -> dict[str, bool]:
-    """The argument with which a config class turns on computing activations a second time instead of keeping them.
+def recomputation(config: Any, wanted: bool) -> dict[str, bool]:
+    """A config class's argument for computing activations a second time instead of keeping them.
 
     transformers 5.23 calls it activation_checkpointing. Older versions, like the one that vLLM 0.31 requires, call it
     gradient_checkpointing.
@@ -105,43 +91,59 @@ def recomputation(config: type, wanted: bool) -> dict[str, bool]:
 
 
 def recompute_layers(model: Any) -> None:
-    """Makes a model compute its activations a second time, by the name that its version of transformers has."""
+    """Turns that on for a model, by the name that its version of transformers has."""
     enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
     enable()
 
 
-class FenceStop:
-    """Ends completions after the line that closes their code fence, because only text follows, which takes time.
+def save_policy(trainer: Any, folder: str) -> None:
+    """Writes the model, with LoRA adapters merged into it, and the tokenizer.
 
-    It adds no end token: the model is trained on exactly what it sampled.
+    Float32 weights that computed in bfloat16 are written in bfloat16, the precision in which they sampled; but in
+    float32 with adapters: a bfloat16 base model would round away half of what they learnt. All this is made in the
+    machine's memory, because a GPU that just fits the training has no room for it.
     """
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    lora = hasattr(model, "merge_and_unload")
+    dtype = torch.bfloat16 if trainer.args.bf16 and not lora else None
+    weights = whole_weights(model, dtype) if trainer.is_fsdp_enabled else None
+    if not trainer.accelerator.is_main_process:
+        return
+    with saving("the model", folder):
+        if weights is not None:
+            model = rebuilt(model, weights)
+        elif lora:
+            model = model.cpu()
+        elif dtype:
+            model = model.to(dtype)
+        if lora:
+            model.save_pretrained(Path(folder) / ADAPTER_FOLDER, save_embedding_layers=False)
+            model = model.float().merge_and_unload(safe_merge=True)
+        model.save_pretrained(folder)
+        trainer.processing_class.save_pretrained(folder)
 
-    def __init__(self, tokenizer: Any) -> None:
-        self.tokenizer = tokenizer
-        texts = tokenizer.batch_decode([[token] for token in range(len(tokenizer))])
-        self.line_ends = {token for token, text in enumerate(texts) if "\n" in text}
 
-    def closes(self, ids: list[int]) -> bool:
-        """Whether a completion's newest token ends the line that closes its code fence."""
-        if not ids or ids[-1] not in self.line_ends or not {"`", "~"} & set(self.tokenizer.decode(ids[-8:])):
-            return False
-        return ends_in_closed_fence(self.tokenizer.decode(ids, skip_special_tokens=True))
-
-    def cut(self, completion_ids: list[list[int]]) -> list[list[int]]:
-        """The completions, each cut where it was stopped; generate() goes on until the batch's longest one ends."""
-        ends = [
-            next((end for end in range(1, len(ids) + 1) if self.closes(ids[:end])), len(ids)) for ids in completion_ids
-        ]
-        return [ids[:end] for ids, end in zip(completion_ids, ends, strict=True)]
+def rebuilt(model: Any, weights: dict[str, torch.Tensor]) -> Any:
+    """An unsharded copy of a sharded model, with its whole weights in their dtype; adapters stay adapters."""
+    lora = hasattr(model, "merge_and_unload")
+    base = model.get_base_model() if lora else model
+    with torch.device("meta"):
+        whole = type(base)(base.config)
+        whole.generation_config = base.generation_config
+        whole = get_peft_model(whole, model.peft_config["default"]) if lora else whole
+    whole.load_state_dict(weights, assign=True)
+    whole.tie_weights()
+    return whole
 
 
-class FenceCriterion(StoppingCriteria):
-    """The criterion for one call of generate(); transformers asks it after each token."""
-
-    def __init__(self, closes: Any) -> None:
-        self.closes, self.prompt_length = closes, 0
-
-    def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
-        self.prompt_length = self.prompt_length or input_ids.size(1) - 1
-        completions = input_ids[:, self.prompt_length :].tolist()
-        return torch.tensor([self.closes(ids) for ids in completions], device=input_ids.device)
+@contextmanager
+def saving(what: str, folder: str) -> Iterator[None]:
+    """Turns the errors of open, torch and safetensors on a full disk into a RunError with the remedy."""
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError, CheckpointException) as error:
+        free, reason = shutil.disk_usage(folder).free / 1e9, str(error).splitlines()[0]
+        raise RunError(
+            f"{what} could not be written to {folder}, which has {free:.3f} GB free ({reason}): free some "
+            "space, and give the same command to continue from the newest whole checkpoint"
+        ) from error

@@ -1,8 +1,8 @@
-"""FSDP2: a sharded policy's precision, its whole weights for generation, and their export.
+"""FSDP2: a sharded policy's precision, and its whole weights for generation and export.
 
-accelerate does the sharding, as scripts/accelerate_fsdp2.yaml says. This file writes no file. The weights are float32
-on the processes' shards and bfloat16 in every forward and backward pass; the log-probabilities are float32. All
-processes must call these functions together, or they wait for each other forever.
+accelerate does the sharding, as scripts/accelerate_fsdp2.yaml says. The weights are float32 on the processes' shards
+and bfloat16 in every forward and backward pass; the log-probabilities are float32. All processes must call these
+functions together, or they wait for each other forever.
 """
 
 from collections.abc import Iterator
@@ -19,10 +19,10 @@ from raccoon.training.library_internals import parameter_groups, prepare_units, 
 
 
 def configure(accelerator: Accelerator) -> None:
-    """Sets precision and gradient reduction of a policy that will be sharded.
+    """Makes a policy that will be sharded compute in the run's mixed precision and reduce gradients in float32.
 
-    It computes in the run's mixed precision and reduces gradients in float32. accelerate's default also casts the
-    result of a forward pass to bfloat16, so that rounding of the log-probabilities exceeds what an update changes.
+    accelerate's default also casts the result of a forward pass to bfloat16, so that rounding of the log-probabilities
+    exceeds what an update changes.
     Gradients are reduced to the shards after each micro-batch. By default they stay whole on every GPU until the
     step's last micro-batch, which takes another 29.5 GB for a 14.8B model in bfloat16.
     """
@@ -66,10 +66,7 @@ def unsharded(model: torch.nn.Module) -> Iterator[None]:
 
 
 def whole_weights(model: torch.nn.Module, dtype: torch.dtype | None) -> dict[str, Any]:
-    """The weights of a sharded model, gathered one by one into the first process's memory; {} on the others.
-
-    They are cast to `dtype` before they are sent; None casts nothing.
-    """
+    """The weights, perhaps cast, gathered one by one into the first process's memory; {} on the others."""
     keeps = torch.distributed.get_rank() == 0
     state = {}
     for name, tensor in model.state_dict().items():

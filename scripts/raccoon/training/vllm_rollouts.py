@@ -1,8 +1,7 @@
 """vLLM as the engine that samples completions: its settings for TRL, and a check that it has the policy's weights.
 
 TRL runs the engine in the training process (VLLM_MODE "colocate"), where on a GPU it sleeps during the update, or asks
-a server for completions ("server"). In both modes TRL pushes the weights before the first generation after an update.
-requirements.txt does not have vLLM, because vLLM needs an older transformers: requirements-vllm.txt has both.
+a server ("server"). It needs an older transformers: requirements-vllm.txt has both.
 """
 
 import json
@@ -10,12 +9,12 @@ import os
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from raccoon.constants import InputError, RunError
+from raccoon.constants import InputError, RunError, check_choice, check_positive
 from raccoon.vllm_engine import check_vllm
 
-VLLM_MODES = ("colocate", "server")
 SERVER_SECONDS = 10  # for an answer of the server before training; during training TRL waits longer
 
 # Largest mean distance of the log-probabilities of one prompt's tokens, by the engine's dtype. In float32 two engines
@@ -26,21 +25,57 @@ SYNC_TOLERANCE = {"float32": 1e-5}
 COARSE = 0.2
 
 
-def check_engine(gpus: int, lora: bool, mode: str, url: str) -> None:
-    """Raises InputError if vLLM cannot sample completions here."""
-    check_vllm(gpus)
-    if lora and os.environ.get("ACCELERATE_USE_FSDP") == "true":
-        raise InputError(
-            'GENERATION is "vllm", which cannot get the adapters of a sharded policy: train LoRA on one '
-            "GPU, or use --generation transformers"
-        )
-    if mode == "server":
-        if not gpus:
+@dataclass(frozen=True)
+class Vllm:
+    """How vLLM runs; each token's weight in the loss is its probability by the policy over vLLM's, at most `ratio_cap`.
+
+    TRL's default leaves out whole sequences by the product of their ratios. Over a thousand tokens, rounding alone
+    takes this product far from 1.
+    """
+
+    mode: str
+    server_url: str
+    memory_share: float
+    ratio_cap: float
+
+    def __post_init__(self) -> None:
+        check_choice("VLLM_MODE", self.mode, ("colocate", "server"))
+        check_positive(VLLM_RATIO_CAP=self.ratio_cap)
+        if not 0 < self.memory_share < 1:
+            raise InputError(f"VLLM_MEMORY_SHARE is {self.memory_share}; give a share of the GPU between 0 and 1")
+
+    def check(self, gpus: int, lora: bool) -> None:
+        """Raises InputError if vLLM cannot sample completions here."""
+        check_vllm(gpus)
+        if lora and os.environ.get("ACCELERATE_USE_FSDP") == "true":
             raise InputError(
-                'VLLM_MODE is "server", which gets the weights from GPU to GPU, and no GPU is visible: '
-                "use --vllm-mode colocate"
+                "GENERATION vllm cannot get the adapters of a sharded policy: use one GPU, or --generation transformers"
             )
-        check_server(url)
+        if self.mode == "server" and not gpus:
+            raise InputError(
+                "VLLM_MODE server gets the weights from GPU to GPU, and no GPU is visible: use --vllm-mode colocate"
+            )
+        if self.mode == "server":
+            check_server(self.server_url)
+
+    def options(self, gpus: int, longest: int) -> dict[str, Any]:
+        """GRPOConfig's arguments; `longest` is prompt and completion, in tokens."""
+        if self.mode == "server":
+            where: dict[str, Any] = {"vllm_server_base_url": self.server_url}
+        else:
+            where = {
+                "vllm_enable_sleep_mode": bool(gpus),
+                "vllm_gpu_memory_utilization": self.memory_share,
+                "vllm_max_model_length": longest,
+            }
+        return {
+            "use_vllm": True,
+            "vllm_mode": self.mode,
+            **where,
+            "vllm_importance_sampling_correction": True,
+            "vllm_importance_sampling_mode": "token_truncate",
+            "vllm_importance_sampling_clip_max": self.ratio_cap,
+        }
 
 
 def check_server(url: str) -> None:
@@ -50,9 +85,8 @@ def check_server(url: str) -> None:
         '\'{"backend": "nccl"}\' --logprobs-mode processed_logprobs, or correct VLLM_SERVER_URL'
     )
     try:
-        with urllib.request.urlopen(
-            f"{url.rstrip('/')}/server_info?config_format=json", timeout=SERVER_SECONDS
-        ) as answer:
+        asked = f"{url.rstrip('/')}/server_info?config_format=json"
+        with urllib.request.urlopen(asked, timeout=SERVER_SECONDS) as answer:
             config = json.load(answer)["vllm_config"]
     except urllib.error.HTTPError as error:
         raise InputError(f"the vLLM server at {url} answers HTTP {error.code} to /server_info: {start}") from None
@@ -60,34 +94,6 @@ def check_server(url: str) -> None:
         raise InputError(f"no vLLM server at {url} ({error}): {start}") from None
     if not isinstance(config, dict) or not config.get("weight_transfer_config"):
         raise InputError(f"the vLLM server at {url} does not accept weights: {start}")
-
-
-def vllm_options(
-    gpus: int, mode: str, url: str, memory_share: float, max_length: int, ratio_cap: float
-) -> dict[str, Any]:
-    """GRPOConfig's arguments for sampling with vLLM; `max_length` is prompt and completion, in tokens.
-
-    Each token's weight in the loss is its probability by the policy over that by vLLM, at most `ratio_cap`. TRL's
-    default leaves out whole sequences by the product of their ratios. Over a thousand tokens, rounding alone takes
-    this product far from 1.
-    """
-    where = (
-        {"vllm_server_base_url": url}
-        if mode == "server"
-        else {
-            "vllm_enable_sleep_mode": bool(gpus),
-            "vllm_gpu_memory_utilization": memory_share,
-            "vllm_max_model_length": max_length,
-        }
-    )
-    return {
-        "use_vllm": True,
-        "vllm_mode": mode,
-        **where,
-        "vllm_importance_sampling_correction": True,
-        "vllm_importance_sampling_mode": "token_truncate",
-        "vllm_importance_sampling_clip_max": ratio_cap,
-    }
 
 
 def push_weights(trainer: Any, token_ids: list[int]) -> None:
@@ -157,7 +163,7 @@ def sampling_ratios(batch: dict[str, Any], ratio_cap: float, gather: Any) -> dic
     """How far the policy is from the engine that sampled, before the cap, over the tokens of all processes.
 
     These are the mean and the largest ratio of policy to engine probability, and the share of tokens above the cap.
-    `batch` is TRL's, with old_per_token_logps and sampling_per_token_logps (B, C); `gather` joins the processes'.
+    `batch` is TRL's; `gather` joins the processes'.
     """
     import torch
 

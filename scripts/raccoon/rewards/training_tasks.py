@@ -1,58 +1,78 @@
-"""Chooses the tasks to train on and the held-out tasks, and checks each before training starts.
+"""The tasks to train on and the held-out tasks: chosen, and each checked before training starts.
 
 It loads no model. A task that fails its own solution ends the run at once, because it would teach the policy to fail.
 """
 
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from raccoon.constants import InputError, Settings
-from raccoon.published.benchmarks import is_benchmark, load_benchmark, load_training_tasks
+from raccoon.constants import InputError
+from raccoon.published.benchmarks import BENCHMARKS, is_benchmark, load_benchmark, load_training_tasks
 from raccoon.published.contamination import find_overlap
-from raccoon.recipe.settings import training_sets
 from raccoon.records import Program
+from raccoon.runs.heldout import Heldout, constant_share, partial_warning, profile_table
 from raccoon.sandbox.pool import Sandbox
 from raccoon.tasks.task import Task, read_task_file
 
 
-def load_tasks(settings: Settings, sandbox: Sandbox) -> tuple[list[Task], list[Task]]:
+@dataclass(frozen=True)
+class TaskChoice:
+    """Where tasks come from, and which are left out."""
+
+    sets: list[str]  # published sets to train on
+    files: list[str]
+    data_dir: str
+    reported: list[str]  # benchmarks that are reported later
+    allow_shared: bool  # tests that must run in the process of the code
+    skip_failing: bool
+    profile_samples: int  # of each task, before training; 0: no profile
+    max_constant_share: float  # of a profile
+
+    def __post_init__(self) -> None:
+        if not self.sets and not self.files:
+            raise InputError(
+                "no task to train on: TRAINING_SETS (with BENCHMARK_TASKS) and TRAIN_FILES are empty; set one of them"
+            )
+        for name in [*self.sets, *self.reported]:
+            if not is_benchmark(name):
+                raise InputError(f"no benchmark {name!r}; choose from {', '.join(BENCHMARKS)}")
+
+
+def load_tasks(choice: TaskChoice, heldout: Heldout, sandbox: Sandbox) -> tuple[list[Task], list[Task]]:
     """The tasks to train on and those of the held-out control, all checked."""
-    tasks = load_training_tasks(settings.DATA_DIR, training_sets(settings))
-    for path in settings.TRAIN_FILES:
+    tasks = load_training_tasks(choice.data_dir, choice.sets)
+    for path in choice.files:
         tasks += read_task_file(path)
-    tasks = decontaminated(tasks, settings.REPORTED_BENCHMARKS, settings.DATA_DIR)
-    tasks = passing_tasks(tasks, sandbox, settings.ALLOW_SHARED_TESTS, settings.SKIP_FAILING_TASKS)
-    return tasks, heldout_tasks(settings, tasks, sandbox) if settings.HELDOUT else []
+    tasks = decontaminated(tasks, choice.reported, choice.data_dir)
+    tasks = passing_tasks(tasks, sandbox, choice.allow_shared, choice.skip_failing)
+    if not heldout.source:
+        return tasks, []
+    name = heldout.source
+    watched = load_benchmark(name, choice.data_dir) if is_benchmark(name) else read_task_file(name)
+    chosen = unseen_tasks(watched, tasks, heldout.tasks)
+    if not chosen:
+        raise InputError(f'every task of HELDOUT {name} is trained on; give other tasks, or "" for no control')
+    failing = failing_tasks(chosen, sandbox, choice.allow_shared)
+    return tasks, [task for task in chosen if task.task_id not in failing]
 
 
 def decontaminated(tasks: list[Task], reported: Sequence[str], data_dir: str) -> list[Task]:
     """The tasks that are not like a task of a benchmark to be reported; prints how many are left out."""
-    for name in filter(None, reported):
+    for name in reported:
         signs = find_overlap(tasks, load_benchmark(name, data_dir))
         if len(signs) == len(tasks):
             raise InputError(
-                f"every task is like one of {name}, which is in REPORTED_BENCHMARKS: train on others, or "
-                "do not report it"
+                f"every task is like one of {name}, of REPORTED_BENCHMARKS: train on others, or do not report it"
             )
         if signs:
-            shown = [f"{task_id} ({sign})" for task_id, sign in list(signs.items())[:3]]
+            shown = ", ".join([f"{task_id} ({sign})" for task_id, sign in signs.items()][:3])
             print(
-                f"left out {len(signs)} of {len(tasks)} tasks that are like one of {name}: {', '.join(shown)}"
+                f"left out {len(signs)} of {len(tasks)} tasks that are like one of {name}: {shown}"
                 f"{', ...' if len(signs) > 3 else ''}"
             )
         tasks = [task for task in tasks if task.task_id not in signs]
     return tasks
-
-
-def heldout_tasks(settings: Settings, trained: list[Task], sandbox: Sandbox) -> list[Task]:
-    """Up to HELDOUT_TASKS tasks of HELDOUT that are not trained on and pass their own solution."""
-    name = settings.HELDOUT
-    watched = load_benchmark(name, settings.DATA_DIR) if is_benchmark(name) else read_task_file(name)
-    chosen = unseen_tasks(watched, trained, settings.HELDOUT_TASKS)
-    if not chosen:
-        raise InputError(f'every task of HELDOUT {name} is trained on; give other tasks, or "" for no control')
-    failing = failing_tasks(chosen, sandbox, settings.ALLOW_SHARED_TESTS)
-    return [task for task in chosen if task.task_id not in failing]
 
 
 def failing_tasks(tasks: Sequence[Task], sandbox: Sandbox, allow_shared: bool) -> dict[str, str]:
@@ -99,6 +119,27 @@ def short_enough(tasks: list[Task], lengths: list[int], longest: int) -> list[Ta
     if len(kept) < len(tasks):
         print(f"left out {len(tasks) - len(kept)} tasks whose prompt has more than {longest} tokens")
     return kept
+
+
+def worth_training_on(tasks: list[Task], profile: list[dict], choice: TaskChoice, group_size: int) -> list[Task]:
+    """The tasks whose completions in the profile differ in correctness; prints what the profile says."""
+    useful = [record for record in profile if len(set(record["correctness"])) > 1]
+    share = constant_share(useful, group_size) if useful else 1.0
+    print(f"profile  tasks by pass rate in {choice.profile_samples} samples:\n{profile_table(profile)}")
+    print(
+        f"         {len(useful)} of {len(profile)} tasks are trained on; expected constant groups: {share:.0%}, "
+        f"with all tasks {constant_share(profile, group_size):.0%}",
+        flush=True,
+    )
+    warning = partial_warning(useful)
+    print(warning, end="\n" if warning else "", flush=True)
+    if share > choice.max_constant_share:
+        raise InputError(
+            f"the profile predicts {share:.0%} constant groups, over MAX_CONSTANT_SHARE "
+            f"{choice.max_constant_share:.0%}; give other tasks, or raise TEMPERATURE or NUM_GENERATIONS"
+        )
+    ids = {record["task_id"] for record in useful}
+    return [task for task in tasks if task.task_id in ids]
 
 
 def schedule(tasks: list[Task], prompts: int, seed: int) -> list[Task]:

@@ -1,0 +1,226 @@
+"""The sections of a training run: batch, sampling, objective, optimizer. Each checks itself, by the script's constants.
+
+Fields have TRL's names where GRPOConfig takes them. torch and trl are imported inside functions.
+"""
+
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from raccoon.constants import InputError, check_choice, check_positive
+from raccoon.launch import world_size
+from raccoon.planning.advice import check_precision
+from raccoon.planning.memory import MOMENT_BYTES, WEIGHT_BYTES
+from raccoon.savings import check_savings
+from raccoon.training.vllm_rollouts import Vllm
+
+COLLECTIVE_SECONDS = 1800  # how long a process waits for the others (torch's default); then it ends the run
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The completions of a step, of each process in a row of passes, in groups of `num_generations`."""
+
+    per_device_train_batch_size: int
+    gradient_accumulation_steps: int
+    num_generations: int
+    num_iterations: int
+    max_steps: int
+
+    def __post_init__(self) -> None:
+        check_positive(
+            BATCH_SIZE=self.per_device_train_batch_size,
+            GRADIENT_ACCUMULATION=self.gradient_accumulation_steps,
+            NUM_ITERATIONS=self.num_iterations,
+            MAX_STEPS=self.max_steps,
+        )
+
+    @property
+    def completions(self) -> int:
+        """Of each process, in a step."""
+        return self.per_device_train_batch_size * self.gradient_accumulation_steps
+
+    def check_steps(self, **steps: int) -> None:
+        """Raises InputError for a constant in steps that falls between two generations."""
+        for name, value in steps.items():
+            if value % self.num_iterations:
+                raise InputError(
+                    f"{name} {value} is not a multiple of NUM_ITERATIONS {self.num_iterations}; give a multiple: a run "
+                    "cannot resume exactly from a checkpoint between two generations"
+                )
+
+    def check_groups(self, processes: int, refills: int) -> None:
+        """Raises InputError for a step that does not split into groups."""
+        divided = self.completions if refills else self.completions * processes  # refills swap within one process
+        if self.num_generations > 1 and divided % self.num_generations == 0:
+            return
+        sizes = [size for size in range(2, divided + 1) if divided % size == 0]
+        nearest = min(sizes, key=lambda size: abs(size - self.num_generations), default=None)
+        remedy = f"the nearest NUM_GENERATIONS that fits is {nearest}" if sizes else "raise BATCH_SIZE"
+        spread = "" if refills else f" x {processes} process(es)"
+        within = " within each process, as MAX_REFILLS needs" if refills else ""
+        raise InputError(
+            f"BATCH_SIZE {self.per_device_train_batch_size} x GRADIENT_ACCUMULATION {self.gradient_accumulation_steps}"
+            f"{spread} = {divided} completions a step, which do not split into groups of NUM_GENERATIONS "
+            f"{self.num_generations}{within}; {remedy}"
+        )
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How completions are drawn, and the most tokens of a prompt and of a completion."""
+
+    temperature: float
+    top_p: float
+    top_k: int
+    max_completion_length: int
+    max_prompt_length: int  # not TRL's: longer ones are left out
+    enable_thinking: bool
+
+    def __post_init__(self) -> None:
+        check_positive(
+            TEMPERATURE=self.temperature,
+            MAX_COMPLETION_LENGTH=self.max_completion_length,
+            MAX_PROMPT_LENGTH=self.max_prompt_length,
+        )
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The loss of a batch of completions and their rewards."""
+
+    loss_type: str
+    scale_rewards: str
+    epsilon: float
+    epsilon_high: float
+    beta: float
+    mask_truncated_completions: bool
+
+    def __post_init__(self) -> None:
+        losses = ("grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo")
+        check_choice("LOSS_TYPE", self.loss_type, losses)
+        check_choice("SCALE_REWARDS", self.scale_rewards, ("none", "batch", "group"))
+        if self.loss_type == "cispo" and not self.epsilon_high >= 1:
+            raise InputError(
+                f"EPSILON_HIGH is {self.epsilon_high}, and LOSS_TYPE cispo takes it as the largest ratio itself, not "
+                "as a distance above 1: all updates would shrink; give at least 1, like 5"
+            )
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    optim: str
+    learning_rate: float
+    lr_scheduler_type: str
+    warmup_steps: int
+    adam_beta2: float
+    weight_decay: float
+    max_grad_norm: float
+
+    def __post_init__(self) -> None:
+        check_choice("OPTIMIZER", self.optim, MOMENT_BYTES)
+        check_positive(LEARNING_RATE=self.learning_rate, MAX_GRAD_NORM=self.max_grad_norm)
+        if self.optim == "adamw_torch_8bit" and not find_spec("torchao"):
+            raise InputError("OPTIMIZER adamw_torch_8bit needs torchao; pip install torchao, or set adamw_torch_fused")
+
+
+@dataclass(frozen=True)
+class Training:
+    """All sections of a training run, and what belongs to none of them."""
+
+    processes: int
+    gpus: int  # visible to this process; 0: it runs on the CPU
+    model_path: str
+    weights: str  # the type of trained weights; adapters are float32 over a frozen base model
+    adapters: dict[str, Any]  # of peft's LoraConfig; {}: all weights are trained
+    batch: Batch
+    sampling: Sampling
+    objective: Objective
+    optimizer: Optimizer
+    generation: str  # the engine that samples: "transformers" or "vllm"
+    vllm: Vllm
+    savings: tuple[str, ...]
+    refills: int
+    replicas: int
+    output_dir: str
+    save_steps: int
+    kept_checkpoints: int
+    report_to: str
+    seed: int
+
+    def __post_init__(self) -> None:
+        loss = self.objective
+        masked = loss.mask_truncated_completions
+        check_savings(self.savings, self.gpus, self.generation, loss.loss_type, loss.beta, masked)
+        check_choice("GENERATION", self.generation, ("transformers", "vllm"))
+        check_choice("MASTER_WEIGHTS", self.weights, WEIGHT_BYTES)
+        check_choice("REPORT_TO", self.report_to, ("none", "tensorboard", "trackio", "wandb"))
+        check_positive(SAVE_STEPS=self.save_steps)
+        if Path(self.output_dir).resolve() == Path(self.model_path).resolve():
+            raise InputError(f"OUTPUT_DIR {self.output_dir} is MODEL_PATH, which would be overwritten; give another")
+        if self.report_to != "none" and not find_spec(self.report_to):
+            raise InputError(
+                f'REPORT_TO {self.report_to} is not installed; pip install {self.report_to}, or set "none"'
+            )
+        shards, rest = divmod(self.processes, max(self.replicas, 1))
+        if self.replicas != 1 and (self.adapters or self.replicas < 1 or rest or shards < 2):
+            raise InputError(
+                f"REPLICAS is {self.replicas}, and there are {self.processes} process(es): give a number that divides "
+                "them and leaves at least two for each, like the number of machines; or 1, as with USE_LORA each "
+                "process has the whole model"
+            )
+        check_precision("float32" if self.adapters else self.weights, self.optimizer.learning_rate)
+        self.batch.check_groups(self.processes, self.refills)
+
+    @property
+    def prompts_per_step(self) -> int:
+        return self.batch.completions * self.processes // self.batch.num_generations
+
+    @property
+    def loaded_weights(self) -> str:
+        """The type in which the model is loaded; with adapters it is frozen."""
+        return self.weights if not self.adapters else "bfloat16" if self.gpus else "float32"
+
+    @property
+    def mixed_precision(self) -> str:
+        """accelerate's mixed precision: "bf16" to compute in bfloat16 over float32 weights; else "no"."""
+        mixed = self.adapters or self.weights == "float32"
+        return "bf16" if mixed and (self.gpus or "bfloat16" in self.savings) else "no"
+
+
+def grpo_config(run: Training, judging_seconds: float, reward_weights: list[float] | None) -> Any:
+    """The sections as TRL's arguments; `judging_seconds` is how long a judge may take for a step."""
+    from accelerate.parallelism_config import ParallelismConfig
+    from trl import GRPOConfig
+
+    from raccoon.training.policy import recomputation
+
+    sampling = asdict(run.sampling)
+    longest, thinking = sampling.pop("max_prompt_length"), sampling.pop("enable_thinking")
+    warmup = run.optimizer.warmup_steps if run.optimizer.warmup_steps > 1 else 0  # one is only a step at a rate of 0
+    groups = None  # one group of all processes
+    if run.replicas > 1:
+        groups = ParallelismConfig(dp_replicate_size=run.replicas, dp_shard_size=world_size() // run.replicas)
+    return GRPOConfig(
+        **asdict(run.batch) | asdict(run.objective) | asdict(run.optimizer) | sampling | {"warmup_steps": warmup},
+        **(
+            run.vllm.options(run.gpus, longest + run.sampling.max_completion_length) if run.generation == "vllm" else {}
+        ),
+        **recomputation(GRPOConfig, bool(run.gpus)),
+        output_dir=run.output_dir,
+        seed=run.seed,
+        chat_template_kwargs={"enable_thinking": thinking},
+        shuffle_dataset=False,  # schedule() shuffles; after a resume TRL's sampler would repeat its first pass
+        use_cpu=not run.gpus,
+        bf16=run.mixed_precision == "bf16",
+        parallelism_config=groups,
+        ddp_timeout=COLLECTIVE_SECONDS + int(judging_seconds),
+        ddp_find_unused_parameters=False,  # every pass uses every weight
+        reward_weights=reward_weights,
+        save_steps=run.save_steps,
+        logging_steps=1,
+        logging_nan_inf_filter=False,  # a loss that is not finite is shown, not averaged away
+        disable_tqdm=True,  # lines read better in a container's log
+        report_to=run.report_to,
+    )

@@ -1,0 +1,84 @@
+"""Which tasks a run trains on, without what is like a reported benchmark; what is held out has no sign of them."""
+
+import pytest
+
+from helpers.run_examples import choice
+from raccoon.constants import InputError
+from raccoon.published.benchmarks import load_benchmark, load_training_tasks
+from raccoon.published.contamination import find_overlap
+from raccoon.rewards.training_tasks import decontaminated, load_tasks, unseen_tasks
+from raccoon.runs.heldout import Heldout
+from raccoon.sandbox.pool import Sandbox
+from raccoon.tasks.task import Task, write_task_file
+from raccoon.tasks.templates import generate_tasks
+
+LONG = (
+    "return the number of pairs of equal letters that stand beside one another in the given text, where a letter "
+    "may belong to two pairs"
+)
+
+
+def task(name: str, prompt: str, value: int = 0) -> Task:
+    return Task(name, prompt, f"assert f({value}) == {value}\nassert f({value + 1}) == {value}", "f")
+
+
+def test_near_duplicates_of_training_tasks_are_not_held_out():
+    trained = [task("a", LONG), task("b", "sort a list of words", 50)]
+    watched = [
+        task("new", "find the largest number", 10),
+        task("a", "another text", 20),
+        task("shared words", f"Please {LONG}.", 30),
+        task("same asserts", "something else", 50),
+    ]
+    assert [each.task_id for each in unseen_tasks(watched, trained, 10)] == ["new"]
+    assert unseen_tasks(watched[1:], trained, 10) == []
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_tasks_from_the_templates_of_the_training_tasks_stay(seed):
+    """They are all alike, and of other kinds: the demo is watched on them."""
+    trained, watched = generate_tasks(2000, seed, "train"), generate_tasks(300, seed, "heldout")
+    assert len(unseen_tasks(watched, trained, 300)) == 300
+
+
+def test_mbpp_that_is_held_out_has_no_near_duplicate_in_training(data_dir):
+    trained, watched = load_training_tasks(str(data_dir)), load_benchmark("mbpp_full", str(data_dir))
+    held_out = unseen_tasks(watched, trained, 1000)
+    assert len(held_out) > 400 and not find_overlap(held_out, trained)
+
+
+OWN = Task(
+    "own/1",
+    "Give one more than a number, whatever it is.",
+    "assert more(1) == 2\nassert more(5) == 6",
+    "more",
+    solution="def more(x):\n    return x + 1\n",
+)
+
+
+def test_seed_is_the_default_and_sets_are_named(data_dir):
+    assert len(load_training_tasks(data_dir)) == 584
+    assert {task.source for task in load_training_tasks(data_dir, ["humaneval"])} == {"humaneval"}
+
+
+def test_tasks_like_a_reported_benchmark_are_left_out(data_dir, capsys):
+    theirs = load_benchmark("humaneval", data_dir)[:3]
+    assert decontaminated([OWN, *theirs], ["humaneval"], str(data_dir)) == [OWN]
+    assert "left out 3 of 4 tasks that are like one of humaneval: HumanEval/0 (same id)" in capsys.readouterr().out
+    assert decontaminated([OWN, *theirs], [], "") == [OWN, *theirs]
+    with pytest.raises(InputError, match="every task is like one of humaneval"):
+        decontaminated(theirs, ["humaneval"], str(data_dir))
+
+
+def test_only_what_is_named_is_trained_on(tmp_path):
+    write_task_file(tmp_path / "own.jsonl", [OWN])
+    with Sandbox(workers=1) as sandbox:
+        found = load_tasks(choice(files=[str(tmp_path / "own.jsonl")]), Heldout("", 1, 1, 0.0, 0), sandbox)
+    assert found == ([OWN], [])
+
+
+def test_no_task_and_no_such_benchmark_are_refused():
+    with pytest.raises(InputError, match="no task to train on: TRAINING_SETS"):
+        choice()
+    with pytest.raises(InputError, match="no benchmark 'humanevil'; choose from"):
+        choice(sets=["humanevil"])
