@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Every check of the project, in a fresh environment: style (ruff), imports between rooms (import-linter) and tests
-# (pytest), CPU only, offline once installed.
+# Every check of the project, in a fresh environment: style and layout (ruff), types (mypy), imports between rooms
+# (import-linter) and tests (pytest), CPU only, offline once installed.
 #
 #   bash scripts/test.sh                          # everything
 #   bash scripts/test.sh tests/sandbox            # a part; arguments go to pytest
@@ -47,6 +47,7 @@ if [[ ${TEST_PYTHON:-} ]]; then python=$TEST_PYTHON; else fresh_environment; fi
 
 "$python" -m ruff check --no-cache scripts tests benchmarks
 "$python" -m ruff format --no-cache --check --quiet scripts tests benchmarks
+"$python" -m mypy --no-incremental --cache-dir=/dev/null
 PYTHONPATH=scripts "$python" -c 'from importlinter.cli import lint_imports_command as lint; lint()' --no-cache
 if (($#)); then exec "$python" -m pytest -q --durations=15 "$@"; fi
 

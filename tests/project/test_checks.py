@@ -12,6 +12,7 @@ PYTHON = """#!/usr/bin/env bash
 case "$*" in
     *"ruff check"*) check=style ;;
     *"ruff format"*) check=layout ;;
+    *"-m mypy"*) check=types ;;
     *importlinter*) check=imports ;;
     *--ignore=tests/attacks*) check=rest ;;
     *tests/attacks*) check=attacks ;;
@@ -35,10 +36,10 @@ def run_checks(tmp_path, fail: str) -> subprocess.CompletedProcess:
 def test_every_check_runs_and_all_well_is_0(tmp_path):
     done = run_checks(tmp_path, fail="nothing")
     assert done.returncode == 0, done.stderr
-    ran = [f"ran {check}" for check in ("attacks", "imports", "layout", "rest", "sandbox", "style")]
+    ran = [f"ran {check}" for check in ("attacks", "imports", "layout", "rest", "sandbox", "style", "types")]
     assert sorted(done.stdout.split("\n")[:-1]) == ran
 
 
-@pytest.mark.parametrize("check", ["style", "layout", "imports", "rest", "attacks", "sandbox"])
+@pytest.mark.parametrize("check", ["style", "layout", "types", "imports", "rest", "attacks", "sandbox"])
 def test_a_check_that_fails_is_not_lost(tmp_path, check):
     assert run_checks(tmp_path, fail=check).returncode != 0

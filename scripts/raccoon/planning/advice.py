@@ -1,8 +1,7 @@
 """A plan as text and tables, what would fit if it does not, and the refusals of a run that cannot work.
 
 A run is refused without a model, a suitable GPU, enough memory or disk, or fine enough weights. The training script's
-other constants are checked in the sections that take them. It computes no memory or time itself (memory.py does) and loads
-nothing.
+other constants are checked in the sections that take them. It computes nothing itself (memory.py does).
 """
 
 import math
