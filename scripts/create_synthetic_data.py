@@ -32,7 +32,7 @@ from raccoon.progress import progress_bar
 from raccoon.published.benchmarks import BENCHMARKS, load_benchmark
 from raccoon.reporting.logs import TaskProfile, read_records
 from raccoon.sandbox.pool import Sandbox, SandboxError
-from raccoon.store import Ledger, digest
+from raccoon.store import Ledger, digest, write_records
 from raccoon.synthetic.server_tasks import (
     MODES,
     AnswerError,
@@ -47,7 +47,6 @@ from raccoon.synthetic.verification import NOT_JUDGED, Rules, Seen, TaskCheck, c
 from raccoon.tasks.prompts import messages
 from raccoon.tasks.task import Task, read_task_file, write_task_file
 from raccoon.tasks.templates import generate_tasks
-from raccoon.whole_files import write_records
 
 # What is made
 BACKEND = "templates"  # templates (offline), nvidia, openai or vllm

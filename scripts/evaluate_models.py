@@ -56,11 +56,10 @@ from raccoon.progress import progress_bar
 from raccoon.published.benchmarks import BENCHMARKS as PUBLISHED
 from raccoon.published.benchmarks import is_benchmark
 from raccoon.published.contamination import find_badge
+from raccoon.records import named_counts
 from raccoon.sandbox.pool import Sandbox
-from raccoon.store import AnswerCache
-from raccoon.trust import named_counts
+from raccoon.store import AnswerCache, write_text
 from raccoon.vllm_engine import check_vllm
-from raccoon.whole_files import write_text
 
 # What is evaluated.
 MODELS: list[

@@ -20,7 +20,7 @@ from raccoon.reporting.logs import read_run
 from raccoon.reporting.page import make_page
 from raccoon.reporting.sentences import outcome
 from raccoon.reporting.tables import find_evaluation
-from raccoon.whole_files import write_page
+from raccoon.store import write_page
 
 RUN_DIR = ""  # the folder of a training run; it can be given without its flag
 EVAL_RESULTS = ""  # folder of an evaluation's results.json; "": look beside RUN_DIR and in it

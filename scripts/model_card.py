@@ -23,7 +23,7 @@ from raccoon.published.benchmarks import BENCHMARKS
 from raccoon.reporting.logs import LoggedTask, Run, read_run, read_tasks
 from raccoon.reporting.sentences import heldout_sentence, integrity_sentence, percent, progress_sentence, with_interval
 from raccoon.reporting.tables import ComparisonRow, Evaluation, find_evaluation
-from raccoon.whole_files import write_page
+from raccoon.store import write_page
 
 RUN_DIR = ""  # the folder of a finished training run; it can be given without its flag
 EVAL_RESULTS = ""  # folder of an evaluation's results.json; "": look beside RUN_DIR and in it

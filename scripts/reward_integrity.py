@@ -41,9 +41,9 @@ from raccoon.rewards.constant_answers import is_constant_answer
 from raccoon.runs.log import COMPLETIONS_LOG, RunLog
 from raccoon.sandbox.pool import Sandbox
 from raccoon.statistics import wilson_interval
+from raccoon.store import write_records
 from raccoon.tasks.syntax import parse_code
 from raccoon.tasks.task import Task, read_task_file
-from raccoon.whole_files import write_records
 
 RUN_DIR = "./nano-raccoon-rl"  # the OUTPUT_DIR of a training run
 DATA_DIR = ""  # folder of the published benchmark files; "": the run's DATA_DIR, or the hub if that is empty too

@@ -21,9 +21,8 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 
-from raccoon.records import TIMEOUT, Program, Verdict
+from raccoon.records import TIMEOUT, Program, Verdict, infra_cause, named_counts
 from raccoon.sandbox.pool import MAX_TIMEOUT, MEMORY_MB, Sandbox, SandboxError
-from raccoon.trust import infra_cause, named_counts
 
 TEXTS = ("code", "test", "entry_point", "context", "solution")
 MALFORMED = "infra: malformed line"

@@ -1,7 +1,8 @@
-"""What the sandbox takes and gives: programs and verdicts. It runs nothing."""
+"""What the sandbox takes and gives: programs and verdicts, and which verdicts count. It runs nothing."""
 
 import math
-from dataclasses import asdict, dataclass
+import re
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 STATUSES, ISOLATIONS = ("PASS", "PARTIAL", "FAIL", "INFRA"), ("separate", "shared")
@@ -10,6 +11,7 @@ STATUS_OF_KIND = {"pass": "PASS", "wrong": "PARTIAL", "infra": "INFRA"}  # of al
 TIMEOUT = 10.0  # CPU seconds of one program; MBPP's slowest gold solution needs 3
 WALL_FACTOR, WALL_EXTRA = 2.0, 2.0  # wall limit over CPU limit, and seconds added, for programs that sleep
 WALL_FACTOR_SHARED = 6.0  # with shared isolation the tests may wait too, for a server to start or a process to time out
+UNEXPECTED_SHARED = "forbidden: the code ran in the process of its test, where it can forge the verdict"
 
 
 @dataclass(frozen=True)
@@ -79,3 +81,24 @@ class Verdict:
     def as_dict(self) -> dict:
         """The fields of a verdict line, without the task_id."""
         return asdict(self)
+
+
+def accepted(verdict: Verdict, shared: bool) -> Verdict:
+    """The verdict; a FAIL if it comes from shared isolation and the task is not one that may run so (`shared`).
+
+    An INFRA from there becomes a FAIL too: it could be forged just as a PASS could.
+    """
+    if shared or verdict.isolation != "shared":
+        return verdict
+    return replace(verdict, status="FAIL", reason=UNEXPECTED_SHARED, tests_passed=0)
+
+
+def infra_cause(reason: str, task_id: str) -> str:
+    """The class of an INFRA reason: its text without the task's id, numbers and details."""
+    text = reason.partition(": ")[2].replace(f" of {task_id} ", " ") if task_id else reason.partition(": ")[2]
+    return re.sub(r"\d+", "N", re.split(r": | \(", text)[0])[:80]
+
+
+def named_counts(counts: dict[str, int]) -> str:
+    """Counts as text, the largest first: a sandbox process was lost (3), the test exits (1)."""
+    return ", ".join(f"{name} ({number})" for name, number in sorted(counts.items(), key=lambda item: -item[1]))

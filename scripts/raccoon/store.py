@@ -1,17 +1,17 @@
-"""An append-only file of JSON lines, and the two stores on it from which a stopped run goes on without repeating work.
+"""Files that a killed process or a full disk cannot spoil, and two stores from which a stopped run goes on.
 
-LineFile does not know what the lines mean, and replaces no file (whole_files.py does). A killed process or a full disk
-can leave the last line half written: readers skip it, and the next append cuts it off. The lines of AnswerCache and
-Ledger have a key, the digest of everything that their value depends on. Several processes may share an AnswerCache.
-Only one may hold a Ledger, whose lines are records of one dataclass.
+A whole file is written whole or not at all: the earlier one stays as it was. A LineFile grows by JSON lines, and does
+not know what they mean. Its last line may be half written: readers skip it, and the next append cuts it off. The lines
+of AnswerCache and Ledger have a key, the digest of everything that their value depends on. Several processes may share
+an AnswerCache. Only one may hold a Ledger, whose lines are records of one dataclass.
 """
 
 import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Generic, TypeVar
@@ -22,6 +22,49 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 Record = TypeVar("Record", bound="DataclassInstance")
+
+
+@contextmanager
+def whole_file(path: str | Path) -> Iterator[BinaryIO]:
+    """A file to write to. It replaces `path` when the block ends without an error; its folder is created."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with open(partial, "wb") as file:
+            yield file
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Writes a text in UTF-8."""
+    with whole_file(path) as file:
+        file.write(text.encode())
+
+
+def write_json(path: str | Path, value: Mapping[str, Any]) -> None:
+    """Writes one JSON object, indented for people."""
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def write_records(path: str | Path, records: Iterable[dict]) -> None:
+    """Writes JSON lines."""
+    with whole_file(path) as file:
+        for record in records:
+            file.write(json.dumps(record).encode() + b"\n")
+
+
+def write_page(path: str | Path, content: bytes) -> None:
+    """Writes the output of a command; raises InputError if it cannot be written."""
+    try:
+        with whole_file(path) as file:
+            file.write(content)
+    except OSError as error:
+        raise InputError(
+            f"{path} could not be written ({error.strerror}): free some space, or give a writable folder"
+        ) from error
 
 
 class LineFile:

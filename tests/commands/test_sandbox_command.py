@@ -1,8 +1,7 @@
 """What sandbox.py says on stderr about programs without a verdict."""
 
 import sandbox
-from raccoon.records import Verdict
-from raccoon.trust import infra_cause
+from raccoon.records import Verdict, infra_cause
 
 
 def said(*verdicts: tuple[str, str, str]) -> list[str]:

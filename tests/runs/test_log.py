@@ -11,8 +11,8 @@ import pytest
 from helpers.paths import SCRIPTS
 from helpers.run_examples import rollout, step
 from raccoon.constants import InputError, RunError
+from raccoon.records import accepted
 from raccoon.runs.log import Rollout, RunLog, completion_records, is_constant, rollout_metrics, seconds_left, step_line
-from raccoon.trust import accepted
 
 
 def test_resume_keeps_the_lines_up_to_its_step_and_drops_half_a_line(tmp_path):

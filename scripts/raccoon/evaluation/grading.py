@@ -31,10 +31,9 @@ from raccoon.llm.llm_extraction import LlmExtractor, RegexExtractor, not_extract
 from raccoon.published.benchmarks import judge_adds_context
 from raccoon.records import Program, Verdict
 from raccoon.sandbox.pool import Sandbox
-from raccoon.store import LineFile
+from raccoon.store import LineFile, write_records
 from raccoon.tasks.extraction import whole_program, with_opened_thinking
 from raccoon.tasks.task import Task
-from raccoon.whole_files import write_records
 
 Key = tuple[str, int]  # task_id, sample
 

@@ -43,6 +43,7 @@ from raccoon.evaluation.grading import OUTCOMES, Record
 from raccoon.evaluation.subjects import Subject
 from raccoon.evaluation.task_sets import Calibration
 from raccoon.published.contamination import Badge
+from raccoon.records import UNEXPECTED_SHARED, accepted, infra_cause, named_counts
 from raccoon.statistics import (
     ALPHA,
     Difference,
@@ -55,7 +56,6 @@ from raccoon.statistics import (
     verdict_sentence,
     wilson_interval,
 )
-from raccoon.trust import UNEXPECTED_SHARED, accepted, infra_cause, named_counts
 
 DEFAULT_PASS_AT = (1, 10, 100)
 # An infra verdict with these words does not change when graded again

@@ -9,7 +9,7 @@ from typing import Any
 
 from raccoon.constants import check_choice
 from raccoon.llm.llm_extraction import LlmExtractor, RegexExtractor, not_extracted
-from raccoon.records import Program, Verdict
+from raccoon.records import Program, Verdict, accepted
 from raccoon.rewards.constant_answers import constant_passes, is_constant_answer
 from raccoon.runs.log import Rollout
 from raccoon.sandbox.pool import Sandbox
@@ -17,7 +17,6 @@ from raccoon.tasks.extraction import thinking_state, with_opened_thinking
 from raccoon.tasks.markup import ends_in_closed_fence
 from raccoon.tasks.syntax import parse_code
 from raccoon.tasks.task import Task
-from raccoon.trust import accepted
 
 
 @dataclass(frozen=True)

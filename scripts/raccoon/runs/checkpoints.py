@@ -17,7 +17,7 @@ from typing import Any
 from raccoon.constants import InputError, check_writable
 from raccoon.runs.log import CONFIG_FILE, METRICS_LOG, STOPPED_FILE, RunLog
 from raccoon.savings import in_todays_names
-from raccoon.whole_files import write_json
+from raccoon.store import write_json
 
 SIZES_FILE = "sizes.json"  # the last file of a checkpoint: without it the checkpoint is not whole
 # A resumed run may change these; a change of any other constant would make it another run. PROCESSES may change from 0

@@ -18,11 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from raccoon.constants import RunError
-from raccoon.records import Verdict
+from raccoon.records import UNEXPECTED_SHARED, Verdict, infra_cause, named_counts
 from raccoon.statistics import mean
-from raccoon.store import LineFile, parse_json
-from raccoon.trust import UNEXPECTED_SHARED, infra_cause, named_counts
-from raccoon.whole_files import whole_file, write_json
+from raccoon.store import LineFile, parse_json, whole_file, write_json
 
 METRICS_LOG = "metrics.jsonl"
 COMPLETIONS_LOG = "completions.jsonl"

@@ -10,9 +10,9 @@ import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from raccoon.records import named_counts
 from raccoon.runs.log import COMPLETIONS_LOG, number
 from raccoon.statistics import mean
-from raccoon.trust import named_counts
 
 PATIENCE = 3  # bad steps in a row before a run stops; one may be chance
 FEW_WEIGHTS_CHANGED = 0.05  # share a step; below it most updates round to nothing, as with bfloat16 master weights

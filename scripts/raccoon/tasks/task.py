@@ -11,8 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from raccoon.constants import InputError
-from raccoon.store import parse_json
-from raccoon.whole_files import write_records
+from raccoon.store import parse_json, write_records
 
 
 @dataclass(frozen=True)
