@@ -1,7 +1,7 @@
 """vLLM in general: whether the installed build fits this machine, and its settings.
 
 It does not import vLLM, which takes seconds and reads its settings from the environment only once. Training uses the
-engine through TRL (training/vllm_rollouts.py), evaluation makes its own (evaluation/generation.py).
+engine through TRL (training/vllm_rollouts.py), evaluation makes its own (evaluation/engines.py).
 """
 
 import logging
