@@ -62,9 +62,7 @@ from raccoon.store import AnswerCache, write_text
 from raccoon.vllm_engine import check_vllm
 
 # What is evaluated.
-MODELS: list[
-    str
-] = []  # folders, hub names, gold, stub; the first is the baseline; empty: SAMPLES alone, or else DEFAULT_MODELS
+MODELS: list[str] = []  # folders, hub names, gold, stub; the first is the baseline; empty: SAMPLES, or DEFAULT_MODELS
 DEFAULT_MODELS = ["billxbf/Nano-Raccoon-Preview-1104", "./nano-raccoon-rl"]  # used if MODELS and SAMPLES are empty
 SAMPLES: list[str] = []  # files of saved samples, graded like models
 # Names, "demo", or paths of task files; livecodebench:2024-09..2025-04 is the part of these months

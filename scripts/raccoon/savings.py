@@ -74,7 +74,9 @@ def in_todays_names(values: Mapping[str, Any]) -> dict[str, Any]:
         return {**values, "SAVINGS": sorted(filter(None, values["SAVINGS"]))}
     meant = [saving for saving, (name, value) in EARLIER.items() if values.get(name) == value]
     named = {"GENERATION": "transformers"} if "generation" in meant else {}
-    return {**values, **named, "SAVINGS": sorted(meant)}
+    gone = {name for name, value in EARLIER.values() if value is True}
+    kept = {name: value for name, value in values.items() if name not in gone}
+    return {**kept, **named, "SAVINGS": sorted(meant)}
 
 
 def return_freed_memory() -> None:

@@ -335,6 +335,12 @@ def test_checker_that_breaks_on_the_expected_output_is_our_own_fault(sandbox, ch
     assert verdict.status == "INFRA" and words in verdict.reason, verdict
 
 
+def test_checker_may_print(sandbox):
+    chatty = "def check(input, output, expected):\n    print('reads', flush=True)\n    return output == expected"
+    verdict = judged(sandbox, "print(1)", cases(["1"], ["1\n"], compare="checker", checker=chatty))
+    assert verdict.status == "PASS", verdict
+
+
 def test_checker_leaves_nothing_behind(sandbox):
     spoiler = """
 import builtins, decimal, json, math, os, random, signal, sys

@@ -11,6 +11,7 @@ from typing import Any
 
 from raccoon.constants import InputError, read_constants
 from raccoon.reporting.logs import LoggedCompletion, Run, TaskProfile, parse_record
+from raccoon.savings import in_todays_names
 from raccoon.statistics import wilson_interval
 from raccoon.store import parse_json
 
@@ -167,7 +168,8 @@ def run_constants(run: Run) -> list[RunConstant]:
     """The run's constants; those that differ from the training script's defaults come first."""
     table = read_constants({"__file__": str(TRAINING_SCRIPT), **script_defaults()})
     known = {constant.name: (repr(constant.value), constant.comment) for constant in table}
-    rows = [RunConstant(name, repr(value), *known.get(name, ("", ""))) for name, value in run.constants.items()]
+    values = in_todays_names(run.constants)
+    rows = [RunConstant(name, repr(value), *known.get(name, ("", ""))) for name, value in values.items()]
     return sorted(rows, key=lambda row: not row.changed)
 
 

@@ -69,7 +69,7 @@ class Fork:
     descriptors it has `kept` alone: it must not speak for the judge.
     """
 
-    def __init__(self, confine: Callable[[], None], serve: Callable[[int], None], kept: int = 0):
+    def __init__(self, confine: Callable[[], None], serve: Callable[[int], None], kept: int = 2):
         self.channel, theirs = socket.socketpair()
         self.incoming = frames.FrameReader(self.channel.fileno())
         self.pid = os.fork()
