@@ -35,7 +35,7 @@ from raccoon.planning.advice import check_disk, check_gpus, check_memory, check_
 from raccoon.planning.memory import Machine, Plan, Setting, find_machine, plan, rows_outside_steps
 from raccoon.planning.model_shape import model_shape
 from raccoon.rewards.execution import Chat, RewardTable
-from raccoon.rewards.judge import MakeReward, RewardSource
+from raccoon.rewards.llm_reward import MakeReward, RewardSource
 from raccoon.rewards.training_tasks import TaskChoice, load_tasks, schedule, short_enough, worth_training_on
 from raccoon.runs.checkpoints import check_folder, checkpoint_step, hold_folder, resume_point
 from raccoon.runs.heldout import Heldout

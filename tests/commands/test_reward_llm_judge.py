@@ -24,7 +24,7 @@ from raccoon.llm.llm_judge import WORTHLESS, Judgement, LlmJudge
 from raccoon.llm.measurement import Sample, agreement, measure_injections, measure_samples, read_graded, read_injections
 from raccoon.records import Verdict
 from raccoon.rewards.execution import RewardTable
-from raccoon.rewards.judge import JudgeReward
+from raccoon.rewards.llm_reward import JudgeReward
 from raccoon.runs.log import Rollout, is_constant, rollout_metrics
 from raccoon.runs.sentinels import alarms
 from raccoon.store import AnswerCache

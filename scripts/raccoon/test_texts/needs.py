@@ -13,7 +13,7 @@ import importlib.util
 import sys
 import types
 
-from raccoon.test_texts.results import CARRIED_METHODS, MUTATORS, Results, calls_name, dotted, last_name, names_of
+from raccoon.test_texts.code_results import CARRIED_METHODS, MUTATORS, Results, calls_name, dotted, last_name, names_of
 
 
 def _listed(plain: str, special: dict[str, str]) -> dict[str, frozenset[str]]:

@@ -15,8 +15,8 @@ import traceback
 import types
 import unittest
 
+from raccoon.test_texts.code_results import Observer, Results, calls_name, classes_of_the_code, dotted, kept_arguments
 from raccoon.test_texts.needs import DEFINITIONS, KNOWN_AS, caught, effects, imported, is_test_case, why_shared
-from raccoon.test_texts.results import Observer, Results, calls_name, classes_of_the_code, dotted, kept_arguments
 
 # Names that the rewritten test uses.
 TALLY, VARIABLE, SAME, SEED, KEEP, KEPT = "__tally__", "__variable__", "__same__", "__seed__", "__keep__", "__kept__"

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 
 from raccoon.exchange import heap, kinds
 from raccoon.exchange.values import MAX_ITEMS, Inline, pairs
-from raccoon.test_texts.results import CARRIED_METHODS, MUTATORS
+from raccoon.test_texts.code_results import CARRIED_METHODS, MUTATORS
 
 READS = frozenset("bool str repr format len int float index round isinstance getitem hash dir iterate contains".split())
 PASSING = (float, datetime.datetime, datetime.timedelta)  # what a clock gives may differ between two reads
