@@ -27,6 +27,7 @@ import transformers
 from accelerate import Accelerator
 from accelerate.parallelism_config import ParallelismConfig
 from accelerate.utils import FullyShardedDataParallelPlugin
+from gpu_stand_ins import qwen2_config
 from torch._guards import active_fake_mode
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.distributed._tools.common_utils import get_untyped_storages
@@ -241,7 +242,7 @@ class Training:
         """The policy as load_policy, TRL and accelerate make it before the first step."""
         lora = self.setting.lora_rank
         with torch.device("meta"):
-            model = transformers.AutoModelForCausalLM.from_config(config(shape), dtype=self.dtype())
+            model = transformers.AutoModelForCausalLM.from_config(qwen2_config(shape), dtype=self.dtype())
             trl_utils.add_fused_lm_head(model, outputs=("log_probs", "entropy"))
             if lora:
                 from peft import LoraConfig, get_peft_model
@@ -349,23 +350,6 @@ def operation_count() -> FlopCounterMode:
             torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: forward_half,
             torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: backward_half,
         },
-    )
-
-
-def config(shape: Shape) -> Any:
-    """The configuration of a Qwen2 of a shape."""
-    return transformers.Qwen2Config(
-        vocab_size=shape.vocab,
-        hidden_size=shape.hidden,
-        intermediate_size=shape.intermediate,
-        num_hidden_layers=shape.layers,
-        num_attention_heads=shape.heads,
-        num_key_value_heads=shape.kv_heads,
-        max_position_embeddings=4096,
-        tie_word_embeddings=shape.tied,
-        eos_token_id=None,
-        bos_token_id=None,
-        pad_token_id=0,
     )
 
 

@@ -15,10 +15,9 @@ from raccoon.planning.model_shape import Shape
 from raccoon.tasks.task import Task, write_task_file
 
 
-def new_model(shape: Shape, dtype: str, device: str) -> Any:
-    """A Qwen2 of a shape with random weights, or none on the device "meta"; no token ends a completion."""
-    torch.manual_seed(0)
-    config = Qwen2Config(
+def qwen2_config(shape: Shape) -> Qwen2Config:
+    """The configuration of a Qwen2 of a shape; no token ends a completion."""
+    return Qwen2Config(
         vocab_size=shape.vocab,
         hidden_size=shape.hidden,
         intermediate_size=shape.intermediate,
@@ -31,8 +30,13 @@ def new_model(shape: Shape, dtype: str, device: str) -> Any:
         bos_token_id=None,
         pad_token_id=0,
     )
+
+
+def new_model(shape: Shape, dtype: str, device: str) -> Any:
+    """A Qwen2 of a shape with random weights, or none on the device "meta"."""
+    torch.manual_seed(0)
     with torch.device(device):
-        return AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype))
+        return AutoModelForCausalLM.from_config(qwen2_config(shape), dtype=getattr(torch, dtype))
 
 
 def write_zeros(shape: Shape, folder: str) -> None:

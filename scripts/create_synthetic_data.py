@@ -26,7 +26,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from raccoon.constants import InputError, override_constants, run_main
+from raccoon.constants import InputError, check_choice, check_positive, override_constants, run_main
 from raccoon.llm.client import Answer, Endpoint, LlmClient, Request, ServerLost, read_key
 from raccoon.progress import progress_bar
 from raccoon.published.benchmarks import BENCHMARKS, load_benchmark
@@ -144,14 +144,10 @@ def main() -> None:
 
 def make_job() -> Job:
     """Raises InputError for constants that cannot work, before anything is loaded, asked or written."""
-    for name, word, choices in (("BACKEND", BACKEND, BACKENDS), ("MODE", MODE, MODES)):
-        if word not in choices:
-            raise InputError(f"no {name} {word!r}; choose from {', '.join(choices)}")
-    counts = {"NUM_SAMPLES": NUM_SAMPLES, "CONCURRENCY": CONCURRENCY, "REQUEST_TIMEOUT": REQUEST_TIMEOUT}
-    counts |= {"MAX_TOKENS": MAX_TOKENS, "MUTANTS": MUTANTS, "SANDBOX_TIMEOUT": SANDBOX_TIMEOUT, "BATCH": BATCH}
-    for name, value in counts.items():
-        if not value > 0:
-            raise InputError(f"{name} is {value}; give a value above 0")
+    check_choice("BACKEND", BACKEND, BACKENDS)
+    check_choice("MODE", MODE, MODES)
+    check_positive(NUM_SAMPLES=NUM_SAMPLES, CONCURRENCY=CONCURRENCY, REQUEST_TIMEOUT=REQUEST_TIMEOUT)
+    check_positive(MAX_TOKENS=MAX_TOKENS, MUTANTS=MUTANTS, SANDBOX_TIMEOUT=SANDBOX_TIMEOUT, BATCH=BATCH)
     if MODES[MODE].from_tasks and not INPUT_TASKS:
         raise InputError(f"MODE {MODE} starts from tasks; give a task file with --input-tasks")
     if PROFILE and MODE != "harder":

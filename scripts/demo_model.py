@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from raccoon.constants import InputError, check_writable, constants, override_constants, run_main
+from raccoon.constants import InputError, check_positive, check_writable, constants, override_constants, run_main
 from raccoon.model_files import check_made_alike, load_tokenizer
 from raccoon.progress import progress_bar
 from raccoon.tasks import templates
@@ -119,11 +119,8 @@ def check_constants() -> None:
             f"no saved model at {INIT_FROM} (no tokenizer.json): give an sft_model folder, "
             "or leave --init-from out to start from scratch"
         )
-    counts = {"MAX_STEPS": MAX_STEPS, "BATCH_SIZE": BATCH_SIZE, "NUM_TRAIN_TASKS": NUM_TRAIN_TASKS}
-    counts |= {"NUM_HELDOUT_TASKS": NUM_HELDOUT_TASKS, "CPU_THREADS": CPU_THREADS, "BUCKET": BUCKET}
-    for name, count in counts.items():
-        if count < 1:
-            raise InputError(f"{name} is {count}: give at least 1")
+    check_positive(MAX_STEPS=MAX_STEPS, BATCH_SIZE=BATCH_SIZE, NUM_TRAIN_TASKS=NUM_TRAIN_TASKS)
+    check_positive(NUM_HELDOUT_TASKS=NUM_HELDOUT_TASKS, CPU_THREADS=CPU_THREADS, BUCKET=BUCKET)
     check_writable("OUTPUT_DIR", OUTPUT_DIR)
 
 

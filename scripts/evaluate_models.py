@@ -24,7 +24,7 @@ be a folder that they all see.
 import os
 import re
 import sys
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -32,7 +32,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from raccoon.constants import InputError, check_writable, override_constants, run_main
+from raccoon.constants import InputError, check_choice, check_positive, check_writable, override_constants, run_main
 from raccoon.evaluation.engines import ENGINES, Completion, Decoding, Ended, Slot
 from raccoon.evaluation.grading import Grader, Key, Record, RecordFile, StrictExtractor, graded_by, grading_environment
 from raccoon.evaluation.results import Score, compare_all, comparison_md, make_score, results_json
@@ -201,24 +201,22 @@ def check_constants() -> None:
             )
         if sum(path_stem(name) == path_stem(other) for other in BENCHMARKS) > 1:
             raise InputError(f"benchmark {path_stem(name)!r} is named twice: leave one out, or rename its file")
-    check_choices("engine", [ENGINE], ENGINES)
+    check_choice("engine", ENGINE, ENGINES)
     if ENGINE == "vllm":
         check_vllm(visible_gpus())
-    check_choices("PROMPT_STYLE", [PROMPT_STYLE], ("chat", "completion"))
-    check_choices("CODE_EXTRACTION_METHOD", [CODE_EXTRACTION_METHOD], (*METHODS, StrictExtractor.name))
+    check_choice("PROMPT_STYLE", PROMPT_STYLE, ("chat", "completion"))
+    check_choice("CODE_EXTRACTION_METHOD", CODE_EXTRACTION_METHOD, (*METHODS, StrictExtractor.name))
     if CODE_EXTRACTION_METHOD == "llm" and not EXTRACTION_MODEL:
         raise InputError(
             "CODE_EXTRACTION_METHOD is llm, and EXTRACTION_MODEL is empty; give the model's name on its server"
         )
-    check_choices("mode", MODES, ("greedy", "sampled"))
-    counts = {"BATCH_SIZE": BATCH_SIZE, "NUM_SAMPLES": NUM_SAMPLES, "REPEAT": REPEAT, "CONCURRENCY": CONCURRENCY}
-    sizes = {"MAX_COMPLETION_LENGTH": MAX_COMPLETION_LENGTH, "REQUEST_TIMEOUT": REQUEST_TIMEOUT}
-    for name, value in {**counts, **sizes}.items():
-        if value < 1:
-            raise InputError(f"{name} is {value}: give at least 1")
-    for name, value in {"TIMEOUT": TIMEOUT, "SLOW_TIMEOUT": SLOW_TIMEOUT, "MEMORY_MB": MEMORY_MB}.items():
-        if not value > 0:
-            raise InputError(f"{name} is {value}: give a value above 0")
+    for mode in MODES:
+        check_choice("mode", mode, ("greedy", "sampled"))
+    check_positive(BATCH_SIZE=BATCH_SIZE, NUM_SAMPLES=NUM_SAMPLES, REPEAT=REPEAT, CONCURRENCY=CONCURRENCY)
+    check_positive(MAX_COMPLETION_LENGTH=MAX_COMPLETION_LENGTH)
+    check_positive(TIMEOUT=TIMEOUT, SLOW_TIMEOUT=SLOW_TIMEOUT, MEMORY_MB=MEMORY_MB)
+    if REQUEST_TIMEOUT < 1:
+        raise InputError(f"REQUEST_TIMEOUT is {REQUEST_TIMEOUT}: give at least 1")
     if MODEL_CUTOFF and not re.fullmatch(r"\d{4}-\d\d-\d\d", MODEL_CUTOFF):
         raise InputError(f"MODEL_CUTOFF is {MODEL_CUTOFF!r}; give a date like 2024-09-30")
     served = any(word.startswith(SERVED) for word in MODELS)
@@ -239,12 +237,6 @@ def check_constants() -> None:
             f"TEMPERATURE is {TEMPERATURE} and TOP_P is {TOP_P}: sampling needs a temperature above 0 "
             "and a TOP_P above 0 and up to 1; --modes greedy is temperature 0"
         )
-
-
-def check_choices(name: str, given: Sequence[str], choices: Iterable[str]) -> None:
-    for word in given:
-        if word not in choices:
-            raise InputError(f"no {name} {word!r}; choose from {', '.join(choices)}")
 
 
 def find_models(plain_controls: bool) -> list[Subject]:

@@ -33,10 +33,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from raccoon.constants import InputError, override_constants, run_main
+from raccoon.constants import InputError, check_positive, override_constants, run_main
 from raccoon.integrity.fresh_inputs import EVALPLUS, FreshInputs, published_inputs
 from raccoon.integrity.second_look import Look, SecondLook
-from raccoon.reporting.logs import TASKS_FILE, LoggedCompletion, read_records
+from raccoon.reporting.logs import TASKS_FILE, IntegrityStep, LoggedCompletion, read_records
 from raccoon.rewards.constant_answers import is_constant_answer
 from raccoon.runs.log import COMPLETIONS_LOG, RunLog
 from raccoon.sandbox.pool import Sandbox
@@ -66,23 +66,15 @@ Chosen = dict[int, dict[Key, LoggedCompletion]]  # step -> the completions to ch
 
 
 @dataclass(frozen=True)
-class StepCount:
-    """A line of integrity.jsonl. A completion with two reasons counts once as flagged and once for each reason."""
+class StepCount(IntegrityStep):
+    """It also says why completions went unchecked. One with two reasons counts once as flagged and once for each."""
 
-    step: int
-    checked: int
-    flagged: int
-    rate: float | None
-    reasons: dict[str, int]
     unchecked: dict[str, int]
 
 
 def main() -> None:
-    above_zero = {"PASSES_PER_STEP": PASSES_PER_STEP, "FRESH_INPUTS": FRESH_INPUTS}
-    limits = {"SANDBOX_TIMEOUT": SANDBOX_TIMEOUT, "SANDBOX_MEMORY_MB": SANDBOX_MEMORY_MB}
-    for name, value in {**above_zero, **limits}.items():
-        if not value > 0:
-            raise InputError(f"{name} is {value}; give a value above 0")
+    check_positive(PASSES_PER_STEP=PASSES_PER_STEP, FRESH_INPUTS=FRESH_INPUTS)
+    check_positive(SANDBOX_TIMEOUT=SANDBOX_TIMEOUT, SANDBOX_MEMORY_MB=SANDBOX_MEMORY_MB)
     folder = Path(RUN_DIR)
     for name in (TASKS_FILE, COMPLETIONS_LOG):
         if not (folder / name).is_file():

@@ -23,7 +23,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from raccoon.constants import InputError, check_writable, constants, override_constants, run_main
+from raccoon.constants import InputError, check_positive, check_writable, constants, override_constants, run_main
 from raccoon.model_files import check_made_alike
 from raccoon.published.benchmarks import BENCHMARKS as KNOWN
 from raccoon.published.benchmarks import load_benchmark
@@ -102,12 +102,8 @@ def main() -> None:
 
 def check_constants() -> None:
     """Raises InputError for values that would otherwise fail only later."""
-    positive: dict[str, float] = {"BATCH_SIZE": BATCH_SIZE, "EPOCHS": EPOCHS, "LEARNING_RATE": LEARNING_RATE}
-    positive |= {"GRADIENT_ACCUMULATION": GRADIENT_ACCUMULATION, "MAX_LENGTH": MAX_LENGTH}
-    positive |= {"SANDBOX_TIMEOUT": SANDBOX_TIMEOUT}
-    for name, value in sorted(positive.items()):
-        if not value > 0:
-            raise InputError(f"{name} is {value}; give a value above 0")
+    check_positive(BATCH_SIZE=BATCH_SIZE, EPOCHS=EPOCHS, GRADIENT_ACCUMULATION=GRADIENT_ACCUMULATION)
+    check_positive(LEARNING_RATE=LEARNING_RATE, MAX_LENGTH=MAX_LENGTH, SANDBOX_TIMEOUT=SANDBOX_TIMEOUT)
     if not 0 < HELDOUT_SHARE < 1:
         raise InputError(f"HELDOUT_SHARE is {HELDOUT_SHARE}; give a share between 0 and 1")
     if not (BENCHMARKS or TRAJECTORIES):

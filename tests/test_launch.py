@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from helpers.paths import ROOT
-from helpers.training_runs import SCRIPT, environment, furnish, lines
+from helpers.training_runs import SCRIPT, environment, furnish, lines, small_run
 from raccoon import launch
 from raccoon.constants import RELAUNCHED, InputError
 
@@ -37,28 +37,7 @@ def place(tmp_path_factory) -> Path:
 
 
 def words(script: Path, output: str, *flags: str) -> list[str]:
-    return [
-        str(script),
-        "--model-path",
-        "model",
-        "--output-dir",
-        output,
-        "--training-sets",
-        "",
-        "--train-files",
-        "train.jsonl",
-        "--heldout",
-        "",
-        "--max-completion-length",
-        "3",
-        "--temperature",
-        "1",
-        "--learning-rate",
-        "0.03",
-        "--sandbox-workers",
-        "1",
-        *flags,
-    ]
+    return [str(script), *small_run(output, "", *flags)]
 
 
 def start(folder: Path, *command: str, **changes: str) -> subprocess.CompletedProcess:

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from raccoon.constants import InputError
+from raccoon.constants import InputError, check_choice
 
 WHOLE_BATCH_LOSSES = ("dapo", "cispo", "vespo")  # divided by the tokens of the whole batch, not of one pass
 CPU_INFO = Path("/proc/cpuinfo")
@@ -56,8 +56,7 @@ def check_savings(
         "bfloat16": (computes_bfloat16(), NO_BFLOAT16),
     }
     for name in savings:
-        if name not in needs:
-            raise InputError(f"no SAVINGS {name!r}; choose from {', '.join(needs)}")
+        check_choice("SAVINGS", name, needs)
         met, need = needs[name]
         if not met:
             raise InputError(f"{name} of SAVINGS needs {need}; leave {name} out of --savings")

@@ -16,7 +16,7 @@ from helpers import scripted_judges, warm_python
 from helpers.paths import ROOT, SCRIPTS
 from helpers.reward_doubles import TABLE
 from helpers.scripted_server import Fault, ScriptedServer
-from helpers.training_runs import furnish, lines
+from helpers.training_runs import furnish, lines, small_run
 from raccoon.constants import InputError
 from raccoon.llm import client
 from raccoon.llm.client import Endpoint, LlmClient, Request
@@ -251,25 +251,8 @@ def workplace(tmp_path_factory) -> Path:
 
 
 def train(folder: Path, output: str, server: ScriptedServer, *flags: str) -> subprocess.CompletedProcess:
-    words = [
-        str(SCRIPTS / "train_rl_poc.py"),
-        "--model-path",
-        "model",
-        "--output-dir",
-        output,
-        "--training-sets",
-        "",
-        "--train-files",
-        "train.jsonl",
-        "--heldout",
-        "",
-        *"--save-steps 2 --max-completion-length 3 --temperature 1 --learning-rate 0.03 --max-refills 1".split(),
-        *"--sandbox-workers 1 --judge-base-url".split(),
-        server.url,
-        "--judge-model",
-        "scripted",
-        *flags,
-    ]
+    more = ["--save-steps", "2", "--max-refills", "1", "--judge-base-url", server.url, "--judge-model", "scripted"]
+    words = [str(SCRIPTS / "train_rl_poc.py"), *small_run(output, "", *more, *flags)]
     return warm_python.run(words, folder)
 
 

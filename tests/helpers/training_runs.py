@@ -69,38 +69,16 @@ def make_model(folder: Path, layers: int = 1) -> None:
     tokenizer.save_pretrained(folder)
 
 
+def small_run(output: str, heldout: str = "", *more: str) -> list[str]:
+    """The flags of a run on what furnish() puts there."""
+    paths = ["--model-path", "model", "--output-dir", output, "--train-files", "train.jsonl", "--heldout", heldout]
+    sampling = ["--training-sets", "", "--max-completion-length", "3", "--temperature", "1"]
+    return [*paths, *sampling, "--learning-rate", "0.03", "--sandbox-workers", "1", *more]
+
+
 def command(output: str, *flags: str) -> list[str]:
-    return [
-        sys.executable,
-        str(SCRIPT),
-        "--model-path",
-        "model",
-        "--output-dir",
-        output,
-        "--training-sets",
-        "",
-        "--train-files",
-        "train.jsonl",
-        "--heldout",
-        "heldout.jsonl",
-        "--heldout-every",
-        "4",
-        "--max-steps",
-        str(STEPS),
-        "--save-steps",
-        "4",
-        "--max-completion-length",
-        "3",
-        "--temperature",
-        "1",
-        "--learning-rate",
-        "0.03",
-        "--max-refills",
-        "1",
-        "--sandbox-workers",
-        "1",
-        *flags,
-    ]
+    steps = f"--heldout-every 4 --max-steps {STEPS} --save-steps 4 --max-refills 1".split()
+    return [sys.executable, str(SCRIPT), *small_run(output, "heldout.jsonl", *steps, *flags)]
 
 
 def environment(**changes: str) -> dict[str, str]:

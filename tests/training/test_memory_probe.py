@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from helpers import warm_python
-from helpers.training_runs import SCRIPT, environment, furnish
+from helpers.training_runs import SCRIPT, environment, furnish, small_run
 
 # The script, with the probe that it makes on GPUs only.
 PROBED = """
@@ -55,31 +55,7 @@ def place(tmp_path_factory) -> Path:
 
 
 def start(folder: Path, script: str, output: str, *flags: str) -> subprocess.CompletedProcess:
-    words = [
-        script,
-        "--model-path",
-        "model",
-        "--output-dir",
-        output,
-        "--training-sets",
-        "",
-        "--train-files",
-        "train.jsonl",
-        "--heldout",
-        "",
-        "--max-completion-length",
-        "3",
-        "--temperature",
-        "1",
-        "--learning-rate",
-        "0.03",
-        "--sandbox-workers",
-        "1",
-        "--max-steps",
-        "3",
-        *flags,
-    ]
-    return warm_python.run(words, folder)
+    return warm_python.run([script, *small_run(output, "", "--max-steps", "3", *flags)], folder)
 
 
 def test_a_dry_run_goes_through_everything_and_trains_nothing(place):

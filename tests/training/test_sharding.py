@@ -12,7 +12,7 @@ import pytest
 
 from helpers import warm_python
 from helpers.paths import ROOT, SCRIPTS
-from helpers.training_runs import environment, furnish, lines, outcome
+from helpers.training_runs import environment, furnish, lines, outcome, small_run
 from raccoon.runs.checkpoints import checkpoint_fault
 from raccoon.tasks.task import Task
 
@@ -27,39 +27,9 @@ def write_inputs(folder: Path) -> None:
 
 
 def flags(output: str, *more: str) -> list[str]:
-    return [
-        "--model-path",
-        "model",
-        "--output-dir",
-        output,
-        "--training-sets",
-        "",
-        "--train-files",
-        "train.jsonl",
-        "--heldout",
-        "heldout.jsonl",
-        "--heldout-every",
-        "2",
-        "--max-steps",
-        str(STEPS),
-        "--save-steps",
-        "2",
-        "--max-completion-length",
-        "3",
-        "--temperature",
-        "1",
-        "--learning-rate",
-        "0.01",
-        "--max-refills",
-        "1",
-        "--batch-size",
-        "4",
-        "--gradient-accumulation",
-        "2",
-        "--sandbox-workers",
-        "1",
-        *more,
-    ]
+    steps = f"--heldout-every 2 --max-steps {STEPS} --save-steps 2 --learning-rate 0.01 --max-refills 1".split()
+    batch = "--batch-size 4 --gradient-accumulation 2".split()
+    return small_run(output, "heldout.jsonl", *steps, *batch, *more)
 
 
 @pytest.fixture(scope="module")

@@ -333,7 +333,7 @@ def forked_main() -> dict:
     for name, value in main.items():
         try:
             copied[name] = copy.deepcopy(value, memo)
-        except Exception:
+        except Exception:  # whatever the program's own __deepcopy__ or __reduce__ raises
             copied[name] = value
         if type(value) is types.FunctionType and value.__globals__ is main:
             copied[name] = types.FunctionType(value.__code__, copied, name, value.__defaults__, value.__closure__)

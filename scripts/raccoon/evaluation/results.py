@@ -142,7 +142,7 @@ class Score:
     def passed(self) -> int:
         return sum(map(sum, self.outcomes.values()))
 
-    @property
+    @cached_property
     def interval(self) -> tuple[float, float]:
         if self.n == 0:
             return 0.0, 1.0
@@ -150,18 +150,18 @@ class Score:
             return wilson_interval(self.passed, self.n)
         return bootstrap_interval([mean(samples) for samples in self.outcomes.values()])
 
-    @property
+    @cached_property
     def if_infra_failed(self) -> float | None:
         """pass@1 with the completions that the sandbox could not grade as failed ones."""
         failed = {task_id: [False] * causes.total() for task_id, causes in self.infra.items()}
         every = dict.fromkeys([*self.outcomes, *failed])
         return pass_at_1({task_id: self.outcomes.get(task_id, []) + failed.get(task_id, []) for task_id in every})
 
-    @property
+    @cached_property
     def infra_causes(self) -> Counter:
         return sum(self.infra.values(), Counter())
 
-    @property
+    @cached_property
     def pass_at(self) -> dict[int, float]:
         possible = [k for k in self.pass_ks if k <= self.fewest]
         return {k: mean([pass_at_k(len(s), sum(s), k) for s in self.outcomes.values()]) for k in possible}

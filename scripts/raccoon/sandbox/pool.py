@@ -76,7 +76,7 @@ class Sandbox:
         for name, value, most in limits:
             if not 0 < value <= most:
                 raise SandboxError(f"{name} is {value}: give a number above 0, up to {most}")
-        self.timeout = timeout
+        self.timeout, self.good = timeout, dataclasses.replace(GOOD, timeout=timeout)
         # Judges and zygotes start without `site`, so they are told where this Python's libraries are.
         packages = [path for path in sys.path if os.path.basename(path) in ("site-packages", "dist-packages")]
         weak = allow_weak or os.environ.get(ALLOW_WEAK) == "1"
@@ -136,9 +136,8 @@ class Sandbox:
         if len(program.code) > MAX_SOURCE:
             return Verdict.of(f"forbidden: {len(program.code):,} characters of code, limit {MAX_SOURCE:,}")
         sent = dataclasses.replace(program, timeout=program.timeout or self.timeout, solution="")
-        good = dataclasses.replace(sent, code=program.solution)
-        if not program.solution.strip():
-            good = dataclasses.replace(GOOD, timeout=self.timeout)
+        known = program.solution.strip()
+        good = dataclasses.replace(sent, code=program.solution) if known else self.good
         answer = self._pools[False].ask(sent, good)
         if answer.get("needs") == "shared":
             answer = self._pools[True].ask(sent, good)
