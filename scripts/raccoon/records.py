@@ -20,6 +20,9 @@ class Program:
 
     `solution`, if known, is code that passes: it runs where `code` has ended our processes, to find whose fault it is.
 
+    With `max_feedback`, the verdict has at most so many characters of feedback for the model that wrote the code. Of
+    all tests it names only `visible_tests`, those that the model may see, in the form of `test`.
+
     `kind` "function": the test is a program that calls the code. `kind` "program": the code reads stdin and prints, the
     test holds its cases (stdin_cases.py), `timeout` is for each case, and `ends_early` stops after a failed case.
     """
@@ -33,11 +36,13 @@ class Program:
     kind: str = "function"
     ends_early: bool = False
     solution: str = ""
+    visible_tests: str = ""
+    max_feedback: int = 0
 
     @classmethod
     def of(cls, task: Any, code: str, **changes: Any) -> "Program":
         """The program that runs a task's test on code. `task` may be any object with these fields."""
-        names = ("test", "entry_point", "context", "task_id", "kind", "solution")
+        names = ("test", "entry_point", "context", "task_id", "kind", "solution", "visible_tests")
         return cls(**{"code": code, **{name: getattr(task, name) for name in names}, **changes})
 
     @property
@@ -55,6 +60,7 @@ class Verdict:
 
     `reason` is one line, "kind" or "kind: text" with a kind of KINDS. `seconds` is wall time. `isolation` is "separate"
     (the tests run in another process than the code) or "shared". `output` is the tail of the program's output.
+    `feedback` is what the model may be told; "" if none was asked for, or if nothing that it may know is wrong.
     """
 
     status: str
@@ -64,6 +70,7 @@ class Verdict:
     seconds: float = 0.0
     isolation: str = "separate"
     output: str = ""
+    feedback: str = ""
 
     @classmethod
     def of(
@@ -79,8 +86,8 @@ class Verdict:
         return self.reason.partition(": ")[0]
 
     def as_dict(self) -> dict:
-        """The fields of a verdict line, without the task_id."""
-        return asdict(self)
+        """The fields of a verdict line, without the task_id, and without feedback if there is none."""
+        return {name: value for name, value in asdict(self).items() if name != "feedback" or value}
 
 
 def accepted(verdict: Verdict, shared: bool) -> Verdict:

@@ -93,8 +93,20 @@ def number(record: Mapping[str, Any], name: str) -> float:
 
 
 @dataclass(frozen=True)
+class Turn:
+    """One answer of a conversation. `feedback` is the message that followed it; "" after the last answer."""
+
+    completion: str
+    code: str
+    verdict: Verdict
+    tokens: int
+    truncated: bool
+    feedback: str = ""
+
+
+@dataclass(frozen=True)
 class Rollout:
-    """One completion with its verdict, reward and advantage.
+    """One completion with its verdict, reward and advantage. In a run with several turns it is the last answer.
 
     `reward` is None, and `reward_parts` is empty, if a score that it needs is missing: the verdict is INFRA, or a judge
     gave none.
@@ -113,6 +125,7 @@ class Rollout:
     used: bool = True  # False: another group took the place of its group in the update
     thinking: str = "none"  # a think block: "closed" before the answer, or "open" until the end
     constant: bool = False  # whether its answer ignores its arguments, like `return 2`
+    turns: tuple[Turn, ...] = ()  # every answer, also the last; () in a run with one turn
 
     @property
     def status(self) -> str:
@@ -125,9 +138,16 @@ class Rollout:
         return "truncated" if self.truncated else self.verdict.kind
 
     def record(self) -> dict:
-        """The rollout as a record; its verdict lacks the seconds, which differ from run to run."""
-        verdict = {name: value for name, value in self.verdict.as_dict().items() if name != "seconds"}
-        return {**asdict(self), "verdict": verdict}
+        """The rollout as a record; its verdicts lack the seconds, which differ from run to run."""
+        record = {**asdict(self), "verdict": lasting_fields(self.verdict)}
+        turns = [{**asdict(turn), "verdict": lasting_fields(turn.verdict)} for turn in self.turns]
+        del record["turns"]
+        return record | ({"turns": turns} if turns else {})
+
+
+def lasting_fields(verdict: Verdict) -> dict:
+    """A verdict's fields without the seconds. Its feedback stands in the turn that it belongs to."""
+    return {name: value for name, value in verdict.as_dict().items() if name not in ("seconds", "feedback")}
 
 
 def completion_records(step: int, group_size: int, rollouts: list[Rollout]) -> list[dict]:

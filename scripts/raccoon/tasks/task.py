@@ -22,6 +22,8 @@ class Task:
     `test` raises when the solution is wrong; it makes all calls itself. `solution` is a complete program when it
     follows `context`. `origin` says, as JSON text, what made a synthetic task.
 
+    `visible_tests` are the tests that the model may see when it tries again, in the form of `test`; "": none.
+
     `kind` is "function" or "program". A program reads stdin and prints; its `test` holds its cases, the texts of stdin
     and those to print, as JSON text: {"inputs": [...], "outputs": [...], "compare": ...}. `compare` is one of
     COMPARISONS; verdicts/stdin_cases.py says what each takes for equal. `date` (YYYY-MM-DD) is when the problem was
@@ -40,6 +42,7 @@ class Task:
     kind: str = "function"
     difficulty: str = ""
     date: str = ""
+    visible_tests: str = ""
 
 
 @dataclass(frozen=True)
