@@ -78,6 +78,7 @@ FENCE = "```"
 MAX_SHOWN = 300  # characters of one line's text
 MAX_LINE = 1 << 24  # number of a line
 CUT = "..."
+PATH = re.compile(r"(?<![\w.:/])/(?:[\w.@+-]+/)+([\w.@+-]+)")  # to a file: it says nothing of the task
 MAX_DEPTH = 20  # levels of a shown value
 # Where a chat template, or a reader of one, could see a tag: <|im_start|>, <start_of_turn>, </s>, [INST], [/TOOL_CALLS]
 TAG = re.compile(r"<(?=[|/\w!])|\[(?=/?(?:INST|[A-Z_]{3,}\]))")
@@ -102,7 +103,7 @@ def feedback(kind: str, parts: Sequence[Sequence[str]], most: int) -> str:
 
     With fewer than MIN_FEEDBACK (records.py), its end may be missing.
     """
-    texts = [escaped(text, MAX_SHOWN) for _, text in parts]
+    texts = [escaped(PATH.sub(r"\1", text) if label == "raised:" else text, MAX_SHOWN) for label, text in parts]
     labels = [label for label, _ in parts]
     frame = len(form(SENTENCES[kind], [f"{label} " for label in labels]))
     room = most - frame

@@ -6,7 +6,7 @@ from raccoon.records import Program
 from raccoon.test_texts import test_programs as tests
 from raccoon.test_texts.visible import Statement
 from raccoon.verdicts import feedback as form
-from raccoon.verdicts.children import Child, failure_reason
+from raccoon.verdicts.children import NO_ANSWER, Child, failure_reason
 from raccoon.verdicts.judge_heap import OURS
 
 PLACE_IN_MESSAGE = re.compile(r" \([^()]*, line \d+\)$")  # of a SyntaxError
@@ -84,6 +84,36 @@ def load_fault(reply: list, code: str) -> Fault:
     kind, _, text = failure_reason(reply).partition(": ")
     text = PLACE_IN_MESSAGE.sub("", text) if kind == "syntax" else text
     return ["load" if kind == "exception" else kind, [("raised:", text), *form.own_line(code, *reply[5:])]]
+
+
+class CaseNotes:
+    """The notes of a whole program: the first fault in a visible case; without visible cases, in its execution.
+
+    `left`: the visible cases that have not run yet.
+    """
+
+    def __init__(self, program: Program, visible: set[tuple[bytes, bytes]]):
+        self.program, self.visible, self.left = program, visible, visible.copy()
+        self.fault: Fault = []
+
+    def failed(self, reason: str, failure: list, given: bytes, expected: bytes, printed: bytes) -> None:
+        """Notes a case that failed for a reason of a verdict. `failure`: the child's reply about an exception."""
+        kind, told = reason.partition(": ")[0], (given, expected) in self.visible
+        if self.fault or kind == "infra" or not told and (self.visible or kind == "wrong") and kind != "syntax":
+            return
+        parts = [("test:", form.shown_text(given))] if told else []
+        if kind == "syntax":
+            self.fault = load_fault(failure, self.program.code)
+        elif failure:
+            text = reason.partition(": ")[2] if told else form.builtin_class(failure[2])
+            own = form.own_line(self.program.code, *failure[5:])
+            self.fault = [RAISED_AS.get(kind, "raised"), [*parts, ("raised:", text), *own]]
+        elif kind == "wrong":
+            texts = ("expected:", form.shown_text(expected)), ("output:", form.shown_text(printed))
+            self.fault = ["wrong", [*parts, *texts]]
+        else:
+            ended = "unanswered" if reason == NO_ANSWER or reason.startswith("exception: it printed") else "ended"
+            self.fault = [ended if kind == "exception" else kind, parts]
 
 
 class Watch(tests.Tally):
