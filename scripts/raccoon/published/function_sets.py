@@ -22,6 +22,11 @@ from raccoon.tasks.syntax import bound_names, text_above
 from raccoon.tasks.task import Task, take
 
 ENTRY_POINT = re.compile(r"(\w+)\(\)\.\w+")  # of LeetCodeDataset: Solution().twoSum
+# An assert of LeetCodeDataset by compact(), without the calls that make lists and trees of nodes
+ASSERTS = ["assertcandidate({})=={}"]
+ASSERTS += [f"assertis_same_{each}(candidate({{}}),{{}})" for each in ("list", "tree")]
+NODES = re.compile(r"\b(?:list|tree)_node\(([^()]*)\)")
+SPACED = 100  # characters of blanks and such calls in an assert
 STARTER = re.compile(r"```python\n(.*?)```", re.DOTALL)
 OPTIONAL_IMPORT = re.compile(r"^from sortedcontainers import SortedList$", re.MULTILINE)
 WITHOUT_IT = """try:
@@ -283,24 +288,11 @@ def leetcode_task(row: dict) -> Task:
 
 def shown_checks(checks: str, call: str, shown: set[tuple[str, str]]) -> str:
     """The asserts of check(candidate) that a problem shows as examples, each once, with `call` as the candidate."""
-    found: dict[str, None] = {}
-    for node in ast.walk(ast.parse(checks)) if shown else ():
-        # assert candidate(a = 1) == 2, or assert is_same_list(candidate(a = 1), list_node([2]))
-        if isinstance(node, ast.Assert) and isinstance(node.test, ast.Compare | ast.Call):
-            test = node.test
-            answer, *others = [test.left, *test.comparators] if isinstance(test, ast.Compare) else test.args
-            if isinstance(answer, ast.Call) and len(others) == 1:
-                given = ",".join(f"{each.arg}={value_text(each.value)}" for each in answer.keywords)
-                if (given, value_text(others[0])) in shown:
-                    found[f"assert {ast.unparse(test)}\n".replace("candidate(", f"{call}(", 1)] = None
-    return "".join(found)
-
-
-def value_text(node: ast.expr) -> str:
-    """A value of LeetCodeDataset's tests as compact() gives the text of a problem; a list for a list of nodes."""
-    if isinstance(node, ast.Call) and ast.unparse(node.func) in ("list_node", "tree_node") and node.args:
-        node = node.args[0]
-    return compact(ast.unparse(node))
+    forms = {form.format(given, wanted) for given, wanted in shown for form in ASSERTS}
+    longest = 2 * max(map(len, forms), default=0) + SPACED
+    lines = dict.fromkeys(line.strip() for line in checks.split("\n") if len(line) <= longest)  # others have megabytes
+    found = [line for line in lines if NODES.sub(r"\1", compact(line)) in forms]
+    return "".join(line.replace("candidate(", f"{call}(", 1) + "\n" for line in found)
 
 
 def leetcode_train_task(row: dict) -> Task:
