@@ -73,11 +73,13 @@ def printed_below(lines: list[str]) -> str:
 
 
 def literal(text: str) -> str:
-    """The text of a literal without blanks and comments around it; "" for any other text."""
-    tree = parse_code(text.strip())
-    if tree is None or len(tree.body) != 1 or not isinstance(tree.body[0], ast.Expr):
+    """The text of a literal, without a comment or the point of a sentence behind it; "" for any other text."""
+    text = text.strip().removesuffix(".")
+    tree = parse_code(text)
+    node = tree.body[0] if tree and len(tree.body) == 1 else None
+    if not isinstance(node, ast.Expr) or not is_literal(node.value):
         return ""
-    return ast.get_source_segment(text.strip(), tree.body[0].value) or "" if is_literal(tree.body[0].value) else ""
+    return ast.get_source_segment(text, node.value) or ""
 
 
 def shown_cases(text: str) -> set[tuple[str, str]]:
