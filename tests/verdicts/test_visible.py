@@ -6,8 +6,6 @@ from raccoon.test_texts.visible import leading_asserts, part_of_test, statements
 
 PLAIN = "import math\nLIMIT = [1, -2]\nassert f(1) == 2\nassert f( (3) ) == 4, 'why'\nassert f(5) == 6\n"
 CHECK = "META = {}\n\ndef check(candidate):\n    'Doc.'\n    assert candidate(1) == 2\n    assert candidate(3) == 4\n"
-    "META = {}\n\ndef check(candidate):\n    '''Doc.'''\n    assert candidate(1) == 2\n    assert candidate(3) == 4\n"
-)
 METHOD = CHECK + "\ncheck(Solution().f)\n"
 
 
