@@ -10,8 +10,8 @@ first 40 without blanks. EvalPlus's expected values are those that the reference
     python benchmarks/leak_hunt.py [--data-dir D] [--wrong 3] [--limit N] [--benchmarks humaneval mbpp]
 
 Input: the published files in the data folder; sets that it lacks are skipped, and tasks with the test and the visible
-tests of an earlier set. Output: a Markdown table, a line for each leak and for each feedback that differs from that of
-the visible tests alone. Exit 1 if there is a leak, or no set.
+tests of an earlier set. Output: a Markdown table; on stderr, a line for each leak and for each feedback that differs
+from that of the visible tests alone. Exit 1 if there is a leak, or no set.
 """
 
 import argparse
@@ -197,7 +197,7 @@ def main() -> int:
     print("| set | tasks | with visible tests | programs | feedbacks | values checked | leaks |")
     print("|" + "---|" * 7)
     done: set[tuple[str, str]] = set()
-    samples, notes, leaked = published_samples(options.data_dir), [], 0
+    samples, leaked = published_samples(options.data_dir), 0
     with Sandbox(timeout=TIMEOUT) as box:
         for name in options.benchmarks:
             tasks = published(name, options.data_dir, done)[: options.limit]
@@ -209,11 +209,11 @@ def main() -> int:
             for start in range(0, len(tasks), CHUNK):
                 found, lines = hunt(tasks[start : start + CHUNK], samples, options.wrong, box)
                 counts = [*map(sum, zip(counts, found, strict=True))]
-                notes += lines
+                for line in lines:
+                    print(line, file=sys.stderr, flush=True)
             shown = sum(bool(task.visible_tests) for task in tasks)
             print(f"| {name} | {len(tasks)} | {shown} | {' | '.join(f'{count:,}' for count in counts)} |", flush=True)
             leaked += counts[-1]
-    print("\n".join(notes))
     return 1 if leaked or not done else 0
 
 
