@@ -160,6 +160,17 @@ def test_a_broken_visible_test_costs_nothing(box):
         assert run(box, "def f(", visible)[0] == "syntax"
 
 
+def test_our_own_faults_are_not_told(box):
+    broken = "from math import nix\nassert f(1) == 2"
+    for changes in ({"test": "assert f(1) =="}, {"context": "1 / 0"}, {"test": broken, "visible": broken}):
+        assert run(box, "def f(x):\n    return x", **changes) == ("", {})
+
+
+def test_value_of_a_call_before_the_assert_is_shown(box):
+    test = "x = f(1)\nassert x == 2\nassert f(2) == 3\n"
+    assert run(box, "def f(x):\n    return [x]", "x = f(1)\nassert x == 2", test)[1]["got"] == "[1]"
+
+
 def test_state_of_the_code_is_kept_apart(box):
     """What visible calls leave behind does not reach the whole test, if they run in a child of their own."""
     code = "calls = []\ndef f(x):\n    calls.append(x)\n    return x + 1 if len(calls) < 4 else 0"
@@ -356,6 +367,14 @@ def test_hostile_code_says_nothing_but_data(box, name, visible):
         _, parts = told(verdict.feedback)
         assert not any(str(secret)[:6] in text for secret in SECRETS for text in parts.values())
         assert not any("/lib/python" in text for name, text in parts.items() if name == "raised")
+
+
+@pytest.mark.parametrize(
+    "name", ["lone surrogates", "a value of 1 MB", "a repr that raises", "what it has seen so far"]
+)
+def test_feedback_comes_out_of_the_process_of_a_test_that_may_leave_something_behind(box, name):
+    test = TEST + "eval('1')\n"  # so it runs in a fork of the judge
+    assert run(box, HOSTILE[name], test=test)[1]["test"] == "assert f(1) == 2"
 
 
 @pytest.mark.parametrize("code", ["print('{}')", "raise ValueError('{}')", "import sys\nsys.exit('{}')"])
