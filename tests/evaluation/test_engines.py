@@ -230,8 +230,10 @@ def stand_in(monkeypatch):
 
         def step(self):
             number, ids = self.waiting.pop()
-            answer = types.SimpleNamespace(text=str(len(ids)), finish_reason="stop" if self.waiting else "length")
-            return [types.SimpleNamespace(request_id=number, finished=done, outputs=[answer]) for done in (False, True)]
+            end = "stop" if self.waiting else "length"
+            answer = types.SimpleNamespace(text=str(len(ids)), finish_reason=end, token_ids=[*ids[:2], 2])
+            output = {"request_id": number, "outputs": [answer], "num_cached_tokens": len(ids) - 1}
+            return [types.SimpleNamespace(finished=done, **output) for done in (False, True)]
 
     monkeypatch.setitem(
         sys.modules,
