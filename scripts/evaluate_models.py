@@ -34,10 +34,11 @@ from pathlib import Path
 from typing import Any
 
 from raccoon.constants import InputError, check_choice, check_positive, check_writable, override_constants, run_main
-from raccoon.evaluation.conversations import check_model, converse, fingerprints
-from raccoon.evaluation.engines import ENGINES, Completion, Decoding, Ended, Slot
-from raccoon.evaluation.grading import Grader, Key, Record, RecordFile, StrictExtractor, graded_by, grading_environment
-from raccoon.evaluation.results import Score, compare_all, comparison_md, make_score, results_json
+from raccoon.evaluation.conversations import check_model, completed, converse, fingerprints, usable_records
+from raccoon.evaluation.engines import ENGINES, Decoding
+from raccoon.evaluation.grading import Grader, Record, RecordFile, StrictExtractor, graded_by, grading_environment
+from raccoon.evaluation.report import comparison_md
+from raccoon.evaluation.results import Score, compare_all, make_score, results_json
 from raccoon.evaluation.samples import SampleFile, describe_samples, read_samples, sample_name
 from raccoon.evaluation.subjects import CONTROLS, SERVED, Asked, Control, Model, Subject, find_subjects
 from raccoon.evaluation.task_sets import Calibration, Limits, TaskSet, is_path, load_task_sets, path_stem
@@ -401,35 +402,6 @@ def evaluate(
         file.finish(task_set.tasks, records, prints, subject.alone(slots))
     session.wait()
     return [records[key] for key in prints]
-
-
-def completed(
-    subject: Subject, batch: Sequence[Slot], stored: Mapping[Key, Record], mode: str, ended: Ended
-) -> list[tuple[Slot, Completion]]:
-    """A batch with its completions; those of a model that are on file are taken from there."""
-    old = [slot for slot in batch if subject.costly and slot.key in stored]
-    new = [slot for slot in batch if slot not in old]
-    made = zip(new, subject.complete(new, mode, ended), strict=True) if new else ()
-    records = [(slot, stored[slot.key]) for slot in old]
-    kept = [(slot, Completion(record.completion, record.prompt, record.truncated)) for slot, record in records]
-    return kept + [(slot, completion) for slot, completion in made if completion is not None]
-
-
-def usable_records(subject: Subject, file: RecordFile, prints: Mapping[Key, str]) -> dict[Key, Record]:
-    """The records on file that the subject would produce again. Raises InputError for a model's that it would not.
-
-    A conversation that the sandbox's fault ended is not among them: it could have gone on, so it starts again.
-    """
-    stored = {key: record for key, record in file.load().items() if key in prints}
-    stale = {key for key, record in stored.items() if record.generated_by != prints[key]}
-    if stale and subject.costly:
-        told = ", or of another grader or other turns" if subject.turns > 1 else ""
-        raise InputError(
-            f"{file.path} holds {len(stale)} completions of another model, prompt or decoding setting{told}: "
-            "choose another --output-dir, or delete that file"
-        )
-    again = {key for key, record in stored.items() if record.infra and record.turns and subject.costly}
-    return {key: record for key, record in stored.items() if key not in stale | again}
 
 
 def shown_settings() -> dict[str, Any]:

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from raccoon.evaluation.grading import OUTCOMES, Record
-from raccoon.evaluation.results import compare_all, comparison_md, make_score, results_json
+from raccoon.evaluation.report import comparison_md
+from raccoon.evaluation.results import compare_all, make_score, results_json
 from raccoon.evaluation.subjects import Control
 from raccoon.evaluation.task_sets import Calibration, Limits, TaskSet
 from raccoon.published.contamination import Badge
@@ -41,6 +42,8 @@ UNSEEN = Badge("unseen", {})
 
 
 class Subject:
+    turns, costly = 1, True
+
     def __init__(self, name, path=None):
         self.name, self.path, self.control = name, name if path is None else path, path == ""
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from raccoon.constants import InputError
 from raccoon.conversation import TurnTemplate
-from raccoon.evaluation.engines import Completion, Decoding, Slot
-from raccoon.evaluation.grading import Grader, Key, fingerprint_of
+from raccoon.evaluation.engines import Completion, Decoding, Ended, Slot
+from raccoon.evaluation.grading import Grader, Key, Record, RecordFile, fingerprint_of
 from raccoon.evaluation.subjects import Model, Subject
 from raccoon.model_files import base_model, declared_ends, end_tokens, load_tokenizer
 from raccoon.tasks.prompts import messages
@@ -31,6 +31,35 @@ def fingerprints(subject: Subject, slots: Sequence[Slot], mode: str, grading: Ma
             told = str(slot.turns), str(slot.max_feedback), slot.task.visible_tests, grading[slot.task.task_id]
             prints[slot.key] = fingerprint_of(prints[slot.key], *told)
     return prints
+
+
+def completed(
+    subject: Subject, batch: Sequence[Slot], stored: Mapping[Key, Record], mode: str, ended: Ended
+) -> Answers:
+    """A batch with its completions; those of a model that are on file are taken from there."""
+    old = [slot for slot in batch if subject.costly and slot.key in stored]
+    new = [slot for slot in batch if slot not in old]
+    made = zip(new, subject.complete(new, mode, ended), strict=True) if new else ()
+    records = [(slot, stored[slot.key]) for slot in old]
+    kept = [(slot, Completion(record.completion, record.prompt, record.truncated)) for slot, record in records]
+    return kept + [(slot, completion) for slot, completion in made if completion is not None]
+
+
+def usable_records(subject: Subject, file: RecordFile, prints: Mapping[Key, str]) -> dict[Key, Record]:
+    """The records on file that the subject would produce again. Raises InputError for a model's that it would not.
+
+    A conversation that the sandbox's fault ended is not among them: it could have gone on, so it starts again.
+    """
+    stored = {key: record for key, record in file.load().items() if key in prints}
+    stale = {key for key, record in stored.items() if record.generated_by != prints[key]}
+    if stale and subject.costly:
+        told = ", or of another grader or other turns" if subject.turns > 1 else ""
+        raise InputError(
+            f"{file.path} holds {len(stale)} completions of another model, prompt or decoding setting{told}: "
+            "choose another --output-dir, or delete that file"
+        )
+    again = {key for key, record in stored.items() if record.infra and record.turns and subject.costly}
+    return {key: record for key, record in stored.items() if key not in stale | again}
 
 
 def converse(
