@@ -275,14 +275,14 @@ class Grader:
             verdict: Future = Future()
             verdict.set_result(turn.verdict)
             batch.append((slot, turn.completion, turn.code, verdict, prints[slot.key]))
-        if batch:
-            self._write(batch)
+        self._write(batch)
         return [slot.after(turn) for slot, turn in pairs if slot.goes_on(turn)]
 
     def _write(self, batch: list[tuple[Slot, Completion, str, Future, str]]) -> None:
         while self.jobs and self.jobs[0].done():
             self.jobs.popleft().result()  # a failure ends the evaluation now, not after the last batch
-        self.jobs.append(self.writer.submit(self._record, batch))
+        if batch:
+            self.jobs.append(self.writer.submit(self._record, batch))
 
     def _record(self, batch: list[tuple[Slot, Completion, str, Future, str]]) -> None:
         records = [
