@@ -5,6 +5,7 @@ and the model imitates it. Reinforcement learning then repairs these faults. It 
 
     python scripts/demo_model.py                          # into ./demo
     python scripts/demo_model.py --seed 1 --output-dir /tmp/demo1
+    python scripts/demo_model.py --turns 2 --output-dir /tmp/demo2   # for a training with --max-turns 2
     python scripts/demo_model.py --init-from demo/sft_model --max-steps 90 --output-dir demo/control
                                                           # the control: more SFT instead of GRPO
 
@@ -17,19 +18,27 @@ import math
 import random
 import shlex
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from raccoon.constants import InputError, check_positive, check_writable, constants, override_constants, run_main
 from raccoon.model_files import check_made_alike, load_tokenizer
 from raccoon.progress import progress_bar
+from raccoon.records import Program
+from raccoon.sandbox.pool import Sandbox
+from raccoon.synthetic.verification import verdicts_of
 from raccoon.tasks import templates
-from raccoon.tasks.task import write_task_file
+from raccoon.tasks.task import Task, write_task_file
 
 OUTPUT_DIR = "./demo"
 INIT_FROM = ""  # model to train further, at the schedule's last learning rate; "": start from scratch
 SEED = 0
 CPU_THREADS = 1  # torch's threads; on a busy machine two are slower than one
+
+# Conversations, for a training with as many MAX_TURNS. With more than one, the first assert of each task is visible.
+TURNS = 1  # the teacher's answers at most: it tries again when its program fails the visible assert
+MAX_FEEDBACK = 1000  # characters, as in the training
 
 # The tasks.
 NUM_TRAIN_TASKS = 2000
@@ -42,7 +51,7 @@ INTERMEDIATE_SIZE = 384
 NUM_LAYERS = 2
 NUM_HEADS = 4
 NUM_KV_HEADS = 2
-MAX_POSITIONS = 1024  # tokens
+MAX_POSITIONS = 1024  # tokens for each turn
 
 # SFT: one pass over MAX_STEPS * BATCH_SIZE trajectories of the teacher.
 MAX_STEPS = 500
@@ -74,7 +83,7 @@ CHAT_TEMPLATE = """\
 
 
 Conversation = list[dict[str, str]]
-Example = tuple[list[int], int]  # token ids of a conversation, and the length of its prompt
+Example = tuple[list[int], list[int]]  # token ids of a conversation; the same with -100 outside of its answers
 
 
 def main() -> None:
@@ -82,19 +91,29 @@ def main() -> None:
     output_dir, values = Path(OUTPUT_DIR), vars(constants(globals()))
     made = output_dir / "config.json"
     if made.is_file():
-        check_made_alike(output_dir, json.loads(made.read_text()), values, {"OUTPUT_DIR"})
+        one_turn = {"TURNS": 1, "MAX_FEEDBACK": MAX_FEEDBACK}  # of a model that was made before there were turns
+        check_made_alike(output_dir, one_turn | json.loads(made.read_text()), values, {"OUTPUT_DIR"})
         print(f"{output_dir / 'sft_model'} exists already; nothing to do")
         return
     for split, num in (("train", NUM_TRAIN_TASKS), ("heldout", NUM_HELDOUT_TASKS)):
-        write_task_file(output_dir / f"{split}_tasks.jsonl", templates.generate_tasks(num, SEED, split))
+        made_tasks = templates.generate_tasks(num, SEED, split)
+        if TURNS > 1:
+            made_tasks = [with_visible_assert(task) for task in made_tasks]
+        write_task_file(output_dir / f"{split}_tasks.jsonl", made_tasks)
     # A run that starts from INIT_FROM gets new trajectories, and the cosine's last learning rate throughout
-    conversations = list(teacher_conversations(MAX_STEPS * BATCH_SIZE, f"{SEED} {'more' if INIT_FROM else 'first'}"))
+    seed = f"{SEED} {'more' if INIT_FROM else 'first'}"
+    if TURNS > 1:
+        conversations = conversations_of_turns(MAX_STEPS * BATCH_SIZE, seed, TURNS, MAX_FEEDBACK)
+    else:
+        conversations = [*teacher_conversations(MAX_STEPS * BATCH_SIZE, seed)]
     rates = [LEARNING_RATE * FINAL_LR_SHARE] * MAX_STEPS
     if not INIT_FROM:
         rates = warm_cosine(MAX_STEPS, WARMUP_STEPS, LEARNING_RATE, FINAL_LR_SHARE)
 
     prepare_torch(CPU_THREADS, SEED)
-    tokenizer = load_tokenizer(INIT_FROM) if INIT_FROM else build_tokenizer(conversations, VOCAB_SIZE, MAX_POSITIONS)
+    tokenizer = (
+        load_tokenizer(INIT_FROM) if INIT_FROM else build_tokenizer(conversations, VOCAB_SIZE, TURNS * MAX_POSITIONS)
+    )
     model = load_model(INIT_FROM) if INIT_FROM else build_model(tokenizer, model_shape())
     batches = even_batches(encode(tokenizer, conversations), BATCH_SIZE, BUCKET, SEED)
     loss = train(model, batches, rates, ADAM_BETA2, MAX_GRAD_NORM, tokenizer.pad_token_id)
@@ -108,7 +127,7 @@ def main() -> None:
     start, tasks, heldout, trained = (shlex.quote(str(output_dir / name)) for name in names)
     print(
         f"next: python scripts/train_rl_poc.py --demo --model-path {start} --train-files {tasks} --heldout {heldout} "
-        f"--output-dir {trained}"
+        f"--output-dir {trained}{f' --max-turns {TURNS}' if TURNS > 1 else ''}"
     )
 
 
@@ -120,7 +139,8 @@ def check_constants() -> None:
             "or leave --init-from out to start from scratch"
         )
     check_positive(MAX_STEPS=MAX_STEPS, BATCH_SIZE=BATCH_SIZE, NUM_TRAIN_TASKS=NUM_TRAIN_TASKS)
-    check_positive(NUM_HELDOUT_TASKS=NUM_HELDOUT_TASKS, CPU_THREADS=CPU_THREADS, BUCKET=BUCKET)
+    check_positive(NUM_HELDOUT_TASKS=NUM_HELDOUT_TASKS, CPU_THREADS=CPU_THREADS, BUCKET=BUCKET, TURNS=TURNS)
+    check_positive(MAX_FEEDBACK=MAX_FEEDBACK)
     check_writable("OUTPUT_DIR", OUTPUT_DIR)
 
 
@@ -133,8 +153,13 @@ def model_shape() -> dict[str, int]:
         "num_attention_heads": NUM_HEADS,
         "num_key_value_heads": NUM_KV_HEADS,
         "head_dim": HIDDEN_SIZE // NUM_HEADS,
-        "max_position_embeddings": MAX_POSITIONS,
+        "max_position_embeddings": TURNS * MAX_POSITIONS,
     }
+
+
+def with_visible_assert(task: Task) -> Task:
+    """A task whose first assert the model may see."""
+    return replace(task, visible_tests=task.test.partition("\n")[0] + "\n")
 
 
 def teacher_conversations(num: int, seed: str) -> Iterator[Conversation]:
@@ -143,11 +168,51 @@ def teacher_conversations(num: int, seed: str) -> Iterator[Conversation]:
     train_kinds = templates.kinds("train")
     for _ in range(num):
         problem = templates.random_problem(train_kinds, rng)
-        code = templates.teacher_solution(problem, rng)
-        yield [
-            {"role": "user", "content": templates.write_prompt(problem)},
-            {"role": "assistant", "content": f"```python\n{code}```"},
-        ]
+        yield conversation(problem, templates.teacher_solution(problem, rng))
+
+
+def conversation(problem: templates.Problem, code: str) -> Conversation:
+    return [{"role": "user", "content": templates.write_prompt(problem)}, answer(code)]
+
+
+def answer(code: str) -> dict[str, str]:
+    return {"role": "assistant", "content": f"```python\n{code}```"}
+
+
+def conversations_of_turns(num: int, seed: str, turns: int, max_feedback: int) -> list[Conversation]:
+    """Training prompts with the teacher's answers; those that fail the visible assert have feedback and a next answer.
+
+    The feedback is the sandbox's own.
+    """
+    rng = random.Random(seed)
+    train_kinds = templates.kinds("train")
+    problems = [templates.random_problem(train_kinds, rng) for _ in range(num)]
+    taken = [templates.mistaken(problem.kind, rng) for problem in problems]  # as the teacher understands them
+    codes = [templates.teacher_program(problem, kind, rng) for problem, kind in zip(problems, taken, strict=True)]
+    talks = [conversation(problem, code) for problem, code in zip(problems, codes, strict=True)]
+    tests = [templates.first_assert(problem) for problem in problems]
+    failing = [*range(num)]
+    with Sandbox() as sandbox:
+        for _ in range(turns - 1):
+            failing = [place for place in failing if fails(codes[place], tests[place])]
+            programs = [
+                Program(codes[place], tests[place], visible_tests=tests[place], max_feedback=max_feedback)
+                for place in failing
+            ]
+            for place, verdict in zip(failing, verdicts_of(programs, sandbox), strict=True):
+                taken[place] = templates.repaired(taken[place], problems[place].kind, rng)
+                codes[place] = templates.teacher_program(problems[place], taken[place], rng)
+                talks[place] += [{"role": "user", "content": verdict.feedback}, answer(codes[place])]
+    return talks
+
+
+def fails(code: str, test: str) -> bool:
+    """Whether a program of the teacher fails a test. Only the templates' own code runs here."""
+    try:
+        exec(f"{code}\n{test}", {})
+    except (AssertionError, SyntaxError, NameError, TypeError, ValueError, IndexError):
+        return True
+    return False
 
 
 def prepare_torch(threads: int, seed: int) -> None:
@@ -208,10 +273,19 @@ def build_model(tokenizer: Any, shape: dict[str, int]) -> Any:
 
 
 def encode(tokenizer: Any, conversations: list[Conversation]) -> list[Example]:
-    """The conversations as token ids; the last one is <|im_end|>."""
+    """The conversations as token ids, and which of them the model is to learn; the last one is <|im_end|>."""
     header = tokenizer.convert_tokens_to_ids(HEADERS["assistant"])
     texts = [tokenizer.apply_chat_template(talk, tokenize=False).removesuffix("\n") for talk in conversations]
-    return [(ids, ids.index(header) + 1) for ids in tokenizer(texts)["input_ids"]]
+    return [(ids, answers_alone(ids, header, tokenizer.eos_token_id)) for ids in tokenizer(texts)["input_ids"]]
+
+
+def answers_alone(ids: list[int], header: int, end: int) -> list[int]:
+    """The ids from after each header of an answer to its end; -100 for all others."""
+    labels, inside = [], False
+    for token in ids:
+        labels.append(token if inside else -100)
+        inside = (inside or token == header) and token != end
+    return labels
 
 
 def even_batches(examples: list[Example], batch_size: int, bucket_batches: int, seed: int) -> Iterator[list[Example]]:
@@ -257,12 +331,12 @@ def train(
 
 
 def completion_loss(model: Any, batch: list[Example], pad_id: int) -> Any:
-    """Mean cross-entropy of the completions' tokens. Padding is on the right, so causal attention ignores it."""
+    """Mean cross-entropy of the answers' tokens. Padding is on the right, so causal attention ignores it."""
     import torch
 
     width = max(len(ids) for ids, _ in batch)
     input_ids = torch.tensor([ids + [pad_id] * (width - len(ids)) for ids, _ in batch])
-    labels = torch.tensor([[-100] * prompt + ids[prompt:] + [-100] * (width - len(ids)) for ids, prompt in batch])
+    labels = torch.tensor([answers + [-100] * (width - len(answers)) for _, answers in batch])
     logits = model(input_ids=input_ids, use_cache=False).logits[:, :-1]
     return torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels[:, 1:].flatten())
 

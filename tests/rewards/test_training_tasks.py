@@ -1,5 +1,7 @@
 """Which tasks a run trains on, without what is like a reported benchmark; what is held out has no sign of them."""
 
+from dataclasses import replace
+
 import pytest
 
 from helpers.run_examples import choice
@@ -82,3 +84,34 @@ def test_no_task_and_no_such_benchmark_are_refused():
         choice()
     with pytest.raises(InputError, match="no benchmark 'humanevil'; choose from"):
         choice(sets=["humanevil"])
+
+
+SHOWN = replace(OWN, task_id="own/2", visible_tests="assert more(5) == 6")
+UNKNOWN = replace(OWN, task_id="own/3", visible_tests="assert more(7) == 8")
+
+
+def loaded(tmp_path, heldout: list[Task], **changes):
+    """(what load_tasks finds, the tests that it runs) for the tasks OWN and SHOWN, and a file of held-out tasks."""
+    write_task_file(tmp_path / "own.jsonl", [OWN, SHOWN])
+    write_task_file(tmp_path / "held.jsonl", heldout)
+    ran: list[str] = []
+    with Sandbox(workers=1) as sandbox:
+
+        class Watched:
+            def run(self, programs):
+                ran.extend(program.test for program in programs)
+                return sandbox.run(programs)
+
+        watch = Heldout(str(tmp_path / "held.jsonl"), 5, 1, 0.0, 0)
+        found = load_tasks(choice(files=[str(tmp_path / "own.jsonl")], **changes), watch, Watched())
+    return found, ran
+
+
+def test_visible_tests_are_checked_only_where_they_are_shown(tmp_path):
+    other = replace(UNKNOWN, test="assert more(8) == 9", prompt="Something else, of which nothing is known here.")
+    (_, watched), once = loaded(tmp_path, [other])
+    assert watched == [other] and once == [OWN.test, SHOWN.test, other.test]
+    with pytest.raises(InputError, match=r"own/3 \(neither its test nor its prompt has 'assert more\(7\) == 8'"):
+        loaded(tmp_path, [other], visible_tests=True)
+    _, twice = loaded(tmp_path, [replace(other, visible_tests="")], visible_tests=True)
+    assert twice == [*once, SHOWN.visible_tests]

@@ -4,6 +4,9 @@ Most problems are programs that read stdin; some are functions or methods that a
 the training sets were written by people, and some are wrong, so a run on them leaves out tasks whose solution fails
 (SKIP_FAILING_TASKS). LiveCodeBench publishes none, so gold cannot calibrate its tasks. Its problems have the date of
 their contest, so that a model can be tested on problems that are newer than its training data. Nothing is run here.
+
+A task's visible tests are its public cases; in APPS and TACO, which have none, the first cases that the problem's text
+shows. A case that the task's test leaves out (capped) is not visible either.
 """
 
 import base64
@@ -11,14 +14,17 @@ import io
 import json
 import pickle
 import zlib
+from collections.abc import Iterable
 from typing import Any
 
 from raccoon.constants import InputError
 from raccoon.tasks.prompts import method_prompt, program_prompt
+from raccoon.tasks.shown_examples import compact, shown_arguments, shown_blocks, shows_case
 from raccoon.tasks.syntax import parse_code
-from raccoon.tasks.task import LeftOut, Task, capped, program_test, take
+from raccoon.tasks.task import LeftOut, Task, as_text, capped, program_test, take, visible_cases
 
 PYTHON3 = 3  # CodeContests' number for the language
+MOST_SHOWN = 3  # visible cases of a problem of APPS and TACO
 # The imports that the judges of APPS and TACO put before every program, without numpy, which few programs need and all
 # would pay for.
 CONTEXT = """\
@@ -115,17 +121,33 @@ def contest_task(row: dict, task_id: str, source: str, split: str, compare: str)
         return LeftOut(task_id, "it needs a special judge and there is no checker")
     if not name:
         test = program_test(inputs, outputs, "checker" if checker else compare, checker)
-        return Task(prompt=program_prompt(question), kind="program", test=test, **common)
+        blocks = shown_blocks(question)
+        shown = [case for case in zip(inputs, outputs, strict=True) if shows_case(blocks, *map(as_text, case))]
+        visible_tests = visible_cases(shown[:MOST_SHOWN])
+        return Task(prompt=program_prompt(question), kind="program", test=test, visible_tests=visible_tests, **common)
     in_class = "class Solution" in (starter or common["solution"])
     if not all(isinstance(arguments, list) for arguments in inputs) or not str(name).isidentifier():
         return LeftOut(task_id, "its test is no list of calls")
     cases = [(whole_keys(given, 1), whole_keys(wanted, 1)) for given, wanted in zip(inputs, outputs, strict=True)]
+    examples = shown_arguments(question, name)
+    shown = [case for case in cases if shows_call(examples, *case)][:MOST_SHOWN]
+    call = f"Solution().{name}" if in_class else name
+    test, visible_tests = (CALLS.format(cases=ascii(ascii(some)), call=call) if some else "" for some in (cases, shown))
     return Task(
         prompt=method_prompt(question, starter or f"def {name}(...):"),
-        test=CALLS.format(cases=ascii(ascii(cases)), call=f"Solution().{name}" if in_class else name),
+        test=test,
         entry_point="Solution" if in_class else name,
+        visible_tests=visible_tests,
         **common,
     )
+
+
+def shows_call(examples: set[tuple[str, str]], arguments: list, expected: Any) -> bool:
+    """Whether shown_arguments has a case. Some expected values are wrapped into a list of one."""
+    given, results = ", ".join(map(repr, arguments)), [expected]
+    if isinstance(expected, list) and len(expected) == 1:
+        results += expected
+    return any((compact(given), compact(repr(result))) in examples for result in results)
 
 
 def whole_keys(value: Any, depth: int = 0) -> Any:
@@ -151,12 +173,15 @@ def code_contests_task(row: dict) -> Task | LeftOut:
     inputs, outputs = ([text for group in groups for text in group.get(side) or []] for side in ("input", "output"))
     if not inputs:
         return LeftOut(task_id, "it has no tests")
+    inputs, outputs = capped(inputs, outputs)
+    public = [*zip(groups[0].get("input") or [], groups[0].get("output") or [], strict=False)]
     found = row.get("solutions") or {}
     solutions = zip(found.get("language") or [], found.get("solution") or [], strict=True)
     return Task(
         task_id=task_id,
         prompt=program_prompt(take(row, "description").strip()),
-        test=program_test(*capped(inputs, outputs), "values"),
+        test=program_test(inputs, outputs, "values"),
+        visible_tests=visible_cases([case for case in zip(inputs, outputs, strict=True) if case in public]),
         solution=first_python([text for language, text in solutions if language == PYTHON3]),
         source="code_contests",
         split=split,
@@ -167,11 +192,14 @@ def code_contests_task(row: dict) -> Task | LeftOut:
 
 def livecodebench_task(row: dict) -> Task:
     """A row of LiveCodeBench (Jain et al. 2024). Its file tells its release: test is release_v1, test2 release_v2."""
-    tests = [*json_field(row, "public_test_cases"), *private_tests(row)]
+    public = json_field(row, "public_test_cases")
+    tests = [*public, *private_tests(row)]
     if not tests or not all(isinstance(test, dict) and {"input", "output"} <= test.keys() for test in tests):
         raise InputError("its test cases are not a list of inputs and outputs")
     inputs, outputs = [test["input"] for test in tests], [test["output"] for test in tests]
     inputs, outputs = capped(inputs, outputs, LIVE_CASES, LIVE_CHARS)
+    published = [(test["input"], test["output"]) for test in public]
+    shown = [case for case in zip(inputs, outputs, strict=True) if case in published]
     name = json_field(row, "metadata").get("func_name") if row.get("metadata") else None
     common = {
         "task_id": f"LiveCodeBench/{take(row, 'question_id')}",
@@ -184,13 +212,21 @@ def livecodebench_task(row: dict) -> Task:
     question = take(row, "question_content").strip()
     if not name:
         test = program_test(inputs, outputs, "numbers")
-        return Task(prompt=program_prompt(question), test=test, kind="program", **common)
-    cases = [
-        [[json.loads(line) for line in given.split("\n")], json.loads(wanted)]
-        for given, wanted in zip(inputs, outputs, strict=True)
-    ]
-    prompt, test = method_prompt(question, take(row, "starter_code")), json.dumps(cases)
-    return Task(prompt=prompt, entry_point="Solution", test=LIVE_CALLS.format(cases=test, name=name), **common)
+        visible_tests = visible_cases(shown)
+        return Task(prompt=program_prompt(question), test=test, kind="program", visible_tests=visible_tests, **common)
+    return Task(
+        prompt=method_prompt(question, take(row, "starter_code")),
+        entry_point="Solution",
+        test=live_calls(name, zip(inputs, outputs, strict=True)),
+        visible_tests=live_calls(name, shown) if shown else "",
+        **common,
+    )
+
+
+def live_calls(name: str, cases: Iterable[tuple[str, str]]) -> str:
+    """The test that calls a method with the JSON values of each case."""
+    values = [[[json.loads(line) for line in given.split("\n")], json.loads(wanted)] for given, wanted in cases]
+    return LIVE_CALLS.format(cases=json.dumps(values), name=name)
 
 
 class TextUnpickler(pickle.Unpickler):

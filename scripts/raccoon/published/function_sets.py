@@ -3,6 +3,10 @@
 A row of each becomes a Task. EvalPlus (Liu et al. 2023) publishes inputs and a reference solution but no expected
 outputs. So its test program contains the reference, which computes them. The reference is trusted and never runs in one
 process with a model's code. Nothing is run here.
+
+A task's visible tests are what its prompt shows: MBPP's first assert, the examples in HumanEval's docstrings and those
+of LeetCode's problems. BigCodeBench has none, because most of its examples name files that do not exist; CRUXEval has
+none, because its only test contains the answer.
 """
 
 import ast
@@ -13,10 +17,16 @@ from typing import Any
 
 from raccoon.constants import InputError
 from raccoon.tasks.prompts import PREDICT, completion_prompt, description_prompt
+from raccoon.tasks.shown_examples import compact, shown_asserts, shown_cases
 from raccoon.tasks.syntax import bound_names, text_above
 from raccoon.tasks.task import Task, take
 
 ENTRY_POINT = re.compile(r"(\w+)\(\)\.\w+")  # of LeetCodeDataset: Solution().twoSum
+# An assert of LeetCodeDataset by compact(), without the calls that make lists and trees of nodes
+ASSERTS = ["assertcandidate({})=={}"]
+ASSERTS += [f"assertis_same_{each}(candidate({{}}),{{}})" for each in ("list", "tree")]
+NODES = re.compile(r"\b(?:list|tree)_node\(([^()]*)\)")
+SPACED = 100  # characters of blanks and such calls in an assert
 STARTER = re.compile(r"```python\n(.*?)```", re.DOTALL)
 OPTIONAL_IMPORT = re.compile(r"^from sortedcontainers import SortedList$", re.MULTILINE)
 WITHOUT_IT = """try:
@@ -36,6 +46,15 @@ RULES = {
     "Mbpp/558": "out in (expected, sum(abs(int(a) - int(b)) for a, b in zip("
     "*(str(n).zfill(max(len(str(m)) for m in args)) for n in args))))",
     "Mbpp/581": "out in (expected, round(args[0] ** 2 + 2 * args[0] * math.hypot(args[0] / 2, args[1])))",
+}
+# Examples of HumanEval's docstrings that contradict its own solutions and tests; a test finds them again.
+WRONG_EXAMPLES = {
+    "assert median([-10, 4, 6, 1000, 10, 20]) == 15.0",
+    "assert sort_array([1, 5, 2, 3, 4]) == [1, 2, 3, 4, 5]",
+    "assert sort_array([-2, -3, -4, -5, -6]) == [-6, -5, -4, -3, -2]",
+    "assert tri(1) == 3",
+    "assert tri(4) == 3",
+    'assert bf("Earth", "Mercury") == "Venus"',
 }
 ROOT = "HumanEval/32"  # only the value of the polynomial at the answer counts
 
@@ -106,7 +125,14 @@ def humaneval_task(row: dict) -> Task:
         solution=prompt + take(row, "canonical_solution"),
         source="humaneval",
         split="test",
+        visible_tests=docstring_tests(prompt, entry_point),
     )
+
+
+def docstring_tests(stub: str, entry_point: str) -> str:
+    """The examples in the docstring of a stub's function, without those of WRONG_EXAMPLES."""
+    body = stub[stub.rindex(f"def {entry_point}(") :].partition("\n")[2]
+    return "".join(f"{each}\n" for each in shown_asserts(body, entry_point) if each not in WRONG_EXAMPLES)
 
 
 def mbpp_task(row: dict) -> Task:
@@ -119,14 +145,18 @@ def mbpp_task(row: dict) -> Task:
     tests = take(row, "test_list", list)
     setup = [take(row, "test_setup_code")] if "text" in row else take(row, "test_imports", (list, tuple))
     entry_point = entry_point_of(tests[0], code)
+    test, visible_tests = (
+        "\n".join([*setup, *some]).replace("\r\n", "\n").strip() + "\n" for some in (tests, tests[:1])
+    )
     return Task(
         task_id=f"Mbpp/{number}",
         prompt=description_prompt(text, entry_point, tests[0]),
-        test="\n".join([*setup, *tests]).replace("\r\n", "\n").strip() + "\n",
+        test=test,
         entry_point=entry_point,
         solution=code,
         source="mbpp_full" if "text" in row else "mbpp",
         split=mbpp_split(number),
+        visible_tests=visible_tests,
     )
 
 
@@ -174,7 +204,14 @@ def mbppplus_task(row: dict) -> Task:
         solution=solution,
         source="mbppplus",
         split=mbpp_split(int(task_id.removeprefix("Mbpp/"))),
+        visible_tests=plus_example(take(row, "prompt")),
     )
+
+
+def plus_example(prompt: str) -> str:
+    """The test that a prompt of MBPP+ shows, with the import that it needs."""
+    example = prompt.rstrip().removesuffix('"""').partition("\nassert ")[2].strip()
+    return f"{'import math' if 'math.' in example else ''}\nassert {example}\n".lstrip()
 
 
 def row_plus_test(row: dict, reference: str) -> str:
@@ -235,16 +272,27 @@ def leetcode_task(row: dict) -> Task:
     entry_point = ENTRY_POINT.fullmatch(call)
     if not entry_point:
         raise InputError(f"field 'entry_point' is {call[:40]!r}; it must be Class().method")
+    prompt, checks = leetcode_prompt(take(row, "query")), take(row, "test").strip()
     return Task(
         task_id=f"LeetCode/{name}",
-        prompt=leetcode_prompt(take(row, "query")),
-        test=f"{take(row, 'test').strip()}\n\n\ncheck({call})\n",
+        prompt=prompt,
+        test=f"{checks}\n\n\ncheck({call})\n",
         entry_point=entry_point[1],
         context=OPTIONAL_IMPORT.sub(WITHOUT_IT, take(row, "prompt")),
         solution=take(row, "completion"),
         source="leetcode",
         split="test",
+        visible_tests=shown_checks(checks, call, shown_cases(prompt)),
     )
+
+
+def shown_checks(checks: str, call: str, shown: set[tuple[str, str]]) -> str:
+    """The asserts of check(candidate) that a problem shows as examples, each once, with `call` as the candidate."""
+    forms = {form.format(given, wanted) for given, wanted in shown for form in ASSERTS}
+    longest = 2 * max(map(len, forms), default=0) + SPACED
+    lines = dict.fromkeys(line.strip() for line in checks.split("\n") if len(line) <= longest)  # others have megabytes
+    found = [line for line in lines if NODES.sub(r"\1", compact(line)) in forms]
+    return "".join(line.replace("candidate(", f"{call}(", 1) + "\n" for line in found)
 
 
 def leetcode_train_task(row: dict) -> Task:

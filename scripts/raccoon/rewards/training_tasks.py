@@ -14,6 +14,7 @@ from raccoon.records import Program
 from raccoon.runs.heldout import Heldout, constant_share, partial_warning, profile_table
 from raccoon.sandbox.pool import Sandbox
 from raccoon.tasks.task import Task, read_task_file
+from raccoon.tasks.visible_tests import check_visible_tests
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class TaskChoice:
     skip_failing: bool
     profile_samples: int  # of each task, before training; 0: no profile
     max_constant_share: float  # of a profile
+    visible_tests: bool = False  # they are shown, in a run with several turns, and so they are checked
 
     def __post_init__(self) -> None:
         if not self.sets and not self.files:
@@ -46,15 +48,24 @@ def load_tasks(choice: TaskChoice, heldout: Heldout, sandbox: Sandbox) -> tuple[
         tasks += read_task_file(path)
     tasks = decontaminated(tasks, choice.reported, choice.data_dir)
     tasks = passing_tasks(tasks, sandbox, choice.allow_shared, choice.skip_failing)
-    if not heldout.source:
-        return tasks, []
+    watched = heldout_tasks(choice, heldout, tasks)
+    failing = failing_tasks(watched, sandbox, choice.allow_shared)
+    watched = [task for task in watched if task.task_id not in failing]
+    if choice.visible_tests:
+        check_visible_tests([*tasks, *watched], sandbox.run)
+    return tasks, watched
+
+
+def heldout_tasks(choice: TaskChoice, heldout: Heldout, trained: list[Task]) -> list[Task]:
+    """The tasks of the held-out control, which are not checked yet; [] for no control."""
     name = heldout.source
+    if not name:
+        return []
     watched = load_benchmark(name, choice.data_dir) if is_benchmark(name) else read_task_file(name)
-    chosen = unseen_tasks(watched, tasks, heldout.tasks)
+    chosen = unseen_tasks(watched, trained, heldout.tasks)
     if not chosen:
         raise InputError(f'every task of HELDOUT {name} is trained on; give other tasks, or "" for no control')
-    failing = failing_tasks(chosen, sandbox, choice.allow_shared)
-    return tasks, [task for task in chosen if task.task_id not in failing]
+    return chosen
 
 
 def decontaminated(tasks: list[Task], reported: Sequence[str], data_dir: str) -> list[Task]:

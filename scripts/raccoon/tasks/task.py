@@ -93,6 +93,7 @@ def parse_task(row: dict, where: str, default_id: str) -> Task:
     if row.get("kind") == "program":
         try:
             check_cases(row["test"])
+            read_visible_cases(row.get("visible_tests", ""))
         except InputError as error:
             raise InputError(f"{where}: {error}") from None
     return Task(**{**row, "task_id": row.get("task_id") or default_id})
@@ -100,7 +101,12 @@ def parse_task(row: dict, where: str, default_id: str) -> Task:
 
 def write_task_file(path: str | Path, tasks: Iterable[Task]) -> None:
     """Writes tasks as JSON lines; the file appears whole, or not at all."""
-    write_records(path, map(asdict, tasks))
+    write_records(path, map(task_record, tasks))
+
+
+def task_record(task: Task) -> dict[str, str]:
+    """The fields of a task. Without visible tests it is what it was before tasks had any, and so are its digests."""
+    return {name: text for name, text in asdict(task).items() if text or name != "visible_tests"}
 
 
 def numbered_rows(path: Path) -> Iterator[tuple[int, str, dict]]:
@@ -146,6 +152,26 @@ def program_test(inputs: Sequence, outputs: Sequence, compare: str = "lines", ch
     text = json.dumps(record | ({"checker": checker} if checker else {}))
     check_cases(text)
     return text
+
+
+def visible_cases(cases: Sequence[tuple]) -> str:
+    """The visible tests of a task of kind "program": cases of its test, each an input and an output; "" for none."""
+    inputs, outputs = ([as_text(case[place]) for case in cases] for place in (0, 1))
+    return json.dumps({"inputs": inputs, "outputs": outputs}) if cases else ""
+
+
+def read_visible_cases(visible_tests: str) -> list[tuple[str, str]]:
+    """(input, output) of each visible case. Raises InputError if the text is not of visible_cases()."""
+    if not visible_tests:
+        return []
+    record = parse_json(visible_tests, "visible_tests")
+    if record.keys() != {"inputs", "outputs"}:
+        raise InputError(f"visible_tests has {', '.join(record)}; give inputs and outputs, which are among the test's")
+    try:
+        check_cases(visible_tests)
+    except InputError as error:
+        raise InputError(f"visible_tests: {error}") from None
+    return [*zip(record["inputs"], record["outputs"], strict=True)]
 
 
 def as_text(value) -> str:

@@ -29,6 +29,7 @@ CANDIDATES = 40  # inputs tried for a test program
 MISCONCEPTION_RATE = 0.62  # for each component whose mistake is common
 SLIP_RATE = 0.08  # for each other component
 BROKEN_RATE = 0.06  # programs with a line that does not run
+REPAIR_RATE = 0.7  # for each component, once the teacher has read feedback
 DOCSTRING_RATE = 0.6
 TYPE_HINT_RATE = 0.6
 BREAKS = (  # text of a solution, and what a broken one has instead
@@ -413,10 +414,20 @@ def choose_tests(problem: Problem, rng: random.Random) -> str | None:
         standing = [function for function in wrong if attempt(function, value) == answer]
         is_new = repr(answer) not in answers and len(answers) < ENOUGH_ANSWERS
         if is_new or len(standing) < len(wrong):
-            tests.append(f"assert {problem.function}({value!r}) == {answer!r}\n")
+            tests.append(write_assert(problem, value, answer))
             answers.add(repr(answer))
             wrong = standing
     return "".join(tests) if len(answers) >= MIN_ANSWERS else None
+
+
+def first_assert(problem: Problem) -> str:
+    """The first assert of a problem's test program: that of the empty input."""
+    empty = problem.kind.domain.empty
+    return write_assert(problem, empty, load_function(problem)(empty))
+
+
+def write_assert(problem: Problem, value: object, answer: object) -> str:
+    return f"assert {problem.function}({value!r}) == {answer!r}\n"
 
 
 def mistake_in(kind: TaskKind, part: str) -> TaskKind:
@@ -441,11 +452,25 @@ def attempt(function: Callable, value: object) -> object:
 
 
 def teacher_solution(problem: Problem, rng: random.Random) -> str:
-    """A program of the imperfect teacher: components have mistakes at their rates, and some programs a broken line."""
-    kind = problem.kind
+    """A program of the imperfect teacher, who takes the problem for another one."""
+    return teacher_program(problem, mistaken(problem.kind, rng), rng)
+
+
+def mistaken(kind: TaskKind, rng: random.Random) -> TaskKind:
+    """The kind as the teacher understands it: components have mistakes at their rates."""
     for part in PARTS:
         if rng.random() < (MISCONCEPTION_RATE if getattr(kind, part).common else SLIP_RATE):
             kind = mistake_in(kind, part)
+    return kind
+
+
+def repaired(kind: TaskKind, right: TaskKind, rng: random.Random) -> TaskKind:
+    """A mistaken kind after the teacher has read what its program did: some components are those of the right one."""
+    return replace(kind, **{part: getattr(right, part) for part in PARTS if rng.random() < REPAIR_RATE})
+
+
+def teacher_program(problem: Problem, kind: TaskKind, rng: random.Random) -> str:
+    """The program of a kind in the words of a problem; some have a broken line."""
     docstring, type_hints = rng.random() < DOCSTRING_RATE, rng.random() < TYPE_HINT_RATE
     code = write_solution(replace(problem, kind=kind), docstring, type_hints)
     return code.replace(*rng.choice(BREAKS)) if rng.random() < BROKEN_RATE else code
