@@ -1,11 +1,13 @@
 """The own decoding loop writes what transformers' generate() writes, each row as if it were alone."""
 
+from itertools import cycle
+
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, GenerationConfig
+from transformers import AutoModelForCausalLM, GenerationConfig, MistralConfig
 
 from helpers.random_model import write_model
-from raccoon.decoding import WorkingCopy, decode, sampler
+from raccoon.decoding import PrefixMemory, WorkingCopy, alike, decode, sampler
 
 PROMPTS = [[5, 6, 7], [5, 6, 7], [9], [8, 7, 6, 5, 4, 3], [5, 6, 7], [11, 12]]
 LONGEST = 24
@@ -49,6 +51,62 @@ def test_what_never_ends_is_cut_and_what_ended_is_asked_nothing_more(model):
     found = decode(model, PROMPTS[:2], 4, draw, lambda row, ids: row == 0)
     assert [len(ids) for ids in found] == [1, 4]
     assert asked == [[0, 1], [1], [1], [1]]
+
+
+MESSAGES = [[7, 7, 8], [9], [4] * 9, [5, 6, 7, 8], [3, 3], [12, 11, 10, 9, 8, 7]]
+
+
+def next_prompts(prompts, completions):
+    return [ids + made + more for ids, made, more in zip(prompts, completions, cycle(MESSAGES), strict=False)]
+
+
+@pytest.mark.parametrize("lengths", [[3, 24, 1, 7, 12, 5], [4] * 6, [1] * 6, [*range(1, 25)]])
+def test_a_memory_changes_no_token_of_three_turns_and_is_read_from(model, lengths):
+    memory, prompts = PrefixMemory(), PROMPTS * (len(lengths) // 6)
+    new = sum(map(len, MESSAGES)) * (len(lengths) // 6) + sum(lengths)
+    for turn in range(3):
+        alone = decode(model, prompts, LONGEST, greedy, lambda row, ids: len(ids) == lengths[row])
+        before, kept, memory.closed = memory.computed, set(memory.read), turn == 2
+        assert decode(model, prompts, LONGEST, greedy, lambda row, ids: len(ids) == lengths[row], memory) == alone
+        if turn:
+            assert memory.computed - before <= 1.2 * new
+        prompts = next_prompts(prompts, alone)
+    assert set(memory.read) <= kept  # nothing goes on from the last turn
+
+
+def test_a_memory_keeps_what_a_prompt_goes_on_from_and_forgets_the_rest(model):
+    memory = PrefixMemory()
+    made = decode(model, PROMPTS, 4, greedy, lambda row, ids: False, memory)
+    assert {len(ids) for ids in memory.read} == {4, 5, 6, 9}  # without each one's last token
+    going = next_prompts(PROMPTS, made)[2:4]
+    memory.keep_for(going)
+    assert sorted(map(len, memory.read)) == [4, 9]
+    decode(model, going, 4, greedy, lambda row, ids: False, memory)
+    assert sorted(map(len, memory.read)) == [17, 17]  # longer now, and not twice
+    memory.clear()
+    assert not memory.read
+
+
+def test_other_caches_than_plain_ones_are_read_anew():
+    config = MistralConfig(
+        vocab_size=20,
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        sliding_window=4,
+    )
+    torch.manual_seed(0)
+    model, memory = AutoModelForCausalLM.from_config(config).eval(), PrefixMemory()
+    prompts = next_prompts(PROMPTS, decode(model, PROMPTS, 4, greedy, lambda row, ids: False, memory))
+    assert not memory.read
+    alone = decode(model, prompts, 4, greedy, lambda row, ids: False)
+    assert decode(model, prompts, 4, greedy, lambda row, ids: False, memory) == alone
+
+
+def test_lengths_are_read_together_where_little_is_padding():
+    assert alike([10, 100, 95, 11, 1]) == [[1, 2], [3, 0], [4]]
 
 
 def test_samples_follow_the_softmax_at_the_temperature(model):

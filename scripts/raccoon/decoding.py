@@ -1,7 +1,8 @@
 """A decoding loop that reads a prompt of several completions only once and drops ended completions from the batch.
 
 transformers' generate() reads the prompt once for each completion, and computes every row until the longest one ends.
-In a group of eight more than half of this work is wasted. This file imports torch at its top.
+In a group of eight more than half of this work is wasted. A memory keeps what was read for prompts that go on from
+there: in a second turn only the message is read. This file imports torch at its top.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,10 +11,12 @@ from typing import Any
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
-from transformers import AutoModelForCausalLM, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
+from transformers import AutoModelForCausalLM, DynamicCache, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
+from transformers.cache_utils import DynamicLayer
 
 ROWS = 128  # completions that callers decode together; a wider batch is not faster on a CPU
 LEAVE_SHARE = 8  # ended rows are dropped when they are one in so many, because each drop copies the cache
+ALIKE = 1.15  # texts are read in one pass if none is more than so many times as long as another: the rest is padding
 
 # (logits (R, V), rows (R)) -> tokens (R): the next token of each row that is still open
 Draw = Callable[[torch.Tensor, list[int]], torch.Tensor]
@@ -21,22 +24,140 @@ Draw = Callable[[torch.Tensor, list[int]], torch.Tensor]
 Closes = Callable[[int, list[int]], bool]
 
 
+# The keys and values of one text, (H, T, D) each, of every layer
+Read = list[tuple[torch.Tensor, torch.Tensor]]
+
+
+class PrefixMemory:
+    """What a model has read, by token ids, so that a prompt that begins with such a text need not be read from there.
+
+    It holds for one state of the weights. `computed` counts the tokens that the model has read, padding too. `closed`
+    says that no later prompt goes on from what is decoded now, so that nothing is kept. Only caches of plain layers can
+    be taken apart; with others, like a sliding window's, every prompt is read anew.
+    """
+
+    def __init__(self) -> None:
+        self.computed, self.closed = 0, False
+        self.read: dict[tuple[int, ...], Read] = {}
+
+    def clear(self) -> None:
+        """Frees what is kept."""
+        self.read, self.closed = {}, False
+
+    def keep_for(self, prompts: Sequence[list[int]]) -> None:
+        """Frees what none of these prompts goes on from."""
+        needed = {self.longest(ids) for ids in prompts}
+        self.read = {ids: each for ids, each in self.read.items() if ids in needed}
+
+    def longest(self, prompt: Sequence[int]) -> tuple[int, ...]:
+        """The longest kept text, shorter than a prompt, with which the prompt begins; () if there is none."""
+        lengths = sorted({len(ids) for ids in self.read if len(ids) < len(prompt)}, reverse=True)
+        beginnings = (tuple(prompt[:length]) for length in lengths)
+        return next((ids for ids in beginnings if ids in self.read), ())
+
+    def keep(self, texts: list[tuple[int, ...]], cache: Any, mask_R_T: torch.Tensor, places: list[int]) -> None:
+        """Keeps the texts that stand at these places of a cache; what follows a text there is left out."""
+        plain = all(type(layer) is DynamicLayer for layer in cache.layers)
+        if self.closed or not plain or not places:
+            return
+        for text, place in zip(texts, places, strict=True):
+            kept = mask_R_T[place].nonzero()[: len(text), 0]
+            self.read[text] = [(layer.keys[place, :, kept], layer.values[place, :, kept]) for layer in cache.layers]
+
+    def prefill(self, model: Any, prompts: list[tuple[int, ...]]) -> tuple[Any, torch.Tensor, torch.Tensor]:
+        """Reads prompts: (cache, attention mask (U, P), logits (U, V) of the next token).
+
+        If the memory has the beginning of some, texts of about the same length are read together, from where it ends,
+        and the rows are then put together without padding in between.
+        """
+        known = [self.longest(prompt) for prompt in prompts]
+        if not any(known):
+            mask_U_P, ids_U_P = left_padded(prompts, model.device)
+            output = self.call(
+                model, input_ids=ids_U_P, attention_mask=mask_U_P, position_ids=positions(mask_U_P), logits_to_keep=1
+            )
+            return output.past_key_values, mask_U_P, output.logits[:, -1]
+        news = [prompt[len(start) :] for prompt, start in zip(prompts, known, strict=True)]
+        rows: list[Read] = [[] for _ in prompts]
+        logits: list[torch.Tensor] = [torch.empty(0)] * len(prompts)
+        for group in alike(list(map(len, news))):
+            begun = [self.read.get(known[place], []) for place in group]
+            cache, mask_G_K = assembled(begun, [len(known[place]) for place in group], model)
+            mask_G_S, ids_G_S = left_padded([news[place] for place in group], model.device)
+            mask_G_T = torch.cat([mask_G_K, mask_G_S], dim=1)
+            output = self.call(
+                model,
+                input_ids=ids_G_S,
+                attention_mask=mask_G_T,
+                position_ids=positions(mask_G_T)[:, -ids_G_S.size(1) :],
+                past_key_values=cache,
+                logits_to_keep=1,
+            )
+            for number, place in enumerate(group):
+                kept = mask_G_T[number].nonzero()[:, 0]
+                layers = output.past_key_values.layers
+                rows[place] = [(layer.keys[number, :, kept], layer.values[number, :, kept]) for layer in layers]
+                logits[place] = output.logits[number, -1]
+        for start in known:
+            self.read.pop(start, None)  # its row is longer now
+        cache, mask_U_P = assembled(rows, list(map(len, prompts)), model)
+        return cache, mask_U_P, torch.stack(logits)
+
+    def call(self, model: Any, **inputs: Any) -> Any:
+        """The model's output; the tokens are counted."""
+        self.computed += inputs["input_ids"].numel()
+        return model(**inputs, use_cache=True)
+
+
+def alike(lengths: list[int]) -> list[list[int]]:
+    """Places of lengths in groups, the longest first, in which no length is more than ALIKE times another."""
+    groups: list[list[int]] = []
+    for place in sorted(range(len(lengths)), key=lambda each: -lengths[each]):
+        if groups and lengths[groups[-1][0]] <= ALIKE * lengths[place]:
+            groups[-1].append(place)
+        else:
+            groups.append([place])
+    return groups
+
+
+def assembled(rows: list[Read], lengths: list[int], model: Any) -> tuple[Any, torch.Tensor]:
+    """A cache (R rows) of texts of these lengths, padded on the left, and its mask (R, T); a text may be empty."""
+    longest, cache = max(lengths), DynamicCache()
+    mask_R_T = torch.tensor([[0] * (longest - length) + [1] * length for length in lengths])
+    depth = max(map(len, rows))
+    for layer in range(depth):
+        shape = next(row[layer][0] for row in rows if row)
+        blank = shape.new_zeros(shape.size(0), 0, shape.size(2))
+        parts = [row[layer] if row else (blank, blank) for row in rows]
+        keys, values = (
+            torch.stack([torch.nn.functional.pad(each, (0, 0, longest - each.size(1), 0)) for each in side])
+            for side in zip(*parts, strict=True)
+        )
+        cache.update(keys, values, layer)
+    return cache, mask_R_T.view(len(rows), longest).to(model.device, torch.long)
+
+
 @torch.inference_mode()
-def decode(model: Any, prompts: Sequence[list[int]], longest: int, draw: Draw, closes: Closes) -> list[list[int]]:
+def decode(
+    model: Any,
+    prompts: Sequence[list[int]],
+    longest: int,
+    draw: Draw,
+    closes: Closes,
+    memory: PrefixMemory | None = None,
+) -> list[list[int]]:
     """A completion of each prompt as token ids, at most `longest`, with the token that ended it.
 
-    `model` is a causal language model of transformers in evaluation mode. No prompt may be empty.
+    `model` is a causal language model of transformers in evaluation mode. No prompt may be empty. A `memory` is read
+    and gets what is decoded here; it changes no token, up to rounding.
     """
-    device = model.device
+    device, kept = model.device, memory or PrefixMemory()
+    kept.closed |= memory is None
     distinct = {tuple(ids): number for number, ids in enumerate(dict.fromkeys(map(tuple, prompts)))}
-    mask_U_P, ids_U_P = left_padded(list(distinct), device)
-    output = model(
-        input_ids=ids_U_P, attention_mask=mask_U_P, position_ids=positions(mask_U_P), use_cache=True, logits_to_keep=1
-    )
-    cache = output.past_key_values
+    cache, mask_U_P, logits_U_V = kept.prefill(model, list(distinct))
     sources = torch.tensor([distinct[tuple(ids)] for ids in prompts], device=device)
     cache.batch_select_indices(sources)
-    mask_R_T, logits_R_V = mask_U_P[sources], output.logits[sources, -1]
+    mask_R_T, logits_R_V = mask_U_P[sources], logits_U_V[sources]
 
     rows = list(range(len(prompts)))  # the rows in the batch; some may have ended
     completions: list[list[int]] = [[] for _ in prompts]
@@ -48,20 +169,25 @@ def decode(model: Any, prompts: Sequence[list[int]], longest: int, draw: Draw, c
                 completions[row].append(token)
                 if closes(row, completions[row]):
                     ended.add(row)
-        still = [place for place, row in enumerate(rows) if row not in ended]
-        if not still or length == longest:
-            break
+        over = len(ended) == len(prompts) or length == longest
+        still = [] if over else [place for place, row in enumerate(rows) if row not in ended]
         if len(rows) - len(still) >= max(1, len(rows) // LEAVE_SHARE):
-            kept = torch.tensor(still, device=device)
-            cache.batch_select_indices(kept)
-            rows, mask_R_T, tokens_R = [rows[place] for place in still], mask_R_T[kept], tokens_R[kept]
+            gone = sorted(set(range(len(rows))) - set(still))
+            # The newest token was not read yet
+            texts = [(*prompts[rows[place]], *completions[rows[place]][:-1]) for place in gone]
+            kept.keep(texts, cache, mask_R_T, gone)
+            if over:
+                break
+            staying = torch.tensor(still, device=device)
+            cache.batch_select_indices(staying)
+            rows, mask_R_T, tokens_R = [rows[place] for place in still], mask_R_T[staying], tokens_R[staying]
         mask_R_T = torch.cat([mask_R_T, mask_R_T.new_ones(len(rows), 1)], dim=1)
-        output = model(
+        output = kept.call(
+            model,
             input_ids=tokens_R[:, None],
             attention_mask=mask_R_T,
             position_ids=positions(mask_R_T)[:, -1:],
             past_key_values=cache,
-            use_cache=True,
         )
         logits_R_V = output.logits[:, -1]
     return completions
