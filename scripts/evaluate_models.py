@@ -53,6 +53,7 @@ from raccoon.published.contamination import find_badge
 from raccoon.records import named_counts
 from raccoon.sandbox.pool import Sandbox
 from raccoon.store import AnswerCache, write_text
+from raccoon.tasks.visible_tests import check_visible_tests
 from raccoon.vllm_engine import check_vllm
 
 # What is evaluated.
@@ -171,6 +172,9 @@ def main() -> None:
     rank, world = join_processes(ENGINE)
 
     with open_sandbox(world) as sandbox, ExitStack() as stack:
+        if TURNS > 1:
+            tasks = [task for task_set in task_sets for task in task_set.tasks]
+            check_visible_tests(tasks[rank::world], sandbox.run)
         extractor = open_extractor(stack)
         shared = sandbox, extractor, grading_environment(extractor.name), rank, world
         limits = Limits(TIMEOUT, SLOW_TIMEOUT)

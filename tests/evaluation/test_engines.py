@@ -126,7 +126,7 @@ def next_turn(slots, answers, feedback="add one to the number"):
 def test_a_later_turn_goes_on_from_the_tokens_that_were_sampled(model, tasks):
     """Three turns in batches of unlike lengths are the plain argmax after ids that nothing decoded in between."""
     engine = engine_of(model)
-    slots = [Slot(task) for task in tasks]
+    slots = [Slot(task, turns=3) for task in tasks]
     template = TurnTemplate(engine.tokenizer, engine.ends, enable_thinking=False)
     rows = engine.rows(slots, engine.prompts(slots))
     for feedback in ("add one to the number", "three"):
@@ -140,9 +140,23 @@ def test_a_later_turn_goes_on_from_the_tokens_that_were_sampled(model, tasks):
         assert answer.text == engine.tokenizer.decode(ids, skip_special_tokens=True)
 
 
+def test_the_lean_engine_reads_a_conversation_once(model, tasks):
+    engine = engine_of(model, engine="lean")
+    slots = [Slot(task, turns=2) for task in tasks]
+    second = next_turn(slots, engine.generate(slots))
+    sent, before = engine.rows(second, engine.prompts(second)), engine.memory.computed
+    answers = engine.generate([replace(slot, turns=2) for slot in second])
+    longest = max(len(answer.ids) for answer in answers)
+    read = engine.memory.computed - before - sum(len(answer.ids) for answer in answers)
+    assert read < 0.7 * sum(map(len, sent)) and longest, "without a memory it would read all of it, and padding"
+    assert not engine.memory.read, "no other turn follows"
+    engine.generate([Slot(tasks[0])])
+    assert engine.memory is None, "with one turn nothing is kept"
+
+
 def test_the_sample_of_a_later_turn_has_its_own_seed_and_depends_on_no_batch(model, tasks):
     engine = engine_of(model, "sampled")
-    first = [Slot(task, sample) for task in tasks[:6] for sample in range(2)]
+    first = [Slot(task, sample, turns=3) for task in tasks[:6] for sample in range(2)]
     second = next_turn(first, engine.generate(first))
     together = [answer.ids for answer in engine.generate(second)]
     assert together == [engine.generate([slot])[0].ids for slot in second]

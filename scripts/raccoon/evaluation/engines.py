@@ -89,9 +89,13 @@ class Slot:
     def key(self) -> tuple[str, int]:
         return self.task.task_id, self.sample
 
+    @property
+    def is_last(self) -> bool:
+        return len(self.said) + 1 >= self.turns
+
     def ends_with(self, completion: Completion) -> bool:
         """Whether no answer follows this one, whatever its verdict."""
-        return len(self.said) + 1 >= self.turns or bool(self.max_feedback) and completion.truncated
+        return self.is_last or bool(self.max_feedback) and completion.truncated
 
     def goes_on(self, turn: Turn) -> bool:
         """Whether an answer follows this one: in a saved conversation any, else one on which there is feedback."""
@@ -262,13 +266,23 @@ class TransformersEngine(Engine):
 
 
 class LeanEngine(TransformersEngine):
-    """The same with decoding.py's loop: a prompt is read once for all its samples, and ended rows leave the batch."""
+    """The same with decoding.py's loop: a prompt is read once for all its samples, and ended rows leave the batch.
+
+    Of a conversation only the newest message is read, until another batch begins.
+    """
+
+    memory: Any = None  # decoding.PrefixMemory, if conversations may go on
 
     def generate(self, slots: Sequence[Slot], ended: Ended = ignore) -> list[Completion]:
-        from raccoon.decoding import decode
+        from raccoon.decoding import PrefixMemory, decode
 
         prompts = self.prompts(slots)
         prompt_ids = self.rows(slots, prompts)
+        if not any(slot.said for slot in slots):
+            self.memory = PrefixMemory() if any(slot.turns > 1 for slot in slots) else None
+        if self.memory:
+            self.memory.keep_for(prompt_ids)
+            self.memory.closed = all(slot.is_last for slot in slots)
         words = self.words(slots)
         *warpers, noise = self._sampler(slots) or [None]
 
@@ -285,7 +299,7 @@ class LeanEngine(TransformersEngine):
             tail = self.tokenizer.decode(ids[-EndWatch.TAIL :]) if words[row] else ""
             return any(word in tail for word in words[row])
 
-        rows = decode(self.model, prompt_ids, self.decoding.max_tokens, draw, closes)
+        rows = decode(self.model, prompt_ids, self.decoding.max_tokens, draw, closes, self.memory)
         return list(map(self._completion, rows, prompts, slots))
 
 

@@ -45,7 +45,8 @@ Key = tuple[str, int]  # task_id, sample
 # at MAX_COMPLETION_LENGTH and did not pass.
 OUTCOMES = ("pass", "wrong", "exception", "syntax", "no code", "timeout", "memory", "forbidden", "truncated", "infra")
 COLUMNS = "task_id sample prompt completion code truncated outcome verdict generated_by graded_by".split()
-VERDICT_ROOMS = ("sandbox", "verdicts", "tasks", "llm")  # rooms that a verdict depends on
+# Rooms that a verdict and its feedback depend on
+VERDICT_ROOMS = ("sandbox", "verdicts", "child", "exchange", "test_texts", "tasks", "llm")
 
 
 @dataclass(frozen=True)
