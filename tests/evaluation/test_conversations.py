@@ -113,6 +113,17 @@ def test_what_has_no_answer_in_a_later_turn_is_not_recorded_and_the_others_are(f
     assert {task_id for task_id, _ in records} == {"t/1", "t/2"}
 
 
+def test_a_server_that_is_gone_is_asked_for_no_other_turn(file):
+    class Server(Talker):
+        def complete(self, slots, mode, ended=ignore):
+            self.lost = True
+            return super().complete(slots, mode)
+
+    model = Server({"t/0": [BAD, GOOD], "t/1": [GOOD], "t/2": [None]})
+    records, _ = talk(model, file, tasks=TASKS[:3])
+    assert len(model.asked_for) == 1 and [task_id for task_id, _ in records] == ["t/1"]
+
+
 def test_what_has_ended_is_on_file_when_the_next_turn_breaks_down(file):
     model = Talker({"t/0": [GOOD], "t/1": [BAD]})  # it has no second answer
     with pytest.raises(IndexError):

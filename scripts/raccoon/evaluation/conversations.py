@@ -39,7 +39,7 @@ def completed(
     """A batch with its completions; those of a model that are on file are taken from there."""
     old = [slot for slot in batch if subject.costly and slot.key in stored]
     new = [slot for slot in batch if slot not in old]
-    made = zip(new, subject.complete(new, mode, ended), strict=True) if new else ()
+    made = zip(new, subject.complete(new, mode, ended), strict=True) if new and not subject.lost else ()
     records = [(slot, stored[slot.key]) for slot in old]
     kept = [(slot, Completion(record.completion, record.prompt, record.truncated)) for slot, record in records]
     return kept + [(slot, completion) for slot, completion in made if completion is not None]
