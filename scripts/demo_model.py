@@ -180,7 +180,7 @@ def answer(code: str) -> dict[str, str]:
 
 
 def conversations_of_turns(num: int, seed: str, turns: int, max_feedback: int) -> list[Conversation]:
-    """Training prompts with the teacher's answers; those that fail the visible assert have feedback and a next answer.
+    """Training prompts with the teacher's answers. One that fails the visible assert has feedback and a next answer.
 
     The feedback is the sandbox's own.
     """
@@ -196,8 +196,9 @@ def conversations_of_turns(num: int, seed: str, turns: int, max_feedback: int) -
         for _ in range(turns - 1):
             failing = [place for place in failing if fails(codes[place], tests[place])]
             programs = [
-                Program(codes[place], tests[place], visible_tests=tests[place], max_feedback=max_feedback)
+                Program(codes[place], test, problems[place].function, visible_tests=test, max_feedback=max_feedback)
                 for place in failing
+                for test in [tests[place]]
             ]
             for place, verdict in zip(failing, verdicts_of(programs, sandbox), strict=True):
                 taken[place] = templates.repaired(taken[place], problems[place].kind, rng)

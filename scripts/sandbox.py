@@ -9,7 +9,9 @@ Input, one JSON object a line: {"task_id", "code", "test", "entry_point", "conte
 required, `test` raises when the code is wrong, `timeout` is in CPU seconds. Output, in the same order: {"task_id",
 "status", "reason", "tests_passed", "tests_total", "seconds", "isolation", "output"}. With "kind": "program" the code
 reads stdin and prints, and `test` holds its cases as JSON text: {"inputs": [...], "outputs": [...]}. A "solution" that
-is known to pass runs only where the code has ended processes of the sandbox, to find whose fault that is. The verdict
+is known to pass runs only where the code has ended processes of the sandbox, to find whose fault that is. With
+"max_feedback" (characters, at least 300) a verdict line has "feedback" for the model that wrote the code, if anything
+is wrong that it may know: a failure of "visible_tests", in the form of `test`, or code that does not run. The verdict
 on a malformed line is INFRA and names the line's number; the other lines are judged. The exit code is 0 if every line
 could be judged, 1 if one could not.
 """
@@ -21,10 +23,10 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 
-from raccoon.records import TIMEOUT, Program, Verdict, infra_cause, named_counts
+from raccoon.records import MIN_FEEDBACK, TIMEOUT, Program, Verdict, infra_cause, named_counts
 from raccoon.sandbox.pool import MAX_TIMEOUT, MEMORY_MB, Sandbox, SandboxError
 
-TEXTS = ("code", "test", "entry_point", "context", "solution")
+TEXTS = ("code", "test", "entry_point", "context", "solution", "visible_tests")
 MALFORMED = "infra: malformed line"
 
 
@@ -118,8 +120,11 @@ def checked_program(record: dict) -> Program:
     kind = record.get("kind") or "function"
     if kind not in ("function", "program"):
         raise ValueError(f"field 'kind' is {kind!r:.40}, neither 'function' nor 'program'")
-    code, test, entry_point, context, solution = (record.get(name) or "" for name in TEXTS)
-    return Program(code, test, entry_point, context, str(record.get("task_id", "")), timeout, kind, solution=solution)
+    most = record.get("max_feedback") or 0
+    if type(most) is not int or most and most < MIN_FEEDBACK:
+        raise ValueError(f"field 'max_feedback' is {most!r:.40}, not 0 or a whole number from {MIN_FEEDBACK} on")
+    texts = {name: record.get(name) or "" for name in TEXTS}
+    return Program(task_id=str(record.get("task_id", "")), timeout=timeout, kind=kind, max_feedback=most, **texts)
 
 
 if __name__ == "__main__":

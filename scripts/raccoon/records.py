@@ -11,6 +11,7 @@ STATUS_OF_KIND = {"pass": "PASS", "wrong": "PARTIAL", "infra": "INFRA"}  # of al
 TIMEOUT = 10.0  # CPU seconds of one program; MBPP's slowest gold solution needs 3
 WALL_FACTOR, WALL_EXTRA = 2.0, 2.0  # wall limit over CPU limit, and seconds added, for programs that sleep
 WALL_FACTOR_SHARED = 6.0  # with shared isolation the tests may wait too, for a server to start or a process to time out
+MIN_FEEDBACK = 300  # characters in which each kind of feedback can say something
 UNEXPECTED_SHARED = "forbidden: the code ran in the process of its test, where it can forge the verdict"
 
 
@@ -20,8 +21,9 @@ class Program:
 
     `solution`, if known, is code that passes: it runs where `code` has ended our processes, to find whose fault it is.
 
-    With `max_feedback`, the verdict has at most so many characters of feedback for the model that wrote the code. Of
-    all tests it names only `visible_tests`, those that the model may see, in the form of `test`.
+    With `max_feedback`, which is MIN_FEEDBACK or more, the verdict has at most so many characters of feedback for the
+    model that wrote the code (verdicts/feedback.py). Of all tests it names only `visible_tests`, those that the model
+    may see, in the form of `test`.
 
     `kind` "function": the test is a program that calls the code. `kind` "program": the code reads stdin and prints, the
     test holds its cases (stdin_cases.py), `timeout` is for each case, and `ends_early` stops after a failed case.

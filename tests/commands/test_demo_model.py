@@ -12,8 +12,11 @@ from pathlib import Path
 import pytest
 
 import demo_model
+import train_rl_poc
 from raccoon.constants import InputError, read_constants
+from raccoon.conversation import TurnTemplate
 from raccoon.tasks.task import read_task_file
+from raccoon.tasks.visible_tests import visible_fault
 
 SCRIPTS = Path(demo_model.__file__).parent
 TEXTS = [
@@ -82,9 +85,10 @@ def test_template_marks_the_completion_and_takes_enable_thinking(tokenizer):
 def test_encoding_trains_on_the_whole_completion_and_its_end(tokenizer):
     conversations = list(demo_model.teacher_conversations(20, "0 first"))
     examples = demo_model.encode(tokenizer, conversations)
-    for (ids, prompt), (_, answer) in zip(examples, conversations, strict=True):
-        assert tokenizer.decode(ids[prompt:]) == answer["content"] + "<|im_end|>"
-        assert ids[prompt - 1] == tokenizer.convert_tokens_to_ids("<|im_start|>assistant\n")
+    for (ids, answers), (_, answer) in zip(examples, conversations, strict=True):
+        learnt = [token for token in answers if token != -100]
+        assert tokenizer.decode(learnt) == answer["content"] + "<|im_end|>" and ids[-len(learnt) :] == learnt
+        assert ids[-len(learnt) - 1] == tokenizer.convert_tokens_to_ids("<|im_start|>assistant\n")
 
 
 def test_padding_does_not_change_the_loss(tokenizer):
@@ -92,7 +96,7 @@ def test_padding_does_not_change_the_loss(tokenizer):
     model = demo_model.build_model(tokenizer, demo_model.model_shape())
     examples = demo_model.encode(tokenizer, list(demo_model.teacher_conversations(40, "0 first")))
     short, long = min(examples, key=lambda e: len(e[0])), max(examples, key=lambda e: len(e[0]))
-    weights = [len(ids) - prompt for ids, prompt in (short, long)]
+    weights = [len(answers) - answers.count(-100) for _, answers in (short, long)]
     alone = [demo_model.completion_loss(model, [example], pad_id=0).item() for example in (short, long)]
     together = demo_model.completion_loss(model, [short, long], pad_id=0).item()
     mean = sum(weight * loss for weight, loss in zip(weights, alone, strict=True)) / sum(weights)
@@ -127,6 +131,82 @@ def test_same_seed_same_weights(tiny):
     assert weights["a"] == weights["b"] != weights["c"]
 
 
+@pytest.fixture(scope="module")
+def talks():
+    return demo_model.conversations_of_turns(150, "0 first", 3, 1000)
+
+
+def test_a_program_that_fails_the_visible_assert_has_feedback_and_another_try(talks):
+    lengths = [len(talk) for talk in talks]
+    assert set(lengths) == {2, 4, 6} and 20 < lengths.count(4) + lengths.count(6) < 100
+    told = [talk[place]["content"] for talk in talks for place in range(2, len(talk), 2)]
+    assert all(text.startswith("Your code ") and text.endswith("```python block.") for text in told)
+    for words in ("\ntest: assert ", "\nexpected: ", "does not parse"):
+        assert any(words in text for text in told)
+    changed = [talk[1]["content"] != talk[3]["content"] for talk in talks if len(talk) > 2]
+    assert sum(changed) > 0.8 * len(changed)
+    assert demo_model.conversations_of_turns(20, "0 first", 2, 1000) != demo_model.conversations_of_turns(
+        20, "1", 2, 1000
+    )
+
+
+def test_first_answers_are_as_good_with_turns_as_without(talks):
+    """A conversation goes on because its program fails, so the model sees no more wrong first answers than before."""
+    once = [*demo_model.teacher_conversations(1000, "0 first")]
+    many = demo_model.conversations_of_turns(1000, "0 first", 1, 1000)
+    broken = [sum("results = []" in talk[1]["content"] for talk in each) for each in (once, many)]
+    assert {len(talk) for talk in many} == {2} and 5 < broken[1] < 4 * broken[0]
+
+
+def test_the_loss_of_several_turns_is_that_of_all_answers_alone(talks):
+    tokenizer = demo_model.build_tokenizer(talks, 768, 3072)
+    longest = max(talks, key=len)
+    ((ids, answers),) = demo_model.encode(tokenizer, [longest])
+    learnt = tokenizer.decode([token for token in answers if token != -100])
+    assert learnt == "".join(message["content"] + "<|im_end|>" for message in longest[1::2])
+    assert [token for token, kept in zip(ids, answers, strict=True) if kept not in (token, -100)] == []
+
+
+def test_a_conversation_is_encoded_as_training_puts_its_turns_together(talks):
+    tokenizer = demo_model.build_tokenizer(talks, 768, 3072)
+    template = TurnTemplate(tokenizer, [tokenizer.eos_token_id], False)
+    for talk in [talk for talk in talks if len(talk) > 2][:20]:
+        ids = tokenizer.apply_chat_template(talk[:1], add_generation_prompt=True)["input_ids"]
+        for answer, told in zip(talk[1::2], [*talk[2::2], None], strict=True):
+            answer_ids = tokenizer(answer["content"] + "<|im_end|>")["input_ids"]
+            ids = ids + answer_ids + (template.after(answer_ids, told["content"]) if told else [])
+        assert demo_model.encode(tokenizer, [talk])[0][0] == ids
+
+
+def test_two_turns_have_visible_asserts_and_room_for_the_longest_conversation(tiny):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = tiny("demo", TURNS=2)
+    tasks = [task for name in ("train", "heldout") for task in read_task_file(folder / f"{name}_tasks.jsonl")]
+    assert {task.visible_tests for task in tasks} == {task.test.partition("\n")[0] + "\n" for task in tasks}
+    assert [visible_fault(task) for task in tasks] == [""] * len(tasks)
+    model = AutoModelForCausalLM.from_pretrained(folder / "sft_model")
+    tokenizer = AutoTokenizer.from_pretrained(folder / "sft_model")
+    prompt = max(len(tokenizer(task.prompt)["input_ids"]) for task in tasks) + 8
+    answers = 2 * train_rl_poc.DEMO["MAX_COMPLETION_LENGTH"]
+    longest = prompt + answers + TurnTemplate(tokenizer, [tokenizer.eos_token_id], False).longest(1000)
+    assert longest <= model.config.max_position_embeddings == tokenizer.model_max_length
+
+
+def test_one_turn_is_as_before_there_were_turns(tiny, tmp_path, capsys):
+    folder = tiny("demo")
+    lines = (folder / "train_tasks.jsonl").read_text().splitlines()
+    assert not any("visible_tests" in json.loads(line) for line in lines)
+    made = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(
+        json.dumps({k: v for k, v in made.items() if "TURN" not in k and "FEED" not in k})
+    )
+    tiny("demo")
+    assert "exists already" in capsys.readouterr().out
+    with pytest.raises(InputError, match="made with other values of TURNS"):
+        tiny("demo", TURNS=2)
+
+
 def test_init_from_goes_on_with_new_trajectories_at_the_last_rate(tiny, monkeypatch):
     given, train = [], demo_model.train
 
@@ -159,6 +239,7 @@ def test_a_made_model_is_kept_and_never_replaced_by_another(tiny, capsys):
     [
         (["--init-from", "/nowhere"], "no saved model at /nowhere"),
         (["--max-steps", "0"], "MAX_STEPS is 0"),
+        (["--turns", "0"], "TURNS is 0"),
         (["--seeed", "1"], "--seed"),
         (["--output-dir", "/dev/null/no"], "OUTPUT_DIR /dev/null/no: /dev/null is not a writable folder"),
     ],

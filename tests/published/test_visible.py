@@ -57,8 +57,7 @@ def test_the_wrong_examples_are_those_that_gold_fails(data_dir, sandbox, monkeyp
     assert failed == function_sets.WRONG_EXAMPLES
 
 
-def test_tests_of_a_file_show_only_what_its_prompt_has(data_dir):
-    """An assert of the test that HumanEval's prompt does not show is not visible, though it is known."""
+def test_humaneval_shows_its_docstrings_examples_and_no_assert_of_its_test(data_dir):
     task = next(task for task in load_benchmark("humaneval", data_dir) if task.entry_point == "has_close_elements")
     assert task.visible_tests == (
         "assert has_close_elements([1.0, 2.0, 3.0], 0.5) == False\n"

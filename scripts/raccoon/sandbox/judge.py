@@ -41,7 +41,7 @@ from raccoon.verdicts.test_run import TEST_ENDED, Plan, Run, TestFault, on_alarm
 ZYGOTE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "zygote.py")
 MAX_PROGRAM = 256 << 20  # bytes of one program with its tests, from the caller
 PLANNED_SECONDS = 0.05  # to wait for a child that has got all its requests; then its answers are read as they come
-CACHED_TESTS = 512  # compiled test programs; the completions of a group share one
+CACHED_TESTS = 1024  # compiled test programs; the completions of a group share one
 JUDGE_MEMORY_MB = 4096
 
 
@@ -157,11 +157,10 @@ class KnownTest:
 
     test: tests.TestProgram
     plan: Plan | None  # its requests if they are known; None if it cannot ask the code from here
-    visible: tuple[Statement, ...] | None = None  # the visible ones of its statements; None if it has none
 
 
 @functools.lru_cache(maxsize=CACHED_TESTS)
-def known_test(test: str, context: str, entry_point: str, shared: bool, visible: str) -> KnownTest:
+def known_test(test: str, context: str, entry_point: str, shared: bool) -> KnownTest:
     """The compiled test, of which the text `visible` may be told. Raises TestFault if it cannot run here."""
     try:
         analysed = tests.analyse(test, context, entry_point)
@@ -170,13 +169,17 @@ def known_test(test: str, context: str, entry_point: str, shared: bool, visible:
     missing = [name for name in analysed.libraries if importlib.util.find_spec(name) is None]
     if missing:
         raise TestFault(f"needs {', '.join(missing)}, not installed here")
-    if shared:
-        return KnownTest(analysed, Plan())
-    program = Program("", test, entry_point, context)
-    if not visible or visible == test:
-        return KnownTest(analysed, planned(program, analysed), statements(visible, entry_point) if visible else None)
-    leading = leading_asserts(test, visible, entry_point)
-    return KnownTest(analysed, planned(program, analysed, len(leading or ())), leading)
+    return KnownTest(analysed, Plan() if shared else planned(Program("", test, entry_point, context), analysed))
+
+
+@functools.lru_cache(maxsize=CACHED_TESTS)
+def told_statements(test: str, visible: str, entry_point: str) -> tuple[Statement, ...] | None:
+    """The statements of a test that feedback may name; None if the visible tests do not run as a part of this test."""
+    if test != visible:
+        return leading_asserts(test, visible, entry_point)
+    with contextlib.suppress(*UNPARSED):
+        return statements(visible, entry_point)
+    return None
 
 
 class Judged(NamedTuple):
@@ -209,20 +212,27 @@ class Judge:
 
     def judge_function(self, program: Program) -> tuple[Verdict, bool] | None:
         """(verdict, was the child starved) of a function and its test; None if that needs shared isolation."""
-        visible = program.visible_tests if program.max_feedback else ""
         try:
-            known = known_test(program.test, program.context, program.entry_point, self.shared, visible)
+            known = known_test(program.test, program.context, program.entry_point, self.shared)
         except TestFault as fault:
             return Verdict.of(f"infra: the test of {program.task_id or 'this task'} {fault}"), False
         if needs_shared(known) and not self.shared:
             return None
-        verdict, starved, loading = self.judge_known(program, known)
-        if visible and known.visible is None and not (self.shared or loading or verdict.status == "INFRA"):
+        told = self.told(program)
+        verdict, starved, loading = self.judge_known(program, known, told)
+        asked = program.max_feedback and program.visible_tests and not self.shared
+        if asked and told is None and not loading and verdict.status != "INFRA":
             seen = self.judge_visible(program)
             if seen and seen.verdict.status != "INFRA":
                 verdict = dataclasses.replace(verdict, feedback=seen.verdict.feedback)
                 starved |= seen.starved
         return verdict, starved
+
+    def told(self, program: Program) -> tuple[Statement, ...] | None:
+        """The statements of the program's test that feedback may name; None if there are none."""
+        if self.shared or not (program.max_feedback and program.visible_tests):
+            return None
+        return told_statements(program.test, program.visible_tests, program.entry_point)
 
     def judge_visible(self, program: Program) -> Judged | None:
         """The verdict of visible tests that are not the first asserts of the test, in a child of their own.
@@ -231,36 +241,40 @@ class Judge:
         """
         alone = dataclasses.replace(program, test=program.visible_tests)
         try:
-            known = known_test(alone.test, alone.context, alone.entry_point, False, alone.test)
+            known = known_test(alone.test, alone.context, alone.entry_point, False)
         except TestFault:
             return None
         if needs_shared(known):
             return None
         frames.write_frame(self.zygote.caller, frames.STILL_CLEARING)  # the time for the answer begins anew
-        return self.judge_known(alone, known)
+        return self.judge_known(alone, known, self.told(alone))
 
-    def judge_known(self, program: Program, known: KnownTest) -> Judged:
+    def judge_known(self, program: Program, known: KnownTest, told: tuple[Statement, ...] | None) -> Judged:
         """What comes of a test in a child; in a second one if the test did not keep to the plan."""
-        judged = self.judge_in_child(program, known)
+        judged = self.judge_in_child(program, known, told)
         if not judged:
             known.plan = Plan()
-            judged = self.judge_in_child(program, known)
+            judged = self.judge_in_child(program, known, told)
         assert judged  # nothing was planned
         return judged
 
-    def judge_in_child(self, program: Program, known: KnownTest) -> Judged | None:
+    def judge_in_child(self, program: Program, known: KnownTest, told: tuple[Statement, ...] | None) -> Judged | None:
         """The same with one child, from its fork to its end; None if the test did not keep to the plan."""
         test, plan = known.test, known.plan or Plan()
         # What hidden tests ask must not be in the child before what may be told has happened.
-        first = plan.first if program.max_feedback and program.test != program.visible_tests else None
+        first = None
+        if program.max_feedback and program.test != program.visible_tests:
+            first = plan.ends[len(told) - 1] if told and plan.ends else 0
         output, stdin = frames.memory_file(), os.open(os.devnull, os.O_RDONLY)
         with self.zygote.fork(program.cpu_seconds, (stdin, output, output)) as job:
             os.close(stdin)
             child = Child(job.fileno(), plan.requests, test.expects_stop, first)
-            run = Run(program, test, child, self.shared, known.visible)
+            run = Run(program, test, child, self.shared, told)
             with contextlib.suppress(ChildGone):  # the run meets it again
                 child.send(program.context, program.code, test.tracks)
-                if plan.requests and not child.later:
+                if child.later:
+                    child.wait = lambda: self.zygote.finished(PLANNED_SECONDS)
+                elif plan.requests:
                     self.zygote.finished(PLANNED_SECONDS)
             in_fork = not (test.harmless or self.shared)
             outcome = run.judge_in_fork(self.confine_test) if in_fork else run.judge()

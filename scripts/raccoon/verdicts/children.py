@@ -14,12 +14,13 @@ import socket
 import struct
 import subprocess
 import time
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from raccoon.exchange import frames, heap, values
 from raccoon.exchange.values import MAX_ITEMS, Inline
 from raccoon.verdicts.feedback import builtin_class
-from raccoon.verdicts.judge_heap import OURS, ChildGone, Deadline, JudgeHeap, NotCarried
+from raccoon.verdicts.judge_heap import OURS, ChildGone, JudgeHeap, NotCarried
 
 TIMEOUT_SHARE = 0.5  # of the CPU limit: a child killed by the kernel above it was killed for its CPU time (the kernel
 # samples that time for limits and measures it for reports). Below it, something else killed it
@@ -147,9 +148,9 @@ class Zygote:
         return ours
 
     def finished(self, seconds: float, output: Streams | None = None) -> Ending | None:
-        """How the child ended, if it ends by itself within so many seconds; None if not, or if a Deadline rings."""
+        """How the child ended, if it ends by itself within so many seconds; else None."""
         until, both = time.monotonic() + seconds, False
-        with contextlib.suppress(Deadline), ending_with_zygote():
+        with ending_with_zygote():
             while self.ending is None and (left := until - time.monotonic()) > 0:
                 watched = [self.control.fileno()] + ([output.reader] if output and both else [])
                 ready, _, _ = select.select(watched, [], [], min(left, OUTPUT_TICK) if output and not both else left)
@@ -209,7 +210,8 @@ class Child:
     """The untrusted process as a test in the judge sees it: a descriptor that delivers values.
 
     `planned`: the requests that the child gets at once, or in two steps if `first` is not None: so many at first, and
-    the others when those are answered. `expects_stop`: the test expects a StopIteration of the code.
+    the others when those are answered; then `wait` is called. `expects_stop`: the test expects a StopIteration of the
+    code.
     """
 
     heap: JudgeHeap  # there before the first request
@@ -221,6 +223,7 @@ class Child:
         self.planned, self.expects_stop = planned, expects_stop
         self.first = len(planned) if first is None else first
         self.later: tuple[bytes, ...] = ()  # frames of the second step
+        self.wait: Callable[[], Any] = int
         self.fault: str | None = None  # of the ChildGone that was raised, also if the test caught it
         self.loaded = self.ready = self.gone = self.diverged = False
         self.load_failure: list = []  # the reply of a top level that did not end well
@@ -275,6 +278,7 @@ class Child:
         elif self.later and number == self.first:
             self._write(*self.later)
             self.later = ()
+            self.wait()
         while True:
             reply = self._receive()
             if reply[0] == "ok":

@@ -51,8 +51,6 @@ import collections
 import datetime
 import decimal
 import fractions
-import io
-import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -76,7 +74,7 @@ SENTENCES = {
 REQUEST = "Correct it, and write the whole program again in one ```python block."
 FENCE = "```"
 MAX_SHOWN = 300  # characters of one line's text
-MAX_LINE = 1 << 24  # number of a line
+MAX_LINE = 10_000  # the last line of a code that is shown
 CUT = "..."
 PATH = re.compile(r"(?<![\w.:/])/(?:[\w.@+-]+/)+([\w.@+-]+)")  # to a file: it says nothing of the task
 MAX_DEPTH = 20  # levels of a shown value
@@ -132,10 +130,11 @@ def cut(text: str, most: int) -> str:
 
 def own_line(code: str, number: object) -> list[Part]:
     """The line of the code at which something happened, if the child has named one that there is."""
-    if type(number) is not int or not 0 < number < MAX_LINE:
+    if type(number) is not int or not 0 < number <= MAX_LINE:
         return []
-    lines = io.StringIO(code, newline=None)  # ends lines as Python does
-    found = next(itertools.islice(lines, number - 1, None), "").rstrip()
+    if "\r" in code:
+        code = code.replace("\r\n", "\n").replace("\r", "\n")
+    found = "".join(code.split("\n", number)[number - 1 : number]).rstrip()
     return [(f"line {number}:", found)] if found else []
 
 

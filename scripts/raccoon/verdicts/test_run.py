@@ -323,9 +323,10 @@ class Run:
 class StandIn(Child):
     """Takes the place of the child in a rehearsal: notes what it is asked for and answers nothing."""
 
-    def __init__(self, visible_asserts: int) -> None:
-        super().__init__(-1, first=0)
-        self.visible_asserts, self.noted = visible_asserts, list[bytes]()
+    def __init__(self) -> None:
+        super().__init__(-1)
+        self.noted: list[bytes] = []
+        self.ends: list[int] = []  # the number of requests at the end of each assertion
         self.not_carried = self.stopped = False
         self.arguments: list = []  # of all calls
         self.compared: list = []  # what the test expects of the answers
@@ -349,7 +350,7 @@ class StandIn(Child):
 
 
 class Rehearsed(tests.Tally):
-    """The tally of a rehearsal: every assertion fails, and none ends it. Tells the stand-in where visible ones end."""
+    """The tally of a rehearsal: every assertion fails, and none ends it. Tells the stand-in where each one ends."""
 
     def __init__(self, child: StandIn):
         super().__init__(True, OURS)
@@ -357,20 +358,19 @@ class Rehearsed(tests.Tally):
 
     def __exit__(self, kind, error, trace) -> bool:
         goes_on = super().__exit__(kind, error, trace)
-        if self.passed + self.failed == self.child.visible_asserts:
-            self.child.first = len(self.child.noted)
+        self.child.ends.append(len(self.child.noted))
         return goes_on
 
 
 class Plan(NamedTuple):
-    """All requests of a test, in order; () if they depend on the answers. The visible asserts make the `first`."""
+    """All requests of a test, in order; () if they depend on the answers. `ends`: how many at each assertion's end."""
 
     requests: tuple[bytes, ...] = ()
-    first: int = 0
+    ends: tuple[int, ...] = ()
 
 
-def planned(program: Program, test: TestProgram, visible_asserts: int = 0) -> Plan | None:
-    """The plan of a test whose first asserts are visible.
+def planned(program: Program, test: TestProgram) -> Plan | None:
+    """The plan of a test.
 
     None if it hands over an object that cannot be sent. No answer has a part in that: it needs the code's process.
     """
@@ -378,7 +378,7 @@ def planned(program: Program, test: TestProgram, visible_asserts: int = 0) -> Pl
         return Plan()
     for name in (*test.libraries, *(KNOWN_AS.get(name, name) for name in test.modules)):
         importlib.import_module(name)  # not in the rehearsal, whose end would leave half of it
-    child = StandIn(visible_asserts)
+    child = StandIn()
     rehearsal = Run(program, test, child, shared=False)
     rehearsal.wall, rehearsal.tally = REHEARSAL_SECONDS, Rehearsed(child)
     outcome = rehearsal.judge()
@@ -391,7 +391,8 @@ def planned(program: Program, test: TestProgram, visible_asserts: int = 0) -> Pl
     # An exception outside of an assertion is one that an answer may have prevented.
     ended = rehearsal.ended or outcome.reason or child.stopped
     complete = test.goes_on and not ended and given.isdisjoint(expected)
-    return Plan(tuple(child.noted), child.first) if complete and sum(map(len, child.noted)) <= MOST_BYTES else Plan()
+    fits = complete and sum(map(len, child.noted)) <= MOST_BYTES
+    return Plan(tuple(child.noted), tuple(child.ends)) if fits else Plan()
 
 
 def telling(value) -> bytes | None:
