@@ -43,7 +43,7 @@ from raccoon.runs.log import RunLog
 from raccoon.sandbox.pool import Sandbox
 from raccoon.savings import REPLACED_FLAGS
 from raccoon.tasks.task import Task, write_task_file
-from raccoon.training.sections import Batch, Objective, Optimizer, Sampling, Training, grpo_config
+from raccoon.training.sections import Batch, Objective, Optimizer, Sampling, Training, Turns, grpo_config
 from raccoon.training.vllm_rollouts import Vllm
 from raccoon.vllm_engine import prepare_vllm
 
@@ -81,8 +81,13 @@ VLLM_MODE = "colocate"  # vLLM runs in this process; or "server": it runs elsewh
 VLLM_SERVER_URL = "http://127.0.0.1:8000"  # of that server; SETUP_GUIDE.md says how to start it
 VLLM_MEMORY_SHARE = 0.27  # share of each GPU while vLLM generates; the weights of a 14B model alone need 29.5 GB
 VLLM_RATIO_CAP = 2.0  # largest weight of a token in the loss: its probability by the policy / by vLLM
-MAX_COMPLETION_LENGTH = 1024  # tokens; a completion cut at this length never counts as a PASS
+MAX_COMPLETION_LENGTH = 1024  # tokens of one answer; a completion cut at this length never counts as a PASS
 MAX_PROMPT_LENGTH = 512  # tokens; tasks with longer prompts are left out, not cut
+
+# Several turns: the policy reads what its code did with the tests that it may see, and answers again
+MAX_TURNS = 1  # answers of a conversation at most; its last one is rewarded
+MAX_FEEDBACK = 1000  # characters of feedback after an answer
+TURN_DISCOUNT = 0.9  # a positive reward is multiplied by it for each turn after the first
 
 # The optimizer
 MASTER_WEIGHTS = "float32"  # type of the trained weights; "bfloat16" halves the memory and learns far worse
@@ -212,11 +217,13 @@ class Recipe:
 
 def planned_setting() -> Setting:
     """The constants that decide memory, time and disk."""
+    turns = Turns(MAX_TURNS, MAX_FEEDBACK)
     return Setting(
         batch_size=BATCH_SIZE,
         gradient_accumulation=GRADIENT_ACCUMULATION,
         prompt=MAX_PROMPT_LENGTH,
-        completion=MAX_COMPLETION_LENGTH,
+        completion=turns.tokens(MAX_COMPLETION_LENGTH),
+        feedback=turns.tokens(0),
         weights="float32" if USE_LORA else MASTER_WEIGHTS,
         optimizer=OPTIMIZER,
         lora_rank=LORA_RANK if USE_LORA else 0,
@@ -239,6 +246,7 @@ def training_sections(processes: int, gpus: int) -> Training:
         adapters={"r": LORA_RANK, "lora_alpha": LORA_ALPHA, "target_modules": LORA_TARGETS} if USE_LORA else {},
         batch=Batch(BATCH_SIZE, GRADIENT_ACCUMULATION, NUM_GENERATIONS, NUM_ITERATIONS, MAX_STEPS),
         sampling=Sampling(TEMPERATURE, TOP_P, TOP_K, MAX_COMPLETION_LENGTH, MAX_PROMPT_LENGTH, ENABLE_THINKING),
+        turns=Turns(MAX_TURNS, MAX_FEEDBACK),
         objective=Objective(LOSS_TYPE, SCALE_REWARDS, EPSILON, EPSILON_HIGH, BETA, MASK_TRUNCATED),
         optimizer=Optimizer(
             optim=OPTIMIZER,
@@ -284,6 +292,7 @@ def build_recipe(processes: int, gpus: int) -> Recipe:
             partial_credit=PARTIAL_CREDIT,
             pay_constant_answers=PAY_CONSTANT_ANSWERS,
             allow_shared_tests=ALLOW_SHARED_TESTS,
+            turn_discount=TURN_DISCOUNT,
             quality_bonus=QUALITY_BONUS,
             bonus_only_with_pass=BONUS_ONLY_WITH_PASS,
             reward_min=REWARD_MIN,
@@ -333,7 +342,7 @@ def main() -> None:
     if planned and not ALLOW_UNFIT:
         check_memory(planned, LORA_RANK)
         check_disk(planned, OUTPUT_DIR)
-    prepare_libraries(recipe.training, CPU_THREADS)
+    recipe.training.set_environment(CPU_THREADS)
     relaunch_under_accelerate(processes, bool(gpus) and not USE_LORA, recipe.training.mixed_precision)
 
     box = Sandbox(
@@ -361,21 +370,10 @@ def plan_of(model: str, setting: Setting, machine: Machine) -> Plan | None:
         return None
 
 
-def prepare_libraries(training: Training, threads: int) -> None:
-    """Sets the environment variables that the libraries read when they are imported."""
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # TRL would report its use
-    os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(Path(training.output_dir) / "tensorboard"))
-    if training.gpus and training.generation != "vllm":  # vLLM's sleep needs its own allocator
-        os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")  # less fragmented memory
-    if not training.gpus:
-        os.environ.setdefault("OMP_NUM_THREADS", str(threads))
-    if os.environ.get("RANK", "0") != "0":
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # only the first process prints
-
-
 def run(recipe: Recipe, planned: Plan | None, sandbox: Sandbox, make_reward: MakeReward, stop: StopSignal) -> None:
     """Loads, trains, saves, and prints the next command."""
     training, folder = recipe.training, recipe.training.output_dir
+    conversations = training.conversations  # refused before the tasks are checked, which takes minutes
     tasks, heldout = load_tasks(recipe.tasks, recipe.heldout, sandbox)
 
     from raccoon.training.callbacks import HeldoutControl, StopBetweenSteps
@@ -383,6 +381,8 @@ def run(recipe: Recipe, planned: Plan | None, sandbox: Sandbox, make_reward: Mak
 
     quiet_libraries()
     tokenizer = load_chat_tokenizer(training.model_path)
+    if conversations:
+        tasks, heldout = map(conversations.with_room, (tasks, heldout))
     lengths = prompt_lengths(tasks, tokenizer, training.sampling.enable_thinking)
     tasks = short_enough(tasks, lengths, training.sampling.max_prompt_length)
     describe(recipe, planned, tasks, lengths, len(heldout), sandbox.walls)
@@ -426,12 +426,16 @@ def describe(
 ) -> None:
     """Prints what the run will do, in numbers; `lengths` are the prompts' tokens, also of those left out."""
     training, table, source = recipe.training, recipe.table, recipe.source
-    batch, sampling, prompts = training.batch, training.sampling, training.prompts_per_step
+    batch, sampling, turns, prompts = training.batch, training.sampling, training.turns, training.prompts_per_step
     completions, kept = prompts * batch.num_generations, [n for n in lengths if n <= sampling.max_prompt_length]
     prompt_tokens = sum(kept) / len(kept)
-    tokens = completions * (prompt_tokens + sampling.max_completion_length)
+    tokens = completions * (prompt_tokens + turns.tokens(sampling.max_completion_length))
     passes = prompts * batch.max_steps / batch.num_iterations / len(tasks)
     judged = ""
+    tried = (
+        f"turns    at most {turns.most}, with up to {turns.max_feedback} characters of feedback after each; a positive "
+        f"reward x {table.turn_discount:g} for each after the first\n"
+    )
     if source.reward != "execution":
         weights = " and ".join(f"{weight:g}" for weight in source.both_weights or (0, 1))
         judged = (
@@ -445,6 +449,7 @@ def describe(
         f"step     {prompts} prompts x {batch.num_generations} = {completions} completions; at most "
         f"{tokens:,.0f} tokens, {prompt_tokens:.0f} a prompt and {sampling.max_completion_length} a completion\n"
         f"run      {batch.max_steps} steps, {passes:.1f} passes over the tasks\n"
+        f"{tried if turns.most > 1 else ''}"
         f"reward   PASS {table.reward_pass:+g}, PARTIAL {table.reward_partial:+g} ({table.partial_credit}), "
         f"FAIL {table.reward_fail:+g}, bonuses {table.quality_bonus:+g} "
         f"{'only with a PASS' if table.bonus_only_with_pass else 'with any verdict'}; "
@@ -466,7 +471,7 @@ def plan_lines(model: str, planned: Plan | None) -> str:
 
 def memory_probe(recipe: Recipe, planned: Plan | None) -> list[Any]:
     """The callback that makes a pass at full length before the first step; [] if none is wanted."""
-    gpus, sampling = recipe.training.gpus, recipe.training.sampling
+    gpus, sampling, conversations = recipe.training.gpus, recipe.training.sampling, recipe.training.conversations
     if not recipe.dry_run and not (recipe.probe_longest and gpus):
         return []
     from raccoon.training.callbacks import MemoryProbe
@@ -476,8 +481,8 @@ def memory_probe(recipe: Recipe, planned: Plan | None) -> list[Any]:
         floors = planned.floors if gpus else {}
         expected = {"training": planned.memory.training, "generating": planned.memory.generating, **floors}
     moments = planned.memory.optimizer if planned else 0.0
-    longest = sampling.max_prompt_length, sampling.max_completion_length
-    return [MemoryProbe(*longest, moments, expected, recipe.dry_run)]
+    after = conversations.longest if conversations else sampling.max_completion_length
+    return [MemoryProbe(sampling.max_prompt_length, after, moments, expected, recipe.dry_run)]
 
 
 def build_trainer(
@@ -495,7 +500,7 @@ def build_trainer(
     from raccoon.training.policy import ignored_settings, load_policy, prompt_end
     from raccoon.training.trainer import CodeTrainer
 
-    training, source = recipe.training, recipe.source
+    training, source, conversations = recipe.training, recipe.source, recipe.training.conversations
     # It joins the processes: with FSDP2 only the first reads the weights
     args = grpo_config(training, source.judging_seconds(training.refills), source.both_weights)
     model = load_policy(training.model_path, tokenizer, training.loaded_weights)
@@ -506,6 +511,9 @@ def build_trainer(
     ends = model.generation_config.eos_token_id
     if training.generation == "vllm":  # by itself it knows only the end tokens of the checkpoint's generation_config
         args.generation_kwargs = {"stop_token_ids": ends}
+        if conversations and args.vllm_max_model_length:
+            whole = training.sampling.max_prompt_length + conversations.longest
+            args.vllm_max_model_length = min(whole, conversations.context or whole)
     chat = Chat(tokenizer, ends, prompt_end(tokenizer, training.sampling.enable_thinking), "fence" in training.savings)
     return CodeTrainer(
         model=model,
@@ -520,6 +528,7 @@ def build_trainer(
         refills=training.refills,
         kept_checkpoints=training.kept_checkpoints,
         sample_rows=rows_outside_steps(planned) if planned else 0,
+        conversations=conversations,
     )
 
 

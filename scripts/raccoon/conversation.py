@@ -59,7 +59,8 @@ class TurnTemplate:
         """The text without the tokenizer's control tokens: it must not end the message that contains it."""
         while any(token in text for token in self.added):
             for token in self.added:
-                text = text.replace(token, f"{token[:1]} {token[1:]}")
+                begun = len(token) - len(token.lstrip()) + 1  # a blank before its first letter would not part it
+                text = text.replace(token, f"{token[:begun]} {token[begun:]}")
         return text
 
     def longest(self, max_feedback: int) -> int:

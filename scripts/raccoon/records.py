@@ -95,11 +95,11 @@ class Verdict:
 def accepted(verdict: Verdict, shared: bool) -> Verdict:
     """The verdict; a FAIL if it comes from shared isolation and the task is not one that may run so (`shared`).
 
-    An INFRA from there becomes a FAIL too: it could be forged just as a PASS could.
+    An INFRA from there becomes a FAIL too: it could be forged just as a PASS could. So could feedback, with the tests.
     """
     if shared or verdict.isolation != "shared":
         return verdict
-    return replace(verdict, status="FAIL", reason=UNEXPECTED_SHARED, tests_passed=0)
+    return replace(verdict, status="FAIL", reason=UNEXPECTED_SHARED, tests_passed=0, feedback="")
 
 
 def infra_cause(reason: str, task_id: str) -> str:

@@ -84,6 +84,7 @@ def test_outside_of_steps_as_many_completions_are_sampled_together_as_fit(use_vl
         args=SimpleNamespace(seed=0),
         use_vllm=use_vllm,
         prompt_token_ids=lambda texts: [[1]] * len(texts),
+        conversations=None,
         reward=SimpleNamespace(evaluate=lambda tasks, ids: [task.task_id for task in tasks]),
     )
     tasks = [Task(f"t{number}", "p", "") for number in range(5)]

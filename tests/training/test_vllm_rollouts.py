@@ -28,7 +28,8 @@ from raccoon.training import vllm_rollouts  # noqa: E402
 from raccoon.training.batches import rows  # noqa: E402
 from raccoon.training.library_internals import engine_settings  # noqa: E402
 from raccoon.training.policy import load_chat_tokenizer, load_policy, recomputation  # noqa: E402
-from raccoon.training.sections import grpo_config  # noqa: E402
+from raccoon.training.sampling import Conversations  # noqa: E402
+from raccoon.training.sections import Turns, grpo_config  # noqa: E402
 from raccoon.training.trainer import CodeTrainer  # noqa: E402
 from raccoon.training.vllm_rollouts import Vllm  # noqa: E402
 
@@ -41,10 +42,11 @@ class Engine:
     pool = {}  # of each tag, an allocation of vLLM's memory pool
 
     def __init__(self, model) -> None:
-        self.model, self.woken = model, []
+        self.model, self.woken, self.slept = model, [], 0
         self.llm_engine = types.SimpleNamespace(model_config=types.SimpleNamespace(dtype=torch.float32))
 
     def sleep(self, level):
+        self.slept += 1
         for allocation in self.pool.values():
             allocation.is_asleep = True
 
@@ -85,7 +87,7 @@ class Generation:
     def generate(self, prompts, images, num_generations, profiler):
         assert not self._llm_weights_sleeping
         self.temperatures.append(self.temperature)
-        self._llm_weights_sleeping = True
+        self._llm_weights_sleeping = self.enable_sleep_mode
         completions, logps = [], []
         for ids in prompts:
             out = self.llm.model.generate(
@@ -100,7 +102,8 @@ class Generation:
             scores = vllm_rollouts.policy_log_probabilities(self.llm.model, out, "cpu")[len(ids) - 1 :]
             completions.append(out[len(ids) :])
             logps.append([[score - 0.1] for score in scores])  # as if its kernels found all a bit less likely
-        self.llm.sleep(level=2)
+        if self.enable_sleep_mode:
+            self.llm.sleep(level=2)
         return prompts, completions, logps, None
 
 
@@ -119,7 +122,7 @@ def trainer(vllm, tmp_path):
 
 
 @contextmanager
-def made_trainer(tmp_path, dtype, adapters=None):
+def made_trainer(tmp_path, dtype, adapters=None, turns=1):
     from trl import GRPOConfig
 
     make_model(tmp_path / "model")
@@ -144,6 +147,8 @@ def made_trainer(tmp_path, dtype, adapters=None):
         generation_kwargs={"stop_token_ids": model.generation_config.eos_token_id},
         **Vllm("colocate", "", 0.27, CAP).options(1, 64),
     )
+    limits = types.SimpleNamespace(enable_thinking=False, max_completion_length=LIMIT)
+    run = types.SimpleNamespace(model_path=tmp_path / "model", turns=Turns(turns, 200), sampling=limits)
     with Sandbox(workers=1) as sandbox:
         reward = ExecutionReward(RewardTable(**TABLE), sandbox, Chat(tokenizer, model.generation_config.eos_token_id))
         yield CodeTrainer(
@@ -154,6 +159,7 @@ def made_trainer(tmp_path, dtype, adapters=None):
             train_dataset=rows(tasks),
             peft_config=adapters,
             run_log=RunLog(tmp_path / "out"),
+            conversations=Conversations(run) if turns > 1 else None,
         )
 
 
@@ -168,6 +174,26 @@ def test_every_generation_has_the_newest_weights_and_its_ratios_are_logged(train
         assert step["ratio_mean"] == pytest.approx(2.718281828**0.1, rel=1e-3)  # raw: before the cut at CAP
         assert step["ratio_max"] > CAP and step["ratio_above_cap"] == 1.0
     assert generation.stops == [0, 2] and generation.options["max_model_length"] == 64
+
+
+def test_the_engine_stays_awake_between_turns_and_messages_have_no_ratio(vllm, tmp_path):
+    """Its sleep would lose the weights and all that it has read; the first push of a step is checked as ever."""
+    with made_trainer(tmp_path, "float32", turns=2) as trainer:
+        batches, make_batch = [], trainer.make_batch
+        trainer.make_batch = lambda inputs: batches.append(make_batch(inputs)) or batches[-1]
+        trainer.train()
+        generation = trainer.vllm_generation
+        checked = generation.pushes, generation.llm.woken, generation.llm.slept
+    assert checked == (STEPS, ["weights", "kv_cache"] * STEPS, STEPS)
+    assert len(generation.temperatures) == 2 * STEPS  # two turns in each
+    assert generation.enable_sleep_mode and generation._llm_weights_sleeping
+    for batch in batches:
+        unknown = batch["sampling_per_token_logps"].isnan()
+        assert unknown.any() and torch.equal(unknown, (batch["tool_mask"] == 0) & (batch["completion_mask"] == 1))
+        assert (batch["importance_sampling_ratio"][unknown] == 1).all()
+    for step in lines(Path(trainer.args.output_dir) / "metrics.jsonl"):
+        assert step["ratio_mean"] == pytest.approx(2.718281828**0.1, rel=1e-3) and step["ratio_above_cap"] == 1.0
+        assert step["loss"] is not None and step["grad_norm"] > 0
 
 
 class Card:

@@ -48,7 +48,8 @@ class Setting:
     batch_size: int = 4
     gradient_accumulation: int = 4
     prompt: int = 512
-    completion: int = 1024
+    completion: int = 1024  # all that follows the prompt
+    feedback: int = 0  # the part of it that is read, not sampled: messages between several answers
     weights: str = "float32"
     optimizer: str = "adamw_torch_fused"
     lora_rank: int = 0
@@ -63,6 +64,11 @@ class Setting:
     def sequences(self) -> int:
         """Completions that a GPU generates together."""
         return self.batch_size * self.gradient_accumulation
+
+    @property
+    def sampled(self) -> int:
+        """The tokens of a completion that are decoded one by one."""
+        return self.completion - self.feedback
 
     @property
     def tokens(self) -> int:
@@ -155,7 +161,7 @@ class Plan:
         """A guess of a step's seconds with transformers' decoding; with vLLM there is none, and it is the floor."""
         eager = EAGER_LAYER_SECONDS * self.shape.layers
         slower = 0.0 if self.setting.vllm else max(eager - self.floors["token"], 0.0)
-        return self.step_seconds + self.setting.completion * slower
+        return self.step_seconds + self.setting.sampled * slower
 
     @property
     def floors(self) -> dict[str, float]:
@@ -419,13 +425,13 @@ def training_seconds(shape: Shape, sequences: int, prompt: int, completion: int,
 def step_parts(shape: Shape, setting: Setting, machine: Machine) -> dict[str, float]:
     """The least seconds of each part of a step. While decoding, half the completion is cached on average."""
     prompt, completion = setting.prompt, setting.completion
-    sampled = setting.sequences * (max(machine.gpus, 1) if setting.vllm == "server" else 1)  # a server samples for all
+    sequences = setting.sequences * (max(machine.gpus, 1) if setting.vllm == "server" else 1)  # it samples for all
     trained, weight_bytes = trained_weights(shape, setting)
     shards = 1 if setting.lora_rank else max(machine.shards, 1)
     moved = 3 * weight_bytes + 2 * MOMENT_BYTES[setting.optimizer](weight_bytes)  # reads all, does not write gradients
     return {
-        "decoding": completion * decoding_seconds(shape, sampled, prompt + completion / 2),
-        "prefill": sampled * shape.pass_operations(prompt, 0)[0] / OPERATIONS,
+        "decoding": setting.sampled * decoding_seconds(shape, sequences, prompt + completion / 2),
+        "prefill": sequences * shape.pass_operations(prompt + setting.feedback, 0)[0] / OPERATIONS,
         "passes": training_seconds(shape, setting.sequences, prompt, completion, setting.lora_rank),
         "update": moved * trained / shards / BANDWIDTH,
     }

@@ -4,14 +4,14 @@ It runs no code itself (the sandbox does) and knows no model: TRL calls Executio
 """
 
 import ast
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from raccoon.constants import check_choice
+from raccoon.constants import InputError, check_choice
 from raccoon.llm.llm_extraction import LlmExtractor, RegexExtractor, not_extracted
 from raccoon.records import Program, Verdict, accepted
 from raccoon.rewards.constant_answers import constant_passes, is_constant_answer
-from raccoon.runs.log import Rollout
+from raccoon.runs.log import Rollout, Turn
 from raccoon.sandbox.pool import Sandbox
 from raccoon.tasks.extraction import thinking_state, with_opened_thinking
 from raccoon.tasks.markup import ends_in_closed_fence
@@ -46,9 +46,12 @@ class RewardTable:
     max_response: int  # characters
     pay_constant_answers: bool
     allow_shared_tests: bool
+    turn_discount: float = 1.0
 
     def __post_init__(self) -> None:
         check_choice("PARTIAL_CREDIT", self.partial_credit, ("flat", "fraction", "beyond_constant", "off"))
+        if not 0 < self.turn_discount <= 1:
+            raise InputError(f"TURN_DISCOUNT is {self.turn_discount}; give a number above 0 and up to 1, like 0.9")
 
     def parts(
         self,
@@ -95,6 +98,10 @@ class RewardTable:
     def total(self, parts: RewardParts) -> float:
         """The reward: the sum of its parts, clamped."""
         return min(max(sum(asdict(parts).values()), self.reward_min), self.reward_max)
+
+    def discount(self, reward: float | None, turns: int) -> float:
+        """What a reward is multiplied by after so many turns: a late failure is no better than an early one."""
+        return self.turn_discount ** (turns - 1) if turns > 1 and reward and reward > 0 else 1.0
 
 
 def has_docstring(tree: ast.Module) -> bool:
@@ -144,17 +151,27 @@ class ExecutionReward:
         """TRL's reward functions."""
         return [self.score]
 
-    def score(self, completion_ids: list[list[int]], task: list[dict], **_: Any) -> list[float | None]:
-        """TRL's reward function: a reward for each completion; None if the sandbox itself failed."""
-        scored = self.evaluate([Task(**fields) for fields in task], completion_ids)
+    def score(
+        self, completion_ids: list[list[int]], task: list[dict], rollout: list[Rollout] | None = None, **_: Any
+    ) -> list[float | None]:
+        """TRL's reward function: a reward for each completion; None if the sandbox itself failed.
+
+        The rollouts of conversations come with them: their answers were graded turn by turn.
+        """
+        scored = rollout or self.evaluate([Task(**fields) for fields in task], completion_ids)
         self.scored += scored
         return [rollout.reward for rollout in scored]
 
-    def evaluate(self, tasks: list[Task], completion_ids: list[list[int]]) -> list[Rollout]:
-        """Runs one completion of each task as one batch; returns them with their verdicts and rewards."""
+    def evaluate(self, tasks: list[Task], completion_ids: list[list[int]], max_feedback: int = 0) -> list[Rollout]:
+        """Runs one completion of each task as one batch; returns them with their verdicts and rewards.
+
+        A verdict has at most `max_feedback` characters of feedback.
+        """
         texts = self.chat.tokenizer.batch_decode(completion_ids, skip_special_tokens=True)
         codes = self.extractor.extract([with_opened_thinking(self.chat.prompt_end, text) for text in texts], tasks)
-        programs = [Program.of(task, code or "") for task, code in zip(tasks, codes, strict=True)]
+        programs = [
+            Program.of(task, code or "", max_feedback=max_feedback) for task, code in zip(tasks, codes, strict=True)
+        ]
         distinct = list(dict.fromkeys(programs))  # the members of a group often write the same code
         verdicts = dict(zip(distinct, self.sandbox.run(distinct), strict=True))
         # Without allow_shared_tests every solution had separate isolation, so a completion with another is a FAIL
@@ -179,6 +196,24 @@ class ExecutionReward:
             truncated=truncated,
             constant=constant,
             thinking=thinking_state(with_opened_thinking(self.chat.prompt_end, text)),
+        )
+
+    def of_conversation(self, answers: list[Rollout], told: list[str]) -> Rollout:
+        """The rollout of a conversation, from those of its answers and the feedback between them.
+
+        It is the last answer's, with the tokens of all. A positive reward, and its parts, are discounted.
+        """
+        last, discount = answers[-1], self.table.discount(answers[-1].reward, len(answers))
+        turns = [
+            Turn(each.completion, each.code, each.verdict, each.tokens, each.truncated, feedback)
+            for each, feedback in zip(answers, [*told, ""], strict=True)
+        ]
+        return replace(
+            last,
+            reward=None if last.reward is None else last.reward * discount,
+            reward_parts={name: part * discount for name, part in last.reward_parts.items()},
+            tokens=sum(turn.tokens for turn in turns),
+            turns=tuple(turns),
         )
 
     def take_rollouts(self) -> list[Rollout]:

@@ -109,19 +109,22 @@ class JudgeReward(ExecutionReward):
     def functions(self) -> list:
         return [self.execution, self.judge] if self.weights else [self.judge]
 
-    def execution(self, completion_ids: list[list[int]], task: list[dict], **_: Any) -> list[float | None]:
+    def execution(self, completion_ids: list[list[int]], task: list[dict], **others: Any) -> list[float | None]:
         """TRL's reward function: execution's part."""
-        return [pair[0] for pair in self.both(completion_ids, task)]
+        return [pair[0] for pair in self.both(completion_ids, task, others.get("rollout"))]
 
-    def judge(self, completion_ids: list[list[int]], task: list[dict], **_: Any) -> list[float | None]:
+    def judge(self, completion_ids: list[list[int]], task: list[dict], **others: Any) -> list[float | None]:
         """TRL's reward function: the judge's part."""
-        return [pair[1] for pair in self.both(completion_ids, task)]
+        return [pair[1] for pair in self.both(completion_ids, task, others.get("rollout"))]
 
-    def both(self, completion_ids: list[list[int]], task: list[dict]) -> list[tuple]:
-        """Both parts for a batch. TRL passes the batch to each function in turn, so it is scored only once."""
+    def both(self, completion_ids: list[list[int]], task: list[dict], graded: list[Rollout] | None) -> list[tuple]:
+        """Both parts for a batch. TRL passes the batch to each function in turn, so it is scored only once.
+
+        Of a conversation, which is `graded` already, the last answer is judged.
+        """
         if self.batch is not completion_ids:
             tasks = [Task(**fields) for fields in task]
-            executed = self.evaluate(tasks, completion_ids)
+            executed = graded or self.evaluate(tasks, completion_ids)
             judgements = self.judge_rollouts(tasks, executed)
             self.pairs = [self.pair(*both) for both in zip(executed, judgements, strict=True)]
             self.scored += map(self.judged_rollout, executed, judgements, self.pairs)
@@ -139,10 +142,11 @@ class JudgeReward(ExecutionReward):
         return [settled(*both) for both in zip(rollouts, judgements, strict=True)] if working else judgements
 
     def pair(self, executed: Rollout, judgement: Judgement) -> tuple[float | None, float | None]:
-        """Execution's and the judge's reward. If both are wanted and one is missing, both are None."""
+        """Execution's and the judge's reward, both discounted. If both are wanted and one is missing, both are None."""
         table, value = self.table, None
         if judgement.score is not None:
             value = table.reward_fail + (table.reward_pass - table.reward_fail) * judgement.score
+            value *= table.discount(value, len(executed.turns))
         if self.weights and None in (executed.reward, value):
             return None, None
         return executed.reward, value

@@ -34,14 +34,20 @@ class Heldout:
         check_positive(HELDOUT_TASKS=self.tasks, HELDOUT_EVERY=self.every)
 
 
-def heldout_record(step: int, statuses: Mapping[str, str], first: Mapping[str, str]) -> dict[str, Any]:
-    """One check, paired with the first; both map a task's id to its status. INFRA is left out of rate and pairs."""
+def heldout_record(
+    step: int, statuses: Mapping[str, str], first: Mapping[str, str], passed_at_first: int | None = None
+) -> dict[str, Any]:
+    """One check, paired with the first; both map a task's id to its status. INFRA is left out of rate and pairs.
+
+    `passed_at_first` is how many pass with their first answer, in a run with several turns.
+    """
     measured = [status for status in statuses.values() if status != "INFRA"]
     passed, gained, lost = measured.count("PASS"), *changes(first, statuses)
     return {
         "step": step,
         "n": len(measured),
         "passed": passed,
+        **({} if passed_at_first is None else {"passed_at_first": passed_at_first}),
         "pass_rate": passed / max(len(measured), 1),
         "interval": wilson_interval(passed, len(measured)) if measured else (0.0, 1.0),
         "gained": gained,
@@ -74,6 +80,8 @@ def heldout_line(history: list[dict]) -> str:
         f"held-out after step {now['step']}: {now['passed']}/{now['n']} pass ({now['pass_rate']:.1%}, "
         f"95 % interval {low:.1%} to {high:.1%})"
     )
+    if "passed_at_first" in now:
+        line += f", {now['passed_at_first']} with the first answer"
     lost = len(now["statuses"]) - now["n"]
     if lost:
         line += f", {lost} INFRA: {now['passed'] / len(now['statuses']):.1%} if they count as failed"

@@ -155,11 +155,12 @@ def completion_records(step: int, group_size: int, rollouts: list[Rollout]) -> l
     return [{"step": step, "group": index // group_size, **rollout.record()} for index, rollout in enumerate(rollouts)]
 
 
-def rollout_metrics(rollouts: list[Rollout], group_size: int) -> dict[str, Any]:
+def rollout_metrics(rollouts: list[Rollout], group_size: int, turns: int = 1) -> dict[str, Any]:
     """Shares and means over one step's completions. INFRA is left out of rates and rewards.
 
     Pass rate and rewards are those of the groups that are trained on. Everything else also counts the completions that
-    refills drew and left out: `pass_rate_drawn` is the pass rate on unselected tasks.
+    refills drew and left out: `pass_rate_drawn` is the pass rate on unselected tasks. A run with several `turns` also
+    has turn_metrics().
     """
     scored = [rollout for rollout in rollouts if rollout.used and rollout.reward is not None]
     asked = [rollout.judgement for rollout in rollouts if rollout.judgement and rollout.judgement.asked]
@@ -188,11 +189,28 @@ def rollout_metrics(rollouts: list[Rollout], group_size: int) -> dict[str, Any]:
         "infra_beside": sum(beside_verdicts(group) for group in groups),
         "shared_refused": sum(rollout.verdict.reason == UNEXPECTED_SHARED for rollout in rollouts),
         "judge_none": mean([judgement.score is None for judgement in asked]) if asked else None,
+        **(turn_metrics(rollouts, turns) if turns > 1 else {}),
     }
 
 
-def pass_rate(rollouts: list[Rollout]) -> float:
-    return mean([rollout.status == "PASS" for rollout in rollouts if rollout.status != "INFRA"])
+def turn_metrics(rollouts: list[Rollout], turns: int) -> dict[str, Any]:
+    """What further turns gain. `pass_by_turn` is the share solved in the first turn, in the first two, and so on.
+
+    Its last number is the pass rate. `repaired` is the share of conversations with a second turn that pass in the end.
+    """
+    used = [rollout for rollout in rollouts if rollout.used]
+    return {
+        "pass_by_turn": [pass_rate(used, turn) for turn in range(1, turns + 1)],
+        "turns_mean": mean([len(rollout.turns) for rollout in rollouts]),
+        "repaired": pass_rate([rollout for rollout in rollouts if len(rollout.turns) > 1]),
+        "cut_at_first": mean([rollout.turns[0].truncated for rollout in rollouts]),
+    }
+
+
+def pass_rate(rollouts: list[Rollout], turns: float = math.inf) -> float:
+    """The share that pass, within so many turns; INFRA is left out."""
+    measured = [rollout for rollout in rollouts if rollout.status != "INFRA"]
+    return mean([rollout.status == "PASS" and len(rollout.turns) <= turns for rollout in measured])
 
 
 def is_constant(group: list[Rollout]) -> bool:
@@ -244,9 +262,12 @@ def step_line(record: Mapping[str, Any], max_steps: int, left: float = math.nan)
         judged = "".join(f"  {part} {number(parts, part):+.3f}" for part in ("correctness", "judge") if part in parts)
     if record.get("judge_none") is not None:
         judged += f"  not judged {record['judge_none']:.0%}"
+    by_turn = [math.nan if share is None else share for share in record.get("pass_by_turn") or ()]
+    gains = [now - before for before, now in zip([0.0, *by_turn], by_turn, strict=False)]
+    solved = f"  solved {' + '.join(f'{gain:.0%}' for gain in gains)}" if gains else ""
     return (
         f"step {record['step']:>{len(str(max_steps))}}/{max_steps}"
-        f"  pass {number(record, 'pass_rate'):6.1%}  reward {number(record, 'reward'):+.3f}{judged}"
+        f"  pass {number(record, 'pass_rate'):6.1%}{solved}  reward {number(record, 'reward'):+.3f}{judged}"
         + (f"  INFRA {named_counts(record['infra'])}" if record.get("infra") else "")
         + f"  constant groups {number(record, 'constant_groups'):4.0%}  truncated {number(record, 'truncated'):4.0%}"
         f"  entropy {number(record, 'entropy'):.3f}  seconds: generate {number(seconds, 'generate'):.2f}"

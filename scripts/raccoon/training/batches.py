@@ -41,8 +41,7 @@ class Refills:
             wanted = trainer.most(len(constant))
             if not wanted:
                 break
-            spare = trainer.trl_batch(self.inputs(wanted, attempt))
-            drawn = trainer.reward.take_rollouts()
+            spare, drawn = trainer.graded_batch(self.inputs(wanted, attempt))
             useful = sorted(set(range(wanted)) - set(constant_groups(drawn, size)))
             self.swap(output, rollouts, spare, drawn, list(zip(constant, useful, strict=False)))
             unused += drawn
@@ -65,7 +64,8 @@ class Refills:
         copy_rows(output, spare, pairs, trainer.pad_token_id)
         for into, out_of in pairs:
             rollouts[into], drawn[out_of] = drawn[out_of], rollouts[into]
-        output["num_items_in_batch"] = trainer.accelerator.gather(output["completion_mask"].sum()).sum()
+        sampled = output["completion_mask"] * output.get("tool_mask", 1)  # as TRL counts: without feedback
+        output["num_items_in_batch"] = trainer.accelerator.gather(sampled.sum()).sum()
         if trainer.scale_rewards == "batch":
             output["advantages"] = batch_scaled_advantages(trainer, rollouts)
 

@@ -136,7 +136,10 @@ class HeldoutControl(Watch):
         rollouts = self.trainer.sampler.sample(self.tasks, self.constants.temperature)
         statuses = {rollout.task_id: rollout.status for rollout in rollouts}
         first = self.history[0]["statuses"] if self.history else {}
-        self.history.append(finite(heldout.heldout_record(step, statuses, first)))
+        at_first = None
+        if self.trainer.conversations:
+            at_first = sum(rollout.status == "PASS" and len(rollout.turns) == 1 for rollout in rollouts)
+        self.history.append(finite(heldout.heldout_record(step, statuses, first, at_first)))
         if self.trainer.accelerator.is_main_process:
             self.trainer.run_log.append(HELDOUT_LOG, self.history[-1:])
         print(heldout.heldout_line(self.history), flush=True)
@@ -175,7 +178,7 @@ class MemoryProbe(Watch):
     """
 
     prompt: int  # tokens
-    completion: int
+    completion: int  # all that follows the prompt
     moments_gb: float  # of Adam
     planned: dict[str, float]  # GB while "training" and "generating", least seconds of a "pass" and a "token"
     then_end: bool
@@ -242,10 +245,12 @@ class MemoryProbe(Watch):
     def generate(self) -> float:
         """Seconds a token, for generation from the longest prompts in which no completion ends early."""
         trainer, cuda = self.trainer, torch.cuda.is_available()
-        tokens = self.completion if cuda else min(self.completion, CPU_TOKENS)
+        answer = min(self.completion, trainer.max_completion_length)  # the last of a conversation
+        tokens = answer if cuda else min(answer, CPU_TOKENS)
         size = trainer.args.per_device_train_batch_size * trainer.args.steps_per_generation
         words = trainer.model.config.vocab_size
-        prompts = [[place % words for place in range(self.prompt)] for _ in range(size)]
+        longest = self.prompt + self.completion - answer
+        prompts = [[place % words for place in range(longest)] for _ in range(size)]
         prompts[0] = prompts[0][1:] or prompts[0]  # padded, as in training
         kept = trainer.generation_config
         if not trainer.use_vllm:

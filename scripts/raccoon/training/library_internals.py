@@ -122,6 +122,25 @@ def note_engine_weights(trainer: GRPOTrainer) -> None:
     trainer._last_loaded_step = trainer.state.global_step
 
 
+@contextmanager
+def engine_awake(generation: Any) -> Iterator[None]:
+    """Keeps TRL's engine, which has the weights, awake within the block; then it sleeps, if it does.
+
+    TRL puts it to sleep after each generation. Each further turn would push all weights, and read all texts anew.
+    """
+    sleeps = generation.mode == "colocate" and generation.enable_sleep_mode
+    if not sleeps:
+        yield
+        return
+    generation.enable_sleep_mode = False
+    try:
+        yield
+    finally:
+        generation.enable_sleep_mode = True
+        generation.llm.sleep(level=2)
+        generation._llm_weights_sleeping = True
+
+
 def sleeping_bytes() -> int:
     """The bytes (whole segments of torch's pool) that sleep with vLLM off the GPU; torch counts them as allocated."""
     module = sys.modules.get("vllm.device_allocator.cumem")  # vLLM itself imports it when it makes its memory pool

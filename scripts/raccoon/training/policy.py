@@ -18,7 +18,7 @@ import transformers
 from peft import get_peft_model
 from safetensors import SafetensorError
 from torch.distributed.checkpoint.api import CheckpointException
-from transformers import AutoModelForCausalLM, GenerationConfig
+from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 
 from raccoon.constants import InputError, RunError
 from raccoon.model_files import end_tokens, load_tokenizer
@@ -61,6 +61,14 @@ def prompt_end(tokenizer: Any, enable_thinking: bool) -> str:
     return tokenizer.apply_chat_template(
         [{"role": "user", "content": ""}], tokenize=False, add_generation_prompt=True, enable_thinking=enable_thinking
     )
+
+
+def declared_ends(path: str) -> int | list[int] | None:
+    """The tokens that end a completion by a checkpoint's own word, without loading its weights."""
+    try:
+        return GenerationConfig.from_pretrained(path).eos_token_id
+    except OSError:  # it has none, as base models may
+        return AutoConfig.from_pretrained(path).eos_token_id
 
 
 def load_policy(path: str, tokenizer: Any, dtype: str) -> Any:

@@ -1,7 +1,11 @@
-"""Sampling completions of the policy: by TRL's engines or by the own decoding loop, in steps and outside of them."""
+"""Sampling completions of the policy: by TRL's engines or by the own decoding loop, in steps and outside of them.
+
+A conversation is a completion of several turns: the policy reads what its code did, and answers again.
+"""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -10,14 +14,22 @@ from accelerate.utils import gather_object
 from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
 
 from raccoon import decoding
-from raccoon.decoding import WorkingCopy, own_randomness
+from raccoon.constants import InputError
+from raccoon.conversation import TurnTemplate
+from raccoon.decoding import PrefixMemory, WorkingCopy, own_randomness
+from raccoon.model_files import end_tokens
+from raccoon.planning.model_shape import context_length
 from raccoon.progress import progress_bar
 from raccoon.runs.heldout import profile_records
 from raccoon.runs.log import PROFILE_LOG, Rollout
+from raccoon.savings import return_freed_memory
 from raccoon.tasks.markup import ends_in_closed_fence
 from raccoon.tasks.prompts import messages
 from raccoon.tasks.task import Task
 from raccoon.training import sharding
+from raccoon.training.library_internals import engine_awake
+from raccoon.training.policy import declared_ends, load_chat_tokenizer, prompt_lengths
+from raccoon.training.sections import Training
 from raccoon.training.vllm_rollouts import push_weights
 
 
@@ -34,16 +46,36 @@ class Sampler:
         self.together = max(together, args.per_device_train_batch_size * args.steps_per_generation)
         computed = adapters or trainer.is_fsdp_enabled  # then whole weights are in the precision of the computation
         self.working_copy = WorkingCopy(torch.bfloat16) if self.lean and args.bf16 and not computed else None
+        self.memory = PrefixMemory() if self.lean and trainer.conversations else None
 
     def gathered(self) -> AbstractContextManager:
-        """Holds the whole weights on each process while it generates; not with vLLM, which has its own copy."""
-        return nullcontext() if self.trainer.use_vllm else sharding.unsharded(self.trainer.model)
+        """Holds the whole weights on each process while it generates; vLLM, which has its own copy, stays awake."""
+        trainer = self.trainer
+        if not trainer.use_vllm:
+            return sharding.unsharded(trainer.model)
+        self.push()
+        return engine_awake(trainer.vllm_generation) if trainer.conversations else nullcontext()
+
+    @contextmanager
+    def generation(self) -> Iterator[None]:
+        """What a generation of a step needs, and what it leaves to be freed."""
+        on_cpu = self.trainer.args.use_cpu
+        if on_cpu:
+            return_freed_memory()  # the update's
+        with self.gathered():
+            yield
+        if on_cpu:
+            return_freed_memory()
+
+    def push(self) -> None:
+        """Gives vLLM the newest weights, if it samples and lacks them; all processes must call this together."""
+        trainer = self.trainer
+        if trainer.use_vllm:
+            push_weights(trainer, trainer.prompt_token_ids([trainer.train_dataset[0]["prompt"]])[0])
 
     def complete(self, prompt_ids: list[list[int]], *others: Any) -> Any:
         """(completion ids, log-probabilities or None) of prompts; `others` are TRL's further arguments."""
         trainer = self.trainer
-        if trainer.use_vllm:
-            push_weights(trainer, trainer.prompt_token_ids([trainer.train_dataset[0]["prompt"]])[0])
         if self.lean:
             return self.decode(prompt_ids), None
         with generating(trainer.accelerator.unwrap_model(trainer.model), self.fence):
@@ -60,12 +92,14 @@ class Sampler:
             ended = ids[-1] in ends or self.fence is not None and self.fence.closes(ids)
             return ended and len(ids) >= shortest
 
+        if self.memory:
+            self.memory.keep_for(prompt_ids)
         model = self.working_copy.of(policy) if self.working_copy else policy
         training, completions, draw = model.training, [], decoding.sampler(config)
         model.eval()
         for start in range(0, len(prompt_ids), decoding.ROWS):
             some = prompt_ids[start : start + decoding.ROWS]
-            completions += decoding.decode(model, some, trainer.max_completion_length, draw, closes)
+            completions += decoding.decode(model, some, trainer.max_completion_length, draw, closes, self.memory)
         model.train(training)
         if self.working_copy and not trainer.args.use_cpu:
             self.working_copy.drop()  # a GPU needs its memory for the update
@@ -79,15 +113,19 @@ class Sampler:
         own = (tasks + tasks[:1] * processes)[rank * share :][:share]  # the same number on each process
         prompt_ids = trainer.prompt_token_ids([messages(task) for task in own])
         size = len(own) if trainer.use_vllm else self.together  # vLLM makes its own batches
+        rollouts: list[Rollout] = []
         completion_ids: list[list[int]] = []
         bar = progress_bar(total=len(own), desc=shown, unit="completion", disable=not shown or rank > 0)
         with own_randomness(), at_temperature(trainer, temperature), self.gathered(), bar:
             torch.manual_seed(trainer.args.seed + rank)
             for start in range(0, len(own), size):
-                ids, _ = self.complete(prompt_ids[start : start + size], None, {}, 1)
-                completion_ids += ids
-                bar.update(len(ids))
-        return gather_object(trainer.reward.evaluate(own, completion_ids))[: len(tasks)]
+                some = slice(start, start + size)
+                if trainer.conversations:
+                    rollouts += trainer.conversations.graded(own[some], prompt_ids[some])
+                else:
+                    completion_ids += self.complete(prompt_ids[some], None, {}, 1)[0]
+                bar.update(len(own[some]))
+        return gather_object(rollouts or trainer.reward.evaluate(own, completion_ids))[: len(tasks)]
 
     def profile(self, tasks: list[Task], samples: int, temperature: float) -> list[dict]:
         """The lines of profile.jsonl: the policy's results on each task before training. Made once in a run."""
@@ -101,6 +139,137 @@ class Sampler:
             if trainer.accelerator.is_main_process:
                 trainer.run_log.append(PROFILE_LOG, profile)
         return profile
+
+
+@dataclass
+class Conversation:
+    """A prompt, and what follows it: answers of the policy, and messages in between."""
+
+    task: Task
+    prompt_ids: list[int]
+    ids: list[int] = field(default_factory=list)
+    sampled: list[int] = field(default_factory=list)  # of each token: 1 if the policy sampled it, 0 in a message
+    logprobs: list[float | None] = field(default_factory=list)  # by vLLM; None in a message
+    newest: list[int] = field(default_factory=list)  # the newest answer
+    answers: list[Rollout] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
+
+    def answer(self, ids: list[int], logprobs: list[float | None] | None) -> None:
+        self.newest = ids
+        self.ids += ids
+        self.sampled += [1] * len(ids)
+        self.logprobs += logprobs or []
+
+    def tell(self, feedback: str, ids: list[int]) -> None:
+        self.told.append(feedback)
+        self.ids += ids
+        self.sampled += [0] * len(ids)
+        self.logprobs += [None] * len(ids)
+
+
+class Conversations:
+    """Conversations of several turns: the policy answers, its code is graded, and it answers again if it has feedback.
+
+    An answer that was cut ends its conversation. `tasks` are those of the batch that TRL asks for next, `longest` the
+    most tokens after a prompt. Raises InputError for a chat template that takes no second message.
+    """
+
+    trainer: Any  # a CodeTrainer; it sets this attribute
+
+    def __init__(self, run: Training) -> None:
+        self.turns, self.thinking = run.turns, run.sampling.enable_thinking
+        self.context = context_length(run.model_path)
+        tokenizer = load_chat_tokenizer(run.model_path)
+        ends = end_tokens(tokenizer, declared_ends(run.model_path))
+        self.template = TurnTemplate(tokenizer, ends, self.thinking)
+        message = self.template.longest(self.turns.max_feedback)
+        self.longest = self.turns.tokens(run.sampling.max_completion_length, message)
+        self.tasks: list[Task] = []
+        if self.template.rewrites:
+            print("turns    the chat template changes earlier answers; here they stay as they were sampled", flush=True)
+
+    def with_room(self, tasks: list[Task]) -> list[Task]:
+        """The tasks whose prompt leaves room for a whole conversation in the model's context; says which do not."""
+        lengths = prompt_lengths(tasks, self.template.tokenizer, self.thinking) if tasks else []
+        left_out = [
+            task.task_id
+            for task, length in zip(tasks, lengths, strict=True)
+            if self.context and length + self.longest > self.context
+        ]
+        why = f"a prompt and {self.longest} tokens of answers and feedback exceed the model's context of {self.context}"
+        if left_out and len(left_out) == len(tasks):
+            raise InputError(f"{why} with every task: lower MAX_TURNS, MAX_COMPLETION_LENGTH or MAX_FEEDBACK")
+        if left_out:
+            named = ", ".join([*left_out[:3], *["..."][: len(left_out) - 3]])
+            print(f"left out {len(left_out)} of {len(tasks)} tasks, with which {why}: {named}", flush=True)
+        return [task for task in tasks if task.task_id not in left_out]
+
+    def rollouts(self, prompts: list[list[dict]], trainer: Any) -> dict[str, Any]:
+        """TRL's rollout_func. Its reward functions get the rollouts, which are graded already."""
+        with ExitStack() as stack:
+            with trainer.clock("generate"):
+                stack.enter_context(trainer.sampler.generation())
+            held = self.held(self.tasks, trainer.prompt_token_ids(prompts))
+        return {
+            "prompt_ids": [each.prompt_ids for each in held],
+            "completion_ids": [each.ids for each in held],
+            "logprobs": [each.logprobs for each in held] if trainer.use_vllm else None,
+            "env_mask": [each.sampled for each in held],
+            "rollout": self.of(held),
+        }
+
+    def graded(self, tasks: list[Task], prompt_ids: list[list[int]]) -> list[Rollout]:
+        """The rollouts of conversations outside of a step, whose seconds stay as they are."""
+        kept = dict(self.trainer.seconds)
+        held = self.held(tasks, prompt_ids)
+        self.trainer.seconds = kept
+        return self.of(held)
+
+    def of(self, held: list[Conversation]) -> list[Rollout]:
+        return [self.trainer.reward.of_conversation(each.answers, each.told) for each in held]
+
+    def held(self, tasks: list[Task], prompt_ids: list[list[int]]) -> list[Conversation]:
+        """One conversation on each task. All processes must call this together, and all make as many turns."""
+        trainer, memory = self.trainer, self.trainer.sampler.memory
+        held = [Conversation(*each) for each in zip(tasks, prompt_ids, strict=True)]
+        going = held
+        for turn in range(1, self.turns.most + 1):
+            last = turn == self.turns.most
+            if memory:
+                memory.closed = last
+            with trainer.clock("generate"):
+                self.answer(going, prompt_ids[0])
+            with trainer.clock("reward"):
+                going = self.grade(going, 0 if last else self.turns.max_feedback)
+                if not trainer.most(len(going)):
+                    break
+        if memory:
+            memory.clear()
+        return held
+
+    def answer(self, going: list[Conversation], spare: list[int]) -> None:
+        """Adds the next answer to each. All processes must send a vLLM server as many texts; `spare` fills up."""
+        trainer, texts = self.trainer, [each.prompt_ids + each.ids for each in going]
+        if trainer.use_vllm and trainer.args.vllm_mode == "server":
+            texts += [spare] * (trainer.most(len(texts)) - len(texts))
+        if not texts:
+            return
+        completion_ids, logprobs = trainer.sampler.complete(texts, None, {}, 1)
+        for place, each in enumerate(going):
+            each.answer(list(completion_ids[place]), list(logprobs[place]) if logprobs else None)
+
+    def grade(self, going: list[Conversation], max_feedback: int) -> list[Conversation]:
+        """Grades the newest answers, and gives their conversations the feedback; those that go on."""
+        reward = self.trainer.reward
+        graded = reward.evaluate([each.task for each in going], [each.newest for each in going], max_feedback)
+        still = []
+        for each, rollout in zip(going, graded, strict=True):
+            each.answers.append(rollout)
+            feedback = rollout.verdict.feedback
+            if feedback and not rollout.truncated and rollout.verdict.status != "INFRA":
+                each.tell(feedback, self.template.after(each.newest, feedback))
+                still.append(each)
+        return still
 
 
 @contextmanager

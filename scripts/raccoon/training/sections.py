@@ -3,7 +3,10 @@
 Fields have TRL's names where GRPOConfig takes them. torch and trl are imported inside functions.
 """
 
+import os
+import sys
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,8 @@ from raccoon.planning.memory import MOMENT_BYTES, WEIGHT_BYTES
 from raccoon.savings import check_savings
 from raccoon.training.vllm_rollouts import Vllm
 
+LEAST_FEEDBACK = 200  # characters
+FRAME = 32  # tokens of a chat template around a message, at a guess
 COLLECTIVE_SECONDS = 1800  # how long a process waits for the others (torch's default); then it ends the run
 
 
@@ -87,6 +92,29 @@ class Sampling:
 
 
 @dataclass(frozen=True)
+class Turns:
+    """How many answers a conversation has at most, and how many characters of feedback follow each but the last."""
+
+    most: int
+    max_feedback: int
+
+    def __post_init__(self) -> None:
+        check_positive(MAX_TURNS=self.most)
+        if self.most > 1 and self.max_feedback < LEAST_FEEDBACK:
+            raise InputError(
+                f"MAX_FEEDBACK is {self.max_feedback} characters, too few to name a failed test: give at least "
+                f"{LEAST_FEEDBACK}"
+            )
+
+    def tokens(self, answer: int, message: int = 0) -> int:
+        """The most tokens of a conversation after its prompt, with so many for an answer and for a message.
+
+        Before the tokenizer is loaded (0), a message is as long as its characters and FRAME.
+        """
+        return self.most * answer + (self.most - 1) * (message or self.max_feedback + FRAME)
+
+
+@dataclass(frozen=True)
 class Objective:
     """The loss of a batch of completions and their rewards."""
 
@@ -136,6 +164,7 @@ class Training:
     adapters: dict[str, Any]  # of peft's LoraConfig; {}: all weights are trained
     batch: Batch
     sampling: Sampling
+    turns: Turns
     objective: Objective
     optimizer: Optimizer
     generation: str  # the engine that samples: "transformers" or "vllm"
@@ -177,6 +206,15 @@ class Training:
     def prompts_per_step(self) -> int:
         return self.batch.completions * self.processes // self.batch.num_generations
 
+    @cached_property
+    def conversations(self) -> Any:
+        """What holds the conversations of a run with several turns; None with one. It loads the tokenizer."""
+        if self.turns.most == 1:
+            return None
+        from raccoon.training.sampling import Conversations
+
+        return Conversations(self)
+
     @property
     def loaded_weights(self) -> str:
         """The type in which the model is loaded; with adapters it is frozen."""
@@ -187,6 +225,18 @@ class Training:
         """accelerate's mixed precision: "bf16" to compute in bfloat16 over float32 weights; else "no"."""
         mixed = self.adapters or self.weights == "float32"
         return "bf16" if mixed and (self.gpus or "bfloat16" in self.savings) else "no"
+
+    def set_environment(self, threads: int) -> None:
+        """Sets the environment variables that the libraries read when they are imported."""
+        os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # TRL would report its use
+        os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # it warns of rollout_func, on which several turns rest
+        os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(Path(self.output_dir) / "tensorboard"))
+        if self.gpus and self.generation != "vllm":  # vLLM's sleep needs its own allocator
+            os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")  # less fragmented memory
+        if not self.gpus:
+            os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+        if os.environ.get("RANK", "0") != "0":
+            sys.stdout = open(os.devnull, "w", encoding="utf-8")  # only the first process prints
 
 
 def grpo_config(run: Training, judging_seconds: float, reward_weights: list[float] | None) -> Any:

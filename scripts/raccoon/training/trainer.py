@@ -29,13 +29,12 @@ from raccoon.runs.log import (
     step_line,
 )
 from raccoon.runs.sentinels import alarms
-from raccoon.savings import return_freed_memory
 from raccoon.tasks.task import Task
 from raccoon.training import batches, sharding
 from raccoon.training.callbacks import PeakMemory, StepWatch, Watch
 from raccoon.training.library_internals import OpenTrainer, engine_settings, push_merged_copies
 from raccoon.training.policy import saving
-from raccoon.training.sampling import Sampler
+from raccoon.training.sampling import Conversations, Sampler
 from raccoon.training.vllm_rollouts import sampling_ratios
 
 
@@ -44,8 +43,8 @@ class CodeTrainer(OpenTrainer):
 
     It logs every completion and every step. `reward` provides its reward functions; `savings` are names of SAVINGS;
     at most `refills` times a step it draws other groups for those that teach nothing; `sample_rows` completions are
-    sampled together outside of steps. After training, `stop_reason` says why the run is unfinished ("" if it is
-    finished), and `ended` says what ended a finished run.
+    sampled together outside of steps; with `conversations` a completion has several turns. After training,
+    `stop_reason` says why the run is unfinished ("" if it is finished), and `ended` says what ended a finished run.
     """
 
     def __init__(
@@ -57,6 +56,7 @@ class CodeTrainer(OpenTrainer):
         refills: int = 0,
         kept_checkpoints: int = 0,
         sample_rows: int = 0,
+        conversations: Conversations | None = None,
         **kwargs: Any,
     ) -> None:
         self.reward, self.run_log, self.kept_checkpoints = reward, run_log, kept_checkpoints
@@ -65,6 +65,10 @@ class CodeTrainer(OpenTrainer):
         self.metrics: list[dict] = []  # the lines of metrics.jsonl
         self.stop_reason, self.ended = "", "the last step was made"
         kwargs["callbacks"] = [StepWatch(), *kwargs.get("callbacks", ())]
+        self.conversations = conversations
+        if conversations:
+            conversations.trainer = self
+            kwargs["rollout_func"] = conversations.rollouts
         with engine_settings(kwargs["model"], kwargs["args"]):
             super().__init__(reward_funcs=[self.clocked(each) for each in reward.functions], **kwargs)
         self.remove_callback(PrinterCallback)
@@ -72,7 +76,7 @@ class CodeTrainer(OpenTrainer):
             sharding.configure(self.accelerator)
         self.share_prompts = "prompts" in savings
         if self.share_prompts:
-            batches.check_sharing(self.model, self.max_completion_length)
+            batches.check_sharing(self.model, conversations.longest if conversations else self.max_completion_length)
         adapters = kwargs.get("peft_config") is not None
         if adapters and self.use_vllm:
             push_merged_copies(self)
@@ -107,14 +111,8 @@ class CodeTrainer(OpenTrainer):
         return scored
 
     def sample_completions(self, *args: Any, **kwargs: Any) -> Any:
-        with self.clock("generate"):
-            if self.args.use_cpu:
-                return_freed_memory()  # the update's
-            with self.sampler.gathered():
-                generated = self.sampler.complete(*args, **kwargs)
-            if self.args.use_cpu:
-                return_freed_memory()
-        return generated
+        with self.clock("generate"), self.sampler.generation():
+            return self.sampler.complete(*args, **kwargs)
 
     def token_logprobs(
         self,
@@ -144,9 +142,16 @@ class CodeTrainer(OpenTrainer):
     def compute_loss(self, model: Any, inputs: dict, *args: Any, **kwargs: Any) -> Any:
         return super().compute_loss(model, self.passes.instead_of(inputs), *args, **kwargs)
 
+    def graded_batch(self, inputs: list[dict]) -> tuple[dict[str, Any], list[Rollout]]:
+        """TRL's batch of these rows, and their rollouts."""
+        if self.conversations:
+            self.conversations.tasks = [Task(**row["task"]) for row in inputs]
+            with self.clock("generate"):
+                self.sampler.push()  # TRL would push the weights too, but not check them
+        return self.trl_batch(inputs), self.reward.take_rollouts()
+
     def make_batch(self, inputs: list[dict]) -> dict[str, Any]:
-        output = self.trl_batch(inputs)
-        rollouts = self.reward.take_rollouts()
+        output, rollouts = self.graded_batch(inputs)
         unused = self.refills.fill(output, rollouts)
         self.log_rollouts(output["advantages"].tolist(), rollouts, unused)
         if self.use_vllm:
@@ -158,7 +163,8 @@ class CodeTrainer(OpenTrainer):
         """Logs every completion of the step, of all processes; those of groups left out are marked as unused."""
         own = [replace(rollout, advantage=advantage) for rollout, advantage in zip(rollouts, advantages, strict=True)]
         together = gather_object(own + [replace(rollout, used=False) for rollout in unused])
-        self.step_record = rollout_metrics(together, self.num_generations)
+        turns = self.conversations.turns.most if self.conversations else 1
+        self.step_record = rollout_metrics(together, self.num_generations, turns)
         if self.accelerator.is_main_process:
             records = completion_records(self.state.global_step + 1, self.num_generations, together)
             self.run_log.append(COMPLETIONS_LOG, records)

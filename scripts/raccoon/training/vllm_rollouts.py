@@ -59,7 +59,7 @@ class Vllm:
             check_server(self.server_url)
 
     def options(self, gpus: int, longest: int) -> dict[str, Any]:
-        """GRPOConfig's arguments; `longest` is prompt and completion, in tokens."""
+        """GRPOConfig's arguments; `longest` is a prompt and all that follows it, in tokens."""
         if self.mode == "server":
             where: dict[str, Any] = {"vllm_server_base_url": self.server_url}
         else:
