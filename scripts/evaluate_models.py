@@ -50,7 +50,7 @@ from raccoon.progress import progress_bar
 from raccoon.published.benchmarks import BENCHMARKS as PUBLISHED
 from raccoon.published.benchmarks import is_benchmark
 from raccoon.published.contamination import find_badge
-from raccoon.records import named_counts
+from raccoon.records import MIN_FEEDBACK, named_counts
 from raccoon.sandbox.pool import Sandbox
 from raccoon.store import AnswerCache, write_text
 from raccoon.tasks.visible_tests import check_visible_tests
@@ -120,7 +120,6 @@ DEMO = {
 
 # Libraries that BigCodeBench's tasks import. The sandbox loads them once, if they are installed.
 PRELOAD = ("numpy", "pandas", "matplotlib", "scipy", "sklearn", "seaborn")
-SHORTEST_FEEDBACK = 200  # characters: its fixed sentences and one short line
 LIBRARY_MEMORY_MB = 4096  # numpy, pandas and their threads reserve address space that they never use
 
 
@@ -214,8 +213,8 @@ def check_constants() -> None:
             f"CODE_EXTRACTION_METHOD is strict, and TURNS is {TURNS}: a second answer does not continue the prompt; "
             "give --code-extraction-method regex, or --turns 1"
         )
-    if TURNS > 1 and MAX_FEEDBACK < SHORTEST_FEEDBACK:
-        raise InputError(f"MAX_FEEDBACK is {MAX_FEEDBACK}; give at least {SHORTEST_FEEDBACK} characters")
+    if TURNS > 1 and MAX_FEEDBACK < MIN_FEEDBACK:
+        raise InputError(f"MAX_FEEDBACK is {MAX_FEEDBACK}; give at least {MIN_FEEDBACK} characters")
     check_choice("CODE_EXTRACTION_METHOD", CODE_EXTRACTION_METHOD, (*METHODS, StrictExtractor.name))
     if CODE_EXTRACTION_METHOD == "llm" and not EXTRACTION_MODEL:
         raise InputError(

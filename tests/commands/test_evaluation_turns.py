@@ -108,7 +108,7 @@ def test_killed_and_continued_is_the_same_and_what_has_ended_is_kept(place, two)
 
 
 def test_other_turns_feedback_or_visible_tests_are_not_mixed(place, two):
-    for changed in ([], ["--turns", "3", "--max-feedback", "200"], ["--turns", "2", "--max-feedback", "301"]):
+    for changed in ([], ["--turns", "2", "--max-feedback", "310"]):
         refused = evaluate(place, "--models", "sft", "--output-dir", "two", *changed, code=2)
         assert f"holds {TASKS} completions of another model" in refused.stderr
     tasks = [json.loads(line) | {"visible_tests": ""} for line in (place / "tasks.jsonl").read_text().splitlines()]
@@ -139,7 +139,7 @@ def test_saved_conversations_are_graded_again_at_every_turn(place, two):
         (["--models", "sft", *TURNS, "--prompt-style", "completion"], "PROMPT_STYLE is completion, and TURNS is 2"),
         (["--models", "sft", *TURNS, "--code-extraction-method", "strict"], "CODE_EXTRACTION_METHOD is strict"),
         (["--models", "sft", "--turns", "0"], "TURNS is 0"),
-        (["--models", "sft", "--turns", "2", "--max-feedback", "199"], "MAX_FEEDBACK is 199"),
+        (["--models", "sft", "--turns", "2", "--max-feedback", "299"], "MAX_FEEDBACK is 299"),
         (["--models", "sft", "--turns", "2"], "sft reads 500 tokens, and conversations on 40 of 40 tasks"),
         (["--models", "plain", *TURNS], "plain: its tokenizer has no chat template"),
         (["--models", "sft", *TURNS, "--benchmarks", "wrong.jsonl"], "t/1 (its solution fails them"),
