@@ -160,6 +160,12 @@ def main() -> None:
     task_sets = load_task_sets(BENCHMARKS, DATA_DIR, TASKS, LIMIT, SEED)
     known = set().union(*(task_set.ids for task_set in task_sets))
     subjects = [*models, *(read_samples(path, known) for path in SAMPLES)]
+    for subject in subjects:
+        if strict and subject.turns > 1:
+            raise InputError(
+                f"{subject.name} has several turns, and CODE_EXTRACTION_METHOD is strict: a second answer does not "
+                "continue the prompt; give --code-extraction-method regex"
+            )
     os.environ.setdefault("OMP_NUM_THREADS", str(CPU_THREADS))  # torch reads it when it is imported
     set_environment()
     if TURNS > 1:
@@ -208,11 +214,6 @@ def check_constants() -> None:
     check_choice("PROMPT_STYLE", PROMPT_STYLE, ("chat", "completion"))
     if TURNS > 1 and PROMPT_STYLE != "chat":
         raise InputError(f"PROMPT_STYLE is {PROMPT_STYLE}, and TURNS is {TURNS}: only a chat has a second turn; give 1")
-    if TURNS > 1 and CODE_EXTRACTION_METHOD == StrictExtractor.name:
-        raise InputError(
-            f"CODE_EXTRACTION_METHOD is strict, and TURNS is {TURNS}: a second answer does not continue the prompt; "
-            "give --code-extraction-method regex, or --turns 1"
-        )
     if TURNS > 1 and MAX_FEEDBACK < MIN_FEEDBACK:
         raise InputError(f"MAX_FEEDBACK is {MAX_FEEDBACK}; give at least {MIN_FEEDBACK} characters")
     check_choice("CODE_EXTRACTION_METHOD", CODE_EXTRACTION_METHOD, (*METHODS, StrictExtractor.name))
@@ -276,7 +277,9 @@ def check_conversations(models: Sequence[Subject], task_sets: Sequence[TaskSet])
     """Raises InputError if a model in a folder cannot have conversations about the tasks."""
     tasks = [task for task_set in task_sets for task in task_set.tasks]
     for model in models:
-        if isinstance(model, Model) and not model.repeat and check_model(model, model.decodings["greedy"], tasks):
+        if not isinstance(model, Model) or model.repeat:
+            continue
+        if check_model(model, model.decodings["greedy"], tasks) and not is_launched():
             print(f"{model.name}: its chat template would change earlier answers; they stay as they were sampled")
 
 

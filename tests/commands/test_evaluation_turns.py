@@ -137,7 +137,7 @@ def test_saved_conversations_are_graded_again_at_every_turn(place, two):
     "flags, words",
     [
         (["--models", "sft", *TURNS, "--prompt-style", "completion"], "PROMPT_STYLE is completion, and TURNS is 2"),
-        (["--models", "sft", *TURNS, "--code-extraction-method", "strict"], "CODE_EXTRACTION_METHOD is strict"),
+        (["--models", "sft", *TURNS, "--code-extraction-method", "strict"], "sft has several turns, and CODE"),
         (["--models", "sft", "--turns", "0"], "TURNS is 0"),
         (["--models", "sft", "--turns", "2", "--max-feedback", "299"], "MAX_FEEDBACK is 299"),
         (["--models", "sft", "--turns", "2"], "sft reads 500 tokens, and conversations on 40 of 40 tasks"),

@@ -99,7 +99,8 @@ def differences_table(comparisons: Sequence[Comparison]) -> str:
     rows = []
     for c in comparisons:
         found, first = c.found, c.baseline
-        row: list[Any] = [first.benchmark, first.mode, first.model, c.candidate.model, f"{100 * found.difference:+.1f}"]
+        names = first.benchmark, most_told(c), first.model, c.candidate.model
+        row: list[Any] = [*names, f"{100 * found.difference:+.1f}"]
         row += [span(found.interval, "+.1f"), len(found.gained), len(found.lost), found.n, f"{found.p:.2g}"]
         rows.append([*row, f"{c.p_holm:.2g}", in_percent(found.flip_rate), in_percent(found.detectable)])
     header = "benchmark | mode | baseline | candidate | difference | 95 % interval | gained | lost | n | p | p (Holm)"
@@ -121,7 +122,7 @@ def differences_by_turn(comparisons: Sequence[Comparison]) -> str:
     rows = []
     for c in comparisons:
         for turn, (found, p_holm) in enumerate(zip(c.by_turn, c.p_holms, strict=True), 1):
-            row: list[Any] = [c.baseline.benchmark, c.baseline.mode, c.baseline.model, c.candidate.model, turn]
+            row: list[Any] = [c.baseline.benchmark, most_told(c), c.baseline.model, c.candidate.model, turn]
             row += [f"{100 * found.difference:+.1f}", span(found.interval, "+.1f"), len(found.gained), len(found.lost)]
             rows.append([*row, f"{found.p:.2g}", f"{p_holm:.2g}"])
     header = (
@@ -183,6 +184,11 @@ def labels(score: Score) -> tuple[str, str, str]:
     sample = f" ({score.tasks} of {whole})" if score.tasks < whole else ""
     shown = f", {score.turns} turns, {SHOWN[score.visible_tests]}" if score.turns > 1 else ""
     return score.model, score.benchmark + sample, score.mode + shown
+
+
+def most_told(comparison: Comparison) -> str:
+    """The mode of two scores, with the turns of the one that has more."""
+    return labels(max(comparison.baseline, comparison.candidate, key=lambda score: score.turns))[-1]
 
 
 def in_percent(rate: float | None) -> str:
