@@ -1,7 +1,12 @@
-"""What sandbox.py says on stderr about programs without a verdict."""
+"""What sandbox.py reads, and what it says on stderr about programs without a verdict."""
+
+import io
+import json
+
+import pytest
 
 import sandbox
-from raccoon.records import Verdict, infra_cause
+from raccoon.records import MIN_FEEDBACK, Verdict, infra_cause
 
 
 def said(*verdicts: tuple[str, str, str]) -> list[str]:
@@ -33,3 +38,37 @@ def test_a_cause_has_no_details():
         assert infra_cause(reason, "a b/1") == "a sandbox process was lost"
     assert infra_cause("infra: the cases of a b/1 need 3 texts", "a b/1") == "the cases need N texts"
     assert infra_cause("infra: lost", "") == "lost"
+
+
+LINE = {
+    "task_id": "a",
+    "code": "def f(x):\n    return x\n",
+    "test": "assert f(1) == 2\nassert f(2) == 3\n",
+    "entry_point": "f",
+}
+
+
+def verdict_lines(monkeypatch, capsys, *lines: dict) -> list[dict]:
+    given = "".join(json.dumps(line) + "\n" for line in lines).encode()
+    monkeypatch.setattr(sandbox.sys, "stdin", io.TextIOWrapper(io.BytesIO(given)))
+    monkeypatch.setattr(sandbox.sys, "argv", ["sandbox.py", "--workers", "1"])
+    assert sandbox.main() == 0
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_a_verdict_line_has_feedback_where_it_is_asked_for_and_there_is_some(monkeypatch, capsys):
+    asked = {"visible_tests": "assert f(1) == 2", "max_feedback": MIN_FEEDBACK}
+    right = LINE | {"code": "def f(x):\n    return x + 1 if x < 2 else 0\n"}
+    plain, told, silent = verdict_lines(monkeypatch, capsys, LINE, LINE | asked, right | asked)
+    assert "got: 1" in told.pop("feedback")
+    assert "feedback" not in plain and "feedback" not in silent
+    assert plain | {"seconds": 0} == told | {"seconds": 0}
+
+
+@pytest.mark.parametrize("fields", [{"max_feedback": MIN_FEEDBACK - 1}, {"max_feedback": "9"}, {"visible_tests": 1}])
+def test_wrong_fields_of_feedback_are_named(fields):
+    [name] = fields
+    with pytest.raises(ValueError, match=name):
+        sandbox.checked_program(LINE | fields)
+    for good in (0, None, MIN_FEEDBACK):
+        assert sandbox.checked_program(LINE | {"max_feedback": good, "visible_tests": None}).visible_tests == ""

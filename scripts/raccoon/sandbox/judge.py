@@ -161,7 +161,7 @@ class KnownTest:
 
 @functools.lru_cache(maxsize=CACHED_TESTS)
 def known_test(test: str, context: str, entry_point: str, shared: bool) -> KnownTest:
-    """The compiled test, of which the text `visible` may be told. Raises TestFault if it cannot run here."""
+    """The compiled test. Raises TestFault if it cannot run here."""
     try:
         analysed = tests.analyse(test, context, entry_point)
     except UNPARSED as error:

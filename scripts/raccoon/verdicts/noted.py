@@ -39,11 +39,7 @@ class Noted:
         place, raised = self.place(line), getattr(error, "verdict_place", None)
         if self.fault or place is None or not raised and self.visible is None:
             return
-        self.child.silent = True
-        try:
-            self.fault = self.raised(error, place, *raised) if raised else self.wrong(place, line)
-        finally:
-            self.child.silent = False
+        self.fault = self.raised(error, place, *raised) if raised else self.wrong(place, line)
 
     def raised(self, error: BaseException, place: list, kind: str, own: list) -> Fault:
         """The fault of a call that raised. `kind` is its nearest builtin class, `own` holds the line of the code."""
@@ -120,10 +116,6 @@ class Watch(tests.Tally):
     """A tally that notes each failed assertion."""
 
     noted: Noted
-
-    def __enter__(self):
-        self.noted.child.returned = []
-        return self
 
     def __exit__(self, kind, error, trace) -> bool:
         goes_on = super().__exit__(kind, error, trace)
