@@ -7,6 +7,7 @@ Here they draw the same, and whatever then differs between the two runs is not t
 import sys
 from collections import Counter
 from pathlib import Path
+from zlib import crc32
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
@@ -15,24 +16,29 @@ from raccoon.constants import override_constants, run_main
 
 
 def sample_by_place() -> None:
-    """Gives CodeTrainer a sampling that does not know its process."""
+    """Gives the trainer a sampling that does not know its process."""
     import torch
 
-    from raccoon.training.trainer import CodeTrainer
+    from raccoon.training.sampling import Conversations, Sampler
 
-    generate = CodeTrainer._generate_single_turn
+    complete, answer, asked = Sampler.complete, Conversations.answer, []
 
     def by_place(self, prompt_ids, *others):
         seen, completions = Counter(), []
-        for ids in prompt_ids:
-            place = seen[tuple(ids)] % self.num_generations
-            seen[tuple(ids)] += 1
+        for number, ids in enumerate(prompt_ids):
+            key = (*ids, *asked[number : number + 1])
+            place = seen[key] % self.trainer.num_generations
+            seen[key] += 1
             with torch.random.fork_rng():
-                torch.manual_seed(hash((self.state.global_step, *ids, place)) % 2**32)
-                completions += generate(self, [ids], *others)[0]
+                torch.manual_seed(crc32(repr((self.trainer.state.global_step, key, place)).encode()))
+                completions += complete(self, [ids], *others)[0]
         return completions, None
 
-    CodeTrainer._generate_single_turn = by_place
+    def of_tasks(self, going, spare):
+        asked[:] = [each.task.task_id for each in going]  # in a second turn, groups are no longer whole
+        answer(self, going, spare)
+
+    Sampler.complete, Conversations.answer = by_place, of_tasks
 
 
 def run(*arguments) -> None:

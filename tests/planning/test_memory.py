@@ -226,6 +226,19 @@ def test_the_plans_own_constants_are_trainings():
     assert train_rl_poc.planned_setting() == Setting()
 
 
+def test_a_plan_counts_whole_conversations(monkeypatch):
+    """The cache and a pass hold the messages too, but only answers are decoded token by token."""
+    monkeypatch.setattr(train_rl_poc, "MAX_TURNS", 3)
+    monkeypatch.setattr(train_rl_poc, "MAX_FEEDBACK", 500)
+    setting = train_rl_poc.planned_setting()
+    assert (setting.completion, setting.sampled) == (3 * 1024 + setting.feedback, 3 * 1024)
+    assert 2 * 500 < setting.feedback <= 2 * 564
+    long = replace(setting, feedback=0)
+    ours, other = plan(SHAPE, setting, H200S), plan(SHAPE, long, H200S)
+    assert ours.memory == other.memory and ours.memory.cache > 3 * plan(SHAPE, Setting(), H200S).memory.cache / 2
+    assert ours.step_seconds < other.step_seconds and ours.likely_seconds < other.likely_seconds
+
+
 def test_the_share_of_weights_that_bfloat16_moves_is_that_of_torch():
     torch = pytest.importorskip("torch")
     weights = torch.randn(200_000, generator=torch.Generator().manual_seed(0)) * 0.02

@@ -1,8 +1,11 @@
 """The reward table to the digit, what each bonus looks at, and the reward function that TRL calls."""
 
+import dataclasses
+
 import pytest
 
 from helpers.reward_doubles import TABLE, FixedSandbox, Tokenizer, ids
+from raccoon.constants import InputError
 from raccoon.records import Verdict
 from raccoon.rewards.execution import Chat, ExecutionReward, RewardTable
 from raccoon.tasks.task import Task
@@ -208,3 +211,41 @@ def test_a_truncated_completion_cannot_choose_to_be_unscored():
     scorer = ExecutionReward(RewardTable(**TABLE), FixedSandbox([verdict("INFRA")]), Chat(Tokenizer(), [0]))
     (cut,) = scorer.evaluate([Task("t", "p", "assert f(1)", "f")], [ids(BARE, ended=False)])
     assert (cut.status, cut.kind, cut.reward_parts["correctness"]) == ("FAIL", "truncated", -0.5)
+
+
+def test_a_positive_reward_is_discounted_for_each_turn_after_the_first():
+    box = FixedSandbox([verdict("PARTIAL"), verdict("PASS")])
+    scorer = ExecutionReward(RewardTable(**{**TABLE, "turn_discount": 0.5}), box, Chat(Tokenizer(), [0]))
+    tasks = [Task(name, "p", "assert f(1)", "f", visible_tests="assert f(1)") for name in "ab"]
+    wrong, right = scorer.evaluate(tasks, [ids(BARE), ids(FULL)], 300)
+    assert {(each.max_feedback, each.visible_tests) for each in box.programs} == {(300, "assert f(1)")}
+    late = scorer.of_conversation([wrong, wrong, right], ["first", "second"])
+    assert late.reward == pytest.approx(1.2 / 4) == pytest.approx(sum(late.reward_parts.values()))
+    assert (late.completion, late.status, late.tokens) == (right.completion, "PASS", 2 * wrong.tokens + right.tokens)
+    assert [turn.feedback for turn in late.turns] == ["first", "second", ""]
+    assert scorer.of_conversation([right], []).reward == right.reward
+    failed = dataclasses.replace(wrong, reward=-0.5, reward_parts={"correctness": -0.5})
+    assert scorer.of_conversation([right, failed], ["first"]).reward == -0.5
+    unscored = dataclasses.replace(wrong, reward=None, reward_parts={})
+    assert scorer.of_conversation([right, unscored], ["first"]).reward is None
+
+
+def test_what_is_graded_is_not_graded_again():
+    box = FixedSandbox([verdict("PASS")])
+    scorer = ExecutionReward(RewardTable(**TABLE), box, Chat(Tokenizer(), [0]))
+    graded = scorer.evaluate([Task("a", "p", "assert f(1)", "f")], [ids(FULL)])
+    again = scorer.score(completion_ids=[ids(BARE)], task=[vars(Task("a", "p", ""))], rollout=graded)
+    assert again == [graded[0].reward] and scorer.take_rollouts() == graded and len(box.programs) == 1
+
+
+@pytest.mark.parametrize("discount", [0, -1, 1.5, float("nan")])
+def test_a_discount_is_above_0_and_up_to_1(discount):
+    with pytest.raises(InputError, match="TURN_DISCOUNT"):
+        RewardTable(**{**TABLE, "turn_discount": discount})
+
+
+def test_feedback_from_shared_isolation_is_not_told():
+    """The code runs beside the tests there, and could put them into it."""
+    told = Verdict("PARTIAL", "wrong: no", 1, 4, 0.1, "shared", feedback="assert f(7) == 9")
+    scorer = ExecutionReward(RewardTable(**TABLE), FixedSandbox([told]), Chat(Tokenizer(), [0]))
+    assert scorer.evaluate([Task("a", "p", "assert f(1)", "f")], [ids(FULL)], 300)[0].verdict.feedback == ""

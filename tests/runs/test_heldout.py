@@ -22,6 +22,13 @@ def test_a_check_is_paired_with_the_first():
     assert record["interval"][0] == pytest.approx(0.5101, abs=1e-4)  # Wilson, 4 of 4
 
 
+def test_a_check_of_several_turns_says_what_the_first_answers_pass():
+    record = heldout_record(0, {"a": "PASS", "b": "PASS", "c": "FAIL"}, {}, 1)
+    assert record["passed_at_first"] == 1 and ", 1 with the first answer" in heldout_line([record])
+    assert "passed_at_first" not in heldout_record(0, {"a": "PASS"}, {})
+    assert "first answer" not in heldout_line(heldout(3))
+
+
 def heldout(*passed: int) -> list[dict]:
     """A check of ten tasks every ten steps, of which the first so many pass."""
     statuses = [{str(task): "PASS" if task < count else "FAIL" for task in range(10)} for count in passed]

@@ -12,7 +12,16 @@ from helpers.paths import SCRIPTS
 from helpers.run_examples import rollout, step
 from raccoon.constants import InputError, RunError
 from raccoon.records import accepted
-from raccoon.runs.log import Rollout, RunLog, completion_records, is_constant, rollout_metrics, seconds_left, step_line
+from raccoon.runs.log import (
+    Rollout,
+    RunLog,
+    Turn,
+    completion_records,
+    is_constant,
+    rollout_metrics,
+    seconds_left,
+    step_line,
+)
 
 
 def test_resume_keeps_the_lines_up_to_its_step_and_drops_half_a_line(tmp_path):
@@ -195,3 +204,35 @@ def test_completions_that_moved_beside_their_test_are_counted():
     moved = rollout("FAIL", -0.5)
     moved = replace(moved, verdict=accepted(replace(moved.verdict, status="PASS", isolation="shared"), False))
     assert rollout_metrics([moved, rollout("FAIL", -0.5)], 2)["shared_refused"] == 1
+
+
+def conversation(answers: int, status: str = "PASS", cut: bool = False, **changes) -> Rollout:
+    """A conversation of so many answers, of which the first may be cut."""
+    last = rollout(status, 1.0 if status == "PASS" else -0.5, **changes)
+    turns = [
+        Turn("c", "c", replace(last.verdict, feedback="wrong"), 3, cut and not place, "wrong" * (place < answers - 1))
+        for place in range(answers)
+    ]
+    return replace(last, turns=tuple(turns))
+
+
+def test_turns_have_metrics_of_their_own():
+    rollouts = [conversation(1), conversation(3), conversation(3, "FAIL"), conversation(1, "FAIL", cut=True)]
+    rollouts += [conversation(2, used=False), conversation(2, "FAIL", used=False)] * 2
+    metrics = rollout_metrics(rollouts, 4, turns=3)
+    assert metrics["pass_by_turn"] == [0.25, 0.25, 0.5]
+    assert metrics["turns_mean"] == pytest.approx((1 + 3 + 3 + 1 + 4 * 2) / 8)
+    assert metrics["repaired"] == pytest.approx(3 / 6)
+    assert metrics["cut_at_first"] == pytest.approx(1 / 8)
+    assert "pass_by_turn" not in rollout_metrics([rollout()], 1)
+    shown = step_line(step(3, pass_by_turn=metrics["pass_by_turn"]), 10)
+    assert "  solved 25% + 0% + 25%  reward" in shown
+    assert "solved nan%" in step_line(step(3, pass_by_turn=[None, None]), 10)
+
+
+def test_a_conversation_is_logged_with_its_feedback_beside_the_answers():
+    record = conversation(2).record()
+    assert [turn["feedback"] for turn in record["turns"]] == ["wrong", ""]
+    assert not any({"seconds", "feedback"} & set(turn["verdict"]) for turn in record["turns"])
+    assert "turns" not in rollout().record()
+    json.dumps(record)

@@ -100,6 +100,33 @@ def test_a_later_pass_has_the_gradients_of_the_first_beside_it(accumulation, exp
     assert model.weight.grad is None
 
 
+def test_a_conversation_is_generated_from_all_before_its_last_answer():
+    pytest.importorskip("torch")
+    from contextlib import nullcontext
+
+    from transformers import GenerationConfig
+
+    from raccoon.training import callbacks
+
+    seen = []
+    trainer = SimpleNamespace(
+        max_completion_length=5,
+        use_vllm=False,
+        generation_config=GenerationConfig(),
+        args=SimpleNamespace(per_device_train_batch_size=1, steps_per_generation=2),
+        model=SimpleNamespace(config=SimpleNamespace(vocab_size=9)),
+    )
+
+    def complete(prompts, *_):
+        seen.append((list(map(len, prompts)), trainer.generation_config.max_new_tokens))
+
+    trainer.sampler = SimpleNamespace(gathered=nullcontext, complete=complete)
+    probe = callbacks.MemoryProbe(20, 30, 0.0, {}, True)
+    probe.trainer = trainer
+    probe.generate()
+    assert seen == [([44, 45], 5)]  # 20 of the prompt and 30 after it, without the last answer
+
+
 def test_the_probes_batch_is_padded_as_those_of_training():
     """Without padding attention takes another path, which needs less memory."""
     pytest.importorskip("torch")
