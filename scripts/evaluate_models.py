@@ -8,6 +8,7 @@ use it.
     python scripts/evaluate_models.py --models gold stub --benchmarks humaneval --data-dir data    # the controls
     python scripts/evaluate_models.py --samples samples.jsonl --benchmarks humaneval               # no model
     python scripts/evaluate_models.py --models openai:NAME --base-url http://127.0.0.1:8000/v1             # on a server
+    python scripts/evaluate_models.py --models ./sft ./rl --benchmarks mbpp --turns 2    # what failed is tried again
     python scripts/evaluate_models.py --demo    # the demo's models on its held-out tasks, greedy and sampled
 
 Inputs:  model folders (LoRA adapters are merged) or hub names, the first is the baseline; sample files; benchmarks
@@ -33,20 +34,13 @@ from pathlib import Path
 from typing import Any
 
 from raccoon.constants import InputError, check_choice, check_positive, check_writable, override_constants, run_main
-from raccoon.evaluation.engines import ENGINES, Completion, Decoding, Ended, Slot
-from raccoon.evaluation.grading import Grader, Key, Record, RecordFile, StrictExtractor, graded_by, grading_environment
-from raccoon.evaluation.results import Score, compare_all, comparison_md, make_score, results_json
-from raccoon.evaluation.subjects import (
-    CONTROLS,
-    SERVED,
-    Control,
-    SampleFile,
-    Subject,
-    describe_samples,
-    find_subjects,
-    read_samples,
-    sample_name,
-)
+from raccoon.evaluation.conversations import check_model, completed, converse, fingerprints, usable_records
+from raccoon.evaluation.engines import ENGINES, Decoding
+from raccoon.evaluation.grading import Grader, Record, RecordFile, StrictExtractor, graded_by, grading_environment
+from raccoon.evaluation.report import comparison_md
+from raccoon.evaluation.results import Score, compare_all, make_score, results_json
+from raccoon.evaluation.samples import SampleFile, describe_samples, read_samples, sample_name
+from raccoon.evaluation.subjects import CONTROLS, SERVED, Asked, Control, Model, Subject, find_subjects
 from raccoon.evaluation.task_sets import Calibration, Limits, TaskSet, is_path, load_task_sets, path_stem
 from raccoon.gpus import use_gpus, visible_gpus
 from raccoon.launch import is_launched, relaunch_under_accelerate
@@ -56,9 +50,10 @@ from raccoon.progress import progress_bar
 from raccoon.published.benchmarks import BENCHMARKS as PUBLISHED
 from raccoon.published.benchmarks import is_benchmark
 from raccoon.published.contamination import find_badge
-from raccoon.records import named_counts
+from raccoon.records import MIN_FEEDBACK, named_counts
 from raccoon.sandbox.pool import Sandbox
 from raccoon.store import AnswerCache, write_text
+from raccoon.tasks.visible_tests import check_visible_tests
 from raccoon.vllm_engine import check_vllm
 
 # What is evaluated.
@@ -72,6 +67,8 @@ DATA_DIR = ""  # folder of the published benchmark files; empty: download from t
 OUTPUT_DIR = "./eval_results"  # folder of the results
 TASKS: list[str] = []  # ids, ranges such as HumanEval/0-9, or files with one id or range a line; empty: all tasks
 LIMIT = 0  # number of tasks of each benchmark, the same choice every time; 0: all
+TURNS = 1  # answers to a task: after each, the model is told what its code did (visible tests), and may try again
+MAX_FEEDBACK = 1000  # characters of what it is told after an answer
 REPEAT = 1  # 2 evaluates each model twice, which shows the flip rate of the evaluation itself
 
 # Decoding.
@@ -80,7 +77,7 @@ NUM_SAMPLES = 1  # samples of each task in mode "sampled"; pass@k needs k of the
 PASS_AT = [1, 10, 100]  # values of k for pass@k; one is reported if every task has k samples
 TEMPERATURE = 0.8  # of mode "sampled"; the same as in training
 TOP_P = 1.0  # of mode "sampled"
-MAX_COMPLETION_LENGTH = 1024  # tokens; a completion that is cut there counts as truncated
+MAX_COMPLETION_LENGTH = 1024  # tokens of one answer; a completion that is cut there counts as truncated
 PROMPT_STYLE = "chat"  # or "completion", for base models: they continue the code up to the usual stop words
 ENABLE_THINKING = False  # passed to the chat template
 SEED = 0  # of sampling, and of the tasks that LIMIT chooses
@@ -163,8 +160,16 @@ def main() -> None:
     task_sets = load_task_sets(BENCHMARKS, DATA_DIR, TASKS, LIMIT, SEED)
     known = set().union(*(task_set.ids for task_set in task_sets))
     subjects = [*models, *(read_samples(path, known) for path in SAMPLES)]
+    for subject in subjects:
+        if strict and subject.turns > 1:
+            raise InputError(
+                f"{subject.name} has several turns, and CODE_EXTRACTION_METHOD is strict: a second answer does not "
+                "continue the prompt; give --code-extraction-method regex"
+            )
     os.environ.setdefault("OMP_NUM_THREADS", str(CPU_THREADS))  # torch reads it when it is imported
     set_environment()
+    if TURNS > 1:
+        check_conversations(models, task_sets)
     if not is_launched():
         # One process if no model runs here, or if vLLM distributes the work itself.
         several = ENGINE != "vllm" and any(model.local for model in models)
@@ -172,6 +177,8 @@ def main() -> None:
     rank, world = join_processes(ENGINE)
 
     with open_sandbox(world) as sandbox, ExitStack() as stack:
+        if TURNS > 1:
+            check_visible_tests([task for task_set in task_sets for task in task_set.tasks], sandbox.run)
         extractor = open_extractor(stack)
         shared = sandbox, extractor, grading_environment(extractor.name), rank, world
         limits = Limits(TIMEOUT, SLOW_TIMEOUT)
@@ -205,6 +212,10 @@ def check_constants() -> None:
     if ENGINE == "vllm":
         check_vllm(visible_gpus())
     check_choice("PROMPT_STYLE", PROMPT_STYLE, ("chat", "completion"))
+    if TURNS > 1 and PROMPT_STYLE != "chat":
+        raise InputError(f"PROMPT_STYLE is {PROMPT_STYLE}, and TURNS is {TURNS}: only a chat has a second turn; give 1")
+    if TURNS > 1 and MAX_FEEDBACK < MIN_FEEDBACK:
+        raise InputError(f"MAX_FEEDBACK is {MAX_FEEDBACK}; give at least {MIN_FEEDBACK} characters")
     check_choice("CODE_EXTRACTION_METHOD", CODE_EXTRACTION_METHOD, (*METHODS, StrictExtractor.name))
     if CODE_EXTRACTION_METHOD == "llm" and not EXTRACTION_MODEL:
         raise InputError(
@@ -212,7 +223,7 @@ def check_constants() -> None:
         )
     for mode in MODES:
         check_choice("mode", mode, ("greedy", "sampled"))
-    check_positive(BATCH_SIZE=BATCH_SIZE, NUM_SAMPLES=NUM_SAMPLES, REPEAT=REPEAT, CONCURRENCY=CONCURRENCY)
+    check_positive(BATCH_SIZE=BATCH_SIZE, NUM_SAMPLES=NUM_SAMPLES, REPEAT=REPEAT, CONCURRENCY=CONCURRENCY, TURNS=TURNS)
     check_positive(MAX_COMPLETION_LENGTH=MAX_COMPLETION_LENGTH)
     check_positive(TIMEOUT=TIMEOUT, SLOW_TIMEOUT=SLOW_TIMEOUT, MEMORY_MB=MEMORY_MB)
     if REQUEST_TIMEOUT < 1:
@@ -253,12 +264,23 @@ def find_models(plain_controls: bool) -> list[Subject]:
     decodings = {decoding.mode: decoding for decoding in (greedy, sampled)}
     server = Endpoint(BASE_URL, "", KEY_ENV, REQUEST_TIMEOUT, CONCURRENCY) if BASE_URL else None
     words = MODELS or ([] if SAMPLES else DEFAULT_MODELS)
-    models = find_subjects(words, REPEAT, decodings, NUM_SAMPLES, server, plain_controls)
+    asked = Asked(NUM_SAMPLES, TURNS, MAX_FEEDBACK if TURNS > 1 else 0)
+    models = find_subjects(words, REPEAT, decodings, asked, server, plain_controls)
     names = [model.name for model in models] + [sample_name(path) for path in SAMPLES]
     for name in names:
         if names.count(name) > 1:
             raise InputError(f"two of --models and --samples have the same name {name!r} in the output: rename one")
     return models
+
+
+def check_conversations(models: Sequence[Subject], task_sets: Sequence[TaskSet]) -> None:
+    """Raises InputError if a model in a folder cannot have conversations about the tasks."""
+    tasks = [task for task_set in task_sets for task in task_set.tasks]
+    for model in models:
+        if not isinstance(model, Model) or model.repeat:
+            continue
+        if check_model(model, model.decodings["greedy"], tasks) and not is_launched():
+            print(f"{model.name}: its chat template would change earlier answers; they stay as they were sampled")
 
 
 def set_environment() -> None:
@@ -355,9 +377,9 @@ def evaluate(
     sampled = ".sampled" if mode == "sampled" and subject.costly else ""  # a sample file has one mode
     file = RecordFile(session.output / subject.name / f"{task_set.name}{sampled}.jsonl")
     slots = subject.slots(task_set.tasks, mode)
-    prints = {slot.key: subject.fingerprint(slot, mode) for slot in slots}
-    stored = usable_records(subject, file, prints)
     grading = {task.task_id: graded_by(task, seconds[task.task_id], session.environment) for task in task_set.tasks}
+    prints = fingerprints(subject, slots, mode, grading)
+    stored = usable_records(subject, file, prints)
     settled = {key for key, record in stored.items() if not record.infra and record.graded_by == grading[key[0]]}
     part = subject.batches(slots, session.batch_size)[session.rank :: session.world]
     batches = [left for batch in part if (left := [slot for slot in batch if slot.key not in settled])]
@@ -368,8 +390,9 @@ def evaluate(
         with progress_bar(total=sum(map(len, batches)), desc=title, unit="task", disable=session.rank > 0) as bar:
             with Grader(session.sandbox, file, seconds, session.environment, bar, session.extractor) as grader:
                 ended = partial(grader.begin, keep=prints) if subject.apart else grader.begin
+                complete = partial(completed, subject, stored=stored, mode=mode, ended=ended)
                 for batch in batches:
-                    grader.submit(completed(subject, batch, stored, mode, ended), prints)
+                    converse(batch, complete, grader, prints)
                     if subject.lost:
                         break
     session.wait()
@@ -386,37 +409,15 @@ def evaluate(
     return [records[key] for key in prints]
 
 
-def completed(
-    subject: Subject, batch: list[Slot], stored: Mapping[Key, Record], mode: str, ended: Ended
-) -> list[tuple[Slot, Completion]]:
-    """A batch with its completions; those of a model that are on file are taken from there."""
-    old = [slot for slot in batch if subject.costly and slot.key in stored]
-    new = [slot for slot in batch if slot not in old]
-    made = zip(new, subject.complete(new, mode, ended), strict=True) if new else ()
-    records = [(slot, stored[slot.key]) for slot in old]
-    kept = [(slot, Completion(record.completion, record.prompt, record.truncated)) for slot, record in records]
-    return kept + [(slot, completion) for slot, completion in made if completion is not None]
-
-
-def usable_records(subject: Subject, file: RecordFile, prints: Mapping[Key, str]) -> dict[Key, Record]:
-    """The records on file that the subject would produce again. Raises InputError for a model's that it would not."""
-    stored = {key: record for key, record in file.load().items() if key in prints}
-    stale = {key for key, record in stored.items() if record.generated_by != prints[key]}
-    if stale and subject.costly:
-        raise InputError(
-            f"{file.path} holds {len(stale)} completions of another model, prompt or decoding setting: "
-            "choose another --output-dir, or delete that file"
-        )
-    return {key: record for key, record in stored.items() if key not in stale}
-
-
 def shown_settings() -> dict[str, Any]:
     """The constants that results.json and comparison.md show."""
+    several = {"turns": TURNS, "max_feedback": MAX_FEEDBACK} if TURNS > 1 else {}
     return {
         "seed": SEED,
         "temperature": TEMPERATURE,
         "top_p": TOP_P,
         "max_completion_length": MAX_COMPLETION_LENGTH,
+        **several,
         "engine": ENGINE,
         "prompt_style": PROMPT_STYLE,
         "extraction": CODE_EXTRACTION_METHOD,

@@ -191,7 +191,7 @@ def evaluated(evaluation: Evaluation | None) -> str:
     rows = []
     for score in sorted(evaluation.scores, key=lambda score: (score.benchmark, score.mode)):
         rate = "-" if score.pass_at_1 is None else percent(score.pass_at_1)
-        names = plain(score.benchmark), plain(score.mode), plain(score.model)
+        names = plain(score.benchmark), plain(score.way), plain(score.model)
         rows.append((*names, score.n, rate, span(score.interval)))
     text = table("benchmark|mode|model|tasks|pass@1|95 % interval", rows)
     return "\n".join([text] + [""] * bool(evaluation.comparisons) + [*map(comparison, evaluation.comparisons)])

@@ -35,7 +35,7 @@ class TurnTemplate:
             thoughts = rendered(THOUGHT + ANSWER, add=False), rendered(THOUGHT + ANSWER, told, add=True)
         except Exception as error:  # templates raise errors of their own (jinja2's TemplateError)
             raise InputError(
-                f"the chat template takes no second message of a user ({error}): set MAX_TURNS to 1, or give a "
+                f"the chat template takes no second message of a user ({error}): allow one turn, or give a "
                 "tokenizer whose template does"
             ) from None
         before, found, behind = after.partition(FEEDBACK)
@@ -43,7 +43,7 @@ class TurnTemplate:
         if not found or not self.before or self.before[0] not in end_ids:
             raise InputError(
                 f"the chat template does not close an answer with an end token before the next message ({after!r}): "
-                "set MAX_TURNS to 1, or give another tokenizer"
+                "allow one turn, or give another tokenizer"
             )
         self.rewrites = ("THOUGHT" in thoughts[0]) != ("THOUGHT" in thoughts[1])
 

@@ -21,6 +21,13 @@ def is_hub_id(model: str) -> bool:
     return model.count("/") == 1 and not model.startswith((".", "/", "~"))
 
 
+def base_model(folder: str | Path) -> str:
+    """The folder itself, or for LoRA adapters the folder or hub id of the whole model that they change."""
+    if not is_adapter(folder):
+        return str(folder)
+    return json.loads((Path(folder) / "adapter_config.json").read_text())["base_model_name_or_path"]
+
+
 def load_tokenizer(model: str | Path) -> Any:
     """The tokenizer of a folder or hub id, with padding on the left; of adapters without one, their base model's.
 
@@ -28,9 +35,7 @@ def load_tokenizer(model: str | Path) -> Any:
     """
     from transformers import AutoTokenizer
 
-    source = str(model)
-    if is_adapter(model) and not (Path(model) / "tokenizer_config.json").is_file():
-        source = json.loads((Path(model) / "adapter_config.json").read_text())["base_model_name_or_path"]
+    source = str(model) if (Path(model) / "tokenizer_config.json").is_file() else base_model(model)
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left")
     except (OSError, ValueError) as error:
@@ -57,6 +62,16 @@ def end_tokens(tokenizer: Any, declared: int | list[int] | None) -> list[int]:
         rendered = tokenizer.apply_chat_template(turn)["input_ids"]
         found |= set([token for token in rendered if token in tokenizer.all_special_ids][-1:])
     return sorted(found - {None})
+
+
+def declared_ends(folder: str | Path) -> int | list[int] | None:
+    """The end tokens that a model's generation_config declares, or its configuration if it has none."""
+    from transformers import AutoConfig, GenerationConfig
+
+    try:
+        return GenerationConfig.from_pretrained(folder).eos_token_id
+    except OSError:  # it has none
+        return GenerationConfig.from_model_config(AutoConfig.from_pretrained(folder)).eos_token_id
 
 
 def check_made_alike(folder: str | Path, earlier: Mapping[str, Any], values: Mapping[str, Any], free: Set[str]) -> None:

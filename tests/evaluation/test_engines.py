@@ -10,7 +10,18 @@ import pytest
 
 from helpers.random_model import write_model, write_tasks
 from raccoon.constants import InputError
-from raccoon.evaluation.engines import Decoding, GumbelNoise, Slot, check_model_folder, load_engine, plan_batches
+from raccoon.conversation import TurnTemplate
+from raccoon.evaluation.engines import (
+    Decoding,
+    GumbelNoise,
+    Slot,
+    Turn,
+    check_model_folder,
+    load_engine,
+    plan_batches,
+    row_seed,
+)
+from raccoon.records import Verdict
 from raccoon.tasks.prompts import messages
 from raccoon.tasks.task import Task
 
@@ -41,11 +52,18 @@ def engine_of(folder, mode="greedy", **changed):
 
 def greedy_by_hand(folder, text, ends):
     """The argmax of the plain forward pass, unpadded and uncached: (token ids, whether an end was reached)."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoTokenizer
 
-    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder).eval()
-    ids, written = tokenizer(text, add_special_tokens=False)["input_ids"], []
+    ids = AutoTokenizer.from_pretrained(folder)(text, add_special_tokens=False)["input_ids"]
+    return argmax_after(folder, ids, ends)
+
+
+def argmax_after(folder, ids, ends):
+    """The same after a text of token ids."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model, written = AutoModelForCausalLM.from_pretrained(folder).eval(), []
     with torch.no_grad():
         while len(written) < MAX_TOKENS:
             token = int(model(torch.tensor([ids + written])).logits[0, -1].argmax())
@@ -94,6 +112,54 @@ def test_a_sample_depends_on_its_seed_and_not_on_its_batch(model, tasks):
     assert len(set(together.values())) > 12
     other = engine_of(model, "sampled", seed=1).generate(requests)
     assert [a.text for a in other] != list(together.values())
+
+
+def next_turn(slots, answers, feedback="add one to the number"):
+    """The slots of the next turn, after answers that were told the same."""
+    verdict = Verdict("PARTIAL", "wrong: 0 of 2", 0, 2, feedback=feedback)
+    return [
+        replace(slot, turns=3, max_feedback=200).after(Turn(answer, "", verdict))
+        for slot, answer in zip(slots, answers, strict=True)
+    ]
+
+
+def test_a_later_turn_goes_on_from_the_tokens_that_were_sampled(model, tasks):
+    """Three turns in batches of unlike lengths are the plain argmax after ids that nothing decoded in between."""
+    engine = engine_of(model)
+    slots = [Slot(task, turns=3) for task in tasks]
+    template = TurnTemplate(engine.tokenizer, engine.ends, enable_thinking=False)
+    rows = engine.rows(slots, engine.prompts(slots))
+    for feedback in ("add one to the number", "three"):
+        answers = engine.generate(slots)
+        slots = next_turn(slots, answers, feedback)
+        rows = [row + [*a.ids] + template.after([*a.ids], feedback) for row, a in zip(rows, answers, strict=True)]
+    assert len({len(row) for row in rows}) > 5
+    for row, answer in zip(rows, engine.generate(slots), strict=True):
+        ids, ended = argmax_after(model, row, engine.ends)
+        assert list(answer.ids[:-1] if ended else answer.ids) == ids and answer.truncated is not ended
+        assert answer.text == engine.tokenizer.decode(ids, skip_special_tokens=True)
+
+
+def test_the_lean_engine_reads_a_conversation_once(model, tasks):
+    engine = engine_of(model, engine="lean")
+    slots = [Slot(task, turns=2) for task in tasks]
+    second = next_turn(slots, engine.generate(slots))
+    sent, before = engine.rows(second, engine.prompts(second)), engine.memory.computed
+    answers = engine.generate([replace(slot, turns=2) for slot in second])
+    read = engine.memory.computed - before - sum(len(answer.ids) for answer in answers)
+    assert 0 < read < 0.7 * sum(map(len, sent)), "without a memory it would read all of it, and padding"
+    assert not engine.memory.read, "no other turn follows"
+    engine.generate([Slot(tasks[0])])
+    assert engine.memory is None, "with one turn nothing is kept"
+
+
+def test_the_sample_of_a_later_turn_has_its_own_seed_and_depends_on_no_batch(model, tasks):
+    engine = engine_of(model, "sampled")
+    first = [Slot(task, sample, turns=3) for task in tasks[:6] for sample in range(2)]
+    second = next_turn(first, engine.generate(first))
+    together = [answer.ids for answer in engine.generate(second)]
+    assert together == [engine.generate([slot])[0].ids for slot in second]
+    assert len({row_seed(0, slot) for slot in [*first, *second, *next_turn(second, engine.generate(second))]}) == 36
 
 
 def test_gumbel_noise_samples_from_the_softmax():
@@ -230,8 +296,10 @@ def stand_in(monkeypatch):
 
         def step(self):
             number, ids = self.waiting.pop()
-            answer = types.SimpleNamespace(text=str(len(ids)), finish_reason="stop" if self.waiting else "length")
-            return [types.SimpleNamespace(request_id=number, finished=done, outputs=[answer]) for done in (False, True)]
+            end = "stop" if self.waiting else "length"
+            answer = types.SimpleNamespace(text=str(len(ids)), finish_reason=end, token_ids=[*ids[:2], 2])
+            output = {"request_id": number, "outputs": [answer], "num_cached_tokens": len(ids) - 1}
+            return [types.SimpleNamespace(finished=done, **output) for done in (False, True)]
 
     monkeypatch.setitem(
         sys.modules,
@@ -255,6 +323,12 @@ def test_vllm_gets_token_ids_seeds_and_ends_and_tells_of_each_end(model, tasks, 
     assert told == list(zip(requests, answers, strict=True))[::-1]
     first, second = engine.model.given
     assert first.seed != second.seed and first.stop_token_ids == [0, 2] and first.temperature == 0.5
+    second = next_turn(requests, answers)
+    sent = engine.rows(requests, engine.prompts(requests))
+    later = engine.generate(second)
+    assert all(int(a.text) > len(ids) for a, ids in zip(later, sent, strict=True)), "ids of the whole conversation"
+    assert [*later[0].ids[:2]] == sent[0][:2] and {each.seed for each in engine.model.given[2:]} != {first.seed}
+    assert engine.cached_tokens == sum(int(answer.text) - 1 for answer in [*answers, *later])
     engine.decoding = Decoding(max_tokens=MAX_TOKENS)
     engine.generate([Slot(tasks[0])])
     assert engine.model.given[-1].temperature == 0.0 and not hasattr(engine.model.given[-1], "stop")

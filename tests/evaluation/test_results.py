@@ -1,15 +1,19 @@
 """Scores from records, and the two files that hold them."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
+from raccoon.evaluation.engines import Completion, Turn
 from raccoon.evaluation.grading import OUTCOMES, Record
-from raccoon.evaluation.results import compare_all, comparison_md, make_score, results_json
+from raccoon.evaluation.report import comparison_md
+from raccoon.evaluation.results import compare_all, make_score, results_json
 from raccoon.evaluation.subjects import Control
 from raccoon.evaluation.task_sets import Calibration, Limits, TaskSet
 from raccoon.published.contamination import Badge
 from raccoon.records import Verdict
+from raccoon.statistics import wilson_interval
 from raccoon.tasks.task import Task
 
 VERDICTS = {
@@ -41,6 +45,8 @@ UNSEEN = Badge("unseen", {})
 
 
 class Subject:
+    turns, costly = 1, True
+
     def __init__(self, name, path=None):
         self.name, self.path, self.control = name, name if path is None else path, path == ""
 
@@ -241,3 +247,121 @@ def test_a_pass_from_shared_isolation_counts_where_gold_ran_so_too_and_is_named(
     assert "1 of the passes come from shared isolation" in report and "2 completions ran in shared isolation" in report
     control = make_score(Subject("gold", ""), "greedy", records[:2], calibration, UNSEEN)
     assert control.passed == 2
+
+
+# Several turns
+
+
+def talk(number, kinds, sample=0):
+    """A record of a conversation by the outcomes of its answers."""
+    found = [record(number, *VERDICTS[kind], sample=sample) for kind in kinds]
+    return replace(found[-1], turns=tuple(Turn(Completion("", ""), "", each.verdict) for each in found))
+
+
+def talked(talks, name="m", turns=2, costly=True, visible="", count=4):
+    """The score of conversations: task number -> the outcomes of one conversation's answers."""
+    tasks = [Task(f"t/{i}", "p", "t", visible_tests=visible) for i in range(count)]
+    subject = Subject(name)
+    subject.turns, subject.costly = turns, costly
+    records = [talk(number, kinds) for number, kinds in talks.items()]
+    return make_score(subject, "greedy", records, calibration_of(tasks, of=count), UNSEEN)
+
+
+FOUR = {0: ["pass"], 1: ["wrong", "pass"], 2: ["syntax", "wrong"], 3: ["pass", "wrong"]}
+
+
+def test_each_turn_is_scored_as_if_the_conversations_had_ended_there():
+    row = talked(FOUR, turns=3).as_row()
+    assert [(each["passed"], each["pass@1"]) for each in row["by_turn"]] == [(2, 0.5)] * 3
+    assert (row["passed"], row["turns"], row["used"]) == (2, 3, 3)
+    assert (row["repaired"], row["broken"]) == (0.5, pytest.approx(1 / 3)), "of 2 that failed, and of 3 that went on"
+    assert row["by_turn"][0]["interval"] == row["interval"] == list(wilson_interval(2, 4))
+    gained = talked({i: ["wrong", "pass"] if i else ["wrong"] for i in range(4)}).as_row()
+    assert [each["passed"] for each in gained["by_turn"]] == [0, 3] and gained["passed"] == 3
+
+
+def test_a_conversation_without_a_verdict_at_its_end_is_scored_at_no_turn():
+    row = talked({0: ["wrong", "infra"], 1: ["wrong", "pass"], 2: ["pass"]}).as_row()
+    assert [(each["passed"], each["pass@1"]) for each in row["by_turn"]] == [(1, 0.5), (2, 1.0)]
+    assert (row["n"], row["infra"], row["used"], row["repaired"]) == (2, 1, 1, 1.0)
+
+
+def test_where_no_conversation_went_on_there_are_no_shares():
+    row = talked({0: ["pass"], 1: ["wrong"]}).as_row()
+    assert (row["used"], row["repaired"], row["broken"]) == (0, None, None)
+
+
+def test_samples_of_a_task_are_conversations_of_their_own():
+    records = [talk(0, ["wrong", "pass"], 0), talk(0, ["wrong"], 1), talk(1, ["pass"], 0), talk(1, ["pass"], 1)]
+    subject = Subject("m")
+    subject.turns = 2
+    row = make_score(subject, "sampled", records, CALIBRATION, UNSEEN).as_row()
+    assert [each["pass@1"] for each in row["by_turn"]] == [0.5, 0.75] and row["pass@1"] == 0.75
+    assert row["by_turn"][1]["interval"] == row["interval"]
+
+
+def test_an_earlier_answer_from_unexpected_shared_isolation_did_not_pass():
+    forged = Turn(Completion("", ""), "", Verdict("PASS", "pass", 1, 1, 0.1, "shared"))
+    last = record(0, "PARTIAL", "wrong: 1 of 2")
+    records = [replace(last, turns=(forged, Turn(Completion("", ""), "", last.verdict)))]
+    subject = Subject("m")
+    subject.turns = 2
+    row = make_score(subject, "greedy", records, CALIBRATION, UNSEEN).as_row()
+    assert row["by_turn"][0]["passed"] == 0 and row["broken"] == 0
+
+
+def halves(name, first, last):
+    """50 tasks: `first` pass at the first turn, `last` at the second."""
+    talks = {i: ["pass"] if i < first else ["wrong", "pass" if i < last else "wrong"] for i in range(50)}
+    return talked(talks, name, count=50)
+
+
+def test_every_turn_of_every_pair_is_compared_and_all_are_corrected_together():
+    scores = [halves("sft", 10, 12), halves("rl", 12, 30), halves("other", 10, 13)]
+    first, *_ = rows = [c.as_row() for c in compare_all(scores)]
+    assert [[(t["gained"], t["lost"]) for t in row["by_turn"]] for row in rows] == [
+        [(2, 0), (18, 0)],
+        [(0, 0), (1, 0)],
+        [(0, 2), (0, 17)],
+    ]
+    assert {name: first[name] for name in first["by_turn"][1]} == first["by_turn"][1], "the row is its last turn"
+    assert first["p_holm"] == 6 * first["p"], "two turns of three pairs"
+    assert "rl is better than sft: +36.0 points on b, greedy, 2 turns (18" in first["sentence"]
+
+
+def test_a_model_with_several_turns_against_one_with_one_says_so():
+    (row,) = [c.as_row() for c in compare_all([many(10, "sft"), halves("rl", 10, 30)])]
+    assert [each["gained"] for each in row["by_turn"]] == [0, 20]
+    assert "on b, greedy, 2 turns against 1 turn (20 gained" in row["sentence"]
+
+
+@pytest.mark.parametrize(
+    "visible, costly, shown, value",
+    [
+        ("assert f() == 1", True, "visible tests were shown", True),
+        ("", True, "only errors were shown", False),
+        ("assert f() == 1", False, "saved answers", None),
+    ],
+)
+def test_each_row_of_the_report_says_what_was_shown(visible, costly, shown, value):
+    scores = [talked(FOUR, name, visible=visible, costly=costly) for name in ("sft", "rl")]
+    assert scores[0].as_row()["visible_tests"] is value
+    report = comparison_md({}, [CALIBRATION], scores, compare_all(scores))
+    rows = [line for line in report.split("\n") if line.startswith("| ") and "sft |" in line or "| rl |" in line]
+    assert len(rows) == 9 and all(f"| greedy, 2 turns, {shown} |" in row for row in rows)
+    turns = report.partition("## Turns\n\n")[2].split("\n")
+    assert turns[0].endswith("| pass@1, turn 1 | pass@1, turn 2 | went on | repaired | broken |")
+    assert turns[2].endswith("| 50.0 (15.0 to 85.0) | 50.0 (15.0 to 85.0) | 3 | 50.0 | 33.3 |")
+    assert "corrected for all 2 comparisons" in report
+
+
+def test_the_schema_names_the_keys_of_several_turns_and_one_turn_has_none_of_them():
+    from raccoon.evaluation import results as module
+
+    scores = [halves("sft", 10, 12), halves("rl", 12, 30)]
+    results = json.loads(results_json({}, [CALIBRATION], scores, compare_all(scores)))
+    alone = json.loads(results_json({}, [CALIBRATION], plain := [many(10, "sft"), many(30, "rl")], compare_all(plain)))
+    for rows, keys in (("results", 6), ("comparisons", 1)):
+        added = results[rows][0].keys() - alone[rows][0].keys()
+        assert len(added) == keys and all(f"{key} " in module.__doc__ for key in added)
+    assert "urns" not in comparison_md({}, [CALIBRATION], plain, compare_all(plain))

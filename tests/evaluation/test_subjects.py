@@ -7,16 +7,9 @@ from pathlib import Path
 import pytest
 
 from raccoon.constants import InputError
-from raccoon.evaluation.engines import Decoding, Slot
-from raccoon.evaluation.subjects import (
-    Control,
-    check_weights,
-    describe_samples,
-    distinct_names,
-    find_subjects,
-    folder_digest,
-    read_samples,
-)
+from raccoon.evaluation.engines import Completion, Decoding, Slot
+from raccoon.evaluation.samples import describe_samples, read_samples
+from raccoon.evaluation.subjects import Asked, Control, check_weights, distinct_names, find_subjects, folder_digest
 from raccoon.evaluation.task_sets import TaskSet
 from raccoon.tasks.extraction import extract_code
 from raccoon.tasks.task import Task
@@ -34,7 +27,7 @@ def fake_model(folder: Path, weights: bytes = b"weights") -> str:
 
 
 def find(*models, repeat=1):
-    return find_subjects(models, repeat, DECODINGS, num_samples=3)
+    return find_subjects(models, repeat, DECODINGS, Asked(num_samples=3))
 
 
 # Controls
@@ -54,7 +47,7 @@ def test_plain_controls_are_programs():
     for name, code in (("gold", TASK.solution), ("stub", "def f(*args, **kwargs):\n    return None\n")):
         (answer,) = Control(name, plain=True).complete([Slot(TASK)], "greedy")
         assert (answer.text, answer.code, answer.alone) == (code, code, False)
-    assert find_subjects(["gold"], 1, DECODINGS, 1, plain_controls=True) == [Control("gold", plain=True)]
+    assert find_subjects(["gold"], 1, DECODINGS, Asked(), plain_controls=True) == [Control("gold", plain=True)]
 
 
 def test_gold_owes_nothing_for_a_task_without_solution():
@@ -210,7 +203,7 @@ def test_the_forms_of_a_text_file_are_read_or_named(tmp_path, change, words):
     path = tmp_path / "samples.jsonl"
     path.write_bytes(change('{"task_id": "a/1", "completion": "x"}\n'))
     if not words:
-        assert read_samples(str(path), {"a/1"}).rows["a/1"][0].text == "x"
+        assert read_samples(str(path), {"a/1"}).rows["a/1"] == [(Completion("x", ""),)]
         return
     with pytest.raises(InputError, match=words):
         read_samples(str(path), {"a/1"})

@@ -33,8 +33,10 @@ def write_tasks(path: Path, count: int) -> list[Task]:
     return tasks
 
 
-def write_model(folder: Path, seed: int = 0, template: str | None = TEMPLATE, more: tuple[str, ...] = ()) -> Path:
-    """Saves a model and its tokenizer, which knows the tokens `more` as well.
+def write_model(
+    folder: Path, seed: int = 0, template: str | None = TEMPLATE, more: tuple[str, ...] = (), positions: int = 128
+) -> Path:
+    """Saves a model and its tokenizer, which knows the tokens `more` as well; it reads so many `positions`.
 
     The tokenizer ends on <|endoftext|>, the generation_config on <|im_end|>.
     """
@@ -62,7 +64,7 @@ def write_model(folder: Path, seed: int = 0, template: str | None = TEMPLATE, mo
         num_attention_heads=2,
         num_key_value_heads=1,
         head_dim=16,
-        max_position_embeddings=128,
+        max_position_embeddings=positions,
         initializer_range=0.5,
         tie_word_embeddings=False,
     )

@@ -4,13 +4,15 @@ import json
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from helpers.paths import SCRIPTS
 from helpers.processes import left_of_session, start, until
 from helpers.training_runs import environment
-from raccoon.evaluation.engines import Decoding, Slot, load_engine
+from raccoon.evaluation.engines import Decoding, Slot, Turn, load_engine
+from raccoon.records import Verdict
 from raccoon.tasks.task import read_task_file
 
 TASKS = 100
@@ -96,6 +98,26 @@ def test_each_end_is_told_while_others_are_written(demo):
     engine.close()
     assert sorted(told, key=lambda pair: requests.index(pair[0])) == list(zip(requests, answers, strict=True))
     assert unfinished[0] > unfinished[-1]
+
+
+def test_a_second_turn_is_that_of_transformers_and_its_first_one_comes_from_the_cache(demo):
+    """Prompts of several hundred tokens, because the cache holds whole blocks of up to 128."""
+    tasks = read_task_file(demo / "heldout_tasks.jsonl")[:16]
+    slots = [Slot(replace(task, prompt=8 * task.prompt), turns=2, max_feedback=300) for task in tasks]
+    verdict = Verdict("PARTIAL", "wrong: 0 of 1", 0, 1, feedback="Your code fails a test.")
+    later = {}
+    for name in ("vllm", "transformers"):
+        engine = load_engine(demo / "sft_model", Decoding(max_tokens=60, engine=name))
+        first = engine.generate(slots)
+        second = [slot.after(Turn(answer, "", verdict)) for slot, answer in zip(slots, first, strict=True)]
+        if name == "vllm":
+            known = sum(map(len, engine.rows(slots, engine.prompts(slots)))) + sum(len(answer.ids) for answer in first)
+            before = engine.cached_tokens
+        later[name] = engine.generate(second)
+        if name == "vllm":
+            assert engine.cached_tokens - before > known / 2
+        engine.close()
+    assert later["vllm"] == later["transformers"] != first
 
 
 def test_an_adapter_is_served_as_if_it_were_merged(demo, tmp_path):

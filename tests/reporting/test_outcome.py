@@ -178,3 +178,16 @@ def test_every_plot_is_explained_once():
     others = {"Pass rate", "Bonuses", "Reward integrity", "Tasks before training"}
     assert len(explained) == len(set(explained))
     assert set(explained) == {row[0] for row in (*LINES, *STACKS)} | others
+
+
+def test_an_evaluation_with_several_turns_is_named_so_wherever_it_is_shown(tmp_path):
+    assert "answer a task)" in " ".join(judged(tmp_path, [GAIN]).sentences)
+    path = tmp_path / "eval_results" / "results.json"
+    results = json.loads(path.read_text())
+    for row in results["results"]:
+        row["turns"] = 2
+    path.write_text(json.dumps(results))
+    evaluation = find_evaluation(tmp_path / "rl", "")
+    assert {score.way for score in evaluation.scores} == {"greedy, 2 turns"}
+    found = outcome(read_run(tmp_path / "rl"), evaluation)
+    assert "answer a task, with up to 2 turns)" in " ".join(found.sentences)

@@ -10,12 +10,14 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from raccoon.constants import InputError
-from raccoon.model_files import end_tokens, is_adapter, load_tokenizer
+from raccoon.conversation import TurnTemplate
+from raccoon.model_files import declared_ends, end_tokens, is_adapter, load_tokenizer
+from raccoon.records import Verdict
 from raccoon.tasks.prompts import direct_prompt, messages, stop_words, until_stop_word
 from raccoon.tasks.task import Task
 from raccoon.vllm_engine import prepare_vllm
@@ -49,18 +51,6 @@ class Decoding:
 
 
 @dataclass(frozen=True)
-class Slot:
-    """The place of one completion to generate: a task and the number of its sample."""
-
-    task: Task
-    sample: int = 0
-
-    @property
-    def key(self) -> tuple[str, int]:
-        return self.task.task_id, self.sample
-
-
-@dataclass(frozen=True)
 class Completion:
     """The text of a model. `code` is set only if the text is known to be a program (a sample's "solution")."""
 
@@ -69,6 +59,50 @@ class Completion:
     truncated: bool = False  # max_tokens were written without an end token
     code: str | None = None
     alone: bool = False  # the code is the whole program: no part of the prompt is added
+    ids: tuple[int, ...] = ()  # the text's tokens with its end token, if the model runs here
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A graded answer of a conversation. Its verdict's feedback is the message that followed; "" after the last."""
+
+    completion: Completion
+    code: str
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Slot:
+    """The place of one completion to generate: a task, the number of its sample, and what was said before.
+
+    `turns` is the most that its conversation may have, `max_feedback` the most characters after each of its answers. A
+    saved conversation has several turns and no feedback.
+    """
+
+    task: Task
+    sample: int = 0
+    turns: int = 1
+    max_feedback: int = 0
+    said: tuple[Turn, ...] = ()
+
+    @property
+    def key(self) -> tuple[str, int]:
+        return self.task.task_id, self.sample
+
+    @property
+    def is_last(self) -> bool:
+        return len(self.said) + 1 >= self.turns
+
+    def ends_with(self, completion: Completion) -> bool:
+        """Whether no answer follows this one, whatever its verdict."""
+        return self.is_last or bool(self.max_feedback) and completion.truncated
+
+    def goes_on(self, turn: Turn) -> bool:
+        """Whether an answer follows this one: in a saved conversation any, else one on which there is feedback."""
+        return not self.ends_with(turn.completion) and (bool(turn.verdict.feedback) or not self.max_feedback)
+
+    def after(self, turn: Turn) -> "Slot":
+        return replace(self, said=(*self.said, turn))
 
 
 Ended = Callable[[Slot, Completion], None]
@@ -97,8 +131,9 @@ def plan_batches(slots: Sequence[Slot], size: int, shift: int = 0) -> list[list[
 
 
 def row_seed(seed: int, slot: Slot) -> int:
-    """The seed of one sample. It does not depend on the batch or the process."""
-    text = json.dumps([seed, slot.task.task_id, slot.sample])
+    """The seed of one sample. It does not depend on the batch or the process; each later turn has its own."""
+    turn = [len(slot.said)] if slot.said else []
+    text = json.dumps([seed, slot.task.task_id, slot.sample, *turn])
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
@@ -122,6 +157,7 @@ class Engine:
 
     decoding: Decoding
     tokenizer: Any
+    ends: list[int]  # token ids that end a completion
 
     def generate(self, slots: Sequence[Slot], ended: Ended = ignore) -> list[Completion]:
         """One completion for each slot. Calls `ended` for each when its text ends."""
@@ -141,10 +177,22 @@ class Engine:
         options = {"tokenize": False, "add_generation_prompt": True, "enable_thinking": decoding.enable_thinking}
         return [tokenizer.apply_chat_template(messages(task), **options) for task in tasks]
 
-    def tokens(self, prompts: list[str], **options: Any) -> Any:
+    def tokens(self, prompts: list[str]) -> Any:
         """Token ids of rendered prompts. A template has written its special tokens; other prompts get them here."""
         special = self.decoding.direct or self.tokenizer.chat_template is None
-        return self.tokenizer(prompts, add_special_tokens=special, **options)
+        return self.tokenizer(prompts, add_special_tokens=special)
+
+    def rows(self, slots: Sequence[Slot], prompts: list[str]) -> list[list[int]]:
+        """The token ids to send: the prompt's, then each earlier answer as it was sampled and the message after it."""
+        rows = self.tokens(prompts)["input_ids"]
+        if not any(slot.said for slot in slots):
+            return rows
+        template = TurnTemplate(self.tokenizer, self.ends, self.decoding.enable_thinking)
+        for slot, row in zip(slots, rows, strict=True):
+            for turn in slot.said:
+                answer = list(turn.completion.ids)
+                row += answer + template.after(answer, turn.verdict.feedback)
+        return rows
 
     def words(self, slots: Sequence[Slot]) -> list[tuple[str, ...]]:
         return [stop_words(slot.task) if self.decoding.direct else () for slot in slots]
@@ -175,7 +223,7 @@ class TransformersEngine(Engine):
         import torch
 
         prompts = self.prompts(slots)
-        inputs = self.tokens(prompts, padding=True, return_tensors="pt").to(self.device)
+        inputs = self.tokenizer.pad({"input_ids": self.rows(slots, prompts)}, return_tensors="pt").to(self.device)
         start = inputs["input_ids"].shape[1]
 
         def tell(row: int, ids: list[int]) -> None:
@@ -213,17 +261,28 @@ class TransformersEngine(Engine):
         stop = next((i for i, token in enumerate(row) if token in self.ends), None)
         text = self.tokenizer.decode(row[:stop], skip_special_tokens=True)
         kept = until_stop_word(text, slot.task) if self.decoding.direct else text
-        return Completion(kept, prompt, truncated=stop is None and kept == text)
+        ids = tuple(row if stop is None else row[: stop + 1])
+        return Completion(kept, prompt, truncated=stop is None and kept == text, ids=ids)
 
 
 class LeanEngine(TransformersEngine):
-    """The same with decoding.py's loop: a prompt is read once for all its samples, and ended rows leave the batch."""
+    """The same with decoding.py's loop: a prompt is read once for all its samples, and ended rows leave the batch.
+
+    Of a conversation only the newest message is read, until another batch begins.
+    """
+
+    memory: Any = None  # decoding.PrefixMemory, if conversations may go on
 
     def generate(self, slots: Sequence[Slot], ended: Ended = ignore) -> list[Completion]:
-        from raccoon.decoding import decode
+        from raccoon.decoding import PrefixMemory, decode
 
         prompts = self.prompts(slots)
-        prompt_ids = self.tokens(prompts)["input_ids"]
+        prompt_ids = self.rows(slots, prompts)
+        if not any(slot.said for slot in slots):
+            self.memory = PrefixMemory() if any(slot.turns > 1 for slot in slots) else None
+        if self.memory:
+            self.memory.keep_for(prompt_ids)
+            self.memory.closed = all(slot.is_last for slot in slots)
         words = self.words(slots)
         *warpers, noise = self._sampler(slots) or [None]
 
@@ -240,7 +299,7 @@ class LeanEngine(TransformersEngine):
             tail = self.tokenizer.decode(ids[-EndWatch.TAIL :]) if words[row] else ""
             return any(word in tail for word in words[row])
 
-        rows = decode(self.model, prompt_ids, self.decoding.max_tokens, draw, closes)
+        rows = decode(self.model, prompt_ids, self.decoding.max_tokens, draw, closes, self.memory)
         return list(map(self._completion, rows, prompts, slots))
 
 
@@ -324,21 +383,18 @@ class VllmEngine(Engine):
     def __init__(self, folder: Path, decoding: Decoding) -> None:
         prepare_vllm()
         from torch.cuda import is_available
-        from transformers import AutoConfig, GenerationConfig
+        from transformers import AutoConfig
         from vllm import EngineArgs, LLMEngine
 
         self.decoding = decoding
+        self.cached_tokens = 0  # of all prompts so far, those that the prefix cache has spared
         self.tokenizer = load_tokenizer(folder)
         base, self.adapter = str(folder), None
         options: dict[str, Any] = {}
         if is_adapter(folder):
             base, self.adapter, options = served_adapter(folder)
         config = AutoConfig.from_pretrained(base)
-        try:
-            generation = GenerationConfig.from_pretrained(base)
-        except OSError:  # it has none
-            generation = GenerationConfig.from_model_config(config)
-        self.ends = end_tokens(self.tokenizer, generation.eos_token_id)
+        self.ends = end_tokens(self.tokenizer, declared_ends(base))
         # "auto" is the checkpoint's own type; vLLM would use half precision for float32.
         stored = str(config.dtype).removeprefix("torch.") if decoding.dtype == "auto" and config.dtype else ""
         if not is_available():
@@ -355,8 +411,7 @@ class VllmEngine(Engine):
 
     def generate(self, slots: Sequence[Slot], ended: Ended = ignore) -> list[Completion]:
         prompts = self.prompts(slots)
-        rows = self.tokens(prompts)["input_ids"]
-        for number, (slot, row) in enumerate(zip(slots, rows, strict=True)):
+        for number, (slot, row) in enumerate(zip(slots, self.rows(slots, prompts), strict=True)):
             self.model.add_request(
                 str(number), {"prompt_token_ids": row}, self._sampling(slot), lora_request=self.adapter
             )
@@ -365,7 +420,9 @@ class VllmEngine(Engine):
             for output in self.model.step():
                 if output.finished:
                     number, answer = int(output.request_id), output.outputs[0]
-                    completions[number] = Completion(answer.text, prompts[number], answer.finish_reason == "length")
+                    cut, ids = answer.finish_reason == "length", tuple(answer.token_ids)
+                    completions[number] = Completion(answer.text, prompts[number], cut, ids=ids)
+                    self.cached_tokens += output.num_cached_tokens or 0
                     ended(slots[number], completions[number])
         return [completions[number] for number in range(len(slots))]
 

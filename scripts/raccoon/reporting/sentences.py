@@ -392,10 +392,12 @@ class Pair:
     @property
     def answers(self) -> str:
         """How many answers each task got."""
+        turns = max((score.turns for score in self.scores), default=1)
+        told = f", with up to {turns} turns" if turns > 1 else ""
         if self.several:
             score = self.scores[-1]
-            return f"mean of {score.samples / score.n:.3g} {self.row.mode} answers a task"
-        return f"one {self.row.mode} answer a task"
+            return f"mean of {score.samples / score.n:.3g} {self.row.mode} answers a task{told}"
+        return f"one {self.row.mode} answer a task{told}"
 
     @property
     def p_words(self) -> str:

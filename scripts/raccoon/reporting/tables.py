@@ -89,6 +89,12 @@ class ScoreRow:
     pass_at_1: float | None
     interval: tuple[float, float]
     badge: str = "unknown"  # whether the model was trained on the tasks: seen, partly seen, unseen or unknown
+    turns: int = 1  # answers to a task at most; the last ones count
+
+    @property
+    def way(self) -> str:
+        """The mode, and the turns if there are several."""
+        return self.mode + (f", {self.turns} turns" if self.turns > 1 else "")
 
 
 @dataclass(frozen=True)
