@@ -45,7 +45,7 @@ from raccoon.synthetic.server_tasks import (
 )
 from raccoon.synthetic.verification import NOT_JUDGED, Rules, Seen, TaskCheck, check_tasks, contaminated
 from raccoon.tasks.prompts import messages
-from raccoon.tasks.task import Task, read_task_file, write_task_file
+from raccoon.tasks.task import Task, read_task_file, task_record, write_task_file
 from raccoon.tasks.templates import generate_tasks
 
 # What is made
@@ -301,7 +301,7 @@ def ask_missing(
 def verify(job: Job, candidates: Sequence[Candidate], checks: Ledger[TaskCheck], sandbox: Sandbox) -> list[TaskCheck]:
     """A check of each candidate; those in the ledger are not run again."""
     limits = [job.timeout, job.memory_mb, *asdict(job.rules).values()]
-    keys = [digest(asdict(candidate.task), limits) for candidate in candidates]
+    keys = [digest(task_record(candidate.task), limits) for candidate in candidates]
     tasks = {key: candidate.task for key, candidate in zip(keys, candidates, strict=True)}
     missing, results, started = [key for key in tasks if key not in checks.records], dict(checks.records), time.time()
     with progress_bar(total=len(missing), desc="verifying", unit="task", disable=not missing) as bar:

@@ -7,7 +7,7 @@ import gzip
 import json
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from raccoon.constants import InputError
@@ -100,7 +100,12 @@ def parse_task(row: dict, where: str, default_id: str) -> Task:
 
 def write_task_file(path: str | Path, tasks: Iterable[Task]) -> None:
     """Writes tasks as JSON lines; the file appears whole, or not at all."""
-    write_records(path, map(asdict, tasks))
+    write_records(path, map(task_record, tasks))
+
+
+def task_record(task: Task) -> dict[str, str]:
+    """A task as a line of a task file; without `visible_tests` if it has none, as before there were any."""
+    return {name: getattr(task, name) for name in TASK_FIELDS if name != "visible_tests" or task.visible_tests}
 
 
 def numbered_rows(path: Path) -> Iterator[tuple[int, str, dict]]:
