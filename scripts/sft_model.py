@@ -36,7 +36,7 @@ from raccoon.sandbox.pool import Sandbox
 from raccoon.savings import NO_BFLOAT16, computes_bfloat16
 from raccoon.tasks.markup import fenced_blocks
 from raccoon.tasks.prompts import fenced, messages
-from raccoon.tasks.task import Task, numbered_rows, read_task_file, write_task_file
+from raccoon.tasks.task import TASK_FIELDS, Task, numbered_rows, read_task_file, write_task_file
 
 MODEL_PATH = "./real/base_model"  # a folder or a hub id
 OUTPUT_DIR = "./real/sft_model"
@@ -326,7 +326,8 @@ def save(trainer: Any, trained: list[Task], before: float, folder: str, values: 
     log = RunLog(folder)
     (Path(folder) / LOSSES_FILE).unlink(missing_ok=True)
     log.append(LOSSES_FILE, history)
-    write_task_file(Path(folder) / "tasks.jsonl", trained)
+    plain = [Task(**{name: getattr(task, name) for name in TASK_FIELDS}) for task in trained]  # without earlier turns
+    write_task_file(Path(folder) / "tasks.jsonl", plain)
     # If config.json names TRAIN_FILES, an evaluation reads in tasks.jsonl which tasks the model has seen
     log.write_constants({**values, "TRAIN_FILES": []}, f"the lowest held-out loss came after step {best['step']}")
     print(

@@ -7,7 +7,7 @@ import gzip
 import json
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from raccoon.constants import InputError
@@ -104,8 +104,8 @@ def write_task_file(path: str | Path, tasks: Iterable[Task]) -> None:
 
 
 def task_record(task: Task) -> dict[str, str]:
-    """A task as a line of a task file; without `visible_tests` if it has none, as before there were any."""
-    return {name: getattr(task, name) for name in TASK_FIELDS if name != "visible_tests" or task.visible_tests}
+    """The fields of a task. Without visible tests it is what it was before tasks had any, and so are its digests."""
+    return {name: text for name, text in asdict(task).items() if text or name != "visible_tests"}
 
 
 def numbered_rows(path: Path) -> Iterator[tuple[int, str, dict]]:
