@@ -132,8 +132,9 @@ const made = (name) => ({name, className: "", textContent: "", children: [], dat
   append(...more) { this.children.push(...more); }, replaceChildren(...more) { this.children = more; },
   addEventListener(kind, does) { this.listeners[kind] = does; }});
 const elements = {};
-const fields = ["from", "to", "task", "status", "ending"];
-for (const id of [...fields, "data", "filters", "previous", "next", "position", "group", "browser"]) elements[id] = made(id);
+const filters = ["from", "to", "task", "status", "ending", "filters"];
+const ids = [...filters, "data", "previous", "next", "position", "group", "browser"];
+for (const id of ids) elements[id] = made(id);
 elements.data.textContent = DATA;
 const document = {createElement: made, addEventListener() {}, querySelectorAll: () => [],
   getElementById: (id) => (id === ABSENT ? null : elements[id])};
