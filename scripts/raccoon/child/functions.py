@@ -32,16 +32,22 @@ def answer_requests(job: int) -> None:
     """Loads the program from `job`, then answers requests one by one.
 
     It ends when the judge closes the channel, or after the requests that the judge has planned. Planned calls with
-    plain values come with the program.
+    plain values come with the program. `later` frames with more of them come when these have been answered.
     """
     incoming = frames.FrameReader(job)
     program = values.plain(incoming.read(MAX_PROGRAM))
     planned = [incoming.read() for _ in range(program["planned"])]  # else the judge may wait to send them
     conversation = Conversation(job, incoming, program)
     conversation.reply(attempt(conversation.load))
-    if program["calls"]:
+    if program["plain"]:
         conversation.answer_calls(program["calls"])
+        if program["later"]:
+            conversation.answer_calls(values.plain(incoming.read()))
         return
+    for frame in planned:
+        conversation.answer(frame)
+    if planned or program["later"]:
+        planned = [incoming.read() for _ in range(program["later"])]
     for frame in planned or iter(incoming.read, None):
         conversation.answer(frame)
 

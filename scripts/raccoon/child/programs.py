@@ -30,6 +30,8 @@ WRITERS = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)
 FLUSH_FAILED = 120  # Python's exit code if sys.stdout cannot be flushed at the end
 # Parts of words without one of which no program has objects that do something when they are collected. Most have none.
 LASTING = "open rite rap IO __del__ finally yield await weak Temp exec eval getattr __import__ import_module".split()
+TRACE = vars(BaseException)["__traceback__"].__get__  # past what a class of the program defines
+SYNTAX_FILE, SYNTAX_LINE = (vars(SyntaxError)[name].__get__ for name in ("filename", "lineno"))
 STREAMS = {
     path: number
     for number, name in enumerate(("stdin", "stdout", "stderr"))
@@ -38,16 +40,29 @@ STREAMS = {
 
 
 def failure(error: BaseException, causes: int = MAX_CAUSES) -> list:
-    """["error", class, its standard classes from the most special to the most general, message, exception]
+    """["error", class, its standard classes from the most special to the most general, message, exception, line]
 
-    The exception is sent as a value; it is None where it cannot be sent, or without `causes`.
+    The exception is sent as a value; it is None where it cannot be sent, or without `causes`. `line` is the program's
+    line at which it was raised, or at which the program does not parse; 0 if it is not known.
     """
     standard = [".".join(name) for kind in type(error).__mro__ if (name := standard_name(kind))]
     try:
         message = str(error)[:MAX_MESSAGE]
     except BaseException:
         message = ""
-    return values.Inline(["error", type(error).__name__, standard, message, error if causes else None])
+    return values.Inline(["error", type(error).__name__, standard, message, error if causes else None, own_line(error)])
+
+
+def own_line(error: BaseException) -> int:
+    """The line of the program's deepest frame on the way to an exception; 0 if there is none."""
+    line, trace = 0, TRACE(error)
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == FILENAME:
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    if not line and issubclass(type(error), SyntaxError) and SYNTAX_FILE(error) is FILENAME:  # as given to compile()
+        line = SYNTAX_LINE(error)
+    return line if type(line) is int and 0 < line < MAX_LIMIT else 0
 
 
 def run_program(job: int) -> None:

@@ -24,6 +24,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 sys.path.insert(0, os.path.abspath(f"{__file__}/../../.."))  # started as a file: the package is two folders up
 from raccoon.exchange import frames  # noqa: E402
@@ -31,10 +32,11 @@ from raccoon.records import Program, Verdict  # noqa: E402
 from raccoon.sandbox import seccomp, walls  # noqa: E402
 from raccoon.sandbox.setup import Setup, library_path  # noqa: E402
 from raccoon.test_texts import test_programs as tests  # noqa: E402
+from raccoon.test_texts.visible import UNPARSED, Statement, leading_asserts, statements  # noqa: E402
 from raccoon.verdicts.children import KILLED_OUTSIDE, Child, Zygote, file_tail, shown  # noqa: E402
 from raccoon.verdicts.judge_heap import CallerGone, ChildGone  # noqa: E402
 from raccoon.verdicts.stdin_cases import CaseRun  # noqa: E402
-from raccoon.verdicts.test_run import TEST_ENDED, Run, TestFault, on_alarm, planned  # noqa: E402
+from raccoon.verdicts.test_run import TEST_ENDED, Plan, Run, TestFault, on_alarm, planned  # noqa: E402
 
 ZYGOTE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "zygote.py")
 MAX_PROGRAM = 256 << 20  # bytes of one program with its tests, from the caller
@@ -154,20 +156,35 @@ class KnownTest:
     """What is known of a test before any code runs."""
 
     test: tests.TestProgram
-    plan: tuple[bytes, ...] | None  # its requests if they are known, else (); None if it cannot ask the code from here
+    plan: Plan | None  # its requests if they are known; None if it cannot ask the code from here
+    visible: tuple[Statement, ...] | None = None  # the visible ones of its statements; None if it has none
 
 
 @functools.lru_cache(maxsize=CACHED_TESTS)
-def known_test(test: str, context: str, entry_point: str, shared: bool) -> KnownTest:
-    """The compiled test. Raises TestFault if it cannot run here."""
+def known_test(test: str, context: str, entry_point: str, shared: bool, visible: str) -> KnownTest:
+    """The compiled test, of which the text `visible` may be told. Raises TestFault if it cannot run here."""
     try:
         analysed = tests.analyse(test, context, entry_point)
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+    except UNPARSED as error:
         raise TestFault(f"does not compile: {tests.describe(error)}") from None
     missing = [name for name in analysed.libraries if importlib.util.find_spec(name) is None]
     if missing:
         raise TestFault(f"needs {', '.join(missing)}, not installed here")
-    return KnownTest(analysed, () if shared else planned(Program("", test, entry_point, context), analysed))
+    if shared:
+        return KnownTest(analysed, Plan())
+    program = Program("", test, entry_point, context)
+    if not visible or visible == test:
+        return KnownTest(analysed, planned(program, analysed), statements(visible, entry_point) if visible else None)
+    leading = leading_asserts(test, visible, entry_point)
+    return KnownTest(analysed, planned(program, analysed, len(leading or ())), leading)
+
+
+class Judged(NamedTuple):
+    """What came of a child: its verdict, whether it was starved, and whether it ended while its top level ran."""
+
+    verdict: Verdict
+    starved: bool
+    loading: bool
 
 
 class Judge:
@@ -192,36 +209,69 @@ class Judge:
 
     def judge_function(self, program: Program) -> tuple[Verdict, bool] | None:
         """(verdict, was the child starved) of a function and its test; None if that needs shared isolation."""
+        visible = program.visible_tests if program.max_feedback else ""
         try:
-            known = known_test(program.test, program.context, program.entry_point, self.shared)
+            known = known_test(program.test, program.context, program.entry_point, self.shared, visible)
         except TestFault as fault:
             return Verdict.of(f"infra: the test of {program.task_id or 'this task'} {fault}"), False
-        if (known.test.shared or known.plan is None) and not self.shared:
+        if needs_shared(known) and not self.shared:
             return None
-        judged = self.judge_in_child(program, known.test, known.plan or ())
+        verdict, starved, loading = self.judge_known(program, known)
+        if visible and known.visible is None and not (self.shared or loading or verdict.status == "INFRA"):
+            seen = self.judge_visible(program)
+            if seen and seen.verdict.status != "INFRA":
+                verdict = dataclasses.replace(verdict, feedback=seen.verdict.feedback)
+                starved |= seen.starved
+        return verdict, starved
+
+    def judge_visible(self, program: Program) -> Judged | None:
+        """The verdict of visible tests that are not the first asserts of the test, in a child of their own.
+
+        None if they cannot run. Their child holds nothing of the test.
+        """
+        alone = dataclasses.replace(program, test=program.visible_tests)
+        try:
+            known = known_test(alone.test, alone.context, alone.entry_point, False, alone.test)
+        except TestFault:
+            return None
+        if needs_shared(known):
+            return None
+        frames.write_frame(self.zygote.caller, frames.STILL_CLEARING)  # the time for the answer begins anew
+        return self.judge_known(alone, known)
+
+    def judge_known(self, program: Program, known: KnownTest) -> Judged:
+        """What comes of a test in a child; in a second one if the test did not keep to the plan."""
+        judged = self.judge_in_child(program, known)
         if not judged:
-            known.plan = ()
-            judged = self.judge_in_child(program, known.test, ())
+            known.plan = Plan()
+            judged = self.judge_in_child(program, known)
+        assert judged  # nothing was planned
         return judged
 
-    def judge_in_child(
-        self, program: Program, test: tests.TestProgram, plan: tuple[bytes, ...]
-    ) -> tuple[Verdict, bool] | None:
+    def judge_in_child(self, program: Program, known: KnownTest) -> Judged | None:
         """The same with one child, from its fork to its end; None if the test did not keep to the plan."""
+        test, plan = known.test, known.plan or Plan()
+        # What hidden tests ask must not be in the child before what may be told has happened.
+        first = plan.first if program.max_feedback and program.test != program.visible_tests else None
         output, stdin = frames.memory_file(), os.open(os.devnull, os.O_RDONLY)
         with self.zygote.fork(program.cpu_seconds, (stdin, output, output)) as job:
             os.close(stdin)
-            child = Child(job.fileno(), plan, test.expects_stop)
-            run = Run(program, test, child, self.shared)
+            child = Child(job.fileno(), plan.requests, test.expects_stop, first)
+            run = Run(program, test, child, self.shared, known.visible)
             with contextlib.suppress(ChildGone):  # the run meets it again
                 child.send(program.context, program.code, test.tracks)
-                if plan:
+                if plan.requests and not child.later:
                     self.zygote.finished(PLANNED_SECONDS)
             in_fork = not (test.harmless or self.shared)
             outcome = run.judge_in_fork(self.confine_test) if in_fork else run.judge()
             ending = self.zygote.end(outcome.gone)
         printed = shown(file_tail(output))
-        return None if outcome.diverged else run.verdict(outcome, ending, printed)
+        return None if outcome.diverged else Judged(*run.verdict(outcome, ending, printed), outcome.loading)
+
+
+def needs_shared(known: KnownTest) -> bool:
+    """Whether a test cannot run apart from the code."""
+    return bool(known.test.shared) or known.plan is None
 
 
 if __name__ == "__main__":

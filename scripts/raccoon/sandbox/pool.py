@@ -29,6 +29,7 @@ from raccoon.constants import OLDEST_PYTHON, RunError
 from raccoon.exchange.frames import STILL_CLEARING
 from raccoon.records import ISOLATIONS, STATUSES, TIMEOUT, Program, Verdict
 from raccoon.sandbox.setup import Setup, library_path, remove_folder
+from raccoon.verdicts.feedback import feedback
 
 MEMORY_MB = 1024  # address space of one program beyond the interpreter's own
 MAX_SOURCE = 1 << 20  # characters of code; longer is refused unread
@@ -132,16 +133,23 @@ class Sandbox:
         if isinstance(program, Verdict):
             return program
         if not program.code.strip():
-            return Verdict.of("no code: there is no Python code to run")
+            return refused(program, "no code: there is no Python code to run", "no code")
         if len(program.code) > MAX_SOURCE:
-            return Verdict.of(f"forbidden: {len(program.code):,} characters of code, limit {MAX_SOURCE:,}")
+            reason = f"forbidden: {len(program.code):,} characters of code, limit {MAX_SOURCE:,}"
+            return refused(program, reason, "too long")
         sent = dataclasses.replace(program, timeout=program.timeout or self.timeout, solution="")
         known = program.solution.strip()
         good = dataclasses.replace(sent, code=program.solution) if known else self.good
         answer = self._pools[False].ask(sent, good)
         if answer.get("needs") == "shared":
             answer = self._pools[True].ask(sent, good)
-        return Verdict(**{field.name: answer[field.name] for field in dataclasses.fields(Verdict)})
+        return Verdict(**{field.name: answer.get(field.name, "") for field in dataclasses.fields(Verdict)})
+
+
+def refused(program: Program, reason: str, kind: str) -> Verdict:
+    """The verdict on code that is not run. `kind` is one of feedback.SENTENCES."""
+    told = feedback(kind, (), program.max_feedback) if program.max_feedback else ""
+    return dataclasses.replace(Verdict.of(reason), feedback=told)
 
 
 class WorkerPool:
@@ -307,7 +315,7 @@ def checked_answer(data: bytes, number: str) -> dict:
         answer = json.loads(data)
         if answer["number"] == number and answer.get("needs") == "shared":
             return answer
-        texts = [answer[name] for name in ("reason", "output")]
+        texts = [answer[name] for name in ("reason", "output")] + [answer.get("feedback", "")]
         counts = [answer[name] for name in ("tests_passed", "tests_total")]
         right = answer["status"] in STATUSES and answer["isolation"] in ISOLATIONS and answer["number"] == number
         right &= {*map(type, texts)} == {str} and {*map(type, counts)} == {int} and 0 <= counts[0] <= counts[1]

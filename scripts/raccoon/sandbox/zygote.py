@@ -147,13 +147,15 @@ def rehearse() -> None:
     rare = {"tuple": [1, {"dict": [[2], [None]]}]}
     calls = [["call", "same", [given], []] for given in (1, "a", [1, 2.5], rare)]
     request = json.dumps(["call", "pair", [1, rare], []]).encode()
-    planned = json.dumps(fields | {"tracks": False, "planned": 0, "calls": calls}).encode()
-    asked = json.dumps(fields | {"tracks": True, "planned": 1, "calls": []}).encode(), request
+    plain = fields | {"tracks": False, "planned": 0, "later": 1, "plain": True, "calls": calls}
+    planned = json.dumps(plain).encode(), json.dumps(calls).encode()
+    others = fields | {"tracks": True, "planned": 1, "later": 0, "plain": False, "calls": []}
+    asked = json.dumps(others).encode(), request
     program = marshal.dumps((("", REHEARSED), [compile(REHEARSED, FILENAME, "exec")]))
     itself = sys.modules["__main__"]
     gc.collect()
     gc.freeze()  # the end of a program collects garbage: here that must not take long
-    jobs = [((planned,), answer_requests), (asked, answer_requests), ((program,), run_program)]
+    jobs = [(planned, answer_requests), (asked, answer_requests), ((program,), run_program)]
     for parts, work in jobs * REHEARSALS:
         judge, child = socket.socketpair()
         with judge, child:

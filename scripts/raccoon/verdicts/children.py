@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 from raccoon.exchange import frames, heap, values
 from raccoon.exchange.values import MAX_ITEMS, Inline
+from raccoon.verdicts.feedback import builtin_class
 from raccoon.verdicts.judge_heap import OURS, ChildGone, Deadline, JudgeHeap, NotCarried
 
 TIMEOUT_SHARE = 0.5  # of the CPU limit: a child killed by the kernel above it was killed for its CPU time (the kernel
@@ -29,6 +30,7 @@ NO_WALL = "infra: a wall could not be raised around the code"
 ZYGOTE_GONE = 3  # exit code
 LONGEST_CLEARING = 60  # seconds that a scratch folder may take to be emptied
 OUTPUT_TICK = 0.01  # seconds between two looks at a child's output, so that not every line of it wakes the judge
+CALLS = ("call", "method")  # requests whose answer is what a function of the code returns
 PLAIN_CALL = b'["call",'  # how a request starts that calls a function with values only
 MAX_TEXT = 300  # characters of a message
 MAX_PRINTED = 64 << 20  # bytes that a program may print
@@ -206,24 +208,35 @@ def ending_with_zygote():
 class Child:
     """The untrusted process as a test in the judge sees it: a descriptor that delivers values.
 
-    `planned`: the requests that the child gets at once. `expects_stop`: the test expects a StopIteration of the code.
+    `planned`: the requests that the child gets at once, or in two steps if `first` is not None: so many at first, and
+    the others when those are answered. `expects_stop`: the test expects a StopIteration of the code.
     """
 
     heap: JudgeHeap  # there before the first request
 
-    def __init__(self, descriptor: int, planned: tuple[bytes, ...] = (), expects_stop: bool = False):
+    def __init__(
+        self, descriptor: int, planned: tuple[bytes, ...] = (), expects_stop: bool = False, first: int | None = None
+    ):
         self.descriptor, self.incoming = descriptor, frames.FrameReader(descriptor)
         self.planned, self.expects_stop = planned, expects_stop
+        self.first = len(planned) if first is None else first
+        self.later: tuple[bytes, ...] = ()  # frames of the second step
         self.fault: str | None = None  # of the ChildGone that was raised, also if the test caught it
-        self.loaded = self.gone = self.diverged = False
+        self.loaded = self.ready = self.gone = self.diverged = False
+        self.load_failure: list = []  # the reply of a top level that did not end well
+        self.returned: list = []  # the last result of a call
         self.requests = 0
         self.silent = False  # while a message about a failure is written, which must not run code
 
     def send(self, context: str, code: str, tracks: bool) -> None:
         """Sends the program and the planned requests. The program starts to run."""
-        with_program = not tracks and all(data.startswith(PLAIN_CALL) for data in self.planned)
-        calls, requests = (self.planned, ()) if with_program else ((), self.planned)
-        fields = {"context": context, "code": code, "tracks": tracks, "planned": len(requests)}
+        plain = bool(self.planned) and not tracks and all(data.startswith(PLAIN_CALL) for data in self.planned)
+        now, self.later = self.planned[: self.first], self.planned[self.first :]
+        calls, requests = (now, ()) if plain else ((), now)
+        if plain and self.later:
+            self.later = (b"[" + b",".join(self.later) + b"]",)
+        fields = {"context": context, "code": code, "tracks": tracks}
+        fields |= {"planned": len(requests), "later": len(self.later), "plain": plain}
         program = json.dumps(fields).encode().removesuffix(b"}") + b',"calls":[' + b",".join(calls) + b"]}"
         self._write(program, *requests)
 
@@ -236,7 +249,9 @@ class Child:
             self.end(NO_WALL)
         reply = self._receive()
         if reply[0] != "ok":
+            self.load_failure = reply
             self.end(failure_reason(reply))
+        self.ready = True
 
     def request(self, *details) -> list:
         """The parts of the reply to one request. Raises the code's exception."""
@@ -257,9 +272,14 @@ class Child:
         elif number >= len(self.planned) or data != self.planned[number]:
             self.diverged = True
             raise ChildGone
+        elif self.later and number == self.first:
+            self._write(*self.later)
+            self.later = ()
         while True:
             reply = self._receive()
             if reply[0] == "ok":
+                if details[0] in CALLS:
+                    self.returned = reply[1:2]
                 return reply[1:]
             if reply[0] != "callback":
                 raise self.raised(reply)
@@ -299,6 +319,7 @@ class Child:
         if not hasattr(error, "verdict_kind"):
             kind, _, text = failure_reason(["error", *reply[1:]]).partition(": ")
             vars(error).update(verdict_kind=kind, verdict_text=text)
+        vars(error)["verdict_place"] = builtin_class(reply[2]), reply[5:]
         return error
 
     def _write(self, *datas: bytes) -> None:
@@ -335,7 +356,7 @@ def well_formed(reply) -> bool:
         return False
     if reply[0] in ("ok", "callback"):
         return 2 <= len(reply) <= 5
-    if [type(part) for part in reply[1:4]] != [str, list, str] or len(reply) != 5:
+    if [type(part) for part in reply[1:4]] != [str, list, str] or not 5 <= len(reply) <= 6:
         return False
     return all(type(name) is str for name in reply[2])
 

@@ -17,6 +17,7 @@ raises anything else or does not end, the output is wrong; but if it also fails 
 fault (INFRA).
 """
 
+import contextlib
 import dataclasses
 import decimal
 import functools
@@ -39,7 +40,9 @@ from raccoon.records import Program, Verdict
 from raccoon.test_texts import test_programs as tests
 from raccoon.verdicts import children
 from raccoon.verdicts.children import NO_ANSWER, Ending, Flood, Streams, Zygote, failure_reason, well_formed
+from raccoon.verdicts.feedback import feedback
 from raccoon.verdicts.judge_heap import Deadline
+from raccoon.verdicts.noted import CaseNotes
 from raccoon.verdicts.test_run import AFTER_FAILURE, Fork, alarm
 
 MAX_COMPILED = 16 << 20  # bytes of a compiled program
@@ -67,7 +70,7 @@ class Cases:
     checker: types.CodeType | None
 
 
-@functools.lru_cache(maxsize=8)  # the completions of a group share their cases
+@functools.lru_cache(maxsize=16)  # the completions of a group share their cases
 def parse_cases(text: str) -> Cases:
     """The cases of a task. Raises ValueError that says what is wrong with them."""
     try:
@@ -95,6 +98,15 @@ def parse_cases(text: str) -> Cases:
     return Cases(encoded[0], encoded[1], compare, checker)
 
 
+def visible_cases(program: Program) -> set[tuple[bytes, bytes]]:
+    """(input, output) of each case that feedback may name."""
+    if program.max_feedback and program.visible_tests:
+        with contextlib.suppress(ValueError):
+            cases = parse_cases(program.visible_tests)
+            return {*zip(cases.inputs, cases.outputs, strict=True)}
+    return set()
+
+
 class CaseRun:
     """One program with its cases. `confine` puts walls around a fork of the judge that runs a checker."""
 
@@ -108,6 +120,8 @@ class CaseRun:
         self.spoke = time.monotonic()
         self.checker: Fork | None = None
         self.starved = self.stands = False
+        self.failure: list = []  # the child's reply about the exception that ended the last run
+        self.noted = CaseNotes(program, visible_cases(program))
 
     def judge(self) -> tuple[Verdict, bool]:
         """(verdict, was the child starved). The first failed case decides; the others run only to be counted."""
@@ -121,9 +135,7 @@ class CaseRun:
                 if time.monotonic() > self.until:
                     break
                 streams = Streams(given)
-                reason = self.run_program(streams)
-                if reason == "pass":
-                    reason = self.compared(cases, given, bytes(streams.printed), expected)
+                reason = self.judge_case(cases, streams, given, expected)
                 kind = reason.partition(": ")[0]
                 if not first:
                     shown = streams  # in the end those of the first failed case, or of the last one
@@ -135,13 +147,40 @@ class CaseRun:
                     self.until = time.monotonic() + AFTER_FAILURE
                 if kind not in ("wrong", "exception") or self.program.ends_early:
                     break
+            starved = self.starved
+            if kind not in ("syntax", "infra"):
+                self.judge_visible_left(cases)
         finally:
             self.end_checker()
-        return Verdict.of(first or "pass", passed, len(cases.inputs), output=shown.tail()), self.starved
+        verdict = Verdict.of(first or "pass", passed, len(cases.inputs), output=shown.tail())
+        if self.noted.fault and verdict.status != "INFRA":
+            kind, parts = self.noted.fault
+            verdict = dataclasses.replace(verdict, feedback=feedback(kind, parts, self.program.max_feedback))
+        return verdict, starved or self.starved
+
+    def judge_case(self, cases: Cases, streams: Streams, given: bytes, expected: bytes) -> str:
+        """The reason of a verdict on one case."""
+        reason = self.run_program(streams)
+        if reason == "pass":
+            reason = self.compared(cases, given, bytes(streams.printed), expected)
+        if self.program.max_feedback and reason != "pass":
+            self.noted.failed(reason, self.failure, given, expected, bytes(streams.printed))
+        self.noted.left.discard((given, expected))
+        return reason
+
+    def judge_visible_left(self, cases: Cases) -> None:
+        """Runs the visible cases that stand behind the case at which the verdict was clear, up to one that fails."""
+        for given, expected in zip(cases.inputs, cases.outputs, strict=True):
+            if self.noted.fault or not self.noted.left:
+                return
+            if (given, expected) in self.noted.left:
+                self.until = math.inf
+                self.judge_case(cases, Streams(given), given, expected)
 
     def run_program(self, streams: Streams) -> str:
         """The reason of a run on one input, from the fork of its child; "pass" if it ended by itself with code 0."""
         wall, limit, reason = self.time_left(), self.program.cpu_seconds, ""
+        self.failure = []
         self.stands, until = False, time.monotonic() + wall
         passed = streams.stdin, streams.stdout, streams.errors
         with self.zygote.fork(limit, passed, reads_stdin=True) as job:
@@ -158,7 +197,7 @@ class CaseRun:
                     reply = values.loads(incoming.read())
                 reason = NO_ANSWER
                 if well_formed(reply) and reply[0] in ("error", "syntax"):
-                    reason = failure_reason(reply)
+                    reason, self.failure = failure_reason(reply), reply
             except Deadline:
                 reason = f"timeout: no end in {self.wall:g} s"
             except (EOFError, OSError):  # it ended without a report, as a successful program does

@@ -19,16 +19,19 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from raccoon.exchange import frames, heap, values
 from raccoon.records import ISOLATIONS, Program, Verdict
 from raccoon.test_texts import test_programs as tests
 from raccoon.test_texts.needs import KNOWN_AS
 from raccoon.test_texts.test_programs import TestProgram
+from raccoon.test_texts.visible import Statement
 from raccoon.verdicts.children import NO_ANSWER, Child, Ending
+from raccoon.verdicts.feedback import feedback
 from raccoon.verdicts.handles import ClassProxy, Proxy, same
 from raccoon.verdicts.judge_heap import OURS, Blank, CallerGone, ChildGone, Deadline, JudgeHeap, NotCarried
+from raccoon.verdicts.noted import Noted, Watch
 
 PATIENCE = 2.0  # seconds beyond the wall limit for a test in a fork of the judge
 TEST_ENDED = "infra: the process of the test has ended"
@@ -112,15 +115,28 @@ class Outcome:
     reason: str = ""  # "kind: text" of an early end of the test, besides the first failure
     gone: bool = False  # the child closed its channel
     diverged: bool = False  # the test asked for something else than was planned
+    fault: list = dataclasses.field(default_factory=list)  # noted for the feedback
+    loading: bool = False  # it ended while the code's top level ran
 
 
 class Run:
-    """One test of one child: `judge` runs it and returns the outcome."""
+    """One test of one child: `judge` runs it and returns the outcome. `visible`: see Noted."""
 
-    def __init__(self, program: Program, test: TestProgram, child: Child, shared: bool):
+    def __init__(
+        self,
+        program: Program,
+        test: TestProgram,
+        child: Child,
+        shared: bool,
+        visible: tuple[Statement, ...] | None = None,
+    ):
         self.program, self.test, self.child, self.shared = program, test, child, shared
         self.wall = program.wall_seconds(shared)
-        self.tally = tests.Tally(test.goes_on, OURS, test.imports, on_failure=lambda: alarm(AFTER_FAILURE))
+        self.noted = Noted(program, child, visible)
+        counting = Watch if program.max_feedback else tests.Tally
+        self.tally = counting(test.goes_on, OURS, test.imports, on_failure=lambda: alarm(AFTER_FAILURE))
+        if isinstance(self.tally, Watch):
+            self.tally.noted = self.noted
         self.tally.silenced = child  # type: ignore[assignment]  # it only sets an attribute
         self.whose = program.task_id or "this task"
         self.namespace: dict[str, Any] = {"__name__": "__main__", "__builtins__": __builtins__}
@@ -129,14 +145,14 @@ class Run:
 
     def judge(self) -> Outcome:
         """Runs the test to its end or its deadline."""
-        reason, child = "", self.child
+        reason, child, line = "", self.child, 0
         try:
             alarm(self.wall)
             self.run_beside_code() if self.shared else self.run_here()
-        except Deadline:
-            reason = self.late()
+        except Deadline as late:
+            reason, line = self.late(), tests.line_of(late)
         except ChildGone as gone:
-            reason = str(gone)
+            reason, line = str(gone), tests.line_of(gone)
         except NotCarried as kind:
             reason = f"exception: the test hands an object of its class {kind} to the code"
         except TestFault as fault:
@@ -154,11 +170,14 @@ class Run:
             reason = self.late()
         if not (reason or self.tally.first or child.requests) and child.fault is None:
             reason = f"infra: the test of {self.whose} never calls the code"
+        if reason or child.gone:
+            self.noted.stopped(line)
         self.namespace.clear()  # else it waits for the collector, as it holds functions that hold it
         if "heap" in vars(child):
             vars(child.heap).clear()
-        tally = self.tally
-        return Outcome(tally.passed, tally.failed, tally.first, reason, child.gone, child.diverged)
+        tally, noted = self.tally, self.noted
+        counts = tally.passed, tally.failed, tally.first
+        return Outcome(*counts, reason, child.gone, child.diverged, noted.fault, noted.loading)
 
     def judge_in_fork(self, confine: Callable[[], None]) -> Outcome:
         """Runs a test that may leave something behind, in a copy of this process that ends with it."""
@@ -183,6 +202,8 @@ class Run:
             if isinstance(error, SystemExit) and not error.code or is_skip and self.tally.passed:
                 return
         self.tally.note(error)
+        if self.program.max_feedback:
+            self.noted.failed(error, tests.line_of(error))
 
     def late(self) -> str:
         return f"timeout: no result in {self.wall:g} s"
@@ -261,6 +282,7 @@ class Run:
             if first:
                 kind, text = map(str, first)
                 self.tally.first = [kind if kind in CODE_FAULTS else "exception", text]
+                self.noted.beside_code(*self.tally.first)
         except (TypeError, ValueError, OverflowError):
             raise ChildGone(NO_ANSWER) from None
         if self.test.asserts and not self.tally.first and self.tally.passed < 1:
@@ -271,6 +293,7 @@ class Run:
         reason, limit = outcome.reason, self.program.cpu_seconds
         if outcome.gone and not reason:
             reason = ending.reason(limit, may_kill_itself=self.shared)
+        ended = reason
         if outcome.first:
             kind, text = outcome.first
             reason = f"{kind}: the test of {self.whose} raises {text}" if kind == "infra" else f"{kind}: {text}"
@@ -279,7 +302,19 @@ class Run:
         verdict = Verdict.of(
             reason or "pass", outcome.passed if reason else total, total, ISOLATIONS[self.shared], output
         )
+        if self.program.max_feedback and outcome.fault and verdict.status != "INFRA":
+            verdict = dataclasses.replace(verdict, feedback=self.feedback(outcome, ended))
         return verdict, verdict.kind == "timeout" and ending.starved(limit) and not outcome.gone
+
+    def feedback(self, outcome: Outcome, ended: str) -> str:
+        """The feedback on what was noted. `ended` is the reason of an early end."""
+        kind, parts = outcome.fault
+        if not kind:
+            kind = ended.partition(": ")[0]
+            if kind == "infra" or kind == "timeout" and outcome.first:  # the time after a failure is short
+                return ""
+            kind = kind if kind in ("timeout", "memory", "forbidden") else "ended" if outcome.gone else "unanswered"
+        return feedback(kind, parts, self.program.max_feedback)
 
 
 # --- the plan ---------------------------------------------------------------------------------------------------------
@@ -288,9 +323,9 @@ class Run:
 class StandIn(Child):
     """Takes the place of the child in a rehearsal: notes what it is asked for and answers nothing."""
 
-    def __init__(self) -> None:
-        super().__init__(-1)
-        self.noted: list[bytes] = []
+    def __init__(self, visible_asserts: int) -> None:
+        super().__init__(-1, first=0)
+        self.visible_asserts, self.noted = visible_asserts, list[bytes]()
         self.not_carried = self.stopped = False
         self.arguments: list = []  # of all calls
         self.compared: list = []  # what the test expects of the answers
@@ -313,19 +348,39 @@ class StandIn(Child):
         return [Blank(self.compared)] * 3
 
 
-def planned(program: Program, test: TestProgram) -> tuple[bytes, ...] | None:
-    """All requests of a test, in order; () if they depend on the answers.
+class Rehearsed(tests.Tally):
+    """The tally of a rehearsal: every assertion fails, and none ends it. Tells the stand-in where visible ones end."""
+
+    def __init__(self, child: StandIn):
+        super().__init__(True, OURS)
+        self.first, self.child = ["wrong", "as every assertion"], child  # so none is described
+
+    def __exit__(self, kind, error, trace) -> bool:
+        goes_on = super().__exit__(kind, error, trace)
+        if self.passed + self.failed == self.child.visible_asserts:
+            self.child.first = len(self.child.noted)
+        return goes_on
+
+
+class Plan(NamedTuple):
+    """All requests of a test, in order; () if they depend on the answers. The visible asserts make the `first`."""
+
+    requests: tuple[bytes, ...] = ()
+    first: int = 0
+
+
+def planned(program: Program, test: TestProgram, visible_asserts: int = 0) -> Plan | None:
+    """The plan of a test whose first asserts are visible.
 
     None if it hands over an object that cannot be sent. No answer has a part in that: it needs the code's process.
     """
     if test.shared or not test.harmless or test.swallows:
-        return ()
+        return Plan()
     for name in (*test.libraries, *(KNOWN_AS.get(name, name) for name in test.modules)):
         importlib.import_module(name)  # not in the rehearsal, whose end would leave half of it
-    child = StandIn()
+    child = StandIn(visible_asserts)
     rehearsal = Run(program, test, child, shared=False)
-    rehearsal.wall, rehearsal.tally = REHEARSAL_SECONDS, tests.Tally(True, OURS)  # every assertion fails, none ends it
-    rehearsal.tally.first = ["wrong", "as every assertion"]  # so none is described
+    rehearsal.wall, rehearsal.tally = REHEARSAL_SECONDS, Rehearsed(child)
     outcome = rehearsal.judge()
     if child.not_carried:
         return None
@@ -336,7 +391,7 @@ def planned(program: Program, test: TestProgram) -> tuple[bytes, ...] | None:
     # An exception outside of an assertion is one that an answer may have prevented.
     ended = rehearsal.ended or outcome.reason or child.stopped
     complete = test.goes_on and not ended and given.isdisjoint(expected)
-    return tuple(child.noted) if complete and sum(map(len, child.noted)) <= MOST_BYTES else ()
+    return Plan(tuple(child.noted), child.first) if complete and sum(map(len, child.noted)) <= MOST_BYTES else Plan()
 
 
 def telling(value) -> bytes | None:
