@@ -257,9 +257,12 @@ def test_a_tiny_model_is_taught_from_end_to_end(tmp_path):
     )
     write_task_file(folder / "more.jsonl", more)
     write_task_file(folder / "heldout.jsonl", heldout)
-    done = run(folder, *flags)
+    said = [*zip(("user", "assistant") * 2, ("add one", PROGRAMS[1], "Your code fails.", PROGRAMS[0]), strict=True)]
+    talk = {"task_id": "talk", "messages": [{"role": role, "content": content} for role, content in said]}
+    (folder / "talks.jsonl").write_text(json.dumps(talk) + "\n")
+    done = run(folder, *flags, "--trajectories", "talks.jsonl")
     assert done.returncode == 0, done.stderr
-    assert "tasks    11 to teach, 1 held out" in done.stdout and "held-out loss before training" in done.stdout
+    assert "tasks    12 to teach, 1 held out" in done.stdout and "held-out loss before training" in done.stdout
 
     losses = [record["heldout_loss"] for record in lines(folder / "sft" / "losses.jsonl")]
     assert len(losses) == 3 and min(losses[1:]) < losses[0]
@@ -272,7 +275,7 @@ def test_a_tiny_model_is_taught_from_end_to_end(tmp_path):
         and find_badge(folder / "sft", heldout, "").name == "unseen"
     )
 
-    again = run(folder, *flags, "--cpu-threads", "2")
+    again = run(folder, *flags, "--trajectories", "talks.jsonl", "--cpu-threads", "2")
     assert (again.returncode, "exists already" in again.stdout) == (0, True)
-    other = run(folder, *flags, "--learning-rate", "0.5")
+    other = run(folder, *flags, "--trajectories", "talks.jsonl", "--learning-rate", "0.5")
     assert other.returncode == 2 and "made with other values of LEARNING_RATE" in other.stderr
