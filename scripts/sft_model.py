@@ -46,7 +46,7 @@ CPU_BFLOAT16 = False  # without a GPU, compute in bfloat16 over float32 weights,
 
 # What is taught
 DATA_DIR = ""  # folder of the published benchmark files; "": download from the hub (env DATA_DIR)
-BENCHMARKS = ["mbpp"]  # benchmarks or task files to teach; their tasks without a solution are left out
+BENCHMARKS = ["mbpp"]  # benchmarks or task files to teach; their tasks without a solution are left out; "": none
 TRAJECTORIES: list[str] = []  # files with a conversation on each line; all its answers are taught, also earlier ones
 KEEP_UNSEEN = ["humaneval"]  # benchmarks or task files to evaluate on later: tasks that are like theirs are left out
 SKIP_FAILING_TASKS = True  # leave out tasks that fail their own solution; False refuses to start
@@ -84,7 +84,7 @@ def main() -> None:
         check_made_alike(OUTPUT_DIR, earlier, values, FREE_TO_CHANGE)
         print(f"{OUTPUT_DIR} exists already; nothing to do")
         return
-    solved = [task for name in BENCHMARKS for task in load(name, DATA_DIR) if task.solution]
+    solved = [task for name in filter(None, BENCHMARKS) for task in load(name, DATA_DIR) if task.solution]
     with Sandbox(SANDBOX_WORKERS or None, SANDBOX_TIMEOUT) as sandbox:
         taught = passing_tasks(solved, sandbox, True, SKIP_FAILING_TASKS) if solved else []
     taught += [task for path in TRAJECTORIES for task in read_trajectories(path)]
@@ -116,7 +116,7 @@ def check_constants() -> None:
     check_positive(LEARNING_RATE=LEARNING_RATE, MAX_LENGTH=MAX_LENGTH, SANDBOX_TIMEOUT=SANDBOX_TIMEOUT)
     if not 0 < HELDOUT_SHARE < 1:
         raise InputError(f"HELDOUT_SHARE is {HELDOUT_SHARE}; give a share between 0 and 1")
-    if not (BENCHMARKS or TRAJECTORIES):
+    if not (any(BENCHMARKS) or TRAJECTORIES):
         raise InputError("nothing to teach: BENCHMARKS and TRAJECTORIES are empty; set one of them")
     if Path(OUTPUT_DIR).resolve() == Path(MODEL_PATH).resolve():
         raise InputError(f"OUTPUT_DIR {OUTPUT_DIR} is MODEL_PATH, which would be overwritten; give another")

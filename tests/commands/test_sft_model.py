@@ -237,6 +237,7 @@ def test_what_is_like_a_task_to_evaluate_on_is_not_taught(tmp_path, monkeypatch,
     ("name", "value", "words"),
     [
         ("BENCHMARKS", [], "nothing to teach"),
+        ("BENCHMARKS", [""], "nothing to teach"),
         ("EPOCHS", 0, "EPOCHS is 0"),
         ("HELDOUT_SHARE", 1.0, "HELDOUT_SHARE is 1.0"),
         ("OUTPUT_DIR", sft_model.MODEL_PATH, "which would be overwritten"),

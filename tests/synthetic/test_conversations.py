@@ -16,7 +16,7 @@ from raccoon.synthetic.conversations import (
     mutant_conversations,
 )
 from raccoon.synthetic.server_tasks import MODES, AnswerError, StoredAnswer, make_request, read_candidate
-from raccoon.synthetic.verification import NOT_JUDGED
+from raccoon.synthetic.verification import NOT_JUDGED, Seen
 from raccoon.tasks.task import Task, task_record
 
 GOLD = "def f(xs):\n    total = 0\n    for x in xs:\n        if x > 2:\n            total += x\n    return total\n"
@@ -157,10 +157,11 @@ def test_equal_repairs_are_one_and_repairs_of_other_mistakes_are_two(teller):
         first, _ = ask(asked)
         return continued(asked, first, 2, told, ask)[0][0]
 
-    one, other = talk("x = 1\n"), talk("y = 2\n")
-    assert one.distinct != other.distinct and one.task.solution == other.task.solution
-    assert one.distinct == talk("x = 1\n").distinct
-    assert replace(one, said=one.said[:1]).distinct == one.task
+    one, other, seen = talk("x = 1\n"), talk("y = 2\n"), Seen(None)
+    at_once = replace(one, said=one.said[:1])
+    assert [seen.add(each.distinct) for each in (one, other, at_once)] == ["", "", ""]
+    assert [seen.add(each.distinct) for each in (one, other)] == ["duplicate: the same text"] * 2
+    assert seen.add(replace(at_once.task, prompt="Other words.")) == "duplicate: the same solution"
 
 
 def test_mutants_are_repaired_by_the_solution(teller):
