@@ -451,7 +451,7 @@ def write_kept(kept: Sequence[Candidate], mode: str, output: str) -> None:
 
 def trajectory(candidate: Candidate) -> dict:
     """A verified answer as an SFT example: the conversation that led to it, and the whole answer."""
-    task = candidate.task
+    task = candidate.distinct
     return {"task_id": task.task_id, "origin": task.origin, "messages": [*candidate.conversation]}
 
 

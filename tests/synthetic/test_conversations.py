@@ -124,7 +124,7 @@ def test_a_wrong_answer_is_followed_by_its_feedback_and_a_right_one_by_nothing(t
     ]
     assert lost.earlier == ["I cannot."] and lost.task.solution.strip() == GOLD.strip()
     assert lost.conversation[2] == {"role": "user", "content": "Wrong: "}
-    assert len({candidate.task.task_id for candidate in found.values()}) == 3
+    assert len({candidate.distinct.task_id for candidate in found.values()}) == 3
 
 
 def test_two_turns_are_the_most_and_without_feedback_nothing_is_asked(teller):
@@ -170,13 +170,13 @@ def test_mutants_are_repaired_by_the_solution(teller):
     found, drops = mutant_conversations([one, two], 12, "2026-01-01", told)
     assert len(found) + drops.total() == 12 and drops[NO_MUTANT] and drops[NO_FEEDBACK]
     for candidate in found:
-        parent = one if candidate.task.task_id.startswith("t/mutant/") else two
-        assert candidate.task == replace(parent, task_id=candidate.task.task_id)
+        parent = one if candidate.task.task_id == "t/mutant" else two
+        assert candidate.task == replace(parent, task_id=candidate.task.task_id)  # all are verified as one
         asked, wrong, feedback, right = [message["content"] for message in candidate.conversation]
         assert (asked, right) == (TASK.prompt, f"```python\n{parent.solution.strip()}\n```")
         code = wrong.removeprefix("```python\n").removesuffix("\n```")
         assert feedback == f"Wrong: {code}" and code != parent.solution.strip()
-    assert len({candidate.task.task_id for candidate in found}) == len(found)
+    assert len({candidate.distinct.task_id for candidate in found}) == len(found)
     assert mutant_conversations([one, two], 12, "2026-01-01", told) == (found, drops)
 
 

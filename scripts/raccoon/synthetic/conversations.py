@@ -99,7 +99,7 @@ def mutant_conversations(
             drops[NOT_JUDGED if feedback is None else NO_FEEDBACK] += 1
             continue
         wrong, told = {"role": "assistant", "content": fenced(mutant)}, {"role": "user", "content": feedback}
-        named = replace(task, task_id=f"{task.task_id}/mutant/{digest(mutant)[:8]}")
+        named = replace(task, task_id=f"{task.task_id}/mutant")  # the same for all of a task: they are verified once
         said = (*messages(task), wrong, told)
         file = "raccoon/synthetic/conversations.py"
         found.append(Candidate(named, MUTANTS_TEACHER, file, date, fenced(task.solution), said))

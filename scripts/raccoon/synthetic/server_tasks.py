@@ -173,16 +173,15 @@ class Candidate:
     @property
     def earlier(self) -> list[str]:
         """The answers before the last one."""
-        return earlier_answers(self.said)
+        return [message["content"] for message in self.said if message["role"] == "assistant"]
 
     @property
     def distinct(self) -> Task:
-        """The task, with all answers of a repaired conversation as its solution: they make the conversation new."""
-        return replace(self.task, solution="\n".join([*self.earlier, self.task.solution]))
-
-
-def earlier_answers(said: Sequence[dict[str, str]]) -> list[str]:
-    return [message["content"] for message in said if message["role"] == "assistant"]
+        """The task; of a repair with its earlier answers in id and solution, because they make a conversation new."""
+        if not self.earlier:
+            return self.task
+        texts = "\n".join([*self.earlier, self.task.solution])
+        return replace(self.task, task_id=f"{self.task.task_id}/{digest(self.earlier)[:8]}", solution=texts)
 
 
 def read_candidate(answer: StoredAnswer, asked: TaskRequest, mode: Mode, model: str) -> Candidate:
@@ -193,19 +192,18 @@ def read_candidate(answer: StoredAnswer, asked: TaskRequest, mode: Mode, model: 
         raise AnswerError("the answer is cut off")
     name = model.rstrip("/").rpartition("/")[2]
     known = asked.parent if not mode.new_tasks else None
-    said = asked.request.messages
-    task = read_solution(answer.text, known, name, mode, said) if known else read_task(answer.text, name)
-    return Candidate(task, model, asked.prompt_hash, answer.date, answer.text, said)
+    task = read_solution(answer.text, known, name, mode) if known else read_task(answer.text, name)
+    return Candidate(task, model, asked.prompt_hash, answer.date, answer.text, asked.request.messages)
 
 
-def read_solution(text: str, parent: Task, name: str, mode: Mode, said: Sequence[dict[str, str]]) -> Task:
+def read_solution(text: str, parent: Task, name: str, mode: Mode) -> Task:
     """A known task with the solution of an answer. Its test is that of the task file, and equally trusted."""
     code = extract_code(text, parent)
     if not code and not mode.repairs:
         raise AnswerError("the answer holds no code")
     if parse_shallow(code) is None and not mode.repairs:
         raise AnswerError("the solution is not Python")
-    return replace(parent, task_id=f"{parent.task_id}/{name}/{digest(text, *earlier_answers(said))[:8]}", solution=code)
+    return replace(parent, task_id=f"{parent.task_id}/{name}/{digest(text)[:8]}", solution=code)
 
 
 def read_task(text: str, name: str) -> Task:
