@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.run_folders import STATUSES, completion, metrics, write_lines, write_run
+from helpers.run_folders import STATUSES, check, completion, metrics, write_lines, write_run
 from raccoon.constants import InputError
 from raccoon.records import Verdict
 from raccoon.reporting.logs import read_groups, read_run
@@ -111,6 +111,11 @@ def test_the_numbers_of_turns_are_drawn_told_and_counted(run_folder):
     assert "repaired from 25 to 25; cut at first from 10 to 10" in plots["Repairs"].description
     (sentence,) = [each for each in run_summary(run) if "first answers" in each]
     assert "In the newest 5 steps the first answers solved 19.0 %, and up to 2 answers 32.8 %; 25.0 %" in sentence
+    assert "held-out" not in sentence
+    checks = [{**check(step, 9), "passed_at_first": passed} for step, passed in ((0, 4), (6, 5), (12, 8))]
+    write_lines(run_folder / "heldout.jsonl", checks)
+    told = " ".join(run_summary(read_run(run_folder)))
+    assert "first answer, held-out tasks passed: 4 of 20 after step 0 and 8 of 20 after step 12." in told
     counts = [(len(each.turns), each.ending or each.status) for group in read_groups(run) for each in group]
     table = by_length(Counter(counts))
     assert table == [Length(1, 1, 1, 0), Length(2, 4, 1, 1)]

@@ -82,6 +82,7 @@ class Check:
     lost: int
     p: float | None
     statuses: dict[str, str]
+    passed_at_first: int | None = None  # with the first answer, in a run with several turns
 
 
 @dataclass(frozen=True)

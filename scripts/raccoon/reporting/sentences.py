@@ -145,11 +145,13 @@ def turns_sentence(run: Run) -> str:
     if run.turns == 1 or not all(rates):
         return ""
     repaired = [step.repaired for step in newest if step.repaired is not None]
+    ends = [check for check in (*run.checks[:1], *run.checks[1:][-1:]) if check.passed_at_first is not None]
+    heldout = " and ".join(f"{check.passed_at_first} of {check.n} after step {check.step}" for check in ends)
     return (
         f"In the newest {how_many(len(newest), 'step')} the first answers solved {percent(mean(rates[0]))}, and up to "
         f"{run.turns} answers {percent(mean(rates[1]))}"
         + (f"; {percent(mean(repaired))} of the conversations with a second turn were repaired" if repaired else "")
-        + "."
+        + (f". With their first answer, held-out tasks passed: {heldout}." if heldout else ".")
     )
 
 
