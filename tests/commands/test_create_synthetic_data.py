@@ -337,6 +337,30 @@ def test_a_server_repairs_what_the_sandbox_faults(tmp_path):
     assert len({row["task_id"] for row in rows}) == 4
 
 
+def test_a_server_that_dies_between_two_turns_is_asked_for_the_second_ones_alone(tmp_path):
+    shown_task(tmp_path / "known.jsonl", FIRST["tests"][0])
+    right = f"```python\n{FIRST['solution']}```"
+
+    def script(body):
+        if is_probe(body) or len(body["messages"]) > 1:
+            return "OK" if is_probe(body) else right
+        return f"{body['seed']}: {right.replace(' > ', ' >= ')}"
+
+    def dying(body):
+        if len(body["messages"]) > 1 and body["seed"] > 0:
+            raise Fault("drop")
+        return script(body)
+
+    with ScriptedServer(dying) as server:
+        done = repairing(server, tmp_path, 7, "--concurrency", 1)
+        assert done.returncode == 1 and "stopped answering" in done.stderr
+        server.script, before = script, len(server.requests)
+        done = repairing(server, tmp_path, 7, "--concurrency", 1)
+    assert done.returncode == 0 and table(done.stdout)["kept, repaired"] == 7
+    asked = [(len(body["messages"]), body["seed"]) for body in server.requests[before:] if not is_probe(body)]
+    assert asked == [(3, seed) for seed in range(1, 7)]
+
+
 def test_one_turn_leaves_nothing_of_several(tmp_path):
     shown_task(tmp_path / "known.jsonl", FIRST["tests"][0])
     with ScriptedServer(in_turns([f"```python\n{FIRST['solution']}```"])) as server:
