@@ -165,14 +165,12 @@ def read_trajectories(path: str) -> list[Task]:
 
 
 def conversation(task: Task) -> list[dict[str, str]]:
-    """The messages of a task; code without a fence gets one."""
-    said: list[dict[str, str]] = messages(task)
-    for answer, told in (*getattr(task, "earlier", ()), (task.solution, "")):
-        code_alone = task.source != "trajectory" or not fenced_blocks(answer)
-        said.append({"role": "assistant", "content": fenced(answer) if code_alone else answer})
-        if told:
-            said.append({"role": "user", "content": told})
-    return said
+    """The messages of a task. Its solution gets a fence if it has none; earlier answers stay as they were said."""
+    said = messages(task)
+    for answer, told in getattr(task, "earlier", ()):
+        said += [{"role": "assistant", "content": answer}, {"role": "user", "content": told}]
+    code_alone = task.source != "trajectory" or not fenced_blocks(task.solution)
+    return [*said, {"role": "assistant", "content": fenced(task.solution) if code_alone else task.solution}]
 
 
 def tokenized(tasks: list[Task], tokenizer: Any) -> list[dict[str, list[int]]]:

@@ -162,8 +162,8 @@ def test_an_answer_is_the_solution_in_a_fence_and_a_trajectory_what_was_said():
     )
     assert asked == {"role": "user", "content": "Do it."}
     assert answer == {"role": "assistant", "content": "```python\ndef f(x):\n    return x\n```"}
-    talk = sft_model.conversation(replace(TALK, earlier=(("x = 1", TOLD),)))
-    assert [said["content"] for said in talk] == ["Add one.", "```python\nx = 1\n```", TOLD, CODES[1]]
+    talk = sft_model.conversation(replace(TALK, earlier=(("No idea.", TOLD),)))
+    assert [said["content"] for said in talk] == ["Add one.", "No idea.", TOLD, CODES[1]]
 
 
 def test_trajectories_are_read_and_bad_lines_named(tmp_path):
