@@ -108,8 +108,9 @@ def test_a_wrong_answer_is_followed_by_its_feedback_and_a_right_one_by_nothing(t
     ask = scripted(lambda said: next(answers))
     asked = start(3)
     first, _ = ask(asked)
-    found, faults = continued(asked, first, 3, teller(wrong_or_right), ask)
-    assert faults == {}
+    told = teller(wrong_or_right)
+    found, faults = continued(asked, first, 3, told, ask)
+    assert faults == {} and {program.solution for program in told.sandbox.ran} == {GOLD}
     repaired, at_once, lost = (found[number] for number in range(3))
     # Number 0 gets feedback, and its second answer more; 2 held no code, and its second answer passes
     assert [message["content"] for message in at_once.conversation] == [TASK.prompt, block(GOLD)]

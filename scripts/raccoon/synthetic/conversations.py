@@ -71,7 +71,9 @@ def continued(
     """
     now, faults, going = dict(found), dict[int, str](), [*found]
     for _ in range(turns - 1):
-        told = dict(zip(going, teller.tell([(now[each].task, now[each].task.solution) for each in going]), strict=True))
+        # The parent still has the solution that is right; the task has the answer's
+        programs = [(asked[each].parent or now[each].task, now[each].task.solution) for each in going]
+        told = dict(zip(going, teller.tell(programs), strict=True))
         faults |= {each: NOT_JUDGED for each, feedback in told.items() if feedback is None}
         asked = {each: follow_up(asked[each], now[each], feedback) for each, feedback in told.items() if feedback}
         answered, unanswered = ask(asked)
