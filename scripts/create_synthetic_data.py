@@ -6,12 +6,15 @@ stopped run, give the same command again; it does not ask a server twice.
 
     python scripts/create_synthetic_data.py --backend templates --num-samples 200 --output data/synthetic.jsonl
     python scripts/create_synthetic_data.py --backend nvidia --data-dir ./data --output data/nvidia.jsonl
+    python scripts/create_synthetic_data.py --backend mutants --mode trajectories --turns 2 \\
+        --input-tasks my_tasks.jsonl --output data/repairs.jsonl
     python scripts/create_synthetic_data.py --backend vllm --model ./my-rl-model --mode harder --data-dir ./data \\
         --input-tasks data/synthetic.jsonl --profile my-rl-model/profile.jsonl --output data/harder.jsonl
 
 Inputs:  a backend; INPUT_TASKS (task file) and PROFILE for the modes that start from tasks; DATA_DIR or the hub.
 Outputs: OUTPUT, a task file for train_rl_poc.py --train-files (mode trajectories: {"task_id", "messages", "origin"} on
-         each line, for SFT); OUTPUT.answers.jsonl and OUTPUT.checks.jsonl, work that a continued run does not repeat.
+         each line, for SFT); OUTPUT.answers.jsonl, OUTPUT.checks.jsonl and OUTPUT.feedback.jsonl, work that a
+         continued run does not repeat.
 Exit:    0 written; 1 nothing was kept, or the server was lost; 2 bad input.
 """
 
@@ -22,7 +25,9 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +38,7 @@ from raccoon.published.benchmarks import BENCHMARKS, load_benchmark
 from raccoon.reporting.logs import TaskProfile, read_records
 from raccoon.sandbox.pool import Sandbox, SandboxError
 from raccoon.store import Ledger, digest, write_records
+from raccoon.synthetic.conversations import StoredFeedback, Teller, continued, mutant_conversations
 from raccoon.synthetic.server_tasks import (
     MODES,
     AnswerError,
@@ -44,12 +50,13 @@ from raccoon.synthetic.server_tasks import (
     read_candidate,
 )
 from raccoon.synthetic.verification import NOT_JUDGED, Rules, Seen, TaskCheck, check_tasks, contaminated
-from raccoon.tasks.prompts import messages
-from raccoon.tasks.task import Task, read_task_file, write_task_file
+from raccoon.tasks.task import Task, read_task_file, task_record, write_task_file
 from raccoon.tasks.templates import generate_tasks
 
 # What is made
-BACKEND = "templates"  # templates (offline), nvidia, openai or vllm
+# templates (offline), nvidia, openai, vllm, or mutants (offline: conversations in which a mutant of a task's solution
+# fails, and the solution repairs it)
+BACKEND = "templates"
 # tasks (new tasks), harder (variants of INPUT_TASKS), solutions (new solutions of INPUT_TASKS), or trajectories
 # (solutions with their conversations, for SFT)
 MODE = "tasks"
@@ -57,6 +64,11 @@ NUM_SAMPLES = 200  # number of candidates; the checks drop some, so fewer record
 OUTPUT = "data/synthetic.jsonl"  # file for this script alone
 SEED = 0  # of the templates, the questions and, if the server takes a seed, its sampling
 DATE = ""  # YYYY-MM-DD in each record's origin; "": today
+
+# Conversations (MODE trajectories)
+TURNS = 1  # answers at most: a wrong one gets the sandbox's feedback, and the model tries again; 1: no feedback
+MAX_FEEDBACK = 1000  # characters of a feedback
+ONLY_REPAIRS = False  # leave out the conversations whose first answer is right, if there are too many of them
 
 # The server
 MODEL = ""  # name of the model on the server; "": the backend's default
@@ -89,12 +101,16 @@ SANDBOX_TIMEOUT = 1.0  # CPU seconds for each program; slower tasks slow down tr
 SANDBOX_MEMORY_MB = 1024  # for each program
 ALLOW_WEAK_SANDBOX = False  # continue even if the kernel lacks some of the sandbox's walls
 
+LEAST_FEEDBACK = 200  # characters; less would cut its fixed sentences
 BATCH = 100  # tasks that are checked and saved together; a stopped run repeats at most so many checks
 
+
+AT_ONCE = "solved at once"
 
 # The server of each backend: its address, default model and the environment variable with the key.
 BACKENDS = {
     "templates": None,  # offline
+    "mutants": None,  # offline
     "nvidia": Endpoint("https://integrate.api.nvidia.com/v1", "qwen/qwen2.5-coder-32b-instruct", "NVIDIA_API_KEY"),
     "openai": Endpoint("https://api.openai.com/v1", "gpt-4.1-mini", "OPENAI_API_KEY"),
     "vllm": Endpoint("http://localhost:8000/v1", ""),
@@ -110,10 +126,13 @@ class Job:
     number: int  # of candidates
     output: str
     date: str
-    server: Endpoint | None  # None: the templates make the tasks
+    server: Endpoint | None  # None: the templates or the mutants make the tasks
     seed: int
     first: Request  # the settings of the sampling, without words
     broken_retries: int
+    turns: int
+    max_feedback: int
+    only_repairs: bool
     rules: Rules
     max_similarity: float
     timeout: float
@@ -126,19 +145,19 @@ class Job:
 
 def main() -> None:
     job = make_job()
-    parents = load_parents(job.mode, INPUT_TASKS, PROFILE, MIN_PASS_RATE)
+    parents = load_parents(job, INPUT_TASKS, PROFILE, MIN_PASS_RATE)
     workers = SANDBOX_WORKERS or None
     try:
         with Ledger(job.side_file("checks"), TaskCheck) as checks:
             benchmarks = load_benchmarks(job.server is not None, DATA_DIR, ALLOW_UNCHECKED)
             with Sandbox(workers, job.timeout, job.memory_mb, allow_weak=ALLOW_WEAK_SANDBOX) as sandbox:
                 print(f"sandbox  {sandbox.walls}", flush=True)
-                candidates, drops = make_candidates(job, parents, (PRICE_INPUT, PRICE_OUTPUT))
+                candidates, drops = make_candidates(job, parents, sandbox, (PRICE_INPUT, PRICE_OUTPUT))
                 found = verify(job, candidates, checks, sandbox)
             kept = keep(job, list(zip(candidates, found, strict=True)), parents, benchmarks, drops)
     except (SandboxError, ServerLost) as error:
         sys.exit(f"error: {error}; finished work is saved beside {OUTPUT}: give the same command again to continue")
-    print(drop_table(drops, len(kept)))
+    print(drop_table(drops, kept_counts(job.turns, kept)))
     write_kept(kept, job.mode.name, job.output)
 
 
@@ -148,32 +167,24 @@ def make_job() -> Job:
     check_choice("MODE", MODE, MODES)
     check_positive(NUM_SAMPLES=NUM_SAMPLES, CONCURRENCY=CONCURRENCY, REQUEST_TIMEOUT=REQUEST_TIMEOUT)
     check_positive(MAX_TOKENS=MAX_TOKENS, MUTANTS=MUTANTS, SANDBOX_TIMEOUT=SANDBOX_TIMEOUT, BATCH=BATCH)
+    check_turns()
     if MODES[MODE].from_tasks and not INPUT_TASKS:
         raise InputError(f"MODE {MODE} starts from tasks; give a task file with --input-tasks")
     if PROFILE and MODE != "harder":
         raise InputError(f"PROFILE is used only by MODE harder, and MODE is {MODE}; leave it out")
-    server = BACKENDS[BACKEND]
-    if server:
-        if not (MODEL or server.model):
-            raise InputError(f"BACKEND {BACKEND} has no default model; give the server's name for it with --model")
-        server = replace(server, base_url=BASE_URL or server.base_url, model=MODEL or server.model)
-        server = replace(server, timeout=REQUEST_TIMEOUT, concurrency=CONCURRENCY, max_retries=MAX_RETRIES)
-        read_key(server)
-    elif MODE != "tasks" or BASE_URL or MODEL:
-        raise InputError(
-            f"BACKEND {BACKEND} needs no server: it takes no MODEL and no BASE_URL, and only MODE tasks; "
-            "give --backend nvidia, openai or vllm, with --base-url for another server"
-        )
     job = Job(
         BACKEND,
-        MODES[MODE],
+        replace(MODES[MODE], repairs=TURNS > 1),
         NUM_SAMPLES,
         OUTPUT,
         DATE or datetime.date.today().isoformat(),
-        server,
+        make_server(),
         SEED,
         Request((), TEMPERATURE, MAX_TOKENS, seed=SEED),
         BROKEN_RETRIES,
+        TURNS,
+        MAX_FEEDBACK,
+        ONLY_REPAIRS,
         Rules(MUTANTS, MIN_MUTANTS_KILLED, ALLOW_SHARED_TESTS),
         MAX_SIMILARITY,
         SANDBOX_TIMEOUT,
@@ -187,11 +198,47 @@ def make_job() -> Job:
     return job
 
 
-def load_parents(mode: Mode, path: str, profile: str, least: float) -> list[Task]:
+def check_turns() -> None:
+    """Raises InputError for conversations that no backend or mode makes."""
+    check_positive(TURNS=TURNS)
+    if TURNS > 1 and MODE != "trajectories":
+        raise InputError(f"TURNS is {TURNS}, and MODE {MODE} makes no conversations; give --mode trajectories")
+    if TURNS > 1 and MAX_FEEDBACK < LEAST_FEEDBACK:
+        raise InputError(f"MAX_FEEDBACK is {MAX_FEEDBACK} characters; give {LEAST_FEEDBACK} or more")
+    if ONLY_REPAIRS and TURNS < 2:
+        raise InputError("ONLY_REPAIRS needs conversations of several turns; give --turns 2")
+    if BACKEND == "mutants" and TURNS < 2:
+        raise InputError("BACKEND mutants makes repairs; give --mode trajectories --turns 2")
+
+
+def make_server() -> Endpoint | None:
+    """The server of BACKEND; None for a backend that needs none."""
+    server = BACKENDS[BACKEND]
+    if server:
+        if not (MODEL or server.model):
+            raise InputError(f"BACKEND {BACKEND} has no default model; give the server's name for it with --model")
+        server = replace(server, base_url=BASE_URL or server.base_url, model=MODEL or server.model)
+        server = replace(server, timeout=REQUEST_TIMEOUT, concurrency=CONCURRENCY, max_retries=MAX_RETRIES)
+        read_key(server)
+    elif BASE_URL or MODEL or BACKEND == "templates" and MODE != "tasks":
+        raise InputError(
+            f"BACKEND {BACKEND} needs no server: it takes no MODEL and no BASE_URL, and templates only MODE tasks; "
+            "give --backend nvidia, openai or vllm, with --base-url for another server"
+        )
+    return server
+
+
+def load_parents(job: Job, path: str, profile: str, least: float) -> list[Task]:
     """The tasks that the mode starts from; with a profile, those with a pass rate of at least `least`."""
-    if not mode.from_tasks:
+    if not job.mode.from_tasks:
         return []
     tasks = read_task_file(path)
+    if not job.server:
+        tasks = [task for task in tasks if task.solution]
+        if not tasks:
+            raise InputError(
+                f"no task of INPUT_TASKS {path} has a solution, and BACKEND {job.backend} makes mutants of it"
+            )
     if not profile:
         return tasks
     if not Path(profile).is_file():
@@ -230,43 +277,69 @@ def load_benchmarks(served: bool, data_dir: str, allow_unchecked: bool) -> dict[
     return found
 
 
-def make_candidates(job: Job, parents: Sequence[Task], prices: tuple[float, float]) -> tuple[list[Candidate], Counter]:
+def make_candidates(
+    job: Job, parents: Sequence[Task], sandbox: Sandbox, prices: tuple[float, float]
+) -> tuple[list[Candidate], Counter]:
     """The tasks to verify, and how many others could not be made, by reason. `prices`: of a million tokens each way."""
-    if job.server:
-        with Ledger(job.side_file("answers"), StoredAnswer) as answers:
-            found = ask_server(job, job.server, parents, answers)
-            sent = sum(answer.prompt_tokens for answer in answers.records.values())
-            received = sum(answer.completion_tokens for answer in answers.records.values())
-            cost = f", cost {(prices[0] * sent + prices[1] * received) / 1e6:.4f}" if any(prices) else ""
-            print(f"asked    {len(answers.records)} answers in all, {sent:,} tokens sent, {received:,} received{cost}")
-            return found
-    tasks = generate_tasks(job.number, job.seed)
-    return [Candidate(task, "", "raccoon/tasks/templates.py", job.date) for task in tasks], Counter()
+    if not job.server and not job.mode.from_tasks:
+        tasks = generate_tasks(job.number, job.seed)
+        return [Candidate(task, "", "raccoon/tasks/templates.py", job.date) for task in tasks], Counter()
+    with ExitStack() as stack:
+        teller = None
+        if job.turns > 1:
+            told = stack.enter_context(Ledger(job.side_file("feedback"), StoredFeedback))
+            teller = Teller(sandbox, told, job.max_feedback, (job.timeout, job.memory_mb), job.batch)
+        if not job.server:
+            assert teller  # make_job has checked it
+            return mutant_conversations(parents, job.number, job.date, teller)
+        answers = stack.enter_context(Ledger(job.side_file("answers"), StoredAnswer))
+        found = ask_server(job, job.server, parents, answers, teller)
+    sent = sum(answer.prompt_tokens for answer in answers.records.values())
+    received = sum(answer.completion_tokens for answer in answers.records.values())
+    cost = f", cost {(prices[0] * sent + prices[1] * received) / 1e6:.4f}" if any(prices) else ""
+    print(f"asked    {len(answers.records)} answers in all, {sent:,} tokens sent, {received:,} received{cost}")
+    return found
 
 
 def ask_server(
-    job: Job, server: Endpoint, parents: Sequence[Task], answers: Ledger[StoredAnswer]
+    job: Job, server: Endpoint, parents: Sequence[Task], answers: Ledger[StoredAnswer], teller: Teller | None
 ) -> tuple[list[Candidate], Counter]:
-    """Asks for all tasks; if an answer holds no task, asks again with another seed."""
+    """Asks for all tasks; if an answer holds no task, asks again with another seed. A teller leads to more turns."""
     found: dict[int, Candidate] = {}
     faults: dict[int, str] = {}
+    asked: dict[int, TaskRequest] = {}
     pending = list(range(job.number))
     for attempt in range(job.broken_retries + 1):
         requests = {number: make_request(job.mode, parents, number, attempt, job.first) for number in pending}
-        unanswered = ask_missing(list(requests.values()), answers, server, job.date)
-        pending = []
-        for number, asked in requests.items():
-            key = asked.key(server.model)
-            if key in unanswered:
-                faults[number] = unanswered[key]
-                continue
-            try:
-                found[number] = read_candidate(answers.records[key], asked, job.mode, server.model)
-                faults.pop(number, None)
-            except AnswerError as error:
-                faults[number] = str(error)
-                pending.append(number)
-    return [found[number] for number in sorted(found)], Counter(faults.values())
+        new, missing = ask_numbered(job, server, answers, requests)
+        asked, found, faults = asked | requests, found | new, faults | missing
+        pending = [number for number in missing if requests[number].key(server.model) in answers.records]
+    if teller:
+        ask = partial(ask_numbered, job, server, answers)
+        found, lost = continued(asked, found, job.turns, teller, ask)
+        faults |= lost
+    return [found[number] for number in sorted(found)], Counter(
+        reason for number, reason in faults.items() if number not in found
+    )
+
+
+def ask_numbered(
+    job: Job, server: Endpoint, answers: Ledger[StoredAnswer], requests: dict[int, TaskRequest]
+) -> tuple[dict[int, Candidate], dict[int, str]]:
+    """The tasks in the answers, and why there is none in others, both by the number of the request."""
+    unanswered = ask_missing(list(requests.values()), answers, server, job.date)
+    found: dict[int, Candidate] = {}
+    faults: dict[int, str] = {}
+    for number, asked in requests.items():
+        key = asked.key(server.model)
+        if key in unanswered:
+            faults[number] = unanswered[key]
+            continue
+        try:
+            found[number] = read_candidate(answers.records[key], asked, job.mode, server.model)
+        except AnswerError as error:
+            faults[number] = str(error)
+    return found, faults
 
 
 def ask_missing(
@@ -301,7 +374,7 @@ def ask_missing(
 def verify(job: Job, candidates: Sequence[Candidate], checks: Ledger[TaskCheck], sandbox: Sandbox) -> list[TaskCheck]:
     """A check of each candidate; those in the ledger are not run again."""
     limits = [job.timeout, job.memory_mb, *asdict(job.rules).values()]
-    keys = [digest(asdict(candidate.task), limits) for candidate in candidates]
+    keys = [digest(task_record(candidate.task), limits) for candidate in candidates]
     tasks = {key: candidate.task for key, candidate in zip(keys, candidates, strict=True)}
     missing, results, started = [key for key in tasks if key not in checks.records], dict(checks.records), time.time()
     with progress_bar(total=len(missing), desc="verifying", unit="task", disable=not missing) as bar:
@@ -333,23 +406,31 @@ def keep(
         seen.add(parent)
     unique = []
     for candidate, check in checked:
-        reason = check.reason or seen.add(candidate.task)
+        at_once = job.only_repairs and not candidate.earlier
+        reason = check.reason or AT_ONCE * at_once or seen.add(candidate.distinct)
         if reason:
             drops[reason] += 1
             continue
         origin: dict[str, Any] = {"backend": job.backend, "model": candidate.model, "mode": job.mode.name}
         origin |= {"prompt": candidate.prompt, "date": candidate.date, "seed": job.seed}
         origin |= {"mutants": check.mutants, "mutants_killed": round(check.share, 4)}
+        origin |= {"turns": 1 + len(candidate.earlier)} if job.turns > 1 else {}
         unique.append(replace(candidate, task=replace(candidate.task, origin=json.dumps(origin))))
     signs = contaminated([candidate.task for candidate in unique], benchmarks)
     drops.update(f"contaminated: like {sign.partition(':')[0]}" for sign in signs.values())
     return [candidate for candidate in unique if candidate.task.task_id not in signs]
 
 
-def drop_table(drops: Counter, kept: int) -> str:
+def kept_counts(turns: int, kept: Sequence[Candidate]) -> dict[str, int]:
+    """How many candidates were kept; with several turns, how many of them are repairs."""
+    repaired = sum(bool(candidate.earlier) for candidate in kept)
+    return {"kept, repaired": repaired, f"kept, {AT_ONCE}": len(kept) - repaired} if turns > 1 else {"kept": len(kept)}
+
+
+def drop_table(drops: Counter, kept: Mapping[str, int]) -> str:
     """How many candidates were kept and dropped, and why, as a Markdown table."""
-    rows = [("kept", kept), *sorted(drops.items(), key=lambda item: (-item[1], item[0]))]
-    rows.append(("all", kept + drops.total()))
+    rows = [*kept.items(), *sorted(drops.items(), key=lambda item: (-item[1], item[0]))]
+    rows.append(("all", sum(kept.values()) + drops.total()))
     return "\n".join(["| candidates | number |", "|---|---|", *(f"| {name} | {number} |" for name, number in rows)])
 
 
@@ -370,9 +451,8 @@ def write_kept(kept: Sequence[Candidate], mode: str, output: str) -> None:
 
 def trajectory(candidate: Candidate) -> dict:
     """A verified answer as an SFT example: the conversation that led to it, and the whole answer."""
-    task = candidate.task
-    conversation = [*messages(task), {"role": "assistant", "content": candidate.completion}]
-    return {"task_id": task.task_id, "origin": task.origin, "messages": conversation}
+    task = candidate.distinct
+    return {"task_id": task.task_id, "origin": task.origin, "messages": [*candidate.conversation]}
 
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ TOP_P TOP_K MAX_PROMPT_LENGTH MAX_COMPLETION_LENGTH MASK_TRUNCATED MAX_REFILLS G
 BONUS_ONLY_WITH_PASS SEED
 """.split()
 )
+TURNS_RECIPE = ("MAX_TURNS", "MAX_FEEDBACK", "TURN_DISCOUNT")  # of a run with several turns
 DERIVED = {"humaneval": "HumanEval+", "mbpp": "MBPP+"}  # benchmarks with the same problems
 UNKNOWN = """\
 - Whether the result holds with another seed: this is one run.
@@ -123,12 +124,18 @@ def reward_sentences(run: Run) -> str:
         "judge": " The reward itself was an LLM judge's score; the verdicts were logged.",
         "both": " An LLM judge's score was added with its own weight.",
     }.get(kind, "")
+    turns = (
+        f" A conversation had up to {run.turns} answers: the model read what was wrong with its code, of the tests "
+        "only those that its task shows. The last answer is rewarded, and each turn after the first multiplies a "
+        f"positive reward by {value('TURN_DISCOUNT')}."
+    )
     return (
         f"A completion earns {value('REWARD_PASS')} if its code passes every test, {value('REWARD_PARTIAL')} "
         f"if it runs and a test fails, {value('REWARD_FAIL')} if it does not run, and "
         f"{value('QUALITY_BONUS')} for each of a docstring, short lines, a short response and type hints "
         f"({style}). The tests never entered "
         f'the process that ran the code, unless a verdict is logged as "shared".{judge}'
+        f"{turns * (run.turns > 1)}"
     )
 
 
@@ -208,7 +215,8 @@ def comparison(row: ComparisonRow) -> str:
 
 def recipe(run: Run) -> str:
     """The constants that decide what the run learns."""
-    rows = ((name, plain(run.constants[name])) for name in RECIPE if name in run.constants)
+    names = RECIPE + TURNS_RECIPE * (run.turns > 1)
+    rows = ((name, plain(run.constants[name])) for name in names if name in run.constants)
     return f"{run.steps[0].completions} completions a step.\n\n{table('constant|value', rows)}"
 
 

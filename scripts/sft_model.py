@@ -20,11 +20,13 @@ import shlex
 import shutil
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from raccoon.constants import InputError, check_positive, check_writable, constants, override_constants, run_main
-from raccoon.model_files import check_made_alike
+from raccoon.conversation import TurnTemplate
+from raccoon.model_files import check_made_alike, end_tokens
 from raccoon.published.benchmarks import BENCHMARKS as KNOWN
 from raccoon.published.benchmarks import load_benchmark
 from raccoon.published.contamination import find_overlap
@@ -33,7 +35,8 @@ from raccoon.runs.log import CONFIG_FILE, RunLog
 from raccoon.sandbox.pool import Sandbox
 from raccoon.savings import NO_BFLOAT16, computes_bfloat16
 from raccoon.tasks.markup import fenced_blocks
-from raccoon.tasks.task import Task, numbered_rows, read_task_file, write_task_file
+from raccoon.tasks.prompts import fenced, messages
+from raccoon.tasks.task import TASK_FIELDS, Task, numbered_rows, read_task_file, write_task_file
 
 MODEL_PATH = "./real/base_model"  # a folder or a hub id
 OUTPUT_DIR = "./real/sft_model"
@@ -43,8 +46,8 @@ CPU_BFLOAT16 = False  # without a GPU, compute in bfloat16 over float32 weights,
 
 # What is taught
 DATA_DIR = ""  # folder of the published benchmark files; "": download from the hub (env DATA_DIR)
-BENCHMARKS = ["mbpp"]  # benchmarks or task files to teach; their tasks without a solution are left out
-TRAJECTORIES: list[str] = []  # files with a conversation on each line, which ends with the answer to teach
+BENCHMARKS = ["mbpp"]  # benchmarks or task files to teach; their tasks without a solution are left out; "": none
+TRAJECTORIES: list[str] = []  # files with a conversation on each line; all its answers are taught, also earlier ones
 KEEP_UNSEEN = ["humaneval"]  # benchmarks or task files to evaluate on later: tasks that are like theirs are left out
 SKIP_FAILING_TASKS = True  # leave out tasks that fail their own solution; False refuses to start
 HELDOUT_SHARE = 0.1  # share of the tasks that are not taught; their loss is watched
@@ -66,6 +69,13 @@ LOSSES_FILE = "losses.jsonl"
 FREE_TO_CHANGE = {"OUTPUT_DIR", "DATA_DIR", "CPU_THREADS", "SANDBOX_WORKERS", "SANDBOX_TIMEOUT"}
 
 
+@dataclass(frozen=True)
+class Lesson(Task):
+    """A task as the conversation to teach: `earlier` turns, each an answer and the message on it, then the solution."""
+
+    earlier: tuple[tuple[str, str], ...] = ()
+
+
 def main() -> None:
     check_constants()
     values = vars(constants(globals()))
@@ -74,7 +84,7 @@ def main() -> None:
         check_made_alike(OUTPUT_DIR, earlier, values, FREE_TO_CHANGE)
         print(f"{OUTPUT_DIR} exists already; nothing to do")
         return
-    solved = [task for name in BENCHMARKS for task in load(name, DATA_DIR) if task.solution]
+    solved = [task for name in filter(None, BENCHMARKS) for task in load(name, DATA_DIR) if task.solution]
     with Sandbox(SANDBOX_WORKERS or None, SANDBOX_TIMEOUT) as sandbox:
         taught = passing_tasks(solved, sandbox, True, SKIP_FAILING_TASKS) if solved else []
     taught += [task for path in TRAJECTORIES for task in read_trajectories(path)]
@@ -106,7 +116,7 @@ def check_constants() -> None:
     check_positive(LEARNING_RATE=LEARNING_RATE, MAX_LENGTH=MAX_LENGTH, SANDBOX_TIMEOUT=SANDBOX_TIMEOUT)
     if not 0 < HELDOUT_SHARE < 1:
         raise InputError(f"HELDOUT_SHARE is {HELDOUT_SHARE}; give a share between 0 and 1")
-    if not (BENCHMARKS or TRAJECTORIES):
+    if not (any(BENCHMARKS) or TRAJECTORIES):
         raise InputError("nothing to teach: BENCHMARKS and TRAJECTORIES are empty; set one of them")
     if Path(OUTPUT_DIR).resolve() == Path(MODEL_PATH).resolve():
         raise InputError(f"OUTPUT_DIR {OUTPUT_DIR} is MODEL_PATH, which would be overwritten; give another")
@@ -134,32 +144,72 @@ def unlike(tasks: list[Task], unseen: list[Task], names: Iterable[str]) -> list[
 
 
 def read_trajectories(path: str) -> list[Task]:
-    """Conversations as tasks: the question is the prompt, and the whole answer is the solution."""
+    """Conversations as lessons: the first question is the prompt, and the whole last answer is the solution."""
     if not Path(path).is_file():
         raise InputError(f"no file of trajectories {path}; give one of create_synthetic_data.py --mode trajectories")
-    tasks = []
+    tasks: list[Task] = []
     for number, where, row in numbered_rows(Path(path)):
         try:
-            question, answer = row["messages"]
-            asked, told = question["content"], answer["content"]
-            roles = question["role"], answer["role"]
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{where}: no message of a user and one of an assistant; delete the line") from error
-        if roles != ("user", "assistant") or not all(isinstance(text, str) and text.strip() for text in (asked, told)):
-            raise InputError(f"{where}: the roles are {roles}; give a text of a user and then one of an assistant")
+            said = [(message["role"], message["content"]) for message in row["messages"]]
+        except (KeyError, TypeError) as error:
+            raise InputError(f"{where}: no messages with role and content; delete the line") from error
+        roles = [role for role, _ in said]
+        texts = all(isinstance(text, str) and text.strip() for _, text in said)
+        if roles != ["user", "assistant"] * max(1, len(said) // 2) or not texts:
+            raise InputError(f"{where}: the roles are {roles}; give texts of a user and an assistant in turn")
+        asked, *more = [text for _, text in said]
+        earlier = tuple(zip(more[:-1:2], more[1::2], strict=True))
         name = str(row.get("task_id") or f"{Path(path).stem}/{number}")
-        tasks.append(Task(name, asked, "pass", solution=told, source="trajectory"))
+        tasks.append(Lesson(name, asked, "pass", solution=more[-1], source="trajectory", earlier=earlier))
     return tasks
 
 
-def conversation(task: Task) -> dict[str, list[dict[str, str]]]:
-    """A task as TRL takes it: the loss is that of the completion alone."""
-    fenced = task.source == "trajectory" and fenced_blocks(task.solution)
-    answer = task.solution if fenced else f"```python\n{task.solution.strip()}\n```"
-    return {
-        "prompt": [{"role": "user", "content": task.prompt}],
-        "completion": [{"role": "assistant", "content": answer}],
-    }
+def conversation(task: Task) -> list[dict[str, str]]:
+    """The messages of a task. Its solution gets a fence if it has none; earlier answers stay as they were said."""
+    said = messages(task)
+    for answer, told in getattr(task, "earlier", ()):
+        said += [{"role": "assistant", "content": answer}, {"role": "user", "content": told}]
+    code_alone = task.source != "trajectory" or not fenced_blocks(task.solution)
+    return [*said, {"role": "assistant", "content": fenced(task.solution) if code_alone else task.solution}]
+
+
+def tokenized(tasks: list[Task], tokenizer: Any) -> list[dict[str, list[int]]]:
+    """Conversations as TRL takes them: the token ids, and the labels, which are -100 outside the answers.
+
+    One turn is what TRL makes of prompt and completion. Later ones follow as in reinforcement learning, whatever the
+    template does with earlier answers: each ends with its end token, and TurnTemplate puts the message behind it.
+    """
+    template = turn_template(tokenizer) if any(getattr(task, "earlier", ()) for task in tasks) else None
+    return [joined(conversation(task), tokenizer, template) for task in tasks]
+
+
+def turn_template(tokenizer: Any) -> TurnTemplate:
+    try:
+        return TurnTemplate(tokenizer, end_tokens(tokenizer, None), True)
+    except InputError as error:
+        raise InputError(f"TRAJECTORIES has conversations of several turns, and {error}") from None
+
+
+def joined(said: list[dict[str, str]], tokenizer: Any, template: TurnTemplate | None) -> dict[str, list[int]]:
+    """One conversation for tokenized(); only one of several turns needs the template."""
+    asked, *rest = said
+    opened = tokenizer.apply_chat_template([asked], add_generation_prompt=True)["input_ids"]
+    ids: list[int] = []
+    labels: list[int] = []
+    for place in range(0, len(rest), 2):
+        whole = tokenizer.apply_chat_template([asked, rest[place]])["input_ids"]
+        # Where the answer begins; some templates end an open prompt otherwise than one with its answer
+        begin = next((at for at, pair in enumerate(zip(opened, whole, strict=False)) if len({*pair}) > 1), len(opened))
+        before, answer = whole[:begin], whole[begin:]
+        if template and place:
+            before = template.after(ids, rest[place - 1]["content"])
+            before = before[: len(before) - (len(opened) - begin)]
+        if template and place + 1 < len(rest):
+            ends = [at for at, token in enumerate(answer, 1) if token in template.end_ids]
+            answer = answer[: ends[-1]] if ends else answer
+        ids += before + answer
+        labels += [-100] * len(before) + answer
+    return {"input_ids": ids, "labels": labels}
 
 
 def load_tokenizer(model_path: str, threads: int) -> Any:
@@ -175,8 +225,7 @@ def load_tokenizer(model_path: str, threads: int) -> Any:
 
 def short_enough(tasks: list[Task], tokenizer: Any, most: int) -> list[Task]:
     """The tasks whose conversation has at most `most` tokens."""
-    talks = [each["prompt"] + each["completion"] for each in map(conversation, tasks)]
-    lengths = [len(ids) for ids in tokenizer.apply_chat_template(talks)["input_ids"]]
+    lengths = [len(row["input_ids"]) for row in tokenized(tasks, tokenizer)]
     kept = [task for task, length in zip(tasks, lengths, strict=True) if length <= most]
     if len(kept) < 2:
         raise InputError(f"only {len(kept)} conversations have at most MAX_LENGTH {most} tokens; raise it")
@@ -215,7 +264,6 @@ def sft_config(steps: int) -> Any:
         lr_scheduler_type="cosine",
         warmup_steps=round(steps * WARMUP_SHARE),
         max_length=None,
-        completion_only_loss=True,
         use_cpu=not gpu,
         bf16=gpu or CPU_BFLOAT16,
         activation_checkpointing=gpu,
@@ -238,7 +286,7 @@ def build_trainer(model: Any, config: Any, trained: list[Task], heldout: list[Ta
     from transformers import PrinterCallback
     from trl import SFTTrainer
 
-    rows = [datasets.Dataset.from_list([*map(conversation, part)]) for part in (trained, heldout)]
+    rows = [datasets.Dataset.from_list(tokenized(part, tokenizer)) for part in (trained, heldout)]
     trainer = SFTTrainer(model, config, None, *rows, processing_class=tokenizer)
     trainer.remove_callback(PrinterCallback)
     return trainer
@@ -276,7 +324,8 @@ def save(trainer: Any, trained: list[Task], before: float, folder: str, values: 
     log = RunLog(folder)
     (Path(folder) / LOSSES_FILE).unlink(missing_ok=True)
     log.append(LOSSES_FILE, history)
-    write_task_file(Path(folder) / "tasks.jsonl", trained)
+    plain = [Task(**{name: getattr(task, name) for name in TASK_FIELDS}) for task in trained]  # without earlier turns
+    write_task_file(Path(folder) / "tasks.jsonl", plain)
     # If config.json names TRAIN_FILES, an evaluation reads in tasks.jsonl which tasks the model has seen
     log.write_constants({**values, "TRAIN_FILES": []}, f"the lowest held-out loss came after step {best['step']}")
     print(

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -274,6 +275,121 @@ def test_trajectories_are_the_prompt_and_the_verified_answer(tmp_path):
     ]
 
 
+def conversations(path):
+    return [[each["content"] for each in json.loads(line)["messages"]] for line in path.read_text().splitlines()]
+
+
+def shown_task(path, visible):
+    """A file with one task whose model may see some of its tests."""
+    task = Task(
+        "known/1",
+        "Count the readings above the limit.",
+        "\n".join(FIRST["tests"]),
+        "count_above",
+        visible_tests=visible,
+    )
+    write_task_file(path, [task])
+    return task
+
+
+def repairing(server, tmp_path, number, *words):
+    more = ["--mode", "trajectories", "--turns", 2, "--input-tasks", tmp_path / "known.jsonl", "--num-samples", number]
+    return start(*asking(server, tmp_path / "o.jsonl", *more, *words))
+
+
+def test_a_server_repairs_what_the_sandbox_faults(tmp_path):
+    known = shown_task(tmp_path / "known.jsonl", FIRST["tests"][0])
+    right = f"```python\n{FIRST['solution']}```"
+    wrong = right.replace(" > ", " >= ")  # fails the visible test
+    hidden = right.replace("> limit", "> limit and x != 6")  # fails another one, so nothing is said
+    firsts = [wrong, right, hidden, wrong.replace("sum", "no_name"), "no idea", wrong.replace("xs)", "xs )")]
+
+    def script(body):
+        said = [message["content"] for message in body["messages"]]
+        if is_probe(body) or len(said) == 1:
+            return "OK" if is_probe(body) else firsts[body["seed"]]
+        assert said[:2] == [known.prompt, firsts[body["seed"]]] and "```python block" in said[2]
+        return "I give up." if body["seed"] == 5 else right
+
+    with ScriptedServer(script) as server:
+        done = repairing(server, tmp_path, 6)
+        assert done.returncode == 0, done.stderr
+        text, asked = (tmp_path / "o.jsonl").read_bytes(), len(server.requests)
+        assert repairing(server, tmp_path, 6).returncode == 0  # asks and runs nothing again
+        assert len(server.requests) == asked == 1 + 6 + 1 + 4 and (tmp_path / "o.jsonl").read_bytes() == text
+        talks = conversations(tmp_path / "o.jsonl")
+        rows = [json.loads(line) for line in text.splitlines()]
+        assert table(repairing(server, tmp_path, 6, "--only-repairs").stdout)["solved at once"] == 1
+        assert conversations(tmp_path / "o.jsonl") == [talk for talk in talks if len(talk) > 2]
+    assert table(done.stdout) == {
+        "kept, repaired": 3,
+        "kept, solved at once": 1,
+        "the solution fails (wrong)": 1,
+        "the solution fails (no code)": 1,
+        "all": 6,
+    }
+    assert [talk[1] for talk in talks] == [firsts[0], right, firsts[3], firsts[4]]
+    assert talks[1] == [known.prompt, right] and {talk[-1] for talk in talks} == {right}
+    assert FIRST["tests"][0] in talks[0][2] and "NameError" in talks[2][2]
+    hidden_tests = FIRST["tests"][1:]
+    assert not [test for talk in talks for message in talk for test in hidden_tests if test in message]
+    assert [json.loads(row["origin"])["turns"] for row in rows] == [2, 1, 2, 2]
+    assert len({row["task_id"] for row in rows}) == 4
+
+
+def test_a_server_that_dies_between_two_turns_is_asked_for_the_second_ones_alone(tmp_path):
+    shown_task(tmp_path / "known.jsonl", FIRST["tests"][0])
+    right = f"```python\n{FIRST['solution']}```"
+
+    def script(body):
+        if is_probe(body) or len(body["messages"]) > 1:
+            return "OK" if is_probe(body) else right
+        return f"{body['seed']}: {right.replace(' > ', ' >= ')}"
+
+    def dying(body):
+        if len(body["messages"]) > 1 and body["seed"] > 0:
+            raise Fault("drop")
+        return script(body)
+
+    with ScriptedServer(dying) as server:
+        done = repairing(server, tmp_path, 7, "--concurrency", 1)
+        assert done.returncode == 1 and "stopped answering" in done.stderr
+        server.script, before = script, len(server.requests)
+        done = repairing(server, tmp_path, 7, "--concurrency", 1)
+    assert done.returncode == 0 and table(done.stdout)["kept, repaired"] == 7
+    asked = [(len(body["messages"]), body["seed"]) for body in server.requests[before:] if not is_probe(body)]
+    assert asked == [(3, seed) for seed in range(1, 7)]
+
+
+def test_one_turn_leaves_nothing_of_several(tmp_path):
+    shown_task(tmp_path / "known.jsonl", FIRST["tests"][0])
+    with ScriptedServer(in_turns([f"```python\n{FIRST['solution']}```"])) as server:
+        done = repairing(server, tmp_path, 1, "--turns", 1)
+    assert done.returncode == 0 and table(done.stdout) == {"kept": 1, "all": 1}
+    assert "turns" not in json.loads((tmp_path / "o.jsonl").read_text())["origin"]
+    assert not (tmp_path / "o.jsonl.feedback.jsonl").exists()
+
+
+def test_mutants_are_repaired_without_a_server(tmp_path):
+    write_task_file(
+        tmp_path / "known.jsonl", [replace(known_tasks(tmp_path / "k.jsonl")[0], visible_tests=FIRST["tests"][0])]
+    )
+    words = ["--backend", "mutants", "--mode", "trajectories", "--turns", 2, "--input-tasks", tmp_path / "known.jsonl"]
+    outputs = [tmp_path / "a.jsonl", tmp_path / "b.jsonl"]
+    for output in outputs:
+        done = start(*words, "--num-samples", 6, "--output", output, "--sandbox-workers", 1)
+        assert done.returncode == 0, done.stderr
+    assert outputs[0].read_bytes() == outputs[1].read_bytes()
+    counts = table(done.stdout)
+    assert counts["kept, repaired"] > 1 and counts["all"] == 6 and counts["kept, solved at once"] == 0
+    for asked, wrong, told, right in conversations(outputs[0]):
+        assert wrong != right == f"```python\n{FIRST['solution'].strip()}\n```" and "Count the readings" in asked
+        assert FIRST["tests"][0] in told
+    row = json.loads(outputs[0].read_text().splitlines()[0])
+    origin = json.loads(row["origin"])
+    assert origin["backend"] == "mutants" and "mutant" in origin["model"] and (SCRIPTS / origin["prompt"]).is_file()
+
+
 def test_harder_starts_from_what_is_always_solved(tmp_path):
     known = known_tasks(tmp_path / "known.jsonl")
     profile = [
@@ -412,6 +528,11 @@ BAD_INPUT = [
     (["--base-url", "http://localhost:1/v1"], "--backend"),
     (["--backend", "vllm", "--model", "m", "--mode", "harder"], "--input-tasks"),
     (["--backend", "vllm", "--model", "m", "--mode", "solutions", "--input-tasks", "README.md"], "not JSON"),
+    (["--turns", 2], "MODE tasks makes no conversations"),
+    (["--turns", 0], "TURNS is 0"),
+    (["--backend", "mutants", "--mode", "trajectories", "--input-tasks", "x"], "--turns 2"),
+    (["--mode", "trajectories", "--turns", 2, "--max-feedback", 100], "MAX_FEEDBACK is 100"),
+    (["--only-repairs"], "ONLY_REPAIRS needs"),
     (["--output", "README.md"], "this script did not write it"),
     (["--output", "README.md/o.jsonl"], "cannot write"),
     (["--data-dir", "nowhere"], "nowhere"),

@@ -12,7 +12,7 @@ from huggingface_hub import ModelCard
 from huggingface_hub.utils import validate_repo_id
 
 import model_card
-from helpers.run_folders import check, write_lines, write_run
+from helpers.run_folders import check, metrics, write_lines, write_run
 from raccoon.constants import InputError
 from raccoon.reporting.logs import LoggedTask, read_run
 from raccoon.tasks.task import Task, write_task_file
@@ -63,6 +63,16 @@ def test_card_says_what_was_seen_and_what_was_reached(tmp_path):
     assert "| 0 | 20.0 % (4 of 20) | 10.0 % to 95.0 % |" in text and "| 10 | 70.0 % (14 of 20) |" in text
     assert "10 tasks gained and 0 lost, exact McNemar p = 0.002" in text
     assert "| LEARNING_RATE | 5e-06 |" in text
+
+
+def test_card_of_a_run_with_turns_says_what_a_turn_cost(tmp_path):
+    given = {"MAX_TURNS": 2, "MAX_FEEDBACK": 1000, "TURN_DISCOUNT": 0.9}
+    folder = write_finished(tmp_path / "run", **given)
+    once = write_card(folder).text
+    assert "MAX_TURNS" not in once and "answers" not in once
+    write_lines(folder / "metrics.jsonl", [metrics(step, pass_by_turn=[0.3, 0.4]) for step in range(1, 13)])
+    text = write_card(folder).text
+    assert "up to 2 answers" in text and "reward by 0.9." in text and "| MAX_TURNS | 2 |" in text
 
 
 @pytest.mark.parametrize("path", ["/home/jane.doe/models/sft", "~/models/sft", "./sft", "C:/Users/jane.doe/sft"])

@@ -493,3 +493,13 @@ def test_passes_from_shared_isolation_are_counted(tmp_path):
     for written, line in ((lines, said), (lines[1:2], "")):
         write_lines(path, written)
         assert reward_integrity.shared_line(reward_integrity.read_log(path, tasks)[2]) == line
+
+
+def test_of_a_conversation_the_last_answer_is_looked_at(tmp_path):
+    verdict = {"status": "PASS", "reason": "pass", "tests_passed": 1, "tests_total": 1}
+    answer = {"completion": "poisoned", "code": "poisoned", "verdict": verdict, "tokens": 2, "truncated": False}
+    last = {**answer, "completion": SORTING.solution, "code": SORTING.solution, "feedback": ""}
+    turns = [{**answer, "feedback": "Your code fails a test."}, last]
+    write_lines(tmp_path / "log.jsonl", [{**record(1, SORTING, SORTING.solution), "turns": turns}])
+    passes, _, isolations = reward_integrity.read_log(tmp_path / "log.jsonl", {SORTING.task_id: SORTING})
+    assert [each.code for each in passes[1].values()] == [SORTING.solution] and isolations.total() == 1

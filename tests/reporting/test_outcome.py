@@ -175,7 +175,7 @@ def test_training_tasks_alone_cannot_tell(tmp_path):
 
 def test_every_plot_is_explained_once():
     explained = [title for plots in PARTS.values() for title in plots]
-    others = {"Pass rate", "Bonuses", "Reward integrity", "Tasks before training"}
+    others = {"Pass rate", "Pass rate by turn", "Bonuses", "Reward integrity", "Tasks before training"}
     assert len(explained) == len(set(explained))
     assert set(explained) == {row[0] for row in (*LINES, *STACKS)} | others
 

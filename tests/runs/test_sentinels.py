@@ -87,6 +87,56 @@ def test_a_reward_that_rises_without_passes():
     assert said_at(run(0.0, 0.1), "the reward rose from") == []
 
 
+NOISE = [0.02 * (n % 3 - 1) for n in range(60)]
+
+
+def turns_run(steps: int, first: list[float], last: list[float], **changes) -> list[dict]:
+    """A run whose pass rates after the first and the last turn move evenly between two numbers."""
+
+    def between(ends: list[float], n: int) -> float:
+        return ends[0] + (ends[1] - ends[0]) * n / (steps - 1) + NOISE[n]
+
+    shares = {"turns_mean": 1.6, "repaired": 0.2, "cut_at_first": 0.1, "completions": 64, **changes}
+    return [step(n + 1, pass_by_turn=[between(first, n), between(last, n)], **shares) for n in range(steps)]
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "times"),
+    [
+        ([0.4, 0.2], [0.45, 0.6], 1),  # it waits
+        ([0.4, 0.6], [0.45, 0.8], 0),  # it learns
+        ([0.4, 0.2], [0.45, 0.25], 0),  # it gets worse altogether
+        ([0.4, 0.4], [0.45, 0.6], 0),  # it learns to repair
+        ([0.4, 0.39], [0.45, 0.6], 0),  # the first answers only fluctuate
+    ],
+)
+def test_a_model_that_waits_for_its_feedback(first, last, times):
+    assert len(said_at(turns_run(40, first, last), "waits for its feedback")) == times
+
+
+def test_feedback_that_never_helps_is_said_where_enough_was_given():
+    words = "makes nothing of its feedback"
+    assert said_at(turns_run(30, [0.3, 0.3], [0.3, 0.3], repaired=0.0), words) == [10]
+    assert said_at(turns_run(30, [0.3, 0.3], [0.3, 0.3], repaired=0.05), words) == []
+    few = turns_run(30, [0.9, 0.9], [0.9, 0.9], repaired=0.0, turns_mean=1.1)
+    assert said_at(few, words) == []  # 64 further answers in ten steps
+    assert said_at([{**each, "repaired": None} for each in few], words) == []  # no conversation had a second turn
+
+
+def test_conversations_that_end_at_a_cut_answer():
+    words = "end at their first answer"
+    assert said_at(turns_run(30, [0.3, 0.3], [0.3, 0.3], cut_at_first=0.6), words) == [5]
+    assert said_at(turns_run(30, [0.3, 0.3], [0.3, 0.3], cut_at_first=0.4), words) == []
+
+
+@pytest.mark.parametrize("gone", ["pass_by_turn", "turns_mean", "repaired", "cut_at_first"])
+def test_turns_without_a_number_raise_no_alarm(gone):
+    for none in (None, [None, None]):
+        steps = turns_run(40, [0.4, 0.4], [0.5, 0.5])
+        steps = [{**each, gone: none if gone == "pass_by_turn" else None} for each in steps]
+        assert [alarm for n in range(1, 41) for alarm in sentinels.alarms(steps[:n])] == []
+
+
 def test_a_step_without_gradient_or_learning_rate_may_leave_the_weights():
     for still in ({"grad_norm": 0.0}, {"learning_rate": 0.0}):
         assert sentinels.alarms([step(n, weights_changed=0.0, **still) for n in range(1, 9)]) == []

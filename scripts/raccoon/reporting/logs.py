@@ -58,6 +58,15 @@ class Step:
     partial_groups: float | None = None  # those that PARTIAL against FAIL alone tells apart
     mixed_groups: float | None = None  # and those in which some pass and some do not
     constant_answers: float | None = None  # completions whose answer ignores its arguments
+    # Only in runs with several turns:
+    pass_by_turn: list[float | None] | None = None  # the share solved in the first turn, in the first two, and so on
+    repaired: float | None = None  # of the conversations with a second turn, those that pass
+    cut_at_first: float | None = None  # conversations that end at a first answer that was cut
+
+    @property
+    def by_turn(self) -> dict[str, float | None]:
+        """`pass_by_turn` by the number of the turn; {} in a run with one turn."""
+        return {str(turn): share for turn, share in enumerate(self.pass_by_turn or (), 1)}
 
 
 @dataclass(frozen=True)
@@ -73,6 +82,7 @@ class Check:
     lost: int
     p: float | None
     statuses: dict[str, str]
+    passed_at_first: int | None = None  # with the first answer, in a run with several turns
 
 
 @dataclass(frozen=True)
@@ -110,6 +120,13 @@ class LoggedCompletion(Rollout):
     step: int
     group: int
 
+    @property
+    def ending(self) -> str:
+        """What came of a wrong answer: "repaired" if the last one passes, "broken" if only an earlier one passed."""
+        if len(self.turns) > 1 and self.status == "PASS":
+            return "repaired"
+        return "broken" if any(turn.verdict.status == "PASS" for turn in self.turns[:-1]) else ""
+
 
 @dataclass(frozen=True)
 class LoggedTask:
@@ -138,6 +155,11 @@ class Run:
     @property
     def last_step(self) -> int:
         return self.steps[-1].step
+
+    @property
+    def turns(self) -> int:
+        """The most answers of a conversation; 1 in a run without conversations."""
+        return max(1, *(len(step.by_turn) for step in self.steps))
 
     @property
     def max_steps(self) -> int:
@@ -202,6 +224,9 @@ def parse_record(kind: type[T], value: Any, where: str) -> T:
                 raise InputError(f"{where} has no {name!r}: another version of the scripts may have written it")
         elif isinstance(wanted, type) and is_dataclass(wanted):
             found[name] = parse_record(wanted, value[name], f"{where}: {name}")
+        elif (kind_of_many := many(wanted)) and isinstance(value[name], list):
+            rows = enumerate(value[name])
+            found[name] = tuple(parse_record(kind_of_many, row, f"{where}: {name}[{place}]") for place, row in rows)
         elif fits(value[name], wanted):
             found[name] = value[name]
         else:
@@ -210,6 +235,12 @@ def parse_record(kind: type[T], value: Any, where: str) -> T:
                 f"{getattr(wanted, '__name__', wanted)}: correct or delete the line"
             )
     return kind(**found)
+
+
+def many(kind: Any) -> Any:
+    """The dataclass of a tuple of records; None for any other type."""
+    item = get_args(kind)[0] if get_origin(kind) is tuple else None
+    return item if isinstance(item, type) and is_dataclass(item) else None
 
 
 def fits(value: Any, kind: Any) -> bool:
@@ -223,6 +254,8 @@ def fits(value: Any, kind: Any) -> bool:
     arguments = get_args(kind)
     if get_origin(kind) is dict:
         return isinstance(value, dict) and all(fits(item, arguments[1]) for item in value.values())
+    if get_origin(kind) is list:
+        return isinstance(value, list) and all(fits(item, arguments[0]) for item in value)
     if get_origin(kind) is tuple:
         return isinstance(value, list) and len(value) == len(arguments) and all(map(fits, value, arguments))
     return any(value is None if each is type(None) else fits(value, each) for each in arguments)

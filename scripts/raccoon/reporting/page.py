@@ -18,8 +18,8 @@ from typing import Any
 from raccoon.reporting.logs import LoggedCompletion, Run, read_groups, read_tasks
 from raccoon.reporting.plots import draw
 from raccoon.reporting.sentences import outcome, run_summary, warnings
-from raccoon.reporting.tables import Evaluation, Visit, gains, hardest, most_improved, run_constants, visit
-from raccoon.runs.log import METRICS_LOG
+from raccoon.reporting.tables import Evaluation, Visit, by_length, gains, hardest, most_improved, run_constants, visit
+from raccoon.runs.log import METRICS_LOG, Turn
 
 # Characters of a text on the page; completions.jsonl has the whole text
 MAX_TEXT = 20_000  # of a completion, its code and its prompt
@@ -46,10 +46,12 @@ def make_page(run: Run, evaluation: Evaluation | None, most_bytes: int) -> tuple
     prompts = {task.task_id: task.prompt for task in read_tasks(run)}
     visits: list[Visit] = []
     sizes: Counter[int] = Counter()
+    lengths: Counter[tuple[int, str]] = Counter()
     for group in read_groups(run):
         visits.append(visit(group))
+        lengths.update((len(each.turns), each.ending or each.status) for each in group if each.turns)
         sizes[group[0].step] += len(group_json(group, prompts)) + 1
-    parts = page_parts(run, visits, evaluation)
+    parts = page_parts(run, visits, evaluation) | {"lengths": by_length(lengths)}
     nothing = Shown("[]", 0, len(sizes), 0, len(visits), 0)
     budget = max(0, most_bytes - len(render(parts, nothing)))
     shown = show_groups(run, prompts, sizes, len(visits), budget)
@@ -134,7 +136,10 @@ def show_groups(run: Run, prompts: Mapping[str, str], sizes: Mapping[int, int], 
             used[step] += size
             texts.append(text)
             for each in group:
-                shortened += len(each.completion) > MAX_TEXT or len(each.verdict.output) > MAX_OUTPUT
+                answers: tuple[LoggedCompletion | Turn, ...] = (each, *each.turns)
+                shortened += any(
+                    len(one.completion) > MAX_TEXT or len(one.verdict.output) > MAX_OUTPUT for one in answers
+                )
     steps = sum(size > 0 for size in used.values())
     return Shown(f"[{','.join(texts)}]", steps, len(sizes), len(texts), of_groups, shortened)
 
@@ -174,20 +179,30 @@ def group_json(group: list[LoggedCompletion], prompts: Mapping[str, str]) -> str
 
 
 def completion_record(completion: LoggedCompletion) -> dict:
-    """What the page shows of a completion; its code only if it is not part of the completion's text."""
-    verdict, code = completion.verdict, completion.code
-    return {
-        "text": shorten(completion.completion, MAX_TEXT),
-        "code": "" if code in completion.completion else shorten(code, MAX_TEXT),
-        "output": shorten(verdict.output, MAX_OUTPUT),
-        "status": shorten(completion.status, MAX_LINE),
-        "reason": shorten(verdict.reason, MAX_LINE),
-        "tests": [verdict.tests_passed, verdict.tests_total],
+    """What the page shows of a completion, which is the last answer of its conversation, and of the answers before."""
+    record = answer_record(completion) | {
         "reward": completion.reward,
         "parts": {shorten(name, MAX_LINE): value for name, value in completion.reward_parts.items()},
         "advantage": completion.advantage,
-        "tokens": completion.tokens,
-        "truncated": completion.truncated,
+    }
+    if len(completion.turns) < 2:
+        return record
+    earlier = [answer_record(turn) | {"feedback": shorten(turn.feedback, MAX_TEXT)} for turn in completion.turns[:-1]]
+    return record | {"ending": completion.ending, "earlier": earlier}
+
+
+def answer_record(answer: LoggedCompletion | Turn) -> dict:
+    """What the page shows of any answer; its code only if it is not part of the answer's text."""
+    verdict, code = answer.verdict, answer.code
+    return {
+        "text": shorten(answer.completion, MAX_TEXT),
+        "code": "" if code in answer.completion else shorten(code, MAX_TEXT),
+        "output": shorten(verdict.output, MAX_OUTPUT),
+        "status": "FAIL" if answer.truncated else shorten(verdict.status, MAX_LINE),
+        "reason": shorten(verdict.reason, MAX_LINE),
+        "tests": [verdict.tests_passed, verdict.tests_total],
+        "tokens": answer.tokens,
+        "truncated": answer.truncated,
     }
 
 

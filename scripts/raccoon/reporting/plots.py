@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 from raccoon.reporting.logs import IntegrityStep, Run, Step
-from raccoon.runs.sentinels import ENTROPY_COLLAPSE, FEW_WEIGHTS_CHANGED, LARGE_UPDATE, NO_SIGNAL
+from raccoon.runs.sentinels import ENTROPY_COLLAPSE, FEW_WEIGHTS_CHANGED, LARGE_UPDATE, MANY_CUT, NO_SIGNAL
 from raccoon.statistics import mean
 
 PARTS = {  # part of the page -> title of a plot -> what it shows, how it looks in a healthy run
@@ -24,6 +24,15 @@ PARTS = {  # part of the page -> title of a plot -> what it shows, how it looks 
             "The share of completions that pass every test. Training: sampled on the tasks of each step. Held-out: "
             "the same tasks at each check, never trained on; the bars are 95 % intervals.",
             "both lines rise. If training rises and held-out falls, the model learns its own tasks only.",
+        ),
+        "Pass rate by turn": (
+            "The share of conversations that are solved in the first turn, in the first two, and so on.",
+            "all lines rise. If the first one falls while the last one rises, the model waits for its feedback.",
+        ),
+        "Repairs": (
+            "Repaired: of the conversations with a second turn, those whose last answer passes. Cut at first: "
+            "conversations that end at their first answer, because it was cut.",
+            f"repaired rises. Cut at first stays well below {100 * MANY_CUT:.0f} %, above which the run warns.",
         ),
         "Reward": (
             "What a completion earns on average. The correctness part pays for the tests alone.",
@@ -184,10 +193,12 @@ FLAGGED = Curve("flagged", "fail", "rate", 100)
 TRAINED = Curve("training", "c1", "pass_rate", 100)
 DRAWN = Curve("training, with groups left out", "c4", "pass_rate_drawn", 100)
 REWARDS = Curve("whole reward", "c1", "reward"), Curve("correctness part", "c2", "reward_parts", part="correctness")
+REPAIRS = Curve("repaired", "pass", "repaired", 100), Curve("cut at first", "c3", "cut_at_first", 100)
 LENGTHS = Curve("mean", "c1", "tokens_mean"), Curve("longest", "c2", "tokens_max")
 # Title, label of the y axis, curves
 LINES = (
     ("Reward", "mean reward (no unit)", REWARDS),
+    ("Repairs", "conversations (%)", REPAIRS),
     ("Completion length", "tokens per completion", LENGTHS),
     ("Truncated completions", "completions (%)", [Curve("truncated completions", "c3", "truncated", 100)]),
     ("Entropy", "nats per token", [Curve("entropy, mean of a step", "c1", "entropy")]),
@@ -215,6 +226,7 @@ def draw(run: Run) -> dict[str, list[Plot]]:
     with style.context(["default", STYLE]):  # overrides the user's own matplotlibrc
         plots = [
             pass_rate_plot(run),
+            turn_plot(run),
             bonus_plot(run.steps),
             integrity_plot(run),
             profile_plot(run),
@@ -284,6 +296,15 @@ def pass_rate_plot(run: Run) -> Plot:
         told += f"; held-out {ends(rates)} at {len(rates)} checks"
     axes.set_ylim(0, 100)
     return Plot("Pass rate", f"Pass rate in per cent by step: {told}.", tuple(legend), svg(figure, "Pass rate"))
+
+
+def turn_plot(run: Run) -> Plot | None:
+    """The pass rate after each turn."""
+    curves = [
+        Curve(f"after turn {turn}", colour, "by_turn", 100, str(turn))
+        for turn, colour in zip(range(1, run.turns + 1), SERIES, strict=False)
+    ]
+    return line_plot(run.steps, "Pass rate by turn", "pass rate (%)", curves)
 
 
 def bonus_plot(steps: Sequence[Step]) -> Plot | None:

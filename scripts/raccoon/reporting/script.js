@@ -5,7 +5,7 @@ const data = document.getElementById("data");
 if (data) start(JSON.parse(data.textContent));
 
 function start(groups) {
-  const field = Object.fromEntries(["from", "to", "task", "status"].map((id) => [id, document.getElementById(id)]));
+  const field = Object.fromEntries(["from", "to", "task", "status", "ending"].map((id) => [id, document.getElementById(id)]));
   const filters = document.getElementById("filters");
   const previous = document.getElementById("previous");
   const next = document.getElementById("next");
@@ -17,7 +17,8 @@ function start(groups) {
     return group.step >= Number(field.from.value || -Infinity)
       && group.step <= Number(field.to.value || Infinity)
       && group.task.toLowerCase().includes(task)
-      && (!field.status.value || group.completions.some((each) => each.status === field.status.value));
+      && group.completions.some((each) => (!field.status.value || each.status === field.status.value)
+        && (!field.ending?.value || each.ending === field.ending.value));
   }
 
   function filter() {
@@ -83,21 +84,39 @@ function groupElements(group) {
 function completionElement(completion, index) {
   const known = ["PASS", "PARTIAL", "FAIL", "INFRA"].includes(completion.status) ? completion.status : "";
   const article = element("article", `completion ${known}`);
-  const [passed, total] = completion.tests;
-  const reason = completion.status === "PASS" ? "" : `: ${completion.reason}`;
-  article.append(element("h4", "", `${index + 1}. ${completion.status}${reason}`));
+  const earlier = completion.earlier || [];
+  const ending = completion.ending ? ` (${completion.ending})` : "";
+  article.append(element("h4", "", `${index + 1}. ${outcome(completion)}${ending}`));
   article.append(facts([
     `reward ${number(completion.reward)}`,
     `advantage ${number(completion.advantage)}`,
-    `${passed} of ${total} tests`,
-    `${completion.tokens} tokens${completion.truncated ? ", truncated" : ""}`,
+    ...counts(completion),
   ]));
   article.append(facts(Object.entries(completion.parts).map(([name, value]) => `${name.replaceAll("_", " ")} ${number(value)}`)));
-  article.append(element("pre", "", completion.text));
-  for (const [title, text] of [["Code that was run", completion.code], ["Output", completion.output]]) {
-    if (text) article.append(element("h5", "", title), element("pre", "", text));
+  for (const [at, turn] of earlier.entries()) {
+    article.append(element("h5", "turn", `Turn ${at + 1}. ${outcome(turn)}`), facts(counts(turn)), ...answerElements(turn));
   }
+  if (earlier.length) article.append(element("h5", "turn", `Turn ${earlier.length + 1}. ${outcome(completion)}`));
+  article.append(...answerElements(completion));
   return article;
+}
+
+function outcome(answer) {
+  return answer.status === "PASS" ? "PASS" : `${answer.status}: ${answer.reason}`;
+}
+
+function counts(answer) {
+  const [passed, total] = answer.tests;
+  const all = answer.earlier ? " in all" : "";
+  return [`${passed} of ${total} tests`, `${answer.tokens} tokens${all}${answer.truncated ? ", truncated" : ""}`];
+}
+
+function answerElements(answer) {
+  const found = [element("pre", "", answer.text)];
+  for (const [title, text] of [["Code that was run", answer.code], ["Output", answer.output], ["Feedback", answer.feedback]]) {
+    if (text) found.push(element("h5", "", title), element("pre", "", text));
+  }
+  return found;
 }
 
 function facts(texts) {

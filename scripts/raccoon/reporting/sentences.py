@@ -71,6 +71,7 @@ def run_summary(run: Run) -> list[str]:
         progress_sentence(run),
         trend_sentence(run, "training pass rate", "pass_rate"),
         drawn_sentence(run),
+        turns_sentence(run),
         trend_sentence(run, "mean reward", "reward", "{:.3f}".format, "{:+.3f}".format),
         heldout_sentence(run),
         gap_sentence(run),
@@ -132,6 +133,25 @@ def drawn_sentence(run: Run) -> str:
         return ""
     return trend_sentence(
         run, "pass rate of all completions, including those that refills left out,", "pass_rate_drawn"
+    )
+
+
+def turns_sentence(run: Run) -> str:
+    """What the turns after the first one add in the newest steps; "" for a run with one turn."""
+    newest = run.steps[-FEWEST_COMPARED:]
+    rates = [
+        [share for step in newest if (share := step.by_turn.get(str(turn))) is not None] for turn in (1, run.turns)
+    ]
+    if run.turns == 1 or not all(rates):
+        return ""
+    repaired = [step.repaired for step in newest if step.repaired is not None]
+    ends = [check for check in (*run.checks[:1], *run.checks[1:][-1:]) if check.passed_at_first is not None]
+    heldout = " and ".join(f"{check.passed_at_first} of {check.n} after step {check.step}" for check in ends)
+    return (
+        f"In the newest {how_many(len(newest), 'step')} the first answers solved {percent(mean(rates[0]))}, and up to "
+        f"{run.turns} answers {percent(mean(rates[1]))}"
+        + (f"; {percent(mean(repaired))} of the conversations with a second turn were repaired" if repaired else "")
+        + (f". With their first answer, held-out tasks passed: {heldout}." if heldout else ".")
     )
 
 

@@ -4,6 +4,7 @@ It reads results.json and the training script's source; logs.py reads the run's 
 """
 
 import ast
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,16 @@ class Gain:
     @property
     def difference(self) -> float:
         return self.last - self.first
+
+
+@dataclass(frozen=True)
+class Length:
+    """The conversations of a run that have the same number of answers."""
+
+    turns: int
+    n: int
+    passed: int
+    broken: int  # an earlier answer passed every test, the last one does not
 
 
 @dataclass(frozen=True)
@@ -129,6 +140,16 @@ class Evaluation:
 def visit(group: Sequence[LoggedCompletion]) -> Visit:
     statuses = [completion.status for completion in group]
     return Visit(group[0].task_id, group[0].step, statuses.count("PASS"), len(statuses) - statuses.count("INFRA"))
+
+
+def by_length(counts: Counter[tuple[int, str]]) -> list[Length]:
+    """The conversations by their number of answers; `counts` are by that number and by how they ended."""
+    found = []
+    for turns in sorted({turns for turns, _ in counts}):
+        n = sum(count for (length, _), count in counts.items() if length == turns)
+        passed = counts[turns, "PASS"] + counts[turns, "repaired"]
+        found.append(Length(turns, n, passed, counts[turns, "broken"]))
+    return found
 
 
 def by_task(visits: Iterable[Visit]) -> dict[str, list[Visit]]:

@@ -27,6 +27,9 @@ MOST_CONSTANT_ANSWERS = 0.5  # the same; above it, and if fewer completions pass
 PARTIAL_SIGNAL = 0.8  # share of a window's groups that differ; above it the model learns to run, and hardly to pass
 REWARD_RISE = 4.0  # standard errors between two windows; by chance in about one window in a thousand
 PASS_RISE = 1.0  # standard errors; below it the pass rate has not risen
+FEW_REPAIRED = 0.01  # mean share of a window's conversations with a second turn; below it feedback does not help
+ENOUGH_TURNS = 100  # further answers in a window; with fewer, that none passes may be chance
+MANY_CUT = 0.5  # mean share over half a window; above it most conversations have no second turn, whatever was wrong
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Alarm:
 
 def alarms(metrics: list[dict]) -> list[Alarm]:
     """The alarms of the newest step, given the steps before it (lines of metrics.jsonl)."""
-    return [*lost_scores(metrics), *sick_steps(metrics), *wrong_lessons(metrics)]
+    return [*lost_scores(metrics), *sick_steps(metrics), *wrong_lessons(metrics), *idle_turns(metrics)]
 
 
 def lost_scores(metrics: list[dict]) -> Iterator[Alarm]:
@@ -162,6 +165,44 @@ def wrong_lessons(metrics: list[dict]) -> Iterator[Alarm]:
             'reward are easier to earn than a PASS; set PARTIAL_CREDIT to "beyond_constant" or "off", and '
             "BONUS_ONLY_WITH_PASS to True"
         )
+
+
+def idle_turns(metrics: list[dict]) -> Iterator[Alarm]:
+    """What a window of steps shows in a run with several turns; others have none of these numbers."""
+
+    def waits(steps: list[dict]) -> bool:
+        """A first answer that gets worse while the last one gets better, from the first steps to the newest."""
+        first, last = by_turn(steps, 0), by_turn(steps, -1)
+        falls = rise(first[-WINDOW:], first[:WINDOW], "pass") > REWARD_RISE
+        return len(steps) >= 2 * WINDOW and falls and rise(last[:WINDOW], last[-WINDOW:], "pass") > PASS_RISE
+
+    if begins(metrics, waits):
+        first, last = (mean_of(by_turn(part, 0), "pass") for part in (metrics[:WINDOW], metrics[-WINDOW:]))
+        yield Alarm(
+            f"the first answers got worse, {first:.1%} to {last:.1%} pass, and the last ones better: the model waits "
+            "for its feedback instead of solving the task at once; lower TURN_DISCOUNT, so that a late PASS earns less"
+        )
+
+    def no_help(steps: list[dict]) -> bool:
+        further = sum((number(step, "turns_mean") - 1) * number(step, "completions") for step in steps[-WINDOW:])
+        return further >= ENOUGH_TURNS and window_mean(steps, "repaired", WINDOW) < FEW_REPAIRED
+
+    if begins(metrics, no_help):
+        yield Alarm(
+            f"under {FEW_REPAIRED:.0%} of the conversations with a second turn end in a PASS: the model makes nothing "
+            "of its feedback; teach it repairs first (create_synthetic_data.py --mode trajectories --turns 2, then "
+            "sft_model.py), or save the time with MAX_TURNS 1"
+        )
+    if begins(metrics, lambda steps: window_mean(steps, "cut_at_first", WINDOW // 2) > MANY_CUT):
+        yield Alarm(
+            f"more than {MANY_CUT:.0%} of the conversations end at their first answer, because it was cut: raise "
+            "MAX_COMPLETION_LENGTH, which is the limit of one answer"
+        )
+
+
+def by_turn(metrics: list[dict], turn: int) -> list[dict]:
+    """The pass rate after a turn as a step's "pass"; None in a run with one turn."""
+    return [{"pass": (step.get("pass_by_turn") or [None])[turn]} for step in metrics]
 
 
 def constant_share(steps: list[dict]) -> float:

@@ -93,6 +93,7 @@ class Mode:
     from_tasks: bool = True
     new_tasks: bool = False  # the server also writes the tests
     unlike_parents: bool = True  # a solution that equals a parent's is a duplicate
+    repairs: bool = False  # the answer may get feedback, so it need not hold a program
 
 
 def new_task(parent: Task | None, rng: random.Random) -> str:
@@ -156,13 +157,31 @@ class AnswerError(ValueError):
 
 @dataclass(frozen=True)
 class Candidate:
-    """A task to verify, and its origin. `completion` is the whole answer."""
+    """A task to verify, and its origin. `completion` is the whole answer, `said` the messages before it."""
 
     task: Task
     model: str
     prompt: str  # the hash of what was asked, or the file of the templates
     date: str
     completion: str = ""
+    said: tuple[dict[str, str], ...] = ()
+
+    @property
+    def conversation(self) -> tuple[dict[str, str], ...]:
+        return (*self.said, {"role": "assistant", "content": self.completion})
+
+    @property
+    def earlier(self) -> list[str]:
+        """The answers before the last one."""
+        return [message["content"] for message in self.said if message["role"] == "assistant"]
+
+    @property
+    def distinct(self) -> Task:
+        """The task; of a repair with its earlier answers in id and solution, because they make a conversation new."""
+        if not self.earlier:
+            return self.task
+        texts = "\n".join([*self.earlier, self.task.solution])
+        return replace(self.task, task_id=f"{self.task.task_id}/{digest(self.earlier)[:8]}", solution=texts)
 
 
 def read_candidate(answer: StoredAnswer, asked: TaskRequest, mode: Mode, model: str) -> Candidate:
@@ -173,16 +192,16 @@ def read_candidate(answer: StoredAnswer, asked: TaskRequest, mode: Mode, model: 
         raise AnswerError("the answer is cut off")
     name = model.rstrip("/").rpartition("/")[2]
     known = asked.parent if not mode.new_tasks else None
-    task = read_solution(answer.text, known, name) if known else read_task(answer.text, name)
-    return Candidate(task, model, asked.prompt_hash, answer.date, answer.text)
+    task = read_solution(answer.text, known, name, mode) if known else read_task(answer.text, name)
+    return Candidate(task, model, asked.prompt_hash, answer.date, answer.text, asked.request.messages)
 
 
-def read_solution(text: str, parent: Task, name: str) -> Task:
+def read_solution(text: str, parent: Task, name: str, mode: Mode) -> Task:
     """A known task with the solution of an answer. Its test is that of the task file, and equally trusted."""
     code = extract_code(text, parent)
-    if not code:
+    if not code and not mode.repairs:
         raise AnswerError("the answer holds no code")
-    if parse_shallow(code) is None:
+    if parse_shallow(code) is None and not mode.repairs:
         raise AnswerError("the solution is not Python")
     return replace(parent, task_id=f"{parent.task_id}/{name}/{digest(text)[:8]}", solution=code)
 

@@ -17,6 +17,11 @@ def messages(task: Task) -> list[dict[str, str]]:
     return [{"role": "user", "content": task.prompt}]
 
 
+def fenced(code: str) -> str:
+    """Code as the whole of an answer."""
+    return f"```python\n{code.strip()}\n```"
+
+
 def completion_prompt(stub: str) -> str:
     """Asks for the function whose imports, header and docstring are `stub`."""
     return (
