@@ -158,8 +158,11 @@ def model_shape() -> dict[str, int]:
 
 
 def with_visible_assert(task: Task) -> Task:
-    """A task whose first assert the model may see."""
-    return replace(task, visible_tests=task.test.partition("\n")[0] + "\n")
+    """A task whose first assert the model may see: its longest, which says more than that of the empty input."""
+    asserts = task.test.splitlines(keepends=True)
+    visible = max(asserts, key=len)
+    asserts.remove(visible)
+    return replace(task, test="".join([visible, *asserts]), visible_tests=visible)
 
 
 def teacher_conversations(num: int, seed: str) -> Iterator[Conversation]:
@@ -190,7 +193,7 @@ def conversations_of_turns(num: int, seed: str, turns: int, max_feedback: int) -
     taken = [templates.mistaken(problem.kind, rng) for problem in problems]  # as the teacher understands them
     codes = [templates.teacher_program(problem, kind, rng) for problem, kind in zip(problems, taken, strict=True)]
     talks = [conversation(problem, code) for problem, code in zip(problems, codes, strict=True)]
-    tests = [templates.first_assert(problem) for problem in problems]
+    tests = [templates.telling_assert(problem, rng) for problem in problems]
     failing = [*range(num)]
     with Sandbox() as sandbox:
         for _ in range(turns - 1):

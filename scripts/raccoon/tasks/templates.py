@@ -29,6 +29,7 @@ CANDIDATES = 40  # inputs tried for a test program
 MISCONCEPTION_RATE = 0.62  # for each component whose mistake is common
 SLIP_RATE = 0.08  # for each other component
 BROKEN_RATE = 0.06  # programs with a line that does not run
+TELLING = 4  # random inputs of which a teacher sees the longest
 REPAIR_RATE = 0.7  # for each component, once the teacher has read feedback
 DOCSTRING_RATE = 0.6
 TYPE_HINT_RATE = 0.6
@@ -420,10 +421,11 @@ def choose_tests(problem: Problem, rng: random.Random) -> str | None:
     return "".join(tests) if len(answers) >= MIN_ANSWERS else None
 
 
-def first_assert(problem: Problem) -> str:
-    """The first assert of a problem's test program: that of the empty input."""
-    empty = problem.kind.domain.empty
-    return write_assert(problem, empty, load_function(problem)(empty))
+def telling_assert(problem: Problem, rng: random.Random) -> str:
+    """An assert on an input that shows what the problem asks for: the longest of a few random ones."""
+    domain, reference = problem.kind.domain, load_function(problem)
+    value = max((domain.sample_input(rng, problem.constants) for _ in range(TELLING)), key=len)
+    return write_assert(problem, value, reference(value))
 
 
 def write_assert(problem: Problem, value: object, answer: object) -> str:
