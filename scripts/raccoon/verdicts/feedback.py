@@ -15,14 +15,13 @@ The first sentence is one of SENTENCES. The block is left out if there is nothin
 - `expected:` the side of the test's `==` that does not call the code; of a case, the expected output.
 - `got:` the last value that the code returned to this test. An object of the code is named by its class alone.
 - `output:` what a whole program printed for a visible case. Nothing else that was printed is shown.
-- `raised:` an exception's class and message.
+- `raised:` an exception's class and message, in which a path is only its last part.
 - `line N:` the line of the model's own code at which it was raised, or at which the code does not parse.
 
     Your code raises an exception in a test.
 
     ```
     test: assert first([]) is None
-    expected: None
     raised: IndexError: list index out of range
     line 2:     return items[0]
     ```
