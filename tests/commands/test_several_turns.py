@@ -10,7 +10,7 @@ import pytest
 from helpers import scripted_judges, warm_python
 from helpers.paths import ROOT
 from helpers.scripted_server import ScriptedServer
-from helpers.training_runs import furnish, lines, outcome, run, small_run
+from helpers.training_runs import SCRIPT, furnish, lines, outcome, run, small_run
 from raccoon.tasks.task import read_task_file, write_task_file
 
 DRIVER = ROOT / "tests" / "helpers" / "rank_free_sampling.py"
@@ -105,6 +105,15 @@ def test_two_processes_learn_what_one_does(place):
     first, second = (safetensors.load_file(place / name / "model.safetensors") for name in ("one", "two"))
     for name, tensor in first.items():
         torch.testing.assert_close(tensor, second[name], rtol=1e-4, atol=1e-5)
+
+
+def test_a_process_waits_while_only_the_other_goes_on(place):
+    one_row = ("--batch-size", "1", "--gradient-accumulation", "1", "--num-generations", "2", "--max-steps", "8")
+    words = [str(SCRIPT), *small_run("one_row", "", *TURNS, *one_row, "--savings", "generation")]
+    done = warm_python.run(words, place, processes=2)
+    assert done.returncode == 0, done.stderr
+    turns = [len(record["turns"]) for record in lines(place / "one_row" / "completions.jsonl")]
+    assert any(sum(turns[step : step + 2]) == 3 for step in range(0, 16, 2))
 
 
 @pytest.mark.parametrize(

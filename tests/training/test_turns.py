@@ -255,6 +255,13 @@ def test_cut_and_lost_answers_end_their_conversation():
     assert [each.ids for each in held[1:]] == [[3, 3], [3, 2], [3, 2]]
 
 
+def test_a_process_without_open_conversations_grades_nothing():
+    """A tokenizer decodes an empty batch as one empty text."""
+    conversations = Conversations.__new__(Conversations)
+    conversations.trainer = SimpleNamespace(reward=SimpleNamespace(evaluate=lambda *_: pytest.fail("graded")))
+    assert conversations.grade([], 200) == []
+
+
 @pytest.mark.parametrize(("mode", "sent"), [("server", 3), ("colocate", 1)])
 def test_processes_send_a_server_as_many_texts_each(mode, sent):
     """It shares them out by their number; what a process sent only to fill up is no answer of anyone."""

@@ -260,6 +260,8 @@ class Conversations:
 
     def grade(self, going: list[Conversation], max_feedback: int) -> list[Conversation]:
         """Grades the newest answers, and gives their conversations the feedback; those that go on."""
+        if not going:
+            return []  # as in a process whose conversations have all ended; tokenizers make a text of no text
         reward = self.trainer.reward
         graded = reward.evaluate([each.task for each in going], [each.newest for each in going], max_feedback)
         still = []
