@@ -22,6 +22,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from raccoon.records import MIN_FEEDBACK, TIMEOUT, Program, Verdict, infra_cause, named_counts
 from raccoon.sandbox.pool import MAX_TIMEOUT, MEMORY_MB, Sandbox, SandboxError
@@ -123,7 +124,7 @@ def checked_program(record: dict) -> Program:
     most = record.get("max_feedback") or 0
     if type(most) is not int or most and most < MIN_FEEDBACK:
         raise ValueError(f"field 'max_feedback' is {most!r:.40}, not 0 or a whole number from {MIN_FEEDBACK} on")
-    texts = {name: record.get(name) or "" for name in TEXTS}
+    texts: dict[str, Any] = {name: record.get(name) or "" for name in TEXTS}
     return Program(task_id=str(record.get("task_id", "")), timeout=timeout, kind=kind, max_feedback=most, **texts)
 
 
