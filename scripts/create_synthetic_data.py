@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from raccoon.constants import InputError, check_choice, check_positive, override_constants, run_main
+from raccoon.conversation import check_feedback
 from raccoon.llm.client import Answer, Endpoint, LlmClient, Request, ServerLost, read_key
 from raccoon.progress import progress_bar
 from raccoon.published.benchmarks import BENCHMARKS, load_benchmark
@@ -52,6 +53,7 @@ from raccoon.synthetic.server_tasks import (
 from raccoon.synthetic.verification import NOT_JUDGED, Rules, Seen, TaskCheck, check_tasks, contaminated
 from raccoon.tasks.task import Task, read_task_file, task_record, write_task_file
 from raccoon.tasks.templates import generate_tasks
+from raccoon.tasks.visible_tests import check_visible_tests
 
 # What is made
 # templates (offline), nvidia, openai, vllm, or mutants (offline: conversations in which a mutant of a task's solution
@@ -101,7 +103,6 @@ SANDBOX_TIMEOUT = 1.0  # CPU seconds for each program; slower tasks slow down tr
 SANDBOX_MEMORY_MB = 1024  # for each program
 ALLOW_WEAK_SANDBOX = False  # continue even if the kernel lacks some of the sandbox's walls
 
-LEAST_FEEDBACK = 200  # characters; less would cut its fixed sentences
 BATCH = 100  # tasks that are checked and saved together; a stopped run repeats at most so many checks
 
 
@@ -152,6 +153,8 @@ def main() -> None:
             benchmarks = load_benchmarks(job.server is not None, DATA_DIR, ALLOW_UNCHECKED)
             with Sandbox(workers, job.timeout, job.memory_mb, allow_weak=ALLOW_WEAK_SANDBOX) as sandbox:
                 print(f"sandbox  {sandbox.walls}", flush=True)
+                if job.turns > 1:
+                    check_visible_tests(parents, sandbox.run)
                 candidates, drops = make_candidates(job, parents, sandbox, (PRICE_INPUT, PRICE_OUTPUT))
                 found = verify(job, candidates, checks, sandbox)
             kept = keep(job, list(zip(candidates, found, strict=True)), parents, benchmarks, drops)
@@ -203,8 +206,7 @@ def check_turns() -> None:
     check_positive(TURNS=TURNS)
     if TURNS > 1 and MODE != "trajectories":
         raise InputError(f"TURNS is {TURNS}, and MODE {MODE} makes no conversations; give --mode trajectories")
-    if TURNS > 1 and MAX_FEEDBACK < LEAST_FEEDBACK:
-        raise InputError(f"MAX_FEEDBACK is {MAX_FEEDBACK} characters; give {LEAST_FEEDBACK} or more")
+    check_feedback(TURNS, MAX_FEEDBACK)
     if ONLY_REPAIRS and TURNS < 2:
         raise InputError("ONLY_REPAIRS needs conversations of several turns; give --turns 2")
     if BACKEND == "mutants" and TURNS < 2:

@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import Any
 
 from raccoon.constants import InputError, check_choice, check_positive, check_writable, override_constants, run_main
+from raccoon.conversation import check_feedback
 from raccoon.evaluation.conversations import check_model, completed, converse, fingerprints, usable_records
 from raccoon.evaluation.engines import ENGINES, Decoding
 from raccoon.evaluation.grading import Grader, Record, RecordFile, StrictExtractor, graded_by, grading_environment
@@ -50,7 +51,7 @@ from raccoon.progress import progress_bar
 from raccoon.published.benchmarks import BENCHMARKS as PUBLISHED
 from raccoon.published.benchmarks import is_benchmark
 from raccoon.published.contamination import find_badge
-from raccoon.records import MIN_FEEDBACK, named_counts
+from raccoon.records import named_counts
 from raccoon.sandbox.pool import Sandbox
 from raccoon.store import AnswerCache, write_text
 from raccoon.tasks.visible_tests import check_visible_tests
@@ -214,8 +215,7 @@ def check_constants() -> None:
     check_choice("PROMPT_STYLE", PROMPT_STYLE, ("chat", "completion"))
     if TURNS > 1 and PROMPT_STYLE != "chat":
         raise InputError(f"PROMPT_STYLE is {PROMPT_STYLE}, and TURNS is {TURNS}: only a chat has a second turn; give 1")
-    if TURNS > 1 and MAX_FEEDBACK < MIN_FEEDBACK:
-        raise InputError(f"MAX_FEEDBACK is {MAX_FEEDBACK}; give at least {MIN_FEEDBACK} characters")
+    check_feedback(TURNS, MAX_FEEDBACK)
     check_choice("CODE_EXTRACTION_METHOD", CODE_EXTRACTION_METHOD, (*METHODS, StrictExtractor.name))
     if CODE_EXTRACTION_METHOD == "llm" and not EXTRACTION_MODEL:
         raise InputError(

@@ -6,6 +6,7 @@ It needs a tokenizer alone, and no library.
 from typing import Any
 
 from raccoon.constants import InputError
+from raccoon.records import MIN_FEEDBACK
 
 ANSWER, FEEDBACK = "ANSWERED", "TOLD"  # they stand for the texts when the template is read
 THOUGHT = "<think>\nTHOUGHT\n</think>\n\n"
@@ -66,3 +67,11 @@ class TurnTemplate:
     def longest(self, max_feedback: int) -> int:
         """The most token ids that after() adds; a character is at most one, because feedback is plain ASCII."""
         return len(self.before) + max_feedback + len(self.behind)
+
+
+def check_feedback(turns: int, max_feedback: int) -> None:
+    """Raises InputError for several turns whose feedback is too short."""
+    if turns > 1 and max_feedback < MIN_FEEDBACK:
+        raise InputError(
+            f"MAX_FEEDBACK is {max_feedback} characters, too few to name a failed test: give at least {MIN_FEEDBACK}"
+        )

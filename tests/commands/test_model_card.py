@@ -160,5 +160,5 @@ def test_unfinished_run_has_no_card(tmp_path, monkeypatch):
 def test_recipe_names_constants_of_the_training_script():
     import train_rl_poc
 
-    assert set(model_card.RECIPE) <= set(vars(train_rl_poc))
+    assert {*model_card.RECIPE, *model_card.TURNS_RECIPE} <= set(vars(train_rl_poc))
     assert asdict(LoggedTask("t")).keys() <= Task.__dataclass_fields__.keys()

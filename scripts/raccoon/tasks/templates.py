@@ -424,8 +424,8 @@ def choose_tests(problem: Problem, rng: random.Random) -> str | None:
 def telling_assert(problem: Problem, rng: random.Random) -> str:
     """An assert on an input that shows what the problem asks for: the longest of a few random ones."""
     domain, reference = problem.kind.domain, load_function(problem)
-    value = max((domain.sample_input(rng, problem.constants) for _ in range(TELLING)), key=len)
-    return write_assert(problem, value, reference(value))
+    values = (domain.sample_input(rng, problem.constants) for _ in range(TELLING))
+    return max((write_assert(problem, value, reference(value)) for value in values), key=len)
 
 
 def write_assert(problem: Problem, value: object, answer: object) -> str:

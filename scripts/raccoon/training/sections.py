@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from raccoon.constants import InputError, check_choice, check_positive
+from raccoon.conversation import check_feedback
 from raccoon.launch import world_size
 from raccoon.planning.advice import check_precision
 from raccoon.planning.memory import MOMENT_BYTES, WEIGHT_BYTES
 from raccoon.savings import check_savings
 from raccoon.training.vllm_rollouts import Vllm
 
-LEAST_FEEDBACK = 200  # characters
 FRAME = 32  # tokens of a chat template around a message, at a guess
 COLLECTIVE_SECONDS = 1800  # how long a process waits for the others (torch's default); then it ends the run
 
@@ -100,11 +100,7 @@ class Turns:
 
     def __post_init__(self) -> None:
         check_positive(MAX_TURNS=self.most)
-        if self.most > 1 and self.max_feedback < LEAST_FEEDBACK:
-            raise InputError(
-                f"MAX_FEEDBACK is {self.max_feedback} characters, too few to name a failed test: give at least "
-                f"{LEAST_FEEDBACK}"
-            )
+        check_feedback(self.most, self.max_feedback)
 
     def tokens(self, answer: int, message: int = 0) -> int:
         """The most tokens of a conversation after its prompt, with so many for an answer and for a message.
