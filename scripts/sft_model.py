@@ -47,7 +47,8 @@ CPU_BFLOAT16 = False  # without a GPU, compute in bfloat16 over float32 weights,
 # What is taught
 DATA_DIR = ""  # folder of the published benchmark files; "": download from the hub (env DATA_DIR)
 BENCHMARKS = ["mbpp"]  # benchmarks or task files to teach; their tasks without a solution are left out; "": none
-TRAJECTORIES: list[str] = []  # files with a conversation on each line; all its answers are taught, also earlier ones
+TRAJECTORIES: list[str] = []  # files with a conversation on each line; all its answers are taught
+LAST_ANSWER_ONLY = False  # True: of a conversation only the last answer is taught, as where the earlier ones are wrong
 KEEP_UNSEEN = ["humaneval"]  # benchmarks or task files to evaluate on later: tasks that are like theirs are left out
 SKIP_FAILING_TASKS = True  # leave out tasks that fail their own solution; False refuses to start
 HELDOUT_SHARE = 0.1  # share of the tasks that are not taught; their loss is watched
@@ -71,9 +72,13 @@ FREE_TO_CHANGE = {"OUTPUT_DIR", "DATA_DIR", "CPU_THREADS", "SANDBOX_WORKERS", "S
 
 @dataclass(frozen=True)
 class Lesson(Task):
-    """A task as the conversation to teach: `earlier` turns, each an answer and the message on it, then the solution."""
+    """A task as the conversation to teach: `earlier` turns, each an answer and the message on it, then the solution.
+
+    With `last_alone` the earlier answers are not taught.
+    """
 
     earlier: tuple[tuple[str, str], ...] = ()
+    last_alone: bool = False
 
 
 def main() -> None:
@@ -81,13 +86,13 @@ def main() -> None:
     values = vars(constants(globals()))
     earlier = RunLog(OUTPUT_DIR).read_config()
     if earlier.get("ended"):
-        check_made_alike(OUTPUT_DIR, earlier, values, FREE_TO_CHANGE)
+        check_made_alike(OUTPUT_DIR, {"LAST_ANSWER_ONLY": False} | earlier, values, FREE_TO_CHANGE)
         print(f"{OUTPUT_DIR} exists already; nothing to do")
         return
     solved = [task for name in filter(None, BENCHMARKS) for task in load(name, DATA_DIR) if task.solution]
     with Sandbox(SANDBOX_WORKERS or None, SANDBOX_TIMEOUT) as sandbox:
         taught = passing_tasks(solved, sandbox, True, SKIP_FAILING_TASKS) if solved else []
-    taught += [task for path in TRAJECTORIES for task in read_trajectories(path)]
+    taught += [task for path in TRAJECTORIES for task in read_trajectories(path, LAST_ANSWER_ONLY)]
     unseen = [task for name in KEEP_UNSEEN for task in load(name, DATA_DIR)]
     taught = unlike(taught, unseen, KEEP_UNSEEN)
     tokenizer = load_tokenizer(MODEL_PATH, CPU_THREADS)
@@ -143,7 +148,7 @@ def unlike(tasks: list[Task], unseen: list[Task], names: Iterable[str]) -> list[
     return [task for task in tasks if task.task_id not in like]
 
 
-def read_trajectories(path: str) -> list[Task]:
+def read_trajectories(path: str, last_alone: bool = False) -> list[Task]:
     """Conversations as lessons: the first question is the prompt, and the whole last answer is the solution."""
     if not Path(path).is_file():
         raise InputError(f"no file of trajectories {path}; give one of create_synthetic_data.py --mode trajectories")
@@ -160,7 +165,9 @@ def read_trajectories(path: str) -> list[Task]:
         asked, *more = [text for _, text in said]
         earlier = tuple(zip(more[:-1:2], more[1::2], strict=True))
         name = str(row.get("task_id") or f"{Path(path).stem}/{number}")
-        tasks.append(Lesson(name, asked, "pass", solution=more[-1], source="trajectory", earlier=earlier))
+        tasks.append(
+            Lesson(name, asked, "pass", solution=more[-1], source="trajectory", earlier=earlier, last_alone=last_alone)
+        )
     return tasks
 
 
@@ -180,7 +187,11 @@ def tokenized(tasks: list[Task], tokenizer: Any) -> list[dict[str, list[int]]]:
     template does with earlier answers: each ends with its end token, and TurnTemplate puts the message behind it.
     """
     template = turn_template(tokenizer) if any(getattr(task, "earlier", ()) for task in tasks) else None
-    return [joined(conversation(task), tokenizer, template) for task in tasks]
+    rows = []
+    for task in tasks:
+        said = conversation(task)
+        rows.append(joined(said, tokenizer, template, len(said) - 2 if getattr(task, "last_alone", False) else 0))
+    return rows
 
 
 def turn_template(tokenizer: Any) -> TurnTemplate:
@@ -190,8 +201,10 @@ def turn_template(tokenizer: Any) -> TurnTemplate:
         raise InputError(f"TRAJECTORIES has conversations of several turns, and {error}") from None
 
 
-def joined(said: list[dict[str, str]], tokenizer: Any, template: TurnTemplate | None) -> dict[str, list[int]]:
-    """One conversation for tokenized(); only one of several turns needs the template."""
+def joined(
+    said: list[dict[str, str]], tokenizer: Any, template: TurnTemplate | None, taught: int
+) -> dict[str, list[int]]:
+    """One conversation for tokenized(), taught from this place of the rest on; only several turns need the template."""
     asked, *rest = said
     opened = tokenizer.apply_chat_template([asked], add_generation_prompt=True)["input_ids"]
     ids: list[int] = []
@@ -208,7 +221,7 @@ def joined(said: list[dict[str, str]], tokenizer: Any, template: TurnTemplate | 
             ends = [at for at, token in enumerate(answer, 1) if token in template.end_ids]
             answer = answer[: ends[-1]] if ends else answer
         ids += before + answer
-        labels += [-100] * len(before) + answer
+        labels += [-100] * len(before) + (answer if place >= taught else [-100] * len(answer))
     return {"input_ids": ids, "labels": labels}
 
 

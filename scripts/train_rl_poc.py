@@ -281,6 +281,7 @@ def build_recipe(processes: int, gpus: int) -> Recipe:
             reported=[name for name in REPORTED_BENCHMARKS if name],
             allow_shared=ALLOW_SHARED_TESTS,
             skip_failing=SKIP_FAILING_TASKS,
+            visible_tests=MAX_TURNS > 1,
             profile_samples=PROFILE_SAMPLES,
             max_constant_share=MAX_CONSTANT_SHARE,
         ),

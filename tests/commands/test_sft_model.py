@@ -116,6 +116,13 @@ def test_every_answer_has_a_loss_and_nothing_else(template, begin, ends):
         assert tokenizer.decode(row["input_ids"]) == rendered
 
 
+def test_wrong_first_answers_need_not_be_taught():
+    tokenizer = tokenizer_with(GENERATION)
+    (row,), (whole,) = (sft_model.tokenized([replace(TALK, last_alone=each)], tokenizer) for each in (True, False))
+    assert row["input_ids"] == whole["input_ids"]
+    assert taught_parts(row, tokenizer) == taught_parts(whole, tokenizer)[-1:]
+
+
 def test_what_follows_an_answer_is_what_reinforcement_learning_puts_there():
     tokenizer = tokenizer_with(THINKING)
     (row,) = sft_model.tokenized([TALK], tokenizer)

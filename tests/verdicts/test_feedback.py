@@ -91,6 +91,14 @@ FAILURES = {  # code: kind, and the parts besides the test's, with its visible t
         "wrong",
         FIRST | {"expected": "2", "got": "an object of class Own"},
     ),
+    "def f(x):\n    return str(object())": (
+        "wrong",
+        FIRST | {"expected": "2", "got": r"'\x3cobject object at 0x...>'"},
+    ),
+    "def f(x):\n    raise ValueError(object())": (
+        "raised",
+        FIRST | {"raised": r"ValueError: \x3cobject object at 0x...>", "line 2": "    raise ValueError(object())"},
+    ),
     "def f(x):\n    return '\u2192' if x else 0": ("wrong", FIRST | {"expected": "2", "got": r"'\u2192'"}),
 }  # fmt: skip
 

@@ -75,6 +75,7 @@ FENCE = "```"
 MAX_SHOWN = 300  # characters of one line's text
 MAX_LINE = 10_000  # the last line of a code that is shown
 CUT = "..."
+ADDRESS = re.compile(r"(?<=\bat )0x[0-9a-f]{8,}")  # of an object: another one in each run
 PATH = re.compile(r"(?<![\w.:/])/(?:[\w.@+-]+/)+([\w.@+-]+)")  # to a file: it says nothing of the task
 MAX_DEPTH = 20  # levels of a shown value
 # Where a chat template, or a reader of one, could see a tag: <|im_start|>, <start_of_turn>, </s>, [INST], [/TOOL_CALLS]
@@ -100,7 +101,7 @@ def feedback(kind: str, parts: Sequence[Sequence[str]], most: int) -> str:
 
     With fewer than MIN_FEEDBACK (records.py), its end may be missing.
     """
-    texts = [escaped(PATH.sub(r"\1", text) if label == "raised:" else text, MAX_SHOWN) for label, text in parts]
+    texts = [escaped(cleaned(label, text), MAX_SHOWN) for label, text in parts]
     labels = [label for label, _ in parts]
     frame = len(form(SENTENCES[kind], [f"{label} " for label in labels]))
     room = most - frame
@@ -114,6 +115,14 @@ def feedback(kind: str, parts: Sequence[Sequence[str]], most: int) -> str:
 def form(sentence: str, lines: list[str]) -> str:
     block = ["\n".join([FENCE, *lines, FENCE])] if lines else []
     return "\n\n".join([sentence, *block, REQUEST])
+
+
+def cleaned(label: str, text: str) -> str:
+    """What the code produced, without what depends on the machine or on the run."""
+    if label not in ("raised:", "got:", "output:"):
+        return text
+    text = ADDRESS.sub("0x...", text[: 4 * MAX_SHOWN])
+    return PATH.sub(r"\1", text) if label == "raised:" else text
 
 
 def escaped(text: str, most: int) -> str:
