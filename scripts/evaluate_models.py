@@ -213,9 +213,8 @@ def check_constants() -> None:
     if ENGINE == "vllm":
         check_vllm(visible_gpus())
     check_choice("PROMPT_STYLE", PROMPT_STYLE, ("chat", "completion"))
-    if TURNS > 1 and PROMPT_STYLE != "chat":
-        raise InputError(f"PROMPT_STYLE is {PROMPT_STYLE}, and TURNS is {TURNS}: only a chat has a second turn; give 1")
-    check_feedback(TURNS, MAX_FEEDBACK)
+    if TURNS > 1:
+        check_turns()
     check_choice("CODE_EXTRACTION_METHOD", CODE_EXTRACTION_METHOD, (*METHODS, StrictExtractor.name))
     if CODE_EXTRACTION_METHOD == "llm" and not EXTRACTION_MODEL:
         raise InputError(
@@ -248,6 +247,13 @@ def check_constants() -> None:
             f"TEMPERATURE is {TEMPERATURE} and TOP_P is {TOP_P}: sampling needs a temperature above 0 "
             "and a TOP_P above 0 and up to 1; --modes greedy is temperature 0"
         )
+
+
+def check_turns() -> None:
+    """Raises InputError for constants that cannot work with several turns."""
+    if PROMPT_STYLE != "chat":
+        raise InputError(f"PROMPT_STYLE is {PROMPT_STYLE}, and TURNS is {TURNS}: only a chat has a second turn; give 1")
+    check_feedback(TURNS, MAX_FEEDBACK)
 
 
 def find_models(plain_controls: bool) -> list[Subject]:

@@ -20,7 +20,6 @@ from raccoon.tasks.task import Task
 
 TASKS = [Task(f"t/{i}", f"prompt {i}", "assert f(1) == 2", "f", visible_tests="assert f(1) == 2") for i in range(5)]
 LIMITS = {task.task_id: 10.0 for task in TASKS}
-GRADING = {task.task_id: "g" for task in TASKS}
 GOOD, BAD, LOST = (f"```python\ndef f(x):\n    return x + {number}\n```" for number in (1, 2, 3))
 
 
