@@ -23,7 +23,16 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory) -> Path:
     """A folder with the demo's model, taught for a shorter time, and its tasks."""
-    folder = tmp_path_factory.mktemp("demo")
+    return made(tmp_path_factory.mktemp("demo"))
+
+
+@pytest.fixture(scope="session")
+def demo_of_turns(tmp_path_factory) -> Path:
+    """The same for conversations of two turns."""
+    return made(tmp_path_factory.mktemp("turns"), "--turns", "2")
+
+
+def made(folder: Path, *flags: str) -> Path:
     words = [sys.executable, str(SCRIPTS / "demo_model.py"), "--output-dir", str(folder), "--max-steps", str(SFT_STEPS)]
-    subprocess.run(words, env=environment(), check=True, capture_output=True)
+    subprocess.run([*words, *flags], env=environment(), check=True, capture_output=True)
     return folder

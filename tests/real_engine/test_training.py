@@ -108,6 +108,28 @@ def test_adapters_are_pushed_merged(demo, tmp_path):
     assert [step["ratio_max"] for step in lines(tmp_path / "run" / "metrics.jsonl")] == pytest.approx([1] * 3, abs=1e-3)
 
 
+def test_ten_steps_of_two_turns_have_the_newest_weights_and_resume_as_if_they_had_not_stopped(demo_of_turns, tmp_path):
+    flags = ["--max-turns", "2"]
+    for name in ("straight", "stopped"):
+        words_of = words(demo_of_turns, tmp_path / name, *flags)
+        if name == "stopped":
+            process = start(words_of)
+            until(lambda: len(lines(tmp_path / "stopped" / "metrics.jsonl")) >= STOP, process)
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=120)
+            assert process.returncode == 130
+        done = subprocess.run(words_of, env=environment(), capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    metrics = lines(tmp_path / "straight" / "metrics.jsonl")
+    assert len(metrics) == STEPS
+    for step in metrics:  # of the tokens of both answers, not of the feedback between them
+        assert step["ratio_mean"] == pytest.approx(1, abs=1e-4) and step["ratio_max"] == pytest.approx(1, abs=1e-3)
+    talks = [row["turns"] for row in lines(tmp_path / "straight" / "completions.jsonl")]
+    assert {len(turns) for turns in talks} == {1, 2}
+    assert all(turns[0]["feedback"] for turns in talks if len(turns) == 2)
+    assert outcome(tmp_path / "stopped") == outcome(tmp_path / "straight")
+
+
 def test_private_names_are_where_they_were():
     from raccoon.training.library_internals import VLLM_NAMES
 
