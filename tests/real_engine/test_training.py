@@ -125,7 +125,7 @@ def test_ten_steps_of_two_turns_have_the_newest_weights_and_resume_as_if_they_ha
     for step in metrics:  # of the tokens of both answers, not of the feedback between them
         assert step["ratio_mean"] == pytest.approx(1, abs=1e-4) and step["ratio_max"] == pytest.approx(1, abs=1e-3)
     talks = [row["turns"] for row in lines(tmp_path / "straight" / "completions.jsonl")]
-    assert {len(turns) for turns in talks} == {1, 2}
+    assert 2 in {len(turns) for turns in talks}
     assert all(turns[0]["feedback"] for turns in talks if len(turns) == 2)
     assert outcome(tmp_path / "stopped") == outcome(tmp_path / "straight")
 
