@@ -14,7 +14,7 @@ from helpers.training_runs import SCRIPT, furnish, lines, outcome, run, small_ru
 from raccoon.tasks.task import read_task_file, write_task_file
 
 DRIVER = ROOT / "tests" / "helpers" / "rank_free_sampling.py"
-TURNS = ("--max-turns", "2", "--max-feedback", "200")
+TURNS = ("--max-turns", "2", "--max-feedback", "300")
 STEPS = ("--max-steps", "4", "--save-steps", "2", "--heldout-every", "2")
 
 
@@ -55,7 +55,7 @@ def test_a_run_logs_every_answer_and_what_it_was_told(straight):
         status = "FAIL" if record["truncated"] else last["verdict"]["status"]
         assert record["reward"] == pytest.approx({"PASS": 1.1, "PARTIAL": 0.3, "FAIL": -0.4}[status] * late)
         if record in told:
-            assert not first["truncated"] and len(first["feedback"]) <= 200
+            assert not first["truncated"] and len(first["feedback"]) <= 300
             assert first["verdict"]["status"] != "PASS"
         else:
             assert first["truncated"] or first["verdict"]["status"] == "PASS"
@@ -152,13 +152,13 @@ def test_a_judge_judges_the_last_answer(place):
 def test_a_dry_run_counts_whole_conversations(place):
     done = run(place, "dry", *TURNS, "--dry-run", "--max-prompt-length", "20")
     assert done.returncode == 0, done.stderr
-    longest = 20 + 2 * 3 + 200 + 5  # two answers, the feedback, and <|im_end|> <|im_start|> <|im_end|> <|im_start|>
+    longest = 20 + 2 * 3 + 300 + 5  # two answers, the feedback, and <|im_end|> <|im_start|> <|im_end|> <|im_start|>
     assert f"probe    a pass of 4 x {longest - 1} tokens" in done.stdout
 
 
 def test_what_cannot_converse_is_refused_before_a_task_is_checked(place):
     refusals = [
-        (("--max-turns", "2", "--max-feedback", "199"), "MAX_FEEDBACK is 199 characters"),
+        (("--max-turns", "2", "--max-feedback", "299"), "MAX_FEEDBACK is 299 characters"),
         (("--max-turns", "2", "--turn-discount", "0"), "TURN_DISCOUNT is 0"),
         (("--max-turns", "3", "--max-feedback", "400"), "exceed the model's context of 640 with every task"),
     ]

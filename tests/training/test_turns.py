@@ -67,7 +67,7 @@ class Gradients(Watch):
 def run_section(folder, turns=2, limit=LIMIT):
     return SimpleNamespace(
         model_path=str(folder / "model"),
-        turns=Turns(turns, 200),
+        turns=Turns(turns, 300),
         sampling=SimpleNamespace(enable_thinking=False, max_completion_length=limit),
     )
 
@@ -193,7 +193,7 @@ def test_finished_conversations_cost_no_pass(tmp_path):
         open_ones = [rollout for rollout in trainer.rollouts if len(rollout.turns) == 2]
         assert len(first) == 16 and 0 < len(second) == len(open_ones) < 16
         asked = trainer.reward.sandbox.asked
-        assert 200 in asked and asked[-1] == 0  # after the last answer nothing is told
+        assert 300 in asked and asked[-1] == 0  # after the last answer nothing is told
     with trained(tmp_path, Sandbox(tells=False)) as trainer:
         assert len(trainer.calls) == 1
         assert all(len(rollout.turns) == 1 for rollout in trainer.rollouts)
@@ -241,7 +241,7 @@ def graded(answers, verdicts, ids):
     held = [Conversation(TASKS[0], [5]) for _ in ids]
     for each, said in zip(held, ids, strict=True):
         each.answer(said, [-0.5] * len(said))
-    return held, conversations.grade(held, 200)
+    return held, conversations.grade(held, 300)
 
 
 def test_cut_and_lost_answers_end_their_conversation():
@@ -259,7 +259,7 @@ def test_a_process_without_open_conversations_grades_nothing():
     """A tokenizer decodes an empty batch as one empty text."""
     conversations = Conversations.__new__(Conversations)
     conversations.trainer = SimpleNamespace(reward=SimpleNamespace(evaluate=lambda *_: pytest.fail("graded")))
-    assert conversations.grade([], 200) == []
+    assert conversations.grade([], 300) == []
 
 
 @pytest.mark.parametrize(("mode", "sent"), [("server", 3), ("colocate", 1)])
@@ -287,8 +287,8 @@ def test_processes_send_a_server_as_many_texts_each(mode, sent):
 
 def test_tasks_without_room_for_a_conversation_are_left_out(tmp_path, capsys):
     make_model(tmp_path / "model")
-    conversations = Conversations(run_section(tmp_path, limit=200))
-    assert conversations.longest == 2 * 200 + conversations.template.longest(200)
+    conversations = Conversations(run_section(tmp_path, limit=150))
+    assert conversations.longest == 2 * 150 + conversations.template.longest(300)
     words = conversations.context - conversations.longest - 3  # <|im_start|> ... <|im_end|> <|im_start|>
     fits, too_long = Task("a/1", "w " * words, ""), Task("a/2", "w " * (words + 1), "")
     assert conversations.with_room([fits, too_long]) == [fits]
@@ -299,8 +299,8 @@ def test_tasks_without_room_for_a_conversation_are_left_out(tmp_path, capsys):
 
 
 def test_too_little_feedback_is_refused_where_there_is_any():
-    with pytest.raises(InputError, match="MAX_FEEDBACK is 199"):
-        Turns(2, 199)
+    with pytest.raises(InputError, match="MAX_FEEDBACK is 299"):
+        Turns(2, 299)
     with pytest.raises(InputError, match="MAX_TURNS is 0"):
         Turns(0, 1000)
     assert Turns(1, 0).tokens(50) == 50
