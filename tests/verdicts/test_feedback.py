@@ -91,6 +91,11 @@ FAILURES = {  # code: kind, and the parts besides the test's, with its visible t
         "wrong",
         FIRST | {"expected": "2", "got": "an object of class Own"},
     ),
+    "def f(x):\n    return (x for _ in [1])": (
+        "wrong",
+        FIRST | {"expected": "2", "got": "an object of class generator"},
+    ),
+    "def f(x):\n    return map(str, [x])": ("wrong", FIRST | {"expected": "2", "got": "an object of class map"}),
     "def f(x):\n    return str(object())": (
         "wrong",
         FIRST | {"expected": "2", "got": r"'\x3cobject object at 0x...>'"},
