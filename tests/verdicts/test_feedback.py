@@ -184,6 +184,20 @@ def test_value_of_a_call_before_the_assert_is_shown(box):
     assert run(box, "def f(x):\n    return [x]", "x = f(1)\nassert x == 2", test)[1]["got"] == "[1]"
 
 
+@pytest.mark.parametrize(
+    ("code", "visible", "kind", "parts"),
+    [
+        ("def f(x):\n    raise KeyError(x)", "x = f(1)\nassert x == 2", "raised", {"test": "x = f(1)"}),
+        ("def g(x): return x", "x = f(1)\nassert x == 2", "missing", {"test": "x = f(1)"}),
+        ("import os\ndef f(x): os._exit(1)", "f(1)\nassert f(1) == 2", "ended", {"test": "f(1)"}),
+        ("def f(x): return 2 // x", "for x in [1, 2]:\n    assert f(x) == 2\nassert f(1) == 2", "wrong", {"got": "1"}),
+    ],
+)
+def test_visible_statement_that_is_no_assert_can_fail_too(box, code, visible, kind, parts):
+    found, its = run(box, code, visible, f"{visible}\nassert f({SECRETS[0]}) == {SECRETS[1]}\n")
+    assert found == kind and parts.items() <= its.items()
+
+
 def test_state_of_the_code_is_kept_apart(box):
     """What visible calls leave behind does not reach the whole test, if they run in a child of their own."""
     code = "calls = []\ndef f(x):\n    calls.append(x)\n    return x + 1 if len(calls) < 4 else 0"

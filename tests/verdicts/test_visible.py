@@ -40,6 +40,8 @@ def test_candidate_stands_for_what_check_is_called_with():
         ("x = g(9)\nassert f(1) == 2\n", "assert f(1) == 2"),
         ("@f\ndef g(): pass\nassert f(1) == 2\n", "assert f(1) == 2"),
         ("for x in [1]:\n    assert f(1) == 2\n", "assert f(1) == 2"),  # may run twice
+        ("x = f(1)\nassert x == 2\nassert f(3)\n", "x = f(1)\nassert x == 2"),  # a call that may raise
+        ("for x in [1]:\n    assert f(x)\nassert f(3)\n", "for x in [1]:\n    assert f(x)\nassert f(3)"),
         ("x = 9\nassert f(x)\nx = 1\nassert f(x)\n", "x = 1\nassert f(x)"),  # asks for a hidden value
         ("x = [9]\nx[0] = 8\nassert f(x)\n", "x = [9]\nassert f(x)"),
         ("def g(): return 9\nassert f(g())\n", "def g(): return 1\nassert f(g())"),

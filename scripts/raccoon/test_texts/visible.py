@@ -29,8 +29,8 @@ def statements(visible: str, entry_point: str) -> tuple[Statement, ...]:
 def leading_asserts(test: str, visible: str, entry_point: str) -> tuple[Statement, ...] | None:
     """The visible asserts with their lines in the test, if they are the first asserts that it runs, in order.
 
-    None if they are not, if the test hands anything to the code before the last of them that is not visible too, or if
-    one of the texts is no Python.
+    None if they are not, if the visible test asks the code elsewhere too, which can fail as well, if the test hands
+    anything to the code before the last of them that is not visible too, or if one of the texts is no Python.
     """
     try:
         shown, whole = ast.parse(visible).body, ast.parse(test)
@@ -44,6 +44,8 @@ def leading_asserts(test: str, visible: str, entry_point: str) -> tuple[Statemen
     wanted = [node for node in shown if not _is_quiet(node, used)]
     if not wanted or any(id(each) not in inlined for each in nested):
         return None  # an assert in a helper function would be counted among the visible ones
+    if not all(isinstance(node, ast.Assert) or _is_quiet(node, set()) for node in wanted):
+        return None
     found = []
     remaining = iter(steps)
     for node in wanted:
