@@ -291,6 +291,13 @@ def test_program_that_does_not_end_is_told(box):
     assert run(box, flood, cases(1), cases(1, 2), kind="program") == ("unanswered", {"test": "1"})
 
 
+def test_slow_visible_case_behind_a_failure_has_its_whole_time(box):
+    code = "import time\nn = int(input())\ntime.sleep(1.2)\nprint(n + 1 if n != 9 else 0)\n"
+    assert run(box, code, cases(2), cases(9, 1, 2), kind="program") == ("", {})
+    wrong = code.replace("!= 9", "== 1")
+    assert run(box, wrong, cases(2), cases(9, 1, 2), kind="program")[0] == "wrong"
+
+
 # --- hostile code -----------------------------------------------------------------------------------------------------
 
 SEARCH = f"""
