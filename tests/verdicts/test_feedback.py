@@ -91,6 +91,11 @@ FAILURES = {  # code: kind, and the parts besides the test's, with its visible t
         "wrong",
         FIRST | {"expected": "2", "got": "an object of class Own"},
     ),
+    "def f(x):\n    return (x for _ in [1])": (
+        "wrong",
+        FIRST | {"expected": "2", "got": "an object of class generator"},
+    ),
+    "def f(x):\n    return map(str, [x])": ("wrong", FIRST | {"expected": "2", "got": "an object of class map"}),
     "def f(x):\n    return str(object())": (
         "wrong",
         FIRST | {"expected": "2", "got": r"'\x3cobject object at 0x...>'"},
@@ -177,6 +182,20 @@ def test_our_own_faults_are_not_told(box):
 def test_value_of_a_call_before_the_assert_is_shown(box):
     test = "x = f(1)\nassert x == 2\nassert f(2) == 3\n"
     assert run(box, "def f(x):\n    return [x]", "x = f(1)\nassert x == 2", test)[1]["got"] == "[1]"
+
+
+@pytest.mark.parametrize(
+    ("code", "visible", "kind", "parts"),
+    [
+        ("def f(x):\n    raise KeyError(x)", "x = f(1)\nassert x == 2", "raised", {"test": "x = f(1)"}),
+        ("def g(x): return x", "x = f(1)\nassert x == 2", "missing", {"test": "x = f(1)"}),
+        ("import os\ndef f(x): os._exit(1)", "f(1)\nassert f(1) == 2", "ended", {"test": "f(1)"}),
+        ("def f(x): return 2 // x", "for x in [1, 2]:\n    assert f(x) == 2\nassert f(1) == 2", "wrong", {"got": "1"}),
+    ],
+)
+def test_visible_statement_that_is_no_assert_can_fail_too(box, code, visible, kind, parts):
+    found, its = run(box, code, visible, f"{visible}\nassert f({SECRETS[0]}) == {SECRETS[1]}\n")
+    assert found == kind and parts.items() <= its.items()
 
 
 def test_state_of_the_code_is_kept_apart(box):
@@ -270,6 +289,13 @@ def test_program_that_does_not_end_is_told(box):
     assert run(box, code, cases(2), cases(1, 2), kind="program", timeout=1.0) == ("timeout", {"test": "2"})
     flood = "while True:\n    print('a' * 10**6)"
     assert run(box, flood, cases(1), cases(1, 2), kind="program") == ("unanswered", {"test": "1"})
+
+
+def test_slow_visible_case_behind_a_failure_has_its_whole_time(box):
+    code = "import time\nn = int(input())\ntime.sleep(1.2)\nprint(n + 1 if n != 9 else 0)\n"
+    assert run(box, code, cases(2), cases(9, 1, 2), kind="program") == ("", {})
+    wrong = code.replace("!= 9", "== 1")
+    assert run(box, wrong, cases(2), cases(9, 1, 2), kind="program")[0] == "wrong"
 
 
 # --- hostile code -----------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ def lines(test, visible, name="f"):
 def test_first_asserts_are_found_whatever_their_layout():
     assert lines(PLAIN, "assert f(1)==2") == [(3, 3)]
     assert lines(PLAIN, "import math\nassert f(1) == 2\nassert f(3) == 4") == [(3, 3), (4, 4)]
+    assert lines("y = 9\nx = 1\nassert f(x) == 2\nx = 3\nassert f(x)\n", "x = 1\nassert f(x) == 2") == [(3, 3)]
     assert lines("assert f(1) == [\n  2,\n]\n", "assert f(1) == [2]") == [(1, 3)]
 
 
@@ -39,6 +40,12 @@ def test_candidate_stands_for_what_check_is_called_with():
         ("x = g(9)\nassert f(1) == 2\n", "assert f(1) == 2"),
         ("@f\ndef g(): pass\nassert f(1) == 2\n", "assert f(1) == 2"),
         ("for x in [1]:\n    assert f(1) == 2\n", "assert f(1) == 2"),  # may run twice
+        ("x = f(1)\nassert x == 2\nassert f(3)\n", "x = f(1)\nassert x == 2"),  # a call that may raise
+        ("for x in [1]:\n    assert f(x)\nassert f(3)\n", "for x in [1]:\n    assert f(x)\nassert f(3)"),
+        ("x = 9\nassert f(x)\nx = 1\nassert f(x)\n", "x = 1\nassert f(x)"),  # asks for a hidden value
+        ("x = [9]\nx[0] = 8\nassert f(x)\n", "x = [9]\nassert f(x)"),
+        ("def g(): return 9\nassert f(g())\n", "def g(): return 1\nassert f(g())"),
+        ("def check(g):\n    x = 9\n    assert g(x)\n    x = 1\n    assert g(x)\ncheck(f)\n", "x = 1\nassert f(x)"),
         ("def g():\n    assert f(3)\n    return 1\nassert f(g()) == 2\n", "assert f(g()) == 2"),  # counts another
     ],
 )

@@ -29,8 +29,8 @@ def statements(visible: str, entry_point: str) -> tuple[Statement, ...]:
 def leading_asserts(test: str, visible: str, entry_point: str) -> tuple[Statement, ...] | None:
     """The visible asserts with their lines in the test, if they are the first asserts that it runs, in order.
 
-    None if they are not, if the test hands anything to the code before the last of them that is not visible too, or if
-    one of the texts is no Python.
+    None if they are not, if the visible test asks the code elsewhere too, which can fail as well, if the test hands
+    anything to the code before the last of them that is not visible too, or if one of the texts is no Python.
     """
     try:
         shown, whole = ast.parse(visible).body, ast.parse(test)
@@ -40,13 +40,16 @@ def leading_asserts(test: str, visible: str, entry_point: str) -> tuple[Statemen
     functions = [node for node in ast.walk(whole) if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
     inlined = {id(step) for step, _ in steps}
     nested = [each for node in functions for each in ast.walk(node) if isinstance(each, ast.Assert)]
-    wanted = [node for node in shown if not _is_quiet(node)]
+    used = set().union(*map(_names, shown))
+    wanted = [node for node in shown if not _is_quiet(node, used)]
     if not wanted or any(id(each) not in inlined for each in nested):
         return None  # an assert in a helper function would be counted among the visible ones
+    if not all(isinstance(node, ast.Assert) or _is_quiet(node, set()) for node in wanted):
+        return None
     found = []
     remaining = iter(steps)
     for node in wanted:
-        step, form = next(((step, form) for step, form in remaining if not _is_quiet(step)), (None, ""))
+        step, form = next(((step, form) for step, form in remaining if not _is_quiet(step, used)), (None, ""))
         if step is None or form != _form(node):
             return None
         if isinstance(node, ast.Assert):
@@ -87,8 +90,23 @@ def _form(node: ast.stmt, name: str = "", value: ast.expr | None = None) -> str:
     return dumped
 
 
-def _is_quiet(node: ast.stmt) -> bool:
-    """Whether a statement asks nothing of the code: an import, a definition, a docstring or a constant."""
+def _names(node: ast.AST) -> set[str]:
+    """The variables and functions that are named anywhere in a part of a test."""
+    nodes = list(ast.walk(node))
+    return {each.id for each in nodes if isinstance(each, ast.Name)} | {
+        each.name for each in nodes if isinstance(each, ast.FunctionDef)
+    }
+
+
+def _is_quiet(node: ast.stmt, used: set[str]) -> bool:
+    """Whether a statement asks nothing of the code: an import, a definition, a docstring or a constant.
+
+    What gives another value to one of `used`, the names in the visible test, is not quiet: it decides what is asked.
+    """
+    if isinstance(node, ast.FunctionDef) and node.name in used:
+        return False
+    if isinstance(node, ast.Assign) and any(_names(target) & used for target in node.targets):
+        return False
     if isinstance(node, ast.FunctionDef):
         return not (node.decorator_list or node.args.defaults or node.args.kw_defaults)
     if isinstance(node, (ast.Assign, ast.Expr)):

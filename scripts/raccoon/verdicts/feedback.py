@@ -54,7 +54,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from raccoon.verdicts.handles import Handle, name_of
+from raccoon.verdicts.handles import Handle, RemoteIterator, name_of
 
 SENTENCES = {
     "no code": "Your answer has no Python code.",
@@ -196,7 +196,7 @@ def pieces(value: Any, depth: int) -> Iterator[str]:
     elif kind in STANDARD or kind.__module__ == "numpy" and not value.dtype.hasobject:
         yield written(value)
     else:
-        yield f"an object of class {name_of(value) if issubclass(kind, Handle) else kind.__name__}"
+        yield f"an object of class {name_of(value) if issubclass(kind, (Handle, RemoteIterator)) else kind.__name__}"
 
 
 def written(value: object) -> str:

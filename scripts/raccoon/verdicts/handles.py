@@ -199,9 +199,9 @@ def child_of(handle: Handle):
     return handle._Handle__child
 
 
-def name_of(handle: Handle) -> str:
+def name_of(value: "Handle | RemoteIterator") -> str:
     """The name of the object's class, as the child reported it."""
-    return handle._Handle__name
+    return value._name if type(value) is RemoteIterator else value._Handle__name
 
 
 def number_of(value: "Handle | RemoteIterator") -> int:
