@@ -209,8 +209,8 @@ def check_turns() -> None:
     check_feedback(TURNS, MAX_FEEDBACK)
     if ONLY_REPAIRS and TURNS < 2:
         raise InputError("ONLY_REPAIRS needs conversations of several turns; give --turns 2")
-    if BACKEND == "mutants" and TURNS < 2:
-        raise InputError("BACKEND mutants makes repairs; give --mode trajectories --turns 2")
+    if BACKEND == "mutants" and TURNS != 2:
+        raise InputError("BACKEND mutants makes repairs, of two answers; give --mode trajectories --turns 2")
 
 
 def make_server() -> Endpoint | None:
