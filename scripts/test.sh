@@ -55,7 +55,7 @@ if (($#)); then exec "$python" -m pytest -q --durations=15 "$@"; fi
 reports=$(mktemp -d)
 trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$reports"' EXIT  # the jobs may have ended before
 first=(tests/attacks tests/benchmarks tests/training)
-second=(tests/sandbox tests/verdicts tests/plain_python)
+second=(tests/sandbox tests/verdicts tests/plain_python tests/planning tests/published tests/evaluation tests/synthetic)
 "$python" -m pytest -q --durations=5 "${first[@]}" >"$reports/1" 2>&1 &
 jobs=($!)
 "$python" -m pytest -q --durations=5 "${second[@]}" >"$reports/2" 2>&1 &

@@ -148,7 +148,7 @@ def made_trainer(tmp_path, dtype, adapters=None, turns=1):
         **Vllm("colocate", "", 0.27, CAP).options(1, 64),
     )
     limits = types.SimpleNamespace(enable_thinking=False, max_completion_length=LIMIT)
-    run = types.SimpleNamespace(model_path=tmp_path / "model", turns=Turns(turns, 200), sampling=limits)
+    run = types.SimpleNamespace(model_path=tmp_path / "model", turns=Turns(turns, 300), sampling=limits)
     with Sandbox(workers=1) as sandbox:
         reward = ExecutionReward(RewardTable(**TABLE), sandbox, Chat(tokenizer, model.generation_config.eos_token_id))
         yield CodeTrainer(
