@@ -42,6 +42,7 @@ from raccoon.runs.heldout import Heldout
 from raccoon.runs.log import RunLog
 from raccoon.sandbox.pool import Sandbox
 from raccoon.savings import REPLACED_FLAGS
+from raccoon.tasks.prompts import prompt_lengths
 from raccoon.tasks.task import Task, write_task_file
 from raccoon.training.sections import Batch, Objective, Optimizer, Sampling, Training, Turns, grpo_config
 from raccoon.training.vllm_rollouts import Vllm
@@ -378,7 +379,7 @@ def run(recipe: Recipe, planned: Plan | None, sandbox: Sandbox, make_reward: Mak
     tasks, heldout = load_tasks(recipe.tasks, recipe.heldout, sandbox)
 
     from raccoon.training.callbacks import HeldoutControl, StopBetweenSteps
-    from raccoon.training.policy import load_chat_tokenizer, prompt_lengths, quiet_libraries, save_policy
+    from raccoon.training.policy import load_chat_tokenizer, quiet_libraries, save_policy
 
     quiet_libraries()
     tokenizer = load_chat_tokenizer(training.model_path)

@@ -74,6 +74,13 @@ def declared_ends(folder: str | Path) -> int | list[int] | None:
         return GenerationConfig.from_model_config(AutoConfig.from_pretrained(folder)).eos_token_id
 
 
+def context_length(model: str | Path) -> int:
+    """The most tokens of a sequence, as a model's configuration says; 0 if it does not say."""
+    from transformers import AutoConfig
+
+    return getattr(AutoConfig.from_pretrained(model).get_text_config(), "max_position_embeddings", None) or 0
+
+
 def check_made_alike(folder: str | Path, earlier: Mapping[str, Any], values: Mapping[str, Any], free: Set[str]) -> None:
     """Raises InputError if the model in a folder was made with other constants; those in `free` may differ."""
     changed = [name for name, value in values.items() if name not in free and earlier.get(name) != value]

@@ -113,8 +113,8 @@ def test_the_prompts_of_training_and_evaluation_are_the_same(place):
     pytest.importorskip("transformers")
     from raccoon.evaluation.engines import Decoding, Engine, Slot
     from raccoon.model_files import load_tokenizer
+    from raccoon.tasks.prompts import prompt_lengths
     from raccoon.tasks.task import read_task_file
-    from raccoon.training.policy import prompt_lengths
 
     tokenizer, tasks = load_tokenizer(str(place / "model")), read_task_file(str(place / "tasks.jsonl"))
     engine = Engine()

@@ -6,15 +6,14 @@ is generated.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from raccoon.constants import InputError
 from raccoon.conversation import TurnTemplate
 from raccoon.evaluation.engines import Completion, Decoding, Ended, Slot
 from raccoon.evaluation.grading import Grader, Key, Record, RecordFile, fingerprint_of
 from raccoon.evaluation.subjects import Model, Subject
-from raccoon.model_files import base_model, declared_ends, end_tokens, load_tokenizer
-from raccoon.tasks.prompts import messages
+from raccoon.model_files import base_model, context_length, declared_ends, end_tokens, load_tokenizer
+from raccoon.tasks.prompts import prompt_lengths
 from raccoon.tasks.task import Task
 
 Answers = list[tuple[Slot, Completion]]
@@ -83,8 +82,6 @@ def check_model(model: Model, decoding: Decoding, tasks: Sequence[Task]) -> bool
 
     Returns whether its template changes earlier answers. Here they stay as they were sampled.
     """
-    from transformers import AutoConfig
-
     tokenizer = load_tokenizer(model.path)
     if tokenizer.chat_template is None:
         raise InputError(f"{model.name}: its tokenizer has no chat template, which a second turn needs: give --turns 1")
@@ -93,10 +90,10 @@ def check_model(model: Model, decoding: Decoding, tasks: Sequence[Task]) -> bool
         template = TurnTemplate(tokenizer, end_tokens(tokenizer, declared_ends(base)), decoding.enable_thinking)
     except InputError as error:
         raise InputError(f"{model.name}: {error}") from None
-    context = getattr(AutoConfig.from_pretrained(base).get_text_config(), "max_position_embeddings", None)
-    asked = model.asked
+    context, asked = context_length(base), model.asked
     later = asked.turns * decoding.max_tokens + (asked.turns - 1) * template.longest(asked.max_feedback)
-    lengths = {task.task_id: prompt_length(tokenizer, task, decoding.enable_thinking) for task in tasks}
+    found = prompt_lengths(tasks, tokenizer, decoding.enable_thinking) if tasks else []
+    lengths = {task.task_id: length for task, length in zip(tasks, found, strict=True)}
     long = {task_id: length + later for task_id, length in lengths.items() if context and length + later > context}
     if long:
         raise InputError(
@@ -105,9 +102,3 @@ def check_model(model: Model, decoding: Decoding, tasks: Sequence[Task]) -> bool
             "--turns or --max-feedback"
         )
     return template.rewrites
-
-
-def prompt_length(tokenizer: Any, task: Task, enable_thinking: bool) -> int:
-    """Tokens of a prompt in its template."""
-    options = {"add_generation_prompt": True, "enable_thinking": enable_thinking}
-    return len(tokenizer.apply_chat_template(messages(task), **options)["input_ids"])

@@ -129,13 +129,6 @@ def model_shape(name: str) -> Shape:
     return parse_shape(read_config(fetch_config(name)), name)
 
 
-def context_length(name: str) -> int:
-    """The most tokens of a sequence, as a model's config.json says; a folder or a hub id. 0 if it does not say."""
-    folder = Path(name).expanduser()
-    config = read_config(folder / "config.json" if folder.is_dir() else fetch_config(name))
-    return int(config.get("text_config", config).get("max_position_embeddings") or 0)
-
-
 def read_config(path: Path) -> Mapping[str, Any]:
     """The content of a config.json; raises InputError if it cannot be read."""
     try:

@@ -1,5 +1,8 @@
 """The prompts: the words for each kind of task, and the conversation that contains them."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from raccoon.tasks.extraction import shown_stub
 from raccoon.tasks.markup import fenced_blocks
 from raccoon.tasks.task import Task
@@ -20,6 +23,13 @@ def messages(task: Task) -> list[dict[str, str]]:
 def fenced(code: str) -> str:
     """Code as the whole of an answer."""
     return f"```python\n{code.strip()}\n```"
+
+
+def prompt_lengths(tasks: Sequence[Task], tokenizer: Any, enable_thinking: bool) -> list[int]:
+    """The number of tokens of each task's prompt in the chat template."""
+    conversations = [messages(task) for task in tasks]
+    rendered = tokenizer.apply_chat_template(conversations, add_generation_prompt=True, enable_thinking=enable_thinking)
+    return [len(ids) for ids in rendered["input_ids"]]
 
 
 def completion_prompt(stub: str) -> str:

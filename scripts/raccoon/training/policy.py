@@ -18,12 +18,10 @@ import transformers
 from peft import get_peft_model
 from safetensors import SafetensorError
 from torch.distributed.checkpoint.api import CheckpointException
-from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
+from transformers import AutoModelForCausalLM, GenerationConfig
 
 from raccoon.constants import InputError, RunError
 from raccoon.model_files import end_tokens, load_tokenizer
-from raccoon.tasks.prompts import messages
-from raccoon.tasks.task import Task
 from raccoon.training.sections import Sampling
 from raccoon.training.sharding import whole_weights
 
@@ -49,26 +47,11 @@ def load_chat_tokenizer(path: str) -> Any:
     return tokenizer
 
 
-def prompt_lengths(tasks: list[Task], tokenizer: Any, enable_thinking: bool) -> list[int]:
-    """The number of tokens of each task's prompt in the chat template."""
-    conversations = [messages(task) for task in tasks]
-    rendered = tokenizer.apply_chat_template(conversations, add_generation_prompt=True, enable_thinking=enable_thinking)
-    return [len(ids) for ids in rendered["input_ids"]]
-
-
 def prompt_end(tokenizer: Any, enable_thinking: bool) -> str:
     """The text that the chat template puts between a user's message and the completion."""
     return tokenizer.apply_chat_template(
         [{"role": "user", "content": ""}], tokenize=False, add_generation_prompt=True, enable_thinking=enable_thinking
     )
-
-
-def declared_ends(path: str) -> int | list[int] | None:
-    """The tokens that end a completion by a checkpoint's own word, without loading its weights."""
-    try:
-        return GenerationConfig.from_pretrained(path).eos_token_id
-    except OSError:  # it has none, as base models may
-        return AutoConfig.from_pretrained(path).eos_token_id
 
 
 def load_policy(path: str, tokenizer: Any, dtype: str) -> Any:

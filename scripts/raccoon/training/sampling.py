@@ -17,18 +17,17 @@ from raccoon import decoding
 from raccoon.constants import InputError
 from raccoon.conversation import TurnTemplate
 from raccoon.decoding import PrefixMemory, WorkingCopy, own_randomness
-from raccoon.model_files import end_tokens
-from raccoon.planning.model_shape import context_length
+from raccoon.model_files import context_length, declared_ends, end_tokens
 from raccoon.progress import progress_bar
 from raccoon.runs.heldout import profile_records
 from raccoon.runs.log import PROFILE_LOG, Rollout
 from raccoon.savings import return_freed_memory
 from raccoon.tasks.markup import ends_in_closed_fence
-from raccoon.tasks.prompts import messages
+from raccoon.tasks.prompts import messages, prompt_lengths
 from raccoon.tasks.task import Task
 from raccoon.training import sharding
 from raccoon.training.library_internals import engine_awake
-from raccoon.training.policy import declared_ends, load_chat_tokenizer, prompt_lengths
+from raccoon.training.policy import load_chat_tokenizer
 from raccoon.training.sections import Training
 from raccoon.training.vllm_rollouts import push_weights
 

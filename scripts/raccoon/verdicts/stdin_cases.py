@@ -98,7 +98,7 @@ def parse_cases(text: str) -> Cases:
     return Cases(encoded[0], encoded[1], compare, checker)
 
 
-def visible_cases(program: Program) -> set[tuple[bytes, bytes]]:
+def cases_to_tell(program: Program) -> set[tuple[bytes, bytes]]:
     """(input, output) of each case that feedback may name."""
     if program.max_feedback and program.visible_tests:
         with contextlib.suppress(ValueError):
@@ -121,7 +121,7 @@ class CaseRun:
         self.checker: Fork | None = None
         self.starved = self.stands = False
         self.failure: list = []  # the child's reply about the exception that ended the last run
-        self.noted = CaseNotes(program, visible_cases(program))
+        self.noted = CaseNotes(program, cases_to_tell(program))
 
     def judge(self) -> tuple[Verdict, bool]:
         """(verdict, was the child starved). The first failed case decides; the others run only to be counted."""
