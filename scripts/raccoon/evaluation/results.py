@@ -318,10 +318,10 @@ class Comparison:
         row |= {"detectable": found.detectable, "flip_rate": found.flip_rate, "repeat": self.repeat}
         row |= {"distinguishable": self.p_holm < ALPHA, "sentence": self.sentence}
         row |= {"gained_ids": list(found.gained), "lost_ids": list(found.lost)}
-        return row | ({"by_turn": list(map(turn_row, self.by_turn, self.p_holms))} if len(self.by_turn) > 1 else {})
+        return row | ({"by_turn": list(map(change_row, self.by_turn, self.p_holms))} if len(self.by_turn) > 1 else {})
 
 
-def turn_row(found: Difference, p_holm: float) -> dict[str, Any]:
+def change_row(found: Difference, p_holm: float) -> dict[str, Any]:
     row = {"gained": len(found.gained), "lost": len(found.lost), "difference": found.difference}
     return row | {"interval": list(found.interval), "p": found.p, "p_holm": p_holm}
 
