@@ -55,7 +55,7 @@ if (($#)); then exec "$python" -m pytest -q --durations=15 "$@"; fi
 reports=$(mktemp -d)
 trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$reports"' EXIT  # the jobs may have ended before
 first=(tests/attacks tests/benchmarks tests/training tests/planning)
-second=(tests/sandbox tests/verdicts tests/plain_python tests/commands/test_{several,evaluation}_turns.py)
+second=(tests/sandbox tests/verdicts tests/plain_python tests/published tests/commands/test_{several,evaluation}_turns.py)
 "$python" -m pytest -q --durations=5 "${first[@]}" >"$reports/1" 2>&1 &
 jobs=($!)
 "$python" -m pytest -q --durations=5 "${second[@]}" >"$reports/2" 2>&1 &
