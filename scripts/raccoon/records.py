@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -90,6 +91,11 @@ class Verdict:
     def as_dict(self) -> dict:
         """The fields of a verdict line, without the task_id, and without feedback if there is none."""
         return {name: value for name, value in asdict(self).items() if name != "feedback" or value}
+
+
+def breaks(verdicts: Sequence[Verdict]) -> bool:
+    """Whether the last answer of a conversation passes fewer of the task's tests than the first."""
+    return bool(verdicts) and verdicts[-1].tests_passed < verdicts[0].tests_passed
 
 
 def accepted(verdict: Verdict, shared: bool) -> Verdict:

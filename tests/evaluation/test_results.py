@@ -28,7 +28,8 @@ TASKS = [Task(f"t/{i}", "p", "t") for i in range(4)]
 
 
 def record(number: int, status: str, reason: str, isolation: str = "separate", sample: int = 0, truncated=False):
-    verdict = Verdict(status, reason, 0, 1, 0.1, isolation)
+    passed = {"PASS": 2, "PARTIAL": 1}.get(status, 0)
+    verdict = Verdict(status, reason, passed, 2, 0.1, isolation)
     return Record(f"t/{number}", sample, "", "", "", truncated, verdict, "", "")
 
 
@@ -268,6 +269,11 @@ def talked(talks, name="m", turns=2, costly=True, visible="", count=4):
 
 
 FOUR = {0: ["pass"], 1: ["wrong", "pass"], 2: ["syntax", "wrong"], 3: ["pass", "wrong"]}
+
+
+def test_a_conversation_is_broken_if_its_last_answer_passes_fewer_tests_than_its_first():
+    talks = {0: ["wrong", "syntax"], 1: ["syntax", "wrong"], 2: ["wrong", "wrong"]}
+    assert talked(talks).broken == pytest.approx(1 / 3)
 
 
 def test_each_turn_is_scored_as_if_the_conversations_had_ended_there():

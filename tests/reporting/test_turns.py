@@ -22,8 +22,12 @@ from raccoon.runs.log import Rollout, RunLog, Turn, completion_records
 HOSTILE = "</script><script>document.title='taken'</script><!--\u2028<img src=x onerror=alert(1)>&lt;"
 
 
+PASSED = {"PASS": 2, "PARTIAL": 1, "FAIL": 0}
+
+
 def turn(status: str, text: str = "x = 1", feedback: str = "", **changes) -> Turn:
-    return Turn(text, text, Verdict(status, STATUSES[status], 1, 2, feedback=feedback), 5, False, feedback, **changes)
+    verdict = Verdict(status, STATUSES[status], PASSED[status], 2, feedback=feedback)
+    return Turn(text, text, verdict, 5, False, feedback, **changes)
 
 
 def rollout(*turns: Turn, truncated: bool = False) -> Rollout:
@@ -34,7 +38,7 @@ def rollout(*turns: Turn, truncated: bool = False) -> Rollout:
 TALKS = [
     rollout(turn("PASS")),
     rollout(turn("FAIL", HOSTILE, HOSTILE), turn("PASS", HOSTILE)),
-    rollout(turn("PASS", feedback="Wrong."), turn("FAIL")),
+    rollout(turn("PARTIAL", feedback="Wrong."), turn("FAIL")),
     rollout(turn("FAIL", feedback="Wrong."), turn("FAIL")),
     rollout(turn("FAIL", feedback="Wrong."), turn("PASS"), truncated=True),
 ]
@@ -83,7 +87,14 @@ def test_the_earlier_answers_are_shortened_too(run_folder):
 def test_a_logged_conversation_is_what_was_logged(run_folder):
     (group,) = read_groups(read_run(run_folder))
     assert group[1].turns == tuple(
-        Turn(one.completion, one.code, Verdict(one.verdict.status, one.verdict.reason, 1, 2), 5, False, one.feedback)
+        Turn(
+            one.completion,
+            one.code,
+            Verdict(one.verdict.status, one.verdict.reason, one.verdict.tests_passed, 2),
+            5,
+            False,
+            one.feedback,
+        )
         for one in TALKS[1].turns
     )
 
@@ -180,7 +191,7 @@ def test_the_browser_shows_a_conversation_and_filters_by_its_ending(run_folder):
     }
     texts = found["repaired"][1]
     at = texts.index("Turn 1. FAIL: exception: <b>no</b>")
-    assert texts[at : at + 6] == [texts[at], "1 of 2 tests", "5 tokens", HOSTILE, "Feedback", HOSTILE]
+    assert texts[at : at + 6] == [texts[at], "0 of 2 tests", "5 tokens", HOSTILE, "Feedback", HOSTILE]
     assert texts[at + 6 :] == ["Turn 2. PASS", HOSTILE] and "12 tokens in all" in texts
     assert "1. FAIL: exception: <b>no</b> (broken)" in found["broken"][1]
     assert not [text for text in found[""][1] if text.startswith("Turn ")]  # it was solved at once

@@ -12,8 +12,7 @@ from raccoon.statistics import how_many
 SHOWN = {True: "visible tests were shown", False: "only errors were shown", None: "saved answers"}
 TURNS_READ = (
     "Went on: conversations with more than one answer. Repaired: of those whose first answer failed, the share that "
-    "passes at the end. Broken: of all that went on, the share whose first answer passed all tests and whose last does "
-    "not."
+    "passes at the end. Broken: of all that went on, the share whose last answer passes fewer tests than its first."
 )
 # An infra verdict with these words does not change when graded again
 LASTING = ("the test of ", "the context of ", "the cases of ")

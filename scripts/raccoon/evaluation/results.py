@@ -26,8 +26,7 @@ how the code was found: "regex", "llm", or "strict" for prompt + completion unch
         by_turn        [{"passed", "pass@1", "interval"}, ...]: if each conversation had ended after 1, 2, ... turns;
                        the first is what an evaluation with one turn gives, the last is the row itself
         repaired       of the conversations that went on after an answer that failed: the share that passes at the end
-        broken         of all that went on: the share whose first answer passes all tests, and whose last one does not.
-                       Only where visible tests are no part of the tests, or in saved answers, a pass goes on.
+        broken         of all that went on: the share whose last answer passes fewer of the task's tests than the first
     comparisons: one row for each pair of models (or sample files) with a common benchmark and mode:
         benchmark, mode, baseline (the first), candidate, n (tasks scored in both)
         gained, lost   tasks that the candidate solves more / less often;  gained_ids, lost_ids: which
@@ -55,7 +54,7 @@ from raccoon.evaluation.grading import OUTCOMES, Record
 from raccoon.evaluation.subjects import Subject
 from raccoon.evaluation.task_sets import Calibration
 from raccoon.published.contamination import Badge
-from raccoon.records import UNEXPECTED_SHARED, accepted, infra_cause
+from raccoon.records import UNEXPECTED_SHARED, accepted, breaks, infra_cause
 from raccoon.statistics import (
     ALPHA,
     Difference,
@@ -141,7 +140,7 @@ class Score:
 
     @property
     def broken(self) -> float | None:
-        return mean([passed_at(r, 1) and not r.passed for r in self.used]) if self.used else None
+        return mean([breaks([turn.verdict for turn in r.turns]) for r in self.used]) if self.used else None
 
     def counts_for(self, task_id: str) -> bool:
         return self.subject.control or task_id not in self.calibration.excluded

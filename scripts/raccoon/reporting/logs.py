@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
 from raccoon.constants import InputError
+from raccoon.records import breaks
 from raccoon.runs.log import COMPLETIONS_LOG, CONFIG_FILE, HELDOUT_LOG, METRICS_LOG, PROFILE_LOG, STOPPED_FILE, Rollout
 from raccoon.store import LineFile, parse_json
 
@@ -122,10 +123,10 @@ class LoggedCompletion(Rollout):
 
     @property
     def ending(self) -> str:
-        """What came of a wrong answer: "repaired" if the last one passes, "broken" if only an earlier one passed."""
+        """How it went on: "repaired" if the last answer passes, "broken" if it passes fewer tests than the first."""
         if len(self.turns) > 1 and self.status == "PASS":
             return "repaired"
-        return "broken" if any(turn.verdict.status == "PASS" for turn in self.turns[:-1]) else ""
+        return "broken" if breaks([turn.verdict for turn in self.turns]) else ""
 
 
 @dataclass(frozen=True)

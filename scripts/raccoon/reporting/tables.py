@@ -69,7 +69,7 @@ class Length:
     turns: int
     n: int
     passed: int
-    broken: int  # an earlier answer passed every test, the last one does not
+    broken: int  # the last answer passes fewer of the task's tests than the first
 
 
 @dataclass(frozen=True)
