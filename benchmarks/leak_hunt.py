@@ -109,7 +109,7 @@ def hidden_values(task: Task) -> set[str]:
             found |= set(literals(task.solution))
         if "_oracle" in task.test:
             found |= set(computed_values(task))
-    shown = compact(task.prompt + task.visible_tests)
+    shown = compact(task.prompt + task.visible_tests + repr(task.entry_point))  # a missing one is named in quotes
     values = sorted(value for value in found if value and value not in shown)
     return set(values[:: -(-len(values) // MOST_VALUES)] if values else ())
 
