@@ -8,7 +8,7 @@ It does not make the SFT model (sft_model.py does, and demo_model.py in miniatur
     python scripts/train_rl_poc.py --plan --plan-gpus 2x141         # print memory, time and disk; load nothing
     python scripts/train_rl_poc.py --help                           # every constant is a flag
 
-On one GPU, --use-lora --learning-rate 4e-5 trains adapters over a bfloat16 base model. The saved model has them merged
+On one GPU, --use-lora --learning-rate 5e-5 trains adapters over a bfloat16 base model. The saved model has them merged
 in, in float32; they also lie in OUTPUT_DIR/lora_adapter. By arithmetic, not by measurement, 80 GB are enough for a 14B
 model and 24 GB for a 1.5B model.
 
@@ -92,7 +92,7 @@ TURN_DISCOUNT = 0.9  # a positive reward is multiplied by it for each turn after
 # The optimizer
 MASTER_WEIGHTS = "float32"  # type of the trained weights; "bfloat16" halves the memory and learns far worse
 OPTIMIZER = "adamw_torch_fused"  # or "adamw_torch_8bit" (pip install torchao): its moments take a quarter of the memory
-LEARNING_RATE = 5e-6  # for float32 weights; bfloat16 ones would round most such updates away, adapters need about 4e-5
+LEARNING_RATE = 5e-6  # for float32 weights; bfloat16 ones would round most such updates away, adapters need about 5e-5
 LR_SCHEDULER = "constant_with_warmup"  # a short run then equals the start of a longer one
 WARMUP_STEPS = 5  # Adam's moments need some gradients first; step 1 of a warm-up has a rate of 0, so 1 means none
 ADAM_BETA2 = 0.999  # decay of Adam's second moment; use 0.98 for a run of about 100 steps

@@ -202,7 +202,7 @@ class Training:
         if self.adapters and self.optimizer.learning_rate < ADAPTERS_RATE:
             raise InputError(
                 f"LEARNING_RATE {self.optimizer.learning_rate:g} is one of full fine-tuning, and adapters hardly learn "
-                f"with it: with USE_LORA give at least {ADAPTERS_RATE:g}, like 4e-05"
+                f"with it: with USE_LORA give at least {ADAPTERS_RATE:g}, like 5e-05"
             )
         check_choice("GENERATION", self.generation, ("transformers", "vllm"))
         check_choice("MASTER_WEIGHTS", self.weights, WEIGHT_BYTES)
