@@ -84,7 +84,6 @@ def straight(workplace) -> Path:
     [
         (["--loss-type", "ppo"], "no LOSS_TYPE 'ppo'; choose from grpo, dr_grpo, dapo"),
         (["--scale-rewards", "std"], "no SCALE_REWARDS 'std'; choose from none, batch, group, mean"),
-        (["--grpo-options", '{"delta": "4"}'], "GRPO_OPTIONS has delta '4'; give a number above 1"),
         (
             ["--num-generations", "6", "--max-refills", "0"],
             "BATCH_SIZE 4 x GRADIENT_ACCUMULATION 4 x 1 process(es) = 16 completions a step, which do "
@@ -315,9 +314,6 @@ def test_another_run_is_not_written_over(workplace, straight):
     done = run(workplace, "straight", "--learning-rate", "0.1")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "LEARNING_RATE 0.03 -> 0.1" in done.stderr
-    done = run(workplace, "straight", "--grpo-options", '{"entropy_coef": 0.1}')
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "GRPO_OPTIONS {} -> {'entropy_coef': 0.1}" in done.stderr
 
 
 def test_an_early_stop_is_a_finished_run_that_says_why(workplace):

@@ -15,6 +15,7 @@ from raccoon.constants import InputError  # noqa: E402
 from raccoon.options import GRPO, LORA  # noqa: E402
 from raccoon.records import Verdict  # noqa: E402
 from raccoon.rewards.execution import Chat, ExecutionReward, RewardTable  # noqa: E402
+from raccoon.runs.checkpoints import changed_constants  # noqa: E402
 from raccoon.runs.log import Rollout, RunLog  # noqa: E402
 from raccoon.tasks.task import Task  # noqa: E402
 from raccoon.training.batches import copy_rows, leave_out_passed, mean_scaled_advantages, rows  # noqa: E402
@@ -36,7 +37,6 @@ ENGINE = {"vllm_importance_sampling_clip_max": 1.3}
 BOTH, PROMPTS = ("rows", "prompts"), ("prompts",)
 LEVERS = [
     ("grpo", SEQUENCE, PROMPTS),
-    ("dapo", SEQUENCE, BOTH),
     ("dapo", {"delta": 1.05, "epsilon": 0.05}, BOTH),
     ("sapo", {"sapo_temperature_neg": 3.0, "sapo_temperature_pos": 2.0}, PROMPTS),
     ("vespo", {"vespo_k_pos": 9.0, "vespo_lambda_pos": 1.0, "vespo_k_neg": 1.0, "vespo_lambda_neg": 9.0}, BOTH),
@@ -45,11 +45,10 @@ LEVERS = [
     ("dapo", {**ADAPTIVE, "entropy_coef_min": 0.2, "entropy_coef_max": 0.9, "entropy_coef_delta": 0.5}, PROMPTS),
     ("dapo", {"off_policy_mask_threshold": 1e-6}, BOTH),
     ("dapo", {"beta": 0.5, "use_bias_correction_kl": False}, PROMPTS),
-    ("dapo", {**ENGINE, "vllm_importance_sampling_mode": "token_truncate"}, BOTH),
     ("dapo", {**ENGINE, "vllm_importance_sampling_mode": "token_mask"}, BOTH),
     ("dapo", {**ENGINE, "vllm_importance_sampling_mode": "sequence_truncate"}, BOTH),
     ("dapo", {**ENGINE, "vllm_importance_sampling_mode": "sequence_mask"}, BOTH),
-    ("vespo", {"vllm_importance_sampling_mode": "token_mask", "vllm_importance_sampling_clip_min": 0.99}, BOTH),
+    ("vespo", {"vllm_importance_sampling_mode": "token_truncate", "vllm_importance_sampling_clip_min": 0.99}, BOTH),
 ]
 NAMES = [" ".join([loss, *options]) for loss, options, _ in LEVERS]
 
@@ -287,6 +286,12 @@ def test_the_librarys_own_types_are_asked(library, options, words):
     library.check_types(known, config)
     with pytest.raises(InputError, match=words):
         library.check_types(options, config)
+
+
+def test_a_run_of_a_version_without_options_does_not_go_on_with_some():
+    now = {"SEED": 1, "GRPO_OPTIONS": {"delta": 4.0}, "LORA_OPTIONS": {}}
+    assert changed_constants({"SEED": 1}, now) == ["GRPO_OPTIONS {} -> {'delta': 4.0}"]
+    assert changed_constants(now, now) == []
 
 
 def test_what_is_hardly_meant_is_said(sections):
