@@ -156,7 +156,9 @@ def ours(model, folder, loss, options, savings=()):
 def test_an_option_does_what_it_does_in_plain_trl(model, tmp_path, loss, options, savings):
     """On the same completions, with savings in the way, and after a pass that only measures memory."""
     wanted = by_plain_trl(model, loss, tuple(options.items()))
-    without = by_plain_trl(model, loss, tuple((name, value) for name, value in options.items() if name == "beta"))
+    without = by_plain_trl(
+        model, loss, tuple((name, value) for name, value in options.items() if name in ("beta", "epsilon"))
+    )
     found = learnt(ours(model, tmp_path, loss, options, savings), options)
     assert max((wanted[name] - without[name]).abs().max() for name in wanted) > 1e-3, "the option must matter here"
     for name, weight in wanted.items():
