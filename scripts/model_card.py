@@ -38,6 +38,7 @@ TOP_P TOP_K MAX_PROMPT_LENGTH MAX_COMPLETION_LENGTH MASK_TRUNCATED MAX_REFILLS G
 BONUS_ONLY_WITH_PASS SEED
 """.split()
 )
+OPTIONS = ("GRPO_OPTIONS", "LORA_OPTIONS")  # each option is a row of its own
 TURNS_RECIPE = ("MAX_TURNS", "MAX_FEEDBACK", "TURN_DISCOUNT")  # of a run with several turns
 DERIVED = {"humaneval": "HumanEval+", "mbpp": "MBPP+"}  # benchmarks with the same problems
 UNKNOWN = """\
@@ -216,7 +217,10 @@ def comparison(row: ComparisonRow) -> str:
 def recipe(run: Run) -> str:
     """The constants that decide what the run learns."""
     names = RECIPE + TURNS_RECIPE * (run.turns > 1)
-    rows = ((name, plain(run.constants[name])) for name in names if name in run.constants)
+    rows = [(name, plain(run.constants[name])) for name in names if name in run.constants]
+    options = [(constant, run.constants.get(constant)) for constant in OPTIONS]
+    given = [(constant, *pair) for constant, found in options if isinstance(found, dict) for pair in found.items()]
+    rows += [(f"{constant} {plain(name)}", plain(value)) for constant, name, value in given]
     return f"{run.steps[0].completions} completions a step.\n\n{table('constant|value', rows)}"
 
 

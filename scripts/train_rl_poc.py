@@ -31,9 +31,8 @@ from raccoon.constants import InputError, check_positive, constants, override_co
 from raccoon.gpus import machine_memory_gb, use_gpus, visible_gpus
 from raccoon.launch import StopSignal, check_grace, check_joined, is_launched, relaunch_under_accelerate, world_size
 from raccoon.llm.client import Endpoint
-from raccoon.planning.advice import check_disk, check_gpus, check_memory, check_model, report, summary
-from raccoon.planning.memory import Machine, Plan, Setting, find_machine, plan, rows_outside_steps
-from raccoon.planning.model_shape import model_shape
+from raccoon.planning.advice import check_disk, check_gpus, check_memory, check_model, plan_lines, plan_of, report
+from raccoon.planning.memory import Machine, Plan, Setting, find_machine, rows_outside_steps
 from raccoon.rewards.execution import Chat, RewardTable
 from raccoon.rewards.llm_reward import MakeReward, RewardSource
 from raccoon.rewards.training_tasks import TaskChoice, load_tasks, schedule, short_enough, worth_training_on
@@ -93,7 +92,7 @@ TURN_DISCOUNT = 0.9  # a positive reward is multiplied by it for each turn after
 # The optimizer
 MASTER_WEIGHTS = "float32"  # type of the trained weights; "bfloat16" halves the memory and learns far worse
 OPTIMIZER = "adamw_torch_fused"  # or "adamw_torch_8bit" (pip install torchao): its moments take a quarter of the memory
-LEARNING_RATE = 5e-6  # for float32 weights; with bfloat16 weights most updates of this size round to nothing
+LEARNING_RATE = 5e-6  # for float32 weights; bfloat16 ones would round most such updates away, adapters need about 5e-5
 LR_SCHEDULER = "constant_with_warmup"  # a short run then equals the start of a longer one
 WARMUP_STEPS = 5  # Adam's moments need some gradients first; step 1 of a warm-up has a rate of 0, so 1 means none
 ADAM_BETA2 = 0.999  # decay of Adam's second moment; use 0.98 for a run of about 100 steps
@@ -102,14 +101,21 @@ MAX_GRAD_NORM = 1.0  # gradients are clipped to this norm
 
 # The objective
 LOSS_TYPE = "dapo"  # gives every token of the batch the same weight (arXiv 2503.14476); "grpo" favours short answers
-SCALE_REWARDS = "none"  # divide advantages by nothing (arXiv 2503.20783), or by the deviation of "batch" or "group"
+# Divide advantages by nothing (arXiv 2503.20783), by the deviation of "batch" or "group", or by the "mean" of the group
+# (MaxRL, arXiv 2602.02710: hard tasks count more), which needs 0 for every answer that does not pass
+SCALE_REWARDS = "none"
 EPSILON = 0.2  # clip range of the ratio below 1
 # Clip range above 1 (arXiv 2503.14476); both matter only if NUM_ITERATIONS > 1. LOSS_TYPE "cispo" takes EPSILON_HIGH as
 # the largest ratio itself: give it a value like 5 (arXiv 2510.13786)
 EPSILON_HIGH = 0.28
 BETA = 0.0  # weight of the KL term; 0 needs no reference model in memory
 NUM_ITERATIONS = 1  # steps on one set of completions
-MASK_TRUNCATED = False  # completions that were cut: False scores them as FAIL, True leaves them out of the loss
+# Completions that were cut: False scores them as FAIL, True leaves them out of the loss, "passed" leaves out only those
+# whose code passes all the same (arXiv 2603.07777)
+MASK_TRUNCATED: bool | str = False
+GRPO_OPTIONS: dict[
+    str, Any
+] = {}  # more of TRL's GRPOConfig, like {"importance_sampling_level": "sequence"}; flag: JSON
 MAX_REFILLS = 0  # how often a step may replace groups whose members all score the same (arXiv 2503.14476)
 
 # LoRA instead of full fine-tuning
@@ -117,6 +123,7 @@ USE_LORA = False  # train adapters and merge them at the end; fits one GPU
 LORA_RANK = 32  # of the adapters
 LORA_ALPHA = 64  # scale of the adapters: twice the rank
 LORA_TARGETS = "all-linear"  # every linear layer except the output head
+LORA_OPTIONS: dict[str, Any] = {}  # more of peft's LoraConfig, like {"use_dora": true} (arXiv 2512.23165); flag: JSON
 
 # The tasks
 DATA_DIR = ""  # folder of the published benchmark files; "": download from the hub
@@ -245,6 +252,8 @@ def training_sections(processes: int, gpus: int) -> Training:
         model_path=MODEL_PATH,
         weights=MASTER_WEIGHTS,
         adapters={"r": LORA_RANK, "lora_alpha": LORA_ALPHA, "target_modules": LORA_TARGETS} if USE_LORA else {},
+        adapter_options=LORA_OPTIONS,
+        options=GRPO_OPTIONS,
         batch=Batch(BATCH_SIZE, GRADIENT_ACCUMULATION, NUM_GENERATIONS, NUM_ITERATIONS, MAX_STEPS),
         sampling=Sampling(TEMPERATURE, TOP_P, TOP_K, MAX_COMPLETION_LENGTH, MAX_PROMPT_LENGTH, ENABLE_THINKING),
         turns=Turns(MAX_TURNS, MAX_FEEDBACK),
@@ -273,7 +282,7 @@ def training_sections(processes: int, gpus: int) -> Training:
 
 def build_recipe(processes: int, gpus: int) -> Recipe:
     """All sections, from the constants. Raises InputError for values that cannot work."""
-    return Recipe(
+    recipe = Recipe(
         training=training_sections(processes, gpus),
         tasks=TaskChoice(
             sets=[name for name in TRAINING_SETS if name] if BENCHMARK_TASKS else [],
@@ -314,6 +323,9 @@ def build_recipe(processes: int, gpus: int) -> Recipe:
         dry_run=DRY_RUN,
         probe_longest=PROBE_LONGEST,
     )
+    if SCALE_REWARDS == "mean":
+        recipe.table.check_binary(REWARD)
+    return recipe
 
 
 def main() -> None:
@@ -364,18 +376,11 @@ def make_demo_model(path: str, seed: int) -> None:
         raise InputError(f"{script.name} could not make {path}; see its message above")
 
 
-def plan_of(model: str, setting: Setting, machine: Machine) -> Plan | None:
-    """The plan; None for an architecture that the planner does not know."""
-    try:
-        return plan(model_shape(model), setting, machine)
-    except InputError:
-        return None
-
-
 def run(recipe: Recipe, planned: Plan | None, sandbox: Sandbox, make_reward: MakeReward, stop: StopSignal) -> None:
     """Loads, trains, saves, and prints the next command."""
     training, folder = recipe.training, recipe.training.output_dir
-    conversations = training.conversations  # refused before the tasks are checked, which takes minutes
+    training.check_options()  # refused before the tasks are checked, which takes minutes
+    conversations = training.conversations
     tasks, heldout = load_tasks(recipe.tasks, recipe.heldout, sandbox)
 
     from raccoon.training.callbacks import HeldoutControl, StopBetweenSteps
@@ -427,48 +432,18 @@ def describe(
     recipe: Recipe, planned: Plan | None, tasks: list[Task], lengths: list[int], heldout: int, walls: str
 ) -> None:
     """Prints what the run will do, in numbers; `lengths` are the prompts' tokens, also of those left out."""
-    training, table, source = recipe.training, recipe.table, recipe.source
-    batch, sampling, turns, prompts = training.batch, training.sampling, training.turns, training.prompts_per_step
-    completions, kept = prompts * batch.num_generations, [n for n in lengths if n <= sampling.max_prompt_length]
-    prompt_tokens = sum(kept) / len(kept)
-    tokens = completions * (prompt_tokens + turns.tokens(sampling.max_completion_length))
-    passes = prompts * batch.max_steps / batch.num_iterations / len(tasks)
-    judged = ""
-    tried = (
-        f"turns    at most {turns.most}, with up to {turns.max_feedback} characters of feedback after each; a positive "
-        f"reward x {table.turn_discount:g} for each after the first\n"
-    )
-    if source.reward != "execution":
-        weights = " and ".join(f"{weight:g}" for weight in source.both_weights or (0, 1))
-        judged = (
-            f"judge    {source.reward}, {source.judge.model} at {source.judge.base_url}; weights of execution and "
-            f"judge {weights}\n"
-        )
-    print(
-        f"model    {training.model_path}, {'LoRA' if training.adapters else 'all weights'}, "
-        f"{training.processes} process(es), {'GPU, bfloat16' if training.gpus else 'CPU, float32'}\n"
-        f"tasks    {len(tasks)} to train on, {heldout} held out\n"
-        f"step     {prompts} prompts x {batch.num_generations} = {completions} completions; at most "
-        f"{tokens:,.0f} tokens, {prompt_tokens:.0f} a prompt and {sampling.max_completion_length} a completion\n"
-        f"run      {batch.max_steps} steps, {passes:.1f} passes over the tasks\n"
-        f"{tried if turns.most > 1 else ''}"
-        f"reward   PASS {table.reward_pass:+g}, PARTIAL {table.reward_partial:+g} ({table.partial_credit}), "
-        f"FAIL {table.reward_fail:+g}, bonuses {table.quality_bonus:+g} "
-        f"{'only with a PASS' if table.bonus_only_with_pass else 'with any verdict'}; "
-        f"scaled by {training.objective.scale_rewards}\n"
-        f"{judged}{plan_lines(training.model_path, planned)}\n"
-        f"sandbox  {walls}\n"
-        f"output   {training.output_dir}\n"
-        "lines    pass: the share of completions that pass every test; constant groups: the share of groups that\n"
+    training, kept = recipe.training, [n for n in lengths if n <= recipe.training.sampling.max_prompt_length]
+    lines = [
+        *training.lines(len(tasks), heldout, sum(kept) / len(kept)),
+        *recipe.table.lines(training.turns.most, training.turns.max_feedback, training.objective.scale_rewards),
+        *recipe.source.lines,
+        plan_lines(training.model_path, planned),
+        f"sandbox  {walls}",
+        f"output   {training.output_dir}",
+        "lines    pass: the share of completions that pass every test; constant groups: the share of groups that",
         "         teach nothing about correctness; truncated: completions cut at the limit; left: time to the end",
-        flush=True,
-    )
-
-
-def plan_lines(model: str, planned: Plan | None) -> str:
-    """The short form of the plan."""
-    text = summary(planned) if planned else f"none: plan_memory.py does not know the architecture of {model}"
-    return "plan     " + text.replace("\n", "\n         ")
+    ]
+    print("\n".join(lines), flush=True)
 
 
 def memory_probe(recipe: Recipe, planned: Plan | None) -> list[Any]:
@@ -496,8 +471,6 @@ def build_trainer(
     make_reward: MakeReward,
 ) -> Any:
     """The trainer, with the policy, its reward and TRL's arguments."""
-    from peft import LoraConfig
-
     from raccoon.training.batches import rows
     from raccoon.training.policy import ignored_settings, load_policy, prompt_end
     from raccoon.training.trainer import CodeTrainer
@@ -521,7 +494,7 @@ def build_trainer(
         model=model,
         args=args,
         processing_class=tokenizer,
-        peft_config=LoraConfig(**training.adapters, task_type="CAUSAL_LM") if training.adapters else None,
+        peft_config=training.peft_config,
         train_dataset=rows(tasks),
         callbacks=callbacks,
         reward=make_reward(chat),

@@ -22,6 +22,8 @@ BATCH_SIZE = 4  # prompts
 # peak of the schedule
 LEARNING_RATE: float = 1e-3
 USE_LORA = False
+MASK: bool | str = False
+GRPO_OPTIONS = {}  # more
 MODELS = ["a"]  # to compare
 LAYERS = (1, 2)
 MAX_STEPS = None
@@ -60,6 +62,11 @@ def script(tmp_path, monkeypatch):
         (["--use-lora", "true"], "USE_LORA", True),
         (["--use-lora", "false"], "USE_LORA", False),
         (["--no-use-lora"], "USE_LORA", False),
+        (["--mask", "--use-lora"], "MASK", True),
+        (["--mask", "true"], "MASK", True),
+        (["--mask", "passed"], "MASK", "passed"),
+        (["--no-mask"], "MASK", False),
+        (["--grpo-options", '{"a": 0.5, "b": [1]}'], "GRPO_OPTIONS", {"a": 0.5, "b": [1]}),
         (["--models", "x", "y"], "MODELS", ["x", "y"]),
         (["--models=x"], "MODELS", ["x"]),
         (["--layers", "3", "4", "5"], "LAYERS", (3, 4, 5)),
@@ -88,6 +95,9 @@ def test_flags_set_typed_constants(script, words, name, value):
         (["--batchsize", "8"], ["--batchsize", "--batch-size"]),
         (["--models"], ["--models", "value"]),
         (["--batch-size"], ["--batch-size", "value"]),
+        (["--grpo-options", "a=1"], ["--grpo-options is 'a=1'", "JSON object"]),
+        (["--grpo-options", "[1]"], ["--grpo-options is '[1]'", "JSON object"]),
+        (["--grpo-options"], ["--grpo-options needs a value, like '{}'"]),
         (["stray"], ["'stray'"]),
         (["--no-model"], ["--no-model"]),
         (["--api-key", "s3cret"], ["--api-key", "SCRIPT_KEY"]),
@@ -146,6 +156,8 @@ def test_saved_constants_are_present_values_without_keys(script):
         "BATCH_SIZE": 8,
         "LEARNING_RATE": 1e-3,
         "USE_LORA": False,
+        "MASK": False,
+        "GRPO_OPTIONS": {},
         "MODELS": ["a"],
         "LAYERS": (1, 2),
         "MAX_STEPS": None,
@@ -163,6 +175,7 @@ def test_help_shows_every_constant_with_default_and_comment(script, capsys):
     for part in (
         "--model tiny what to train --data-dir '' folder of published files; env SCRIPT_DATA",
         "The batch. --batch-size 4 prompts --learning-rate 0.001 peak of the schedule --use-lora",
+        "--grpo-options '{}' more",
         "--models a to compare --layers 1 2",
         "--demo use the demo's values: BATCH_SIZE = 2",
     ):

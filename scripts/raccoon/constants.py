@@ -12,6 +12,7 @@ import ast
 import difflib
 import errno
 import io
+import json
 import os
 import re
 import shlex
@@ -38,6 +39,7 @@ HELP_INDENT = " " * 6
 TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 SCALARS = (bool, int, float, str, type(None))
+OPTIONS = "_OPTIONS"  # the end of the names of constants that are dicts
 SECRET = re.compile(r"(^|_)(API_KEY|TOKEN|SECRET|PASSWORD)(_|$)")
 
 
@@ -151,6 +153,12 @@ class Constant:
     comment: str  # at the end of its line; without one, the comment lines above it
     heading: str  # the comment lines above it, if it also has a comment at the end of its line
     starts_group: bool  # whether it follows a blank line
+    annotation: str = ""
+
+    @property
+    def boolean(self) -> bool:
+        """Whether its flag may stand without a value. `bool | str` takes words as well."""
+        return isinstance(self.value, bool) or self.annotation == "bool | str"
 
     @property
     def flag(self) -> str:
@@ -209,14 +217,15 @@ def constants(namespace: dict) -> Settings:
 def read_constants(namespace: dict) -> list[Constant]:
     """The constants of the file that `namespace` belongs to, in the file's order, with their current values.
 
-    Values are bool, int, float, str, None, or a list or tuple of those.
+    Values are bool, int, float, str, None, or a list or tuple of those; with a name that ends in _OPTIONS, a dict.
     """
     source = Path(namespace["__file__"]).read_text(encoding="utf-8")
     lines, comments, found = source.split("\n"), read_comments(source), []
     for node in ast.parse(source).body:
         targets = getattr(node, "targets", [getattr(node, "target", None)])
         name = getattr(targets[0], "id", "")
-        if not name.isupper() or name.startswith("_") or not is_plain(namespace.get(name, ...)):
+        plain = name.endswith(OPTIONS) or is_plain(namespace.get(name, ...))
+        if not name.isupper() or name.startswith("_") or not plain:
             continue
         trailing = comments.get(node.lineno) or comments.get(node.end_lineno or 0, "")
         top = node.lineno - 1  # lines[top - 1] is the line above
@@ -224,7 +233,9 @@ def read_constants(namespace: dict) -> list[Constant]:
             top -= 1
         above = " ".join(comments[line] for line in range(top + 1, node.lineno))
         comment, heading = (trailing, above) if trailing else (above, "")
-        found.append(Constant(name, namespace[name], comment, heading, top == 0 or not lines[top - 1].strip()))
+        starts, annotation = top == 0 or not lines[top - 1].strip(), getattr(node, "annotation", None)
+        written = ast.unparse(annotation) if annotation else ""
+        found.append(Constant(name, namespace[name], comment, heading, starts, written))
     return found
 
 
@@ -262,7 +273,7 @@ def flag_values(words: list[str], table: list[Constant], namespace: dict, positi
         elif flag in flags:
             values = [text] if equals else take_values(flags[flag], words)
             given[flags[flag].name] = (parse_value(flags[flag], flag, values), "flag")
-        elif word.startswith("--no-") and negated and isinstance(negated.value, bool):
+        elif word.startswith("--no-") and negated and negated.boolean:
             given[negated.name] = (False, "flag")
         elif positional and not word.startswith("-"):
             loose.append(word)
@@ -286,7 +297,7 @@ def refuse_replaced(words: list[str], replaced: Mapping[str, str]) -> None:
 
 def take_values(constant: Constant, words: list[str]) -> list[str]:
     """Removes the flag's values from the front of `words` and returns them."""
-    if isinstance(constant.value, bool):
+    if isinstance(constant.value, bool) and constant.annotation != "bool | str":
         count = 1 if words and words[0].lower() in TRUTH else 0
     elif isinstance(constant.value, (list, tuple)):
         count = next((place for place, word in enumerate(words) if word.startswith("--")), len(words))
@@ -314,13 +325,28 @@ def parse_value(constant: Constant, where: str, words: list[str]):
         if not words:
             raise InputError(f"{where} needs at least one value")
         return type(value)(parse_scalar(value[0] if value else "", where, word) for word in words)
-    if isinstance(value, bool) and not words:
+    if constant.boolean and not words:
         return True
     if not words:
         raise InputError(f"{where} needs a value, like {shown_default(value)}")
     if len(words) > 1:
         raise InputError(f"{where} takes one value, found {len(words)}: {' '.join(words)}")
+    if isinstance(value, dict):
+        return parse_options(where, words[0])
+    if constant.annotation == "bool | str":
+        return TRUTH.get(words[0].lower(), words[0])
     return parse_scalar(value, where, words[0])
+
+
+def parse_options(where: str, word: str) -> dict:
+    """A JSON object."""
+    try:
+        found = json.loads(word)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise InputError(f"{where} is {word!r}; give a JSON object in quotes, like '{{\"name\": 0.5}}'")
+    return found
 
 
 def parse_scalar(like, where: str, word: str):
@@ -368,6 +394,8 @@ def shown_default(value) -> str:
     """A value as it is written after its flag."""
     if isinstance(value, (list, tuple)):
         return " ".join(map(shown_default, value)) or "..."
+    if isinstance(value, dict):
+        return f"'{json.dumps(value)}'"
     return repr(value) if isinstance(value, str) and not re.fullmatch(r"[^\s'\"]+", value) else str(value)
 
 

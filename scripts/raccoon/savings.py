@@ -51,7 +51,7 @@ def check_savings(
         ),
         "fence": (
             generation == "transformers" and not mask_truncated,
-            "GENERATION transformers, and no MASK_TRUNCATED, which would treat a stopped completion as a cut one",
+            "GENERATION transformers, and no MASK_TRUNCATED true, which would treat a stopped completion as a cut one",
         ),
         "bfloat16": (computes_bfloat16(), NO_BFLOAT16),
     }

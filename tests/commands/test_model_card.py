@@ -56,7 +56,9 @@ def test_hub_library_reads_the_metadata(tmp_path):
 
 
 def test_card_says_what_was_seen_and_what_was_reached(tmp_path):
-    text = write_card(write_finished(tmp_path / "run")).text
+    options = {"GRPO_OPTIONS": {"entropy_coef": 0.001}, "LORA_OPTIONS": {}}
+    text = write_card(write_finished(tmp_path / "run", **options)).text
+    assert "| GRPO_OPTIONS entropy_coef | 0.001 |" in text and "LORA_OPTIONS" not in text
     assert "| humaneval | test | 1 |" in text and "| mbpp | train | 2 |" in text
     assert "(humaneval, mbpp, HumanEval+, MBPP+)" in text
     assert "20 other tasks of mbpp_full" in text

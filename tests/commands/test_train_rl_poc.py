@@ -83,7 +83,7 @@ def straight(workplace) -> Path:
     ("flags", "words"),
     [
         (["--loss-type", "ppo"], "no LOSS_TYPE 'ppo'; choose from grpo, dr_grpo, dapo"),
-        (["--scale-rewards", "std"], "no SCALE_REWARDS 'std'; choose from none, batch, group"),
+        (["--scale-rewards", "std"], "no SCALE_REWARDS 'std'; choose from none, batch, group, mean"),
         (
             ["--num-generations", "6", "--max-refills", "0"],
             "BATCH_SIZE 4 x GRADIENT_ACCUMULATION 4 x 1 process(es) = 16 completions a step, which do "
@@ -346,6 +346,11 @@ def test_other_objectives_run(workplace):
         "--max-steps",
         "4",
         "--mask-truncated",
+        "passed",
+        "--grpo-options",
+        '{"entropy_coef": 0.01}',
+        "--lora-options",
+        '{"use_dora": true}',
         "--heldout-temperature",
         "0.7",
         "--profile-samples",
@@ -359,4 +364,6 @@ def test_other_objectives_run(workplace):
     trained = {record["task_id"] for record in lines(workplace / "lora" / "completions.jsonl")}
     assert trained <= {record["task_id"] for record in profile if len(set(record["correctness"])) > 1}
     assert not list((workplace / "lora").glob("adapter*"))
+    assert "\noptions  entropy_coef 0.01, use_dora True\n" in done.stdout
+    assert json.loads((workplace / "lora" / "lora_adapter" / "adapter_config.json").read_text())["use_dora"]
     assert {record["step"] for record in lines(workplace / "lora" / "completions.jsonl")} == {1, 3}

@@ -120,7 +120,7 @@ def test_two_gpus_start_two_sharding_processes(two_h200s):
     [
         ({"REPLICAS": 2}, "REPLICAS is 2, and there are 2 process"),
         ({"REPLICAS": 3}, "REPLICAS is 3, and there are 2 process"),
-        ({"REPLICAS": 2, "USE_LORA": True}, "with USE_LORA each process has the whole model"),
+        ({"REPLICAS": 2, "USE_LORA": True, "LEARNING_RATE": 4e-5}, "with USE_LORA each process has the whole model"),
     ],
 )
 def test_replicas_that_shard_nothing_are_refused(two_h200s, monkeypatch, change, words):
@@ -132,7 +132,10 @@ def test_replicas_that_shard_nothing_are_refused(two_h200s, monkeypatch, change,
 
 @pytest.mark.parametrize(
     ("change", "words"),
-    [({"USE_LORA": True}, "--multi_gpu"), ({"MASTER_WEIGHTS": "bfloat16", "LEARNING_RATE": 1e-3}, "no")],
+    [
+        ({"USE_LORA": True, "LEARNING_RATE": 4e-5}, "--multi_gpu"),
+        ({"MASTER_WEIGHTS": "bfloat16", "LEARNING_RATE": 1e-3}, "no"),
+    ],
 )
 def test_lora_is_not_sharded_and_bfloat16_not_mixed(two_h200s, monkeypatch, change, words):
     for name, value in change.items():

@@ -256,15 +256,17 @@ class Receiver:
         pass
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
-def test_pushes_of_adapters_leave_the_base_model_bit_for_bit(dtype, monkeypatch, tmp_path):
+@pytest.mark.parametrize(("dtype", "dora"), [("bfloat16", False), ("float32", False), ("float32", True)])
+def test_pushes_of_adapters_leave_the_base_model_bit_for_bit(dtype, dora, monkeypatch, tmp_path):
     from peft import LoraConfig
     from trl.generation import vllm_generation
 
     monkeypatch.setattr(vllm_generation, "LLM", dict, raising=False)
     monkeypatch.setattr(vllm_generation.VLLMGeneration, "_init_vllm", lambda self: setattr(self, "llm", Receiver()))
     monkeypatch.setitem(sys.modules, "vllm.model_executor.layers", types.SimpleNamespace(utils=types.SimpleNamespace()))
-    adapters = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM")
+    adapters = LoraConfig(
+        r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM", use_dora=dora, use_rslora=dora
+    )
     with made_trainer(tmp_path, dtype, adapters) as trainer:
         policy, generation = trainer.model, trainer.vllm_generation
         frozen = {name: weight for name, weight in policy.named_parameters() if not weight.requires_grad}

@@ -89,6 +89,20 @@ def share_fault(planned: Plan) -> str:
     )
 
 
+def plan_of(model: str, setting: Setting, machine: Machine) -> Plan | None:
+    """The plan; None for an architecture that the planner does not know."""
+    try:
+        return plan(model_shape(model), setting, machine)
+    except InputError:
+        return None
+
+
+def plan_lines(model: str, planned: Plan | None) -> str:
+    """The short form of the plan, for a run's output."""
+    text = summary(planned) if planned else f"none: plan_memory.py does not know the architecture of {model}"
+    return "plan     " + text.replace("\n", "\n         ")
+
+
 def summary(found: Plan) -> str:
     """The short form of a plan, in one or three lines; without a GPU it has no seconds, as those are a GPU's."""
     held, machine = found.memory, found.machine

@@ -53,6 +53,31 @@ class RewardTable:
         if not 0 < self.turn_discount <= 1:
             raise InputError(f"TURN_DISCOUNT is {self.turn_discount}; give a number above 0 and up to 1, like 0.9")
 
+    def check_binary(self, reward: str) -> None:
+        """Raises InputError if an answer that does not pass could earn anything but 0, by its verdict or its style."""
+        wrong = {self.correctness(status, Verdict(status, "", 1, 2)) for status in ("PARTIAL", "FAIL")}
+        style = self.quality_bonus and not self.bonus_only_with_pass
+        clamped = not self.reward_min <= 0 < min(self.reward_pass, self.reward_max)
+        if reward != "execution" or wrong != {0} or style or clamped:
+            raise InputError(
+                "SCALE_REWARDS mean needs 0 for every answer that does not pass, because it divides by a group's mean "
+                "(arXiv 2602.02710): set REWARD_FAIL 0, PARTIAL_CREDIT off, BONUS_ONLY_WITH_PASS true, REWARD "
+                "execution, and a REWARD_MIN of at most 0"
+            )
+
+    def lines(self, turns: int, max_feedback: int, scale: str) -> list[str]:
+        """The rewards of a run with so many turns, in numbers."""
+        tried = (
+            f"turns    at most {turns}, with up to {max_feedback} characters of feedback after each; a positive "
+            f"reward x {self.turn_discount:g} for each after the first"
+        )
+        return [
+            *[tried][: turns - 1],
+            f"reward   PASS {self.reward_pass:+g}, PARTIAL {self.reward_partial:+g} ({self.partial_credit}), "
+            f"FAIL {self.reward_fail:+g}, bonuses {self.quality_bonus:+g} "
+            f"{'only with a PASS' if self.bonus_only_with_pass else 'with any verdict'}; scaled by {scale}",
+        ]
+
     def parts(
         self,
         verdict: Verdict,

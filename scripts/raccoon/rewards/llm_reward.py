@@ -58,6 +58,14 @@ class RewardSource:
         """TRL's reward_weights; None for one reward function."""
         return self.weights if self.reward == "both" else None
 
+    @property
+    def lines(self) -> list[str]:
+        """Who judges, and with which weight; [] for execution alone."""
+        weights = " and ".join(f"{weight:g}" for weight in self.both_weights or (0, 1))
+        judge = f"{self.judge.model} at {self.judge.base_url}"
+        line = f"judge    {self.reward}, {judge}; weights of execution and judge {weights}"
+        return [] if self.reward == "execution" else [line]
+
     def judging_seconds(self, refills: int) -> float:
         """How long processes may wait for the one whose completions the judge scores last, with all refills."""
         return 0.0 if self.reward == "execution" else self.batch_seconds * (1 + refills)

@@ -28,6 +28,7 @@ FREE_TO_CHANGE = frozenset(
     "EXTRACTION_BASE_URL EXTRACTION_KEY_ENV VLLM_SERVER_URL PLAN PLAN_GPUS DRY_RUN PROBE_LONGEST ALLOW_UNFIT "
     "PROCESSES".split()
 )
+NO_OPTIONS: dict[str, Any] = {"GRPO_OPTIONS": {}, "LORA_OPTIONS": {}}  # what a run before there were options had
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def check_folder(folder: str, values: Mapping[str, Any], resume: bool, processes
 
 def changed_constants(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """What would make it another run, as text."""
-    before, now = in_todays_names(before), in_todays_names(now)
+    before, now = in_todays_names(NO_OPTIONS | dict(before)), in_todays_names(now)
     kept = [name for name in now if name in before and name not in FREE_TO_CHANGE]
     return [f"{name} {before[name]!r} -> {now[name]!r}" for name in kept if before[name] != now[name]]
 

@@ -64,8 +64,7 @@ class Refills:
         copy_rows(output, spare, pairs, trainer.pad_token_id)
         for into, out_of in pairs:
             rollouts[into], drawn[out_of] = drawn[out_of], rollouts[into]
-        sampled = output["completion_mask"] * output.get("tool_mask", 1)  # as TRL counts: without feedback
-        output["num_items_in_batch"] = trainer.accelerator.gather(sampled.sum()).sum()
+        count_tokens(output, trainer.accelerator.gather)
         if trainer.scale_rewards == "batch":
             output["advantages"] = batch_scaled_advantages(trainer, rollouts)
 
@@ -84,7 +83,8 @@ def copy_rows(output: dict, spare: dict, pairs: list[tuple[int, int]], pad_id: i
 
     def padded(tensor: torch.Tensor, name: str, width: int) -> torch.Tensor:
         missing = width - tensor.size(1)
-        value = pad_id if name in ("prompt_ids", "completion_ids") else 0
+        # A ratio of 1 is none; VESPO multiplies those of all columns
+        value = {"prompt_ids": pad_id, "completion_ids": pad_id, "importance_sampling_ratio": 1}.get(name, 0)
         return torch.nn.functional.pad(tensor, (missing, 0) if name.startswith("prompt") else (0, missing), value=value)
 
     into, out_of = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
@@ -96,6 +96,35 @@ def copy_rows(output: dict, spare: dict, pairs: list[tuple[int, int]], pad_id: i
         if tensor.dim():
             tensor[into] = source[out_of]
         output[name] = tensor
+
+
+def count_tokens(output: dict, gather: Any) -> None:
+    """Counts the tokens of TRL's batch that have a loss, in all processes: as TRL does, without feedback."""
+    sampled = output["completion_mask"] * output.get("tool_mask", 1)
+    output["num_items_in_batch"] = gather(sampled.sum()).sum()
+
+
+def leave_out_passed(output: dict, rollouts: list[Rollout], gather: Any) -> None:
+    """Takes completions that were cut, and whose code passes all the same, out of the loss (arXiv 2603.07777).
+
+    They count as a FAIL: to learn from them would make right code less likely. In place; all processes together.
+    """
+    kept = [not (rollout.truncated and rollout.verdict.status == "PASS") for rollout in rollouts]
+    output["completion_mask"] = output["completion_mask"] * output["completion_mask"].new_tensor(kept)[:, None]
+    count_tokens(output, gather)
+
+
+def mean_scaled_advantages(advantages: torch.Tensor, rollouts: list[Rollout], size: int, accelerator: Any) -> Any:
+    """Centred rewards (B) divided by their group's mean reward: MaxRL (arXiv 2602.02710, its estimator of K of N).
+
+    For rewards of 1 and 0 a right completion gets N/K - 1 and a wrong one -1, so the gradient is that of the
+    log-likelihood of a PASS, up to its order N. A group without a reward above 0 has none. Groups of `size` may span
+    processes.
+    """
+    rewards = advantages.new_tensor([math.nan if rollout.reward is None else rollout.reward for rollout in rollouts])
+    means = accelerator.gather(rewards).view(-1, size).nanmean(dim=1).repeat_interleave(size)
+    means = means[accelerator.process_index * len(rewards) :][: len(rewards)]
+    return torch.where(means > 0, advantages / means, torch.zeros_like(advantages))
 
 
 def batch_scaled_advantages(trainer: Any, rollouts: list[Rollout]) -> torch.Tensor:
@@ -171,24 +200,35 @@ def rows_with_signal(batch: dict, count: int) -> dict:
     }
 
 
-def logprobs_and_entropies(logits_B_C_V: torch.Tensor, tokens_B_C: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The log-probability (B, C) of each token, and the entropy (B, C) where it stands, which has no gradient."""
+def logprobs_and_entropies(
+    logits_B_C_V: torch.Tensor, tokens_B_C: torch.Tensor, with_gradient: bool = False
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The log-probability (B, C) of each token, and the entropy (B, C) where it stands, perhaps `with_gradient`.
+
+    The gradient of the entropy takes a second copy of the logits.
+    """
     logits_B_C_V = logits_B_C_V.float()
     norms_B_C = logits_B_C_V.logsumexp(dim=-1)
     logprobs_B_C = logits_B_C_V.gather(-1, tokens_B_C[..., None])[..., 0] - norms_B_C
-    with torch.no_grad():
+    with torch.set_grad_enabled(with_gradient and torch.is_grad_enabled()):
         expected_B_C = ((logits_B_C_V - norms_B_C[..., None]).exp() * logits_B_C_V).sum(dim=-1)
-    return logprobs_B_C, (norms_B_C - expected_B_C).detach()
+        entropies_B_C = norms_B_C - expected_B_C
+    return logprobs_B_C, entropies_B_C
 
 
 def separate_logprobs(
-    model: Any, input_ids_B_T: torch.Tensor, attention_mask_B_T: torch.Tensor, width: int, temperature: float
+    model: Any,
+    input_ids_B_T: torch.Tensor,
+    attention_mask_B_T: torch.Tensor,
+    width: int,
+    temperature: float,
+    with_gradient: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Log-probabilities and entropies (B, width) from a pass in which each row has its own prompt."""
     logits = model(
         input_ids=input_ids_B_T, attention_mask=attention_mask_B_T, use_cache=False, logits_to_keep=width + 1
     ).logits[:, :-1]
-    return logprobs_and_entropies(logits / temperature, input_ids_B_T[:, -width:])
+    return logprobs_and_entropies(logits / temperature, input_ids_B_T[:, -width:], with_gradient)
 
 
 def share_prompts(
@@ -234,14 +274,19 @@ def share_prompts(
 
 
 def shared_logprobs(
-    model: Any, input_ids_B_T: torch.Tensor, attention_mask_B_T: torch.Tensor, width: int, temperature: float
+    model: Any,
+    input_ids_B_T: torch.Tensor,
+    attention_mask_B_T: torch.Tensor,
+    width: int,
+    temperature: float,
+    with_gradient: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Log-probabilities and entropies (B, width), 0 at padding, from a pass in which each prompt stands once."""
     inputs, places, cells = share_prompts(input_ids_B_T, attention_mask_B_T, width)
     logits = model(**inputs, use_cache=False, logits_to_keep=places).logits / temperature
     tokens_B_C, cell = input_ids_B_T[:, -width:], tuple(cells.T)
     zeros_B_C = torch.zeros(tokens_B_C.shape, device=logits.device)
-    logprobs, entropies = logprobs_and_entropies(logits, tokens_B_C[cell][None])
+    logprobs, entropies = logprobs_and_entropies(logits, tokens_B_C[cell][None], with_gradient)
     return zeros_B_C.index_put(cell, logprobs[0]), zeros_B_C.index_put(cell, entropies[0])
 
 

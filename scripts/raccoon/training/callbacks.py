@@ -21,7 +21,7 @@ from raccoon.launch import StopSignal
 from raccoon.runs import heldout
 from raccoon.runs.log import HELDOUT_LOG, METRICS_LOG, finite
 from raccoon.tasks.task import Task
-from raccoon.training.library_internals import metrics_left_alone, sleeping_bytes
+from raccoon.training.library_internals import left_alone, sleeping_bytes
 
 SAMPLED_WEIGHTS = 256  # elements of each tensor that are watched; to watch all would need a copy of the model
 CPU_TOKENS = 16  # tokens that a dry run generates without a GPU; each may take a second
@@ -237,7 +237,7 @@ class MemoryProbe(Watch):
         model = trainer.model_wrapped
         model.train()
         trainer.current_gradient_accumulation_steps = trainer.args.gradient_accumulation_steps
-        with metrics_left_alone(trainer):
+        with left_alone(trainer):
             with trainer.compute_loss_context_manager():
                 loss = trainer.compute_loss(model, self.batch())
             trainer.accelerator.backward(loss)
@@ -293,5 +293,7 @@ class MemoryProbe(Watch):
         batch["prompt_mask"][0, 0] = 0
         batch["advantages"] = torch.zeros(size, device=device)  # zero, so that nothing is learnt
         batch["ref_per_token_logps"] = torch.zeros((size, self.completion), device=device)
+        if self.trainer.use_vllm:
+            batch["importance_sampling_ratio"] = torch.ones((size, self.completion), device=device)
         tokens = size * self.completion * args.steps_per_generation * self.trainer.accelerator.num_processes
         return batch | {"num_items_in_batch": torch.tensor(tokens, device=device)}

@@ -27,6 +27,10 @@ PRIVATE_NAMES = (
     ("trl.trainer.grpo_trainer", "GRPOTrainer", "_tokenize_prompts", "completions outside of a training step"),
     ("trl.trainer.grpo_trainer", "GRPOTrainer", "_tokenizer", "the padding of batches that are put together"),
     ("trl.trainer.grpo_trainer", "GRPOTrainer", "_metrics", "a memory probe that leaves no trace"),
+    ("trl.trainer.grpo_trainer", "GRPOTrainer", "entropy_coef", "the same, with an adaptive term"),
+    ("trl.trainer.grpo_trainer", "GRPOTrainer", "_last_world_entropy", "the same"),
+    ("trl.trainer.grpo_trainer", "GRPOTrainer", "_entropy_window_stats", "the same"),
+    ("trl.trainer.grpo_trainer", "GRPOTrainer", "_entropy_bonus_enabled", "whether entropies need a gradient"),
     ("trl.trainer.grpo_trainer", "GRPOTrainer", "_last_loaded_step", "which weights vLLM has"),
     ("trl.generation.vllm_generation", "VLLMGeneration", "_llm_weights_sleeping", "whether vLLM has no weights"),
     ("trl.generation.vllm_generation", "VLLMGeneration", "_iter_named_params", "adapters that are merged into copies"),
@@ -49,6 +53,7 @@ VLLM_NAMES = (
     ("vllm.device_allocator", "AllocationData", "handle", "the same"),
     ("vllm.device_allocator", "AllocationData", "is_asleep", "the same"),
 )
+PASS_STATE = ("_metrics", "entropy_coef", "_last_world_entropy", "_entropy_window_stats")  # that a pass changes
 LIBRARIES = ("trl", "transformers", "torch", "accelerate")
 
 
@@ -95,19 +100,23 @@ class OpenTrainer(GRPOTrainer):
         return self._tokenizer.pad_token_id
 
     @property
+    def has_entropy_term(self) -> bool:
+        return self._entropy_bonus_enabled
+
+    @property
     def buffered_passes(self) -> list[dict] | None:
         """The passes into which TRL divides the newest generation, after it has shuffled the rows."""
         return self._buffered_inputs
 
 
 @contextmanager
-def metrics_left_alone(trainer: GRPOTrainer) -> Iterator[None]:
-    """Undoes what TRL adds to its metrics within the block."""
-    kept = copy.deepcopy(trainer._metrics)
+def left_alone(trainer: GRPOTrainer) -> Iterator[None]:
+    """Undoes what a pass within the block adds to TRL's metrics, and to its control of the entropy."""
+    kept = {name: copy.deepcopy(getattr(trainer, name)) for name in PASS_STATE}
     try:
         yield
     finally:
-        trainer._metrics = kept
+        vars(trainer).update(kept)
 
 
 def engine_lacks_weights(trainer: GRPOTrainer) -> bool:
@@ -162,10 +171,18 @@ def merged_parameters(model: Any) -> Iterator[tuple[str, torch.Tensor]]:
         if model.prefix in name:
             continue
         its = [layer for layer in layers if layer.get_base_layer().weight is weight]
-        deltas = [layer.get_delta_weight(adapter) for layer in its for adapter in layer.active_adapters]
-        merged = sum(deltas, weight.float()).to(weight.dtype) if deltas else weight.data
+        merged = weight.float() if its else weight.data
+        for layer, adapter in [(each, adapter) for each in its for adapter in each.active_adapters]:
+            variant = layer.lora_variant.get(adapter)  # DoRA's is no sum of base and update
+            merge = variant.merge_safe if variant else plain_merge
+            merged = merge(layer, adapter, merged)
+        merged = merged.to(weight.dtype)
         name = name.removeprefix("base_model.model.").replace(".base_layer", "")
         yield name.replace("_checkpoint_wrapped_module.", ""), merged
+
+
+def plain_merge(layer: LoraLayer, adapter: str, weight: torch.Tensor) -> torch.Tensor:
+    return weight + layer.get_delta_weight(adapter)
 
 
 @contextmanager

@@ -14,12 +14,16 @@ from typing import Any
 from raccoon.constants import InputError, check_choice, check_positive
 from raccoon.conversation import check_feedback
 from raccoon.launch import world_size
+from raccoon.options import GRPO, LORA, check_grpo_options, unlikely_options
 from raccoon.planning.advice import check_precision
 from raccoon.planning.memory import MOMENT_BYTES, WEIGHT_BYTES
 from raccoon.savings import check_savings
 from raccoon.training.vllm_rollouts import Vllm
 
 FRAME = 32  # tokens of a chat template around a message, at a guess
+ADAPTERS_RATE = (
+    1e-5  # least learning rate of adapters: they need ten times that of all weights (thinkingmachines.ai/blog/lora)
+)
 COLLECTIVE_SECONDS = 1800  # how long a process waits for the others (torch's default); then it ends the run
 
 
@@ -119,12 +123,14 @@ class Objective:
     epsilon: float
     epsilon_high: float
     beta: float
-    mask_truncated_completions: bool
+    mask_truncated_completions: bool | str
 
     def __post_init__(self) -> None:
         losses = ("grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo")
         check_choice("LOSS_TYPE", self.loss_type, losses)
-        check_choice("SCALE_REWARDS", self.scale_rewards, ("none", "batch", "group"))
+        check_choice("SCALE_REWARDS", self.scale_rewards, ("none", "batch", "group", "mean"))
+        if self.mask_truncated_completions not in (False, True, "passed"):
+            raise InputError(f"MASK_TRUNCATED is {self.mask_truncated_completions!r}; give false, true or passed")
         if self.loss_type == "cispo" and not self.epsilon_high >= 1:
             raise InputError(
                 f"EPSILON_HIGH is {self.epsilon_high}, and LOSS_TYPE cispo takes it as the largest ratio itself, not "
@@ -158,6 +164,8 @@ class Training:
     model_path: str
     weights: str  # the type of trained weights; adapters are float32 over a frozen base model
     adapters: dict[str, Any]  # of peft's LoraConfig; {}: all weights are trained
+    adapter_options: dict[str, Any]  # more of peft's, LORA_OPTIONS
+    options: dict[str, Any]  # of TRL's GRPOConfig, GRPO_OPTIONS
     batch: Batch
     sampling: Sampling
     turns: Turns
@@ -176,8 +184,26 @@ class Training:
 
     def __post_init__(self) -> None:
         loss = self.objective
-        masked = loss.mask_truncated_completions
+        masked = loss.mask_truncated_completions is True
         check_savings(self.savings, self.gpus, self.generation, loss.loss_type, loss.beta, masked)
+        check_grpo_options(
+            self.options,
+            loss_type=loss.loss_type,
+            beta=loss.beta,
+            generation=self.generation,
+            savings=self.savings,
+            ratio_cap=self.vllm.ratio_cap,
+        )
+        LORA.check(self.adapter_options)
+        if self.adapter_options and not self.adapters:
+            raise InputError(
+                "LORA_OPTIONS are of adapters, and this run trains all weights: add USE_LORA, or leave them out"
+            )
+        if self.adapters and self.optimizer.learning_rate < ADAPTERS_RATE:
+            raise InputError(
+                f"LEARNING_RATE {self.optimizer.learning_rate:g} is one of full fine-tuning, and adapters hardly learn "
+                f"with it: with USE_LORA give at least {ADAPTERS_RATE:g}, like 5e-05"
+            )
         check_choice("GENERATION", self.generation, ("transformers", "vllm"))
         check_choice("MASTER_WEIGHTS", self.weights, WEIGHT_BYTES)
         check_choice("REPORT_TO", self.report_to, ("none", "tensorboard", "trackio", "wandb"))
@@ -198,6 +224,40 @@ class Training:
         check_precision("float32" if self.adapters else self.weights, self.optimizer.learning_rate)
         self.batch.check_groups(self.processes, self.refills)
 
+    def check_options(self) -> None:
+        """Raises InputError for options that the installed TRL or peft does not take; it imports them."""
+        if self.options:
+            from trl import GRPOConfig
+
+            GRPO.check_types(self.options, GRPOConfig)
+        if self.adapter_options:
+            from peft import LoraConfig
+
+            LORA.check_types(self.adapter_options, LoraConfig)
+            try:
+                self.peft_config  # noqa: B018 - it checks itself
+            except ValueError as error:
+                raise InputError(f"LORA_OPTIONS {self.adapter_options}: {error}") from error
+
+    def lines(self, tasks: int, heldout: int, prompt_tokens: float) -> list[str]:
+        """What the run will do, in numbers, with so many tasks and tokens in the mean prompt."""
+        batch, answer = self.batch, self.sampling.max_completion_length
+        completions = self.prompts_per_step * batch.num_generations
+        tokens = completions * (prompt_tokens + self.turns.tokens(answer))
+        passes = self.prompts_per_step * batch.max_steps / batch.num_iterations / tasks
+        options = [f"{name} {value!r}" for name, value in (self.options | self.adapter_options).items()]
+        unlikely = unlikely_options(self.options, self.objective.loss_type, batch.num_iterations, self.generation)
+        return [
+            f"model    {self.model_path}, {'LoRA' if self.adapters else 'all weights'}, "
+            f"{self.processes} process(es), {'GPU, bfloat16' if self.gpus else 'CPU, float32'}",
+            f"tasks    {tasks} to train on, {heldout} held out",
+            f"step     {self.prompts_per_step} prompts x {batch.num_generations} = {completions} completions; at most "
+            f"{tokens:,.0f} tokens, {prompt_tokens:.0f} a prompt and {answer} a completion",
+            f"run      {batch.max_steps} steps, {passes:.1f} passes over the tasks",
+            *[f"options  {', '.join(options)}"][: len(options)],
+            *[f"warning: {each}" for each in unlikely],
+        ]
+
     @property
     def prompts_per_step(self) -> int:
         return self.batch.completions * self.processes // self.batch.num_generations
@@ -210,6 +270,15 @@ class Training:
         from raccoon.training.sampling import Conversations
 
         return Conversations(self)
+
+    @property
+    def peft_config(self) -> Any:
+        """peft's LoraConfig; None without adapters."""
+        if not self.adapters:
+            return None
+        from peft import LoraConfig
+
+        return LoraConfig(**self.adapters, **self.adapter_options, task_type="CAUSAL_LM")
 
     @property
     def loaded_weights(self) -> str:
@@ -248,11 +317,10 @@ def grpo_config(run: Training, judging_seconds: float, reward_weights: list[floa
     groups = None  # one group of all processes
     if run.replicas > 1:
         groups = ParallelismConfig(dp_replicate_size=run.replicas, dp_shard_size=world_size() // run.replicas)
+    vllm = run.vllm.options(run.gpus, longest + run.sampling.max_completion_length) if run.generation == "vllm" else {}
     return GRPOConfig(
         **asdict(run.batch) | asdict(run.objective) | asdict(run.optimizer) | sampling | {"warmup_steps": warmup},
-        **(
-            run.vllm.options(run.gpus, longest + run.sampling.max_completion_length) if run.generation == "vllm" else {}
-        ),
+        **vllm | run.options,
         **recomputation(GRPOConfig, bool(run.gpus)),
         output_dir=run.output_dir,
         seed=run.seed,

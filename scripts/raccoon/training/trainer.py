@@ -72,6 +72,9 @@ class CodeTrainer(OpenTrainer):
         with engine_settings(kwargs["model"], kwargs["args"]):
             super().__init__(reward_funcs=[self.clocked(each) for each in reward.functions], **kwargs)
         self.remove_callback(PrinterCallback)
+        if self.args.scale_rewards == "mean":  # graded_batch divides
+            self.scale_rewards = "none"
+        self.mask_truncated_completions = self.args.mask_truncated_completions is True
         if self.is_fsdp_enabled:
             sharding.configure(self.accelerator)
         self.share_prompts = "prompts" in savings
@@ -123,7 +126,10 @@ class CodeTrainer(OpenTrainer):
         batch_size: int | None = None,
         **kwargs: Any,
     ) -> tuple[torch.Tensor, ...]:
-        """TRL's, except where prompts are shared, and in bfloat16 on a CPU, where its tiles would take float32."""
+        """TRL's, except where prompts are shared, and in bfloat16 on a CPU, where its tiles would take float32.
+
+        The entropies have a gradient if the loss has a term of them.
+        """
         tiles = not self.share_prompts and not (self.args.use_cpu and self.args.bf16)
         if tiles or kwargs.get("compute_aux_loss"):
             return self.trl_logprobs(model, input_ids, attention_mask, logits_to_keep, batch_size, **kwargs)
@@ -133,7 +139,7 @@ class CodeTrainer(OpenTrainer):
         )
         with self.accelerator.autocast():
             parts = [
-                logprobs_of(model, ids, kept, logits_to_keep, self.temperature)
+                logprobs_of(model, ids, kept, logits_to_keep, self.temperature, self.has_entropy_term)
                 for ids, kept in zip(input_ids.split(size), attention_mask.split(size), strict=True)
             ]
         logprobs, entropies = (torch.cat(values) for values in zip(*parts, strict=True))
@@ -148,7 +154,14 @@ class CodeTrainer(OpenTrainer):
             self.conversations.tasks = [Task(**row["task"]) for row in inputs]
             with self.clock("generate"):
                 self.sampler.push()  # TRL would push the weights too, but not check them
-        return self.trl_batch(inputs), self.reward.take_rollouts()
+        output, rollouts = self.trl_batch(inputs), self.reward.take_rollouts()
+        if self.args.scale_rewards == "mean":
+            output["advantages"] = batches.mean_scaled_advantages(
+                output["advantages"], rollouts, self.num_generations, self.accelerator
+            )
+        if self.args.mask_truncated_completions == "passed":
+            batches.leave_out_passed(output, rollouts, self.accelerator.gather)
+        return output, rollouts
 
     def make_batch(self, inputs: list[dict]) -> dict[str, Any]:
         output, rollouts = self.graded_batch(inputs)
