@@ -456,8 +456,8 @@ def test_warnings_are_those_of_the_sentinels(tmp_path):
     write_lines(folder / "metrics.jsonl", lines)
     write_lines(folder / "heldout.jsonl", [check(0, 10), check(10, 16), check(20, 1)])
     said = warnings(read_run(folder))
-    assert said[0].startswith("2 steps from 4 to 5: the gradient is not finite") and len(said) == 2
-    assert said[1].startswith("Step 20: the training pass rate rose")
+    assert said[0].startswith("Since step 4: the gradient is not finite") and len(said) == 2
+    assert said[1].startswith("Since step 10: the training pass rate rose")
 
 
 def test_hardest_tasks_failed_most_often_for_sure():

@@ -2,7 +2,7 @@
 
 It reads no file; logs.py does. Every plot has a title, axis labels with units, a legend, an explanation, and a sentence
 for readers who cannot see it. The page writes title, legend and explanation beside the plot, in its own font. The
-limits that explanations name are those of runs/sentinels.py, which warn when a run crosses them.
+limits that explanations name are those of runs/conditions.py, by which sentinels warn when a run crosses them.
 """
 
 import io
@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 from raccoon.reporting.logs import IntegrityStep, Run, Step
-from raccoon.runs.sentinels import ENTROPY_COLLAPSE, FEW_WEIGHTS_CHANGED, LARGE_UPDATE, MANY_CUT, NO_SIGNAL
+from raccoon.runs.conditions import ENTROPY_COLLAPSE, FEW_WEIGHTS_CHANGED, LARGE_UPDATE, MANY_CUT, NO_SIGNAL
 from raccoon.statistics import mean
 
 PARTS = {  # part of the page -> title of a plot -> what it shows, how it looks in a healthy run

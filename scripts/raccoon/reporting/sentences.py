@@ -15,8 +15,8 @@ from typing import Any
 
 from raccoon.reporting.logs import Check, Run
 from raccoon.reporting.tables import ComparisonRow, Evaluation, ScoreRow
-from raccoon.runs.heldout import best_heldout, gap_warning, loss_alarm, train_rate
-from raccoon.runs.sentinels import alarms
+from raccoon.runs.diagnosis import diagnose
+from raccoon.runs.heldout import best_heldout, train_rate
 from raccoon.statistics import ALPHA, Difference, compare, found_difference, how_many, mean
 
 # How many of the first and of the last steps are compared: a tenth of the run, but enough to have a spread
@@ -245,23 +245,8 @@ def integrity_sentence(run: Run) -> str:
 
 
 def warnings(run: Run) -> list[str]:
-    """The warnings that the run gave, each once, with the steps at which it was given."""
-    metrics, checks = ([asdict(each) for each in logged] for logged in (run.steps, run.checks))
-    said: dict[str, list[int]] = {}
-    for count, step in enumerate(run.steps, 1):
-        for alarm in alarms(metrics[:count]):
-            said.setdefault(alarm.message, []).append(step.step)
-    for count, check in enumerate(run.checks, 1):
-        # A check is made before the line of its step is written
-        known = [step for step in metrics if step["step"] < check.step]
-        gap, loss = gap_warning(checks[:count], known).removeprefix("warning: "), loss_alarm(checks[:count])
-        for message in (gap, loss.message if loss else ""):
-            if message:
-                said.setdefault(message, []).append(check.step)
-    shown = []
-    for message, steps in sorted(said.items(), key=lambda item: item[1]):
-        when = f"Step {steps[0]}" if len(steps) == 1 else f"{len(steps)} steps from {steps[0]} to {steps[-1]}"
-        shown.append(f"{when}: {message}.")
+    """What the sentinels found, each fault once, in the order in which the faults began."""
+    shown = [f"Since step {each.onset}: {each.message}." for each in diagnose(run.folder)]
     more = len(shown) - MOST_WARNINGS
     return shown[:MOST_WARNINGS] + ([f"And {more} more warnings."] if more > 0 else [])
 

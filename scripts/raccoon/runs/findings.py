@@ -10,7 +10,7 @@ SEVERITIES = ("info", "warning", "stop")  # worth knowing; worth a change; the r
 
 @dataclass(frozen=True)
 class Finding:
-    """One fault of a run. `onset` is the step at which it began, `seen` the one at which the run's numbers showed it."""
+    """One fault of a run: `onset` is the step at which it began, `seen` the one at which the numbers showed it."""
 
     severity: str  # one of SEVERITIES
     name: str  # of the rule, like "entropy_collapse"

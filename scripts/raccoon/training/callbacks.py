@@ -19,6 +19,7 @@ from raccoon.constants import RunError
 from raccoon.decoding import own_randomness
 from raccoon.launch import StopSignal
 from raccoon.runs import heldout
+from raccoon.runs.diagnosis import closing_paragraph, replay
 from raccoon.runs.log import HELDOUT_LOG, METRICS_LOG, finite
 from raccoon.tasks.task import Task
 from raccoon.training.library_internals import metrics_left_alone, sleeping_bytes
@@ -76,7 +77,9 @@ class StepWatch(Watch):
     """
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.trainer.metrics = self.trainer.run_log.read(METRICS_LOG, state.global_step)
+        trainer, log = self.trainer, self.trainer.run_log
+        trainer.metrics, checks = (log.read(name, state.global_step) for name in (METRICS_LOG, HELDOUT_LOG))
+        trainer.sentinels, trainer.findings = replay(trainer.metrics, checks)
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.started = time.perf_counter()
@@ -94,6 +97,10 @@ class StepWatch(Watch):
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         seconds = self.trainer.seconds
         seconds["update"] = time.perf_counter() - self.started - seconds["generate"] - seconds["reward"]
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        closing = closing_paragraph(self.trainer.findings)
+        print(closing, end="\n" if closing else "", flush=True)
 
 
 def sampled_weights(model: torch.nn.Module) -> torch.Tensor:
@@ -143,13 +150,7 @@ class HeldoutControl(Watch):
         if self.trainer.accelerator.is_main_process:
             self.trainer.run_log.append(HELDOUT_LOG, self.history[-1:])
         print(heldout.heldout_line(self.history), flush=True)
-        warning = heldout.gap_warning(self.history, self.trainer.metrics)
-        print(warning, end="\n" if warning else "", flush=True)
-        alarm = heldout.loss_alarm(self.history)
-        if alarm:
-            print(f"warning: {alarm.message}", flush=True)
-        if alarm and alarm.stop:
-            self.trainer.end(alarm.message)
+        self.trainer.report(self.trainer.sentinels.check(self.history[-1]))
 
 
 @dataclass

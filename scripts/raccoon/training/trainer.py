@@ -17,9 +17,11 @@ from transformers import PrinterCallback
 
 from raccoon.launch import StopSignal
 from raccoon.runs.checkpoints import SIZES_FILE, remove_old, write_sizes
+from raccoon.runs.findings import Finding
 from raccoon.runs.log import (
     COMPLETIONS_LOG,
     METRICS_LOG,
+    TRL_NAMES,
     Rollout,
     RunLog,
     completion_records,
@@ -28,7 +30,7 @@ from raccoon.runs.log import (
     seconds_left,
     step_line,
 )
-from raccoon.runs.sentinels import alarms
+from raccoon.runs.sentinels import Sentinels
 from raccoon.tasks.task import Task
 from raccoon.training import batches, sharding
 from raccoon.training.callbacks import PeakMemory, StepWatch, Watch
@@ -63,6 +65,7 @@ class CodeTrainer(OpenTrainer):
         self.seconds = {"generate": 0.0, "reward": 0.0, "update": 0.0}
         self.step_record: dict[str, Any] = {}
         self.metrics: list[dict] = []  # the lines of metrics.jsonl
+        self.sentinels, self.findings = Sentinels(), list[Finding]()
         self.stop_reason, self.ended = "", "the last step was made"
         kwargs["callbacks"] = [StepWatch(), *kwargs.get("callbacks", ())]
         self.conversations = conversations
@@ -182,16 +185,22 @@ class CodeTrainer(OpenTrainer):
         super().log(logs, start_time)
         record = {"step": self.state.global_step, **self.step_record, "seconds": dict(self.seconds)}
         record["peak_memory_gb"] = self.memory.gb
-        kept = ("loss", "grad_norm", "learning_rate", "entropy", "kl", "num_tokens")
+        kept = ("loss", "grad_norm", "learning_rate", "entropy", "kl", "num_tokens", *TRL_NAMES)
         self.metrics.append(finite(record | {name: logs.get(name) for name in kept}))
         if self.accelerator.is_main_process:
             self.run_log.append(METRICS_LOG, self.metrics[-1:])
             left = seconds_left(self.metrics, self.state.max_steps)
             print(step_line(self.metrics[-1], self.state.max_steps, left), flush=True)
-        for alarm in alarms(self.metrics):
-            print(f"warning: step {record['step']}: {alarm.message}", flush=True)
-            if alarm.stop:
-                self.end(alarm.message)
+        self.report(self.sentinels.see(self.metrics[-1]))
+
+    def report(self, findings: list[Finding]) -> None:
+        """Prints what the sentinels found; ends the run if a finding says so."""
+        self.findings += findings
+        for found in findings:
+            kind = "info" if found.severity == "info" else "warning"
+            print(f"{kind}: step {found.seen}: {found.message}", flush=True)
+            if found.severity == "stop":
+                self.end(found.message)
 
     def agreed(self, stop: StopSignal) -> int:
         """The stop signal's number, or 0, the same on all processes, which it may not have reached at once."""
