@@ -52,7 +52,7 @@ FEW_REPAIRED = 0.01  # mean share of a window's conversations with a second turn
 ENOUGH_TURNS = 100  # further answers in a window; with fewer, that none passes may be chance
 MANY_CUT = 0.5  # mean share over half a window; above it most conversations have no second turn, whatever was wrong
 SLOWER = 1.6  # times the seconds of the first steps
-STEADY = 12.0  # standard errors; fewer may be another program on the machine
+STEADY = 8.0  # standard errors; fewer may be another program on the machine
 SURE_WHILE_RISING = 2.5  # standard errors of a held-out score that falls while the reward certainly rises
 EVALS = 6  # held-out scores; fewer do not show their noise
 
