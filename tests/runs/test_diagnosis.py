@@ -128,6 +128,15 @@ def test_a_plateau_is_said_where_the_gain_is_certainly_over():
     assert names(run(0.0)) == set()  # it never rose
 
 
+@pytest.mark.parametrize(("weight", "found"), [(0.1, set()), (1.0, {"unearned_reward"})])
+def test_a_small_part_of_the_reward_may_rise_before_passes_do(weight, found):
+    draw, rows = random.Random(4), []
+    for step in range(60):
+        rate, style = draw.gauss(0.2, 0.015), min(max(step / 30, 0.3), 1.0)
+        rows.append({"step": step, "reward": rate + weight * style, "reward_std": 0.4, "rewards/accuracy/mean": rate})
+    assert names(rows) == found
+
+
 def test_longer_completions_are_earned_by_a_held_out_gain():
     longer = {"completions__mean_length": lambda value, gone: value * (1 + 2 * gone)}
     assert names(trl_run(5, **longer)) == set()  # the held-out score more than doubles
