@@ -111,6 +111,12 @@ def running_away(history: History) -> bool:
     return grows and history.typical("kl", WINDOW) > GROWING_KL
 
 
+def took_off(history: History) -> int:
+    """The place since which the KL divergence is twice what it was half the steps ago."""
+    usual, values = 2 * history.recent("kl", back=len(history) // 2).mean, history.columns["kl"].values
+    return next((place + 1 for place in range(len(values) - 2, -1, -1) if values[place] < usual), 0)
+
+
 def spiking(history: History) -> bool:
     return len(spikes(history)) >= SPIKES and spikes(history)[-1] == len(history) - 1
 

@@ -13,7 +13,7 @@ from typing import Any
 
 WINDOW = 10  # steps over which to measure what the few groups of one step do not show
 LARGEST = 1e300  # numbers above it are not taken for measurements
-SMALLEST_CHANGE = 3.0  # standard errors; a block of steps closer to the start still belongs to it
+SMALLEST_CHANGE = 3.0  # standard errors; a block of steps closer to the start has not changed
 BLOCK = 5  # steps whose mean tells when a change began
 
 # A column, and the names that logs have for it: this project's first, then TRL's and those of other trainers
@@ -86,7 +86,9 @@ class Column:
         n, total, squares = now[0] - before[0], now[1] - before[1], now[2] - before[2]
         if not n:
             return Sample(0, math.nan, math.nan)
-        return Sample(n, self.shift + total / n, max(squares - total * total / n, 0.0) / max(n - 1, 1))
+        mean = self.shift + total / n
+        rounded = mean if abs(mean) > 1e-12 * abs(self.shift) else 0.0  # what sums leave of zeros
+        return Sample(n, rounded, max(squares - total * total / n, 0.0) / max(n - 1, 1))
 
 
 class History:
@@ -171,23 +173,25 @@ class History:
         return median(values) if values else math.nan
 
     def began(self, name: str) -> int:
-        """The place where a number left the level of the run's start for the side on which it is; 0 if it has not."""
+        """The place since which a number is nearer to its present level than to the start's; 0 if it has not changed.
+
+        A number may have drifted before, as entropy does, without a fault.
+        """
         column, start, end = self.columns.get(name), self.start(name), len(self)
         if not column or not start.n:
             return end - 1
-        side = math.copysign(1.0, column.sample(max(end - BLOCK, 0), end).mean - start.mean)
-
-        def left(block: Sample) -> bool:
-            allowed = SMALLEST_CHANGE * error(start, block)
-            return side * (block.mean - start.mean) > allowed or not block.n
-
-        if not left(column.sample(end - BLOCK, end)):
+        now = column.sample(end - BLOCK, end)
+        if not abs(now.mean - start.mean) > SMALLEST_CHANGE * error(start, now):
             return 0
-        while end - BLOCK >= column.first and left(column.sample(end - BLOCK, end)):
-            end -= BLOCK
-        far = start.mean + side * 2 * math.sqrt(start.variance)
+        side, middle = math.copysign(1.0, now.mean - start.mean), (start.mean + now.mean) / 2
+
+        def changed(block: Sample) -> bool:
+            return side * (block.mean - middle) > 0 or not block.n
+
+        while end - BLOCK >= column.first and changed(column.sample(end - BLOCK, end)):
+            end -= 1
         later = range(max(end - BLOCK, 0), len(self))
-        return next((place for place in later if side * (column.values[place] - far) > 0), len(self) - 1)
+        return next((place for place in later if side * (column.values[place] - middle) > 0), len(self) - 1)
 
 
 def error(before: Sample, now: Sample) -> float:

@@ -104,6 +104,7 @@ UPDATES = (
             f"norm of {h.typical('grad_norm', c.SPIKE_STEPS):.2g}"
         ),
         f"read the completions of these steps in {COMPLETIONS_LOG}; lower MAX_GRAD_NORM or LEARNING_RATE",
+        began=lambda h: c.spikes(h)[0],
     ),
     Rule(
         "large_update",
@@ -140,7 +141,7 @@ UPDATES = (
         c.running_away,
         lambda h: f"the KL divergence runs away, {first_and_now(h, 'kl', '{:.3g}')} nats a token",
         "raise BETA, lower LEARNING_RATE, and keep a checkpoint from before",
-        began=lambda h: h.began("kl"),
+        began=c.took_off,
     ),
 )
 
