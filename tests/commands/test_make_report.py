@@ -21,13 +21,13 @@ from raccoon.records import Verdict
 from raccoon.reporting.logs import LoggedCompletion, TaskProfile, read_groups, read_run
 from raccoon.reporting.page import choose_steps
 from raccoon.reporting.plots import Plot, draw
-from raccoon.reporting.sentences import progress_sentence, run_summary, trend, warnings
+from raccoon.reporting.sentences import progress_sentence, run_summary, trend
 from raccoon.reporting.tables import Visit, find_evaluation, gains, hardest, most_improved, run_constants, visit
 
 SCRIPT = Path(make_report.__file__)
 # Every y axis names its unit
 UNIT = (
-    r">([\w ]*\((%|no unit)\)|nats per token|tokens per completion|seconds|gigabytes|groups|number of tasks)"
+    r">([\w ]*\((%|no unit)\)|nats per token|tokens per completion|(tokens per )?seconds?|gigabytes|groups|number of tasks)"
     "</text>"
 )
 HOSTILE = "</script><script>document.title='taken'</script><!--<script>\u2028\ud800<img src=x onerror=alert(1)>&lt;"

@@ -6,16 +6,17 @@ This file imports torch at its top, so the training script imports it late.
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pkgutil import resolve_name
 from typing import Any
 
 import torch
 from torch.distributed.tensor import DTensor
 from transformers import TrainerCallback
 
-from raccoon.constants import RunError
+from raccoon.constants import InputError, RunError, check_choice
 from raccoon.decoding import own_randomness
 from raccoon.launch import StopSignal
 from raccoon.runs import heldout
@@ -26,6 +27,47 @@ from raccoon.training.library_internals import metrics_left_alone, sleeping_byte
 
 SAMPLED_WEIGHTS = 256  # elements of each tensor that are watched; to watch all would need a copy of the model
 CPU_TOKENS = 16  # tokens that a dry run generates without a GPU; each may take a second
+
+
+def check_trackers(names: Sequence[str]) -> None:
+    """Raises InputError for a tracker that transformers has no callback for, or whose package it does not find."""
+    from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
+
+    for name in names:
+        check_choice("REPORT_TO", name, ("none", *INTEGRATION_TO_CALLBACK))
+        try:
+            INTEGRATION_TO_CALLBACK[name]()  # sends nothing before the trainer calls it
+        except (ImportError, RuntimeError, ValueError) as error:
+            raise InputError(f"REPORT_TO {name} cannot be used: {error} Or leave it out of REPORT_TO") from error
+
+
+def callback_makers(names: Sequence[str]) -> list[Callable[[], Any]]:
+    """What the names, as "module:name", stand for. Raises InputError for one that is not to be found or called."""
+    found = []
+    for name in names:
+        try:
+            maker = resolve_name(name) if ":" in name else None
+        except (ImportError, AttributeError, ValueError) as error:
+            raise InputError(
+                f"CALLBACKS {name} is not found: {error}; install its package, or put the folder of its file into "
+                "PYTHONPATH"
+            ) from error
+        if not callable(maker):
+            raise InputError(
+                f"CALLBACKS {name!r} names no callback; give module:name of a subclass of "
+                "transformers.TrainerCallback, or of a function that returns one"
+            )
+        found.append(maker)
+    return found
+
+
+def added_callbacks(names: Sequence[str]) -> list[TrainerCallback]:
+    """The callbacks that CALLBACKS names, made without arguments. Raises InputError for what is none."""
+    made = [maker() for maker in callback_makers(names)]
+    for name, callback in zip(names, made, strict=True):
+        if not isinstance(callback, TrainerCallback):
+            raise InputError(f"CALLBACKS {name} makes a {type(callback).__name__}; give a transformers.TrainerCallback")
+    return made
 
 
 class PeakMemory:
@@ -71,7 +113,7 @@ class Watch(TrainerCallback):
 
 
 class StepWatch(Watch):
-    """Splits a step's seconds into generating, rewarding and updating, and measures what the update changes.
+    """Splits a step's seconds into their parts (log.TIMED), and measures what the update changes.
 
     The share of weights that change, and by how much, are those of a sample. It also loads the steps before a resume.
     """
@@ -83,7 +125,6 @@ class StepWatch(Watch):
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.started = time.perf_counter()
-        self.trainer.seconds = dict.fromkeys(self.trainer.seconds, 0.0)
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, model: Any, **_: Any) -> None:
         self.before = sampled_weights(model)
@@ -96,7 +137,8 @@ class StepWatch(Watch):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         seconds = self.trainer.seconds
-        seconds["update"] = time.perf_counter() - self.started - seconds["generate"] - seconds["reward"]
+        others = sum(seconds[part] for part in ("generate", "reward", "wait"))
+        seconds["update"] = time.perf_counter() - self.started - others
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         closing = closing_paragraph(self.trainer.findings)
@@ -140,7 +182,8 @@ class HeldoutControl(Watch):
             control.should_save = control.should_training_stop = True
 
     def check(self, step: int) -> None:
-        rollouts = self.trainer.sampler.sample(self.tasks, self.constants.temperature)
+        with self.trainer.clock("heldout"):
+            rollouts = self.trainer.sampler.sample(self.tasks, self.constants.temperature)
         statuses = {rollout.task_id: rollout.status for rollout in rollouts}
         first = self.history[0]["statuses"] if self.history else {}
         at_first = None

@@ -21,6 +21,7 @@ from raccoon.runs.findings import Finding
 from raccoon.runs.log import (
     COMPLETIONS_LOG,
     METRICS_LOG,
+    TIMED,
     TRL_NAMES,
     Rollout,
     RunLog,
@@ -62,7 +63,7 @@ class CodeTrainer(OpenTrainer):
         **kwargs: Any,
     ) -> None:
         self.reward, self.run_log, self.kept_checkpoints = reward, run_log, kept_checkpoints
-        self.seconds = {"generate": 0.0, "reward": 0.0, "update": 0.0}
+        self.seconds = dict.fromkeys(TIMED, 0.0)  # since the newest line of metrics.jsonl
         self.step_record: dict[str, Any] = {}
         self.metrics: list[dict] = []  # the lines of metrics.jsonl
         self.sentinels, self.findings = Sentinels(), list[Finding]()
@@ -102,12 +103,13 @@ class CodeTrainer(OpenTrainer):
         self.seconds[part] += time.perf_counter() - started
 
     def clocked(self, function: Callable[..., list[float | None]]) -> Callable[..., list[float | None]]:
-        """A reward function that adds its time, until the slowest process is done, to the step's."""
+        """A reward function that adds its time, and then that until the slowest process is done, to the step's."""
 
         @wraps(function)
         def scored(*args: Any, **kwargs: Any) -> list[float | None]:
             with self.clock("reward"):
                 rewards = function(*args, **kwargs)
+            with self.clock("wait"):
                 self.accelerator.wait_for_everyone()
             return rewards
 
@@ -184,6 +186,7 @@ class CodeTrainer(OpenTrainer):
         logs |= {name: value for name, value in self.step_record.items() if isinstance(value, float)}
         super().log(logs, start_time)
         record = {"step": self.state.global_step, **self.step_record, "seconds": dict(self.seconds)}
+        self.seconds = dict.fromkeys(TIMED, 0.0)
         record["peak_memory_gb"] = self.memory.gb
         kept = ("loss", "grad_norm", "learning_rate", "entropy", "kl", "num_tokens", *TRL_NAMES)
         self.metrics.append(finite(record | {name: logs.get(name) for name in kept}))
@@ -223,7 +226,7 @@ class CodeTrainer(OpenTrainer):
         """Writes TRL's checkpoint. When all of it is written, marks it as whole and deletes older ones."""
         folder, state = self.args.output_dir, self.state
         checkpoint = Path(folder) / f"checkpoint-{state.global_step}"
-        with saving(checkpoint.name, folder):
+        with self.clock("checkpoint"), saving(checkpoint.name, folder):
             if self.accelerator.is_main_process:
                 (checkpoint / SIZES_FILE).unlink(missing_ok=True)  # it may be written over a damaged one
             self.trl_checkpoint(model, trial)
