@@ -124,6 +124,7 @@ def test_trackers_are_those_of_transformers_and_several_at_once(sections, monkey
         ({"REPORT_TO": ["none", "clearml"]}, "REPORT_TO clearml cannot be used: .*pip install clearml"),
         ({"CALLBACKS": ["nowhere:Watch"]}, "CALLBACKS nowhere:Watch is not found: No module"),
         ({"CALLBACKS": ["added_here:Gone"]}, "CALLBACKS added_here:Gone is not found"),
+        ({"CALLBACKS": ["gone/watch.py:Watch"]}, "CALLBACKS gone/watch.py:Watch is not found: .*No such file"),
         ({"CALLBACKS": ["added_here"]}, "CALLBACKS 'added_here' names no callback"),
         ({"CALLBACKS": ["added_here:__name__"]}, "CALLBACKS 'added_here:__name__' names no callback"),
     ],
@@ -141,7 +142,7 @@ def test_added_callbacks_are_made_by_a_class_or_a_function(monkeypatch, tmp_path
     callbacks = pytest.importorskip("raccoon.training.callbacks")
     (tmp_path / "made_here.py").write_text(MODULE)
     monkeypatch.syspath_prepend(tmp_path)
-    made = callbacks.added_callbacks(["made_here:Watch", "made_here:watch"])
-    assert [type(each).__name__ for each in made] == ["Watch", "Watch"]
+    made = callbacks.added_callbacks(["made_here:Watch", "made_here:watch", f"{tmp_path}/made_here.py:Watch"])
+    assert [type(each).__name__ for each in made] == ["Watch"] * 3
     with pytest.raises(InputError, match="CALLBACKS made_here:nothing makes a int"):
         callbacks.added_callbacks(["made_here:nothing"])

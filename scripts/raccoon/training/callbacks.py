@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pkgutil import resolve_name
+from runpy import run_path
 from typing import Any
 
 import torch
@@ -42,19 +43,19 @@ def check_trackers(names: Sequence[str]) -> None:
 
 
 def callback_makers(names: Sequence[str]) -> list[Callable[[], Any]]:
-    """What the names, as "module:name", stand for. Raises InputError for one that is not to be found or called."""
+    """What the names stand for: "module:name", or "path/file.py:name". Raises InputError for what cannot be called."""
     found = []
     for name in names:
+        place, _, inside = name.rpartition(":")
         try:
-            maker = resolve_name(name) if ":" in name else None
-        except (ImportError, AttributeError, ValueError) as error:
+            maker = run_path(place)[inside] if place.endswith(".py") else resolve_name(name) if place else None
+        except (ImportError, AttributeError, KeyError, OSError, ValueError) as error:
             raise InputError(
-                f"CALLBACKS {name} is not found: {error}; install its package, or put the folder of its file into "
-                "PYTHONPATH"
+                f"CALLBACKS {name} is not found: {error}; install its package, or give its file"
             ) from error
         if not callable(maker):
             raise InputError(
-                f"CALLBACKS {name!r} names no callback; give module:name of a subclass of "
+                f"CALLBACKS {name!r} names no callback; give module:name or file.py:name of a subclass of "
                 "transformers.TrainerCallback, or of a function that returns one"
             )
         found.append(maker)

@@ -172,7 +172,7 @@ class Training:
     save_steps: int
     kept_checkpoints: int
     trackers: tuple[str, ...]  # by transformers' names
-    callbacks: tuple[str, ...]  # "module:name" of what makes a transformers callback
+    callbacks: tuple[str, ...]  # "module:name" or "file.py:name" of what makes one of transformers
     seed: int
 
     def __post_init__(self) -> None:
