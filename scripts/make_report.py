@@ -46,7 +46,8 @@ def main() -> None:
     if len(runs) == 2:
         sides = two_sides((runs[0], runs[1]), (evaluations[0], evaluations[1]))
         if not PAGE:
-            print_result(ranking(sides), [each.sentence for each in measurements(sides)] + cautions(sides))
+            named = [f"{side.letter} is {side.run.folder}." for side in sides]
+            print_result(ranking(sides), [*named, *(each.sentence for each in measurements(sides)), *cautions(sides)])
             return
         page, pairs = make_two_runs_page(sides, most_bytes)
         path, what = runs[0].folder / TWO_RUNS_FILE, f"completions of {pairs.shown} of {pairs.of} tasks of both runs"

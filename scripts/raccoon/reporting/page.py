@@ -22,6 +22,7 @@ from raccoon.reporting.sentences import run_summary
 from raccoon.reporting.tables import Evaluation, Visit, by_length, gains, hardest, most_improved, run_constants, visit
 from raccoon.reporting.timing import time_parts, time_sentences
 from raccoon.runs.diagnosis import closing_paragraph, diagnose
+from raccoon.runs.findings import Finding
 from raccoon.runs.log import METRICS_LOG, Turn
 
 # Characters of a text on the page; completions.jsonl has the whole text
@@ -105,7 +106,7 @@ def render(template: str, parts: dict[str, Any], data: str) -> bytes:
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["unbroken"] = unbroken
-    environment.filters["diagnosis"] = closing_paragraph
+    environment.filters["diagnosis"] = diagnosis
     environment.filters["percent"] = lambda rate: "-" if rate is None else f"{100 * rate:.1f}"
     environment.filters["points"] = lambda difference: f"{100 * difference:+.1f}"
     page = environment.get_template(template).render(
@@ -117,6 +118,12 @@ def render(template: str, parts: dict[str, Any], data: str) -> bytes:
         markup=Markup,
     )
     return page.encode("utf-8", "replace")  # a lone surrogate has no bytes
+
+
+def diagnosis(findings: list[Finding]) -> str:
+    """The closing paragraph of a run's log, without the word that begins its line there."""
+    text = closing_paragraph(findings).removeprefix("diagnosis: ")
+    return text[:1].upper() + text[1:]
 
 
 def unbroken(text: str) -> str:

@@ -134,6 +134,7 @@ SERIES = COLOURS[6:]
 SIZE = (4.4, 2.6)  # inches; a phone shows them at about one pixel a point
 MAX_POINTS = 300  # of a curve; a longer run is drawn as means of several steps
 SMOOTHED = 20  # the thick line is a mean over one of this many parts of the run
+SMALLEST = 0.01  # in all, of a count or of seconds; less, like the waiting of one process alone, is left out
 MARKED = 12  # a curve with fewer points than this marks each of them
 DASHES = ("solid", (0, (5, 2)), (0, (3, 3)), (0, (1, 2)))  # so that a covered curve still shows
 STEP = "training step"  # label of the x axis
@@ -345,10 +346,12 @@ def stack_plot(
     numbers = [getattr(step, name) or {} for step in steps]
     for each in numbers:
         totals.update(each)
-    if not totals:
+    if max(totals.values(), default=0) <= SMALLEST:
         return None
     others = [each for each, _ in totals.most_common() if each not in colours]
-    drawn = {each: colours[each] for each in colours if totals[each]} | dict(zip(others, SERIES, strict=False))
+    drawn = {each: colours[each] for each in colours if totals[each] > SMALLEST} | dict(
+        zip(others, SERIES, strict=False)
+    )
     heights = {each: column(numbers, partial(level, name=each, share=shares)) for each in drawn}
     places = column(steps, lambda step: step.step)
     if len(places) == 1:  # an area needs two ends

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from raccoon.reporting.logs import Run
+from raccoon.reporting.plots import SMALLEST
 from raccoon.reporting.sentences import percent, trend_sentence
 from raccoon.runs.log import TIMED, duration
 
@@ -61,7 +62,7 @@ def time_parts(run: Run) -> list[Part]:
     found = []
     for name in [*TIMED, *others]:
         values = [seconds for step in run.steps if (seconds := step.seconds.get(name, 0.0)) > 0]
-        if values:
+        if sum(values) > SMALLEST:
             found.append(Part(name, sum(values), sum(values) / total, median(values), max(values)))
     return found
 

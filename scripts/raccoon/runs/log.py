@@ -36,10 +36,11 @@ TRL_NAMES = (
 )  # fmt: skip
 PIECE = 20  # characters; shorter pieces of code stand in a completion more than once by chance
 TAIL = 500  # characters of the end of a completion, where it repeats itself if it does not end
-# What the seconds of a line of metrics.jsonl are divided into. On a GPU only "generate" and "update" compute there.
-# "wait" is for the slowest process after the reward; "heldout" is a check after the step, or before the first one;
-# "checkpoint" was written before the step.
-TIMED = ("generate", "reward", "wait", "update", "heldout", "checkpoint")
+# What the seconds of a line of metrics.jsonl are divided into, each a mean over the processes. "wait" is for the
+# slowest process after the reward. Beside the step itself: "heldout" is a check after it, or before the first step;
+# "checkpoint" was written before it.
+STEP_PARTS = ("generate", "reward", "wait", "update")
+TIMED = (*STEP_PARTS, "heldout", "checkpoint")
 RECENT_STEPS = 20  # whose mean time tells how long the rest will take
 
 

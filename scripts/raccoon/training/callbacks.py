@@ -22,7 +22,7 @@ from raccoon.decoding import own_randomness
 from raccoon.launch import StopSignal
 from raccoon.runs import heldout
 from raccoon.runs.diagnosis import closing_paragraph, replay
-from raccoon.runs.log import HELDOUT_LOG, METRICS_LOG, finite
+from raccoon.runs.log import HELDOUT_LOG, METRICS_LOG, STEP_PARTS, finite
 from raccoon.tasks.task import Task
 from raccoon.training.library_internals import metrics_left_alone, sleeping_bytes
 
@@ -138,7 +138,7 @@ class StepWatch(Watch):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         seconds = self.trainer.seconds
-        others = sum(seconds[part] for part in ("generate", "reward", "wait"))
+        others = sum(seconds[part] for part in STEP_PARTS if part != "update")
         seconds["update"] = time.perf_counter() - self.started - others
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:

@@ -185,8 +185,7 @@ class CodeTrainer(OpenTrainer):
             return super().log(logs, start_time)
         logs |= {name: value for name, value in self.step_record.items() if isinstance(value, float)}
         super().log(logs, start_time)
-        record = {"step": self.state.global_step, **self.step_record, "seconds": dict(self.seconds)}
-        self.seconds = dict.fromkeys(TIMED, 0.0)
+        record = {"step": self.state.global_step, **self.step_record, "seconds": self.take_seconds()}
         record["peak_memory_gb"] = self.memory.gb
         kept = ("loss", "grad_norm", "learning_rate", "entropy", "kl", "num_tokens", *TRL_NAMES)
         self.metrics.append(finite(record | {name: logs.get(name) for name in kept}))
@@ -204,6 +203,12 @@ class CodeTrainer(OpenTrainer):
             print(f"{kind}: step {found.seen}: {found.message}", flush=True)
             if found.severity == "stop":
                 self.end(found.message)
+
+    def take_seconds(self) -> dict[str, float]:
+        """The seconds since the newest line, as means over the processes; they count from 0 again."""
+        own = torch.tensor([[*self.seconds.values()]], dtype=torch.float64, device=self.args.device)
+        self.seconds = dict.fromkeys(TIMED, 0.0)
+        return dict(zip(TIMED, self.accelerator.gather(own).mean(dim=0).tolist(), strict=True))
 
     def agreed(self, stop: StopSignal) -> int:
         """The stop signal's number, or 0, the same on all processes, which it may not have reached at once."""
