@@ -176,3 +176,14 @@ def test_infra_beside_verdicts_is_said_with_its_causes_and_stops_nothing():
 def test_completions_that_moved_beside_their_test_are_said():
     steps = [step(1), *(step(n, shared_refused=4) for n in range(2, 6))]
     assert said_at(steps, "4 completions ran in the process of their test") == [2]
+
+
+@pytest.mark.parametrize(
+    ("part", "said"), [("update", True), ("wait", True), ("checkpoint", False), ("heldout", False)]
+)
+def test_a_checkpoint_or_a_check_beside_the_step_makes_no_step_slower(part, said):
+    usual = {"generate": 1.0, "reward": 0.5, "wait": 0.0, "update": 2.0}
+    steps = [step(n, seconds=usual) for n in range(1, 31)] + [
+        step(n, seconds=usual | {part: 20.0}) for n in range(31, 61)
+    ]
+    assert bool(said_at(steps, "times as long as the first ones")) == said
