@@ -115,8 +115,7 @@ PARTS = {  # part of the page -> title of a plot -> what it shows, how it looks 
             "generate and update fill nearly all of it.",
         ),
         "Tokens a second": (
-            "Tokens of the completions of all processes, without their prompts: in a second of generation, and in a "
-            "second of the whole step.",
+            "Tokens of all completions, without their prompts, in a second of generation and of the whole step.",
             "flat. Both lines fall if completions grow longer or if the machine has other work.",
         ),
         "Peak memory": (
@@ -310,12 +309,10 @@ def pass_rate_plot(run: Run) -> Plot:
 def add_checks(axes: Any, checks: Sequence[Check], colour: str) -> str:
     """Draws the pass rates of held-out checks with their 95 % intervals; the rates in words."""
     rates = [100 * check.pass_rate for check in checks]
-    spans = [
-        [100 * max(0.0, check.pass_rate - check.interval[0]) for check in checks],
-        [100 * max(0.0, check.interval[1] - check.pass_rate) for check in checks],
-    ]
+    below = [100 * max(0.0, check.pass_rate - check.interval[0]) for check in checks]
+    over = [100 * max(0.0, check.interval[1] - check.pass_rate) for check in checks]
     look = {"linewidth": 1.8, "marker": "o", "markersize": 4, "capsize": 3}
-    axes.errorbar([check.step for check in checks], rates, yerr=spans, color=STAND_IN[colour], **look)
+    axes.errorbar([check.step for check in checks], rates, yerr=(below, over), color=STAND_IN[colour], **look)
     return f"{ends(rates)} at {len(rates)} checks"
 
 
