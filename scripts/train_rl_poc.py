@@ -184,7 +184,8 @@ ALLOW_WEAK_SANDBOX = False  # train even if the kernel lacks some of the sandbox
 # What is kept
 SAVE_STEPS = 50  # steps between checkpoints
 SAVE_TOTAL_LIMIT = 2  # checkpoints to keep: the newest, the best, then older ones; a 14B model's takes about 177 GB
-REPORT_TO = "none"  # or "tensorboard", "trackio", "wandb": send the metrics there too
+REPORT_TO = ["none"]  # or trackers of transformers to send the metrics to, like "tensorboard", "wandb", "mlflow"
+CALLBACKS: list[str] = []  # more transformers callbacks, as "module:name" or "file.py:name" (POC_README.md)
 
 DEMO: dict[str, Any] = {
     "MODEL_PATH": "./demo/sft_model",
@@ -275,7 +276,8 @@ def training_sections(processes: int, gpus: int) -> Training:
         output_dir=OUTPUT_DIR,
         save_steps=SAVE_STEPS,
         kept_checkpoints=SAVE_TOTAL_LIMIT,
-        report_to=REPORT_TO,
+        trackers=tuple(name for name in REPORT_TO if name not in ("", "none")),
+        callbacks=tuple(filter(None, CALLBACKS)),
         seed=SEED,
     )
 
@@ -357,6 +359,7 @@ def main() -> None:
         check_memory(planned, LORA_RANK)
         check_disk(planned, OUTPUT_DIR)
     recipe.training.set_environment(CPU_THREADS)
+    recipe.training.check_additions()
     relaunch_under_accelerate(processes, bool(gpus) and not USE_LORA, recipe.training.mixed_precision)
 
     box = Sandbox(
@@ -383,7 +386,7 @@ def run(recipe: Recipe, planned: Plan | None, sandbox: Sandbox, make_reward: Mak
     conversations = training.conversations
     tasks, heldout = load_tasks(recipe.tasks, recipe.heldout, sandbox)
 
-    from raccoon.training.callbacks import HeldoutControl, StopBetweenSteps
+    from raccoon.training.callbacks import HeldoutControl, StopBetweenSteps, added_callbacks
     from raccoon.training.policy import load_chat_tokenizer, quiet_libraries, save_policy
 
     quiet_libraries()
@@ -399,8 +402,9 @@ def run(recipe: Recipe, planned: Plan | None, sandbox: Sandbox, make_reward: Mak
     checkpoint = None if recipe.dry_run else resume_point(folder, training.processes)
     # The memory probe comes before the held-out control, which takes minutes
     callbacks = [StopBetweenSteps(stop, training.batch.num_iterations), *memory_probe(recipe, planned)]
-    if heldout and not recipe.dry_run:
-        callbacks.append(HeldoutControl(heldout, recipe.heldout))
+    if not recipe.dry_run:
+        callbacks += [HeldoutControl(heldout, recipe.heldout)] if heldout else []
+        callbacks += added_callbacks(training.callbacks)
     trainer = build_trainer(recipe, planned, tasks, tokenizer, callbacks, make_reward)
     check_joined(trainer.accelerator.num_processes, training.processes)
     if trainer.accelerator.is_main_process and not recipe.dry_run:
@@ -453,10 +457,8 @@ def memory_probe(recipe: Recipe, planned: Plan | None) -> list[Any]:
         return []
     from raccoon.training.callbacks import MemoryProbe
 
-    expected: dict[str, float] = {}
-    if planned:
-        floors = planned.floors if gpus else {}
-        expected = {"training": planned.memory.training, "generating": planned.memory.generating, **floors}
+    expected = {"training": planned.memory.training, "generating": planned.memory.generating} if planned else {}
+    expected |= planned.floors if planned and gpus else {}
     moments = planned.memory.optimizer if planned else 0.0
     after = conversations.longest if conversations else sampling.max_completion_length
     return [MemoryProbe(sampling.max_prompt_length, after, moments, expected, recipe.dry_run)]
@@ -513,8 +515,7 @@ def train(trainer: Any, checkpoint: Path | None, stop: StopSignal) -> None:
     if not trainer.agreed(stop):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         step = trainer.state.global_step
-    reason = trainer.stop_reason or stop.name
-    if reason:
+    if reason := trainer.stop_reason or stop.name:
         if trainer.accelerator.is_main_process:
             trainer.run_log.write_stopped(reason, step)
         print(f"stopped after step {step}: {reason}; give the same command to continue", flush=True)
@@ -526,11 +527,8 @@ def write_report(folder: str) -> None:
     for name in ("make_report.py", "model_card.py"):
         command = [sys.executable, str(Path(__file__).with_name(name)), folder]
         if subprocess.run(command, check=False).returncode:
-            print(
-                f"warning: {name} failed; see its message above, and run it again:\n"
-                f"python scripts/{name} {shlex.quote(folder)}",
-                flush=True,
-            )
+            again = f"python scripts/{name} {shlex.quote(folder)}"
+            print(f"warning: {name} failed; see its message above, and run it again:\n{again}", flush=True)
 
 
 if __name__ == "__main__":

@@ -18,17 +18,19 @@ import train_rl_poc
 from helpers.run_folders import check, completion, metrics, write_lines, write_run
 from raccoon.constants import InputError
 from raccoon.records import Verdict
+from raccoon.reporting import page
 from raccoon.reporting.logs import LoggedCompletion, TaskProfile, read_groups, read_run
 from raccoon.reporting.page import choose_steps
 from raccoon.reporting.plots import Plot, draw
-from raccoon.reporting.sentences import progress_sentence, run_summary, trend, warnings
+from raccoon.reporting.sentences import progress_sentence, run_summary, trend
 from raccoon.reporting.tables import Visit, find_evaluation, gains, hardest, most_improved, run_constants, visit
+from raccoon.runs.findings import Finding
 
 SCRIPT = Path(make_report.__file__)
 # Every y axis names its unit
 UNIT = (
-    r">([\w ]*\((%|no unit)\)|nats per token|tokens per completion|seconds|gigabytes|groups|number of tasks)"
-    "</text>"
+    r">([\w ]*\((%|no unit)\)|nats per token|tokens per completion|tokens per second|seconds|gigabytes|groups|"
+    r"number of tasks)</text>"
 )
 HOSTILE = "</script><script>document.title='taken'</script><!--<script>\u2028\ud800<img src=x onerror=alert(1)>&lt;"
 
@@ -450,14 +452,17 @@ def test_a_rise_is_claimed_only_where_it_is_one(tmp_path):
     assert "points above the held-out rate" in sentences and "The best check is the one after step 0" in sentences
 
 
-def test_warnings_are_those_of_the_sentinels(tmp_path):
-    folder = write_run(tmp_path / "run", 20)
-    lines = [metrics(step, **({"grad_norm": None} if step in (4, 5) else {})) for step in range(1, 21)]
-    write_lines(folder / "metrics.jsonl", lines)
-    write_lines(folder / "heldout.jsonl", [check(0, 10), check(10, 16), check(20, 1)])
-    said = warnings(read_run(folder))
-    assert said[0].startswith("2 steps from 4 to 5: the gradient is not finite") and len(said) == 2
-    assert said[1].startswith("Step 20: the training pass rate rose")
+def test_findings_stand_above_the_summary_and_are_no_markup(tmp_path, monkeypatch):
+    found = [
+        Finding("stop", "gradient_lost", 4, 6, "the gradient <b>is not</b> finite", "lower LEARNING_RATE", "Learning"),
+        Finding("info", "slower", 9, 9, HOSTILE, "wait", "Time"),
+    ]
+    monkeypatch.setattr(page, "diagnose", lambda folder: found)
+    text = page.make_page(read_run(write_run(tmp_path / "run")), None, 10**6)[0].decode()
+    shown = text[text.index('id="diagnosis"') : text.index('id="summary"')]
+    assert shown.index('<li class="stop">') < shown.index('<li class="info">')
+    assert "from step 4" in shown and "(shown by step 6)" in shown and "lower LEARNING_RATE" in shown
+    assert "&lt;b&gt;is not&lt;/b&gt; finite" in shown and "<img" not in shown and "<script" not in shown
 
 
 def test_hardest_tasks_failed_most_often_for_sure():

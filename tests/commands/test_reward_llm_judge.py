@@ -26,7 +26,7 @@ from raccoon.records import Verdict
 from raccoon.rewards.execution import RewardTable
 from raccoon.rewards.llm_reward import JudgeReward
 from raccoon.runs.log import Rollout, is_constant, rollout_metrics
-from raccoon.runs.sentinels import alarms
+from raccoon.runs.sentinels import Sentinels
 from raccoon.store import AnswerCache
 from raccoon.tasks.task import Task
 
@@ -235,11 +235,10 @@ def test_what_was_not_judged_is_counted_and_stops_the_run_where_it_is_all():
         "update_ratio": 0.0,
         "judge_none": 1.0,
     }
-    assert [(alarm.stop, "the judge scored no completion" in alarm.message) for alarm in alarms([step])] == [
-        (False, True)
-    ]
-    assert [alarm.stop for alarm in alarms([step] * 3)] == [True]
-    assert alarms([step, {**step, "judge_none": 0.9}]) == []
+    sentinels = Sentinels()
+    found = [each for _ in range(3) for each in sentinels.see(step)]
+    assert [each.severity for each in found if each.name == "judge_failed"] == ["warning", "stop"]
+    assert Sentinels().see({**step, "judge_none": 0.9}) == []
 
 
 # Training

@@ -12,7 +12,7 @@ from helpers.reward_doubles import TABLE
 from helpers.training_runs import lines
 from raccoon.rewards.execution import Chat, ExecutionReward, RewardTable
 from raccoon.runs.log import rollout_metrics
-from raccoon.runs.sentinels import alarms
+from raccoon.runs.sentinels import Sentinels
 from raccoon.sandbox.pool import Sandbox
 from raccoon.tasks.extraction import extract_code, thinking_state, with_opened_thinking
 from raccoon.tasks.task import Task
@@ -88,9 +88,10 @@ def test_thoughts_that_rarely_end_raise_an_alarm_once():
         "weights_changed": 0.9,
         "update_ratio": 0.001,
     }
-    shown = [alarms([{**step, "thinking_open": 0.75}] * count) for count in (1, 2)]
-    assert ["ENABLE_THINKING" in alarm.message for alarm in shown[0]] == [True]
-    assert shown[1] == [] and alarms([{**step, "thinking_open": 0.25}]) == []
+    sentinels = Sentinels()
+    shown = [sentinels.see({**step, "thinking_open": 0.75}) for _ in range(2)]
+    assert ["ENABLE_THINKING" in found.message for found in shown[0]] == [True]
+    assert shown[1] == [] and Sentinels().see({**step, "thinking_open": 0.25}) == []
 
 
 # The scripts themselves, on a random model that writes think tags

@@ -25,26 +25,19 @@ from helpers.training_runs import (
     run,
     run_afresh,
 )
+from raccoon.runs.log import TIMED
 from raccoon.tasks.task import Task, write_task_file
 
-# The script, in whose run the held-out check after step 2 is the best one, and which gets a Ctrl-C after step 3.
+# A callback of one's own: the held-out check after step 2 is the best one, and a Ctrl-C comes after step 3.
 BEST_AND_STOPPED = """
-import os, signal, sys
-sys.path.insert(0, {scripts!r})
-import train_rl_poc
-from raccoon.constants import override_constants, run_main
-def watchers(*_):
-    from raccoon.training.callbacks import Watch
-    class BestAndStopped(Watch):
-        def on_step_end(self, args, state, control, **_):
-            if state.global_step == 2:
-                state.best_global_step, state.best_metric, control.should_save = 2, 1.0, True
-            if state.global_step == 3:
-                os.kill(os.getpid(), signal.SIGINT)
-    return [BestAndStopped()]
-train_rl_poc.memory_probe = watchers
-override_constants(vars(train_rl_poc))
-run_main(train_rl_poc.main)
+import os, signal
+from transformers import TrainerCallback
+class BestAndStopped(TrainerCallback):
+    def on_step_end(self, args, state, control, **_):
+        if state.global_step == 2:
+            state.best_global_step, state.best_metric, control.should_save = 2, 1.0, True
+        if state.global_step == 3:
+            os.kill(os.getpid(), signal.SIGINT)
 """
 
 
@@ -207,6 +200,11 @@ def test_a_run_logs_every_step_and_check(straight):
     metrics = lines(straight / "metrics.jsonl")
     assert [record["step"] for record in metrics] == list(range(1, STEPS + 1))
     assert all(record["weights_changed"] > 0.5 for record in metrics[1:])
+    timed = {part: [at for at, record in enumerate(metrics, 1) if record["seconds"][part] > 0] for part in TIMED}
+    every = list(range(1, STEPS + 1))
+    # The first check comes before the first step; a checkpoint is counted to the step after it
+    checkpoints = [step + 1 for step in every[:-1] if step % 4 == 0]
+    assert timed == dict.fromkeys(TIMED, every) | {"heldout": [1, 4, 8, 12], "checkpoint": checkpoints}
     assert [record["step"] for record in lines(straight / "heldout.jsonl")] == [0, 4, 8, 12]
     log = (straight.parent / "straight.log").read_text()
     assert "4 prompts x 4 = 16 completions" in log
@@ -250,13 +248,13 @@ def test_a_stopped_run_goes_on_bit_for_bit(workplace, straight):
 @pytest.mark.parametrize(("limit", "left"), [("1", [4]), ("2", [2, 4])])
 def test_a_stop_keeps_its_checkpoint_beside_an_earlier_best_one(workplace, limit, left):
     """With room for one checkpoint, it is the newest: the best one would cost the steps since."""
-    (workplace / "best.py").write_text(BEST_AND_STOPPED.format(scripts=str(SCRIPT.parent)))
-    argv = command(f"best_{limit}", "--save-total-limit", limit, "--heldout", "", "--max-steps", "6")
-    done = warm_python.run(["best.py", *argv[2:]], workplace)
+    (workplace / "best.py").write_text(BEST_AND_STOPPED)
+    flags = ["--save-total-limit", limit, "--heldout", "", "--max-steps", "6"]
+    done = run(workplace, f"best_{limit}", *flags, "--callbacks", "best.py:BestAndStopped")
     assert done.returncode == 128 + signal.SIGINT, done.stdout + done.stderr
     found = [int(path.name.split("-")[1]) for path in (workplace / f"best_{limit}").glob("checkpoint-*")]
     assert sorted(found) == left
-    assert f"resume   best_{limit}/checkpoint-4" in run(workplace, f"best_{limit}", *argv[-6:]).stdout
+    assert f"resume   best_{limit}/checkpoint-4" in run(workplace, f"best_{limit}", *flags).stdout
 
 
 def test_a_killed_run_goes_on_from_the_newest_whole_checkpoint(workplace, straight):

@@ -7,8 +7,8 @@ import pytest
 
 from helpers.run_folders import check, write_lines, write_run
 from raccoon.reporting.logs import read_run
+from raccoon.reporting.outcome import Conclusion, outcome
 from raccoon.reporting.plots import LINES, PARTS, STACKS
-from raccoon.reporting.sentences import Conclusion, outcome
 from raccoon.reporting.tables import find_evaluation
 
 GAIN = {"gained": 30, "lost": 2, "difference": 0.28, "interval": [0.2, 0.36], "p": 1e-6, "p_holm": 1e-6}

@@ -5,11 +5,12 @@ import pytest
 from helpers.run_examples import step
 from raccoon.runs.heldout import (
     best_heldout,
+    check_findings,
     checks_without_gain,
-    gap_warning,
+    gap,
     heldout_line,
     heldout_record,
-    loss_alarm,
+    loss,
 )
 
 
@@ -43,32 +44,39 @@ def test_the_best_check_is_the_first_of_equals():
 
 def test_a_gap_between_training_and_heldout_is_said_aloud():
     rising = [step(n, pass_rate=0.4 if n <= 10 else 0.6) for n in range(1, 21)]
-    warning = gap_warning(heldout(3, 9, 2), rising)
-    assert "rose by 20.0% while the held-out one is worse than after step 10 (+0 -7)" in warning
-    assert gap_warning(heldout(3, 9, 8), rising) == ""  # one task of ten is chance
-    assert gap_warning(heldout(3, 2, 9), rising) == ""
-    assert gap_warning(heldout(3, 9, 2), [step(n) for n in range(1, 21)]) == ""
-    assert gap_warning(heldout(9, 2), rising) == ""
+    found = gap(heldout(3, 9, 2), rising)
+    assert "rose by 20.0% while the held-out one is worse than after step 10 (+0 -7)" in found.message
+    assert (found.onset, found.seen) == (10, 20)
+    assert gap(heldout(3, 9, 8), rising) is None  # one task of ten is chance
+    assert gap(heldout(3, 2, 9), rising) is None
+    assert gap(heldout(3, 9, 2), [step(n) for n in range(1, 21)]) is None
+    assert gap(heldout(9, 2), rising) is None
+    assert gap(heldout(3, 9, 9, 9, 9, 3), [step(n, pass_rate=n / 50) for n in range(51)]) is None  # p 0.031, 4 checks
 
 
 def test_a_fall_below_the_start_beyond_chance_is_said_and_ends_the_run_once():
-    assert loss_alarm(heldout(9)) is None
-    assert loss_alarm(heldout(9, 5)) is None  # four of four one way: p = 0.125
-    assert loss_alarm(heldout(1, 9)) is None
-    fallen = loss_alarm(heldout(9, 1))
+    assert loss(heldout(9)) is None
+    assert loss(heldout(9, 5)) is None  # four of four one way: p = 0.125
+    assert loss(heldout(1, 9)) is None
+    fallen = loss(heldout(9, 1))
     assert "worse than before training, 9 of 10 to 1 of 10 (+0 -8, p 0.0078)" in fallen.message
-    assert "keep the model of step 0" in fallen.message and not fallen.stop
-    assert [loss_alarm(heldout(*passed)).stop for passed in ((9, 2, 1), (9, 1, 2), (9, 5, 1), (9, 2, 1, 1))] == [
-        True,
-        False,
-        False,
-        False,
-    ]
+    assert "keep the model of step 0" in fallen.message and fallen.severity == "warning"
+    severities = [loss(heldout(*passed)).severity for passed in ((9, 2, 1), (9, 1, 2), (9, 5, 1), (9, 2, 1, 1))]
+    assert severities == ["stop", "warning", "warning", "warning"]
+
+
+def test_training_passes_that_held_out_tasks_do_not_follow():
+    rising = [step(n, pass_rate=n / 50) for n in range(51)]
+    statuses = [{str(task): "PASS" if task < count else "FAIL" for task in range(200)} for count in (60, 61, 60, 61)]
+    checks = [heldout_record(16 * i, each, statuses[0]) for i, each in enumerate(statuses)]
+    assert [each.name for each in check_findings(checks, rising)] == ["no_transfer"]
+    assert check_findings(checks, [step(n) for n in range(51)]) == []  # nothing was learnt
+    assert check_findings(heldout(3, 4, 6, 8), rising) == []  # they follow
 
 
 def test_the_gap_is_to_what_was_drawn_and_not_to_what_refills_left():
     rising = [step(n, pass_rate=0.5, pass_rate_drawn=0.4 if n <= 10 else 0.6) for n in range(1, 21)]
-    assert "rose by 20.0%" in gap_warning(heldout(3, 9, 2), rising)
+    assert "rose by 20.0%" in gap(heldout(3, 9, 2), rising).message
 
 
 @pytest.mark.parametrize("name", sorted(set(step(1)) - {"step"}))
@@ -78,14 +86,14 @@ def test_the_gap_is_measured_on_the_steps_that_have_a_pass_rate(name, absent):
     sick = [{**each, name: None} if each["step"] % 2 else each for each in rising]
     if absent:
         sick = [{key: value for key, value in each.items() if value is not None} for each in sick]
-    assert "rose by 20.0%" in gap_warning(heldout(3, 9, 2), sick)
+    assert "rose by 20.0%" in gap(heldout(3, 9, 2), sick).message
 
 
 def test_a_check_of_which_nothing_was_measured_has_its_line():
     nothing = dict.fromkeys("abc", "INFRA")
     history = [heldout_record(10 * i, statuses, nothing) for i, statuses in enumerate((nothing, {}))]
     assert "0/0 pass (0.0%, 95 % interval 0.0% to 100.0%); against step 0: +0 -0, p 1" in heldout_line(history)
-    assert gap_warning([*history, history[0]], [step(1)]) == ""
+    assert check_findings([*history, history[0]], [step(1)]) == []
 
 
 def test_a_check_says_what_it_would_be_if_infra_had_failed():

@@ -6,6 +6,14 @@ import train_rl_poc
 from raccoon.constants import InputError
 from raccoon.training.sections import Training, grpo_config
 
+MODULE = """
+from transformers import TrainerCallback
+
+class Watch(TrainerCallback): pass
+def watch(): return Watch()
+def nothing(): return 1
+"""
+
 
 @pytest.fixture
 def sections(monkeypatch, tmp_path):
@@ -64,7 +72,6 @@ def test_benchmark_tasks_turns_the_sets_off_and_an_empty_name_is_none(monkeypatc
         ({"CODE_EXTRACTION_METHOD": "llm"}, "EXTRACTION_MODEL is empty"),
         ({"REWARD_WEIGHTS": [1.0]}, "REWARD_WEIGHTS is"),
         ({"REWARD_WEIGHTS": [0.0, 0.0]}, "REWARD_WEIGHTS is"),
-        ({"REPORT_TO": "paper"}, "no REPORT_TO 'paper'"),
         ({"VLLM_MEMORY_SHARE": 1.0}, "VLLM_MEMORY_SHARE is 1.0"),
         ({"VLLM_MODE": "beside"}, "no VLLM_MODE 'beside'; choose from colocate, server"),
         ({"HELDOUT_EVERY": 0}, "HELDOUT_EVERY is 0"),
@@ -97,3 +104,45 @@ def test_refills_need_whole_groups_in_each_process(sections):
     with pytest.raises(InputError, match="= 2 completions a step.* within each process.* fits is 2"):
         sections(2, MAX_REFILLS=1, **half)
     sections(2, MAX_REFILLS=0, **half)
+
+
+def test_trackers_are_those_of_transformers_and_several_at_once(sections, monkeypatch):
+    table = pytest.importorskip("transformers.integrations.integration_utils")
+    for name in table.INTEGRATION_TO_CALLBACK:
+        monkeypatch.setitem(table.INTEGRATION_TO_CALLBACK, name, lambda: None)
+    every = [*table.INTEGRATION_TO_CALLBACK]
+    run = sections(REPORT_TO=every)
+    run.check_additions()
+    assert len(every) > 10 and grpo_config(run, 0.0, None).report_to == every
+    assert grpo_config(sections(REPORT_TO=["none"]), 0.0, None).report_to == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"REPORT_TO": ["paper"]}, "no REPORT_TO 'paper'; choose from none, .*mlflow"),
+        ({"REPORT_TO": ["none", "clearml"]}, "REPORT_TO clearml cannot be used: .*pip install clearml"),
+        ({"CALLBACKS": ["nowhere:Watch"]}, "CALLBACKS nowhere:Watch is not found: No module"),
+        ({"CALLBACKS": ["added_here:Gone"]}, "CALLBACKS added_here:Gone is not found"),
+        ({"CALLBACKS": ["gone/watch.py:Watch"]}, "CALLBACKS gone/watch.py:Watch is not found: .*No such file"),
+        ({"CALLBACKS": ["added_here"]}, "CALLBACKS 'added_here' names no callback"),
+        ({"CALLBACKS": ["added_here:__name__"]}, "CALLBACKS 'added_here:__name__' names no callback"),
+    ],
+)
+def test_a_tracker_or_callback_that_cannot_be_used_is_refused(sections, monkeypatch, tmp_path, changes, words):
+    table = pytest.importorskip("transformers.integrations.integration_utils")
+    monkeypatch.setattr(table, "is_clearml_available", lambda: False)
+    (tmp_path / "added_here.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(InputError, match=words):
+        sections(**changes).check_additions()
+
+
+def test_added_callbacks_are_made_by_a_class_or_a_function(monkeypatch, tmp_path):
+    callbacks = pytest.importorskip("raccoon.training.callbacks")
+    (tmp_path / "made_here.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(tmp_path)
+    made = callbacks.added_callbacks(["made_here:Watch", "made_here:watch", f"{tmp_path}/made_here.py:Watch"])
+    assert [type(each).__name__ for each in made] == ["Watch"] * 3
+    with pytest.raises(InputError, match="CALLBACKS made_here:nothing makes a int"):
+        callbacks.added_callbacks(["made_here:nothing"])

@@ -65,6 +65,27 @@ class Step:
     cut_at_first: float | None = None  # conversations that end at a first answer that was cut
 
     @property
+    def time(self) -> float:
+        """Seconds, with the held-out check and the checkpoint that are counted to the step."""
+        return sum(self.seconds.values())
+
+    @property
+    def tokens(self) -> float:
+        """Those of all completions drawn, by all processes."""
+        return self.completions * self.tokens_mean
+
+    @property
+    def generation_speed(self) -> float | None:
+        """Tokens a second of generation; None in a step that trains on completions of an earlier one."""
+        seconds = self.seconds.get("generate", 0.0)
+        return self.tokens / seconds if seconds > 0 else None
+
+    @property
+    def speed(self) -> float | None:
+        """Tokens a second of the whole step."""
+        return self.tokens / self.time if self.generation_speed and self.time > 0 else None
+
+    @property
     def by_turn(self) -> dict[str, float | None]:
         """`pass_by_turn` by the number of the turn; {} in a run with one turn."""
         return {str(turn): share for turn, share in enumerate(self.pass_by_turn or (), 1)}

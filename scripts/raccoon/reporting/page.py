@@ -16,9 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from raccoon.reporting.logs import LoggedCompletion, Run, read_groups, read_tasks
-from raccoon.reporting.plots import draw
-from raccoon.reporting.sentences import outcome, run_summary, warnings
+from raccoon.reporting.outcome import outcome
+from raccoon.reporting.plots import COSTS, draw
+from raccoon.reporting.sentences import run_summary
 from raccoon.reporting.tables import Evaluation, Visit, by_length, gains, hardest, most_improved, run_constants, visit
+from raccoon.reporting.timing import time_parts, time_sentences
+from raccoon.runs.diagnosis import closing_paragraph, diagnose
+from raccoon.runs.findings import Finding
 from raccoon.runs.log import METRICS_LOG, Turn
 
 # Characters of a text on the page; completions.jsonl has the whole text
@@ -53,13 +57,14 @@ def make_page(run: Run, evaluation: Evaluation | None, most_bytes: int) -> tuple
         sizes[group[0].step] += len(group_json(group, prompts)) + 1
     parts = page_parts(run, visits, evaluation) | {"lengths": by_length(lengths)}
     nothing = Shown("[]", 0, len(sizes), 0, len(visits), 0)
-    budget = max(0, most_bytes - len(render(parts, nothing)))
+    budget = max(0, most_bytes - len(render("run.html", {**parts, "shown": nothing}, "[]")))
     shown = show_groups(run, prompts, sizes, len(visits), budget)
-    return render(parts, shown), shown
+    return render("run.html", {**parts, "shown": shown}, shown.json), shown
 
 
 def page_parts(run: Run, visits: list[Visit], evaluation: Evaluation | None) -> dict[str, Any]:
     """Everything that the template shows except the completions, by the names that it uses."""
+    plots = draw(run)
     changes, newest = gains(visits, run.profile), (run.folder / METRICS_LOG).stat().st_mtime
     statuses = [check.statuses for check in (*run.checks[:1], *run.checks[-1:])] if len(run.checks) > 1 else [{}, {}]
     passing = [{task for task, status in each.items() if status == "PASS"} for each in statuses]
@@ -69,8 +74,11 @@ def page_parts(run: Run, visits: list[Visit], evaluation: Evaluation | None) -> 
         "newest": datetime.datetime.fromtimestamp(newest, datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "outcome": outcome(run, evaluation),
         "summary": run_summary(run),
-        "warnings": warnings(run),
-        "plots": draw(run),
+        "findings": diagnose(run.folder),
+        "time": time_sentences(run),
+        "time_parts": time_parts(run),
+        "costs": plots.pop(COSTS, []),
+        "plots": plots,
         "hardest": hardest(visits),
         "improved": most_improved(changes),
         "measured_twice": len(changes),
@@ -86,8 +94,8 @@ def page_parts(run: Run, visits: list[Visit], evaluation: Evaluation | None) -> 
     }
 
 
-def render(parts: dict[str, Any], shown: Shown) -> bytes:
-    """The page. Every text is escaped except the plots, the completions' JSON, and this folder's script and style."""
+def render(template: str, parts: dict[str, Any], data: str) -> bytes:
+    """The page. Every text is escaped except the plots, this folder's script and style, and `data` (see data_json)."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -98,18 +106,24 @@ def render(parts: dict[str, Any], shown: Shown) -> bytes:
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["unbroken"] = unbroken
+    environment.filters["diagnosis"] = diagnosis
     environment.filters["percent"] = lambda rate: "-" if rate is None else f"{100 * rate:.1f}"
     environment.filters["points"] = lambda difference: f"{100 * difference:+.1f}"
-    page = environment.get_template("template.html").render(
+    page = environment.get_template(template).render(
         parts,
-        shown=shown,
-        json=Markup(shown.json),
+        json=Markup(data),
         style=Markup(style),
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         markup=Markup,
     )
     return page.encode("utf-8", "replace")  # a lone surrogate has no bytes
+
+
+def diagnosis(findings: list[Finding]) -> str:
+    """The closing paragraph of a run's log, without the word that begins its line there."""
+    text = closing_paragraph(findings).removeprefix("diagnosis: ")
+    return text[:1].upper() + text[1:]
 
 
 def unbroken(text: str) -> str:
@@ -161,12 +175,22 @@ def choose_steps(sizes: Mapping[int, int], budget: int) -> list[int]:
 
 
 def group_json(group: list[LoggedCompletion], prompts: Mapping[str, str]) -> str:
-    """A group as a JSON object in which no HTML parser finds a tag, a comment or an entity (OWASP, JSON in HTML).
+    return data_json(group_record(group, prompts))
+
+
+def data_json(record: dict) -> str:
+    """A record as a JSON object in which no HTML parser finds a tag, a comment or an entity (OWASP, JSON in HTML).
 
     json.dumps escapes everything outside of ASCII, including line separators and lone surrogates.
     """
+    text = json.dumps(record, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def group_record(group: list[LoggedCompletion], prompts: Mapping[str, str]) -> dict:
+    """What the page shows of a group."""
     first = group[0]
-    record = {
+    return {
         "step": first.step,
         "group": first.group,
         "task": shorten(first.task_id, MAX_LINE),
@@ -174,8 +198,6 @@ def group_json(group: list[LoggedCompletion], prompts: Mapping[str, str]) -> str
         "used": first.used,
         "completions": [completion_record(each) for each in group],
     }
-    text = json.dumps(record, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def completion_record(completion: LoggedCompletion) -> dict:

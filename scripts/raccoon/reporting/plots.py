@@ -2,7 +2,7 @@
 
 It reads no file; logs.py does. Every plot has a title, axis labels with units, a legend, an explanation, and a sentence
 for readers who cannot see it. The page writes title, legend and explanation beside the plot, in its own font. The
-limits that explanations name are those of runs/sentinels.py, which warn when a run crosses them.
+limits that explanations name are those of runs/conditions.py, by which sentinels warn when a run crosses them.
 """
 
 import io
@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from raccoon.reporting.logs import IntegrityStep, Run, Step
-from raccoon.runs.sentinels import ENTROPY_COLLAPSE, FEW_WEIGHTS_CHANGED, LARGE_UPDATE, MANY_CUT, NO_SIGNAL
+from raccoon.reporting.logs import Check, IntegrityStep, Run, Step
+from raccoon.runs.conditions import ENTROPY_COLLAPSE, FEW_WEIGHTS_CHANGED, LARGE_UPDATE, MANY_CUT, NO_SIGNAL
+from raccoon.runs.log import TIMED
 from raccoon.statistics import mean
 
+COSTS = "What does it cost?"
 PARTS = {  # part of the page -> title of a plot -> what it shows, how it looks in a healthy run
     "Did it learn?": {
         "Pass rate": (
@@ -102,10 +104,19 @@ PARTS = {  # part of the page -> title of a plot -> what it shows, how it looks 
             "it grows slowly. A jump means that one step changed the model too much.",
         ),
     },
-    "What does it cost?": {
+    COSTS: {
         "Time of a step": (
-            "Generate: writing the completions. Reward: running their tests. Update: changing the weights.",
+            "Generate: writing the completions. Reward: running their tests. Wait: for the slowest process. Update: "
+            "changing the weights. Heldout, checkpoint: a check, and writing a checkpoint.",
             "flat. It grows with the length of the completions. A single spike does no harm.",
+        ),
+        "Share of a step": (
+            "The same parts in per cent. A GPU computes only in generate and update.",
+            "generate and update fill nearly all of it.",
+        ),
+        "Tokens a second": (
+            "Tokens of all completions, without their prompts, in a second of generation and of the whole step.",
+            "flat. Both lines fall if completions grow longer or if the machine has other work.",
         ),
         "Peak memory": (
             "The most memory that a process has held so far: of its GPU, or of the machine if there is no GPU.",
@@ -122,6 +133,7 @@ SERIES = COLOURS[6:]
 SIZE = (4.4, 2.6)  # inches; a phone shows them at about one pixel a point
 MAX_POINTS = 300  # of a curve; a longer run is drawn as means of several steps
 SMOOTHED = 20  # the thick line is a mean over one of this many parts of the run
+SMALLEST = 0.01  # in all, of a count or of seconds; less, like the waiting of one process alone, is left out
 MARKED = 12  # a curve with fewer points than this marks each of them
 DASHES = ("solid", (0, (5, 2)), (0, (3, 3)), (0, (1, 2)))  # so that a covered curve still shows
 STEP = "training step"  # label of the x axis
@@ -146,7 +158,7 @@ STATUS_COLOURS = {"PASS": "pass", "PARTIAL": "partial", "FAIL": "fail", "INFRA":
 KIND_COLOURS = {"pass": "pass", "wrong": "partial", "exception": "c1", "syntax": "c2", "no code": "c3"}
 KIND_COLOURS |= {"timeout": "c4", "memory": "c5", "truncated": "c6", "forbidden": "fail", "infra": "infra"}
 UNUSED_COLOURS = {"all right": "pass", "all wrong": "fail", "other constant": "c4", "not needed": "c1"}
-SECONDS_COLOURS = {"generate": "c1", "reward": "c2", "update": "c3"}
+SECONDS_COLOURS = dict(zip(TIMED, SERIES, strict=False))
 
 
 @dataclass(frozen=True)
@@ -194,6 +206,7 @@ TRAINED = Curve("training", "c1", "pass_rate", 100)
 DRAWN = Curve("training, with groups left out", "c4", "pass_rate_drawn", 100)
 REWARDS = Curve("whole reward", "c1", "reward"), Curve("correctness part", "c2", "reward_parts", part="correctness")
 REPAIRS = Curve("repaired", "pass", "repaired", 100), Curve("cut at first", "c3", "cut_at_first", 100)
+SPEEDS = Curve("while generating", "c1", "generation_speed"), Curve("in the whole step", "c2", "speed")
 LENGTHS = Curve("mean", "c1", "tokens_mean"), Curve("longest", "c2", "tokens_max")
 # Title, label of the y axis, curves
 LINES = (
@@ -203,6 +216,7 @@ LINES = (
     ("Truncated completions", "completions (%)", [Curve("truncated completions", "c3", "truncated", 100)]),
     ("Entropy", "nats per token", [Curve("entropy, mean of a step", "c1", "entropy")]),
     ("Constant groups", "groups (%)", [Curve("constant groups", "c4", "constant_groups", 100)]),
+    ("Tokens a second", "tokens per second", SPEEDS),
     ("Peak memory", "gigabytes", [Curve("most memory held so far", "c5", "peak_memory_gb")]),
     ("Gradient norm", "norm (no unit)", [Curve("gradient before clipping", "c1", "grad_norm")]),
     ("Weights changed", "sampled weights (%)", [Curve("weights changed by the step", "c2", "weights_changed", 100)]),
@@ -216,6 +230,7 @@ STACKS = (
     ("Kinds of verdict", "completions (%)", "kinds", KIND_COLOURS, True),
     ("Groups left out by refills", "groups", "unused_groups", UNUSED_COLOURS, False),
     ("Time of a step", "seconds", "seconds", SECONDS_COLOURS, False),
+    ("Share of a step", "time of the step (%)", "seconds", SECONDS_COLOURS, True),
 )
 
 
@@ -285,17 +300,20 @@ def pass_rate_plot(run: Run) -> Plot:
     curves = [TRAINED, DRAWN] if any(step.unused_groups for step in run.steps) else [TRAINED]
     figure, axes, told, legend = drawn_curves(run.steps, "pass rate (%)", curves)
     if run.checks:
-        places, rates = [check.step for check in run.checks], [100 * check.pass_rate for check in run.checks]
-        spans = [
-            [100 * max(0.0, check.pass_rate - check.interval[0]) for check in run.checks],
-            [100 * max(0.0, check.interval[1] - check.pass_rate) for check in run.checks],
-        ]
-        look = {"linewidth": 1.8, "marker": "o", "markersize": 4, "capsize": 3}
-        axes.errorbar(places, rates, yerr=spans, color=STAND_IN["c2"], **look)
+        told += f"; held-out {add_checks(axes, run.checks, 'c2')}"
         legend.append(("held-out, 95 % interval", "c2"))
-        told += f"; held-out {ends(rates)} at {len(rates)} checks"
     axes.set_ylim(0, 100)
     return Plot("Pass rate", f"Pass rate in per cent by step: {told}.", tuple(legend), svg(figure, "Pass rate"))
+
+
+def add_checks(axes: Any, checks: Sequence[Check], colour: str) -> str:
+    """Draws the pass rates of held-out checks with their 95 % intervals; the rates in words."""
+    rates = [100 * check.pass_rate for check in checks]
+    below = [100 * max(0.0, check.pass_rate - check.interval[0]) for check in checks]
+    over = [100 * max(0.0, check.interval[1] - check.pass_rate) for check in checks]
+    look = {"linewidth": 1.8, "marker": "o", "markersize": 4, "capsize": 3}
+    axes.errorbar([check.step for check in checks], rates, yerr=(below, over), color=STAND_IN[colour], **look)
+    return f"{ends(rates)} at {len(rates)} checks"
 
 
 def turn_plot(run: Run) -> Plot | None:
@@ -325,10 +343,12 @@ def stack_plot(
     numbers = [getattr(step, name) or {} for step in steps]
     for each in numbers:
         totals.update(each)
-    if not totals:
+    if max(totals.values(), default=0) <= SMALLEST:
         return None
     others = [each for each, _ in totals.most_common() if each not in colours]
-    drawn = {each: colours[each] for each in colours if each in totals} | dict(zip(others, SERIES, strict=False))
+    drawn = {each: colours[each] for each in colours if totals[each] > SMALLEST} | dict(
+        zip(others, SERIES, strict=False)
+    )
     heights = {each: column(numbers, partial(level, name=each, share=shares)) for each in drawn}
     places = column(steps, lambda step: step.step)
     if len(places) == 1:  # an area needs two ends

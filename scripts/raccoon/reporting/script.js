@@ -12,13 +12,13 @@ function start(groups) {
   let found = groups;
   let place = 0;
 
-  function matches(group) {
+  function matches(entry) {
     const task = field.task.value.trim().toLowerCase();
-    return group.step >= Number(field.from.value || -Infinity)
+    return entry.task.toLowerCase().includes(task) && sidesOf(entry).some((group) =>
+      group.step >= Number(field.from.value || -Infinity)
       && group.step <= Number(field.to.value || Infinity)
-      && group.task.toLowerCase().includes(task)
       && group.completions.some((each) => (!field.status.value || each.status === field.status.value)
-        && (!field.ending?.value || each.ending === field.ending.value));
+        && (!field.ending?.value || each.ending === field.ending.value)));
   }
 
   function filter() {
@@ -31,8 +31,8 @@ function start(groups) {
     const position = document.getElementById("position");
     previous.disabled = place === 0;
     next.disabled = place >= found.length - 1;
-    position.textContent = found.length ? `group ${place + 1} of ${found.length}` : "no group on this page matches";
-    document.getElementById("group").replaceChildren(...(found.length ? groupElements(found[place]) : []));
+    position.textContent = found.length ? `${groups[0].sides ? "task" : "group"} ${place + 1} of ${found.length}` : "nothing on this page matches";
+    document.getElementById("group").replaceChildren(...(found.length ? entryElements(found[place]) : []));
   }
 
   function move(by) {
@@ -69,16 +69,38 @@ function element(name, className, text) {
   return made;
 }
 
-function groupElements(group) {
+// An entry is a group, or on the page about two runs a task with a group of each of them.
+function sidesOf(entry) {
+  return entry.sides || [entry];
+}
+
+function entryElements(entry) {
+  const prompt = element("details");
+  prompt.append(element("summary", "", "Prompt"), element("pre", "", entry.prompt || "tasks.jsonl has no prompt for this task"));
+  if (!entry.sides) {
+    const title = element("h3", "", `Step ${entry.step}, group ${entry.group}: ${entry.task}`);
+    return [title, element("p", "quiet", passedOf(entry)), prompt, membersOf(entry)];
+  }
+  const columns = element("div", "sides");
+  for (const [place, group] of entry.sides.entries()) {
+    const column = element("details", `side c${place + 1}`);  // on a phone B stands below A: closing A shows it
+    column.open = true;
+    column.append(element("summary", "", `${group.run}, step ${group.step}: ${passedOf(group)}`), membersOf(group));
+    columns.append(column);
+  }
+  return [element("h3", "", entry.task), prompt, columns];
+}
+
+function passedOf(group) {
   const passed = group.completions.filter((each) => each.status === "PASS").length;
   const use = group.used ? "" : ", left out of the update: its completions do not differ";
-  const title = element("h3", "", `Step ${group.step}, group ${group.group}: ${group.task}`);
-  const outcome = element("p", "quiet", `${passed} of ${group.completions.length} passed${use}`);
-  const prompt = element("details");
-  prompt.append(element("summary", "", "Prompt"), element("pre", "", group.prompt || "tasks.jsonl has no prompt for this task"));
+  return `${passed} of ${group.completions.length} passed${use}`;
+}
+
+function membersOf(group) {
   const members = element("div", "members");
   members.append(...group.completions.map(completionElement));
-  return [title, outcome, prompt, members];
+  return members;
 }
 
 function completionElement(completion, index) {

@@ -4,19 +4,24 @@ It samples nothing (training/sampling.py does). A check is the status of each he
 the first check; a history is the lines of heldout.jsonl, a profile those of profile.jsonl.
 """
 
+import math
 import statistics
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from raccoon.constants import check_positive
+from raccoon.runs.findings import Finding
 from raccoon.runs.log import COMPLETIONS_LOG, Rollout
-from raccoon.runs.sentinels import Alarm
 from raccoon.statistics import mcnemar_exact, mean, wilson_interval
 
 SIGNIFICANT = 0.05  # p value below which a fall on the held-out tasks is not taken for chance
 CERTAIN = 0.01  # the same for a check that follows such a fall; then the run stops
+LARGE_RISE = 0.2  # of the training pass rate; a smaller one may be the choice of prompts
+TRANSFERRED = 0.25  # share of it that held-out tasks follow at the least
+FIRST_STEPS = 10  # whose pass rate a rise is measured from
+SECTION = "The held-out tasks get worse"  # of WHAT_GOES_WRONG.md, for what the checks show
 MAX_PARTIAL_SHARE = 0.5  # of a profile's variance; above it the gradient mostly teaches code to run, not to pass
 
 
@@ -91,25 +96,38 @@ def heldout_line(history: list[dict]) -> str:
     return line
 
 
-def gap_warning(history: list[dict], metrics: list[dict]) -> str:
-    """A warning if training passes rose since the last check and held-out ones are worse than at their best."""
+def check_findings(history: list[dict], metrics: Sequence[Mapping[str, Any]]) -> list[Finding]:
+    """What the newest check shows, given the steps before it."""
+    return [found for found in (loss(history), gap(history, metrics), no_transfer(history, metrics)) if found]
+
+
+def gap(history: list[dict], metrics: Sequence[Mapping[str, Any]]) -> Finding | None:
+    """Held-out passes are worse than at their best, while training passes rose since then.
+
+    The best of several checks is partly chance, so p is compared with a limit for as many checks.
+    """
     best, now = best_heldout(history), history[-1]
     gained, lost = changes(best["statuses"], now["statuses"])
-    if len(history) < 3 or lost <= gained or mcnemar_exact(gained, lost) >= SIGNIFICANT:
-        return ""
-    earlier, before = history[-3:-1]
-    rise = train_rate(metrics, before, now) - train_rate(metrics, earlier, before)
+    if len(history) < 3 or lost <= gained or mcnemar_exact(gained, lost) >= SIGNIFICANT / (len(history) - 2):
+        return None
+    rise = train_rate(metrics, best, now) - train_rate(metrics, history[0], best)
     if not rise > 0:
-        return ""
-    return (
-        f"warning: the training pass rate rose by {rise:.1%} while the held-out one is worse than after step "
-        f"{best['step']} (+{gained} -{lost}): the run may memorize its own tasks, or exploit a fault in their "
-        f"tests; read the newest passes in {COMPLETIONS_LOG}"
+        return None
+    return Finding(
+        "warning",
+        "held_out_gap",
+        best["step"],
+        now["step"],
+        f"the training pass rate rose by {rise:.1%} while the held-out one is worse than after step {best['step']} "
+        f"(+{gained} -{lost})",
+        "the run may memorize its own tasks, or exploit a fault in their tests; read the newest passes in "
+        f"{COMPLETIONS_LOG}, and keep the checkpoint of step {best['step']}",
+        SECTION,
     )
 
 
-def loss_alarm(history: list[dict]) -> Alarm | None:
-    """An alarm if the newest check is worse than the first, before training. A second such check stops the run once."""
+def loss(history: list[dict]) -> Finding | None:
+    """The newest check is worse than the first, before training. A second such check stops the run once."""
 
     def fallen(check: dict, p: float) -> bool:
         return check["lost"] > check["gained"] and check["p"] is not None and check["p"] < p
@@ -121,26 +139,54 @@ def loss_alarm(history: list[dict]) -> Alarm | None:
         fallen(check, CERTAIN) and fallen(earlier, SIGNIFICANT)
         for earlier, check in zip(history, history[1:], strict=False)
     ]
-    return Alarm(
+    best = best_heldout(before)["step"]
+    return Finding(
+        "stop" if twice[-1] and not any(twice[:-1]) else "warning",
+        "held_out_loss",
+        best,
+        now["step"],
         f"the held-out tasks are worse than before training, {history[0]['passed']} of {history[0]['n']} to "
-        f"{now['passed']} of {now['n']} (+{now['gained']} -{now['lost']}, p {now['p']:.2g}): the run "
-        f"unlearns them; keep the model of step {best_heldout(before)['step']}, and lower LEARNING_RATE, "
-        "raise BETA, or check what earns the reward",
-        stop=twice[-1] and not any(twice[:-1]),
+        f"{now['passed']} of {now['n']} (+{now['gained']} -{now['lost']}, p {now['p']:.2g})",
+        f"keep the model of step {best}, and lower LEARNING_RATE, raise BETA, or check what earns the reward",
+        SECTION,
     )
 
 
-def train_rate(metrics: list[dict], earlier: dict, later: dict) -> float:
+def no_transfer(history: list[dict], metrics: Sequence[Mapping[str, Any]]) -> Finding | None:
+    """Training passes rose a lot, and held-out ones certainly by less than a quarter of it. Said at the third check."""
+    first, now = history[0], history[-1]
+    if len(history) < 4 or not now["n"]:
+        return None
+    early = [rate for step in metrics[:FIRST_STEPS] if (rate := drawn_rate(step)) is not None]
+    rise = train_rate(metrics, history[-2], now) - mean(early)
+    most = (now["gained"] - now["lost"] + 2 * math.sqrt(now["gained"] + now["lost"] + 1)) / now["n"]
+    if not (rise > LARGE_RISE and most < TRANSFERRED * rise):
+        return None
+    return Finding(
+        "warning",
+        "no_transfer",
+        first["step"],
+        now["step"],
+        f"the training pass rate rose by {rise:.1%} and the held-out one did not follow (+{now['gained']} "
+        f"-{now['lost']} of {now['n']})",
+        f"the run may memorize its own tasks or exploit their tests; read the newest passes in {COMPLETIONS_LOG}, and "
+        "train on more tasks",
+        SECTION,
+    )
+
+
+def train_rate(metrics: Sequence[Mapping[str, Any]], earlier: dict, later: dict) -> float:
     """The mean training pass rate, of all completions drawn, in the steps between two held-out checks.
 
     The rate of the completions trained on says less: refills keep groups that pass sometimes, however good the policy.
     """
-    rates = [
-        step.get("pass_rate" if step.get("pass_rate_drawn") is None else "pass_rate_drawn")
-        for step in metrics
-        if earlier["step"] < step["step"] <= later["step"]
-    ]
+    rates = [drawn_rate(step) for step in metrics if earlier["step"] < step["step"] <= later["step"]]
     return mean([rate for rate in rates if rate is not None])
+
+
+def drawn_rate(step: Mapping[str, Any]) -> float | None:
+    """The pass rate of all completions that a step drew."""
+    return step.get("pass_rate" if step.get("pass_rate_drawn") is None else "pass_rate_drawn")
 
 
 def checks_without_gain(history: list[dict]) -> int:

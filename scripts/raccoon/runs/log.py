@@ -11,6 +11,7 @@ It works on files and plain numbers, without torch, so that it can be tested wit
 
 import json
 import math
+import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -28,6 +29,18 @@ HELDOUT_LOG = "heldout.jsonl"
 PROFILE_LOG = "profile.jsonl"
 STOPPED_FILE = "STOPPED.json"
 CONFIG_FILE = "config.json"
+# What TRL measures, under its own names: metrics.jsonl has these beside this project's, so that other tools can read it
+TRL_NAMES = (
+    "reward_std", "frac_reward_zero_std", "completions/mean_length", "completions/clipped_ratio",
+    "clip_ratio/low_mean", "clip_ratio/high_mean", "clip_ratio/region_mean", "step_time",
+)  # fmt: skip
+PIECE = 20  # characters; shorter pieces of code stand in a completion more than once by chance
+TAIL = 500  # characters of the end of a completion, where it repeats itself if it does not end
+# What the seconds of a line of metrics.jsonl are divided into, each a mean over the processes. "wait" is for the
+# slowest process after the reward. Beside the step itself: "heldout" is a check after it, or before the first step;
+# "checkpoint" was written before it.
+STEP_PARTS = ("generate", "reward", "wait", "update")
+TIMED = (*STEP_PARTS, "heldout", "checkpoint")
 RECENT_STEPS = 20  # whose mean time tells how long the rest will take
 
 
@@ -167,6 +180,7 @@ def rollout_metrics(rollouts: list[Rollout], group_size: int, turns: int = 1) ->
     groups = [rollouts[i : i + group_size] for i in range(0, len(rollouts), group_size)]
     lost = [rollout for rollout in rollouts if rollout.verdict.status == "INFRA"]
     parts = scored[0].reward_parts if scored else ()
+    advantages = [rollout.advantage for rollout in rollouts if rollout.used and rollout.advantage is not None]
     return {
         "pass_rate": pass_rate([rollout for rollout in rollouts if rollout.used]),
         "pass_rate_drawn": pass_rate(rollouts),
@@ -178,6 +192,8 @@ def rollout_metrics(rollouts: list[Rollout], group_size: int, turns: int = 1) ->
         "constant_answers": mean([rollout.constant for rollout in rollouts]),
         "unused_groups": dict(Counter(why_unused(group) for group in groups if not group[0].used)),
         "truncated": mean([rollout.truncated for rollout in rollouts]),
+        "repetition": mean([repetition(rollout.completion) for rollout in rollouts]),
+        "advantage_std": statistics.pstdev(advantages) if advantages else None,
         "thinking": mean([rollout.thinking != "none" for rollout in rollouts]),
         "thinking_open": mean([rollout.thinking == "open" for rollout in rollouts]),
         "tokens_mean": mean([rollout.tokens for rollout in rollouts]),
@@ -191,6 +207,13 @@ def rollout_metrics(rollouts: list[Rollout], group_size: int, turns: int = 1) ->
         "judge_none": mean([judgement.score is None for judgement in asked]) if asked else None,
         **(turn_metrics(rollouts, turns) if turns > 1 else {}),
     }
+
+
+def repetition(text: str) -> float:
+    """The share of the pieces at the end of a text that stand there before; white space counts as one blank."""
+    tail = " ".join(text[-2 * TAIL :].split())[-TAIL:]
+    pieces = [tail[place : place + PIECE] for place in range(len(tail) - PIECE + 1)]
+    return 1 - len(set(pieces)) / len(pieces) if pieces else 0.0
 
 
 def turn_metrics(rollouts: list[Rollout], turns: int) -> dict[str, Any]:

@@ -1,250 +1,417 @@
-"""Sentinels: they find faults of a training run in the lines of its metrics.jsonl.
+"""Sentinels: the rules that name a run's faults, and what applies them step by step and check by check.
 
-They change nothing. An alarm is a message, and says whether the run should stop. A number that is missing or not finite
-raises no alarm, except for the gradient. What one step shows only by chance is measured over a window of steps. Such an
-alarm stops a run only once, so that the same command can continue it anyway.
+They change nothing. A finding says how grave it is, when the fault began, what the numbers show and what to change.
+WHAT_GOES_WRONG.md has a section for each rule. A fault is said once, and again only after it was gone for WINDOW steps.
+A rule that measures a window can end a run only once, so that the same command can continue it anyway.
 """
 
-import math
-import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from raccoon.records import named_counts
-from raccoon.runs.log import COMPLETIONS_LOG, number
-from raccoon.statistics import mean
-
-PATIENCE = 3  # bad steps in a row before a run stops; one may be chance
-FEW_WEIGHTS_CHANGED = 0.05  # share a step; below it most updates round to nothing, as with bfloat16 master weights
-LARGE_UPDATE = 0.05  # norm of an update over the norm of the weights; 0.001 is usual
-ENTROPY_COLLAPSE = 0.3  # share of the entropy of the first steps; below it the members of a group hardly differ
-MANY_TIMEOUTS = 0.5  # share of completions; above it the reward measures the machine's load
-MANY_OPEN_THOUGHTS = 0.5  # share of completions whose thoughts never end; they have no answer to learn from
-NO_SIGNAL = 0.9  # share of constant groups; above it nearly all completions teach nothing
-WINDOW = 10  # steps over which to measure what the few groups of one step do not show
-MANY_CONSTANT_ANSWERS = 0.15  # mean share over half a window; a model that solves tasks gives almost none
-MOST_CONSTANT_ANSWERS = 0.5  # the same; above it, and if fewer completions pass, the run learns nothing else
-PARTIAL_SIGNAL = 0.8  # share of a window's groups that differ; above it the model learns to run, and hardly to pass
-REWARD_RISE = 4.0  # standard errors between two windows; by chance in about one window in a thousand
-PASS_RISE = 1.0  # standard errors; below it the pass rate has not risen
-FEW_REPAIRED = 0.01  # mean share of a window's conversations with a second turn; below it feedback does not help
-ENOUGH_TURNS = 100  # further answers in a window; with fewer, that none passes may be chance
-MANY_CUT = 0.5  # mean share over half a window; above it most conversations have no second turn, whatever was wrong
+from raccoon.runs import conditions as c
+from raccoon.runs import heldout
+from raccoon.runs.conditions import WINDOW, History, counts, first_and_now
+from raccoon.runs.findings import Finding
+from raccoon.runs.log import COMPLETIONS_LOG
 
 
 @dataclass(frozen=True)
-class Alarm:
-    """A fault that a sentinel found; `stop` if the run should end."""
+class Rule:
+    """A fault, and the condition that shows it at the newest step of a history."""
 
-    message: str
-    stop: bool = False
-
-
-def alarms(metrics: list[dict]) -> list[Alarm]:
-    """The alarms of the newest step, given the steps before it (lines of metrics.jsonl)."""
-    return [*lost_scores(metrics), *sick_steps(metrics), *wrong_lessons(metrics), *idle_turns(metrics)]
-
-
-def lost_scores(metrics: list[dict]) -> Iterator[Alarm]:
-    """Completions that the sandbox or the judge did not score, or that attack the sandbox."""
-    newest = metrics[-1]
-    steps = lasting(metrics, lambda step: set(step.get("statuses") or ()) == {"INFRA"})
-    if steps:
-        yield Alarm(
-            "the sandbox failed on every completion, so nothing was learnt: test it alone with scripts/sandbox.py",
-            stop=steps >= PATIENCE,
-        )
-
-    def some_infra(steps: list[dict]) -> bool:
-        """INFRA where other completions have verdicts. The solution of every task had one before training."""
-        found = set(steps[-1].get("statuses") or ()) if steps else set()
-        return "INFRA" in found and len(found) > 1
-
-    if begins(metrics, some_infra):
-        yield Alarm(
-            f"{newest['statuses']['INFRA']} completions have no verdict, {newest.get('infra_beside') or 0} of them "
-            f"beside judged ones of the same task [{named_counts(newest.get('infra') or {})}]: if the code decides it, "
-            f"not scoring them raises the pass rate; run their code from {COMPLETIONS_LOG} with scripts/sandbox.py"
-        )
-    if begins(metrics, lambda steps: bool(steps) and number(steps[-1], "shared_refused") > 0):
-        yield Alarm(
-            f"{newest['shared_refused']} completions ran in the process of their test, unlike the solution "
-            "of their task: they are FAIL; the code attacks the sandbox, or the sandbox has a fault: read their "
-            f"code in {COMPLETIONS_LOG}"
-        )
-    steps = lasting(metrics, lambda step: step.get("judge_none") == 1)
-    if steps:
-        yield Alarm(
-            f"the judge scored no completion, so nothing was learnt: read its errors in {COMPLETIONS_LOG}, and "
-            "check that its server runs",
-            stop=steps >= PATIENCE,
-        )
+    name: str
+    severity: str  # of findings.SEVERITIES
+    section: str  # of WHAT_GOES_WRONG.md
+    holds: Callable[[History], bool]
+    cause: Callable[[History], str]
+    remedy: str
+    patience: int = 1  # steps in a row for which the condition must hold
+    stops_after: int = 0  # so many steps in a row end the run; 0: never
+    began: Callable[[History], int] | None = None  # the place where the fault began; None: the first step in a row
 
 
-def sick_steps(metrics: list[dict]) -> Iterator[Alarm]:
-    """What one step shows, or a few in a row."""
-    newest = metrics[-1]
-    steps = lasting(metrics, lambda step: step.get("grad_norm", 0.0) is None)
-    if steps:
-        yield Alarm(
-            "the gradient is not finite, so the weights were not updated: lower LEARNING_RATE", stop=steps >= PATIENCE
-        )
-    start = mean([step["entropy"] for step in metrics[: WINDOW // 2] if step.get("entropy") is not None])
-    if lasting(metrics, lambda step: number(step, "entropy") < ENTROPY_COLLAPSE * start) == PATIENCE:
-        yield Alarm(
-            f"the entropy fell below {ENTROPY_COLLAPSE:.0%} of its start, {start:.3f}: the completions "
-            "of a prompt hardly differ; raise TEMPERATURE or lower LEARNING_RATE"
-        )
+SCORES = (
+    Rule(
+        "sandbox_failed",
+        "warning",
+        "Many completions time out, or the sandbox fails",
+        lambda h: set(counts(h, "statuses")) == {"INFRA"},
+        lambda h: "the sandbox failed on every completion, so nothing was learnt",
+        "test it alone with scripts/sandbox.py",
+        stops_after=c.PATIENCE,
+    ),
+    Rule(
+        "no_verdict",
+        "warning",
+        "Many completions time out, or the sandbox fails",
+        c.some_infra,
+        lambda h: (
+            f"{counts(h, 'statuses')['INFRA']} completions have no verdict, {h.rows[-1].get('infra_beside') or 0} of "
+            f"them beside judged ones of the same task [{named_counts(counts(h, 'infra'))}]"
+        ),
+        "if the code decides it, not scoring them raises the pass rate; run their code from "
+        f"{COMPLETIONS_LOG} with scripts/sandbox.py",
+    ),
+    Rule(
+        "shared_refused",
+        "warning",
+        "The code cheats the tests",
+        lambda h: h.number("shared_refused") > 0,
+        lambda h: (
+            f"{h.number('shared_refused'):.0f} completions ran in the process of their test, unlike the solution of "
+            "their task, and are FAIL"
+        ),
+        f"the code attacks the sandbox, or the sandbox has a fault; read their code in {COMPLETIONS_LOG}",
+    ),
+    Rule(
+        "judge_failed",
+        "warning",
+        "The judge gives no scores",
+        c.judged_nothing,
+        lambda h: "the judge scored no completion, so nothing was learnt",
+        f"read its errors in {COMPLETIONS_LOG}, and check that its server runs",
+        stops_after=c.PATIENCE,
+    ),
+    Rule(
+        "timeouts",
+        "warning",
+        "Many completions time out, or the sandbox fails",
+        c.many_timeouts,
+        lambda h: f"more than {c.MANY_TIMEOUTS:.0%} of the completions timed out",
+        "lower SANDBOX_WORKERS or raise SANDBOX_TIMEOUT",
+    ),
+)
 
-    def many_timeouts(step: dict) -> bool:
-        return (step.get("kinds") or {}).get("timeout", 0) > MANY_TIMEOUTS * number(step, "completions")
+UPDATES = (
+    Rule(
+        "gradient_not_finite",
+        "warning",
+        "The gradient spikes or is not finite, or an update is very large",
+        c.not_finite,
+        lambda h: "the gradient is not finite, so it taught nothing",
+        "lower LEARNING_RATE",
+        stops_after=c.PATIENCE,
+    ),
+    Rule(
+        "gradient_spikes",
+        "warning",
+        "The gradient spikes or is not finite, or an update is very large",
+        c.spiking,
+        lambda h: (
+            f"{len(c.spikes(h))} gradients of the newest {c.SPIKE_STEPS} steps are over {c.SPIKE:g} times the usual "
+            f"norm of {h.typical('grad_norm', c.SPIKE_STEPS):.2g}"
+        ),
+        f"read the completions of these steps in {COMPLETIONS_LOG}; lower MAX_GRAD_NORM or LEARNING_RATE",
+        began=lambda h: c.spikes(h)[0],
+    ),
+    Rule(
+        "large_update",
+        "warning",
+        "The gradient spikes or is not finite, or an update is very large",
+        lambda h: h.number("update_ratio") > c.LARGE_UPDATE,
+        lambda h: f"an update changes the weights by {h.number('update_ratio'):.1%} of their norm",
+        "lower LEARNING_RATE",
+    ),
+    Rule(
+        "updates_round_away",
+        "warning",
+        "Updates that round away",
+        c.hardly_moves,
+        lambda h: (
+            f"a step changes only {h.number('weights_changed'):.1%} of the weights, because updates round to nothing"
+        ),
+        "set MASTER_WEIGHTS to float32, or raise LEARNING_RATE",
+        patience=c.PATIENCE,
+    ),
+    Rule(
+        "clip_saturation",
+        "warning",
+        "Most updates are clipped",
+        lambda h: h.mean("clipped") > c.MANY_CLIPPED,
+        lambda h: f"{h.mean('clipped'):.0%} of the tokens are clipped, and teach nothing",
+        "lower LEARNING_RATE or NUM_ITERATIONS, or raise EPSILON_HIGH",
+        began=lambda h: h.began("clipped"),
+    ),
+    Rule(
+        "kl_blowup",
+        "warning",
+        "The KL divergence runs away",
+        c.running_away,
+        lambda h: f"the KL divergence runs away, {first_and_now(h, 'kl', '{:.3g}')} nats a token",
+        "raise BETA, lower LEARNING_RATE, and keep a checkpoint from before",
+        began=c.took_off,
+    ),
+)
 
-    if lasting(metrics, many_timeouts) == 1:
-        yield Alarm(
-            f"more than {MANY_TIMEOUTS:.0%} of the completions timed out: lower SANDBOX_WORKERS or raise "
-            "SANDBOX_TIMEOUT"
-        )
-    if lasting(metrics, lambda step: number(step, "thinking_open") > MANY_OPEN_THOUGHTS) == 1:
-        yield Alarm(
-            f"more than {MANY_OPEN_THOUGHTS:.0%} of the completions never end their thoughts: raise "
-            "MAX_COMPLETION_LENGTH, or set ENABLE_THINKING to False"
-        )
-    if lasting(metrics, lambda step: number(step, "constant_groups") > NO_SIGNAL) == PATIENCE:
-        yield Alarm(
-            f"more than {NO_SIGNAL:.0%} of the groups are constant, so hardly anything is learnt: set "
-            "PROFILE_SAMPLES to choose tasks that are solved sometimes, or raise MAX_REFILLS"
-        )
-    if lasting(metrics, hardly_moves) == PATIENCE:
-        yield Alarm(
-            f"a step changes only {newest['weights_changed']:.1%} of the weights, because updates round to "
-            "nothing: set MASTER_WEIGHTS to float32, or raise LEARNING_RATE"
-        )
-    if lasting(metrics, lambda step: number(step, "update_ratio") > LARGE_UPDATE) == 1:
-        yield Alarm(f"an update changes the weights by {newest['update_ratio']:.1%} of their norm: lower LEARNING_RATE")
+ANSWERS = (
+    Rule(
+        "entropy_collapse",
+        "warning",
+        "The entropy collapses",
+        lambda h: h.number("entropy") < c.ENTROPY_COLLAPSE * h.first_mean("entropy"),
+        lambda h: (
+            f"the entropy fell below {c.ENTROPY_COLLAPSE:.0%} of its start, {h.first_mean('entropy'):.3f}: the "
+            "completions of a prompt hardly differ"
+        ),
+        "raise TEMPERATURE or lower LEARNING_RATE",
+        patience=c.PATIENCE,
+        began=lambda h: h.began("entropy"),
+    ),
+    Rule(
+        "entropy_growth",
+        "warning",
+        "The entropy collapses",
+        lambda h: h.ratio("entropy") > c.ENTROPY_GROWTH and h.rise("entropy") > c.CERTAIN,
+        lambda h: f"the entropy grew from {first_and_now(h, 'entropy', '{:.3f}')}: the completions turn into noise",
+        "lower LEARNING_RATE or TEMPERATURE, or raise BETA",
+        began=lambda h: h.began("entropy"),
+    ),
+    Rule(
+        "many_truncated",
+        "warning",
+        "Many completions are cut",
+        lambda h: h.mean("truncated") > c.MANY_TRUNCATED or c.grown(h, "truncated", c.MORE_TRUNCATED),
+        lambda h: f"{h.mean('truncated'):.0%} of the completions are cut at the limit, so it decides their reward",
+        "raise MAX_COMPLETION_LENGTH, set MASK_TRUNCATED to True, or check the end tokens of the chat template",
+        began=lambda h: h.began("truncated"),
+    ),
+    Rule(
+        "open_thoughts",
+        "warning",
+        "Many completions are cut",
+        lambda h: h.number("thinking_open") > c.MANY_OPEN_THOUGHTS,
+        lambda h: f"more than {c.MANY_OPEN_THOUGHTS:.0%} of the completions never end their thoughts",
+        "raise MAX_COMPLETION_LENGTH, or set ENABLE_THINKING to False",
+    ),
+    Rule(
+        "length_growth",
+        "warning",
+        "The completions grow or shrink",
+        c.longer_for_nothing,
+        lambda h: (
+            f"the completions grew from {first_and_now(h, 'tokens_mean', '{:.0f}')} tokens, and no held-out gain "
+            "pays for it"
+        ),
+        f"look at {COMPLETIONS_LOG} for padding and at HELDOUT for a gain; let no part of the reward grow with length",
+        began=lambda h: h.began("tokens_mean"),
+    ),
+    Rule(
+        "length_collapse",
+        "warning",
+        "The completions grow or shrink",
+        c.shorter_for_nothing,
+        lambda h: (
+            f"the completions shrank from {first_and_now(h, 'tokens_mean', '{:.0f}')} tokens, and no more of them pass"
+        ),
+        f"read the newest in {COMPLETIONS_LOG}; pay for a PASS alone, and lower LEARNING_RATE",
+        began=lambda h: h.began("tokens_mean"),
+    ),
+    Rule(
+        "repetition",
+        "warning",
+        "The completions repeat themselves",
+        lambda h: c.grown(h, "repetition", c.MORE_REPETITION),
+        lambda h: f"the completions repeat themselves: {first_and_now(h, 'repetition', '{:.0%}')} of their words",
+        f"read the newest in {COMPLETIONS_LOG}; lower LEARNING_RATE or raise BETA, and keep a checkpoint from before",
+        began=lambda h: h.began("repetition"),
+    ),
+)
+
+SIGNAL = (
+    Rule(
+        "no_signal",
+        "warning",
+        "Most groups have no signal",
+        c.little_signal,
+        lambda h: f"{h.mean('constant_groups'):.0%} of the groups are constant, so most completions teach nothing",
+        "set PROFILE_SAMPLES to choose tasks that are solved sometimes, or raise MAX_REFILLS or NUM_GENERATIONS",
+        began=lambda h: h.began("constant_groups"),
+    ),
+    Rule(
+        "no_reward_spread",
+        "warning",
+        "Most groups have no signal",
+        lambda h: h.ratio("reward_std") < c.NO_SPREAD,
+        lambda h: f"the rewards hardly differ any more, deviation {first_and_now(h, 'reward_std', '{:.2g}')}",
+        "take harder or easier tasks, by whether most now pass, and look whether the entropy collapsed",
+        began=lambda h: h.began("reward_std"),
+    ),
+    Rule(
+        "no_advantages",
+        "warning",
+        "Most groups have no signal",
+        lambda h: h.ratio("advantage_std") < c.NO_SPREAD,
+        lambda h: f"the advantages shrank to nothing, deviation {first_and_now(h, 'advantage_std', '{:.2g}')}",
+        "look at the share of constant groups and at the scale of the reward's parts",
+        began=lambda h: h.began("advantage_std"),
+    ),
+    Rule(
+        "constant_answers",
+        "warning",
+        "The answers are constants",
+        lambda h: c.constant_share(h) > c.MANY_CONSTANT_ANSWERS,
+        lambda h: (
+            f"{c.constant_share(h):.0%} of the answers ignore their arguments, like `return 2`, and "
+            f"{h.mean('pass_rate', WINDOW // 2):.1%} pass: the run learns to earn REWARD_PARTIAL"
+        ),
+        'set PAY_CONSTANT_ANSWERS to False and PARTIAL_CREDIT to "beyond_constant" or "off"',
+    ),
+    Rule(
+        "only_constant_answers",
+        "stop",
+        "The answers are constants",
+        lambda h: c.constant_share(h) > max(c.MOST_CONSTANT_ANSWERS, h.mean("pass_rate", WINDOW // 2)),
+        lambda h: (
+            f"{c.constant_share(h):.0%} of the answers ignore their arguments, like `return 2`, and only "
+            f"{h.mean('pass_rate', WINDOW // 2):.1%} pass: the run learns nothing else"
+        ),
+        'set PAY_CONSTANT_ANSWERS to False and PARTIAL_CREDIT to "beyond_constant" or "off"',
+    ),
+    Rule(
+        "partial_signal",
+        "warning",
+        "The reward rises but the pass rate does not",
+        lambda h: c.partial_share(h) > c.PARTIAL_SIGNAL,
+        lambda h: (
+            f"over {c.PARTIAL_SIGNAL:.0%} of the groups that differ hold no PASS, only PARTIAL and FAIL: the model "
+            "learns to write code that runs, not code that passes"
+        ),
+        'set PARTIAL_CREDIT to "beyond_constant" or "off", or set PROFILE_SAMPLES to choose tasks that are solved '
+        "sometimes, or start from a model that was taught the tasks (sft_model.py)",
+    ),
+    Rule(
+        "unearned_reward",
+        "warning",
+        "The reward rises but the pass rate does not",
+        c.unearned,
+        lambda h: (
+            f"the reward rose to {h.mean('reward'):+.2f} and the pass rate did not, {h.mean('pass_rate'):.1%}: other "
+            "parts of the reward are easier to earn than a PASS"
+        ),
+        'set PARTIAL_CREDIT to "beyond_constant" or "off", and BONUS_ONLY_WITH_PASS to True, or lower the weight of '
+        "the other parts",
+        patience=WINDOW // 2,
+    ),
+    Rule(
+        "held_out_falls",
+        "warning",
+        "The held-out tasks get worse",
+        c.held_out_falls,
+        lambda h: (
+            f"the held-out score fell from {c.mean_score(c.best_scores(h)):.3f} to {c.mean_score(h.evals[-3:]):.3f} "
+            "while the reward did not"
+        ),
+        "read completions with a high reward, because the reward may be exploited; keep the checkpoint of the best "
+        "score",
+        began=lambda h: c.best_scores(h)[-1][0],
+    ),
+    Rule(
+        "reward_falls",
+        "warning",
+        "The reward falls",
+        c.lost_gain,
+        lambda h: (
+            f"the reward fell to {h.mean('reward'):+.3f}, from {h.start('reward').mean:+.3f} at the start and "
+            f"{c.best_window(h).mean:+.3f} at its best"
+        ),
+        "lower LEARNING_RATE, raise BETA, and continue from the best checkpoint",
+    ),
+    Rule(
+        "plateau",
+        "info",
+        "The reward no longer rises",
+        c.flat,
+        lambda h: f"the reward has been flat for {len(h) // 2} of {len(h)} steps",
+        "stop here, or give harder tasks; more steps of the same will not help",
+        began=lambda h: len(h) - len(h) // 2,
+    ),
+)
+
+TURNS = (
+    Rule(
+        "waits_for_feedback",
+        "warning",
+        "Several turns do not help",
+        c.waits,
+        lambda h: (
+            f"the first answers got worse, {first_and_now(h, 'first_turn')} pass, and the last ones better: the model "
+            "waits for its feedback instead of solving the task at once"
+        ),
+        "lower TURN_DISCOUNT, so that a late PASS earns less",
+        began=lambda h: h.began("first_turn"),
+    ),
+    Rule(
+        "feedback_unused",
+        "warning",
+        "Several turns do not help",
+        c.no_help,
+        lambda h: (
+            f"under {c.FEW_REPAIRED:.0%} of the conversations with a second turn end in a PASS: the model makes "
+            "nothing of its feedback"
+        ),
+        "teach it repairs first (create_synthetic_data.py --mode trajectories --turns 2, then sft_model.py), or save "
+        "the time with MAX_TURNS 1",
+    ),
+    Rule(
+        "cut_at_first",
+        "warning",
+        "Several turns do not help",
+        lambda h: h.mean("cut_at_first", WINDOW // 2) > c.MANY_CUT,
+        lambda h: f"more than {c.MANY_CUT:.0%} of the conversations end at their first answer, because it was cut",
+        "raise MAX_COMPLETION_LENGTH, which is the limit of one answer",
+    ),
+)
+
+TIME = (
+    Rule(
+        "slower_steps",
+        "info",
+        "The steps take longer and longer",
+        c.slower,
+        lambda h: f"a step takes {h.mean('seconds'):.3g} s, over {c.SLOWER:g} times as long as the first ones",
+        "look which part of `seconds` grew: longer completions, a full sandbox, or another load on the machine",
+        began=lambda h: h.began("seconds"),
+    ),
+)
+
+RULES = SCORES + UPDATES + ANSWERS + SIGNAL + TURNS + TIME
 
 
-def hardly_moves(step: dict) -> bool:
-    moves = number(step, "grad_norm") > 0 and number(step, "learning_rate") > 0
-    return moves and number(step, "weights_changed") < FEW_WEIGHTS_CHANGED
+class Sentinels:
+    """Watches one run: give it every line of metrics.jsonl and of heldout.jsonl, also those from before a resume."""
 
+    def __init__(self) -> None:
+        self.history = History()
+        self.held = [0] * len(RULES)  # for how many steps in a row a rule's condition has held
+        self.last = [-WINDOW - 1] * len(RULES)  # the place where a fault that was said was last seen
 
-def wrong_lessons(metrics: list[dict]) -> Iterator[Alarm]:
-    """What a window of steps shows: rewards that are easier to earn than a PASS."""
-    stop = begins(metrics, lambda steps: constant_share(steps) > max(MOST_CONSTANT_ANSWERS, passing_share(steps)))
-    if stop or begins(metrics, lambda steps: constant_share(steps) > MANY_CONSTANT_ANSWERS):
-        yield Alarm(
-            f"{constant_share(metrics):.0%} of the answers ignore their arguments, like `return 2`, and "
-            f"{passing_share(metrics):.1%} pass: the run learns to earn REWARD_PARTIAL; "
-            'set PAY_CONSTANT_ANSWERS to False and PARTIAL_CREDIT to "beyond_constant" or "off"',
-            stop=stop,
-        )
+    def see(self, row: Mapping[str, Any]) -> list[Finding]:
+        """What the next step shows."""
+        history, found = self.history, []
+        history.add(row)
+        place = len(history) - 1
+        for number, rule in enumerate(RULES):
+            if not rule.holds(history):
+                self.held[number] = 0
+                continue
+            self.held[number] += 1
+            if self.held[number] < rule.patience:
+                continue
+            stops = 0 < rule.stops_after <= self.held[number]
+            if stops or place - self.last[number] > WINDOW:
+                began = rule.began(history) if rule.began else place - self.held[number] + 1
+                severity, step = "stop" if stops else rule.severity, history.step
+                found.append(
+                    Finding(
+                        severity, rule.name, step(began), step(place), rule.cause(history), rule.remedy, rule.section
+                    )
+                )
+            self.last[number] = place
+        return found
 
-    def partial_share(steps: list[dict]) -> float:
-        """Groups that differ without a PASS: they teach code to run, not to pass."""
-        partial, mixed = (window_mean(steps, name, WINDOW) for name in ("partial_groups", "mixed_groups"))
-        return partial / (partial + mixed) if partial + mixed > 0 else 0.0
-
-    if begins(metrics, lambda steps: partial_share(steps) > PARTIAL_SIGNAL):
-        yield Alarm(
-            f"over {PARTIAL_SIGNAL:.0%} of the groups that differ hold no PASS, only PARTIAL and FAIL: the model "
-            'learns to write code that runs, not code that passes; set PARTIAL_CREDIT to "beyond_constant" or '
-            '"off", or set PROFILE_SAMPLES to choose tasks that are solved sometimes, or start from a model '
-            "that was taught the tasks (sft_model.py)"
-        )
-
-    def unearned(steps: list[dict]) -> bool:
-        """A reward that rises without passes, from the first steps to the newest."""
-        windows, enough = (steps[:WINDOW], steps[-WINDOW:]), len(steps) >= 2 * WINDOW
-        return enough and rise(*windows, "reward") > REWARD_RISE and rise(*windows, "pass_rate") < PASS_RISE
-
-    if begins(metrics, unearned):
-        first, last = metrics[:WINDOW], metrics[-WINDOW:]
-        yield Alarm(
-            f"the reward rose from {mean_of(first, 'reward'):+.2f} to {mean_of(last, 'reward'):+.2f} and the pass rate "
-            f"did not, {mean_of(first, 'pass_rate'):.1%} to {mean_of(last, 'pass_rate'):.1%}: other parts of the "
-            'reward are easier to earn than a PASS; set PARTIAL_CREDIT to "beyond_constant" or "off", and '
-            "BONUS_ONLY_WITH_PASS to True"
-        )
-
-
-def idle_turns(metrics: list[dict]) -> Iterator[Alarm]:
-    """What a window of steps shows in a run with several turns; others have none of these numbers."""
-
-    def waits(steps: list[dict]) -> bool:
-        """A first answer that gets worse while the last one gets better, from the first steps to the newest."""
-        first, last = by_turn(steps, 0), by_turn(steps, -1)
-        falls = rise(first[-WINDOW:], first[:WINDOW], "pass") > REWARD_RISE
-        return len(steps) >= 2 * WINDOW and falls and rise(last[:WINDOW], last[-WINDOW:], "pass") > PASS_RISE
-
-    if begins(metrics, waits):
-        first, last = (mean_of(by_turn(part, 0), "pass") for part in (metrics[:WINDOW], metrics[-WINDOW:]))
-        yield Alarm(
-            f"the first answers got worse, {first:.1%} to {last:.1%} pass, and the last ones better: the model waits "
-            "for its feedback instead of solving the task at once; lower TURN_DISCOUNT, so that a late PASS earns less"
-        )
-
-    def no_help(steps: list[dict]) -> bool:
-        further = sum((number(step, "turns_mean") - 1) * number(step, "completions") for step in steps[-WINDOW:])
-        return further >= ENOUGH_TURNS and window_mean(steps, "repaired", WINDOW) < FEW_REPAIRED
-
-    if begins(metrics, no_help):
-        yield Alarm(
-            f"under {FEW_REPAIRED:.0%} of the conversations with a second turn end in a PASS: the model makes nothing "
-            "of its feedback; teach it repairs first (create_synthetic_data.py --mode trajectories --turns 2, then "
-            "sft_model.py), or save the time with MAX_TURNS 1"
-        )
-    if begins(metrics, lambda steps: window_mean(steps, "cut_at_first", WINDOW // 2) > MANY_CUT):
-        yield Alarm(
-            f"more than {MANY_CUT:.0%} of the conversations end at their first answer, because it was cut: raise "
-            "MAX_COMPLETION_LENGTH, which is the limit of one answer"
-        )
-
-
-def by_turn(metrics: list[dict], turn: int) -> list[dict]:
-    """The pass rate after a turn as a step's "pass"; None in a run with one turn."""
-    return [{"pass": (step.get("pass_by_turn") or [None])[turn]} for step in metrics]
-
-
-def constant_share(steps: list[dict]) -> float:
-    return window_mean(steps, "constant_answers", WINDOW // 2)
-
-
-def passing_share(steps: list[dict]) -> float:
-    return window_mean(steps, "pass_rate", WINDOW // 2)
-
-
-def begins(metrics: list[dict], condition: Callable[[list[dict]], bool]) -> bool:
-    """Whether a condition on the steps holds at the newest step and held at none of the WINDOW steps before it."""
-    return condition(metrics) and not any(condition(metrics[:-back]) for back in range(1, WINDOW + 1))
-
-
-def window_mean(metrics: list[dict], name: str, steps: int) -> float:
-    """The mean over the newest steps; NaN (every comparison with it is False) if there are fewer."""
-    return mean_of(metrics[-steps:], name) if len(metrics) >= steps else math.nan
-
-
-def mean_of(metrics: list[dict], name: str) -> float:
-    """The mean of a number over the steps that have it; NaN if none has."""
-    return mean(values_of(metrics, name))
-
-
-def values_of(metrics: list[dict], name: str) -> list[float]:
-    return [step[name] for step in metrics if step.get(name) is not None]
-
-
-def rise(before: list[dict], now: list[dict], name: str) -> float:
-    """How far a number's mean has risen, in standard errors over steps (Welch 1947); NaN with fewer than two steps.
-
-    A step is one observation, because its completions share prompts.
-    """
-    sides = [values_of(part, name) for part in (before, now)]
-    if min(map(len, sides)) < 2:
-        return math.nan
-    error = math.sqrt(sum(statistics.variance(side) / len(side) for side in sides))
-    difference = mean(sides[1]) - mean(sides[0])
-    return difference / error if error else math.copysign(math.inf, difference) if difference else 0.0
-
-
-def lasting(metrics: list[dict], condition: Callable[[dict], bool]) -> int:
-    """For how many steps in a row, up to the newest, a condition has held."""
-    return next((count for count, step in enumerate(reversed(metrics)) if not condition(step)), len(metrics))
+    def check(self, record: dict) -> list[Finding]:
+        """What the next check on held-out tasks shows, together with the steps before it."""
+        self.history.checks.append(record)
+        return heldout.check_findings(self.history.checks, self.history.rows)

@@ -6,25 +6,69 @@ This file imports torch at its top, so the training script imports it late.
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pkgutil import resolve_name
+from runpy import run_path
 from typing import Any
 
 import torch
 from torch.distributed.tensor import DTensor
 from transformers import TrainerCallback
 
-from raccoon.constants import RunError
+from raccoon.constants import InputError, RunError, check_choice
 from raccoon.decoding import own_randomness
 from raccoon.launch import StopSignal
 from raccoon.runs import heldout
-from raccoon.runs.log import HELDOUT_LOG, METRICS_LOG, finite
+from raccoon.runs.diagnosis import closing_paragraph, replay
+from raccoon.runs.log import HELDOUT_LOG, METRICS_LOG, STEP_PARTS, finite
 from raccoon.tasks.task import Task
 from raccoon.training.library_internals import left_alone, sleeping_bytes
 
 SAMPLED_WEIGHTS = 256  # elements of each tensor that are watched; to watch all would need a copy of the model
 CPU_TOKENS = 16  # tokens that a dry run generates without a GPU; each may take a second
+
+
+def check_trackers(names: Sequence[str]) -> None:
+    """Raises InputError for a tracker that transformers has no callback for, or whose package it does not find."""
+    from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
+
+    for name in names:
+        check_choice("REPORT_TO", name, ("none", *INTEGRATION_TO_CALLBACK))
+        try:
+            INTEGRATION_TO_CALLBACK[name]()  # sends nothing before the trainer calls it
+        except (ImportError, RuntimeError, ValueError) as error:
+            raise InputError(f"REPORT_TO {name} cannot be used: {error} Or leave it out of REPORT_TO") from error
+
+
+def callback_makers(names: Sequence[str]) -> list[Callable[[], Any]]:
+    """What the names stand for: "module:name", or "path/file.py:name". Raises InputError for what cannot be called."""
+    found = []
+    for name in names:
+        place, _, inside = name.rpartition(":")
+        try:
+            maker = run_path(place)[inside] if place.endswith(".py") else resolve_name(name) if place else None
+        except (ImportError, AttributeError, KeyError, OSError, ValueError) as error:
+            raise InputError(
+                f"CALLBACKS {name} is not found: {error}; install its package, or give its file"
+            ) from error
+        if not callable(maker):
+            raise InputError(
+                f"CALLBACKS {name!r} names no callback; give module:name or file.py:name of a subclass of "
+                "transformers.TrainerCallback, or of a function that returns one"
+            )
+        found.append(maker)
+    return found
+
+
+def added_callbacks(names: Sequence[str]) -> list[TrainerCallback]:
+    """The callbacks that CALLBACKS names, made without arguments. Raises InputError for what is none."""
+    made = [maker() for maker in callback_makers(names)]
+    for name, callback in zip(names, made, strict=True):
+        if not isinstance(callback, TrainerCallback):
+            raise InputError(f"CALLBACKS {name} makes a {type(callback).__name__}; give a transformers.TrainerCallback")
+    return made
 
 
 class PeakMemory:
@@ -70,17 +114,18 @@ class Watch(TrainerCallback):
 
 
 class StepWatch(Watch):
-    """Splits a step's seconds into generating, rewarding and updating, and measures what the update changes.
+    """Splits a step's seconds into their parts (log.TIMED), and measures what the update changes.
 
     The share of weights that change, and by how much, are those of a sample. It also loads the steps before a resume.
     """
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.trainer.metrics = self.trainer.run_log.read(METRICS_LOG, state.global_step)
+        trainer, log = self.trainer, self.trainer.run_log
+        trainer.metrics, checks = (log.read(name, state.global_step) for name in (METRICS_LOG, HELDOUT_LOG))
+        trainer.sentinels, trainer.findings = replay(trainer.metrics, checks)
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.started = time.perf_counter()
-        self.trainer.seconds = dict.fromkeys(self.trainer.seconds, 0.0)
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, model: Any, **_: Any) -> None:
         self.before = sampled_weights(model)
@@ -93,7 +138,12 @@ class StepWatch(Watch):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         seconds = self.trainer.seconds
-        seconds["update"] = time.perf_counter() - self.started - seconds["generate"] - seconds["reward"]
+        others = sum(seconds[part] for part in STEP_PARTS if part != "update")
+        seconds["update"] = time.perf_counter() - self.started - others
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        closing = closing_paragraph(self.trainer.findings)
+        print(closing, end="\n" if closing else "", flush=True)
 
 
 def sampled_weights(model: torch.nn.Module) -> torch.Tensor:
@@ -133,7 +183,8 @@ class HeldoutControl(Watch):
             control.should_save = control.should_training_stop = True
 
     def check(self, step: int) -> None:
-        rollouts = self.trainer.sampler.sample(self.tasks, self.constants.temperature)
+        with self.trainer.clock("heldout"):
+            rollouts = self.trainer.sampler.sample(self.tasks, self.constants.temperature)
         statuses = {rollout.task_id: rollout.status for rollout in rollouts}
         first = self.history[0]["statuses"] if self.history else {}
         at_first = None
@@ -143,13 +194,7 @@ class HeldoutControl(Watch):
         if self.trainer.accelerator.is_main_process:
             self.trainer.run_log.append(HELDOUT_LOG, self.history[-1:])
         print(heldout.heldout_line(self.history), flush=True)
-        warning = heldout.gap_warning(self.history, self.trainer.metrics)
-        print(warning, end="\n" if warning else "", flush=True)
-        alarm = heldout.loss_alarm(self.history)
-        if alarm:
-            print(f"warning: {alarm.message}", flush=True)
-        if alarm and alarm.stop:
-            self.trainer.end(alarm.message)
+        self.trainer.report(self.trainer.sentinels.check(self.history[-1]))
 
 
 @dataclass

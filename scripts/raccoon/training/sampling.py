@@ -240,8 +240,10 @@ class Conversations:
                 self.answer(going, prompt_ids[0])
             with trainer.clock("reward"):
                 going = self.grade(going, 0 if last else self.turns.max_feedback)
-                if not trainer.most(len(going)):
-                    break
+            with trainer.clock("wait"):
+                most = trainer.most(len(going))
+            if not most:
+                break
         if memory:
             memory.clear()
         return held

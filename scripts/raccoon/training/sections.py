@@ -179,7 +179,8 @@ class Training:
     output_dir: str
     save_steps: int
     kept_checkpoints: int
-    report_to: str
+    trackers: tuple[str, ...]  # by transformers' names
+    callbacks: tuple[str, ...]  # "module:name" or "file.py:name" of what makes one of transformers
     seed: int
 
     def __post_init__(self) -> None:
@@ -206,14 +207,9 @@ class Training:
             )
         check_choice("GENERATION", self.generation, ("transformers", "vllm"))
         check_choice("MASTER_WEIGHTS", self.weights, WEIGHT_BYTES)
-        check_choice("REPORT_TO", self.report_to, ("none", "tensorboard", "trackio", "wandb"))
         check_positive(SAVE_STEPS=self.save_steps)
         if Path(self.output_dir).resolve() == Path(self.model_path).resolve():
             raise InputError(f"OUTPUT_DIR {self.output_dir} is MODEL_PATH, which would be overwritten; give another")
-        if self.report_to != "none" and not find_spec(self.report_to):
-            raise InputError(
-                f'REPORT_TO {self.report_to} is not installed; pip install {self.report_to}, or set "none"'
-            )
         shards, rest = divmod(self.processes, max(self.replicas, 1))
         if self.replicas != 1 and (self.adapters or self.replicas < 1 or rest or shards < 2):
             raise InputError(
@@ -303,6 +299,14 @@ class Training:
         if os.environ.get("RANK", "0") != "0":
             sys.stdout = open(os.devnull, "w", encoding="utf-8")  # only the first process prints
 
+    def check_additions(self) -> None:
+        """Raises InputError for a tracker or callback that cannot be used. Only if one is named, it imports torch."""
+        if self.trackers or self.callbacks:
+            from raccoon.training.callbacks import callback_makers, check_trackers
+
+            check_trackers(self.trackers)
+            callback_makers(self.callbacks)
+
 
 def grpo_config(run: Training, judging_seconds: float, reward_weights: list[float] | None) -> Any:
     """The sections as TRL's arguments; `judging_seconds` is how long a judge may take for a step."""
@@ -336,5 +340,5 @@ def grpo_config(run: Training, judging_seconds: float, reward_weights: list[floa
         logging_steps=1,
         logging_nan_inf_filter=False,  # a loss that is not finite is shown, not averaged away
         disable_tqdm=True,  # lines read better in a container's log
-        report_to=run.report_to,
+        report_to=list(run.trackers) or "none",
     )

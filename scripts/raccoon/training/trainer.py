@@ -17,9 +17,12 @@ from transformers import PrinterCallback
 
 from raccoon.launch import StopSignal
 from raccoon.runs.checkpoints import SIZES_FILE, remove_old, write_sizes
+from raccoon.runs.findings import Finding
 from raccoon.runs.log import (
     COMPLETIONS_LOG,
     METRICS_LOG,
+    TIMED,
+    TRL_NAMES,
     Rollout,
     RunLog,
     completion_records,
@@ -28,7 +31,7 @@ from raccoon.runs.log import (
     seconds_left,
     step_line,
 )
-from raccoon.runs.sentinels import alarms
+from raccoon.runs.sentinels import Sentinels
 from raccoon.tasks.task import Task
 from raccoon.training import batches, sharding
 from raccoon.training.callbacks import PeakMemory, StepWatch, Watch
@@ -60,9 +63,10 @@ class CodeTrainer(OpenTrainer):
         **kwargs: Any,
     ) -> None:
         self.reward, self.run_log, self.kept_checkpoints = reward, run_log, kept_checkpoints
-        self.seconds = {"generate": 0.0, "reward": 0.0, "update": 0.0}
+        self.seconds = dict.fromkeys(TIMED, 0.0)  # since the newest line of metrics.jsonl
         self.step_record: dict[str, Any] = {}
         self.metrics: list[dict] = []  # the lines of metrics.jsonl
+        self.sentinels, self.findings = Sentinels(), list[Finding]()
         self.stop_reason, self.ended = "", "the last step was made"
         kwargs["callbacks"] = [StepWatch(), *kwargs.get("callbacks", ())]
         self.conversations = conversations
@@ -102,12 +106,13 @@ class CodeTrainer(OpenTrainer):
         self.seconds[part] += time.perf_counter() - started
 
     def clocked(self, function: Callable[..., list[float | None]]) -> Callable[..., list[float | None]]:
-        """A reward function that adds its time, until the slowest process is done, to the step's."""
+        """A reward function that adds its time, and then that until the slowest process is done, to the step's."""
 
         @wraps(function)
         def scored(*args: Any, **kwargs: Any) -> list[float | None]:
             with self.clock("reward"):
                 rewards = function(*args, **kwargs)
+            with self.clock("wait"):
                 self.accelerator.wait_for_everyone()
             return rewards
 
@@ -193,18 +198,30 @@ class CodeTrainer(OpenTrainer):
             return super().log(logs, start_time)
         logs |= {name: value for name, value in self.step_record.items() if isinstance(value, float)}
         super().log(logs, start_time)
-        record = {"step": self.state.global_step, **self.step_record, "seconds": dict(self.seconds)}
+        record = {"step": self.state.global_step, **self.step_record, "seconds": self.take_seconds()}
         record["peak_memory_gb"] = self.memory.gb
-        kept = ("loss", "grad_norm", "learning_rate", "entropy", "kl", "num_tokens")
+        kept = ("loss", "grad_norm", "learning_rate", "entropy", "kl", "num_tokens", *TRL_NAMES)
         self.metrics.append(finite(record | {name: logs.get(name) for name in kept}))
         if self.accelerator.is_main_process:
             self.run_log.append(METRICS_LOG, self.metrics[-1:])
             left = seconds_left(self.metrics, self.state.max_steps)
             print(step_line(self.metrics[-1], self.state.max_steps, left), flush=True)
-        for alarm in alarms(self.metrics):
-            print(f"warning: step {record['step']}: {alarm.message}", flush=True)
-            if alarm.stop:
-                self.end(alarm.message)
+        self.report(self.sentinels.see(self.metrics[-1]))
+
+    def report(self, findings: list[Finding]) -> None:
+        """Prints what the sentinels found; ends the run if a finding says so."""
+        self.findings += findings
+        for found in findings:
+            kind = "info" if found.severity == "info" else "warning"
+            print(f"{kind}: step {found.seen}: {found.message}", flush=True)
+            if found.severity == "stop":
+                self.end(found.message)
+
+    def take_seconds(self) -> dict[str, float]:
+        """The seconds since the newest line, as means over the processes; they count from 0 again."""
+        own = torch.tensor([[*self.seconds.values()]], dtype=torch.float64, device=self.args.device)
+        self.seconds = dict.fromkeys(TIMED, 0.0)
+        return dict(zip(TIMED, self.accelerator.gather(own).mean(dim=0).tolist(), strict=True))
 
     def agreed(self, stop: StopSignal) -> int:
         """The stop signal's number, or 0, the same on all processes, which it may not have reached at once."""
@@ -227,7 +244,7 @@ class CodeTrainer(OpenTrainer):
         """Writes TRL's checkpoint. When all of it is written, marks it as whole and deletes older ones."""
         folder, state = self.args.output_dir, self.state
         checkpoint = Path(folder) / f"checkpoint-{state.global_step}"
-        with saving(checkpoint.name, folder):
+        with self.clock("checkpoint"), saving(checkpoint.name, folder):
             if self.accelerator.is_main_process:
                 (checkpoint / SIZES_FILE).unlink(missing_ok=True)  # it may be written over a damaged one
             self.trl_checkpoint(model, trial)

@@ -1,0 +1,303 @@
+"""The conditions by which the numbers of a run show a fault, and their limits. sentinels.py has a rule for each.
+
+A condition looks at the history of a run up to its newest step. Where scales differ between models, it compares with
+the run's own start. What one step shows only by chance is measured over a window, and has to differ by several standard
+errors. A number that is missing makes every comparison False.
+"""
+
+import math
+
+from raccoon.runs.history import WINDOW, History, Sample, error, finite_number
+
+PATIENCE = 3  # bad steps in a row before a run stops; one may be chance
+CERTAIN = 4.0  # standard errors between two windows; by chance in about one window in ten thousand
+
+FEW_WEIGHTS_CHANGED = 0.05  # share a step; below it most updates round to nothing, as with bfloat16 master weights
+LARGE_UPDATE = 0.05  # norm of an update over the norm of the weights; 0.001 is usual
+SPIKE = 10.0  # times the usual gradient norm
+SPIKES = 2  # of those within SPIKE_STEPS; one may be a strange batch
+SPIKE_STEPS = 100
+ENTROPY_COLLAPSE = 0.3  # share of the entropy of the first steps; below it the members of a group hardly differ
+ENTROPY_GROWTH = 2.5  # the same, upwards; above it the completions turn into noise
+LARGE_KL = 1.0  # nats a token; a policy so far away speaks another language than its reference
+GROWING_KL = 0.25  # nats a token; above it growth by KL_GROWTH since half the steps runs away
+KL_GROWTH = 4.0  # growth in proportion to the steps would double it
+MANY_CLIPPED = 0.25  # share of tokens; above it much of each update is thrown away
+MANY_TIMEOUTS = 0.5  # share of completions; above it the reward measures the machine's load
+MANY_OPEN_THOUGHTS = 0.5  # share of completions whose thoughts never end; they have no answer to learn from
+MANY_TRUNCATED = 0.5  # share of completions; above it the reward measures the limit of length
+MORE_TRUNCATED = 0.15  # rise of that share since the start
+LONGER = 1.8  # times the tokens of the start
+SHORTER = 0.4  # the same, downwards
+EARNED = 0.25  # held-out gain for each part of more length, both relative to the start, that pays for it
+MORE_REPETITION = 0.15  # rise of the share of a completion that repeats what stands before it
+NO_SIGNAL = 0.7  # share of constant groups; above it most completions teach nothing
+LESS_SIGNAL = 0.4  # the same, if it rose by LOST_SIGNAL since the start
+LOST_SIGNAL = 0.3
+NO_SPREAD = 0.2  # share of the start's spread of rewards or advantages; below it little is left to learn from
+MANY_CONSTANT_ANSWERS = 0.15  # mean share over half a window; a model that solves tasks gives almost none
+MOST_CONSTANT_ANSWERS = 0.5  # the same; above it, and if fewer completions pass, the run learns nothing else
+PARTIAL_SIGNAL = 0.8  # share of a window's groups that differ; above it the model learns to run, and hardly to pass
+UNEARNED_SPANS = (20, 50, 100, 200)  # steps over which a reward that rises must have come with passes
+UNEARNED = 0.3  # largest share of the reward's rise that passes may have had
+LARGE_GAIN = 0.5  # of the spread of rewards within a step; less may come from a format, before passes rise
+DRIVEN = 0.5  # correlation with the share solved; below it the reward depends on other things
+CORRELATED_STEPS = 40
+PASS_RISE = 1.0  # standard errors; below it the pass rate has not risen
+FALLEN = 0.5  # share of the reward's gain; a run that lost as much of it gets worse
+PLATEAU_STEPS = 100  # fewer say nothing
+PLATEAU = 0.06  # share of the gain so far; less in the last quarter of the steps is none
+CEILING = 0.9  # pass rate; a run that ends there has no more to gain
+FEW_REPAIRED = 0.01  # mean share of a window's conversations with a second turn; below it feedback does not help
+ENOUGH_TURNS = 100  # further answers in a window; with fewer, that none passes may be chance
+MANY_CUT = 0.5  # mean share over half a window; above it most conversations have no second turn, whatever was wrong
+SLOWER = 1.6  # times the seconds of the first steps
+STEADY = 8.0  # standard errors; fewer may be another program on the machine
+SURE_WHILE_RISING = 2.5  # standard errors of a held-out score that falls while the reward certainly rises
+EVALS = 6  # held-out scores; fewer do not show their noise
+
+
+def grown(history: History, name: str, least: float) -> bool:
+    """Whether a mean rose since the start by at least so much, and not by chance."""
+    return history.change(name) >= least and history.rise(name) > CERTAIN
+
+
+def other_share(history: History, share: float) -> bool:
+    """Whether the mean length is so many times that of the start (less, below 1), and not by chance."""
+    ratio, rise = history.ratio("tokens_mean"), history.rise("tokens_mean")
+    return (ratio > share and rise > CERTAIN) if share > 1 else (ratio < share and rise < -CERTAIN)
+
+
+def held_out_gain(history: History) -> float:
+    """The newest held-out score over the first, less 1, if it is higher beyond chance; 0 else; NaN without any."""
+    if history.checks:
+        first, now = history.checks[0], history.checks[-1]
+        higher = now["gained"] > now["lost"] and (now.get("p") or 1.0) < 0.05
+        return now["pass_rate"] / max(first["pass_rate"], 0.01) - 1 if higher else 0.0
+    if len(history.evals) < EVALS:
+        return math.nan
+    first_score, score = (sum(value for _, value in part) / 3 for part in (history.evals[:3], history.evals[-3:]))
+    higher = score - first_score > 3 * score_noise(history) * math.sqrt(2 / 3)
+    return score / max(first_score, 0.01) - 1 if higher else 0.0
+
+
+def score_noise(history: History) -> float:
+    """The standard deviation of a held-out score beside its trend, from second differences.
+
+    Their median leaves out the turn of the trend; their mean sees noise that most of them do not have.
+    """
+    scores = [score for _, score in history.evals]
+    second = sorted(abs(a - 2 * b + c) for a, b, c in zip(scores, scores[1:], scores[2:], strict=False))
+    by_median, by_mean = 1.4826 * second[len(second) // 2], 1.2533 * sum(second) / len(second)
+    return max(by_median, by_mean / 2) / math.sqrt(6)
+
+
+def longer_for_nothing(history: History) -> bool:
+    unearned = held_out_gain(history) < EARNED * (history.ratio("tokens_mean") - 1)
+    return other_share(history, LONGER) and (unearned or math.isnan(held_out_gain(history)))
+
+
+def shorter_for_nothing(history: History) -> bool:
+    solved = "pass_rate" if "pass_rate" in history.columns else "reward"
+    return other_share(history, SHORTER) and not history.rise(solved) > CERTAIN and not held_out_gain(history) > 0
+
+
+def running_away(history: History) -> bool:
+    """A KL divergence that is large, or that grows faster and faster."""
+    now, half = history.recent("kl"), history.recent("kl", back=len(history) // 2)
+    if now.mean > LARGE_KL and history.typical("kl", WINDOW) > LARGE_KL:
+        return True
+    grows = now.mean > KL_GROWTH * half.mean and now.mean - half.mean > CERTAIN * error(half, now)
+    return grows and history.typical("kl", WINDOW) > GROWING_KL
+
+
+def took_off(history: History) -> int:
+    """The place since which the KL divergence is twice what it was half the steps ago."""
+    usual, values = 2 * history.recent("kl", back=len(history) // 2).mean, history.columns["kl"].values
+    return next((place + 1 for place in range(len(values) - 2, -1, -1) if values[place] < usual), 0)
+
+
+def spiking(history: History) -> bool:
+    return len(spikes(history)) >= SPIKES and spikes(history)[-1] == len(history) - 1
+
+
+def spikes(history: History) -> list[int]:
+    """The places of gradients far above the usual one, among the newest steps."""
+    usual = history.typical("grad_norm", SPIKE_STEPS)
+    if not history.number("grad_norm") > SPIKE * usual or len(history) < 2 * WINDOW:
+        return []
+    values = history.columns["grad_norm"].values
+    begin = max(len(values) - SPIKE_STEPS, 0)
+    return [place for place in range(begin, len(values)) if values[place] > SPIKE * usual]
+
+
+def little_signal(history: History) -> bool:
+    share = history.mean("constant_groups")
+    return share > NO_SIGNAL or (share > LESS_SIGNAL and grown(history, "constant_groups", LOST_SIGNAL))
+
+
+def hardly_moves(history: History) -> bool:
+    moves = history.number("grad_norm") > 0 and history.number("learning_rate") > 0
+    return moves and history.number("weights_changed") < FEW_WEIGHTS_CHANGED
+
+
+def unearned(history: History) -> bool:
+    """A reward that rises while the share that is solved certainly rises by much less.
+
+    Early in a healthy run a small part, such as a format, may rise first. So the rise must be large against the spread
+    of rewards, or the reward must hardly depend on what is solved.
+    """
+    gains = [reward_now.mean - reward.mean for reward, solved, reward_now, solved_now in spans(history)
+             if paid_for_other_things(reward, solved, reward_now, solved_now)]  # fmt: skip
+    if not gains:
+        return False
+    spread = history.start("reward_std").mean
+    return not max(gains) <= LARGE_GAIN * spread or correlation(history, "reward", "pass_rate") < DRIVEN
+
+
+def spans(history: History) -> list[tuple[Sample, Sample, Sample, Sample]]:
+    """(reward, share solved) before and (reward, share solved) now, for spans of steps that are long enough."""
+    if len(history) < 2 * WINDOW or "pass_rate" not in history.columns:
+        return []
+    now = history.recent("reward"), history.recent("pass_rate")
+    backs = [back for back in UNEARNED_SPANS if back + WINDOW < len(history)]
+    before = [(history.recent("reward", back=back), history.recent("pass_rate", back=back)) for back in backs]
+    return [(*each, *now) for each in [(history.start("reward"), history.start("pass_rate")), *before]]
+
+
+def paid_for_other_things(reward: Sample, solved: Sample, reward_now: Sample, solved_now: Sample) -> bool:
+    gain, most = reward_now.mean - reward.mean, solved_now.mean - solved.mean + 2 * error(solved, solved_now)
+    return gain > CERTAIN * error(reward, reward_now) and most < UNEARNED * gain
+
+
+def correlation(history: History, one: str, other: str) -> float:
+    """Of the changes of two numbers from step to step (Pearson), over the newest steps; NaN with too few."""
+    sides = [history.columns[name].values[-CORRELATED_STEPS:] for name in (one, other)]
+    pairs = [(a2 - a1, b2 - b1) for a1, a2, b1, b2 in zip(sides[0], sides[0][1:], sides[1], sides[1][1:], strict=False)]
+    pairs = [pair for pair in pairs if not math.isnan(sum(pair))]
+    scale = math.sqrt(sum(a * a for a, _ in pairs) * sum(b * b for _, b in pairs))
+    return sum(a * b for a, b in pairs) / scale if scale and len(pairs) >= WINDOW else math.nan
+
+
+def lost_gain(history: History) -> bool:
+    """A reward that is far below its start or has lost much of what it had gained, in two windows in a row."""
+    start, best = history.start("reward"), best_window(history)
+    windows = [history.recent("reward", back=back) for back in (0, WINDOW)]
+    if len(history) < 3 * WINDOW:
+        return False
+    below = all(start.mean - now.mean > CERTAIN * error(start, now) for now in windows)
+    rose = best.mean - start.mean > CERTAIN * error(start, best)
+    lost = all(
+        best.mean - now.mean > max((CERTAIN + 1) * error(best, now), FALLEN * (best.mean - start.mean))
+        for now in windows
+    )
+    spread = history.start("reward_std").mean
+    little = start.mean - windows[0].mean < 0.2 * spread
+    return (below and not little) or (rose and lost)
+
+
+def best_window(history: History) -> Sample:
+    """The best of a run's windows that share no steps, but for the newest two."""
+    ends = range(2 * WINDOW, len(history) - 2 * WINDOW + 1, max(WINDOW, len(history) // 20))
+    windows = [history.sample("reward", end - WINDOW, end) for end in ends]
+    return max((each for each in windows if each.n), key=lambda each: each.mean, default=history.start("reward"))
+
+
+def flat(history: History) -> bool:
+    """A reward that rose and whose rise in the last quarter of the steps is certainly next to nothing."""
+    name, steps = ("pass_rate" if "pass_rate" in history.columns else "reward"), len(history)
+    if steps < PLATEAU_STEPS or (name == "pass_rate" and history.mean(name) > CEILING):
+        return False
+    quarter = steps // 4
+    before, now = history.recent(name, quarter, quarter), history.recent(name, quarter)
+    gain, start = now.mean - history.start(name).mean, history.start(name)
+    still = abs(now.mean - before.mean) + 2 * error(before, now)
+    return gain > CERTAIN * error(start, now) and still < PLATEAU * gain
+
+
+def held_out_falls(history: History) -> bool:
+    """Held-out scores that fell from their best while the reward did not fall."""
+    scores, last = history.evals, history.evals[-3:]
+    if len(scores) < EVALS:
+        return False
+    best = best_scores(history)
+    fall = mean_score(best) - mean_score(last)
+    before, now = (
+        history.sample("reward", max(part[0][0] - WINDOW // 2, 0), part[-1][0] + WINDOW // 2)
+        if part[-1][0] + WINDOW // 2 <= len(history)
+        else history.recent("reward")
+        for part in (best, last)
+    )
+    rise = (now.mean - before.mean) / error(before, now)
+    certain = SURE_WHILE_RISING if rise > CERTAIN else CERTAIN
+    by_chance = math.sqrt(2 * math.log(len(scores) / 3) / 3)  # how high the best of so many means of three is by chance
+    return fall > score_noise(history) * (certain * math.sqrt(2 / 3) + by_chance) and rise > -1
+
+
+def best_scores(history: History) -> list[tuple[int, float]]:
+    """The three neighbouring held-out scores with the highest mean, without the newest three."""
+    scores = history.evals[:-3]
+    return max((scores[i : i + 3] for i in range(len(scores) - 2)), key=mean_score)
+
+
+def mean_score(scores: list[tuple[int, float]]) -> float:
+    return sum(score for _, score in scores) / len(scores)
+
+
+def slower(history: History) -> bool:
+    """Seconds a step far above those of the first, in both of the newest two windows; the first two may compile.
+
+    Load from outside makes the seconds vary; longer completions or a leak make all of them larger.
+    """
+    first = history.sample("seconds", 2, 2 + WINDOW) if len(history) >= 4 * WINDOW else Sample(0, math.nan, math.nan)
+    windows = [history.recent("seconds", back=back) for back in (WINDOW, 0)]
+    return all(now.mean > SLOWER * first.mean and now.mean - first.mean > STEADY * error(first, now) for now in windows)
+
+
+def constant_share(history: History) -> float:
+    return history.mean("constant_answers", WINDOW // 2)
+
+
+def partial_share(history: History) -> float:
+    """Of the groups that differ, those without a PASS: they teach code to run, not to pass."""
+    partial, mixed = history.mean("partial_groups"), history.mean("mixed_groups")
+    return partial / (partial + mixed) if partial + mixed > 0 else math.nan
+
+
+def waits(history: History) -> bool:
+    """A first answer that gets worse while the last one gets better."""
+    return history.rise("first_turn") < -CERTAIN and history.rise("last_turn") > PASS_RISE
+
+
+def no_help(history: History) -> bool:
+    rows = history.rows[-WINDOW:]
+    further = sum((finite_number(row.get("turns_mean")) - 1) * finite_number(row.get("completions")) for row in rows)
+    return further >= ENOUGH_TURNS and history.mean("repaired") < FEW_REPAIRED
+
+
+def counts(history: History, name: str) -> dict[str, int]:
+    """Counts by name of the newest step; {} if it has none."""
+    found = history.rows[-1].get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def some_infra(history: History) -> bool:
+    """INFRA where other completions have verdicts. The solution of every task had one before training."""
+    return "INFRA" in counts(history, "statuses") and len(counts(history, "statuses")) > 1
+
+
+def not_finite(history: History) -> bool:
+    return "grad_norm" in history.rows[-1] and math.isnan(history.number("grad_norm"))
+
+
+def judged_nothing(history: History) -> bool:
+    return history.rows[-1].get("judge_none") == 1
+
+
+def many_timeouts(history: History) -> bool:
+    return finite_number(counts(history, "kinds").get("timeout", 0)) > MANY_TIMEOUTS * history.number("completions")
+
+
+def first_and_now(history: History, name: str, shown: str = "{:.1%}") -> str:
+    """The means of the first and of the newest window, as "A to B"."""
+    return f"{shown.format(history.start(name).mean)} to {shown.format(history.mean(name))}"

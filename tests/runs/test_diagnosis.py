@@ -1,0 +1,221 @@
+"""The faults that a run's numbers show, in this project's logs and in those of plain TRL, and runs without a fault."""
+
+import json
+import random
+import subprocess
+import sys
+
+import pytest
+
+from helpers.cheating_run import cheating_run
+from helpers.paths import SCRIPTS
+from raccoon.constants import InputError
+from raccoon.runs.diagnosis import closing_paragraph, diagnose, replay
+from raccoon.runs.findings import at_least
+from raccoon.runs.heldout import heldout_record
+from raccoon.runs.history import History
+from raccoon.runs.log import repetition
+
+STEPS, ONSET = 160, 80
+
+
+def trl_run(seed: int = 0, steps: int = STEPS, **changed) -> list[dict]:
+    """Rows with TRL's names of a run that learns, with the noise of few groups.
+
+    `changed` maps a name (two underscores stand for a slash) to a function of the value and of how far the fault has
+    gone, from 0 at ONSET to 1 at the end.
+    """
+    draw = random.Random(seed)
+
+    def noisy(value: float, share: float = 0.1) -> float:
+        return value * draw.lognormvariate(0, share)
+
+    rows = []
+    for step in range(1, steps + 1):
+        done = step / steps
+        rate = min(max(draw.gauss(0.2 + 0.3 * done, 0.06), 0.0), 1.0)
+        format_part = min(draw.gauss(0.5 + 5 * done, 0.02), 0.98)  # it rises first, in a tenth of the steps
+        row = {
+            "step": step,
+            "reward": rate + 0.1 * format_part,
+            "reward_std": noisy(0.4),
+            "frac_reward_zero_std": draw.uniform(0.1, 0.5),
+            "entropy": noisy(0.8 - 0.3 * done),
+            "kl": noisy(0.01 + 0.1 * done, 0.4),
+            "clip_ratio/region_mean": noisy(0.05),
+            "grad_norm": noisy(0.3, 0.4),
+            "learning_rate": 1e-6,
+            "completions/mean_length": noisy(300 + 60 * done, 0.15),
+            "completions/clipped_ratio": draw.uniform(0.0, 0.1),
+            "step_time": noisy(10.0, 0.15) * (1 if step > 2 else 4),  # the first steps compile
+            "repetition": noisy(0.1, 0.2),
+            "rewards/accuracy/mean": rate,
+            "rewards/format/mean": format_part,
+        }
+        if step % 10 == 0:
+            row["eval_rewards/accuracy/mean"] = draw.gauss(0.18 + 0.28 * done, 0.02)
+        gone = max(0.0, (step - ONSET) / (steps - ONSET))
+        for name, change in changed.items():
+            name = name.replace("__", "/")
+            if step > ONSET and name in row:
+                row[name] = change(row[name], gone)
+        rows.append(row)
+    return rows
+
+
+def names(rows: list[dict]) -> set[str]:
+    return {each.name for each in replay(rows, [])[1]}
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_run_that_learns_has_no_fault(seed):
+    assert names(trl_run(seed)) == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [
+        ("entropy_collapse", {"entropy": lambda value, gone: value * (1 - 0.9 * gone)}),
+        ("entropy_growth", {"entropy": lambda value, gone: value * (1 + 5 * gone)}),
+        ("kl_blowup", {"kl": lambda value, gone: value * 50**gone}),
+        ("clip_saturation", {"clip_ratio__region_mean": lambda value, gone: value + 0.4 * gone}),
+        ("no_signal", {"frac_reward_zero_std": lambda value, gone: min(value + 0.6 * gone, 1.0)}),
+        ("no_reward_spread", {"reward_std": lambda value, gone: value * (1 - gone)}),
+        ("many_truncated", {"completions__clipped_ratio": lambda value, gone: value + 0.4 * gone}),
+        ("length_growth", {
+            "completions__mean_length": lambda value, gone: value * (1 + 2 * gone),
+            "eval_rewards__accuracy__mean": lambda value, gone: min(value, 0.32),
+        }),
+        ("length_collapse", {
+            "completions__mean_length": lambda value, gone: value * (1 - 0.9 * gone),
+            "rewards__accuracy__mean": lambda value, gone: 0.2,
+            "eval_rewards__accuracy__mean": lambda value, gone: 0.18,
+        }),
+        ("repetition", {"repetition": lambda value, gone: value + 0.5 * gone}),
+        ("slower_steps", {"step_time": lambda value, gone: value * (1 + 1.5 * gone)}),
+        ("reward_falls", {"reward": lambda value, gone: value * (1 - gone)}),
+        ("unearned_reward", {
+            "reward": lambda value, gone: 0.35 + 0.6 * gone,
+            "rewards__accuracy__mean": lambda value, gone: value * 0.6,
+        }),
+        ("held_out_falls", {"eval_rewards__accuracy__mean": lambda value, gone: 0.32 - 0.25 * gone + value / 100}),
+        ("gradient_not_finite", {"grad_norm": lambda value, gone: float("nan") if 0.5 < gone < 0.6 else value}),
+        ("gradient_spikes", {"grad_norm": lambda value, gone: value * (60 if round(80 * gone) % 25 == 24 else 1)}),
+    ],
+)  # fmt: skip
+def test_a_fault_is_named_by_its_numbers_and_begins_where_it_began(name, changed):
+    for seed in (20, 21):
+        rows = trl_run(seed, **changed)
+        found = {each.name: each for each in replay(rows, [])[1]}
+        assert name in found, (seed, sorted(found))
+        assert found[name].seen > ONSET
+        assert found[name].onset <= found[name].seen
+
+
+def test_the_onset_is_that_of_the_change():
+    rows = trl_run(3, frac_reward_zero_std=lambda value, gone: 1.0)
+    (found,) = (each for each in replay(rows, [])[1] if each.name == "no_signal")
+    assert ONSET - 5 <= found.onset <= ONSET + 2 < found.seen <= ONSET + 10
+
+
+def test_a_plateau_is_said_where_the_gain_is_certainly_over():
+    def run(last: float) -> list[dict]:
+        draw = random.Random(1)
+        return [{"step": n, "reward": draw.gauss(min(n / 100, 1.0) * last, 0.03)} for n in range(400)]
+
+    assert names(run(0.5)) == {"plateau"}
+    assert names([{"step": n, "reward": n / 400} for n in range(400)]) == set()  # it still rises
+    assert names(run(0.0)) == set()  # it never rose
+
+
+@pytest.mark.parametrize(("weight", "found"), [(0.1, set()), (1.0, {"unearned_reward"})])
+def test_a_small_part_of_the_reward_may_rise_before_passes_do(weight, found):
+    draw, rows = random.Random(4), []
+    for step in range(60):
+        rate, style = draw.gauss(0.2, 0.015), min(max(step / 30, 0.3), 1.0)
+        rows.append({"step": step, "reward": rate + weight * style, "reward_std": 0.4, "rewards/accuracy/mean": rate})
+    assert names(rows) == found
+
+
+def test_longer_completions_are_earned_by_a_held_out_gain():
+    longer = {"completions__mean_length": lambda value, gone: value * (1 + 2 * gone)}
+    assert names(trl_run(5, **longer)) == set()  # the held-out score more than doubles
+    rows = [{name: value for name, value in row.items() if "eval" not in name} for row in trl_run(5, **longer)]
+    assert names(rows) == {"length_growth"}
+    tasks = [{str(task): "PASS" if task < passed else "FAIL" for task in range(100)} for passed in (20, 60)]
+    checks = [heldout_record(step, tasks[step > 0], tasks[0]) for step in (0, 80)]
+    assert replay(rows, checks)[1] == []
+
+
+def test_the_run_of_smollm2_is_named_early_and_ends():
+    findings = replay(cheating_run(0), [])[1]
+    seen = {each.name: each.seen for each in findings}
+    assert min(seen.values()) <= 15 and seen["only_constant_answers"] <= 45
+    assert [each.name for each in at_least(findings, "stop")] == ["only_constant_answers"]
+    paragraph = closing_paragraph(findings)
+    assert paragraph.startswith("diagnosis: since step ") and "Change first: set PAY_CONSTANT_ANSWERS" in paragraph
+    assert closing_paragraph([]) == ""
+
+
+def test_the_same_run_in_three_logs_has_the_same_findings(tmp_path):
+    rows = trl_run(7, entropy=lambda value, gone: value * (1 - 0.9 * gone))
+    own = tmp_path / "own"
+    checkpoint = tmp_path / "trl" / "checkpoint-160"
+    for folder in (own, checkpoint):
+        folder.mkdir(parents=True)
+    (own / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    evals = {"step", "eval_rewards/accuracy/mean"}  # the Trainer logs these in a row of their own
+    apart = [{name: row[name] for name in row if (name in evals) == held or name == "step"}
+             for row in rows for held in (False, True)]  # fmt: skip
+    (checkpoint / "trainer_state.json").write_text(json.dumps({"log_history": [*apart, {"step": 160, "epoch": 1}]}))
+    (tmp_path / "log.jsonl").write_text((own / "metrics.jsonl").read_text())
+    found = [diagnose(path) for path in (own, tmp_path / "trl", checkpoint, tmp_path / "log.jsonl")]
+    assert [each.name for each in found[0]] == ["entropy_collapse"]
+    assert all(each == found[0] for each in found)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("", "holds no steps"), ("[1]\n", "found a JSON list"), ('{"step": 1, "fine": 2}\n', "has no number under")],
+)
+def test_a_log_that_says_nothing_is_named(tmp_path, text, words):
+    log = tmp_path / "log.jsonl"
+    log.write_text(text)
+    if "number" in words:
+        command = [sys.executable, SCRIPTS / "diagnose_run.py", log]
+        ended = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert ended.returncode == 2 and words in ended.stderr and len(ended.stderr.splitlines()) == 1
+    else:
+        with pytest.raises(InputError, match=words):
+            diagnose(log)
+
+
+def test_the_exit_code_says_whether_a_fault_is_as_grave_as_asked(tmp_path):
+    log = tmp_path / "log.jsonl"
+    log.write_text("".join(json.dumps(row) + "\n" for row in trl_run(7, entropy=lambda value, gone: value / 100)))
+    for level, code in (("warning", 1), ("stop", 0)):
+        command = [sys.executable, SCRIPTS / "diagnose_run.py", log, "--fail-on", level]
+        ended = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert ended.returncode == code and "entropy_collapse" in ended.stdout
+
+
+def test_what_is_no_number_is_missing():
+    history = History()
+    for value in (None, "1", True, [1], {"a": 1}, float("inf"), 10**400):
+        history.add({"step": 1, "entropy": value, "seconds": value, "pass_by_turn": value, "statuses": value})
+    assert "entropy" not in history.columns
+    assert names([{"step": "x", "entropy": [], "kinds": 3, "statuses": 5, "infra": "?"}] * 30) == set()
+
+
+def test_a_damaged_check_is_named(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "reward": 1.0}\n')
+    (tmp_path / "heldout.jsonl").write_text('{"step": 0, "n": 3}\n')
+    with pytest.raises(InputError, match=r"heldout.jsonl, line 1: passed is 'None', not of type int"):
+        diagnose(tmp_path)
+
+
+def test_repetition_counts_what_stood_before():
+    assert repetition("") == 0.0
+    assert repetition("def f(values):\n    return sorted(values)[::-1] if values else None\n") < 0.05
+    assert repetition("x = 1\n" * 200) > 0.9
+    assert repetition("a" * 400) > 0.9
