@@ -231,6 +231,7 @@ def planned_setting() -> Setting:
         vllm=VLLM_MODE if GENERATION == "vllm" else "",
         vllm_share=VLLM_MEMORY_SHARE,
         reference=BETA > 0 and not USE_LORA,
+        whole_logits=not {"prompts", "bfloat16"}.isdisjoint(SAVINGS),
         max_steps=MAX_STEPS,
         save_steps=SAVE_STEPS,
         save_total_limit=SAVE_TOTAL_LIMIT,
@@ -554,8 +555,7 @@ def write_report(folder: str) -> None:
         command = [sys.executable, str(Path(__file__).with_name(name)), folder]
         if subprocess.run(command, check=False).returncode:
             print(
-                f"warning: {name} failed; see its message above, and run it again:\n"
-                f"python scripts/{name} {shlex.quote(folder)}",
+                f"warning: {name} failed; see above, and run it again:\npython scripts/{name} {shlex.quote(folder)}",
                 flush=True,
             )
 

@@ -128,6 +128,8 @@ def test_a_model_on_the_cpu_by_hand():
     assert memory.logits == close(8.25 * 4 * 4 * 345 * 32768 / 1e9)
     assert memory.training == close(2.152 + 2.04 + 1.49 + 0.113 + 0.5)
     assert found.verdict == "fits"
+    whole = plan(shape, replace(found.setting, whole_logits=True), found.machine).memory
+    assert whole.logits == close(5 * 4 * 4 * 96 * 49152 / 1e9)
     assert plan(shape, Setting(batch_size=64, gradient_accumulation=1), Machine(0, 25.0)).verdict == "does not fit"
 
 
