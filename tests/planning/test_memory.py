@@ -133,6 +133,18 @@ def test_a_model_on_the_cpu_by_hand():
     assert plan(shape, Setting(batch_size=64, gradient_accumulation=1), Machine(0, 25.0)).verdict == "does not fit"
 
 
+def test_a_tied_head_of_many_words_on_the_cpu():
+    """Gemma 3 270M: its table is most of its weights, and a pass ends with three tensors of its size."""
+    shape = Shape(18, 640, 2048, 4, 1, 256, 262144, True, normed_heads=True, norms=4, window=512, windowed=15)
+    assert shape.parameters == 268_098_176
+    memory = plan(
+        shape, Setting(batch_size=2, gradient_accumulation=2, prompt=200, completion=24), Machine(0, 25)
+    ).memory
+    assert memory.reduced == close(3 * 4 * 262144 * 640 / 1e9)
+    kept = 10 * 640 + 6 * 1024 + 4 * 256 + 4 * 2048
+    assert memory.training == close(268_098_176 * 16 / 1e9 + 2.013 + 2 * 224 * 4 * 18 * kept / 1e9 + 0.5)
+
+
 def test_floors_by_hand():
     decoding = 27.98e9 / 4.3e12 + 16 * 1024 * 196_608 / 4.3e12  # weights without the embedding, and half the cache
     assert decoding_seconds(SHAPE, 16, 1024) == close(decoding)

@@ -252,8 +252,8 @@ def full_memory(shape: Shape, setting: Setting, machine: Machine) -> Memory:
     gpus, weight_bytes = machine.shards, WEIGHT_BYTES[setting.weights]
     share = shape.parameters / gpus / GB
     autocast = gpus == 1 and setting.weights == "float32"  # autocast copies weights; activations stay float32
-    moments = autocast_moments(shape, setting) if autocast else whole_moments(shape, setting)
-    peak = largest(sharded_moments(shape, setting, machine) if gpus > 1 else moments)
+    alone = autocast_moments if autocast else whole_moments
+    peak = largest(sharded_moments(shape, setting, machine) if gpus > 1 else alone(shape, setting))
     whole = BF16 * (shape.parameters if gpus > 1 else autocast * (shape.layers * shape.layer + shape.table))
     cache = cache_gb(shape, setting) * (1.5 if autocast else 1)  # with autocast keys are float32
     return Memory(
@@ -295,15 +295,17 @@ def cpu_memory(shape: Shape, setting: Setting) -> Memory:
     whole = WHOLE_LOGITS * setting.batch_size * setting.completion * shape.vocab
     logits = FP32 * (whole if setting.whole_logits else min(scored, TILE_TOKENS) * words) / GB
     head_gradient = 0.0 if adapters else FP32 * shape.table / GB
+    # A tied table's gradient is that of the head, of the embedding, and their sum; malloc keeps what the layers freed
+    end = Moment(reduced=3 * head_gradient * shape.tied, activations=kept)
     head = Moment(reduced=head_gradient, activations=kept, logits=logits)
     layer = Moment(reduced=head_gradient * shape.tied, activations=kept + computed)
     cache = 2 * cache_gb(shape, setting)
-    model = (FP32 if adapters else weight_bytes) * shape.parameters * (2 if setting.reference else 1) / GB
+    model = (FP32 if adapters else weight_bytes) * shape.parameters * (1 + setting.reference) / GB
     return Memory(
         weights=model + FP32 * adapters / GB,
         gradients=weight_bytes * trained / GB,
         optimizer=MOMENT_BYTES[setting.optimizer](weight_bytes) * trained / GB,
-        **vars(largest([head, layer])),
+        **vars(largest([head, layer, end])),
         engine=decoding_gb(shape, setting, cache, 2),
         cache=cache,
         process=PROCESS_GB,
@@ -356,14 +358,13 @@ def autocast_moments(shape: Shape, setting: Setting) -> list[Moment]:
     """
     inputs, tile = 2 * inputs_gb(shape, setting, 2), tile_gb(shape, setting)
     words = BF16 * TILE_WORDS * shape.hidden / GB  # the head's weights of a tile, cast
-    between = 4 * setting.tokens * BF16 * shape.hidden / GB
     return [
         Moment(gathered=BF16 * shape.layers * shape.layer / GB, activations=inputs, logits=tile + words),
         Moment(reduced=FP32 * shape.table / GB, activations=inputs, logits=tile + words),
         Moment(
             gathered=BF16 * shape.layer / GB,
             reduced=FP32 * shape.table * shape.tied / GB,
-            activations=inputs + layer_gb(shape, setting) + between,
+            activations=inputs + layer_gb(shape, setting) + 4 * setting.tokens * BF16 * shape.hidden / GB,
         ),
     ]
 
@@ -392,8 +393,7 @@ def decoding_gb(shape: Shape, setting: Setting, cache: float, width: int = 1) ->
     layer's cache that each token makes.
     """
     prefill = width * setting.sequences * setting.prompt * BF16 * (4 * shape.hidden + 3 * shape.intermediate) / GB
-    filled = setting.prompt / (setting.prompt + setting.completion)
-    return max(prefill - cache * (1 - filled), cache / shape.layers)
+    return max(prefill - cache * setting.completion / (setting.prompt + setting.completion), cache / shape.layers)
 
 
 def cache_gb(shape: Shape, setting: Setting) -> float:
@@ -413,8 +413,8 @@ def largest_tensor_gb(shape: Shape) -> float:
 
 def decoding_seconds(shape: Shape, sequences: int, cached_tokens: float) -> float:
     """The least seconds for one token of all sequences: it reads the cache and all weights except the embedding."""
-    read = BF16 * (shape.parameters - (0 if shape.tied else shape.table))
-    return (read + sequences * shape.cached(cached_tokens)) / BANDWIDTH
+    read = shape.parameters - (not shape.tied) * shape.table
+    return (BF16 * read + sequences * shape.cached(cached_tokens)) / BANDWIDTH
 
 
 def training_seconds(shape: Shape, sequences: int, prompt: int, completion: int, rank: int = 0) -> float:
