@@ -141,6 +141,8 @@ def test_the_template_for_a_base_model_has_ends_and_takes_several_turns():
     assert tokenizer.apply_chat_template(talk)["input_ids"] == [0, 3, 5, 7, 4, 3, 6, 8, 4]
     assert end_tokens(tokenizer, None) == [1, 4]
     assert TurnTemplate(tokenizer, [1, 4], True).after([8], "b") == [4, 3, 5, 8, 4, 3, 6]
+    tokenizer.chat_template = "{{ bos_token }}{% for message in messages %}{{ message.content }} {% endfor %}"
+    assert end_tokens(tokenizer, None) == [1]  # what begins a text ends none
 
 
 def test_another_version_is_named(monkeypatch, tmp_path):
