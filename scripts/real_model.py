@@ -106,7 +106,7 @@ PROBE = "def f(x):\n    return [x * 1024, 'naïve', \"\t…\"]\n\n\nassert f(3.1
 
 def main() -> None:
     check_choice("MODEL", MODEL, PACKAGES)
-    check_choice("ACCEPT_TERMS", ACCEPT_TERMS, {"", *(each.terms for each in ARCHITECTURES.values())})
+    check_choice("ACCEPT_TERMS", ACCEPT_TERMS, ("", "gemma"))
     check_writable("OUTPUT_DIR", OUTPUT_DIR)
     folder = Path(OUTPUT_DIR) / "base_model"
     trained, heldout = (Path(OUTPUT_DIR) / name for name in ("train_tasks.jsonl", "heldout_tasks.jsonl"))
