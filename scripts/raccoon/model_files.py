@@ -60,7 +60,10 @@ def end_tokens(tokenizer: Any, declared: int | list[int] | None) -> list[int]:
     if tokenizer.chat_template:
         turn = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
         rendered = tokenizer.apply_chat_template(turn)["input_ids"]
-        found |= set([token for token in rendered if token in tokenizer.all_special_ids][-1:])
+        # Gemma's <end_of_turn> is not among all_special_ids, and its template begins with the bos token
+        special = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+        special = {*special, *tokenizer.all_special_ids} - {tokenizer.bos_token_id}
+        found |= set([token for token in rendered if token in special][-1:])
     return sorted(found - {None})
 
 

