@@ -23,10 +23,10 @@ from raccoon.constants import InputError, override_constants, run_main
 from raccoon.llm import measurement
 from raccoon.llm.client import Endpoint, LlmClient
 from raccoon.llm.llm_judge import JUDGEMENTS_FILE, LlmJudge
-from raccoon.published.benchmarks import is_benchmark, load_benchmark
+from raccoon.published.benchmarks import load_set
 from raccoon.runs.log import finite
 from raccoon.store import AnswerCache
-from raccoon.tasks.task import Task, read_task_file
+from raccoon.tasks.task import Task
 
 # The judge, on any OpenAI-compatible server
 JUDGE_BASE_URL = "http://127.0.0.1:8000/v1"  # of the judge's server
@@ -85,8 +85,7 @@ def main() -> None:
 
 def tasks_by_id(name: str, data_dir: str) -> dict[str, Task]:
     """The tasks of a benchmark or of a task file, by id."""
-    tasks = load_benchmark(name, data_dir) if is_benchmark(name) else read_task_file(name)
-    return {task.task_id: task for task in tasks}
+    return {task.task_id: task for task in load_set(name, data_dir)}
 
 
 def chosen_samples(path: str, tasks: dict[str, Task], limit: int, seed: int) -> list[measurement.Sample]:

@@ -27,8 +27,7 @@ from typing import Any
 from raccoon.constants import InputError, check_positive, check_writable, constants, override_constants, run_main
 from raccoon.conversation import TurnTemplate
 from raccoon.model_files import check_made_alike, end_tokens
-from raccoon.published.benchmarks import BENCHMARKS as KNOWN
-from raccoon.published.benchmarks import load_benchmark
+from raccoon.published.benchmarks import load_set
 from raccoon.published.contamination import find_overlap
 from raccoon.rewards.training_tasks import passing_tasks
 from raccoon.runs.log import CONFIG_FILE, RunLog
@@ -36,7 +35,7 @@ from raccoon.sandbox.pool import Sandbox
 from raccoon.savings import NO_BFLOAT16, computes_bfloat16
 from raccoon.tasks.markup import fenced_blocks
 from raccoon.tasks.prompts import fenced, messages
-from raccoon.tasks.task import TASK_FIELDS, Task, numbered_rows, read_task_file, write_task_file
+from raccoon.tasks.task import TASK_FIELDS, Task, numbered_rows, write_task_file
 
 MODEL_PATH = "./real/base_model"  # a folder or a hub id
 OUTPUT_DIR = "./real/sft_model"
@@ -89,11 +88,11 @@ def main() -> None:
         check_made_alike(OUTPUT_DIR, {"LAST_ANSWER_ONLY": False} | earlier, values, FREE_TO_CHANGE)
         print(f"{OUTPUT_DIR} exists already; nothing to do")
         return
-    solved = [task for name in filter(None, BENCHMARKS) for task in load(name, DATA_DIR) if task.solution]
+    solved = [task for name in filter(None, BENCHMARKS) for task in load_set(name, DATA_DIR) if task.solution]
     with Sandbox(SANDBOX_WORKERS or None, SANDBOX_TIMEOUT) as sandbox:
         taught = passing_tasks(solved, sandbox, True, SKIP_FAILING_TASKS) if solved else []
     taught += [task for path in TRAJECTORIES for task in read_trajectories(path, LAST_ANSWER_ONLY)]
-    unseen = [task for name in KEEP_UNSEEN for task in load(name, DATA_DIR)]
+    unseen = [task for name in KEEP_UNSEEN for task in load_set(name, DATA_DIR)]
     taught = unlike(taught, unseen, KEEP_UNSEEN)
     tokenizer = load_tokenizer(MODEL_PATH, CPU_THREADS)
     taught = short_enough(taught, tokenizer, MAX_LENGTH)
@@ -128,11 +127,6 @@ def check_constants() -> None:
     if CPU_BFLOAT16 and not computes_bfloat16():
         raise InputError(f"CPU_BFLOAT16 needs {NO_BFLOAT16}; leave --cpu-bfloat16 out")
     check_writable("OUTPUT_DIR", OUTPUT_DIR)
-
-
-def load(name: str, data_dir: str) -> list[Task]:
-    """The tasks of a benchmark or of a task file."""
-    return load_benchmark(name, data_dir) if name in KNOWN else read_task_file(name)
 
 
 def unlike(tasks: list[Task], unseen: list[Task], names: Iterable[str]) -> list[Task]:

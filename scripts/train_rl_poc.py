@@ -34,6 +34,7 @@ from raccoon.llm.client import Endpoint
 from raccoon.planning.advice import check_disk, check_gpus, check_memory, check_model, plan_lines, plan_of, report
 from raccoon.planning.memory import Machine, Plan, Setting, find_machine, rows_outside_steps
 from raccoon.rewards.execution import Chat, RewardTable
+from raccoon.rewards.lazy_answers import lazy_line
 from raccoon.rewards.llm_reward import MakeReward, RewardSource
 from raccoon.rewards.training_tasks import TaskChoice, load_tasks, schedule, short_enough, worth_training_on
 from raccoon.runs.checkpoints import check_folder, checkpoint_step, hold_folder, resume_point
@@ -130,7 +131,7 @@ DATA_DIR = ""  # folder of the published benchmark files; "": download from the 
 TRAINING_SETS = ["mbpp", "humaneval"]  # MBPP without its prompt split (420 tasks), HumanEval (164); "": none
 BENCHMARK_TASKS = True  # False: do not train on TRAINING_SETS
 TRAIN_FILES: list[str] = []  # more task files to train on
-REPORTED_BENCHMARKS: list[str] = []  # benchmarks to report later: tasks that are like one of theirs are not trained on
+REPORTED_BENCHMARKS: list[str] = []  # benchmarks or task files to report later: tasks like theirs are left out
 ALLOW_SHARED_TESTS = False  # accept tests that must run in the same process as the code, which could forge a PASS
 SKIP_FAILING_TASKS = False  # leave out tasks that fail their own solution; False refuses to start
 PROFILE_SAMPLES = 0  # completions of each task before training; tasks on which they all score the same are left out
@@ -413,9 +414,9 @@ def run(recipe: Recipe, planned: Plan | None, sandbox: Sandbox, make_reward: Mak
         trainer.run_log.write_constants(recipe.values)
     if recipe.tasks.profile_samples and not recipe.dry_run:
         profile = trainer.sampler.profile(tasks, recipe.tasks.profile_samples, training.sampling.temperature)
+        print(lazy_line(tasks, profile, recipe.table, sandbox), flush=True)
         tasks = worth_training_on(tasks, profile, recipe.tasks, training.batch.num_generations)
-    prompts = training.prompts_per_step * training.batch.max_steps // training.batch.num_iterations
-    trainer.train_on(tasks, schedule(tasks, prompts, training.seed))
+    trainer.train_on(tasks, schedule(tasks, training.prompts, training.seed))
     train(trainer, checkpoint, stop)
     if training.gpus:
         peak = max(record["peak_memory_gb"] for record in trainer.metrics)

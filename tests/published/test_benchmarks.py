@@ -267,6 +267,12 @@ def test_every_row_becomes_a_sound_task(published, name, count):
         assert len(task.test) > 5_000 or parse_code(task.test).body
 
 
+def test_leetcode_is_selected_by_difficulty_in_the_older_and_the_newer_form(published):
+    for name, counts in (("leetcode_train", (450, 813, 307)), ("leetcode", (48, 101, 79))):
+        found = [task.difficulty for task in published(name).values()]
+        assert tuple(map(found.count, ("easy", "medium", "hard"))) == counts and len(found) == sum(counts)
+
+
 def test_the_148_hard_rows_are_tasks_of_the_whole_set(published):
     whole, hard = published("bigcodebench"), published("bigcodebench_hard")
     assert len(hard) == 148 and hard.keys() == published("bigcodebench_hard_instruct").keys() < whole.keys()

@@ -8,7 +8,7 @@ from helpers.run_examples import choice
 from raccoon.constants import InputError
 from raccoon.published.benchmarks import load_benchmark, load_training_tasks
 from raccoon.published.contamination import find_overlap
-from raccoon.rewards.training_tasks import decontaminated, load_tasks, unseen_tasks
+from raccoon.rewards.training_tasks import decontaminated, load_tasks, unseen_tasks, worth_training_on
 from raccoon.runs.heldout import Heldout
 from raccoon.sandbox.pool import Sandbox
 from raccoon.tasks.task import Task, write_task_file
@@ -70,6 +70,27 @@ def test_tasks_like_a_reported_benchmark_are_left_out(data_dir, capsys):
     assert decontaminated([OWN, *theirs], [], "") == [OWN, *theirs]
     with pytest.raises(InputError, match="every task is like one of humaneval"):
         decontaminated(theirs, ["humaneval"], str(data_dir))
+
+
+def test_tasks_like_those_of_a_reported_task_file_are_left_out(tmp_path):
+    write_task_file(tmp_path / "reported.jsonl", [OWN])
+    other = replace(OWN, task_id="own/9", prompt="Something else.", test="assert more(8) == 9", solution="")
+    assert choice(files=["own.jsonl"], reported=[str(tmp_path / "reported.jsonl")]).reported
+    assert decontaminated([OWN, other], [str(tmp_path / "reported.jsonl")], "") == [other]
+
+
+def profiled(task_id: str, *scores: float) -> dict:
+    rate = scores.count(1.0) / len(scores)
+    return {"task_id": task_id, "samples": len(scores), "pass_rate": rate, "correctness": list(scores)}
+
+
+def test_a_profile_without_a_useful_task_is_refused_whatever_share_is_allowed():
+    tasks = [replace(OWN, task_id=name) for name in ("never", "some", "always")]
+    profile = [profiled("never", -0.5, -0.5), profiled("some", 1.0, -0.5), profiled("always", 1.0, 1.0)]
+    chosen = choice(files=["own.jsonl"], max_constant_share=1.0)
+    assert [task.task_id for task in worth_training_on(tasks, profile, chosen, 4)] == ["some"]
+    with pytest.raises(InputError, match="the profile finds no task to train on"):
+        worth_training_on(tasks, profile[:1], chosen, 4)
 
 
 def test_only_what_is_named_is_trained_on(tmp_path):

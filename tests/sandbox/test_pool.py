@@ -18,10 +18,10 @@ from pathlib import Path
 import pytest
 
 from helpers.paths import SCRIPTS
-from raccoon.evaluation.subjects import stub_program
 from raccoon.published import benchmarks
 from raccoon.records import KINDS, Program, Verdict
 from raccoon.sandbox.pool import WINDOW, Sandbox, SandboxError, WorkerPool, safe_execute
+from raccoon.tasks.task import stub_program
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the sandbox needs Linux")
 

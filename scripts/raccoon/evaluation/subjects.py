@@ -30,7 +30,7 @@ from raccoon.gpus import device_files
 from raccoon.llm.client import Answer, Endpoint, LlmClient, Request, ServerLost
 from raccoon.model_files import is_adapter, is_hub_id
 from raccoon.tasks.prompts import messages
-from raccoon.tasks.task import Task
+from raccoon.tasks.task import Task, stub_program
 
 MAX_CPU_GB = 8  # of weights; a larger model is refused on a machine without a GPU, where 14B would take days
 CONTROLS = ("gold", "stub")
@@ -112,15 +112,6 @@ class Control(Subject):
             return Completion(code, task.prompt, code=code)
         fence = "`" * (4 if "```" in code else 3)
         return Completion(f"{fence}python\n{code}\n{fence}\n", task.prompt)
-
-
-def stub_program(task: Task) -> str:
-    """A program that compiles and does nothing; a class if the test calls methods. No test may accept it."""
-    if task.kind == "program":
-        return 'print(end="")\n'
-    if f"{task.entry_point}()." in task.test:
-        return f"class {task.entry_point}:\n    def __getattr__(self, name):\n        return lambda *a, **k: None\n"
-    return f"def {task.entry_point}(*args, **kwargs):\n    return None\n" if task.entry_point else "None\n"
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from raccoon.constants import InputError
 from raccoon.published import contests, function_sets
 from raccoon.published.kodcode import kodcode_task
 from raccoon.store import parse_json
-from raccoon.tasks.task import LeftOut, Task, numbered_lines, take
+from raccoon.tasks.task import LeftOut, Task, numbered_lines, read_task_file, take
 
 HUB = "https://huggingface.co"  # or what HF_ENDPOINT names
 SEED_SETS = ("mbpp", "humaneval")  # training sets unless others are named
@@ -122,6 +122,11 @@ def load_benchmark(name: str, data_dir: str | Path = "") -> list[Task]:
     if base in SPECIAL_JUDGES:
         rows = with_judges(rows, Path(data_dir) / SPECIAL_JUDGES[base], name)
     return selected(converted(benchmark, rows, origin), words, name)
+
+
+def load_set(name: str, data_dir: str | Path = "") -> list[Task]:
+    """The tasks of a benchmark by name, or of a task file by path."""
+    return load_benchmark(name, data_dir) if is_benchmark(name) else read_task_file(name)
 
 
 def is_benchmark(name: str) -> bool:

@@ -21,6 +21,7 @@ from raccoon.tasks.shown_examples import compact, shown_asserts, shown_cases
 from raccoon.tasks.syntax import bound_names, text_above
 from raccoon.tasks.task import Task, take
 
+META_DIFFICULTY = re.compile(r"\{'question_id': \d+, 'difficulty': '(\w+)'")  # of LeetCodeDataset's older files
 ENTRY_POINT = re.compile(r"(\w+)\(\)\.\w+")  # of LeetCodeDataset: Solution().twoSum
 # An assert of LeetCodeDataset by compact(), without the calls that make lists and trees of nodes
 ASSERTS = ["assertcandidate({})=={}"]
@@ -282,6 +283,7 @@ def leetcode_task(row: dict) -> Task:
         solution=take(row, "completion"),
         source="leetcode",
         split="test",
+        difficulty=leetcode_difficulty(row),
         visible_tests=shown_checks(checks, call, shown_cases(prompt)),
     )
 
@@ -293,6 +295,12 @@ def shown_checks(checks: str, call: str, shown: set[tuple[str, str]]) -> str:
     lines = dict.fromkeys(line.strip() for line in checks.split("\n") if len(line) <= longest)  # others have megabytes
     found = [line for line in lines if NODES.sub(r"\1", compact(line)) in forms]
     return "".join(line.replace("candidate(", f"{call}(", 1) + "\n" for line in found)
+
+
+def leetcode_difficulty(row: dict) -> str:
+    """easy, medium or hard; "" if the row does not say. The older files have it in a text, after a number."""
+    older = META_DIFFICULTY.match(str(row.get("meta", "")))
+    return str(row.get("difficulty") or (older[1] if older else "")).lower()
 
 
 def leetcode_train_task(row: dict) -> Task:

@@ -6,9 +6,10 @@ It loads no model. A task that fails its own solution ends the run at once, beca
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from raccoon.constants import InputError
-from raccoon.published.benchmarks import BENCHMARKS, is_benchmark, load_benchmark, load_training_tasks
+from raccoon.published.benchmarks import BENCHMARKS, is_benchmark, load_set, load_training_tasks
 from raccoon.published.contamination import find_overlap
 from raccoon.records import Program
 from raccoon.runs.heldout import Heldout, constant_share, partial_warning, profile_table
@@ -24,7 +25,7 @@ class TaskChoice:
     sets: list[str]  # published sets to train on
     files: list[str]
     data_dir: str
-    reported: list[str]  # benchmarks that are reported later
+    reported: list[str]  # benchmarks and task files that are reported later
     allow_shared: bool  # tests that must run in the process of the code
     skip_failing: bool
     profile_samples: int  # of each task, before training; 0: no profile
@@ -37,7 +38,7 @@ class TaskChoice:
                 "no task to train on: TRAINING_SETS (with BENCHMARK_TASKS) and TRAIN_FILES are empty; set one of them"
             )
         for name in [*self.sets, *self.reported]:
-            if not is_benchmark(name):
+            if not is_benchmark(name) and (name in self.sets or not Path(name).is_file()):
                 raise InputError(f"no benchmark {name!r}; choose from {', '.join(BENCHMARKS)}")
 
 
@@ -61,8 +62,7 @@ def heldout_tasks(choice: TaskChoice, heldout: Heldout, trained: list[Task]) -> 
     name = heldout.source
     if not name:
         return []
-    watched = load_benchmark(name, choice.data_dir) if is_benchmark(name) else read_task_file(name)
-    chosen = unseen_tasks(watched, trained, heldout.tasks)
+    chosen = unseen_tasks(load_set(name, choice.data_dir), trained, heldout.tasks)
     if not chosen:
         raise InputError(f'every task of HELDOUT {name} is trained on; give other tasks, or "" for no control')
     return chosen
@@ -71,7 +71,7 @@ def heldout_tasks(choice: TaskChoice, heldout: Heldout, trained: list[Task]) -> 
 def decontaminated(tasks: list[Task], reported: Sequence[str], data_dir: str) -> list[Task]:
     """The tasks that are not like a task of a benchmark to be reported; prints how many are left out."""
     for name in reported:
-        signs = find_overlap(tasks, load_benchmark(name, data_dir))
+        signs = find_overlap(tasks, load_set(name, data_dir))
         if len(signs) == len(tasks):
             raise InputError(
                 f"every task is like one of {name}, of REPORTED_BENCHMARKS: train on others, or do not report it"
@@ -133,7 +133,10 @@ def short_enough(tasks: list[Task], lengths: list[int], longest: int) -> list[Ta
 
 
 def worth_training_on(tasks: list[Task], profile: list[dict], choice: TaskChoice, group_size: int) -> list[Task]:
-    """The tasks whose completions in the profile differ in correctness; prints what the profile says."""
+    """The tasks whose completions in the profile differ in correctness; prints what the profile says.
+
+    Raises InputError if there are none, or if the profile predicts too many constant groups.
+    """
     useful = [record for record in profile if len(set(record["correctness"])) > 1]
     share = constant_share(useful, group_size) if useful else 1.0
     print(f"profile  tasks by pass rate in {choice.profile_samples} samples:\n{profile_table(profile)}")
@@ -144,6 +147,11 @@ def worth_training_on(tasks: list[Task], profile: list[dict], choice: TaskChoice
     )
     warning = partial_warning(useful)
     print(warning, end="\n" if warning else "", flush=True)
+    if not useful:
+        raise InputError(
+            f"the profile finds no task to train on: on each of {len(profile)} all {choice.profile_samples} samples "
+            "score the same; give other tasks, or raise TEMPERATURE or PROFILE_SAMPLES"
+        )
     if share > choice.max_constant_share:
         raise InputError(
             f"the profile predicts {share:.0%} constant groups, over MAX_CONSTANT_SHARE "

@@ -226,3 +226,15 @@ def case_texts(test: str) -> set[str]:
         return set()
     cases = zip(record["inputs"], record["outputs"], strict=True)
     return {json.dumps([given.split(), wanted.split()]) for given, wanted in cases}
+
+
+def stub_program(task: Task, value: str = "None") -> str:
+    """A program whose answer is always this literal, None for none; a class if the test calls methods.
+
+    No test may accept the one without an answer.
+    """
+    if task.kind == "program":
+        return 'print(end="")\n' if value == "None" else f"print({value})\n"
+    if f"{task.entry_point}()." in task.test:
+        return f"class {task.entry_point}:\n    def __getattr__(self, name):\n        return lambda *a, **k: {value}\n"
+    return f"def {task.entry_point}(*args, **kwargs):\n    return {value}\n" if task.entry_point else "None\n"

@@ -258,6 +258,11 @@ class Training:
     def prompts_per_step(self) -> int:
         return self.batch.completions * self.processes // self.batch.num_generations
 
+    @property
+    def prompts(self) -> int:
+        """Of the whole run; steps on the same completions share them."""
+        return self.prompts_per_step * self.batch.max_steps // self.batch.num_iterations
+
     @cached_property
     def conversations(self) -> Any:
         """What holds the conversations of a run with several turns; None with one. It loads the tokenizer."""
