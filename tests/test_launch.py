@@ -6,10 +6,12 @@ import signal
 import socket
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+from helpers import warm_python
 from helpers.paths import ROOT
 from helpers.training_runs import SCRIPT, environment, furnish, lines, small_run
 from raccoon import launch
@@ -72,7 +74,7 @@ def two(place) -> Path:
 
 def test_two_processes_learn_what_one_does_from_the_same_global_batch(place, two):
     torch = pytest.importorskip("torch")
-    done = start(place, *words(DRIVER, "one", "--gradient-accumulation", "4", *TWO[4:]))
+    done = warm_python.run(words(DRIVER, "one", "--gradient-accumulation", "4", *TWO[4:]), place)
     assert done.returncode == 0, done.stderr
     one = place / "one"
     kept = [
@@ -95,27 +97,24 @@ def test_two_processes_learn_what_one_does_from_the_same_global_batch(place, two
 
 def test_a_signal_to_the_first_process_ends_in_a_checkpoint_that_torchrun_goes_on_from(place, two):
     """And the whole is bit for bit the run that nothing stopped."""
-    process = subprocess.Popen(
-        [sys.executable, *words(DRIVER, "stopped", *TWO)],
-        cwd=place,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    for line in process.stdout:
-        if line.split()[:2] == ["step", "1/4"]:
-            process.send_signal(signal.SIGTERM)
-    errors = process.stderr.read()
-    assert process.wait() == 128 + signal.SIGTERM, errors
+    reader, writer = os.pipe()
+    with open(place / "errors", "w+") as stderr:
+        script = warm_python.Script(words(DRIVER, "stopped", *TWO), place, {}, writer, stderr)
+        os.close(writer)
+        with open(reader) as stdout:
+            for line in stdout:
+                if line.split()[:2] == ["step", "1/4"]:
+                    os.kill(script.pid, signal.SIGTERM)
+        code, errors = script.wait(), (place / "errors").read_text()
+    assert code == 128 + signal.SIGTERM, errors
     assert "Traceback" not in errors
     stopped = json.loads((place / "stopped" / "STOPPED.json").read_text())
     assert stopped["reason"] == "SIGTERM"
     assert stopped["step"] < 4
     assert (place / "stopped" / f"checkpoint-{stopped['step']}" / "trainer_state.json").exists()
 
-    torchrun = ("-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone")
-    resumed = start(place, *torchrun, *words(DRIVER, "stopped", *TWO))
+    torchrun = [find_spec("torch.distributed.run").origin, "--nproc-per-node", "2", "--standalone"]
+    resumed = warm_python.run([*torchrun, *words(DRIVER, "stopped", *TWO)], place)
     assert resumed.returncode == 0, resumed.stderr
     assert f"resume   stopped/checkpoint-{stopped['step']}" in resumed.stdout
     assert "launch   " not in resumed.stdout  # torchrun has started it
@@ -130,22 +129,22 @@ def test_processes_get_the_arguments_and_a_free_port(place):
         except OSError:
             default = taken
         with default:
-            done = start(place, "probe.py", "0", "with space", "--flag=x")
+            done = warm_python.run(["probe.py", "0", "with space", "--flag=x"], place)
     assert done.returncode == 0, done.stderr
     said = sorted(line for line in done.stdout.splitlines() if line.startswith("RANK="))
     assert said == [f"RANK={rank} LOCAL_RANK={rank} WORLD_SIZE=2 2 ['0', 'with space', '--flag=x']" for rank in (0, 1)]
     assert "launch   2 processes under accelerate, a whole model each" in done.stdout
 
 
-@pytest.mark.parametrize("code", [1, 2, 137])
+@pytest.mark.parametrize("code", [2, 137])
 def test_the_exit_code_is_the_failed_process_s(place, code):
-    done = start(place, "probe.py", str(code))
+    done = warm_python.run(["probe.py", str(code)], place)
     assert done.returncode == code
     assert "Traceback" not in done.stderr
 
 
 def test_bad_input_is_refused_before_anything_is_launched(place):
-    done = start(place, *words(SCRIPT, "refused", "--processes", "2", "--num-generations", "7"))
+    done = warm_python.run(words(SCRIPT, "refused", "--processes", "2", "--num-generations", "7"), place)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
     assert "x 2 process(es) = 32 completions a step" in done.stderr
     assert "launch" not in done.stdout

@@ -91,28 +91,25 @@ def test_every_completion_is_kept_with_its_verdict_and_counted(whole):
     assert sum(o["truncated"] for o in outcomes) > 0 and len({str(o) for o in outcomes}) > 1
 
 
-def kill_when(command, folder, path, number, how):
+def kill_when(flags, folder, path, number, how):
     """Starts the evaluation, sends a signal when `path` has `number` lines, and returns the exit code."""
-    process = subprocess.Popen(
-        command, cwd=folder, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    deadline = time.monotonic() + 120
-    while process.poll() is None and time.monotonic() < deadline:
+    with open(os.devnull, "w") as nowhere:
+        script = warm_python.Script([SCRIPT, *flags], folder, {"DATA_DIR": ""}, nowhere, nowhere)
+    while script.runs():
         if path.exists() and path.read_bytes().count(b"\n") >= number:
-            process.send_signal(how)
+            os.kill(script.pid, how)
             break
         time.sleep(0.002)
-    return process.wait()
+    return script.wait()
 
 
 def test_killed_and_continued_is_the_same_as_uninterrupted(place, whole):
     flags = [*"--models sft rl --benchmarks tasks.jsonl --output-dir killed --batch-size 8".split(), *MODES]
-    command = [sys.executable, SCRIPT, *flags]
     killed = place / "killed"
-    assert kill_when(command, place, killed / "sft" / "tasks.jsonl", 16, signal.SIGKILL) == -signal.SIGKILL
+    assert kill_when(flags, place, killed / "sft" / "tasks.jsonl", 16, signal.SIGKILL) == -signal.SIGKILL
     before = {r["task_id"] for r in lines(killed / "sft" / "tasks.jsonl")}
     assert 16 <= len(before) < TASKS
-    assert kill_when(command, place, killed / "rl" / "tasks.sampled.jsonl", 8, signal.SIGINT) == 130
+    assert kill_when(flags, place, killed / "rl" / "tasks.sampled.jsonl", 8, signal.SIGINT) == 130
     evaluate(place, *flags)
     for name in ("results.json", "comparison.md"):
         assert (killed / name).read_bytes() == (whole / name).read_bytes()

@@ -1,15 +1,15 @@
 """The evaluation script with several turns, run as its users run it: random model, scripted server, saved answers."""
 
 import json
+import os
 import signal
-import sys
+import time
 from dataclasses import replace
 
 import pytest
 
 from helpers import warm_python
 from helpers.paths import SCRIPTS
-from helpers.processes import start, until
 from helpers.random_model import write_model, write_tasks
 from helpers.scripted_server import Fault, ScriptedServer
 from raccoon.tasks.task import write_task_file
@@ -94,10 +94,12 @@ def test_killed_and_continued_is_the_same_and_what_has_ended_is_kept(place, two)
     paths = [str(place / name) for name in ("sft", "killed", "tasks.jsonl")]
     flags = [part for pair in zip(("--models", "--output-dir", "--benchmarks"), paths, strict=True) for part in pair]
     file = place / "killed" / "sft" / "tasks.jsonl"
-    process = start([sys.executable, SCRIPT, *FLAGS, *flags, *TURNS])
-    until(lambda: file.read_bytes().count(b"\n") >= 6, process)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    with open(os.devnull, "w") as nowhere:
+        script = warm_python.Script([SCRIPT, *FLAGS, *flags, *TURNS], place, {"DATA_DIR": ""}, nowhere, nowhere)
+    while script.runs() and not (file.exists() and file.read_bytes().count(b"\n") >= 6):
+        time.sleep(0.01)
+    os.kill(script.pid, signal.SIGKILL)
+    assert script.wait() == -signal.SIGKILL
     kept = [line for line in file.read_text().splitlines(keepends=True) if line.endswith("\n")]
     assert 6 <= len(kept) < TASKS
     evaluate(place, *flags, *TURNS)

@@ -7,7 +7,6 @@ import random
 import re
 import shutil
 import subprocess
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import pytest
 
 import make_report
 import train_rl_poc
+from helpers import warm_python
 from helpers.run_folders import check, completion, metrics, write_lines, write_run
 from raccoon.constants import InputError
 from raccoon.records import Verdict
@@ -115,8 +115,7 @@ def results(folder: Path) -> dict:
 
 
 def start(folder: Path, *flags: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(SCRIPT), str(folder), *flags]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return warm_python.run([str(SCRIPT), str(folder), *flags], folder)
 
 
 class Elements(HTMLParser):

@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,6 +10,7 @@ from huggingface_hub import ModelCard
 from huggingface_hub.utils import validate_repo_id
 
 import model_card
+from helpers import warm_python
 from helpers.run_folders import check, metrics, write_lines, write_run
 from raccoon.constants import InputError
 from raccoon.reporting.logs import LoggedTask, read_run
@@ -41,7 +40,7 @@ def write_finished(folder: Path, tasks: list[Task] | None = None, **constants) -
 
 def write_card(folder: Path) -> ModelCard:
     """What the script writes, as the hub's own library reads it."""
-    done = subprocess.run([sys.executable, str(SCRIPT), str(folder)], capture_output=True, text=True, timeout=60)
+    done = warm_python.run([str(SCRIPT), str(folder)], folder)
     assert done.returncode == 0, done.stderr
     return ModelCard.load(folder / "README.md")
 

@@ -3,13 +3,12 @@
 import hashlib
 import json
 import random
-import subprocess
-import sys
 
 import pytest
 
 import reward_integrity
-from helpers.paths import SCRIPTS
+from helpers import warm_python
+from helpers.paths import ROOT, SCRIPTS
 from helpers.run_folders import completion, write_lines
 from raccoon.integrity.fresh_inputs import (
     UNKNOWN,
@@ -402,7 +401,7 @@ def run_dir(tmp_path):
 
 
 def start(*words):
-    return subprocess.run([sys.executable, str(SCRIPT), *map(str, words)], capture_output=True, text=True, timeout=100)
+    return warm_python.run([str(SCRIPT), *map(str, words)], ROOT)
 
 
 def lines(path):

@@ -1,12 +1,10 @@
 """A model behind an OpenAI-compatible server as a subject of the evaluation script, against a scripted server."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 
+from helpers import warm_python
 from helpers.paths import SCRIPTS
 from helpers.random_model import write_tasks
 from helpers.scripted_server import Fault, ScriptedServer, completion
@@ -24,15 +22,8 @@ def place(tmp_path):
 
 
 def evaluate(place, *flags, model="openai:org/scripted", code=0, **variables):
-    words = [sys.executable, str(SCRIPTS / "evaluate_models.py"), "--models", model, *FLAGS, *flags]
-    done = subprocess.run(
-        words,
-        cwd=place,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1", "DATA_DIR": "", **variables},
-    )
+    words = [str(SCRIPTS / "evaluate_models.py"), "--models", model, *FLAGS, *flags]
+    done = warm_python.run(words, place, DATA_DIR="", **variables)
     assert done.returncode == code, done.stdout + done.stderr
     return done
 

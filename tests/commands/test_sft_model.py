@@ -4,14 +4,14 @@ import itertools
 import json
 import re
 import subprocess
-import sys
 from dataclasses import replace
 from unittest.mock import Mock
 
 import pytest
 
 import sft_model
-from helpers.training_runs import PROGRAMS, environment, furnish, lines
+from helpers import warm_python
+from helpers.training_runs import PROGRAMS, furnish, lines
 from raccoon.constants import InputError
 from raccoon.conversation import TurnTemplate
 from raccoon.published.contamination import find_badge
@@ -20,9 +20,8 @@ from raccoon.tasks.task import Task, read_task_file, write_task_file
 tokenizers, transformers = pytest.importorskip("tokenizers"), pytest.importorskip("transformers")
 
 
-def run(folder, *flags: str, **options) -> subprocess.CompletedProcess:
+def run(folder, *flags: str) -> subprocess.CompletedProcess:
     words = [
-        sys.executable,
         sft_model.__file__,
         "--model-path",
         "model",
@@ -40,7 +39,7 @@ def run(folder, *flags: str, **options) -> subprocess.CompletedProcess:
         "1",
         *flags,
     ]
-    return subprocess.run(words, cwd=folder, env=environment(), capture_output=True, text=True, check=False, **options)
+    return warm_python.run(words, folder)
 
 
 GENERATION = (  # as the demo's template

@@ -315,7 +315,8 @@ def test_another_run_is_not_written_over(workplace, straight):
 
 
 def test_an_early_stop_is_a_finished_run_that_says_why(workplace):
-    done = run(workplace, "patient", "--learning-rate", "1e-12", "--heldout-every", "1", "--heldout-patience", "2")
+    flags = ["--learning-rate", "1e-12", "--heldout-every", "1", "--heldout-patience", "2"]
+    done = run(workplace, "patient", *flags, REPORTS="1")
     assert done.returncode == 0, done.stderr
     why = "early stop, no better held-out pass rate in 2 checks"
     assert f"\n{why}\n" in done.stdout

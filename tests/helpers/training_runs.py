@@ -85,8 +85,8 @@ def environment(**changes: str) -> dict[str, str]:
     return {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", **changes}
 
 
-def run(folder: Path, output: str, *flags: str) -> subprocess.CompletedProcess:
-    return warm_python.run(command(output, *flags)[1:], folder)
+def run(folder: Path, output: str, *flags: str, **changes: str) -> subprocess.CompletedProcess:
+    return warm_python.run(command(output, *flags)[1:], folder, **changes)
 
 
 def run_afresh(folder: Path, output: str, **options) -> subprocess.CompletedProcess:

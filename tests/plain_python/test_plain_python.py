@@ -1,5 +1,7 @@
 """Programs in the styles that models write: what plain Python says about them, and that the sandbox says the same."""
 
+import hashlib
+import importlib.metadata
 import json
 import subprocess
 import sys
@@ -24,6 +26,8 @@ KNOWN = {  # programs that plain Python passes and the sandbox does not, each wi
     "types/typing and generic aliases": "an object of `typing` stays in the code's process, as above",
     "types/operators in place and from the right": "the result of an operator must not see the values of the test",
 }
+# `confirmed()` of a run of this test over every line, which takes 40 seconds; copy a new one here
+CONFIRMED = "3.11.7 2.4.6 9.2.0 bd12ad453d6cb8680351eca8ef7dae02d854a783275e59b89583f6d6339ae21b"
 MOST_KNOWN = 2.0  # percent of the programs that plain Python passes
 
 
@@ -39,7 +43,17 @@ def test_corpus_is_large_and_its_names_are_unique():
     assert sum(not line["honest"] for line in whole) >= 200
 
 
+def confirmed() -> str:
+    """What plain Python's answers follow from: the corpus, how it is run, Python and the libraries."""
+    versions = [sys.version.split()[0], *map(importlib.metadata.version, benchmark.LIBRARIES)]
+    texts = [path.read_bytes() for path in (*benchmark.CORPUS, SCRIPT)]
+    return f"{' '.join(versions)} {hashlib.sha256(b''.join(texts)).hexdigest()}"
+
+
 def test_plain_python_says_what_the_corpus_says(lines):
+    """Every line, unless all have been confirmed as they stand; then every tenth."""
+    if confirmed() == CONFIRMED:
+        lines = lines[::10]
     said = zip(lines, benchmark.plain_reasons(lines, sys.executable), strict=True)
     assert [(line["task_id"], reason) for line, reason in said if line["honest"] == bool(reason)] == []
 

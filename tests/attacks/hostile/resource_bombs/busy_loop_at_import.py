@@ -1,4 +1,5 @@
 # loops for ever before anything is defined
+# modes: one
 # expect: FAIL timeout
 # timeout: 1
 while True:

@@ -1,4 +1,5 @@
 # raises an exception that is its own cause and context
+# modes: one
 # expect: FAIL
 def add(a, b):
     error, other = ValueError("x"), KeyError("y")

@@ -1,4 +1,5 @@
 # lifts the recursion limit and recurses until something breaks
+# modes: one
 # expect: FAIL
 # timeout: 2
 import sys

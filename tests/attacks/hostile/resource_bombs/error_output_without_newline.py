@@ -1,4 +1,5 @@
 # writes to the standard error without end and without a line break
+# modes: one
 # expect: FAIL
 # timeout: 1
 import os

@@ -1,4 +1,5 @@
 # catches each MemoryError and asks again
+# modes: one
 # expect: FAIL
 # timeout: 1
 def add(a, b):

@@ -1,4 +1,5 @@
 # grows a list of strings to 4 GB
+# modes: one
 # timeout: 4
 # expect: FAIL
 def add(a, b):

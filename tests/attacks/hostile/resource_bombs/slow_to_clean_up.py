@@ -1,5 +1,5 @@
 # makes folders that take longer to remove than to make, so that the next program waits
-# timeout: 2
+# timeout: 1
 import os
 
 
