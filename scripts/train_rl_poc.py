@@ -413,9 +413,10 @@ def run(recipe: Recipe, planned: Plan | None, sandbox: Sandbox, make_reward: Mak
         write_task_file(Path(folder) / "tasks.jsonl", tasks)
         trainer.run_log.write_constants(recipe.values)
     if recipe.tasks.profile_samples and not recipe.dry_run:
-        profile = trainer.sampler.profile(tasks, recipe.tasks.profile_samples, training.sampling.temperature)
-        print(lazy_line(tasks, profile, recipe.table, sandbox), flush=True)
-        tasks = worth_training_on(tasks, profile, recipe.tasks, training.batch.num_generations)
+        profile = trainer.sampler.profile(tasks, recipe.tasks.profile_samples, training.sampling.temperature, stop)
+        if profile:  # else the run is told to stop
+            print(lazy_line(tasks, profile, recipe.table, sandbox), flush=True)
+            tasks = worth_training_on(tasks, profile, recipe.tasks, training.batch.num_generations)
     trainer.train_on(tasks, schedule(tasks, training.prompts, training.seed))
     train(trainer, checkpoint, stop)
     if training.gpus:

@@ -1,5 +1,8 @@
 """Completions that end behind their code fence: where, what is left of them, and that generation stops there."""
 
+from contextlib import nullcontext
+from types import SimpleNamespace
+
 import pytest
 
 torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
@@ -7,7 +10,8 @@ tokenizers = pytest.importorskip("tokenizers")
 pytest.importorskip("datasets")
 
 from raccoon.training.policy import ignored_settings  # noqa: E402
-from raccoon.training.sampling import FenceStop, generating  # noqa: E402
+from raccoon.launch import StopSignal  # noqa: E402
+from raccoon.training.sampling import FenceStop, Sampler, generating  # noqa: E402
 from raccoon.training.sections import Sampling  # noqa: E402
 
 WORDS = ["<pad>", "<end>", "```python\n", "x = 1\n", "```", "\n", "Prose.\n", "```\n", "Ask:\n"]
@@ -120,3 +124,30 @@ def test_generation_stops_once_every_fence_is_closed(rows, width, tokenizer):
     assert "generate" not in vars(model)
     for row, said in zip(stop.cut(made.tolist()), rows, strict=True):
         assert row[: len(said)] == said and (CLOSE not in said or row == said)
+
+
+def test_a_stop_ends_the_profile_between_two_batches():
+    stop, batches, logged = StopSignal(), [], []
+
+    def graded(tasks, prompts):
+        batches.append(tasks)
+        stop.number = 15 if len(batches) == 2 else 0
+        return tasks
+
+    trainer = SimpleNamespace(
+        accelerator=SimpleNamespace(num_processes=1, process_index=0, is_main_process=True),
+        run_log=SimpleNamespace(read=lambda name, until: [], append=lambda name, lines: logged.append(lines)),
+        prompt_token_ids=lambda prompts: prompts,
+        conversations=SimpleNamespace(graded=graded),
+        agreed=lambda stop: stop.number,
+        generation_config=None,
+        generation_kwargs={},
+        is_fsdp_enabled=False,
+        use_vllm=False,
+        args=SimpleNamespace(seed=0),
+        temperature=1.0,
+    )
+    sampler = Sampler.__new__(Sampler)
+    sampler.trainer, sampler.together, sampler.gathered = trainer, 4, nullcontext
+    task = SimpleNamespace(prompt="p", messages=None)
+    assert sampler.profile([task] * 5, 4, 1.0, stop) == [] and len(batches) == 2 and not logged

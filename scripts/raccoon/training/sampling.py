@@ -17,6 +17,7 @@ from raccoon import decoding
 from raccoon.constants import InputError
 from raccoon.conversation import TurnTemplate
 from raccoon.decoding import PrefixMemory, WorkingCopy, own_randomness
+from raccoon.launch import StopSignal
 from raccoon.model_files import context_length, declared_ends, end_tokens
 from raccoon.progress import progress_bar
 from raccoon.runs.heldout import profile_records
@@ -104,8 +105,13 @@ class Sampler:
             self.working_copy.drop()  # a GPU needs its memory for the update
         return completions
 
-    def sample(self, tasks: list[Task], temperature: float, shown: str = "") -> list[Rollout]:
-        """A completion of each task, in order, without a trace in training's random state; temperature 0 is greedy."""
+    def sample(
+        self, tasks: list[Task], temperature: float, shown: str = "", stop: StopSignal | None = None
+    ) -> list[Rollout]:
+        """A completion of each task, in order, without a trace in training's random state; temperature 0 is greedy.
+
+        [] if the run is told to stop.
+        """
         trainer = self.trainer
         processes, rank = trainer.accelerator.num_processes, trainer.accelerator.process_index
         share = -(-len(tasks) // processes)
@@ -118,6 +124,8 @@ class Sampler:
         with own_randomness(), at_temperature(trainer, temperature), self.gathered(), bar:
             torch.manual_seed(trainer.args.seed + rank)
             for start in range(0, len(own), size):
+                if stop and trainer.agreed(stop):
+                    return []
                 some = slice(start, start + size)
                 if trainer.conversations:
                     rollouts += trainer.conversations.graded(own[some], prompt_ids[some])
@@ -126,16 +134,19 @@ class Sampler:
                 bar.update(len(own[some]))
         return gather_object(rollouts or trainer.reward.evaluate(own, completion_ids))[: len(tasks)]
 
-    def profile(self, tasks: list[Task], samples: int, temperature: float) -> list[dict]:
-        """The lines of profile.jsonl: the policy's results on each task before training. Made once in a run."""
+    def profile(self, tasks: list[Task], samples: int, temperature: float, stop: StopSignal) -> list[dict]:
+        """The lines of profile.jsonl: the policy's results on each task before training. Made once in a run.
+
+        [] if the run is told to stop; then it is made anew by the run that goes on.
+        """
         trainer = self.trainer
         profile = trainer.run_log.read(PROFILE_LOG, until=0)
         if not profile:
             if trainer.is_fsdp_enabled:
                 trainer.model = trainer.model_wrapped = sharding.shard(trainer.accelerator, trainer.model)
             sampled = [task for task in tasks for _ in range(samples)]
-            profile = profile_records(self.sample(sampled, temperature, "profile"))
-            if trainer.accelerator.is_main_process:
+            profile = profile_records(self.sample(sampled, temperature, "profile", stop))
+            if profile and trainer.accelerator.is_main_process:
                 trainer.run_log.append(PROFILE_LOG, profile)
         return profile
 
