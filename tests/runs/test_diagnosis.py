@@ -11,7 +11,7 @@ from helpers.cheating_run import cheating_run
 from helpers.paths import SCRIPTS
 from raccoon.constants import InputError
 from raccoon.runs.diagnosis import closing_paragraph, diagnose, replay
-from raccoon.runs.findings import at_least
+from raccoon.runs.findings import Finding, at_least
 from raccoon.runs.heldout import heldout_record
 from raccoon.runs.history import History
 from raccoon.runs.log import repetition
@@ -155,6 +155,16 @@ def test_the_run_of_smollm2_is_named_early_and_ends():
     paragraph = closing_paragraph(findings)
     assert paragraph.startswith("diagnosis: since step ") and "Change first: set PAY_CONSTANT_ANSWERS" in paragraph
     assert closing_paragraph([]) == ""
+
+
+@pytest.mark.parametrize(("onset", "first"), [(15, "entropy_growth"), (500, "no_signal")])
+def test_the_end_of_a_run_names_the_cause_before_what_follows_from_it(onset, first):
+    found = [
+        Finding("info", "slower_steps", 1, 5, "slow", "wait", "Time"),
+        Finding("warning", "no_signal", 1, 12, "no_signal", "other tasks", "Signal"),
+        Finding("warning", "entropy_growth", onset, onset + 5, "entropy_growth", "lower LEARNING_RATE", "Entropy"),
+    ]
+    assert f", {first}. Beside it: " in closing_paragraph(found)
 
 
 def test_the_same_run_in_three_logs_has_the_same_findings(tmp_path):

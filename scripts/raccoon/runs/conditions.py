@@ -15,6 +15,7 @@ CERTAIN = 4.0  # standard errors between two windows; by chance in about one win
 FEW_WEIGHTS_CHANGED = 0.05  # share a step; below it most updates round to nothing, as with bfloat16 master weights
 LARGE_UPDATE = 0.05  # norm of an update over the norm of the weights; 0.001 is usual
 SPIKE = 10.0  # times the usual gradient norm
+SELDOM = 4.0  # times the mean gradient norm; below it most steps have almost none, because their groups are constant
 SPIKES = 2  # of those within SPIKE_STEPS; one may be a strange batch
 SPIKE_STEPS = 100
 ENTROPY_COLLAPSE = 0.3  # share of the entropy of the first steps; below it the members of a group hardly differ
@@ -32,6 +33,7 @@ SHORTER = 0.4  # the same, downwards
 EARNED = 0.25  # held-out gain for each part of more length, both relative to the start, that pays for it
 MORE_REPETITION = 0.15  # rise of the share of a completion that repeats what stands before it
 NO_SIGNAL = 0.7  # share of constant groups; above it most completions teach nothing
+SURE_NO_SIGNAL = 0.6  # lower end of that mean's 95 % interval
 LESS_SIGNAL = 0.4  # the same, if it rose by LOST_SIGNAL since the start
 LOST_SIGNAL = 0.3
 NO_SPREAD = 0.2  # share of the start's spread of rewards or advantages; below it little is left to learn from
@@ -123,17 +125,22 @@ def spiking(history: History) -> bool:
 
 def spikes(history: History) -> list[int]:
     """The places of gradients far above the usual one, among the newest steps."""
-    usual = history.typical("grad_norm", SPIKE_STEPS)
-    if not history.number("grad_norm") > SPIKE * usual or len(history) < 2 * WINDOW:
+    usual, numbers = history.typical("grad_norm", SPIKE_STEPS), history.numbers("grad_norm", SPIKE_STEPS)
+    silent = history.mean("constant_groups", 2 * WINDOW) > NO_SIGNAL  # then most gradients are next to nothing
+    if not history.number("grad_norm") > SPIKE * usual or len(history) < 2 * WINDOW or silent:
         return []
+    limit = max(SPIKE * usual, SELDOM * sum(numbers) / len(numbers))
     values = history.columns["grad_norm"].values
-    begin = max(len(values) - SPIKE_STEPS, 0)
-    return [place for place in range(begin, len(values)) if values[place] > SPIKE * usual]
+    return [place for place in range(max(len(values) - SPIKE_STEPS, 0), len(values)) if values[place] > limit]
 
 
 def little_signal(history: History) -> bool:
-    share = history.mean("constant_groups")
-    return share > NO_SIGNAL or (share > LESS_SIGNAL and grown(history, "constant_groups", LOST_SIGNAL))
+    """Constant groups, beyond what so few groups show by chance."""
+    share = history.recent("constant_groups")
+    least = share.mean - 2 * math.sqrt(share.variance / max(share.n, 1))
+    if share.mean > NO_SIGNAL and least > SURE_NO_SIGNAL:
+        return True
+    return share.mean > LESS_SIGNAL and grown(history, "constant_groups", LOST_SIGNAL)
 
 
 def hardly_moves(history: History) -> bool:

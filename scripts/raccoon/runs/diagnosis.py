@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from raccoon.constants import InputError
-from raccoon.runs.findings import SEVERITIES, Finding
+from raccoon.runs.findings import SEVERITIES, Finding, at_least
+from raccoon.runs.history import WINDOW
 from raccoon.runs.log import HELDOUT_LOG, METRICS_LOG
-from raccoon.runs.sentinels import Sentinels
+from raccoon.runs.sentinels import RULES, Sentinels
 from raccoon.store import LineFile, parse_json
 
 STATE_FILE = "trainer_state.json"  # of transformers' Trainer, in each of its checkpoints
@@ -59,13 +60,25 @@ def closing_paragraph(findings: list[Finding]) -> str:
     faults = once(findings)
     if not faults:
         return ""
-    gravest = max(faults, key=lambda each: (SEVERITIES.index(each.severity), -each.seen))
+    gravest = first_cause(faults)
     others = [f"{each.name.replace('_', ' ')} from step {each.onset}" for each in faults if each is not gravest]
     beside = f" Beside it: {', '.join(others)}." if others else ""
     return (
         f"diagnosis: since step {gravest.onset}, {gravest.cause}.{beside} Change first: {gravest.remedy}. "
         f'See "{gravest.section}" in WHAT_GOES_WRONG.md.'
     )
+
+
+def first_cause(faults: list[Finding]) -> Finding:
+    """The fault to act on: of the gravest that began together, the first in the table of rules.
+
+    It has what goes wrong with updates and answers before the lack of signal that follows from it.
+    """
+    highest = max(SEVERITIES.index(each.severity) for each in faults)
+    gravest = at_least(faults, SEVERITIES[highest])
+    soon = min(each.seen for each in gravest) + 2 * WINDOW
+    order = {rule.name: place for place, rule in enumerate(RULES)}
+    return min(gravest, key=lambda each: (each.onset > soon, order.get(each.name, len(order)), each.seen))
 
 
 def read_log(run: Path) -> tuple[list[dict], list[dict]]:

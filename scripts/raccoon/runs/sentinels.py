@@ -152,7 +152,7 @@ ANSWERS = (
         "The entropy collapses",
         lambda h: h.number("entropy") < c.ENTROPY_COLLAPSE * h.first_mean("entropy"),
         lambda h: (
-            f"the entropy fell below {c.ENTROPY_COLLAPSE:.0%} of its start, {h.first_mean('entropy'):.3f}: the "
+            f"the entropy fell below {c.ENTROPY_COLLAPSE:.0%} of its start, {h.first_mean('entropy'):.3g}: the "
             "completions of a prompt hardly differ"
         ),
         "raise TEMPERATURE or lower LEARNING_RATE",
