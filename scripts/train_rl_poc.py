@@ -413,10 +413,7 @@ def run(recipe: Recipe, planned: Plan | None, sandbox: Sandbox, make_reward: Mak
         write_task_file(Path(folder) / "tasks.jsonl", tasks)
         trainer.run_log.write_constants(recipe.values)
     if recipe.tasks.profile_samples and not recipe.dry_run:
-        profile = trainer.sampler.profile(tasks, recipe.tasks.profile_samples, training.sampling.temperature, stop)
-        if profile:  # else the run is told to stop
-            print(lazy_line(tasks, profile, recipe.table, sandbox), flush=True)
-            tasks = worth_training_on(tasks, profile, recipe.tasks, training.batch.num_generations)
+        tasks = profiled(trainer, tasks, recipe, sandbox, stop)
     trainer.train_on(tasks, schedule(tasks, training.prompts, training.seed))
     train(trainer, checkpoint, stop)
     if training.gpus:
@@ -433,6 +430,16 @@ def run(recipe: Recipe, planned: Plan | None, sandbox: Sandbox, make_reward: Mak
         "and compare it with the model before training:\n"
         f"python scripts/evaluate_models.py --models {shlex.join([training.model_path, folder])}"
     )
+
+
+def profiled(trainer: Any, tasks: list[Task], recipe: Recipe, sandbox: Sandbox, stop: StopSignal) -> list[Task]:
+    """The tasks that are worth training on by a profile of the policy; all of them if the run is told to stop."""
+    training = recipe.training
+    profile = trainer.sampler.profile(tasks, recipe.tasks.profile_samples, training.sampling.temperature, stop)
+    if not profile:
+        return tasks
+    print(lazy_line(tasks, profile, recipe.table, sandbox), flush=True)
+    return worth_training_on(tasks, profile, recipe.tasks, training.batch.num_generations)
 
 
 def describe(

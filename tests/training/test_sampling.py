@@ -9,8 +9,8 @@ torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transfo
 tokenizers = pytest.importorskip("tokenizers")
 pytest.importorskip("datasets")
 
-from raccoon.training.policy import ignored_settings  # noqa: E402
 from raccoon.launch import StopSignal  # noqa: E402
+from raccoon.training.policy import ignored_settings  # noqa: E402
 from raccoon.training.sampling import FenceStop, Sampler, generating  # noqa: E402
 from raccoon.training.sections import Sampling  # noqa: E402
 
