@@ -3,6 +3,8 @@
 It runs no code and loads no model; it needs only the standard library.
 """
 
+import ast
+import builtins
 import gzip
 import json
 import zlib
@@ -12,6 +14,7 @@ from pathlib import Path
 
 from raccoon.constants import InputError
 from raccoon.store import parse_json, write_records
+from raccoon.tasks.syntax import bound_names, missing_names, parse_code
 
 
 @dataclass(frozen=True)
@@ -231,10 +234,21 @@ def case_texts(test: str) -> set[str]:
 def stub_program(task: Task, value: str = "None") -> str:
     """A program whose answer is always this literal, None for none; a class if the test calls methods.
 
-    No test may accept the one without an answer.
+    Without an entry point it is one function for each name that the test calls and nothing defines. No test may accept
+    the one without an answer.
     """
     if task.kind == "program":
         return 'print(end="")\n' if value == "None" else f"print({value})\n"
     if f"{task.entry_point}()." in task.test:
         return f"class {task.entry_point}:\n    def __getattr__(self, name):\n        return lambda *a, **k: {value}\n"
-    return f"def {task.entry_point}(*args, **kwargs):\n    return {value}\n" if task.entry_point else "None\n"
+    names = [task.entry_point] if task.entry_point else called_names(task.test, task.context)
+    return "".join(f"def {name}(*args, **kwargs):\n    return {value}\n" for name in names) or "None\n"
+
+
+def called_names(test: str, context: str) -> list[str]:
+    """The names that a test calls and that neither it nor the context nor Python defines, ascending."""
+    tree, above = parse_code(test), parse_code(context)
+    if not tree:
+        return []
+    called = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+    return sorted(called & missing_names(tree) - (bound_names(above) if above else set()) - set(dir(builtins)))
