@@ -95,6 +95,14 @@ def load_weights(model: str | Path, dtype: str) -> Any:
     return loaded
 
 
+def open_to_others(folder: str | Path) -> None:
+    """Gives saved weights the rights that the umask allows: safetensors writes them for their owner alone."""
+    mask = os.umask(0)
+    os.umask(mask)
+    for path in Path(folder).glob("*.safetensors"):
+        path.chmod(0o666 & ~mask)
+
+
 def error_line(error: Exception) -> str:
     """The first line of an error's message."""
     return (str(error).splitlines() or [""])[0][:300]

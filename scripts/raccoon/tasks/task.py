@@ -59,23 +59,34 @@ class LeftOut:
 KINDS = ("function", "program")
 TASK_FIELDS = tuple(field.name for field in fields(Task))
 COMPARISONS = ("lines", "numbers", "text", "tokens", "values", "checker")
+SHOWN_FAULTS = 20  # bad lines of a task file that are named
 MAX_CASES = 20  # of a training task: every completion runs all of them
 MAX_CASE_CHARS = 100_000  # of input and output together; a larger case is left out if the task has smaller ones
 
 
 def read_task_file(path: str | Path) -> list[Task]:
-    """The tasks of a JSON lines file. Raises InputError with file, line and remedy for a bad line."""
+    """The tasks of a JSON lines file. Raises InputError with file, line, id and remedy of the bad lines."""
     path = Path(path)
     if not path.is_file():
         raise InputError(f"no task file {path}: give the path of a JSON lines file of tasks")
     tasks: list[Task] = []
     line_of: dict[str, int] = {}
-    for number, where, row in numbered_rows(path):
-        task = parse_task(row, where, default_id=f"{path.stem}/{number}")
-        if task.task_id in line_of:
-            raise InputError(f"{where}: task_id {task.task_id!r} is also on line {line_of[task.task_id]}; rename one")
+    faults: list[str] = []
+    for number, line in numbered_lines(path):
+        try:
+            row = parse_json(line, where := f"{path}, line {number}")
+            where += f" ({row['task_id']})" if isinstance(row.get("task_id"), str) else ""
+            task = parse_task(row, where, default_id=f"{path.stem}/{number}")
+            if before := line_of.get(task.task_id):
+                raise InputError(f"{where}: task_id {task.task_id!r} is also on line {before}; rename one")
+        except InputError as error:
+            faults.append(str(error))
+            continue
         line_of[task.task_id] = number
         tasks.append(task)
+    if faults:
+        more = len(faults) - SHOWN_FAULTS
+        raise InputError("; ".join(faults[:SHOWN_FAULTS]) + (f"; and {more} more bad lines" if more > 0 else ""))
     if not tasks:
         raise InputError(f"{path} holds no task: give a file with one JSON object on each line")
     return tasks

@@ -21,7 +21,7 @@ from torch.distributed.checkpoint.api import CheckpointException
 from transformers import GenerationConfig
 
 from raccoon.constants import InputError, RunError
-from raccoon.model_files import end_tokens, load_tokenizer, load_weights
+from raccoon.model_files import end_tokens, load_tokenizer, load_weights, open_to_others
 from raccoon.training.sections import Sampling
 from raccoon.training.sharding import whole_weights
 
@@ -111,6 +111,7 @@ def save_policy(trainer: Any, folder: str) -> None:
             model.save_pretrained(Path(folder) / ADAPTER_FOLDER, save_embedding_layers=False)
             model = model.float().merge_and_unload(safe_merge=True)
         model.save_pretrained(folder)
+        open_to_others(folder)
         trainer.processing_class.save_pretrained(folder)
 
 
