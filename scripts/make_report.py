@@ -41,6 +41,9 @@ def main() -> None:
     if len(RUN_DIR) > 2:
         raise InputError(f"RUN_DIR names {len(RUN_DIR)} folders; give one, or two to compare")
     runs = [read_run(Path(folder)) for folder in RUN_DIR]
+    for run in runs:
+        for gap in run.gaps:
+            print(f"warning: {run.folder}: {gap}; a line was cut or deleted")
     evaluations = [find_evaluation(run.folder, EVAL_RESULTS) for run in runs]
     most_bytes = int(MAX_PAGE_MB * 1e6) - NOTE_BYTES
     if len(runs) == 2:

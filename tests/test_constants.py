@@ -1,10 +1,14 @@
 """Constants from flags and the environment, and how a script ends."""
 
+import importlib
 import sys
+from pathlib import Path
 
 import pytest
 
-from raccoon.constants import InputError, constants, override_constants, require_python, run_main
+from helpers.paths import SCRIPTS
+from raccoon.constant_types import TYPES, file_fault
+from raccoon.constants import InputError, constants, override_constants, read_constants, require_python, run_main
 
 SCRIPT = '''\
 """Trains nothing.
@@ -26,7 +30,7 @@ MASK: bool | str = False
 GRPO_OPTIONS = {}  # more
 MODELS = ["a"]  # to compare
 LAYERS = (1, 2)
-MAX_STEPS = None
+STEPS_MORE = None
 RUN_DIR = ""
 API_KEY = ""  # env SCRIPT_KEY
 MAX_TOKENS = 10
@@ -70,8 +74,8 @@ def script(tmp_path, monkeypatch):
         (["--models", "x", "y"], "MODELS", ["x", "y"]),
         (["--models=x"], "MODELS", ["x"]),
         (["--layers", "3", "4", "5"], "LAYERS", (3, 4, 5)),
-        (["--max-steps", "7"], "MAX_STEPS", 7),
-        (["--max-steps", "none"], "MAX_STEPS", None),
+        (["--steps-more", "7"], "STEPS_MORE", 7),
+        (["--steps-more", "none"], "STEPS_MORE", None),
         (["--model", ""], "MODEL", ""),
         (["--model=--x"], "MODEL", "--x"),
         (["--demo"], "BATCH_SIZE", 2),
@@ -117,6 +121,56 @@ def test_bad_flags_are_one_line_and_exit_2(script, capsys, words, parts):
     assert {name: script[name] for name in before} == before
 
 
+@pytest.mark.parametrize(
+    "line, edited, parts",
+    [
+        ("BATCH_SIZE = 4", "BATCH_SIZE = 4.0", ["BATCH_SIZE in script.py is 4.0", "whole number"]),
+        ("BATCH_SIZE = 4", "BATCH_SIZE = True", ["BATCH_SIZE in script.py is True", "whole number"]),
+        ("LEARNING_RATE: float = 1e-3", 'LEARNING_RATE: float = "5e-6"', ["LEARNING_RATE", "'5e-6'", "number"]),
+        ("LEARNING_RATE: float = 1e-3", 'LEARNING_RATE = "5e-6"', ["LEARNING_RATE", "'5e-6'", "number"]),
+        ("USE_LORA = False", 'USE_LORA = "no"', ["USE_LORA", "'no'", "True or False"]),
+        ('MODELS = ["a"]', 'MODELS = "a"', ["MODELS", "'a'", "list"]),
+        ('MODELS = ["a"]', "MODELS = [1]", ["MODELS", "[1]", "list"]),
+        ('DATA_DIR = ""', "import pathlib\nDATA_DIR = pathlib.Path('/d')", ["DATA_DIR", "text in quotes"]),
+        ("MASK: bool | str = False", "MASK: bool | str = 1", ["MASK", "bool | str"]),
+        ('DEMO = {"BATCH_SIZE": 2', 'DEMO = {"BATCH_SIZE": "2"', ["BATCH_SIZE in DEMO", "'2'"]),
+        ('DEMO = {"BATCH_SIZE": 2', 'DEMO = {"BATCHSIZE": 2', ["DEMO", "BATCHSIZE", "did you mean BATCH_SIZE"]),
+        ("BATCH_SIZE = 4", "BATCHSIZE = 4", ["uses BATCH_SIZE", "did you mean BATCHSIZE"]),
+        ('API_KEY = ""', "API_KEY: str = 5443", ["API_KEY", "***", "text in quotes"]),
+    ],
+)
+def test_a_wrong_value_in_the_file_is_one_line_and_exit_2(tmp_path, capsys, line, edited, parts):
+    path, text = tmp_path / "script.py", SCRIPT + "def batch():\n    return BATCH_SIZE\n"
+    assert line in text
+    path.write_text(text.replace(line, edited))
+    namespace = {"__file__": str(path)}
+    exec(compile(path.read_text(), str(path), "exec"), namespace)
+    with pytest.raises(SystemExit) as caught:
+        override_constants(namespace, [])
+    said = capsys.readouterr().err
+    assert caught.value.code == 2 and said.count("\n") == 1 and "5443" not in said
+    assert all(part in said for part in parts)
+
+
+def test_a_whole_number_in_the_file_still_takes_a_fraction_as_its_flag(script):
+    path = Path(script["__file__"])
+    path.write_text(SCRIPT.replace("LEARNING_RATE: float = 1e-3", "LEARNING_RATE = 1"))
+    script["LEARNING_RATE"] = 1
+    override_constants(script, ["--learning-rate", "0.5"])
+    assert script["LEARNING_RATE"] == 0.5
+
+
+@pytest.mark.parametrize("script_file", sorted(SCRIPTS.glob("*.py")), ids=lambda path: path.name)
+def test_the_type_of_each_constant_is_known(script_file):
+    if "override_constants(globals()" not in script_file.read_text():
+        return
+    namespace = vars(importlib.import_module(script_file.stem))
+    assert file_fault(namespace) == ""
+    found = [each for each in read_constants(namespace) if not isinstance(each.value, (tuple, dict))]
+    missing = [each.name for each in found if not each.annotation and each.name not in TYPES]
+    assert not missing, "annotate them, or add them to raccoon/constant_types.py"
+
+
 def test_priority_is_file_environment_demo_flag(script, monkeypatch, capsys):
     monkeypatch.setenv("SCRIPT_DATA", "/env")
     monkeypatch.setenv("SCRIPT_KEY", "s3cret")
@@ -160,7 +214,7 @@ def test_saved_constants_are_present_values_without_keys(script):
         "GRPO_OPTIONS": {},
         "MODELS": ["a"],
         "LAYERS": (1, 2),
-        "MAX_STEPS": None,
+        "STEPS_MORE": None,
         "RUN_DIR": "",
         "MAX_TOKENS": 10,
     }

@@ -11,9 +11,11 @@ from helpers.paths import SCRIPTS
 from raccoon.statistics import (
     bootstrap_interval,
     compare,
+    difference_interval,
     holm,
     mcnemar_exact,
     mean,
+    mean_rate_interval,
     paired_p,
     pass_at_k,
     sign_flip_exact,
@@ -219,3 +221,24 @@ def test_the_command_of_the_docstring_runs():
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0 and "p = 1;" in done.stdout
     assert subprocess.run([*command[:2], "1", "2", "0", "x"], capture_output=True).returncode == 2
+
+
+@pytest.mark.parametrize("n", [1, 5, 64])
+def test_equal_values_have_an_interval_that_is_not_their_own(n):
+    assert mean_rate_interval([0.0] * n) == wilson_interval(0, n) and mean_rate_interval([1.0] * n) == wilson_interval(
+        n, n
+    )
+    low, high = mean_rate_interval([0.5] * n)
+    assert low < 0.5 < high and math.isclose(low + high, 1.0)
+    most = wilson_interval(0, n)[1]
+    assert difference_interval([0.0] * n) == pytest.approx((-most, most))
+    low, high = difference_interval([1.0] * n)
+    assert -1 <= low < wilson_interval(n, n)[0] and high == 1.0
+    assert difference_interval([-1.0] * n) == pytest.approx((-high, -low))
+
+
+def test_values_with_a_spread_have_the_interval_of_the_bootstrap():
+    values = [0.0] * 10 + [1.0] * 5
+    assert mean_rate_interval(values) == difference_interval(values) == bootstrap_interval(values)
+    same = {str(task): [task % 2 == 0] for task in range(64)}
+    assert compare(same, same).interval[1] > 0.05

@@ -25,6 +25,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import NoReturn
 
+from raccoon.constant_types import SECRET, file_fault
+
 OLDEST_PYTHON = (3, 11)  # its -P keeps a script's folder out of sys.path
 IMAGE = (
     "docker build -t nano-raccoon-rl . && docker run --rm --gpus all --shm-size 16g --tmpfs /tmp:exec,size=4g "
@@ -40,7 +42,6 @@ TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0":
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 SCALARS = (bool, int, float, str, type(None))
 OPTIONS = "_OPTIONS"  # the end of the names of constants that are dicts
-SECRET = re.compile(r"(^|_)(API_KEY|TOKEN|SECRET|PASSWORD)(_|$)")
 
 
 class InputError(Exception):
@@ -183,11 +184,14 @@ def override_constants(
 
     Called once under `__main__` with globals(). `positional` names the constant that words without a flag set,
     `replaced` what to write instead of flags of earlier versions.
-    A bad flag, a bad value or a Python that is too old ends the process with one line and exit 2; --help with exit 0.
+    A bad flag, a bad value, also one in the file, or a Python that is too old ends the process with one line and exit
+    2; --help with exit 0.
     """
     words = sys.argv[1:] if argv is None else list(argv)
     try:
         require_python()
+        if fault := file_fault(namespace):
+            raise InputError(fault)
         table = read_constants(namespace)
         if {"-h", "--help"} & set(words):
             print_help(help_text(namespace, table))

@@ -1,14 +1,15 @@
-"""A saved model's tokenizer, the tokens that end a completion, and the constants with which a model was made.
+"""A saved model: whether its folder is whole, its weights and tokenizer, and the tokens that end a completion.
 
-It loads no weights. transformers is imported inside functions.
+torch and transformers are imported inside functions.
 """
 
 import json
+import os
 from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
 
-from raccoon.constants import InputError
+from raccoon.constants import InputError, RunError
 
 
 def is_adapter(folder: str | Path) -> bool:
@@ -28,10 +29,89 @@ def base_model(folder: str | Path) -> str:
     return json.loads((Path(folder) / "adapter_config.json").read_text())["base_model_name_or_path"]
 
 
+def check_model_folder(folder: Path) -> None:
+    """Raises InputError for a folder without a model, tokenizer or whole files of weights. Imports no torch."""
+    if not (folder / "config.json").is_file() and not is_adapter(folder):
+        raise InputError(
+            f"no model in {folder} (no config.json or adapter_config.json): give the folder that save_pretrained wrote"
+        )
+    tokenizers = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")
+    if not any((folder / name).is_file() for name in tokenizers) and not is_adapter(folder):
+        raise InputError(
+            f"no tokenizer in {folder}: copy tokenizer.json and tokenizer_config.json of its base model there"
+        )
+    if not any(folder.glob("*.safetensors")) and not any(folder.glob("*.bin")):
+        raise InputError(f"no weights in {folder} (no *.safetensors or *.bin): save the model again")
+    if fault := weights_fault(folder):
+        raise InputError(f"the weights in {folder} are not whole ({fault}): copy or save the model again")
+
+
+def weights_fault(folder: Path) -> str:
+    """Which file of weights is missing or cut off, by the index and the headers alone; "" if none is."""
+    from safetensors import SafetensorError, safe_open
+
+    index = folder / "model.safetensors.index.json"
+    try:
+        shards = {*json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()} if index.is_file() else set()
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return f"{index.name} is damaged"
+    for name in sorted(shards | {path.name for path in folder.glob("*.safetensors")}):
+        try:
+            safe_open(folder / name, framework="numpy")
+        except (OSError, SafetensorError) as error:
+            return f"{name}: {error_line(error)}" if (folder / name).is_file() else f"{name} is missing"
+    return ""
+
+
+def load_weights(model: str | Path, dtype: str) -> Any:
+    """The causal language model of a folder or hub id. An adapter is merged into its base. Runs no code of the folder.
+
+    Raises InputError if it cannot be read or lacks weights (transformers would draw them at random), RunError if there
+    is no memory for it.
+    """
+    from safetensors import SafetensorError
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    try:
+        if is_adapter(model):
+            from peft import AutoPeftModelForCausalLM
+
+            return AutoPeftModelForCausalLM.from_pretrained(model, dtype=dtype).merge_and_unload(safe_merge=True)
+        loaded, found = AutoModelForCausalLM.from_pretrained(model, dtype=dtype, output_loading_info=True)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        if "memory" in str(error):
+            raise RunError(f"no memory for the model {model} ({error_line(error)}): give a smaller one") from error
+        raise InputError(
+            f"cannot load the model in {model} ({type(error).__name__}: {error_line(error)}): give a folder that "
+            "save_pretrained wrote, or a hub id with access to the hub"
+        ) from error
+    missing = sorted(found["missing_keys"])
+    if missing and os.environ.get("RANK", "0") == "0":  # with FSDP2 the other processes read no weights
+        raise InputError(
+            f"the model in {model} lacks {len(missing)} of its weights, like {missing[0]}: copy or save it again"
+        )
+    return loaded
+
+
+def open_to_others(folder: str | Path) -> None:
+    """Gives saved weights the rights that the umask allows: safetensors writes them for their owner alone."""
+    mask = os.umask(0)
+    os.umask(mask)
+    for path in Path(folder).glob("*.safetensors"):
+        path.chmod(0o666 & ~mask)
+
+
+def error_line(error: Exception) -> str:
+    """The first line of an error's message."""
+    return (str(error).splitlines() or [""])[0][:300]
+
+
 def load_tokenizer(model: str | Path) -> Any:
     """The tokenizer of a folder or hub id, with padding on the left; of adapters without one, their base model's.
 
-    Raises InputError if it cannot be read.
+    Raises InputError if it cannot be read, or knows no token: transformers 5.23 makes an empty one without its files.
     """
     from transformers import AutoTokenizer
 
@@ -39,11 +119,12 @@ def load_tokenizer(model: str | Path) -> Any:
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left")
     except (OSError, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(
-            f"cannot load the tokenizer of {source} ({reason}); give the folder of a saved model, or a "
-            "hub id with access to the hub"
+            f"cannot load the tokenizer of {source} ({error_line(error) or type(error).__name__}); give the folder of "
+            "a saved model, or a hub id with access to the hub"
         ) from error
+    if not tokenizer("a = 1")["input_ids"]:
+        raise InputError(f"the tokenizer of {source} knows no token: copy tokenizer.json of its base model there")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer

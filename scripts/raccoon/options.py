@@ -6,11 +6,11 @@ name is refused with the reason. This file imports no library; check_types takes
 
 import difflib
 import math
-import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, get_type_hints
 
+from raccoon.constant_types import fits_type
 from raccoon.constants import InputError
 
 PLAIN_VALUES = (bool, int, float, str, type(None))
@@ -81,20 +81,6 @@ def is_plain(value: Any) -> bool:
     if isinstance(value, list):
         return all(map(is_plain, value))
     return isinstance(value, PLAIN_VALUES) and not (isinstance(value, float) and not math.isfinite(value))
-
-
-def fits_type(value: Any, hint: Any) -> bool:
-    """Whether a value is of an annotated type. A whole number is a float as well, a truth value is no number."""
-    origin = get_origin(hint)
-    if origin in (Union, types.UnionType):
-        return any(fits_type(value, each) for each in get_args(hint))
-    if origin is Literal:
-        return value in get_args(hint)
-    if origin is list:
-        return isinstance(value, list) and all(fits_type(each, get_args(hint)[0]) for each in value)
-    if hint in (int, float):
-        return isinstance(value, (int, hint)) and not isinstance(value, bool)
-    return hint is Any or isinstance(value, origin or hint)
 
 
 def number(fits: Callable[[float], bool]) -> Callable[[Any], bool]:

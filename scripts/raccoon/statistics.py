@@ -17,7 +17,7 @@ SEED = 0  # of the bootstrap
 FINEST_GRID = 1000  # pass rates are compared in steps of at most 1/1000 of a task
 
 
-def wilson_interval(passed: int, n: int) -> tuple[float, float]:
+def wilson_interval(passed: float, n: int) -> tuple[float, float]:
     """The Wilson score interval of passed / n independent trials (Wilson 1927). Raises ValueError for n < 1."""
     if not 0 <= passed <= n or n < 1:
         raise ValueError(f"{passed} of {n} is not a count of trials")
@@ -41,6 +41,34 @@ def bootstrap_interval(values: Sequence[float]) -> tuple[float, float]:
     draws = numpy.random.default_rng(SEED).multinomial(n, counts / n, size=RESAMPLES)
     low, high = numpy.quantile(draws @ distinct / n, [ALPHA / 2, 1 - ALPHA / 2])
     return float(low), float(high)
+
+
+def mean_rate_interval(rates: Sequence[float]) -> tuple[float, float]:
+    """The interval of a mean pass rate, from one rate a task: the bootstrap's, or Wilson's where all rates are equal.
+
+    Resampling equal values gives an interval of width 0, as if no other task could differ. Wilson's counts each task as
+    one trial, whose variance is the largest that a rate can have.
+    """
+    if len(set(rates)) == 1:
+        return wilson_interval(math.fsum(rates), len(rates))
+    return bootstrap_interval(rates)
+
+
+def difference_interval(changes: Sequence[float]) -> tuple[float, float]:
+    """The interval of a mean difference, from one value a task in -1..1: the bootstrap's, or a wider one.
+
+    Where all are equal it is Newcombe's for paired proportions, the tasks gained and lost (1998, method 10, without
+    correlation).
+    """
+    if len(set(changes)) > 1:
+        return bootstrap_interval(changes)
+    n, mean_change = len(changes), math.fsum(changes) / len(changes)
+    gained, lost = max(mean_change, 0.0), max(-mean_change, 0.0)
+    (low, high), (lost_low, lost_high) = wilson_interval(gained * n, n), wilson_interval(lost * n, n)
+    return (
+        max(-1.0, mean_change - math.hypot(gained - low, lost_high - lost)),
+        min(1.0, mean_change + math.hypot(high - gained, lost - lost_low)),
+    )
 
 
 def pass_at_k(n: int, passed: int, k: int) -> float:
@@ -152,7 +180,7 @@ def compare(baseline: Mapping[str, Sequence[bool]], candidate: Mapping[str, Sequ
         gained=gained,
         lost=lost,
         difference=math.fsum(changes.values()) / len(common),
-        interval=bootstrap_interval(list(changes.values())),
+        interval=difference_interval(list(changes.values())),
         p=paired_p(first, second),
         detectable=smallest_detectable(len(common), mean([change**2 for change in changes.values()])),
     )

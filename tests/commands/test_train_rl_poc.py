@@ -88,7 +88,7 @@ def straight(workplace) -> Path:
         (["--num-iterations", "3"], "is not a multiple of NUM_ITERATIONS 3"),
         (["--model-path", "./absent"], "no model folder ./absent; run with --demo"),
         (["--model-path", "some/model"], "no GPU is visible for some/model of the hub; run with --demo"),
-        (["--model-path", "."], "holds no model (no config.json)"),
+        (["--model-path", "."], "no model in . (no config.json"),
         (["--savings", "rows", "--loss-type", "grpo"], "else it changes the gradient: they are grpo and 0.0"),
         (["--savings", "rows", "--beta", "0.1"], "else it changes the gradient: they are dapo and 0.1"),
         (["--savings", "fence", "--mask-truncated"], "fence of SAVINGS needs GENERATION transformers, and"),

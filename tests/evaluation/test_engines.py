@@ -11,16 +11,7 @@ import pytest
 from helpers.random_model import write_model, write_tasks
 from raccoon.constants import InputError
 from raccoon.conversation import TurnTemplate
-from raccoon.evaluation.engines import (
-    Decoding,
-    GumbelNoise,
-    Slot,
-    Turn,
-    check_model_folder,
-    load_engine,
-    plan_batches,
-    row_seed,
-)
+from raccoon.evaluation.engines import Decoding, GumbelNoise, Slot, Turn, load_engine, plan_batches, row_seed
 from raccoon.records import Verdict
 from raccoon.tasks.prompts import messages
 from raccoon.tasks.task import Task
@@ -254,28 +245,6 @@ def test_a_shift_moves_the_borders(tasks):
     requests = [Slot(task) for task in tasks]
     assert [len(b) for b in plan_batches(requests, 10)] == [10, 10, 4]
     assert [len(b) for b in plan_batches(requests, 10, 5)] == [5, 10, 9]
-
-
-@pytest.mark.parametrize(
-    "missing, words",
-    [("config.json", "no model in"), ("tokenizer*", "no tokenizer in"), ("model.safetensors", "no weights in")],
-)
-def test_an_incomplete_folder_is_named(model, tmp_path, missing, words):
-    for file in model.iterdir():
-        (tmp_path / file.name).write_bytes(file.read_bytes())
-    for file in tmp_path.glob(missing):
-        file.unlink()
-    with pytest.raises(InputError, match=words):
-        check_model_folder(tmp_path)
-
-
-def test_broken_weights_are_one_line(model, tmp_path):
-    for file in model.iterdir():
-        (tmp_path / file.name).write_bytes(
-            file.read_bytes()[:100] if file.suffix == ".safetensors" else file.read_bytes()
-        )
-    with pytest.raises(InputError, match="cannot load the model"):
-        engine_of(tmp_path)
 
 
 @pytest.fixture

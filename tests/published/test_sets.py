@@ -517,3 +517,14 @@ def test_program_is_found_in_an_answer(name):
     task = Task("t/1", "Add.", program_test(["1 2"], ["3"]), kind="program")
     found = extract_code(answer, task)
     assert found.strip() == (code if code is not None else answer.split("```python\n")[1].split("\n```")[0]).strip()
+
+
+def test_all_bad_lines_of_a_task_file_are_named_at_once(tmp_path):
+    path = tmp_path / "own.jsonl"
+    good = '{"task_id": "a", "prompt": "p", "test": "assert f(1) == 2"}'
+    path.write_text("\n".join([good, '{"task_id": "b", "prompt": "p"}', "nonsense", good]) + "\n")
+    with pytest.raises(InputError, match=r"line 2 \(b\): test is.*; .*line 3: not JSON.*; .*line 4 \(a\): .*on line 1"):
+        read_task_file(path)
+    path.write_text("nonsense\n" * 25)
+    with pytest.raises(InputError, match="line 20: .*; and 5 more bad lines"):
+        read_task_file(path)

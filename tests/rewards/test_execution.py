@@ -249,3 +249,8 @@ def test_feedback_from_shared_isolation_is_not_told():
     told = Verdict("PARTIAL", "wrong: no", 1, 4, 0.1, "shared", feedback="assert f(7) == 9")
     scorer = ExecutionReward(RewardTable(**TABLE), FixedSandbox([told]), Chat(Tokenizer(), [0]))
     assert scorer.evaluate([Task("a", "p", "assert f(1)", "f")], [ids(FULL)], 300)[0].verdict.feedback == ""
+
+
+def test_the_printed_line_has_what_a_partial_earns():
+    for credit, shown in (("off", "PARTIAL -0.5 (off)"), ("flat", "PARTIAL +0.2 (flat)")):
+        assert shown in RewardTable(**{**TABLE, "partial_credit": credit}).lines(1, 0, "none")[-1]

@@ -8,7 +8,15 @@ from helpers.run_examples import choice
 from raccoon.constants import InputError
 from raccoon.published.benchmarks import load_benchmark, load_training_tasks
 from raccoon.published.contamination import find_overlap
-from raccoon.rewards.training_tasks import decontaminated, load_tasks, unseen_tasks, worth_training_on
+from raccoon.rewards.training_tasks import (
+    decontaminated,
+    load_tasks,
+    refuses_stub,
+    strong_tasks,
+    unseen_tasks,
+    weak_tasks,
+    worth_training_on,
+)
 from raccoon.runs.heldout import Heldout
 from raccoon.sandbox.pool import Sandbox
 from raccoon.tasks.task import Task, write_task_file
@@ -136,3 +144,36 @@ def test_visible_tests_are_checked_only_where_they_are_shown(tmp_path):
         loaded(tmp_path, [other], visible_tests=True)
     _, twice = loaded(tmp_path, [replace(other, visible_tests="")], visible_tests=True)
     assert twice == [*once, SHOWN.visible_tests]
+
+
+STRONG = [
+    "assert more(1) == 2",
+    "x = more(1)\nassert x == 2",
+    "for i in range(3):\n    assert more(i) == i + 1",
+    "def check(f):\n    assert f(1) == 2\ncheck(more)",
+]
+WEAK = ['assert (more(1) == 2, "msg")', "more(1) == 2", "print(more(1))", "assert more(1) == None or True"]
+
+
+@pytest.mark.parametrize("entry_point", ["more", ""])
+def test_tasks_whose_test_cannot_fail_are_refused_or_left_out(capsys, entry_point):
+    tasks = [replace(OWN, task_id=f"t/{i}", test=test) for i, test in enumerate(STRONG + WEAK)]
+    tasks = [replace(task, entry_point=entry_point) for task in tasks]
+    weak = [task.task_id for task in tasks[len(STRONG) :]]
+    with Sandbox(workers=1) as sandbox:
+        assert weak_tasks(tasks, sandbox) == weak
+        with pytest.raises(InputError, match=r"4 of 8 tasks have a test that cannot fail.*: t/4, t/5,.*skip-failing"):
+            strong_tasks(tasks, sandbox, set(), skip=False)
+        assert strong_tasks(tasks, sandbox, set(), skip=True) == tasks[: len(STRONG)]
+        assert strong_tasks(tasks, sandbox, set(weak), skip=False) == tasks[: len(STRONG)]
+        assert "left out 4 tasks whose test cannot fail: t/4, t/5" in capsys.readouterr().out
+        with pytest.raises(InputError, match="4 of 4 tasks"):
+            strong_tasks(tasks[len(STRONG) :], sandbox, set(), skip=True)
+
+
+def test_only_doubtful_tests_are_run_with_a_stub():
+    """The check would else take as long as that of the solutions."""
+    assert [refuses_stub(replace(OWN, test=test)) for test in STRONG] == [True, False, False, False]
+    assert not any(refuses_stub(replace(OWN, test=test)) for test in WEAK)
+    assert not refuses_stub(replace(OWN, test="assert more(1) == None"))
+    assert not refuses_stub(replace(OWN, test="assert isinstance(more(1), int) == False"))

@@ -45,6 +45,31 @@ def test_a_damaged_line_is_named_and_nothing_is_deleted(tmp_path):
     assert path.read_text() == '{"step": 1}\n{"ste\n'
 
 
+@pytest.mark.parametrize("line", ["{}", '{"step": "2"}', '{"step": null}', '{"step": true}'])
+def test_a_line_without_a_step_is_named(tmp_path, line):
+    log = RunLog(tmp_path)
+    (tmp_path / "metrics.jsonl").write_text(f'{{"step": 1}}\n{line}\n{{"step": 3}}\n')
+    for use in (lambda: log.read("metrics.jsonl"), lambda: log.keep_until(1)):
+        with pytest.raises(InputError, match="metrics.jsonl, line 2: its step is"):
+            use()
+
+
+def test_steps_that_the_logs_lack_are_named(tmp_path):
+    log = RunLog(tmp_path)
+    log.write_constants({"HELDOUT_EVERY": 2})
+    row = {"completions": 2, "seconds": {"generate": 1.0}}
+    log.append("metrics.jsonl", [{"step": step, **row} for step in (1, 2, 4)])
+    log.append("metrics.jsonl", [{"step": 5, "completions": 2, "seconds": {"generate": 0.0}}])  # on those of step 4
+    log.append("completions.jsonl", [{"step": step, "group": 0} for step in (1, 1, 2, 2, 4, 4)])
+    log.append("heldout.jsonl", [{"step": 0}, {"step": 2}, {"step": 4}])
+    assert log.gaps(5, 5) == ["metrics.jsonl lacks step 3"]
+    for name in ("completions.jsonl", "heldout.jsonl"):
+        (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:-3])
+    assert log.gaps(5, 3) == ["metrics.jsonl lacks step 3", "completions.jsonl lacks lines of step 4"]
+    assert log.gaps(5, 5)[2:] == ["heldout.jsonl lacks the check after step 4"]
+    assert log.gaps(20, 3)[0] == "metrics.jsonl lacks steps 3, 6, 7, 8, 9 and 11 more"
+
+
 def test_lines_hold_what_json_can(tmp_path):
     log = RunLog(tmp_path)
     log.append("metrics.jsonl", [{"step": 1, "loss": float("nan"), "lone": "\ud800", "parts": {"a": float("inf")}}])

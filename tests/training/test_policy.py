@@ -45,6 +45,9 @@ def test_the_saved_model_holds_all_that_the_adapters_learnt(policy, tmp_path):
     parts = {name: weight.detach().double() for name, weight in policy.named_parameters()}
     save(policy, tmp_path / "out")
     saved = safetensors.load_file(tmp_path / "out" / "model.safetensors")
+    plain = tmp_path / "plain"
+    plain.touch()
+    assert (tmp_path / "out" / "model.safetensors").stat().st_mode == plain.stat().st_mode
     adapted = 0
     for name, weight in saved.items():
         path = f"base_model.model.{name.removesuffix('.weight')}"

@@ -16,7 +16,7 @@ from typing import Any
 
 from raccoon.constants import InputError
 from raccoon.conversation import TurnTemplate
-from raccoon.model_files import declared_ends, end_tokens, is_adapter, load_tokenizer
+from raccoon.model_files import declared_ends, end_tokens, error_line, is_adapter, load_tokenizer, load_weights
 from raccoon.records import Verdict
 from raccoon.tasks.prompts import direct_prompt, messages, stop_words, until_stop_word
 from raccoon.tasks.task import Task
@@ -135,21 +135,6 @@ def row_seed(seed: int, slot: Slot) -> int:
     turn = [len(slot.said)] if slot.said else []
     text = json.dumps([seed, slot.task.task_id, slot.sample, *turn])
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
-
-
-def check_model_folder(folder: Path) -> None:
-    """Raises InputError for a folder without a model, or without a tokenizer. Imports nothing."""
-    if not (folder / "config.json").is_file() and not is_adapter(folder):
-        raise InputError(
-            f"no model in {folder} (no config.json or adapter_config.json): give the folder that save_pretrained wrote"
-        )
-    tokenizers = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")
-    if not any((folder / name).is_file() for name in tokenizers) and not is_adapter(folder):
-        raise InputError(
-            f"no tokenizer in {folder}: copy tokenizer.json and tokenizer_config.json of its base model there"
-        )
-    if not any(folder.glob("*.safetensors")) and not any(folder.glob("*.bin")):
-        raise InputError(f"no weights in {folder} (no *.safetensors or *.bin): save the model again")
 
 
 class Engine:
@@ -353,26 +338,6 @@ class GumbelNoise:
         return scores_B_V.float() - noise_B_V.log()
 
 
-def load_weights(folder: Path, dtype: str) -> Any:
-    """The causal language model of a folder. An adapter is merged into its base. Runs no code of the folder."""
-    from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    try:
-        if is_adapter(folder):
-            from peft import AutoPeftModelForCausalLM
-
-            return AutoPeftModelForCausalLM.from_pretrained(folder, dtype=dtype).merge_and_unload(safe_merge=True)
-        return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise InputError(
-            f"cannot load the model in {folder} ({type(error).__name__}: {error_line(error)}): "
-            "save it again with save_pretrained"
-        ) from error
-
-
 class VllmEngine(Engine):
     """vLLM's engine, in this process. It schedules by itself, so give it batches of some hundred requests.
 
@@ -458,10 +423,6 @@ def served_adapter(folder: Path) -> tuple[str, Any, dict[str, Any]]:
         )
     options = {"enable_lora": True, "max_loras": 1, "max_lora_rank": rank}
     return settings["base_model_name_or_path"], LoRARequest("adapter", 1, str(folder)), options
-
-
-def error_line(error: Exception) -> str:
-    return (str(error).splitlines() or [""])[0][:300]
 
 
 ENGINES: dict[str, Callable[[Path, Decoding], Engine]] = {

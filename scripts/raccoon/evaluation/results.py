@@ -58,11 +58,11 @@ from raccoon.records import UNEXPECTED_SHARED, accepted, breaks, infra_cause
 from raccoon.statistics import (
     ALPHA,
     Difference,
-    bootstrap_interval,
     compare,
     holm,
     how_many,
     mean,
+    mean_rate_interval,
     pass_at_k,
     verdict_sentence,
     wilson_interval,
@@ -273,7 +273,7 @@ def rate_interval(outcomes: Mapping[str, list[bool]]) -> tuple[float, float]:
         return 0.0, 1.0
     if len(samples) == len(outcomes):
         return wilson_interval(sum(samples), len(samples))
-    return bootstrap_interval([mean(each) for each in outcomes.values()])
+    return mean_rate_interval([mean(each) for each in outcomes.values()])
 
 
 def pass_at_1(outcomes: Mapping[str, list[bool]]) -> float | None:

@@ -19,7 +19,6 @@ from raccoon.evaluation.engines import (
     Ended,
     Engine,
     Slot,
-    check_model_folder,
     ignore,
     load_engine,
     plan_batches,
@@ -28,7 +27,7 @@ from raccoon.evaluation.engines import (
 from raccoon.evaluation.grading import Key, fingerprint_of
 from raccoon.gpus import device_files
 from raccoon.llm.client import Answer, Endpoint, LlmClient, Request, ServerLost
-from raccoon.model_files import is_adapter, is_hub_id
+from raccoon.model_files import check_model_folder, is_adapter, is_hub_id
 from raccoon.tasks.prompts import messages
 from raccoon.tasks.task import Task, stub_program
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from raccoon.constants import InputError
 from raccoon.llm.llm_judge import Judgement, LlmJudge, visible_program
-from raccoon.statistics import Z_ALPHA, bootstrap_interval, mean
+from raccoon.statistics import Z_ALPHA, difference_interval, mean
 from raccoon.tasks.extraction import extract_code
 from raccoon.tasks.task import Task, numbered_rows
 
@@ -215,7 +215,7 @@ def shift(before: Sequence[Judgement], after: Sequence[Judgement]) -> Shift:
     if not moves:
         return Shift(0, math.nan, (math.nan, math.nan), math.nan)
     moved = mean([float(abs(move) > TOLERANCE) for move in moves])
-    return Shift(len(moves), mean(moves), bootstrap_interval(moves), moved)
+    return Shift(len(moves), mean(moves), difference_interval(moves), moved)
 
 
 def length_correlation(samples: Sequence[Sample], judgements: Sequence[Judgement], passed: bool) -> float:

@@ -12,7 +12,7 @@ from pathlib import Path
 from raccoon.constants import InputError, existing_part
 from raccoon.gpus import check_driver, query_gpus
 from raccoon.launch import check_local_gpus
-from raccoon.model_files import is_hub_id
+from raccoon.model_files import check_model_folder, is_adapter, is_hub_id
 from raccoon.planning import memory
 from raccoon.planning.memory import Machine, Plan, Setting, plan
 from raccoon.planning.model_shape import Shape, fetch_config, model_shape
@@ -169,7 +169,7 @@ def report(name: str, setting: Setting, machine: Machine, rank: int) -> str:
 
 
 def check_model(path: str, gpus: int) -> None:
-    """Raises InputError for a model that does not exist, or that is too large to train without a GPU."""
+    """Raises InputError for a model that does not exist, is not whole, or is too large to train without a GPU."""
     folder, way = Path(path).expanduser(), "run with --demo, or give --model-path a saved model"
     if not folder.is_dir() and not is_hub_id(path):
         raise InputError(f"no model folder {path}; {way} or a hub id")
@@ -181,8 +181,9 @@ def check_model(path: str, gpus: int) -> None:
     if not folder.is_dir():
         fetch_config(path)  # fails early if a licence or a token is missing
         return
-    if not (folder / "config.json").exists():
-        raise InputError(f"{path} holds no model (no config.json); {way}")
+    if is_adapter(folder) and not (folder / "config.json").is_file():
+        raise InputError(f"{path} holds LoRA adapters; merge them into their base model with peft's merge_and_unload")
+    check_model_folder(folder)
     gigabytes = sum(file.stat().st_size for file in folder.glob("*.safetensors")) / 1e9
     if not gpus and gigabytes > CPU_WEIGHTS_LIMIT_GB:
         raise InputError(

@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
 from raccoon.constants import InputError
 from raccoon.records import breaks
-from raccoon.runs.log import COMPLETIONS_LOG, CONFIG_FILE, HELDOUT_LOG, METRICS_LOG, PROFILE_LOG, STOPPED_FILE, Rollout
+from raccoon.runs.log import (
+    COMPLETIONS_LOG,
+    CONFIG_FILE,
+    HELDOUT_LOG,
+    METRICS_LOG,
+    PROFILE_LOG,
+    STOPPED_FILE,
+    Rollout,
+    RunLog,
+)
 from raccoon.store import LineFile, parse_json
 
 if TYPE_CHECKING:
@@ -173,6 +182,7 @@ class Run:
     stopped: Stopped | None
     saved: bool  # whether the trained model lies in the folder: it is written after the last step
     ended: str = ""  # what ended a finished run, as config.json says it
+    gaps: tuple[str, ...] = ()  # what its logs lack, a part of a sentence for each file
 
     @property
     def last_step(self) -> int:
@@ -203,6 +213,9 @@ def read_run(folder: Path) -> Run:
     if not steps:
         raise InputError(f"{folder / METRICS_LOG} has no whole line yet: try again after the first step")
     end = folder / STOPPED_FILE
+    last, ended = steps[-1].step, str(config.get("ended", ""))
+    # A run that goes on may be at its newest check
+    gaps = RunLog(folder).gaps(last, last if ended else last - 1)
     stopped = parse_record(Stopped, parse_json(end.read_bytes(), str(end)), str(end)) if end.is_file() else None
     return Run(
         folder=folder,
@@ -213,7 +226,8 @@ def read_run(folder: Path) -> Run:
         integrity=list(read_records(folder / INTEGRITY_LOG, IntegrityStep)),
         stopped=stopped,
         saved=any(folder.glob("*.safetensors")),
-        ended=str(config.get("ended", "")),
+        ended=ended,
+        gaps=tuple(gaps),
     )
 
 

@@ -82,7 +82,8 @@ def progress_sentence(run: Run) -> str:
         state = f"It ended early, after {steps}, and saved its model{': ' * bool(run.ended)}{run.ended}."
     else:
         state = f"It is still running or was killed: {steps} are logged."
-    return f"{state} It made and executed {made:,} completions in {time} of training steps."
+    gaps = f" Lines of its logs were cut or deleted: {'; '.join(run.gaps)}." if run.gaps else ""
+    return f"{state} It made and executed {made:,} completions in {time} of training steps.{gaps}"
 
 
 def trend_sentence(

@@ -71,9 +71,10 @@ class RewardTable:
             f"turns    at most {turns}, with up to {max_feedback} characters of feedback after each; a positive "
             f"reward x {self.turn_discount:g} for each after the first"
         )
+        partial = self.reward_fail if self.partial_credit == "off" else self.reward_partial
         return [
             *[tried][: turns - 1],
-            f"reward   PASS {self.reward_pass:+g}, PARTIAL {self.reward_partial:+g} ({self.partial_credit}), "
+            f"reward   PASS {self.reward_pass:+g}, PARTIAL {partial:+g} ({self.partial_credit}), "
             f"FAIL {self.reward_fail:+g}, bonuses {self.quality_bonus:+g} "
             f"{'only with a PASS' if self.bonus_only_with_pass else 'with any verdict'}; scaled by {scale}",
         ]

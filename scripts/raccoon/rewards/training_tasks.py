@@ -1,10 +1,12 @@
 """The tasks to train on and the held-out tasks: chosen, and each checked before training starts.
 
-It loads no model. A task that fails its own solution ends the run at once, because it would teach the policy to fail.
+It loads no model. A task that fails its own solution ends the run at once, because it would teach the policy to fail;
+so does one whose test cannot fail, because it would teach that anything passes.
 """
 
+import ast
 import random
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +16,8 @@ from raccoon.published.contamination import find_overlap
 from raccoon.records import Program
 from raccoon.runs.heldout import Heldout, constant_share, partial_warning, profile_table
 from raccoon.sandbox.pool import Sandbox
-from raccoon.tasks.task import Task, read_task_file
+from raccoon.tasks.syntax import is_literal, parse_code
+from raccoon.tasks.task import Task, called_names, read_task_file, stub_program
 from raccoon.tasks.visible_tests import check_visible_tests
 
 
@@ -45,13 +48,15 @@ class TaskChoice:
 def load_tasks(choice: TaskChoice, heldout: Heldout, sandbox: Sandbox) -> tuple[list[Task], list[Task]]:
     """The tasks to train on and those of the held-out control, all checked."""
     tasks = load_training_tasks(choice.data_dir, choice.sets)
+    published = {task.task_id for task in tasks}
     for path in choice.files:
         tasks += read_task_file(path)
     tasks = decontaminated(tasks, choice.reported, choice.data_dir)
     tasks = passing_tasks(tasks, sandbox, choice.allow_shared, choice.skip_failing)
+    tasks = strong_tasks(tasks, sandbox, published, choice.skip_failing)
     watched = heldout_tasks(choice, heldout, tasks)
     failing = failing_tasks(watched, sandbox, choice.allow_shared)
-    watched = [task for task in watched if task.task_id not in failing]
+    watched = [task for task in watched if task.task_id not in {*failing, *weak_tasks(watched, sandbox)}]
     if choice.visible_tests:
         check_visible_tests([*tasks, *watched], sandbox.run)
     return tasks, watched
@@ -110,6 +115,44 @@ def passing_tasks(tasks: list[Task], sandbox: Sandbox, allow_shared: bool, skip_
     if failing:
         print(f"left out {len(failing)} tasks that fail their own solution: {', '.join(failing)}")
     return [task for task in tasks if task.task_id not in failing]
+
+
+def weak_tasks(tasks: Sequence[Task], sandbox: Sandbox) -> list[str]:
+    """The ids of the tasks whose test accepts a stub, a function without an answer: on these every answer passes."""
+    doubtful = [task for task in tasks if not refuses_stub(task)]
+    verdicts = sandbox.run([Program.of(task, stub_program(task)) for task in doubtful])
+    return [task.task_id for task, verdict in zip(doubtful, verdicts, strict=True) if verdict.status == "PASS"]
+
+
+def refuses_stub(task: Task) -> bool:
+    """Whether a test's text shows that a function without an answer fails it: `assert f(...) == 2` at its top level."""
+    tree = parse_code(task.test) if task.kind == "function" else None
+    if not tree:
+        return False
+    names = {task.entry_point} if task.entry_point else {*called_names(task.test, task.context)}
+    for node in tree.body:
+        if not isinstance(node, ast.Assert) or not isinstance(node.test, ast.Compare):
+            continue
+        call, wanted = node.test.left, node.test.comparators[0]
+        calls = isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in names
+        if calls and isinstance(node.test.ops[0], ast.Eq) and is_literal(wanted) and ast.unparse(wanted) != "None":
+            return True
+    return False
+
+
+def strong_tasks(tasks: list[Task], sandbox: Sandbox, published: Set[str], skip: bool) -> list[Task]:
+    """The tasks without those of weak_tasks. Raises InputError for them unless they are published or to be skipped."""
+    weak = weak_tasks(tasks, sandbox)
+    own = [task_id for task_id in weak if task_id not in published]
+    if own and not skip or len(weak) == len(tasks):
+        raise InputError(
+            f"{len(weak)} of {len(tasks)} tasks have a test that cannot fail, a function that returns None passes it: "
+            f"{', '.join(own or weak)}; write tests like assert f(1) == 2, without brackets around the condition and "
+            "its message, or leave them out with --skip-failing-tasks"
+        )
+    if weak:
+        print(f"left out {len(weak)} tasks whose test cannot fail: {', '.join(weak)}")
+    return [task for task in tasks if task.task_id not in weak]
 
 
 def unseen_tasks(tasks: list[Task], trained: list[Task], number: int) -> list[Task]:

@@ -117,7 +117,10 @@ def resume_point(folder: str, processes: int) -> Path | None:
             flush=True,
         )
     if os.environ.get("RANK", "0") == "0":
-        RunLog(folder).keep_until(checkpoint_step(checkpoint) if checkpoint else 0)
+        log, step = RunLog(folder), checkpoint_step(checkpoint) if checkpoint else 0
+        log.keep_until(step)
+        for line in log.gaps(step, step):
+            print(f"warning: {line}: a line was cut or deleted, and the run goes on without it", flush=True)
         (Path(folder) / STOPPED_FILE).unlink(missing_ok=True)
     return checkpoint
 

@@ -11,14 +11,15 @@ It works on files and plain numbers, without torch, so that it can be tested wit
 
 import json
 import math
+import re
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from raccoon.constants import RunError
+from raccoon.constants import InputError, RunError
 from raccoon.records import UNEXPECTED_SHARED, Verdict, infra_cause, named_counts
 from raccoon.statistics import mean
 from raccoon.store import LineFile, parse_json, whole_file, write_json
@@ -41,6 +42,8 @@ TAIL = 500  # characters of the end of a completion, where it repeats itself if 
 # "checkpoint" was written before it.
 STEP_PARTS = ("generate", "reward", "wait", "update")
 TIMED = (*STEP_PARTS, "heldout", "checkpoint")
+MOST_STEPS = 1_000_000  # of which gaps are looked for: a damaged line may hold any number
+SHOWN_STEPS = 5  # by number, of those that a log lacks
 RECENT_STEPS = 20  # whose mean time tells how long the rest will take
 
 
@@ -62,7 +65,8 @@ class RunLog:
 
     def read(self, name: str, until: float = math.inf) -> list[dict]:
         """The records of a file up to and including step `until`; [] if the file does not exist."""
-        return [row for _, row in LineFile(self.folder / name).rows() if row["step"] <= until]
+        rows = LineFile(self.folder / name).rows()
+        return [row for where, row in rows if step_of(row, where) <= until]
 
     def keep_until(self, step: int) -> None:
         """Deletes the lines logged after `step`, because a resumed run repeats those steps and logs them again."""
@@ -70,8 +74,37 @@ class RunLog:
             if path.exists():
                 with whole_file(path) as file:
                     file.writelines(
-                        line for where, line in LineFile(path).lines() if parse_json(line, where)["step"] <= step
+                        line
+                        for where, line in LineFile(path).lines()
+                        if step_of(parse_json(line, where), where) <= step
                     )
+
+    def gaps(self, until: int, checked: int) -> list[str]:
+        """What the logs lack of the steps up to `until`, and of the held-out checks up to `checked`, a line for each.
+
+        A line that was cut or deleted leaves no other trace. In metrics.jsonl the number of completions drawn says how
+        many lines of completions.jsonl a step has; a step without seconds of generation has none.
+        """
+        until, checked = min(until, MOST_STEPS), min(checked, MOST_STEPS)
+        steps = {row["step"]: row for row in self.read(METRICS_LOG, until)}
+        found = [f"{METRICS_LOG} lacks {named_steps(set(range(1, until + 1)) - set(steps))}"]
+        if (self.folder / COMPLETIONS_LOG).is_file():
+            logged = Counter(self.steps_of(COMPLETIONS_LOG))
+            drawn = {step: row["completions"] for step, row in steps.items() if generated(row)}
+            found += [
+                f"{COMPLETIONS_LOG} lacks lines of {named_steps(step for step in drawn if logged[step] < drawn[step])}"
+            ]
+        every = self.read_config().get("HELDOUT_EVERY")
+        if (self.folder / HELDOUT_LOG).is_file() and isinstance(every, int) and every > 0:
+            made = set(self.steps_of(HELDOUT_LOG))
+            found += [f"{HELDOUT_LOG} lacks the check after {named_steps(set(range(0, checked + 1, every)) - made)}"]
+        return [line for line in found if not line.endswith(" ")]
+
+    def steps_of(self, name: str) -> Iterator[int]:
+        """The step of each line. A line that begins with it, as this project's do, is not parsed."""
+        for where, line in LineFile(self.folder / name).lines():
+            begins = re.match(rb'\{"step": (\d+)[,}]', line)
+            yield int(begins[1]) if begins else step_of(parse_json(line, where), where)
 
     def write_constants(self, values: Mapping[str, Any], ended: str = "") -> None:
         """Writes the run's constants into config.json, beside the keys of a saved model; `ended` as there."""
@@ -88,6 +121,28 @@ class RunLog:
     def write_stopped(self, reason: str, step: int) -> None:
         """Marks a run that ended before its last step."""
         write_json(self.folder / STOPPED_FILE, {"reason": reason, "step": step})
+
+
+def step_of(row: Mapping[str, Any], where: str) -> int:
+    """The step of a line. Raises InputError, which begins with `where`, if it has none."""
+    step = row.get("step")
+    if not isinstance(step, int) or isinstance(step, bool):
+        raise InputError(f"{where}: its step is {step!r}, not a whole number; correct or delete the line")
+    return step
+
+
+def generated(row: Mapping[str, Any]) -> bool:
+    """Whether a line of metrics.jsonl counts completions that were drawn in its own step."""
+    seconds = row.get("seconds")
+    return isinstance(row.get("completions"), int) and isinstance(seconds, dict) and bool(seconds.get("generate"))
+
+
+def named_steps(steps: Iterable[int]) -> str:
+    """Steps in words, the first ones by number; "" for none."""
+    numbers = sorted(steps)
+    more = f" and {len(numbers) - SHOWN_STEPS} more" if len(numbers) > SHOWN_STEPS else ""
+    shown = ", ".join(map(str, numbers[:SHOWN_STEPS]))
+    return f"step{'s' * (len(numbers) > 1)} {shown}{more}" if numbers else ""
 
 
 def finite(value: Any) -> Any:

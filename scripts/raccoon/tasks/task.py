@@ -3,6 +3,8 @@
 It runs no code and loads no model; it needs only the standard library.
 """
 
+import ast
+import builtins
 import gzip
 import json
 import zlib
@@ -12,6 +14,7 @@ from pathlib import Path
 
 from raccoon.constants import InputError
 from raccoon.store import parse_json, write_records
+from raccoon.tasks.syntax import bound_names, missing_names, parse_code
 
 
 @dataclass(frozen=True)
@@ -56,23 +59,34 @@ class LeftOut:
 KINDS = ("function", "program")
 TASK_FIELDS = tuple(field.name for field in fields(Task))
 COMPARISONS = ("lines", "numbers", "text", "tokens", "values", "checker")
+SHOWN_FAULTS = 20  # bad lines of a task file that are named
 MAX_CASES = 20  # of a training task: every completion runs all of them
 MAX_CASE_CHARS = 100_000  # of input and output together; a larger case is left out if the task has smaller ones
 
 
 def read_task_file(path: str | Path) -> list[Task]:
-    """The tasks of a JSON lines file. Raises InputError with file, line and remedy for a bad line."""
+    """The tasks of a JSON lines file. Raises InputError with file, line, id and remedy of the bad lines."""
     path = Path(path)
     if not path.is_file():
         raise InputError(f"no task file {path}: give the path of a JSON lines file of tasks")
     tasks: list[Task] = []
     line_of: dict[str, int] = {}
-    for number, where, row in numbered_rows(path):
-        task = parse_task(row, where, default_id=f"{path.stem}/{number}")
-        if task.task_id in line_of:
-            raise InputError(f"{where}: task_id {task.task_id!r} is also on line {line_of[task.task_id]}; rename one")
+    faults: list[str] = []
+    for number, line in numbered_lines(path):
+        try:
+            row = parse_json(line, where := f"{path}, line {number}")
+            where += f" ({row['task_id']})" if isinstance(row.get("task_id"), str) else ""
+            task = parse_task(row, where, default_id=f"{path.stem}/{number}")
+            if before := line_of.get(task.task_id):
+                raise InputError(f"{where}: task_id {task.task_id!r} is also on line {before}; rename one")
+        except InputError as error:
+            faults.append(str(error))
+            continue
         line_of[task.task_id] = number
         tasks.append(task)
+    if faults:
+        more = len(faults) - SHOWN_FAULTS
+        raise InputError("; ".join(faults[:SHOWN_FAULTS]) + (f"; and {more} more bad lines" if more > 0 else ""))
     if not tasks:
         raise InputError(f"{path} holds no task: give a file with one JSON object on each line")
     return tasks
@@ -231,10 +245,21 @@ def case_texts(test: str) -> set[str]:
 def stub_program(task: Task, value: str = "None") -> str:
     """A program whose answer is always this literal, None for none; a class if the test calls methods.
 
-    No test may accept the one without an answer.
+    Without an entry point it is one function for each name that the test calls and nothing defines. No test may accept
+    the one without an answer.
     """
     if task.kind == "program":
         return 'print(end="")\n' if value == "None" else f"print({value})\n"
     if f"{task.entry_point}()." in task.test:
         return f"class {task.entry_point}:\n    def __getattr__(self, name):\n        return lambda *a, **k: {value}\n"
-    return f"def {task.entry_point}(*args, **kwargs):\n    return {value}\n" if task.entry_point else "None\n"
+    names = [task.entry_point] if task.entry_point else called_names(task.test, task.context)
+    return "".join(f"def {name}(*args, **kwargs):\n    return {value}\n" for name in names) or "None\n"
+
+
+def called_names(test: str, context: str) -> list[str]:
+    """The names that a test calls and that neither it nor the context nor Python defines, ascending."""
+    tree, above = parse_code(test), parse_code(context)
+    if not tree:
+        return []
+    called = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+    return sorted(called & missing_names(tree) - (bound_names(above) if above else set()) - set(dir(builtins)))

@@ -18,10 +18,10 @@ import transformers
 from peft import get_peft_model
 from safetensors import SafetensorError
 from torch.distributed.checkpoint.api import CheckpointException
-from transformers import AutoModelForCausalLM, GenerationConfig
+from transformers import GenerationConfig
 
 from raccoon.constants import InputError, RunError
-from raccoon.model_files import end_tokens, load_tokenizer
+from raccoon.model_files import end_tokens, load_tokenizer, load_weights, open_to_others
 from raccoon.training.sections import Sampling
 from raccoon.training.sharding import whole_weights
 
@@ -55,8 +55,8 @@ def prompt_end(tokenizer: Any, enable_thinking: bool) -> str:
 
 
 def load_policy(path: str, tokenizer: Any, dtype: str) -> Any:
-    """The model; its generation_config gets every token that ends a completion."""
-    model = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype))
+    """The model; its generation_config gets every token that ends a completion. Raises InputError as load_weights."""
+    model = load_weights(path, dtype)
     model.generation_config.eos_token_id = end_tokens(tokenizer, model.generation_config.eos_token_id)
     return model
 
@@ -111,6 +111,7 @@ def save_policy(trainer: Any, folder: str) -> None:
             model.save_pretrained(Path(folder) / ADAPTER_FOLDER, save_embedding_layers=False)
             model = model.float().merge_and_unload(safe_merge=True)
         model.save_pretrained(folder)
+        open_to_others(folder)
         trainer.processing_class.save_pretrained(folder)
 
 
