@@ -39,11 +39,7 @@ def main() -> None:
     first = {key: talk["turns"][0] for key, talk in talks.items()}
     second = {key: talk for key, talk in talks.items() if len(talk["turns"]) > 1}
     again = {(task, sample): samples[task, sample + number] for task, sample in second}
-    arms = {
-        "first answer": first,
-        "resample": first | again,
-        "repair": talks,
-    }
+    arms = {"first answer": first, "resample": first | again, "repair": talks}
     passed = {name: by_task(rows) for name, rows in arms.items()}
     tokens = {"resample": sampled_tokens(again, options.tokenizer), "repair": sampled_tokens(second, options.tokenizer)}
     print("| arm | pass@1 | second answers | tokens of a second answer |\n|---|---|---|---|")
