@@ -6,23 +6,29 @@ from pathlib import Path
 
 import pytest
 
-from raccoon.constants import InputError
-from raccoon.evaluation.engines import Completion, Decoding, Slot
-from raccoon.evaluation.samples import describe_samples, read_samples
-from raccoon.evaluation.subjects import Asked, Control, check_weights, distinct_names, find_subjects, folder_digest
-from raccoon.evaluation.task_sets import TaskSet
-from raccoon.tasks.extraction import extract_code
-from raccoon.tasks.task import Task
+numpy, safetensors = pytest.importorskip("numpy"), pytest.importorskip("safetensors.numpy")
+
+from raccoon.constants import InputError  # noqa: E402
+from raccoon.evaluation.engines import Completion, Decoding, Slot  # noqa: E402
+from raccoon.evaluation.samples import describe_samples, read_samples  # noqa: E402
+from raccoon.evaluation.subjects import Asked, Control, check_weights, distinct_names, find_subjects, folder_digest  # noqa: E402
+from raccoon.evaluation.task_sets import TaskSet  # noqa: E402
+from raccoon.tasks.extraction import extract_code  # noqa: E402
+from raccoon.tasks.task import Task  # noqa: E402
 
 TASK = Task("a/1", "p", "t", "f", solution="def f(x):\n    return x\n")
 DECODINGS = {"greedy": Decoding("greedy"), "sampled": Decoding("sampled", seed=7)}
+
+
+def weights_file(content: bytes) -> bytes:
+    return safetensors.save({"w": numpy.frombuffer(content, numpy.uint8)})
 
 
 def fake_model(folder: Path, weights: bytes = b"weights") -> str:
     folder.mkdir(parents=True)
     (folder / "config.json").write_text("{}")
     (folder / "tokenizer.json").write_text("{}")
-    (folder / "model.safetensors").write_bytes(weights)
+    (folder / "model.safetensors").write_bytes(weights_file(weights))
     return str(folder)
 
 
@@ -94,7 +100,7 @@ def test_a_models_fingerprint_follows_all_that_its_answer_depends_on(tmp_path):
         model.fingerprint(Slot(TASK, 1), "sampled"),
         model.fingerprint(Slot(Task("a/1", "another prompt", "t")), "greedy"),
     }
-    (tmp_path / "m" / "model.safetensors").write_bytes(b"trained on")
+    (tmp_path / "m" / "model.safetensors").write_bytes(weights_file(b"trained on"))
     (retrained,) = find(str(tmp_path / "m"))
     prints.add(retrained.fingerprint(request, "greedy"))
     (tmp_path / "m" / "chat_template.jinja").write_text("{{ messages }}")
@@ -109,7 +115,7 @@ def test_an_adapters_digest_follows_its_base(tmp_path):
     adapter = Path(fake_model(tmp_path / "adapter"))
     (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(base)}))
     before = folder_digest(adapter)
-    (base / "model.safetensors").write_bytes(b"another base")
+    (base / "model.safetensors").write_bytes(weights_file(b"another base"))
     assert folder_digest(adapter) != before
 
 
