@@ -103,7 +103,7 @@ def test_only_programs_that_can_fail_are_run():
 )
 def test_cases_of_a_file_are_checked_with_their_line(tmp_path, visible_tests, words):
     write_task_file(tmp_path / "own.jsonl", [TASK, replace(PROGRAM, visible_tests=visible_tests)])
-    with pytest.raises(InputError, match="own.jsonl, line 2: visible_tests") as caught:
+    with pytest.raises(InputError, match=r"own.jsonl, line 2 \(own/2\): visible_tests") as caught:
         read_task_file(tmp_path / "own.jsonl")
     assert words in str(caught.value)
 
