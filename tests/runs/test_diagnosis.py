@@ -10,7 +10,7 @@ import pytest
 from helpers.cheating_run import cheating_run
 from helpers.paths import SCRIPTS
 from raccoon.constants import InputError
-from raccoon.runs.diagnosis import closing_paragraph, diagnose, replay
+from raccoon.runs.diagnosis import by_step, checked, closing_paragraph, diagnose, read_log, replay
 from raccoon.runs.findings import Finding, at_least
 from raccoon.runs.heldout import heldout_record
 from raccoon.runs.history import History
@@ -118,6 +118,15 @@ def test_the_onset_is_that_of_the_change():
     assert ONSET - 5 <= found.onset <= ONSET + 2 < found.seen <= ONSET + 10
 
 
+@pytest.mark.parametrize(
+    ("name", "number", "value"), [("entropy_collapse", "entropy", 0.01), ("reward_falls", "reward", -0.5)]
+)
+def test_a_jump_began_where_it_jumped(name, number, value):
+    rows = trl_run(3, **{number: lambda _, gone: value * (1 + gone / 100)})
+    (found,) = (each for each in replay(rows, [])[1] if each.name == name)
+    assert found.onset == ONSET + 1
+
+
 def test_a_plateau_is_said_where_the_gain_is_certainly_over():
     def run(last: float) -> list[dict]:
         draw = random.Random(1)
@@ -217,11 +226,45 @@ def test_what_is_no_number_is_missing():
     assert names([{"step": "x", "entropy": [], "kinds": 3, "statuses": 5, "infra": "?"}] * 30) == set()
 
 
+def test_what_a_log_names_is_printed_without_control_characters_and_no_other_type_stops_the_reading():
+    row = {"step": 1, "pass_rate_drawn": "0.5", "statuses": {"INFRA": 2, "PASS": "x", "FAIL": 1}, "infra_beside": "y"}
+    check = {"n": 4, "passed": 2, "pass_rate": 0.5, "gained": 0, "lost": 2, "statuses": {"a": "PASS"}, "p": None}
+    rows = [{**row, "step": step, "infra": {"\x1b[2Jlost": 2, "more": "many"}} for step in range(1, 6)]
+    (found,) = replay(rows, [{**check, "step": step} for step in range(5)])[1]
+    assert found.name == "no_verdict" and "2 completions have no verdict, 0 of them" in found.cause
+    assert "[ [2Jlost (2)]" in found.cause
+
+
+def test_logs_of_other_tools_may_end_without_a_line_end_and_hold_blank_lines(tmp_path):
+    log, text = tmp_path / "log.jsonl", '{"step": 1.0, "reward": 1}\n\n{"step": 5.0, "reward": 2}'
+    for whole, steps in ((text, [1, 5]), (text + '\n{"step": 9, "rew', [1, 5])):
+        log.write_text(whole)
+        assert [row["step"] for row in read_log(log)[0]] == steps
+    log.write_text(text.replace("}\n\n", "\n\n"))
+    with pytest.raises(InputError, match="log.jsonl, line 1: not JSON"):
+        read_log(log)
+
+
+def test_steps_that_a_resumed_run_made_again_replace_the_first_ones():
+    first, again = trl_run(1, steps=60, entropy=lambda value, gone: 0.01), trl_run(2, steps=40)
+    checks = [{"step": 20, "eval_reward": 0.5}, {"step": 35, "eval_reward": 0.5}]  # written late
+    found = by_step([*first, *again[29:], *checks])
+    assert [row["step"] for row in found] == list(range(1, 41))
+    assert found[28]["reward"] == first[28]["reward"] and found[29]["reward"] == again[29]["reward"]
+    assert found[19]["eval_reward"] == 0.5
+
+
 def test_a_damaged_check_is_named(tmp_path):
     (tmp_path / "metrics.jsonl").write_text('{"step": 1, "reward": 1.0}\n')
     (tmp_path / "heldout.jsonl").write_text('{"step": 0, "n": 3}\n')
     with pytest.raises(InputError, match=r"heldout.jsonl, line 1: passed is 'None', not of type int"):
         diagnose(tmp_path)
+    assert (
+        checked(
+            {**dict.fromkeys(("step", "n", "passed", "pass_rate", "gained", "lost"), 1), "statuses": {}, "p": "0"}, ""
+        )["p"]
+        is None
+    )
 
 
 def test_repetition_counts_what_stood_before():

@@ -1,5 +1,7 @@
 """Rows without a signal leave a batch, and what is learnt stays the same."""
 
+from types import SimpleNamespace
+
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -17,6 +19,7 @@ from transformers import (  # noqa: E402
 from helpers.training_runs import furnish, lines, run  # noqa: E402
 from raccoon.constants import InputError  # noqa: E402
 from raccoon.training.batches import (  # noqa: E402
+    PlannedPasses,
     check_sharing,
     logprobs_and_entropies,
     rows_with_signal,
@@ -59,6 +62,27 @@ def test_rows_with_a_signal_come_first_and_the_longest_of_them_before_the_others
     assert first["prompt_ids"].tolist() == [[4, 5, 6], [0, 2, 3], [0, 0, 1]]
     assert second["advantages"].tolist() == [0.0, 0.0, 0.0]
     assert second["num_items_in_batch"] == 4
+
+
+@pytest.mark.parametrize(
+    ("changed", "moved"),
+    [
+        ({}, True),
+        ({"loss_type": "bnpo"}, False),
+        ({"entropy_coef": -0.1}, False),
+        ({"use_adaptive_entropy": True}, False),
+        ({"top_entropy_quantile": 0.2}, False),
+    ],
+)
+def test_no_row_changes_its_pass_where_a_pass_weighs_its_tokens(changed, moved):
+    """bnpo divides by the tokens of a pass, and an entropy term is a mean or a quantile over them."""
+    usual = {"loss_type": "dapo", "entropy_coef": 0.0, "use_adaptive_entropy": False, "top_entropy_quantile": 1.0}
+    args = SimpleNamespace(**usual | changed, steps_per_generation=2, gradient_accumulation_steps=2)
+    passes = [batch([0.0, 0.5, 0.0]), batch([0.25, 0.0, -0.25])]
+    planned = PlannedPasses(SimpleNamespace(args=args, accelerator=None), ("prompts",)).plan(passes)
+    assert (
+        [each["advantages"].tolist() for each in planned] != [each["advantages"].tolist() for each in passes]
+    ) == moved
 
 
 def test_logprobs_and_entropies_are_those_of_the_softmax():

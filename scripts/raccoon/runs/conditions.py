@@ -57,6 +57,7 @@ SLOWER = 1.6  # times the seconds of the first steps
 STEADY = 8.0  # standard errors; fewer may be another program on the machine
 SURE_WHILE_RISING = 2.5  # standard errors of a held-out score that falls while the reward certainly rises
 EVALS = 6  # held-out scores; fewer do not show their noise
+LONGEST_NAME = 100  # characters of a name that a log has
 
 
 def grown(history: History, name: str, least: float) -> bool:
@@ -203,6 +204,11 @@ def lost_gain(history: History) -> bool:
     return (below and not little) or (rose and lost)
 
 
+def fell(history: History) -> int:
+    """The place since which the reward is nearer to its present level than to its best."""
+    return history.began("reward", max(history.start("reward"), best_window(history), key=lambda each: each.mean))
+
+
 def best_window(history: History) -> Sample:
     """The best of a run's windows that share no steps, but for the newest two."""
     ends = range(2 * WINDOW, len(history) - 2 * WINDOW + 1, max(WINDOW, len(history) // 20))
@@ -283,9 +289,20 @@ def no_help(history: History) -> bool:
 
 
 def counts(history: History, name: str) -> dict[str, int]:
-    """Counts by name of the newest step; {} if it has none."""
+    """Counts by name of the newest step; {} if it has none. The names are printable, whatever wrote the log."""
     found = history.rows[-1].get(name)
-    return found if isinstance(found, dict) else {}
+    numbers = {key: finite_number(value) for key, value in found.items()} if isinstance(found, dict) else {}
+    return {printable(key): int(value) for key, value in numbers.items() if not math.isnan(value)}
+
+
+def printable(name: str) -> str:
+    return "".join(each if each.isprintable() else " " for each in name)[:LONGEST_NAME]
+
+
+def count(history: History, name: str) -> int:
+    """A count of the newest step; 0 if it has none."""
+    number = finite_number(history.rows[-1].get(name))
+    return 0 if math.isnan(number) else int(number)
 
 
 def some_infra(history: History) -> bool:

@@ -5,14 +5,16 @@ train_rl_poc.py (metrics.jsonl and heldout.jsonl), trainer_state.json of plain T
 Their content is untrusted: what is no number counts as missing.
 """
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from raccoon.constants import InputError
 from raccoon.runs.findings import SEVERITIES, Finding, at_least
-from raccoon.runs.history import WINDOW
+from raccoon.runs.history import WINDOW, finite_number, first_number
 from raccoon.runs.log import HELDOUT_LOG, METRICS_LOG
 from raccoon.runs.sentinels import RULES, Sentinels
 from raccoon.store import LineFile, parse_json
@@ -89,7 +91,7 @@ def read_log(run: Path) -> tuple[list[dict], list[dict]]:
         history = state.get("log_history")
         rows = [row for row in history if isinstance(row, dict)] if isinstance(history, list) else []
     else:
-        rows = [row for _, row in LineFile(file).rows()]
+        rows = list(line_rows(file))
     steps = by_step(rows)
     if not steps:
         raise InputError(f"{file} holds no steps; give a run that has logged one, with LOGGING_STEPS above 0")
@@ -106,19 +108,46 @@ def log_file(run: Path) -> Path:
     for place in places:
         if place.is_file():
             return place
+    if not run.exists():
+        raise InputError(f"{run} is not there; give the folder of a run, or a file of its steps")
     raise InputError(
         f"{run} has no {METRICS_LOG} and no {STATE_FILE}; give the folder of a run, or a file of its steps"
     )
 
 
+def line_rows(file: Path) -> Iterator[dict]:
+    """The rows of JSON lines. Other tools may leave lines blank, and the last one without a line end.
+
+    Without one it may be half written, and is then left out. Raises InputError for another line that is no JSON object.
+    """
+    lines = file.read_bytes().split(b"\n")
+    for number, line in enumerate(lines, 1):
+        with suppress(InputError) if number == len(lines) else nullcontext():
+            if line.strip():
+                yield parse_json(line, f"{file}, line {number}")
+
+
 def by_step(rows: Iterable[dict]) -> list[dict]:
-    """One row a step: trainers log held-out scores in a row of their own. Rows without a step are numbered."""
+    """One row a step: trainers log held-out scores in a row of their own. Rows without a step are numbered.
+
+    A step that is measured again was made again by a resumed run: what had followed it is no part of the run.
+    """
     steps: dict[int, dict] = {}
+    newest = -math.inf
     for number, row in enumerate(rows, 1):
-        step = row.get("step", row.get("global_step", number))
-        step = step if isinstance(step, int) and not isinstance(step, bool) else number
+        step = finite_number(row.get("step", row.get("global_step")))
+        step = int(step) if step.is_integer() else number
+        if step < newest and is_update(row) and is_update(steps.get(step, {})):
+            steps = {earlier: steps[earlier] for earlier in steps if earlier < step}
+            newest = step
+        newest = max(newest, step)
         steps[step] = {**steps.get(step, {}), **row, "step": step}
     return [steps[step] for step in sorted(steps)]
+
+
+def is_update(row: Mapping[str, Any]) -> bool:
+    """Whether the row is of an update, and not of a held-out check beside it."""
+    return not math.isnan(first_number(row, ("reward", "loss", "grad_norm")))
 
 
 def checked(row: dict, where: str) -> dict:
@@ -127,4 +156,5 @@ def checked(row: dict, where: str) -> dict:
         value = row.get(name)
         if not isinstance(value, (int, float) if kind is float else kind) or isinstance(value, bool):
             raise InputError(f"{where}: {name} is {str(value)[:40]!r}, not of type {kind.__name__}; correct the line")
-    return {"p": None, **row}
+    p = finite_number(row.get("p"))
+    return {**row, "p": None if math.isnan(p) else p}

@@ -13,6 +13,7 @@ from typing import Any
 
 from raccoon.constants import check_positive
 from raccoon.runs.findings import Finding
+from raccoon.runs.history import first_number
 from raccoon.runs.log import COMPLETIONS_LOG, Rollout
 from raccoon.statistics import mcnemar_exact, mean, wilson_interval
 
@@ -186,7 +187,8 @@ def train_rate(metrics: Sequence[Mapping[str, Any]], earlier: dict, later: dict)
 
 def drawn_rate(step: Mapping[str, Any]) -> float | None:
     """The pass rate of all completions that a step drew."""
-    return step.get("pass_rate" if step.get("pass_rate_drawn") is None else "pass_rate_drawn")
+    rate = first_number(step, ("pass_rate_drawn", "pass_rate"))
+    return None if math.isnan(rate) else rate
 
 
 def checks_without_gain(history: list[dict]) -> int:

@@ -17,6 +17,8 @@ WINDOW = 10  # steps over which to measure what the few groups of one step do no
 LARGEST = 1e300  # numbers above it are not taken for measurements
 SMALLEST_CHANGE = 3.0  # standard errors; a block of steps closer to the start has not changed
 BLOCK = 5  # steps whose mean tells when a change began
+FEWEST = 3  # the same, for a jump within the newest block
+MOST_SCORES = 500  # held-out scores that are kept, beside the first three: a log may have one in every row
 
 # A column, and the names that logs have for it: this project's first, then TRL's and those of other trainers
 COLUMNS = {
@@ -116,6 +118,7 @@ class History:
         score = held_out_score(row)
         if not math.isnan(score):
             self.evals.append((len(self.rows), score))
+            del self.evals[3:-MOST_SCORES]
         self.rows.append(row)
 
     def __len__(self) -> int:
@@ -174,16 +177,18 @@ class History:
         values = [value for value in self.numbers(name, steps) if value]
         return median(values) if values else math.nan
 
-    def began(self, name: str) -> int:
-        """The place since which a number is nearer to its present level than to the start's; 0 if it has not changed.
+    def began(self, name: str, earlier: Sample | None = None) -> int:
+        """The place since which a number is nearer to its present level than to an earlier one; 0 if it is the same.
 
-        A number may have drifted before, as entropy does, without a fault.
+        The earlier level is the start's if none is given. A number may have drifted before, as entropy does, without a
+        fault.
         """
-        column, start, end = self.columns.get(name), self.start(name), len(self)
+        column, start, end = self.columns.get(name), earlier or self.start(name), len(self)
         if not column or not start.n:
             return end - 1
-        now = column.sample(end - BLOCK, end)
-        if not abs(now.mean - start.mean) > SMALLEST_CHANGE * error(start, now):
+        blocks = [column.sample(end - size, end) for size in (BLOCK, FEWEST)]
+        now = next((now for now in blocks if abs(now.mean - start.mean) > SMALLEST_CHANGE * error(start, now)), None)
+        if not now:
             return 0
         side, middle = math.copysign(1.0, now.mean - start.mean), (start.mean + now.mean) / 2
 

@@ -48,7 +48,7 @@ SCORES = (
         "Many completions time out, or the sandbox fails",
         c.some_infra,
         lambda h: (
-            f"{counts(h, 'statuses')['INFRA']} completions have no verdict, {h.rows[-1].get('infra_beside') or 0} of "
+            f"{counts(h, 'statuses')['INFRA']} completions have no verdict, {c.count(h, 'infra_beside')} of "
             f"them beside judged ones of the same task [{named_counts(counts(h, 'infra'))}]"
         ),
         "if the code decides it, not scoring them raises the pass rate; run their code from "
@@ -317,6 +317,7 @@ SIGNAL = (
             f"{c.best_window(h).mean:+.3f} at its best"
         ),
         "lower LEARNING_RATE, raise BETA, and continue from the best checkpoint",
+        began=c.fell,
     ),
     Rule(
         "plateau",

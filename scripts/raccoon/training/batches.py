@@ -157,13 +157,19 @@ class PlannedPasses:
     def plan(self, passes: list[dict]) -> list[dict]:
         """One generation's passes, the same number of rows in each process. Those of one step may be sorted."""
         args, accelerator = self.trainer.args, self.trainer.accelerator
-        if args.steps_per_generation == args.gradient_accumulation_steps:
+        if args.steps_per_generation == args.gradient_accumulation_steps and not weighs_by_pass(args):
             passes = signal_first(passes, by_prompt=self.share)
         if not self.skip:
             return passes
         counts = torch.stack([batch["advantages"].count_nonzero() for batch in passes])
         most = accelerator.gather(counts[None]).amax(dim=0).clamp(min=1).tolist()
         return [rows_with_signal(batch, count) for batch, count in zip(passes, most, strict=True)]
+
+
+def weighs_by_pass(args: Any) -> bool:
+    """Whether a token's weight depends on the other tokens of its pass, so that no row may change its pass."""
+    entropy = args.top_entropy_quantile < 1 or args.entropy_coef or args.use_adaptive_entropy
+    return args.loss_type == "bnpo" or bool(entropy)
 
 
 def signal_first(passes: list[dict], by_prompt: bool = False) -> list[dict]:
