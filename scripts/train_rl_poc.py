@@ -128,7 +128,7 @@ LORA_OPTIONS: dict[str, Any] = {}  # more of peft's LoraConfig, like {"use_dora"
 
 # The tasks
 DATA_DIR = ""  # folder of the published benchmark files; "": download from the hub
-TRAINING_SETS = ["mbpp", "humaneval"]  # MBPP without its prompt split (420 tasks), HumanEval (164); "": none
+TRAINING_SETS: list[str] = ["mbpp", "humaneval"]  # MBPP without its prompt split (420 tasks), HumanEval (164); "": none
 BENCHMARK_TASKS = True  # False: do not train on TRAINING_SETS
 TRAIN_FILES: list[str] = []  # more task files to train on
 REPORTED_BENCHMARKS: list[str] = []  # benchmarks or task files to report later: tasks like theirs are left out
@@ -185,7 +185,9 @@ ALLOW_WEAK_SANDBOX = False  # train even if the kernel lacks some of the sandbox
 # What is kept
 SAVE_STEPS = 50  # steps between checkpoints
 SAVE_TOTAL_LIMIT = 2  # checkpoints to keep: the newest, the best, then older ones; a 14B model's takes about 177 GB
-REPORT_TO = ["none"]  # or trackers of transformers to send the metrics to, like "tensorboard", "wandb", "mlflow"
+REPORT_TO: list[str] = [
+    "none"
+]  # or trackers of transformers to send the metrics to, like "tensorboard", "wandb", "mlflow"
 CALLBACKS: list[str] = []  # more transformers callbacks, as "module:name" or "file.py:name" (POC_README.md)
 
 DEMO: dict[str, Any] = {

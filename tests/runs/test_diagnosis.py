@@ -1,6 +1,7 @@
 """The faults that a run's numbers show, in this project's logs and in those of plain TRL, and runs without a fault."""
 
 import json
+import math
 import random
 import subprocess
 import sys
@@ -125,6 +126,16 @@ def test_a_jump_began_where_it_jumped(name, number, value):
     rows = trl_run(3, **{number: lambda _, gone: value * (1 + gone / 100)})
     (found,) = (each for each in replay(rows, [])[1] if each.name == name)
     assert found.onset == ONSET + 1
+
+
+@pytest.mark.parametrize("seed", [7, 10, 11])
+def test_a_reward_whose_steps_resemble_their_neighbours_does_not_fall(seed):
+    """Its windows differ by more than independent steps would make them."""
+    draw, rows, state = random.Random(seed), [], 0.0
+    for step in range(300):
+        state = 0.5 * state + math.sqrt(0.75) * draw.gauss(0, 1)
+        rows.append({"step": step, "reward": 0.3 + 0.07 * state})
+    assert "reward_falls" not in names(rows)
 
 
 def test_a_plateau_is_said_where_the_gain_is_certainly_over():

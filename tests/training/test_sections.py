@@ -125,6 +125,7 @@ def test_trackers_are_those_of_transformers_and_several_at_once(sections, monkey
         ({"CALLBACKS": ["nowhere:Watch"]}, "CALLBACKS nowhere:Watch is not found: No module"),
         ({"CALLBACKS": ["added_here:Gone"]}, "CALLBACKS added_here:Gone is not found"),
         ({"CALLBACKS": ["gone/watch.py:Watch"]}, "CALLBACKS gone/watch.py:Watch is not found: .*No such file"),
+        ({"CALLBACKS": ["textwrap:fill"]}, "CALLBACKS textwrap:fill needs arguments"),
         ({"CALLBACKS": ["added_here"]}, "CALLBACKS 'added_here' names no callback"),
         ({"CALLBACKS": ["added_here:__name__"]}, "CALLBACKS 'added_here:__name__' names no callback"),
     ],

@@ -85,12 +85,18 @@ def held_out_gain(history: History) -> float:
 
 
 def score_noise(history: History) -> float:
-    """The standard deviation of a held-out score beside its trend, from second differences.
+    """The standard deviation of a held-out score beside its trend."""
+    return noise([score for _, score in history.evals])
+
+
+def noise(values: list[float]) -> float:
+    """The standard deviation of numbers beside their trend, from second differences; 0 for fewer than three.
 
     Their median leaves out the turn of the trend; their mean sees noise that most of them do not have.
     """
-    scores = [score for _, score in history.evals]
-    second = sorted(abs(a - 2 * b + c) for a, b, c in zip(scores, scores[1:], scores[2:], strict=False))
+    second = sorted(abs(a - 2 * b + c) for a, b, c in zip(values, values[1:], values[2:], strict=False))
+    if not second:
+        return 0.0
     by_median, by_mean = 1.4826 * second[len(second) // 2], 1.2533 * sum(second) / len(second)
     return max(by_median, by_mean / 2) / math.sqrt(6)
 
@@ -201,7 +207,12 @@ def lost_gain(history: History) -> bool:
     )
     spread = history.start("reward_std").mean
     little = start.mean - windows[0].mean < 0.2 * spread
-    return (below and not little) or (rose and lost)
+    if not (below and not little) and not (rose and lost):
+        return False
+    # Steps may resemble their neighbours, as with tasks in an order; then windows differ by more than steps tell
+    wave = noise([each.mean for each in apart_windows(history)])
+    fall = max(start.mean, best.mean) - max(now.mean for now in windows)
+    return fall > CERTAIN * math.sqrt(2) * wave
 
 
 def fell(history: History) -> int:
@@ -211,9 +222,14 @@ def fell(history: History) -> int:
 
 def best_window(history: History) -> Sample:
     """The best of a run's windows that share no steps, but for the newest two."""
+    return max(apart_windows(history), key=lambda each: each.mean, default=history.start("reward"))
+
+
+def apart_windows(history: History) -> list[Sample]:
+    """At most 20 windows of the reward that share no steps, but for the first and the newest two."""
     ends = range(2 * WINDOW, len(history) - 2 * WINDOW + 1, max(WINDOW, len(history) // 20))
     windows = [history.sample("reward", end - WINDOW, end) for end in ends]
-    return max((each for each in windows if each.n), key=lambda each: each.mean, default=history.start("reward"))
+    return [each for each in windows if each.n]
 
 
 def flat(history: History) -> bool:

@@ -3,6 +3,7 @@
 This file imports torch at its top, so the training script imports it late.
 """
 
+import inspect
 import resource
 import sys
 import time
@@ -49,7 +50,7 @@ def callback_makers(names: Sequence[str]) -> list[Callable[[], Any]]:
         place, _, inside = name.rpartition(":")
         try:
             maker = run_path(place)[inside] if place.endswith(".py") else resolve_name(name) if place else None
-        except (ImportError, AttributeError, KeyError, OSError, ValueError) as error:
+        except (ImportError, AttributeError, KeyError, OSError, SyntaxError, ValueError) as error:
             raise InputError(
                 f"CALLBACKS {name} is not found: {error}; install its package, or give its file"
             ) from error
@@ -58,8 +59,22 @@ def callback_makers(names: Sequence[str]) -> list[Callable[[], Any]]:
                 f"CALLBACKS {name!r} names no callback; give module:name or file.py:name of a subclass of "
                 "transformers.TrainerCallback, or of a function that returns one"
             )
+        if not takes_nothing(maker):
+            raise InputError(
+                f"CALLBACKS {name} needs arguments, and is called without any; give a function that returns one"
+            )
         found.append(maker)
     return found
+
+
+def takes_nothing(maker: Callable[..., Any]) -> bool:
+    try:
+        inspect.signature(maker).bind()
+    except TypeError:
+        return False
+    except ValueError:  # it tells no signature
+        return True
+    return True
 
 
 def added_callbacks(names: Sequence[str]) -> list[TrainerCallback]:
