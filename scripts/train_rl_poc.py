@@ -185,9 +185,7 @@ ALLOW_WEAK_SANDBOX = False  # train even if the kernel lacks some of the sandbox
 # What is kept
 SAVE_STEPS = 50  # steps between checkpoints
 SAVE_TOTAL_LIMIT = 2  # checkpoints to keep: the newest, the best, then older ones; a 14B model's takes about 177 GB
-REPORT_TO: list[str] = [
-    "none"
-]  # or trackers of transformers to send the metrics to, like "tensorboard", "wandb", "mlflow"
+REPORT_TO: list[str] = ["none"]  # or trackers of transformers for the metrics, like "tensorboard", "wandb", "mlflow"
 CALLBACKS: list[str] = []  # more transformers callbacks, as "module:name" or "file.py:name" (POC_README.md)
 
 DEMO: dict[str, Any] = {
