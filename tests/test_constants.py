@@ -40,14 +40,6 @@ DEMO = {"BATCH_SIZE": 2, "MODEL": "demo"}
 '''
 
 
-def test_a_text_where_the_file_declares_a_list_is_refused(tmp_path):
-    """Else its letters would be taken for names."""
-    file = tmp_path / "script.py"
-    file.write_text("NAMES: list[str] = 'wandb'\n")
-    with pytest.raises(InputError, match="NAMES is 'wandb' in the file; give a list"):
-        constants({"__file__": str(file), "NAMES": "wandb"})
-
-
 @pytest.fixture
 def script(tmp_path, monkeypatch):
     """The globals of a small script."""

@@ -231,16 +231,14 @@ def read_constants(namespace: dict) -> list[Constant]:
         plain = name.endswith(OPTIONS) or is_plain(namespace.get(name, ...))
         if not name.isupper() or name.startswith("_") or not plain:
             continue
-        written = ast.unparse(node.annotation) if isinstance(node, ast.AnnAssign) else ""
-        if written.startswith("list[") and not isinstance(namespace[name], list | tuple):
-            raise InputError(f'{name} is {namespace[name]!r} in the file; give a list, like ["a", "b"]')
         trailing = comments.get(node.lineno) or comments.get(node.end_lineno or 0, "")
         top = node.lineno - 1  # lines[top - 1] is the line above
         while top > 0 and lines[top - 1].startswith("#"):
             top -= 1
         above = " ".join(comments[line] for line in range(top + 1, node.lineno))
         comment, heading = (trailing, above) if trailing else (above, "")
-        starts = top == 0 or not lines[top - 1].strip()
+        starts, annotation = top == 0 or not lines[top - 1].strip(), getattr(node, "annotation", None)
+        written = ast.unparse(annotation) if annotation else ""
         found.append(Constant(name, namespace[name], comment, heading, starts, written))
     return found
 
