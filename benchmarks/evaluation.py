@@ -19,8 +19,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 
 from raccoon.constants import InputError, override_constants, run_main
-from raccoon.evaluation.engines import Decoding, Slot, TransformersEngine, check_model_folder, load_engine, plan_batches
+from raccoon.evaluation.engines import Decoding, Slot, TransformersEngine, load_engine, plan_batches
 from raccoon.evaluation.grading import Grader, RecordFile, grading_environment
+from raccoon.model_files import check_model_folder
 from raccoon.records import Program
 from raccoon.sandbox.pool import Sandbox
 from raccoon.tasks.extraction import extract_code

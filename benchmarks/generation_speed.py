@@ -20,8 +20,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 
 from raccoon.constants import InputError, override_constants, run_main
-from raccoon.evaluation.engines import ENGINES, Decoding, Slot, check_model_folder, load_engine
+from raccoon.evaluation.engines import ENGINES, Decoding, Slot, load_engine
 from raccoon.gpus import visible_gpus
+from raccoon.model_files import check_model_folder
 from raccoon.tasks.task import read_task_file
 from raccoon.vllm_engine import check_vllm, prepare_vllm
 

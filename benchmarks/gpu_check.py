@@ -80,7 +80,7 @@ TINY_VALUES = {
     "RUN_TOKENS": 8,
 }
 TINY_SHAPE = Shape(2, 32, 64, 4, 2, 8, 128, False, True)
-MODELS = {
+MODELS: dict[str, Shape] = {
     "14B": SHAPES["Qwen2.5-14B"],
     "0.5B": SHAPES["Qwen2.5-0.5B"],
     "half": replace(SHAPES["Qwen2.5-14B"], layers=21),

@@ -1,6 +1,7 @@
 """Constants from flags and the environment, and how a script ends."""
 
 import importlib
+import runpy
 import sys
 from pathlib import Path
 
@@ -136,6 +137,7 @@ def test_bad_flags_are_one_line_and_exit_2(script, capsys, words, parts):
         ('DEMO = {"BATCH_SIZE": 2', 'DEMO = {"BATCH_SIZE": "2"', ["BATCH_SIZE in DEMO", "'2'"]),
         ('DEMO = {"BATCH_SIZE": 2', 'DEMO = {"BATCHSIZE": 2', ["DEMO", "BATCHSIZE", "did you mean BATCH_SIZE"]),
         ("BATCH_SIZE = 4", "BATCHSIZE = 4", ["uses BATCH_SIZE", "did you mean BATCHSIZE"]),
+        ("BATCH_SIZE = 4", "from os import sep as UNUSED\nBATCHSIZE = 4", ["uses BATCH_SIZE", "BATCHSIZE"]),
         ('API_KEY = ""', "API_KEY: str = 5443", ["API_KEY", "***", "text in quotes"]),
     ],
 )
@@ -169,6 +171,12 @@ def test_the_type_of_each_constant_is_known(script_file):
     found = [each for each in read_constants(namespace) if not isinstance(each.value, (tuple, dict))]
     missing = [each.name for each in found if not each.annotation and each.name not in TYPES]
     assert not missing, "annotate them, or add them to raccoon/constant_types.py"
+
+
+@pytest.mark.parametrize("file", sorted((SCRIPTS.parent / "benchmarks").glob("*.py")), ids=lambda path: path.name)
+def test_the_constants_of_a_benchmark_are_of_the_types_that_their_names_have(file):
+    if "override_constants(globals()" in file.read_text():
+        assert file_fault(runpy.run_path(str(file), run_name="read")) == ""
 
 
 def test_priority_is_file_environment_demo_flag(script, monkeypatch, capsys):

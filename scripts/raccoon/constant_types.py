@@ -93,6 +93,7 @@ def unset_name(tree: ast.Module, namespace: dict, file: str) -> str:
     names = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id.isupper()]
     used = {node.id for node in names if isinstance(node.ctx, ast.Load)}
     known = {*namespace, *dir(builtins), *(node.id for node in names if isinstance(node.ctx, ast.Store))}
+    known |= {each.asname or each.name for each in ast.walk(tree) if isinstance(each, ast.alias)}  # imported anywhere
     for name in sorted(used - known):
         unused = [node.id for node in names if node.id not in used]
         return f"{file} uses {name}, and no line sets it: restore the line{nearest(name, unused)}"

@@ -136,6 +136,7 @@ def test_the_probes_batch_is_padded_as_those_of_training():
     args = SimpleNamespace(device="cpu", per_device_train_batch_size=2, steps_per_generation=1)
     probe.trainer = SimpleNamespace(
         args=args,
+        use_vllm=False,
         model=SimpleNamespace(config=SimpleNamespace(vocab_size=9)),
         accelerator=SimpleNamespace(num_processes=1),
     )

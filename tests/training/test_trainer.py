@@ -1,5 +1,6 @@
 """The arithmetic of refills (rows moved between batches, advantages of a swapped batch), and a checkpoint's order."""
 
+from collections import Counter
 from contextlib import nullcontext
 from types import SimpleNamespace
 
@@ -112,6 +113,7 @@ def test_older_checkpoints_go_only_once_the_new_one_is_whole(tmp_path, monkeypat
     trainer.args, trainer.kept_checkpoints = SimpleNamespace(output_dir=str(tmp_path)), 1
     trainer.state = SimpleNamespace(global_step=8, best_global_step=None)
     trainer.accelerator = SimpleNamespace(is_main_process=True, num_processes=2, wait_for_everyone=wait)
+    trainer.seconds = Counter()
     trainer._save_checkpoint(None, None)
     assert not older.exists()
     assert checkpoint_fault(newer) == ""
