@@ -65,5 +65,5 @@ def test_a_model_is_not_loaded_with_weights_drawn_at_random(folder):
 def test_a_tokenizer_without_tokens_is_refused(folder):
     for file in folder.glob("tokenizer*"):
         file.unlink()
-    with pytest.raises(InputError, match="knows no token"):
+    with pytest.raises(InputError, match="knows no text"):
         load_tokenizer(folder)

@@ -111,7 +111,7 @@ def error_line(error: Exception) -> str:
 def load_tokenizer(model: str | Path) -> Any:
     """The tokenizer of a folder or hub id, with padding on the left; of adapters without one, their base model's.
 
-    Raises InputError if it cannot be read, or knows no token: transformers 5.23 makes an empty one without its files.
+    Raises InputError if it cannot be read, or knows no text: without its files transformers 5.23 makes one of a single token.
     """
     from transformers import AutoTokenizer
 
@@ -123,8 +123,8 @@ def load_tokenizer(model: str | Path) -> Any:
             f"cannot load the tokenizer of {source} ({error_line(error) or type(error).__name__}); give the folder of "
             "a saved model, or a hub id with access to the hub"
         ) from error
-    if not tokenizer("a = 1")["input_ids"]:
-        raise InputError(f"the tokenizer of {source} knows no token: copy tokenizer.json of its base model there")
+    if len(tokenizer) < 2:
+        raise InputError(f"the tokenizer of {source} knows no text: copy tokenizer.json of its base model there")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
