@@ -111,7 +111,7 @@ def error_line(error: Exception) -> str:
 def load_tokenizer(model: str | Path) -> Any:
     """The tokenizer of a folder or hub id, with padding on the left; of adapters without one, their base model's.
 
-    Raises InputError if it cannot be read, or knows no text: without its files transformers 5.23 makes one of a single token.
+    Raises InputError if it cannot be read, or knows no text: without files transformers 5.23 makes one of a token.
     """
     from transformers import AutoTokenizer
 
