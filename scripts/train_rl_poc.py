@@ -114,9 +114,8 @@ NUM_ITERATIONS = 1  # steps on one set of completions
 # Completions that were cut: False scores them as FAIL, True leaves them out of the loss, "passed" leaves out only those
 # whose code passes all the same (arXiv 2603.07777)
 MASK_TRUNCATED: bool | str = False
-GRPO_OPTIONS: dict[
-    str, Any
-] = {}  # more of TRL's GRPOConfig, like {"importance_sampling_level": "sequence"}; flag: JSON
+# More of TRL's GRPOConfig, like {"importance_sampling_level": "sequence"}; its flag takes JSON
+GRPO_OPTIONS: dict[str, Any] = {}
 MAX_REFILLS = 0  # how often a step may replace groups whose members all score the same (arXiv 2503.14476)
 
 # LoRA instead of full fine-tuning

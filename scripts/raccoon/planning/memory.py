@@ -300,7 +300,7 @@ def cpu_memory(shape: Shape, setting: Setting) -> Memory:
     head = Moment(reduced=head_gradient, activations=kept, logits=logits)
     layer = Moment(reduced=head_gradient * shape.tied, activations=kept + computed)
     cache = 2 * cache_gb(shape, setting)
-    model = (FP32 if adapters else weight_bytes) * shape.parameters * (1 + setting.reference) / GB
+    model = (FP32 if adapters else weight_bytes) * shape.parameters * (2 if setting.reference else 1) / GB
     return Memory(
         weights=model + FP32 * adapters / GB,
         gradients=weight_bytes * trained / GB,
@@ -413,8 +413,8 @@ def largest_tensor_gb(shape: Shape) -> float:
 
 def decoding_seconds(shape: Shape, sequences: int, cached_tokens: float) -> float:
     """The least seconds for one token of all sequences: it reads the cache and all weights except the embedding."""
-    read = shape.parameters - (not shape.tied) * shape.table
-    return (BF16 * read + sequences * shape.cached(cached_tokens)) / BANDWIDTH
+    read = BF16 * (shape.parameters - (0 if shape.tied else shape.table))
+    return (read + sequences * shape.cached(cached_tokens)) / BANDWIDTH
 
 
 def training_seconds(shape: Shape, sequences: int, prompt: int, completion: int, rank: int = 0) -> float:

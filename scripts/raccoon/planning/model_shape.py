@@ -108,10 +108,8 @@ class Shape:
         twice too, because its adapter needs it.
         """
         tokens = prompt + completion
-        matrices, attention = (
-            2 * tokens * self.layers * self.layer,
-            2 * self.layers * self.query * self.attended(tokens),
-        )
+        matrices = 2 * tokens * self.layers * self.layer
+        attention = 2 * self.layers * self.query * self.attended(tokens)
         last, head = 2 * tokens * self.layers * self.hidden * self.intermediate, 2 * self.table * completion
         if rank:
             return 3 * matrices + 4 * 2 * tokens * self.adapters(rank) + 4.5 * attention + 3 * head

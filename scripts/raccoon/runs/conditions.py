@@ -102,8 +102,10 @@ def noise(values: list[float]) -> float:
 
 
 def longer_for_nothing(history: History) -> bool:
-    unearned = held_out_gain(history) < EARNED * (history.ratio("tokens_mean") - 1)
-    return other_share(history, LONGER) and (unearned or math.isnan(held_out_gain(history)))
+    if not other_share(history, LONGER):
+        return False
+    gain = held_out_gain(history)
+    return math.isnan(gain) or gain < EARNED * (history.ratio("tokens_mean") - 1)
 
 
 def shorter_for_nothing(history: History) -> bool:
@@ -127,7 +129,8 @@ def took_off(history: History) -> int:
 
 
 def spiking(history: History) -> bool:
-    return len(spikes(history)) >= SPIKES and spikes(history)[-1] == len(history) - 1
+    places = spikes(history)
+    return len(places) >= SPIKES and places[-1] == len(history) - 1
 
 
 def spikes(history: History) -> list[int]:

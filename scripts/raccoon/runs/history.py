@@ -101,9 +101,7 @@ class History:
     def __init__(self) -> None:
         self.rows: list[Mapping[str, Any]] = []
         self.columns: dict[str, Column] = {}
-        self.evals: list[
-            tuple[int, float]
-        ] = []  # held-out scores in a log with TRL's names: (place of the step, score)
+        self.evals: list[tuple[int, float]] = []  # held-out scores by TRL's names: (place of the step, score)
         self.checks: list[dict] = []  # lines of heldout.jsonl
 
     def add(self, row: Mapping[str, Any]) -> None:
@@ -165,7 +163,8 @@ class History:
 
     def rise(self, name: str) -> float:
         """The change in standard errors; NaN while the newest window and the start share steps."""
-        return self.change(name) / error(self.start(name), self.recent(name)) if self.change(name) else 0.0
+        change = self.change(name)
+        return change / error(self.start(name), self.recent(name)) if change else 0.0
 
     def ratio(self, name: str) -> float:
         """The newest window over the start; NaN while they share steps, or if the start is not above 0."""

@@ -21,9 +21,8 @@ from raccoon.savings import check_savings
 from raccoon.training.vllm_rollouts import Vllm
 
 FRAME = 32  # tokens of a chat template around a message, at a guess
-ADAPTERS_RATE = (
-    1e-5  # least learning rate of adapters: they need ten times that of all weights (thinkingmachines.ai/blog/lora)
-)
+# Least learning rate of adapters: they need ten times that of all weights (thinkingmachines.ai/blog/lora)
+ADAPTERS_RATE = 1e-5
 COLLECTIVE_SECONDS = 1800  # how long a process waits for the others (torch's default); then it ends the run
 
 
