@@ -46,7 +46,7 @@ def judging(tmp_path):
 
     def start(script, within=None):
         server = ScriptedServer(script).__enter__()
-        client = LlmClient(Endpoint(server.url, "scripted", timeout=1.0, max_retries=1)).__enter__()
+        client = LlmClient(Endpoint(server.url, "scripted", timeout=20.0, max_retries=1)).__enter__()
         opened.extend([server, client])
         return LlmJudge(client, AnswerCache(tmp_path / "judgements.jsonl"), within), server
 

@@ -29,7 +29,7 @@ def extracting(tmp_path, monkeypatch):
 
     def start(script):
         server = ScriptedServer(script).__enter__()
-        client = LlmClient(Endpoint(server.url, "scripted", timeout=1.0, max_retries=0)).__enter__()
+        client = LlmClient(Endpoint(server.url, "scripted", timeout=20.0, max_retries=0)).__enter__()
         opened.extend([server, client])
         return LlmExtractor(client, AnswerCache(tmp_path / "extractions.jsonl")), server
 
