@@ -9,6 +9,9 @@ import math
 
 from raccoon.runs.history import WINDOW, History, Sample, error, finite_number
 
+SURELY = 0.7  # share of a limit; a mean less SURE standard errors has to be above it
+SURE = 2.0
+LASTING = 40  # steps, or all so far, over which a share of groups has to be above its limit too
 PATIENCE = 3  # bad steps in a row before a run stops; one may be chance
 CERTAIN = 4.0  # standard errors between two windows; by chance in about one window in ten thousand
 
@@ -23,17 +26,17 @@ ENTROPY_GROWTH = 2.5  # the same, upwards; above it the completions turn into no
 LARGE_KL = 1.0  # nats a token; a policy so far away speaks another language than its reference
 GROWING_KL = 0.25  # nats a token; above it growth by KL_GROWTH since half the steps runs away
 KL_GROWTH = 4.0  # growth in proportion to the steps would double it
-MANY_CLIPPED = 0.25  # share of tokens; above it much of each update is thrown away
+MANY_CLIPPED = 0.2  # share of tokens; above it much of each update is thrown away
 MANY_TIMEOUTS = 0.5  # share of completions; above it the reward measures the machine's load
 MANY_OPEN_THOUGHTS = 0.5  # share of completions whose thoughts never end; they have no answer to learn from
 MANY_TRUNCATED = 0.5  # share of completions; above it the reward measures the limit of length
 MORE_TRUNCATED = 0.15  # rise of that share since the start
-LONGER = 1.8  # times the tokens of the start
+LONGER = 1.5  # times the tokens of the start, if held-out scores show that it did not help
+MUCH_LONGER = 1.8  # the same, without such scores
 SHORTER = 0.4  # the same, downwards
 EARNED = 0.25  # held-out gain for each part of more length, both relative to the start, that pays for it
 MORE_REPETITION = 0.15  # rise of the share of a completion that repeats what stands before it
 NO_SIGNAL = 0.7  # share of constant groups; above it most completions teach nothing
-SURE_NO_SIGNAL = 0.6  # lower end of that mean's 95 % interval
 LESS_SIGNAL = 0.4  # the same, if it rose by LOST_SIGNAL since the start
 LOST_SIGNAL = 0.3
 NO_SPREAD = 0.2  # share of the start's spread of rewards or advantages; below it little is left to learn from
@@ -53,11 +56,21 @@ CEILING = 0.9  # pass rate; a run that ends there has no more to gain
 FEW_REPAIRED = 0.01  # mean share of a window's conversations with a second turn; below it feedback does not help
 ENOUGH_TURNS = 100  # further answers in a window; with fewer, that none passes may be chance
 MANY_CUT = 0.5  # mean share over half a window; above it most conversations have no second turn, whatever was wrong
-SLOWER = 1.6  # times the seconds of the first steps
-STEADY = 8.0  # standard errors; fewer may be another program on the machine
+SLOWER = 1.5  # times the seconds of the first steps
 SURE_WHILE_RISING = 2.5  # standard errors of a held-out score that falls while the reward certainly rises
 EVALS = 6  # held-out scores; fewer do not show their noise
 LONGEST_NAME = 100  # characters of a name that a log has
+
+
+def surely_above(history: History, name: str, limit: float) -> bool:
+    """Whether the newest mean is above a limit, and not by chance."""
+    share = history.recent(name)
+    return share.mean > limit and share.mean - SURE * share.error > SURELY * limit
+
+
+def spans_to_show(history: History) -> tuple[int, int]:
+    """The newest steps, and many or all of them: shares of few groups come in waves, as with tasks in an order."""
+    return WINDOW, max(WINDOW, min(LASTING, len(history)))
 
 
 def grown(history: History, name: str, least: float) -> bool:
@@ -71,17 +84,17 @@ def other_share(history: History, share: float) -> bool:
     return (ratio > share and rise > CERTAIN) if share > 1 else (ratio < share and rise < -CERTAIN)
 
 
-def held_out_gain(history: History) -> float:
-    """The newest held-out score over the first, less 1, if it is higher beyond chance; 0 else; NaN without any."""
+def held_out_change(history: History) -> tuple[float, float]:
+    """The newest held-out score minus the first, and its standard error, both over the first; NaN without any."""
     if history.checks:
         first, now = history.checks[0], history.checks[-1]
-        higher = now["gained"] > now["lost"] and (now.get("p") or 1.0) < 0.05
-        return now["pass_rate"] / max(first["pass_rate"], 0.01) - 1 if higher else 0.0
+        least, tasks = max(first["pass_rate"], 0.01), max(now["n"], 1)
+        change, certain = now["gained"] - now["lost"], math.sqrt(now["gained"] + now["lost"] + 1)
+        return change / tasks / least, certain / tasks / least
     if len(history.evals) < EVALS:
-        return math.nan
-    first_score, score = (sum(value for _, value in part) / 3 for part in (history.evals[:3], history.evals[-3:]))
-    higher = score - first_score > 3 * score_noise(history) * math.sqrt(2 / 3)
-    return score / max(first_score, 0.01) - 1 if higher else 0.0
+        return math.nan, math.nan
+    before, now = mean_score(history.evals[:3]), mean_score(history.evals[-3:])
+    return (now - before) / max(before, 0.01), score_noise(history) * math.sqrt(2 / 3) / max(before, 0.01)
 
 
 def score_noise(history: History) -> float:
@@ -104,13 +117,15 @@ def noise(values: list[float]) -> float:
 def longer_for_nothing(history: History) -> bool:
     if not other_share(history, LONGER):
         return False
-    gain = held_out_gain(history)
-    return math.isnan(gain) or gain < EARNED * (history.ratio("tokens_mean") - 1)
+    ratio, (gain, unsure) = history.ratio("tokens_mean"), held_out_change(history)
+    return ratio > MUCH_LONGER if math.isnan(gain) else gain + unsure < EARNED * (ratio - 1)
 
 
 def shorter_for_nothing(history: History) -> bool:
-    solved = "pass_rate" if "pass_rate" in history.columns else "reward"
-    return other_share(history, SHORTER) and not history.rise(solved) > CERTAIN and not held_out_gain(history) > 0
+    if not other_share(history, SHORTER):
+        return False
+    solved, (gain, unsure) = "pass_rate" if "pass_rate" in history.columns else "reward", held_out_change(history)
+    return not history.rise(solved) > CERTAIN and not gain > SURE * unsure
 
 
 def running_away(history: History) -> bool:
@@ -145,12 +160,9 @@ def spikes(history: History) -> list[int]:
 
 
 def little_signal(history: History) -> bool:
-    """Constant groups, beyond what so few groups show by chance."""
-    share = history.recent("constant_groups")
-    least = share.mean - 2 * math.sqrt(share.variance / max(share.n, 1))
-    if share.mean > NO_SIGNAL and least > SURE_NO_SIGNAL:
-        return True
-    return share.mean > LESS_SIGNAL and grown(history, "constant_groups", LOST_SIGNAL)
+    means = [history.mean("constant_groups", steps) for steps in spans_to_show(history)]
+    most = min(means) > NO_SIGNAL and surely_above(history, "constant_groups", NO_SIGNAL)
+    return most or (means[0] > LESS_SIGNAL and grown(history, "constant_groups", LOST_SIGNAL))
 
 
 def hardly_moves(history: History) -> bool:
@@ -210,12 +222,7 @@ def lost_gain(history: History) -> bool:
     )
     spread = history.start("reward_std").mean
     little = start.mean - windows[0].mean < 0.2 * spread
-    if not (below and not little) and not (rose and lost):
-        return False
-    # Steps may resemble their neighbours, as with tasks in an order; then windows differ by more than steps tell
-    wave = noise([each.mean for each in apart_windows(history)])
-    fall = max(start.mean, best.mean) - max(now.mean for now in windows)
-    return fall > CERTAIN * math.sqrt(2) * wave
+    return (below and not little) or (rose and lost)
 
 
 def fell(history: History) -> int:
@@ -276,24 +283,17 @@ def mean_score(scores: list[tuple[int, float]]) -> float:
     return sum(score for _, score in scores) / len(scores)
 
 
-def slower(history: History) -> bool:
-    """Seconds a step far above those of the first, in both of the newest two windows; the first two may compile.
-
-    Load from outside makes the seconds vary; longer completions or a leak make all of them larger.
-    """
-    first = history.sample("seconds", 2, 2 + WINDOW) if len(history) >= 4 * WINDOW else Sample(0, math.nan, math.nan)
-    windows = [history.recent("seconds", back=back) for back in (WINDOW, 0)]
-    return all(now.mean > SLOWER * first.mean and now.mean - first.mean > STEADY * error(first, now) for now in windows)
+def partial_signal(history: History) -> bool:
+    """Whether of the groups that differ most have no PASS: they teach code to run, not to pass."""
+    for steps in spans_to_show(history):
+        partial, mixed = history.mean("partial_groups", steps), history.mean("mixed_groups", steps)
+        if not partial > PARTIAL_SIGNAL * (partial + mixed):
+            return False
+    return True
 
 
 def constant_share(history: History) -> float:
     return history.mean("constant_answers", WINDOW // 2)
-
-
-def partial_share(history: History) -> float:
-    """Of the groups that differ, those without a PASS: they teach code to run, not to pass."""
-    partial, mixed = history.mean("partial_groups"), history.mean("mixed_groups")
-    return partial / (partial + mixed) if partial + mixed > 0 else math.nan
 
 
 def waits(history: History) -> bool:

@@ -129,7 +129,7 @@ UPDATES = (
         "clip_saturation",
         "warning",
         "Most updates are clipped",
-        lambda h: h.mean("clipped") > c.MANY_CLIPPED,
+        lambda h: c.surely_above(h, "clipped", c.MANY_CLIPPED),
         lambda h: f"{h.mean('clipped'):.0%} of the tokens are clipped, and teach nothing",
         "lower LEARNING_RATE or NUM_ITERATIONS, or raise EPSILON_HIGH",
         began=lambda h: h.began("clipped"),
@@ -172,7 +172,7 @@ ANSWERS = (
         "many_truncated",
         "warning",
         "Many completions are cut",
-        lambda h: h.mean("truncated") > c.MANY_TRUNCATED or c.grown(h, "truncated", c.MORE_TRUNCATED),
+        lambda h: c.surely_above(h, "truncated", c.MANY_TRUNCATED) or c.grown(h, "truncated", c.MORE_TRUNCATED),
         lambda h: f"{h.mean('truncated'):.0%} of the completions are cut at the limit, so it decides their reward",
         "raise MAX_COMPLETION_LENGTH, set MASK_TRUNCATED to True, or check the end tokens of the chat template",
         began=lambda h: h.began("truncated"),
@@ -273,7 +273,7 @@ SIGNAL = (
         "partial_signal",
         "warning",
         "The reward rises but the pass rate does not",
-        lambda h: c.partial_share(h) > c.PARTIAL_SIGNAL,
+        c.partial_signal,
         lambda h: (
             f"over {c.PARTIAL_SIGNAL:.0%} of the groups that differ hold no PASS, only PARTIAL and FAIL: the model "
             "learns to write code that runs, not code that passes"
@@ -370,7 +370,7 @@ TIME = (
         "slower_steps",
         "info",
         "The steps take longer and longer",
-        c.slower,
+        lambda h: h.ratio("seconds") > c.SLOWER and h.rise("seconds") > c.CERTAIN,
         lambda h: f"a step takes {h.mean('seconds'):.3g} s, over {c.SLOWER:g} times as long as the first ones",
         "look which part of `seconds` grew: longer completions, a full sandbox, or another load on the machine",
         began=lambda h: h.began("seconds"),
