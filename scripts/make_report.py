@@ -55,7 +55,10 @@ def main() -> None:
             return
         page, pairs = make_two_runs_page(sides, most_bytes)
         named_after = "_".join(re.sub(r"[^\w.-]+", "-", side.name)[-LONGEST_NAME:].strip("-.") for side in sides)
-        path, what = runs[0].folder / f"{named_after}.html", f"completions of {pairs.shown} of {pairs.of} tasks of both runs"
+        path, what = (
+            runs[0].folder / f"{named_after}.html",
+            f"completions of {pairs.shown} of {pairs.of} tasks of both runs",
+        )
     else:
         if not PAGE:
             found = outcome(runs[0], evaluations[0])

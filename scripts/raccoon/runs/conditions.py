@@ -9,9 +9,6 @@ import math
 
 from raccoon.runs.history import WINDOW, History, Sample, error, finite_number
 
-SURELY = 0.7  # share of a limit; a mean less SURE standard errors has to be above it
-SURE = 2.0
-LASTING = 40  # steps, or all so far, over which a share of groups has to be above its limit too
 PATIENCE = 3  # bad steps in a row before a run stops; one may be chance
 CERTAIN = 4.0  # standard errors between two windows; by chance in about one window in ten thousand
 
@@ -22,13 +19,13 @@ SELDOM = 4.0  # times the mean gradient norm; below it most steps have almost no
 SPIKES = 2  # of those within SPIKE_STEPS; one may be a strange batch
 SPIKE_STEPS = 100
 ENTROPY_COLLAPSE = 0.3  # share of the entropy of the first steps; below it the members of a group hardly differ
-ENTROPY_GROWTH = 2.5  # the same, upwards; above it the completions turn into noise
+ENTROPY_GROWTH = 2.5  # times that of the first window; above it the completions turn into noise
+ENTROPY_LEAP = 5.0  # times that of the first steps, in each of the newest PATIENCE steps
 LARGE_KL = 1.0  # nats a token; a policy so far away speaks another language than its reference
 GROWING_KL = 0.25  # nats a token; above it growth by KL_GROWTH since half the steps runs away
 KL_GROWTH = 4.0  # growth in proportion to the steps would double it
 MANY_CLIPPED = 0.2  # share of tokens; above it much of each update is thrown away
 MANY_TIMEOUTS = 0.5  # share of completions; above it the reward measures the machine's load
-MANY_OPEN_THOUGHTS = 0.5  # share of completions whose thoughts never end; they have no answer to learn from
 MANY_TRUNCATED = 0.5  # share of completions; above it the reward measures the limit of length
 MORE_TRUNCATED = 0.15  # rise of that share since the start
 LONGER = 1.5  # times the tokens of the start, if held-out scores show that it did not help
@@ -37,6 +34,8 @@ SHORTER = 0.4  # the same, downwards
 EARNED = 0.25  # held-out gain for each part of more length, both relative to the start, that pays for it
 MORE_REPETITION = 0.15  # rise of the share of a completion that repeats what stands before it
 NO_SIGNAL = 0.7  # share of constant groups; above it most completions teach nothing
+SURE_NO_SIGNAL = 0.6  # lower end of that mean's 95 % interval
+LASTING = 40  # steps, or all so far, over which a share of groups has to be above its limit too
 LESS_SIGNAL = 0.4  # the same, if it rose by LOST_SIGNAL since the start
 LOST_SIGNAL = 0.3
 NO_SPREAD = 0.2  # share of the start's spread of rewards or advantages; below it little is left to learn from
@@ -62,12 +61,6 @@ EVALS = 6  # held-out scores; fewer do not show their noise
 LONGEST_NAME = 100  # characters of a name that a log has
 
 
-def surely_above(history: History, name: str, limit: float) -> bool:
-    """Whether the newest mean is above a limit, and not by chance."""
-    share = history.recent(name)
-    return share.mean > limit and share.mean - SURE * share.error > SURELY * limit
-
-
 def spans_to_show(history: History) -> tuple[int, int]:
     """The newest steps, and many or all of them: shares of few groups come in waves, as with tasks in an order."""
     return WINDOW, max(WINDOW, min(LASTING, len(history)))
@@ -84,13 +77,19 @@ def other_share(history: History, share: float) -> bool:
     return (ratio > share and rise > CERTAIN) if share > 1 else (ratio < share and rise < -CERTAIN)
 
 
+def turns_into_noise(history: History) -> bool:
+    """An entropy that has certainly grown, or that leapt: within the first steps no window shows it."""
+    newest = history.numbers("entropy", PATIENCE)
+    leapt = len(newest) == PATIENCE and min(newest) > ENTROPY_LEAP * history.first_mean("entropy")
+    return leapt or (history.ratio("entropy") > ENTROPY_GROWTH and history.rise("entropy") > CERTAIN)
+
+
 def held_out_change(history: History) -> tuple[float, float]:
     """The newest held-out score minus the first, and its standard error, both over the first; NaN without any."""
     if history.checks:
-        first, now = history.checks[0], history.checks[-1]
-        least, tasks = max(first["pass_rate"], 0.01), max(now["n"], 1)
-        change, certain = now["gained"] - now["lost"], math.sqrt(now["gained"] + now["lost"] + 1)
-        return change / tasks / least, certain / tasks / least
+        last, least = history.checks[-1], max(history.checks[0]["pass_rate"], 0.01)
+        scale = max(last["n"], 1) * least
+        return (last["gained"] - last["lost"]) / scale, math.sqrt(last["gained"] + last["lost"] + 1) / scale
     if len(history.evals) < EVALS:
         return math.nan, math.nan
     before, now = mean_score(history.evals[:3]), mean_score(history.evals[-3:])
@@ -98,15 +97,11 @@ def held_out_change(history: History) -> tuple[float, float]:
 
 
 def score_noise(history: History) -> float:
-    """The standard deviation of a held-out score beside its trend."""
-    return noise([score for _, score in history.evals])
-
-
-def noise(values: list[float]) -> float:
-    """The standard deviation of numbers beside their trend, from second differences; 0 for fewer than three.
+    """The standard deviation of a held-out score beside its trend, from second differences; 0 for fewer than three.
 
     Their median leaves out the turn of the trend; their mean sees noise that most of them do not have.
     """
+    values = [score for _, score in history.evals]
     second = sorted(abs(a - 2 * b + c) for a, b, c in zip(values, values[1:], values[2:], strict=False))
     if not second:
         return 0.0
@@ -125,7 +120,7 @@ def shorter_for_nothing(history: History) -> bool:
     if not other_share(history, SHORTER):
         return False
     solved, (gain, unsure) = "pass_rate" if "pass_rate" in history.columns else "reward", held_out_change(history)
-    return not history.rise(solved) > CERTAIN and not gain > SURE * unsure
+    return not history.rise(solved) > CERTAIN and not gain > 2 * unsure
 
 
 def running_away(history: History) -> bool:
@@ -160,9 +155,17 @@ def spikes(history: History) -> list[int]:
 
 
 def little_signal(history: History) -> bool:
-    means = [history.mean("constant_groups", steps) for steps in spans_to_show(history)]
-    most = min(means) > NO_SIGNAL and surely_above(history, "constant_groups", NO_SIGNAL)
-    return most or (means[0] > LESS_SIGNAL and grown(history, "constant_groups", LOST_SIGNAL))
+    """Constant groups, beyond what so few groups show by chance."""
+    now, lasting = (history.recent("constant_groups", steps) for steps in spans_to_show(history))
+    least = now.mean - 2 * math.sqrt(now.variance / max(now.n, 1))
+    if min(now.mean, lasting.mean) > NO_SIGNAL and least > SURE_NO_SIGNAL:
+        return True
+    return now.mean > LESS_SIGNAL and grown(history, "constant_groups", LOST_SIGNAL)
+
+
+def without_spread(history: History) -> str:
+    """The column of the rewards' or the advantages' deviation, if it has shrunk to almost nothing; else ""."""
+    return next((name for name in ("reward_std", "advantage_std") if history.ratio(name) < NO_SPREAD), "")
 
 
 def hardly_moves(history: History) -> bool:

@@ -9,6 +9,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import median
 from typing import Any
 
@@ -36,7 +37,6 @@ COLUMNS = {
     "tokens_mean": ("tokens_mean", "completions/mean_length"),
     "repetition": ("repetition", "repetition_rate"),
     "advantage_std": ("advantage_std",),
-    "thinking_open": ("thinking_open",),
     "entropy": ("entropy",),
     "kl": ("kl",),
     "clipped": ("clip_ratio/region_mean", "clip_ratio"),
@@ -64,19 +64,21 @@ CORRELATIONS = [place / 100 for place in range(91)]
 
 @dataclass(frozen=True)
 class Sample:
-    """Some steps' numbers: how many, their mean, and the standard error of the mean.
+    """Some steps' numbers: how many, their mean, their variance, and the standard error of the mean as sample() has it.
 
-    Without numbers both are NaN, and comparisons are False.
+    Without numbers all are NaN, and comparisons are False.
     """
 
     n: int
     mean: float
+    variance: float
     error: float
 
 
-NONE = Sample(0, math.nan, math.nan)
+NONE = Sample(0, math.nan, math.nan, math.nan)
 
 
+@lru_cache(2**14)
 def spread_of_mean(correlation: float, n: int) -> float:
     """The variance of a mean of n steps, times n over that of one step, if a step depends on the one before (AR(1))."""
     rest = 1 - correlation
@@ -126,8 +128,8 @@ class Column:
     def measure_noise(self) -> tuple[float, float]:
         """The usual variance within a window, and the correlation of a step with the next.
 
-        Both are of the steps before the newest two windows, so that what happens in them does not pass for noise. With few
-        steps the correlation is taken to be larger, because it is not known.
+        Both are of the steps before the newest two windows, so that what happens in them does not pass for noise. With
+        few steps the correlation is taken to be larger, because it is not known.
         """
         windows, within, pairs, between = self.noise[max(len(self.values) - 2 * WINDOW, self.first)]
         if not windows or not between:
@@ -153,12 +155,12 @@ class Column:
         """
         n, mean, variance = self.moments(begin, end)
         if n < 2:
-            return Sample(n, mean, math.nan)
+            return Sample(n, mean, math.nan, math.nan)
         usual, correlation = self.usual
         largest = usual / spread_within(correlation, WINDOW)
         if n >= WINDOW or not usual:
             largest = max(largest, variance / spread_within(correlation, n))
-        return Sample(n, mean, math.sqrt(largest * spread_of_mean(correlation, n) / n))
+        return Sample(n, mean, variance, math.sqrt(largest * spread_of_mean(correlation, n) / n))
 
 
 class History:

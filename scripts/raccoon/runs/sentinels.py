@@ -129,7 +129,7 @@ UPDATES = (
         "clip_saturation",
         "warning",
         "Most updates are clipped",
-        lambda h: c.surely_above(h, "clipped", c.MANY_CLIPPED),
+        lambda h: h.mean("clipped") > c.MANY_CLIPPED,
         lambda h: f"{h.mean('clipped'):.0%} of the tokens are clipped, and teach nothing",
         "lower LEARNING_RATE or NUM_ITERATIONS, or raise EPSILON_HIGH",
         began=lambda h: h.began("clipped"),
@@ -163,8 +163,11 @@ ANSWERS = (
         "entropy_growth",
         "warning",
         "The entropy collapses",
-        lambda h: h.ratio("entropy") > c.ENTROPY_GROWTH and h.rise("entropy") > c.CERTAIN,
-        lambda h: f"the entropy grew from {first_and_now(h, 'entropy', '{:.3f}')}: the completions turn into noise",
+        c.turns_into_noise,
+        lambda h: (
+            f"the entropy grew to {h.number('entropy'):.3g}, from {h.first_mean('entropy'):.3g} in the first steps: "
+            "the completions turn into noise"
+        ),
         "lower LEARNING_RATE or TEMPERATURE, or raise BETA",
         began=lambda h: h.began("entropy"),
     ),
@@ -172,18 +175,11 @@ ANSWERS = (
         "many_truncated",
         "warning",
         "Many completions are cut",
-        lambda h: c.surely_above(h, "truncated", c.MANY_TRUNCATED) or c.grown(h, "truncated", c.MORE_TRUNCATED),
-        lambda h: f"{h.mean('truncated'):.0%} of the completions are cut at the limit, so it decides their reward",
-        "raise MAX_COMPLETION_LENGTH, set MASK_TRUNCATED to True, or check the end tokens of the chat template",
+        lambda h: h.mean("truncated", 5) > c.MANY_TRUNCATED or c.grown(h, "truncated", c.MORE_TRUNCATED),
+        lambda h: f"{h.mean('truncated', 5):.0%} of the completions are cut at the limit, so it decides their reward",
+        "raise MAX_COMPLETION_LENGTH, set ENABLE_THINKING to False if they end inside their thoughts, set "
+        "MASK_TRUNCATED to True, or check the end tokens of the chat template",
         began=lambda h: h.began("truncated"),
-    ),
-    Rule(
-        "open_thoughts",
-        "warning",
-        "Many completions are cut",
-        lambda h: h.number("thinking_open") > c.MANY_OPEN_THOUGHTS,
-        lambda h: f"more than {c.MANY_OPEN_THOUGHTS:.0%} of the completions never end their thoughts",
-        "raise MAX_COMPLETION_LENGTH, or set ENABLE_THINKING to False",
     ),
     Rule(
         "length_growth",
@@ -230,22 +226,17 @@ SIGNAL = (
         began=lambda h: h.began("constant_groups"),
     ),
     Rule(
-        "no_reward_spread",
+        "no_spread",
         "warning",
         "Most groups have no signal",
-        lambda h: h.ratio("reward_std") < c.NO_SPREAD,
-        lambda h: f"the rewards hardly differ any more, deviation {first_and_now(h, 'reward_std', '{:.2g}')}",
-        "take harder or easier tasks, by whether most now pass, and look whether the entropy collapsed",
-        began=lambda h: h.began("reward_std"),
-    ),
-    Rule(
-        "no_advantages",
-        "warning",
-        "Most groups have no signal",
-        lambda h: h.ratio("advantage_std") < c.NO_SPREAD,
-        lambda h: f"the advantages shrank to nothing, deviation {first_and_now(h, 'advantage_std', '{:.2g}')}",
-        "look at the share of constant groups and at the scale of the reward's parts",
-        began=lambda h: h.began("advantage_std"),
+        lambda h: bool(c.without_spread(h)) and not c.little_signal(h),
+        lambda h: (
+            f"the {c.without_spread(h)[:-4]}s hardly differ any more, deviation "
+            + first_and_now(h, c.without_spread(h), "{:.2g}")
+        ),
+        "look at the scale of the reward's parts, take tasks that are solved sometimes, and look whether the entropy "
+        "collapsed",
+        began=lambda h: h.began(c.without_spread(h)),
     ),
     Rule(
         "constant_answers",
