@@ -264,12 +264,8 @@ def held_out_falls(history: History) -> bool:
         return False
     best = best_scores(history)
     fall = mean_score(best) - mean_score(last)
-    before, now = (
-        history.sample("reward", max(part[0][0] - WINDOW // 2, 0), part[-1][0] + WINDOW // 2)
-        if part[-1][0] + WINDOW // 2 <= len(history)
-        else history.recent("reward")
-        for part in (best, last)
-    )
+    ends = (part[-1][0] + 1 for part in (best, last))
+    before, now = (history.sample("reward", end - WINDOW, end) for end in ends)
     rise = (now.mean - before.mean) / error(before, now)
     certain = SURE_WHILE_RISING if rise > CERTAIN else CERTAIN
     by_chance = math.sqrt(2 * math.log(len(scores) / 3) / 3)  # how high the best of so many means of three is by chance
