@@ -6,7 +6,7 @@ A rule that measures a window can end a run only once, so that the same command 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from raccoon.records import named_counts
@@ -215,6 +215,18 @@ ANSWERS = (
     ),
 )
 
+CONSTANT_ANSWERS = Rule(
+    "constant_answers",
+    "warning",
+    "The answers are constants",
+    lambda h: c.constant_share(h) > c.MANY_CONSTANT_ANSWERS,
+    lambda h: (
+        f"{c.constant_share(h):.0%} of the answers ignore their arguments, like `return 2`, and "
+        f"{h.mean('pass_rate', WINDOW // 2):.1%} pass: the run learns to earn REWARD_PARTIAL"
+    ),
+    'set PAY_CONSTANT_ANSWERS to False and PARTIAL_CREDIT to "beyond_constant" or "off"',
+)
+
 SIGNAL = (
     Rule(
         "no_signal",
@@ -238,27 +250,12 @@ SIGNAL = (
         "collapsed",
         began=lambda h: h.began(c.without_spread(h)),
     ),
-    Rule(
-        "constant_answers",
-        "warning",
-        "The answers are constants",
-        lambda h: c.constant_share(h) > c.MANY_CONSTANT_ANSWERS,
-        lambda h: (
-            f"{c.constant_share(h):.0%} of the answers ignore their arguments, like `return 2`, and "
-            f"{h.mean('pass_rate', WINDOW // 2):.1%} pass: the run learns to earn REWARD_PARTIAL"
-        ),
-        'set PAY_CONSTANT_ANSWERS to False and PARTIAL_CREDIT to "beyond_constant" or "off"',
-    ),
-    Rule(
-        "only_constant_answers",
-        "stop",
-        "The answers are constants",
-        lambda h: c.constant_share(h) > max(c.MOST_CONSTANT_ANSWERS, h.mean("pass_rate", WINDOW // 2)),
-        lambda h: (
-            f"{c.constant_share(h):.0%} of the answers ignore their arguments, like `return 2`, and only "
-            f"{h.mean('pass_rate', WINDOW // 2):.1%} pass: the run learns nothing else"
-        ),
-        'set PAY_CONSTANT_ANSWERS to False and PARTIAL_CREDIT to "beyond_constant" or "off"',
+    CONSTANT_ANSWERS,
+    replace(
+        CONSTANT_ANSWERS,
+        name="only_constant_answers",
+        severity="stop",
+        holds=lambda h: c.constant_share(h) > max(c.MOST_CONSTANT_ANSWERS, h.mean("pass_rate", WINDOW // 2)),
     ),
     Rule(
         "partial_signal",
