@@ -140,6 +140,23 @@ def test_steps_that_resemble_their_neighbours_are_no_change(name, correlation):
         assert names(rows) == set()
 
 
+def test_an_entropy_that_leaps_in_the_first_steps_is_named_before_a_window_is_over():
+    values = [0.06, 0.08, 0.06, 0.08, 0.2, *(0.4 + 0.2 * step for step in range(20))]
+    (found,) = replay([{"step": step, "entropy": value} for step, value in enumerate(values, 1)], [])[1]
+    assert found.name == "entropy_growth" and found.seen <= 10
+    assert names([{"step": step, "entropy": 0.1 * (1 + step % 3)} for step in range(60)]) == set()
+
+
+def test_constant_groups_that_come_in_waves_are_no_lasting_lack_of_signal():
+    def run(wave: list[float]) -> list[dict]:
+        draw = random.Random(0)
+        shares = [share + draw.uniform(-0.1, 0.1) for share in wave * 10][:120]
+        return [{"step": step, "constant_groups": share} for step, share in enumerate(shares)]
+
+    assert names(run([0.5] * 15 + [0.75] * 12)) == set()
+    assert names(run([0.8])) == {"no_signal"}
+
+
 def test_a_change_shows_beside_steps_that_resemble_their_neighbours():
     draw, rows, state = random.Random(0), [], 0.0
     for step in range(200):
