@@ -59,7 +59,7 @@ NO_SCORES = re.compile(r"std|min|max|zero|worst|margin|length", re.I)
 
 
 # How steps resemble their neighbours is measured by how much more they differ within a window than from one to the next
-CORRELATIONS = [place / 100 for place in range(91)]
+CORRELATIONS = [place / 100 for place in range(96)]
 
 
 @dataclass(frozen=True)
