@@ -7,7 +7,7 @@ It also reads runs that other trainers made. It trains nothing and needs neither
     python scripts/diagnose_run.py metrics.jsonl
 
 Inputs:  RUN_DIR: the OUTPUT_DIR of train_rl_poc.py (metrics.jsonl, heldout.jsonl); a folder or checkpoint of plain TRL
-         (trainer_state.json), or that file; or a file of JSON lines, one a step, with TRL's names.
+         (trainer_state.json), or that file; or a file of JSON lines with TRL's names, as trackers export it too.
 Outputs: a line for each fault, its remedy, and one paragraph. Exit code 1 with a finding at or above FAIL_ON.
 """
 

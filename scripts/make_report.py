@@ -3,16 +3,17 @@
 The page needs no network and no other file. The script does not train or evaluate: the page shows what the logs hold.
 
     python scripts/make_report.py ./nano-raccoon-rl        # ./nano-raccoon-rl/report.html
-    python scripts/make_report.py ./run-a ./run-b          # ./run-a/two_runs.html: what differs, curves on one axis
+    python scripts/make_report.py ./run-a ./run-b          # ./run-a/run-a_run-b.html: what differs, curves on one axis
     python scripts/make_report.py ./nano-raccoon-rl --eval-results ./eval_results
     python scripts/make_report.py ./nano-raccoon-rl --no-page    # prints whether the run learnt
 
 Inputs:  RUN_DIR, the OUTPUT_DIR of train_rl_poc.py: config.json and metrics.jsonl; completions.jsonl, heldout.jsonl,
          profile.jsonl, integrity.jsonl, tasks.jsonl and STOPPED.json if they exist; the results.json of an
          evaluation of the run's model, from EVAL_RESULTS, RUN_DIR/../eval_results or RUN_DIR/eval_results.
-Outputs: RUN_DIR/report.html; of two runs, two_runs.html in the first one's folder.
+Outputs: RUN_DIR/report.html; of two runs, a page in the first one's folder, named after both.
 """
 
+import re
 import textwrap
 from pathlib import Path
 
@@ -30,7 +31,7 @@ MAX_PAGE_MB = 8.0  # largest size of the page; completions of evenly spaced step
 PAGE = True  # False: write no page, print whether the run learnt, or which of two is better
 
 REPORT_FILE = "report.html"
-TWO_RUNS_FILE = "two_runs.html"
+LONGEST_NAME = 80  # characters of a run's name in the name of a page about two
 NOTE_BYTES = 1000  # room for the page's note about the completions that are left out
 LINE_WIDTH = 100  # characters of a printed line
 
@@ -53,7 +54,11 @@ def main() -> None:
             print_result(ranking(sides), [*named, *(each.sentence for each in measurements(sides)), *cautions(sides)])
             return
         page, pairs = make_two_runs_page(sides, most_bytes)
-        path, what = runs[0].folder / TWO_RUNS_FILE, f"completions of {pairs.shown} of {pairs.of} tasks of both runs"
+        named_after = "_".join(re.sub(r"[^\w.-]+", "-", side.name)[-LONGEST_NAME:].strip("-.") for side in sides)
+        path, what = (
+            runs[0].folder / f"{named_after}.html",
+            f"completions of {pairs.shown} of {pairs.of} tasks of both runs",
+        )
     else:
         if not PAGE:
             found = outcome(runs[0], evaluations[0])

@@ -88,10 +88,11 @@ def test_thoughts_that_rarely_end_raise_an_alarm_once():
         "weights_changed": 0.9,
         "update_ratio": 0.001,
     }
-    sentinels = Sentinels()
-    shown = [sentinels.see({**step, "thinking_open": 0.75}) for _ in range(2)]
-    assert ["ENABLE_THINKING" in found.message for found in shown[0]] == [True]
-    assert shown[1] == [] and Sentinels().see({**step, "thinking_open": 0.25}) == []
+    for truncated, said in ((0.75, [5]), (0.25, [])):
+        sentinels = Sentinels()
+        shown = {number: sentinels.see({**step, "truncated": truncated}) for number in range(1, 9)}
+        assert [number for number, found in shown.items() if found] == said
+        assert all("ENABLE_THINKING" in each.message for number in said for each in shown[number])
 
 
 # The scripts themselves, on a random model that writes think tags

@@ -58,6 +58,7 @@ class Probe:
     def __init__(self) -> None:
         self.count = 0  # all-gathers so far
         self.gathers: list[int] = []  # of each generation, a held-out check counting as one
+        self.seconds: list[dict[str, float]] = []  # of this process, for each line of metrics.jsonl
         self.hooked = 0  # FSDP2's hooks so far
         self.generations: list[list[int]] = []  # of each in a step: its forward passes, its longest completion, hooks
         self.units = self.resharding = self.micro_batches = self.whole_gradients = 0
@@ -107,6 +108,10 @@ class Probe:
                 probe.dtypes["logps"] |= {str(part.dtype) for part in result[:2] if part is not None}
                 return result
 
+            def take_seconds(self) -> dict[str, float]:
+                probe.seconds.append(dict(self.seconds))
+                return super().take_seconds()
+
             def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
                 loss = super().training_step(*args, **kwargs)
                 probe.after_micro_batch(self.model)
@@ -140,6 +145,7 @@ class Probe:
             "gathers": self.gathers,
             "generations": self.generations,
             "hooked": self.hooked,
+            "seconds": self.seconds,
             "units": self.units,
             "resharding": self.resharding,
             "micro_batches": self.micro_batches,

@@ -117,3 +117,13 @@ def test_the_page_shows_both_and_runs_nothing_of_a_model(pair):
     assert "A: training" in text and "B: training" in text
     small, kept = make_two_runs_page(sides, len(page) - 100)
     assert kept.shown == 1 and len(small) <= len(page) - 100
+
+
+def test_a_page_is_named_after_both_runs(tmp_path, monkeypatch, capsys):
+    for name in ("a", "b", "c/rl"):
+        (tmp_path / name).mkdir(parents=True)
+        write_run(tmp_path / name)
+    for other in ("b", "c/rl"):
+        monkeypatch.setattr(make_report, "RUN_DIR", [str(tmp_path / "a"), str(tmp_path / other)])
+        make_report.main()
+    assert sorted(path.name for path in (tmp_path / "a").glob("*.html")) == ["a_b.html", "a_c-rl.html"]

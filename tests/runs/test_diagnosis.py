@@ -81,7 +81,7 @@ def test_a_run_that_learns_has_no_fault(seed):
         ("kl_blowup", {"kl": lambda value, gone: value * 50**gone}),
         ("clip_saturation", {"clip_ratio__region_mean": lambda value, gone: value + 0.4 * gone}),
         ("no_signal", {"frac_reward_zero_std": lambda value, gone: min(value + 0.6 * gone, 1.0)}),
-        ("no_reward_spread", {"reward_std": lambda value, gone: value * (1 - gone)}),
+        ("no_spread", {"reward_std": lambda value, gone: value * (1 - gone)}),
         ("many_truncated", {"completions__clipped_ratio": lambda value, gone: value + 0.4 * gone}),
         ("length_growth", {
             "completions__mean_length": lambda value, gone: value * (1 + 2 * gone),
@@ -128,14 +128,42 @@ def test_a_jump_began_where_it_jumped(name, number, value):
     assert found.onset == ONSET + 1
 
 
-@pytest.mark.parametrize("seed", [7, 10, 11])
-def test_a_reward_whose_steps_resemble_their_neighbours_does_not_fall(seed):
-    """Its windows differ by more than independent steps would make them."""
-    draw, rows, state = random.Random(seed), [], 0.0
-    for step in range(300):
-        state = 0.5 * state + math.sqrt(0.75) * draw.gauss(0, 1)
-        rows.append({"step": step, "reward": 0.3 + 0.07 * state})
-    assert "reward_falls" not in names(rows)
+@pytest.mark.parametrize("correlation", [0.5, 0.8, 0.9])
+@pytest.mark.parametrize("name", ["reward", "completions/mean_length", "repetition", "step_time"])
+def test_steps_that_resemble_their_neighbours_are_no_change(name, correlation):
+    """Windows of such a run differ by more than independent steps would make them."""
+    for seed in range(4):
+        draw, rows, state = random.Random(seed), [], 0.0
+        for step in range(200):
+            state = correlation * state + math.sqrt(1 - correlation**2) * draw.gauss(0, 1)
+            rows.append({"step": step, name: 0.3 + 0.12 * state})
+        assert names(rows) == set()
+
+
+def test_an_entropy_that_leaps_in_the_first_steps_is_named_before_a_window_is_over():
+    values = [0.06, 0.08, 0.06, 0.08, 0.2, *(0.4 + 0.2 * step for step in range(20))]
+    (found,) = replay([{"step": step, "entropy": value} for step, value in enumerate(values, 1)], [])[1]
+    assert found.name == "entropy_growth" and found.seen <= 10
+    assert names([{"step": step, "entropy": 0.1 * (1 + step % 3)} for step in range(60)]) == set()
+
+
+def test_constant_groups_that_come_in_waves_are_no_lasting_lack_of_signal():
+    def run(wave: list[float]) -> list[dict]:
+        draw = random.Random(0)
+        shares = [share + draw.uniform(-0.1, 0.1) for share in wave * 10][:120]
+        return [{"step": step, "constant_groups": share} for step, share in enumerate(shares)]
+
+    assert names(run([0.5] * 15 + [0.75] * 12)) == set()
+    assert names(run([0.8])) == {"no_signal"}
+
+
+def test_a_change_shows_beside_steps_that_resemble_their_neighbours():
+    draw, rows, state = random.Random(0), [], 0.0
+    for step in range(200):
+        state = 0.8 * state + 0.6 * draw.gauss(0, 1)
+        rows.append({"step": step, "repetition": 0.1 + 0.02 * state + 0.4 * (step > 120)})
+    (found,) = replay(rows, [])[1]
+    assert found.name == "repetition" and found.seen <= 132
 
 
 def test_a_plateau_is_said_where_the_gain_is_certainly_over():
@@ -202,6 +230,25 @@ def test_the_same_run_in_three_logs_has_the_same_findings(tmp_path):
     found = [diagnose(path) for path in (own, tmp_path / "trl", checkpoint, tmp_path / "log.jsonl")]
     assert [each.name for each in found[0]] == ["entropy_collapse"]
     assert all(each == found[0] for each in found)
+
+
+def test_an_export_of_a_tracker_has_the_findings_of_the_run(tmp_path):
+    """Names after "train/", a row of its own for each held-out score, and every name in every row."""
+    rows = trl_run(7, entropy=lambda value, gone: value * (1 - 0.9 * gone))
+    rows[40]["grad_norm"] = None
+    exported = []
+    for row in rows:
+        score = row.pop("eval_rewards/accuracy/mean", None)
+        update = {f"train/{name}": value for name, value in row.items() if name != "step"}
+        step = {"_step": len(exported), "train/global_step": row["step"], "eval/rewards/accuracy/mean": None}
+        exported.append(step | update)
+        if score is not None:
+            row["eval_rewards/accuracy/mean"] = score
+            exported.append(dict.fromkeys(update) | step | {"eval/rewards/accuracy/mean": score})
+    (tmp_path / "own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "export.jsonl").write_text("".join(json.dumps(row) + "\n" for row in exported))
+    own, found = (diagnose(tmp_path / name) for name in ("own.jsonl", "export.jsonl"))
+    assert found == own and [each.name for each in found] == ["gradient_not_finite", "entropy_collapse"]
 
 
 @pytest.mark.parametrize(

@@ -120,6 +120,14 @@ def test_processes_have_completions_of_different_lengths(runs):
     assert first != second
 
 
+def test_the_seconds_of_a_step_are_the_mean_of_the_processes(runs):
+    first, second = (process["seconds"] for process in probes(runs, "sharded"))
+    logged = [row["seconds"] for row in lines(runs / "sharded" / "metrics.jsonl")]
+    assert len(logged) == STEPS and first != second
+    for mean, *each in zip(logged, first, second, strict=True):
+        assert mean == {name: pytest.approx(sum(own[name] for own in each) / 2) for name in mean}
+
+
 def test_a_stop_signal_that_reached_one_process_stops_all(runs):
     assert [(runs / f"stopped.exit.{rank}").read_text() for rank in range(2)] == ["143", "143"]
     assert json.loads((runs / "stopped" / "STOPPED.json").read_text())["step"] == 0

@@ -19,21 +19,23 @@ SELDOM = 4.0  # times the mean gradient norm; below it most steps have almost no
 SPIKES = 2  # of those within SPIKE_STEPS; one may be a strange batch
 SPIKE_STEPS = 100
 ENTROPY_COLLAPSE = 0.3  # share of the entropy of the first steps; below it the members of a group hardly differ
-ENTROPY_GROWTH = 2.5  # the same, upwards; above it the completions turn into noise
+ENTROPY_GROWTH = 2.5  # times that of the first window; above it the completions turn into noise
+ENTROPY_LEAP = 5.0  # times that of the first steps, in each of the newest PATIENCE steps
 LARGE_KL = 1.0  # nats a token; a policy so far away speaks another language than its reference
 GROWING_KL = 0.25  # nats a token; above it growth by KL_GROWTH since half the steps runs away
 KL_GROWTH = 4.0  # growth in proportion to the steps would double it
-MANY_CLIPPED = 0.25  # share of tokens; above it much of each update is thrown away
+MANY_CLIPPED = 0.2  # share of tokens; above it much of each update is thrown away
 MANY_TIMEOUTS = 0.5  # share of completions; above it the reward measures the machine's load
-MANY_OPEN_THOUGHTS = 0.5  # share of completions whose thoughts never end; they have no answer to learn from
 MANY_TRUNCATED = 0.5  # share of completions; above it the reward measures the limit of length
 MORE_TRUNCATED = 0.15  # rise of that share since the start
-LONGER = 1.8  # times the tokens of the start
+LONGER = 1.5  # times the tokens of the start, if held-out scores show that it did not help
+MUCH_LONGER = 1.8  # the same, without such scores
 SHORTER = 0.4  # the same, downwards
 EARNED = 0.25  # held-out gain for each part of more length, both relative to the start, that pays for it
 MORE_REPETITION = 0.15  # rise of the share of a completion that repeats what stands before it
 NO_SIGNAL = 0.7  # share of constant groups; above it most completions teach nothing
 SURE_NO_SIGNAL = 0.6  # lower end of that mean's 95 % interval
+LASTING = 40  # steps, or all so far, over which a share of groups has to be above its limit too
 LESS_SIGNAL = 0.4  # the same, if it rose by LOST_SIGNAL since the start
 LOST_SIGNAL = 0.3
 NO_SPREAD = 0.2  # share of the start's spread of rewards or advantages; below it little is left to learn from
@@ -53,11 +55,15 @@ CEILING = 0.9  # pass rate; a run that ends there has no more to gain
 FEW_REPAIRED = 0.01  # mean share of a window's conversations with a second turn; below it feedback does not help
 ENOUGH_TURNS = 100  # further answers in a window; with fewer, that none passes may be chance
 MANY_CUT = 0.5  # mean share over half a window; above it most conversations have no second turn, whatever was wrong
-SLOWER = 1.6  # times the seconds of the first steps
-STEADY = 8.0  # standard errors; fewer may be another program on the machine
+SLOWER = 1.5  # times the seconds of the first steps
 SURE_WHILE_RISING = 2.5  # standard errors of a held-out score that falls while the reward certainly rises
 EVALS = 6  # held-out scores; fewer do not show their noise
 LONGEST_NAME = 100  # characters of a name that a log has
+
+
+def spans_to_show(history: History) -> tuple[int, int]:
+    """The newest steps, and many or all of them: shares of few groups come in waves, as with tasks in an order."""
+    return WINDOW, max(WINDOW, min(LASTING, len(history)))
 
 
 def grown(history: History, name: str, least: float) -> bool:
@@ -71,29 +77,31 @@ def other_share(history: History, share: float) -> bool:
     return (ratio > share and rise > CERTAIN) if share > 1 else (ratio < share and rise < -CERTAIN)
 
 
-def held_out_gain(history: History) -> float:
-    """The newest held-out score over the first, less 1, if it is higher beyond chance; 0 else; NaN without any."""
+def turns_into_noise(history: History) -> bool:
+    """An entropy that has certainly grown, or that leapt: within the first steps no window shows it."""
+    newest = history.numbers("entropy", PATIENCE)
+    leapt = len(newest) == PATIENCE and min(newest) > ENTROPY_LEAP * history.first_mean("entropy")
+    return leapt or (history.ratio("entropy") > ENTROPY_GROWTH and history.rise("entropy") > CERTAIN)
+
+
+def held_out_change(history: History) -> tuple[float, float]:
+    """The newest held-out score minus the first, and its standard error, both over the first; NaN without any."""
     if history.checks:
-        first, now = history.checks[0], history.checks[-1]
-        higher = now["gained"] > now["lost"] and (now.get("p") or 1.0) < 0.05
-        return now["pass_rate"] / max(first["pass_rate"], 0.01) - 1 if higher else 0.0
+        last, least = history.checks[-1], max(history.checks[0]["pass_rate"], 0.01)
+        scale = max(last["n"], 1) * least
+        return (last["gained"] - last["lost"]) / scale, math.sqrt(last["gained"] + last["lost"] + 1) / scale
     if len(history.evals) < EVALS:
-        return math.nan
-    first_score, score = (sum(value for _, value in part) / 3 for part in (history.evals[:3], history.evals[-3:]))
-    higher = score - first_score > 3 * score_noise(history) * math.sqrt(2 / 3)
-    return score / max(first_score, 0.01) - 1 if higher else 0.0
+        return math.nan, math.nan
+    before, now = mean_score(history.evals[:3]), mean_score(history.evals[-3:])
+    return (now - before) / max(before, 0.01), score_noise(history) * math.sqrt(2 / 3) / max(before, 0.01)
 
 
 def score_noise(history: History) -> float:
-    """The standard deviation of a held-out score beside its trend."""
-    return noise([score for _, score in history.evals])
-
-
-def noise(values: list[float]) -> float:
-    """The standard deviation of numbers beside their trend, from second differences; 0 for fewer than three.
+    """The standard deviation of a held-out score beside its trend, from second differences; 0 for fewer than three.
 
     Their median leaves out the turn of the trend; their mean sees noise that most of them do not have.
     """
+    values = [score for _, score in history.evals]
     second = sorted(abs(a - 2 * b + c) for a, b, c in zip(values, values[1:], values[2:], strict=False))
     if not second:
         return 0.0
@@ -104,13 +112,15 @@ def noise(values: list[float]) -> float:
 def longer_for_nothing(history: History) -> bool:
     if not other_share(history, LONGER):
         return False
-    gain = held_out_gain(history)
-    return math.isnan(gain) or gain < EARNED * (history.ratio("tokens_mean") - 1)
+    ratio, (gain, unsure) = history.ratio("tokens_mean"), held_out_change(history)
+    return ratio > MUCH_LONGER if math.isnan(gain) else gain + unsure < EARNED * (ratio - 1)
 
 
 def shorter_for_nothing(history: History) -> bool:
-    solved = "pass_rate" if "pass_rate" in history.columns else "reward"
-    return other_share(history, SHORTER) and not history.rise(solved) > CERTAIN and not held_out_gain(history) > 0
+    if not other_share(history, SHORTER):
+        return False
+    solved, (gain, unsure) = "pass_rate" if "pass_rate" in history.columns else "reward", held_out_change(history)
+    return not history.rise(solved) > CERTAIN and not gain > 2 * unsure
 
 
 def running_away(history: History) -> bool:
@@ -146,11 +156,16 @@ def spikes(history: History) -> list[int]:
 
 def little_signal(history: History) -> bool:
     """Constant groups, beyond what so few groups show by chance."""
-    share = history.recent("constant_groups")
-    least = share.mean - 2 * math.sqrt(share.variance / max(share.n, 1))
-    if share.mean > NO_SIGNAL and least > SURE_NO_SIGNAL:
+    now, lasting = (history.recent("constant_groups", steps) for steps in spans_to_show(history))
+    least = now.mean - 2 * math.sqrt(now.variance / max(now.n, 1))
+    if min(now.mean, lasting.mean) > NO_SIGNAL and least > SURE_NO_SIGNAL:
         return True
-    return share.mean > LESS_SIGNAL and grown(history, "constant_groups", LOST_SIGNAL)
+    return now.mean > LESS_SIGNAL and grown(history, "constant_groups", LOST_SIGNAL)
+
+
+def without_spread(history: History) -> str:
+    """The column of the rewards' or the advantages' deviation, if it has shrunk to almost nothing; else ""."""
+    return next((name for name in ("reward_std", "advantage_std") if history.ratio(name) < NO_SPREAD), "")
 
 
 def hardly_moves(history: History) -> bool:
@@ -210,12 +225,7 @@ def lost_gain(history: History) -> bool:
     )
     spread = history.start("reward_std").mean
     little = start.mean - windows[0].mean < 0.2 * spread
-    if not (below and not little) and not (rose and lost):
-        return False
-    # Steps may resemble their neighbours, as with tasks in an order; then windows differ by more than steps tell
-    wave = noise([each.mean for each in apart_windows(history)])
-    fall = max(start.mean, best.mean) - max(now.mean for now in windows)
-    return fall > CERTAIN * math.sqrt(2) * wave
+    return (below and not little) or (rose and lost)
 
 
 def fell(history: History) -> int:
@@ -254,12 +264,8 @@ def held_out_falls(history: History) -> bool:
         return False
     best = best_scores(history)
     fall = mean_score(best) - mean_score(last)
-    before, now = (
-        history.sample("reward", max(part[0][0] - WINDOW // 2, 0), part[-1][0] + WINDOW // 2)
-        if part[-1][0] + WINDOW // 2 <= len(history)
-        else history.recent("reward")
-        for part in (best, last)
-    )
+    ends = (part[-1][0] + 1 for part in (best, last))
+    before, now = (history.sample("reward", end - WINDOW, end) for end in ends)
     rise = (now.mean - before.mean) / error(before, now)
     certain = SURE_WHILE_RISING if rise > CERTAIN else CERTAIN
     by_chance = math.sqrt(2 * math.log(len(scores) / 3) / 3)  # how high the best of so many means of three is by chance
@@ -276,24 +282,17 @@ def mean_score(scores: list[tuple[int, float]]) -> float:
     return sum(score for _, score in scores) / len(scores)
 
 
-def slower(history: History) -> bool:
-    """Seconds a step far above those of the first, in both of the newest two windows; the first two may compile.
-
-    Load from outside makes the seconds vary; longer completions or a leak make all of them larger.
-    """
-    first = history.sample("seconds", 2, 2 + WINDOW) if len(history) >= 4 * WINDOW else Sample(0, math.nan, math.nan)
-    windows = [history.recent("seconds", back=back) for back in (WINDOW, 0)]
-    return all(now.mean > SLOWER * first.mean and now.mean - first.mean > STEADY * error(first, now) for now in windows)
+def partial_signal(history: History) -> bool:
+    """Whether of the groups that differ most have no PASS: they teach code to run, not to pass."""
+    for steps in spans_to_show(history):
+        partial, mixed = history.mean("partial_groups", steps), history.mean("mixed_groups", steps)
+        if not partial > PARTIAL_SIGNAL * (partial + mixed):
+            return False
+    return True
 
 
 def constant_share(history: History) -> float:
     return history.mean("constant_answers", WINDOW // 2)
-
-
-def partial_share(history: History) -> float:
-    """Of the groups that differ, those without a PASS: they teach code to run, not to pass."""
-    partial, mixed = history.mean("partial_groups"), history.mean("mixed_groups")
-    return partial / (partial + mixed) if partial + mixed > 0 else math.nan
 
 
 def waits(history: History) -> bool:

@@ -1,8 +1,8 @@
 """The diagnosis of a run from its logs alone: what went wrong, when it began, and what to change first.
 
 It applies the sentinels' rules to every step again. It reads three kinds of logs: the folder of a run of
-train_rl_poc.py (metrics.jsonl and heldout.jsonl), trainer_state.json of plain TRL, and JSON lines with TRL's names.
-Their content is untrusted: what is no number counts as missing.
+train_rl_poc.py (metrics.jsonl and heldout.jsonl), trainer_state.json of plain TRL, and JSON lines with TRL's names, as
+trackers export them too. Their content is untrusted: what is no number counts as missing.
 """
 
 import math
@@ -20,6 +20,8 @@ from raccoon.runs.sentinels import RULES, Sentinels
 from raccoon.store import LineFile, parse_json
 
 STATE_FILE = "trainer_state.json"  # of transformers' Trainer, in each of its checkpoints
+PREFIX = "train/"  # that transformers puts before the names for wandb, TensorBoard and other trackers
+STEP_NAMES = ("step", "global_step", "_step")  # wandb counts rows in the last one
 CHECK_FIELDS = {
     "step": int, "n": int, "passed": int, "pass_rate": float, "gained": int, "lost": int, "statuses": dict,
 }  # fmt: skip
@@ -134,15 +136,23 @@ def by_step(rows: Iterable[dict]) -> list[dict]:
     """
     steps: dict[int, dict] = {}
     newest = -math.inf
-    for number, row in enumerate(rows, 1):
-        step = finite_number(row.get("step", row.get("global_step")))
+    for number, row in enumerate(map(plain_row, rows), 1):
+        step = first_number(row, STEP_NAMES)
         step = int(step) if step.is_integer() else number
         if step < newest and is_update(row) and is_update(steps.get(step, {})):
             steps = {earlier: steps[earlier] for earlier in steps if earlier < step}
             newest = step
         newest = max(newest, step)
-        steps[step] = {**steps.get(step, {}), **row, "step": step}
+        known = steps.get(step, {})
+        new = {name: value for name, value in row.items() if value is not None or name not in known}
+        steps[step] = {**known, **new, "step": step}
     return [steps[step] for step in sorted(steps)]
+
+
+def plain_row(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The row without prefixes. Tables have every name in every row: a row beside the updates loses what it lacks."""
+    row = {name.removeprefix(PREFIX): value for name, value in row.items()}
+    return row if is_update(row) else {name: value for name, value in row.items() if value is not None}
 
 
 def is_update(row: Mapping[str, Any]) -> bool:

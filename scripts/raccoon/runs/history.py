@@ -6,8 +6,10 @@ however long the run is, because a column keeps running sums. A number that is m
 
 import math
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import median
 from typing import Any
 
@@ -18,6 +20,8 @@ LARGEST = 1e300  # numbers above it are not taken for measurements
 SMALLEST_CHANGE = 3.0  # standard errors; a block of steps closer to the start has not changed
 BLOCK = 5  # steps whose mean tells when a change began
 FEWEST = 3  # the same, for a jump within the newest block
+UNKNOWN = 3.0  # how much more alike, in parts of what so few steps show, steps are taken to be than they seem
+COMPILING = 2  # steps whose seconds are no measure of the later ones
 MOST_SCORES = 500  # held-out scores that are kept, beside the first three: a log may have one in every row
 
 # A column, and the names that logs have for it: this project's first, then TRL's and those of other trainers
@@ -33,7 +37,6 @@ COLUMNS = {
     "tokens_mean": ("tokens_mean", "completions/mean_length"),
     "repetition": ("repetition", "repetition_rate"),
     "advantage_std": ("advantage_std",),
-    "thinking_open": ("thinking_open",),
     "entropy": ("entropy",),
     "kl": ("kl",),
     "clipped": ("clip_ratio/region_mean", "clip_ratio"),
@@ -55,13 +58,39 @@ SCORES = re.compile(r"acc|pass|solve|correct|score|reward", re.I)
 NO_SCORES = re.compile(r"std|min|max|zero|worst|margin|length", re.I)
 
 
+# How steps resemble their neighbours is measured by how much more they differ within a window than from one to the next
+CORRELATIONS = [place / 100 for place in range(96)]
+
+
 @dataclass(frozen=True)
 class Sample:
-    """Count, mean and variance of some steps' numbers; without numbers the mean is NaN, and comparisons are False."""
+    """Some steps' numbers: how many, their mean, their variance, and the standard error of the mean as sample() has it.
+
+    Without numbers all are NaN, and comparisons are False.
+    """
 
     n: int
     mean: float
     variance: float
+    error: float
+
+
+NONE = Sample(0, math.nan, math.nan, math.nan)
+
+
+@lru_cache(2**14)
+def spread_of_mean(correlation: float, n: int) -> float:
+    """The variance of a mean of n steps, times n over that of one step, if a step depends on the one before (AR(1))."""
+    rest = 1 - correlation
+    return (1 + correlation) / rest - 2 * correlation * (1 - correlation**n) / (n * rest * rest)
+
+
+def spread_within(correlation: float, n: int) -> float:
+    """The expected variance within a window of n such steps over that of one step."""
+    return 1 - (spread_of_mean(correlation, n) - 1) / (n - 1)
+
+
+WITHIN_TO_NEXT = [spread_within(correlation, WINDOW) / (1 - correlation) for correlation in CORRELATIONS]
 
 
 class Column:
@@ -70,10 +99,14 @@ class Column:
     def __init__(self, missing: int) -> None:
         self.values = [math.nan] * missing
         self.sums = [(0, 0.0, 0.0)] * (missing + 1)  # how many numbers, their sum, the sum of their squares
+        # Of windows without gaps and of steps beside each other: how many, and the sum of their variances
+        self.noise = [(0, 0.0, 0, 0.0)] * (missing + 1)
         self.first = 0  # the steps up to here hold the first WINDOW numbers; 0 while there are fewer
         self.shift = 0.0  # the first number: sums of differences from it lose no digits
+        self.usual = 0.0, 0.0  # variance within a window, and correlation of a step with the next
 
     def add(self, value: float) -> None:
+        before = self.values[-1] if self.values else math.nan
         self.values.append(value)
         count, total, squares = self.sums[-1]
         if not math.isnan(value):
@@ -83,16 +116,51 @@ class Column:
         self.sums.append((count, total, squares))
         if not self.first and count == WINDOW:
             self.first = len(self.values)
+        windows, within, pairs, between = self.noise[-1]
+        n, _, variance = self.moments(len(self.values) - WINDOW, len(self.values))
+        if n == WINDOW:
+            windows, within = windows + 1, within + variance
+        if not math.isnan(value - before):
+            pairs, between = pairs + 1, between + (value - before) ** 2 / 2
+        self.noise.append((windows, within, pairs, between))
+        self.usual = self.measure_noise()
 
-    def sample(self, begin: int, end: int) -> Sample:
-        """The numbers of the steps begin to end - 1, counted from 0."""
+    def measure_noise(self) -> tuple[float, float]:
+        """The usual variance within a window, and the correlation of a step with the next.
+
+        Both are of the steps before the newest two windows, so that what happens in them does not pass for noise. With
+        few steps the correlation is taken to be larger, because it is not known.
+        """
+        windows, within, pairs, between = self.noise[max(len(self.values) - 2 * WINDOW, self.first)]
+        if not windows or not between:
+            return 0.0, 0.0
+        ratio = (within / windows) / (between / pairs) * (1 + UNKNOWN / math.sqrt(pairs))
+        return within / windows, CORRELATIONS[max(bisect_right(WITHIN_TO_NEXT, ratio) - 1, 0)]
+
+    def moments(self, begin: int, end: int) -> tuple[int, float, float]:
+        """Count, mean and variance of the numbers of the steps begin to end - 1, counted from 0."""
         before, now = self.sums[max(begin, 0)], self.sums[end]
         n, total, squares = now[0] - before[0], now[1] - before[1], now[2] - before[2]
         if not n:
-            return Sample(0, math.nan, math.nan)
+            return 0, math.nan, math.nan
         mean = self.shift + total / n
         rounded = mean if abs(mean) > 1e-12 * abs(self.shift) else 0.0  # what sums leave of zeros
-        return Sample(n, rounded, max(squares - total * total / n, 0.0) / max(n - 1, 1))
+        return n, rounded, max(squares - total * total / n, 0.0) / max(n - 1, 1)
+
+    def sample(self, begin: int, end: int) -> Sample:
+        """The numbers of the steps begin to end - 1.
+
+        A step is one observation, because its completions share prompts. Its variance is that of the sample, or the
+        usual one if that is larger, because the numbers of a few steps may be alike by chance.
+        """
+        n, mean, variance = self.moments(begin, end)
+        if n < 2:
+            return Sample(n, mean, math.nan, math.nan)
+        usual, correlation = self.usual
+        largest = usual / spread_within(correlation, WINDOW)
+        if n >= WINDOW or not usual:
+            largest = max(largest, variance / spread_within(correlation, n))
+        return Sample(n, mean, variance, math.sqrt(largest * spread_of_mean(correlation, n) / n))
 
 
 class History:
@@ -108,6 +176,8 @@ class History:
         """Adds the next step. What is no number in it is taken for missing."""
         numbers = {column: first_number(row, names) for column, names in COLUMNS.items()}
         numbers.update(numbers_of_others(row, numbers))
+        if len(self.rows) < COMPILING:
+            numbers["seconds"] = math.nan
         for name, value in numbers.items():
             if name not in self.columns and not math.isnan(value):
                 self.columns[name] = Column(len(self.rows))
@@ -137,12 +207,12 @@ class History:
         return [value for value in values if not math.isnan(value)]
 
     def sample(self, name: str, begin: int, end: int) -> Sample:
-        return self.columns[name].sample(begin, end) if name in self.columns else Sample(0, math.nan, math.nan)
+        return self.columns[name].sample(begin, end) if name in self.columns else NONE
 
     def start(self, name: str) -> Sample:
         """The first WINDOW numbers; none while there are fewer."""
         column = self.columns.get(name)
-        return column.sample(0, column.first) if column and column.first else Sample(0, math.nan, math.nan)
+        return column.sample(0, column.first) if column and column.first else NONE
 
     def first_mean(self, name: str) -> float:
         """The mean of the numbers of the first steps, half a window; of fewer while there are fewer."""
@@ -151,7 +221,7 @@ class History:
     def recent(self, name: str, steps: int = WINDOW, back: int = 0) -> Sample:
         """The newest steps; none if the run has made fewer."""
         end = len(self) - back
-        return self.sample(name, end - steps, end) if end >= steps else Sample(0, math.nan, math.nan)
+        return self.sample(name, end - steps, end) if end >= steps else NONE
 
     def mean(self, name: str, steps: int = WINDOW) -> float:
         return self.recent(name, steps).mean
@@ -201,15 +271,8 @@ class History:
 
 
 def error(before: Sample, now: Sample) -> float:
-    """The standard error of the difference of two means (Welch 1947).
-
-    A step is one observation, because its completions share prompts. A block of few steps takes the larger variance,
-    because its own may be small by chance. Never 0, so that a difference can be divided by it.
-    """
-    if min(before.n, now.n) < 2:
-        return math.nan
-    variance = max(now.variance, before.variance) if now.n < WINDOW else now.variance
-    return math.sqrt(before.variance / before.n + variance / now.n) or 1e-12
+    """The standard error of the difference of two means (Welch 1947). Never 0, so that it can divide a difference."""
+    return math.hypot(before.error, now.error) or 1e-12
 
 
 def finite_number(value: Any) -> float:
@@ -229,11 +292,10 @@ def first_number(row: Mapping[str, Any], names: Iterable[str]) -> float:
 
 
 def numbers_of_others(row: Mapping[str, Any], own: Mapping[str, float]) -> dict[str, float]:
-    """Columns that no single name has: the seconds of a step, and in others' logs the share that is solved."""
+    """Columns that no single name has: seconds of a step, what turns solve, and in others' logs the share solved."""
     found = {}
     parts = row.get("seconds")
-    if isinstance(parts, Mapping):
-        # A held-out check or a checkpoint beside the step makes no step slower
+    if isinstance(parts, Mapping):  # without held-out checks and checkpoints, which make no step slower
         found["seconds"] = math.fsum(finite_number(parts[name]) for name in STEP_PARTS if name in parts)
     if math.isnan(own["pass_rate"]):
         for name in row:

@@ -6,7 +6,7 @@ A rule that measures a window can end a run only once, so that the same command 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from raccoon.records import named_counts
@@ -163,8 +163,11 @@ ANSWERS = (
         "entropy_growth",
         "warning",
         "The entropy collapses",
-        lambda h: h.ratio("entropy") > c.ENTROPY_GROWTH and h.rise("entropy") > c.CERTAIN,
-        lambda h: f"the entropy grew from {first_and_now(h, 'entropy', '{:.3f}')}: the completions turn into noise",
+        c.turns_into_noise,
+        lambda h: (
+            f"the entropy grew to {h.number('entropy'):.3g}, from {h.first_mean('entropy'):.3g} in the first steps: "
+            "the completions turn into noise"
+        ),
         "lower LEARNING_RATE or TEMPERATURE, or raise BETA",
         began=lambda h: h.began("entropy"),
     ),
@@ -172,18 +175,11 @@ ANSWERS = (
         "many_truncated",
         "warning",
         "Many completions are cut",
-        lambda h: h.mean("truncated") > c.MANY_TRUNCATED or c.grown(h, "truncated", c.MORE_TRUNCATED),
-        lambda h: f"{h.mean('truncated'):.0%} of the completions are cut at the limit, so it decides their reward",
-        "raise MAX_COMPLETION_LENGTH, set MASK_TRUNCATED to True, or check the end tokens of the chat template",
+        lambda h: h.mean("truncated", 5) > c.MANY_TRUNCATED or c.grown(h, "truncated", c.MORE_TRUNCATED),
+        lambda h: f"{h.mean('truncated', 5):.0%} of the completions are cut at the limit, so it decides their reward",
+        "raise MAX_COMPLETION_LENGTH, set ENABLE_THINKING to False if they end inside their thoughts, set "
+        "MASK_TRUNCATED to True, or check the end tokens of the chat template",
         began=lambda h: h.began("truncated"),
-    ),
-    Rule(
-        "open_thoughts",
-        "warning",
-        "Many completions are cut",
-        lambda h: h.number("thinking_open") > c.MANY_OPEN_THOUGHTS,
-        lambda h: f"more than {c.MANY_OPEN_THOUGHTS:.0%} of the completions never end their thoughts",
-        "raise MAX_COMPLETION_LENGTH, or set ENABLE_THINKING to False",
     ),
     Rule(
         "length_growth",
@@ -219,6 +215,18 @@ ANSWERS = (
     ),
 )
 
+CONSTANT_ANSWERS = Rule(
+    "constant_answers",
+    "warning",
+    "The answers are constants",
+    lambda h: c.constant_share(h) > c.MANY_CONSTANT_ANSWERS,
+    lambda h: (
+        f"{c.constant_share(h):.0%} of the answers ignore their arguments, like `return 2`, and "
+        f"{h.mean('pass_rate', WINDOW // 2):.1%} pass: the run learns to earn REWARD_PARTIAL"
+    ),
+    'set PAY_CONSTANT_ANSWERS to False and PARTIAL_CREDIT to "beyond_constant" or "off"',
+)
+
 SIGNAL = (
     Rule(
         "no_signal",
@@ -230,50 +238,30 @@ SIGNAL = (
         began=lambda h: h.began("constant_groups"),
     ),
     Rule(
-        "no_reward_spread",
+        "no_spread",
         "warning",
         "Most groups have no signal",
-        lambda h: h.ratio("reward_std") < c.NO_SPREAD,
-        lambda h: f"the rewards hardly differ any more, deviation {first_and_now(h, 'reward_std', '{:.2g}')}",
-        "take harder or easier tasks, by whether most now pass, and look whether the entropy collapsed",
-        began=lambda h: h.began("reward_std"),
-    ),
-    Rule(
-        "no_advantages",
-        "warning",
-        "Most groups have no signal",
-        lambda h: h.ratio("advantage_std") < c.NO_SPREAD,
-        lambda h: f"the advantages shrank to nothing, deviation {first_and_now(h, 'advantage_std', '{:.2g}')}",
-        "look at the share of constant groups and at the scale of the reward's parts",
-        began=lambda h: h.began("advantage_std"),
-    ),
-    Rule(
-        "constant_answers",
-        "warning",
-        "The answers are constants",
-        lambda h: c.constant_share(h) > c.MANY_CONSTANT_ANSWERS,
+        lambda h: bool(c.without_spread(h)) and not c.little_signal(h),
         lambda h: (
-            f"{c.constant_share(h):.0%} of the answers ignore their arguments, like `return 2`, and "
-            f"{h.mean('pass_rate', WINDOW // 2):.1%} pass: the run learns to earn REWARD_PARTIAL"
+            f"the {c.without_spread(h)[:-4]}s hardly differ any more, deviation "
+            + first_and_now(h, c.without_spread(h), "{:.2g}")
         ),
-        'set PAY_CONSTANT_ANSWERS to False and PARTIAL_CREDIT to "beyond_constant" or "off"',
+        "look at the scale of the reward's parts, take tasks that are solved sometimes, and look whether the entropy "
+        "collapsed",
+        began=lambda h: h.began(c.without_spread(h)),
     ),
-    Rule(
-        "only_constant_answers",
-        "stop",
-        "The answers are constants",
-        lambda h: c.constant_share(h) > max(c.MOST_CONSTANT_ANSWERS, h.mean("pass_rate", WINDOW // 2)),
-        lambda h: (
-            f"{c.constant_share(h):.0%} of the answers ignore their arguments, like `return 2`, and only "
-            f"{h.mean('pass_rate', WINDOW // 2):.1%} pass: the run learns nothing else"
-        ),
-        'set PAY_CONSTANT_ANSWERS to False and PARTIAL_CREDIT to "beyond_constant" or "off"',
+    CONSTANT_ANSWERS,
+    replace(
+        CONSTANT_ANSWERS,
+        name="only_constant_answers",
+        severity="stop",
+        holds=lambda h: c.constant_share(h) > max(c.MOST_CONSTANT_ANSWERS, h.mean("pass_rate", WINDOW // 2)),
     ),
     Rule(
         "partial_signal",
         "warning",
         "The reward rises but the pass rate does not",
-        lambda h: c.partial_share(h) > c.PARTIAL_SIGNAL,
+        c.partial_signal,
         lambda h: (
             f"over {c.PARTIAL_SIGNAL:.0%} of the groups that differ hold no PASS, only PARTIAL and FAIL: the model "
             "learns to write code that runs, not code that passes"
@@ -370,7 +358,7 @@ TIME = (
         "slower_steps",
         "info",
         "The steps take longer and longer",
-        c.slower,
+        lambda h: h.ratio("seconds") > c.SLOWER and h.rise("seconds") > c.CERTAIN,
         lambda h: f"a step takes {h.mean('seconds'):.3g} s, over {c.SLOWER:g} times as long as the first ones",
         "look which part of `seconds` grew: longer completions, a full sandbox, or another load on the machine",
         began=lambda h: h.began("seconds"),
