@@ -17,6 +17,7 @@ import pytest
 
 pytest.importorskip("fastapi", reason="fastapi is not installed: pip install -r requirements-serve.txt")
 
+import evaluate_models
 from helpers.paths import SCRIPTS
 from helpers.verdict_servers import WAIT, HeldBox, ServerProcess, served, until
 from raccoon.constants import InputError
@@ -241,6 +242,20 @@ def test_the_token_comes_from_the_environment(monkeypatch):
         monkeypatch.setenv("SANDBOX_TOKEN", TOKEN)
         with RemoteSandbox([url(port)]) as box:
             assert box.run([program(0)]) == [PASS]
+
+
+def test_the_evaluation_grades_on_servers_that_fit_its_benchmarks(monkeypatch):
+    with liar() as small, liar(memory_mb=4096, preload=[*evaluate_models.PRELOAD]) as large:
+        monkeypatch.setattr(evaluate_models, "SANDBOX_URLS", [large])
+        monkeypatch.setattr(evaluate_models, "BENCHMARKS", ["bigcodebench", "mbpp"])
+        with evaluate_models.grading_sandbox(1) as box:
+            assert [server.url for server in box.servers] == [large]
+        monkeypatch.setattr(evaluate_models, "SANDBOX_URLS", [small, large])
+        with pytest.raises(InputError, match="--memory-mb 4096"):
+            evaluate_models.grading_sandbox(1)
+        monkeypatch.setattr(evaluate_models, "SANDBOX_URLS", [""])  # as a flag gives it
+        with evaluate_models.grading_sandbox(1) as box:
+            assert type(box) is Sandbox
 
 
 def test_closing_gives_up_what_waits_and_leaves_no_thread():

@@ -40,6 +40,7 @@ from raccoon.serving.lines import read_lines, verdict_line, versions
 TOKEN_ENV = "SANDBOX_TOKEN"
 MIN_TOKEN = 16  # characters
 IN_FLIGHT = 64  # programs of one request that wait for a worker or run, so that requests take turns
+GATHERED = 0.005  # seconds in which verdicts are gathered before they are sent: a message for each takes more CPU
 RETRY_AFTER = 1  # seconds
 CONNECTIONS = 1000  # at once; more get 503
 ENDING_SECONDS = 5  # that open requests have when the server is told to stop
@@ -178,6 +179,8 @@ async def verdict_lines(
             count -= len(lines)
             places.leave(len(lines))
             yield "".join(lines).encode()
+            if running:
+                await asyncio.sleep(GATHERED)
     finally:
         for future in running:
             future.cancel()  # those that have begun end by themselves
