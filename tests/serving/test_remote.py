@@ -89,6 +89,15 @@ def test_without_any_server_the_verdict_is_infra_and_says_why():
     assert verdict.status == "INFRA" and url(port) in verdict.reason and "refused" in verdict.reason
 
 
+def test_what_only_a_lost_server_may_judge_is_given_up():
+    lost = Verdict.of("infra: a sandbox process was lost (test)")
+    with contextlib.ExitStack() as stack:
+        ports = [stack.enter_context(served(HeldBox(lambda given: lost)))]
+        with served(HeldBox(lambda given: PASS)) as port:
+            box = stack.enter_context(RemoteSandbox([url(ports[0]), url(port)], patience=0.3))
+        assert box.run([program(number) for number in range(20)]) == [lost] * 20
+
+
 def test_a_server_that_comes_back_goes_on():
     with ServerProcess() as first:
         box = RemoteSandbox([first.url])

@@ -217,6 +217,7 @@ def test_run_code_answers_as_sandbox_fusion_does(real):
         "print(1)\nraise KeyError('k')": (1, "1\n", "KeyError: 'k'\n"),
         "import sys\nprint(1)\nsys.exit(3)": (3, "1\n", "SystemExit: 3\n"),
         "def f(:": (1, "", "SyntaxError"),
+        "raise ValueError(chr(0xD800))": (1, "", "ValueError: \ud800\n"),
         "import os\nos._exit(4)": (4, "", "exit code 4"),
     }
     for code, (number, stdout, stderr) in failed.items():

@@ -8,6 +8,7 @@ The servers must have this machine's judge, its Python (3.11, say) and its memor
 them. They are not trusted beyond that: what is no verdict line counts as a lost server.
 """
 
+import concurrent.futures
 import contextlib
 import dataclasses
 import http.client
@@ -19,7 +20,6 @@ import threading
 import time
 import urllib.parse
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future
 from typing import Any
 
 from raccoon.constants import InputError
@@ -40,7 +40,7 @@ MOST_LOSSES = 4  # servers lost with one program before that is held to be its d
 MAX_LINE = 64 << 20  # bytes of a verdict line
 # What /healthz tells, and of which type
 ABOUT: dict[str, Any] = {"workers": int, "walls": str, "memory_mb": int, "longest": (int, float), "preload": list}
-LOST = (OSError, http.client.HTTPException, ValueError)
+LOST = (OSError, http.client.HTTPException, ValueError, RecursionError)
 
 
 class Full(Exception):
@@ -53,10 +53,14 @@ class Job:
 
     program: Program
     line: bytes
-    future: Future[Verdict] = dataclasses.field(default_factory=Future)
+    future: concurrent.futures.Future[Verdict] = dataclasses.field(default_factory=concurrent.futures.Future)
     refused: dict[str, Verdict] = dataclasses.field(default_factory=dict)  # by server: its INFRA
     losses: int = 0
     full_since: float = 0.0  # monotonic
+
+    def give(self, verdict: Verdict) -> None:
+        with contextlib.suppress(concurrent.futures.InvalidStateError):  # its caller has cancelled it
+            self.future.set_result(verdict)
 
 
 class Server:
@@ -76,7 +80,7 @@ class Server:
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self.connect = lambda timeout: kind(self.host, self.port, timeout=timeout)
         self.headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self.down, self.pause, self.rest_until = "", FIRST_PAUSE, 0.0
+        self.down, self.down_since, self.pause, self.rest_until = "", 0.0, FIRST_PAUSE, 0.0
         self.about: dict[str, Any] = {}
 
     def look(self, seconds: float) -> None:
@@ -160,7 +164,7 @@ class RemoteSandbox(Sandbox):
         self.changed = threading.Condition()  # guards all below, and what servers and jobs have noted
         self.waiting: dict[Job, None] = {}  # in order
         self.opened: set[socket.socket] = set()
-        self.closed, self.alone_since = False, 0.0  # since when no server is there
+        self.closed = False
         lanes = [max(LANES, -(-2 * each["workers"] // BATCH)) for each in about]
         self.lanes = sum(lanes)
         for server, count in zip(self.servers, lanes, strict=True):
@@ -187,14 +191,14 @@ class RemoteSandbox(Sandbox):
     def run(self, programs: Iterable[Program]) -> list[Verdict]:
         return [future.result() for future in self.submit_all(programs)]
 
-    def submit(self, program: Program | Verdict) -> Future[Verdict]:
+    def submit(self, program: Program | Verdict) -> concurrent.futures.Future[Verdict]:
         if isinstance(program, Verdict):
-            passed_on: Future[Verdict] = Future()
+            passed_on: concurrent.futures.Future[Verdict] = concurrent.futures.Future()
             passed_on.set_result(program)
             return passed_on
         return self.submit_all([program])[0]
 
-    def submit_all(self, programs: Iterable[Program]) -> list[Future[Verdict]]:
+    def submit_all(self, programs: Iterable[Program]) -> list[concurrent.futures.Future[Verdict]]:
         """Puts programs into the queue."""
         sent = [dataclasses.replace(each, timeout=each.timeout or self.timeout) for each in programs]
         jobs = [Job(program, program_line(program)) for program in sent]
@@ -273,28 +277,24 @@ class RemoteSandbox(Sandbox):
         except LOST as error:
             down = str(error) or type(error).__name__
         with self.changed:
-            server.down = down
-            self.note_down(server)
+            self.note(server, down)
             self.changed.notify_all()
 
-    def note_down(self, server: Server) -> None:
-        """Plans the next look at a lost server. Gives up what waits if all have been lost for too long."""
+    def note(self, server: Server, down: str) -> None:
+        """Notes whether a server is lost. Gives up what waits for servers that have all been lost for too long."""
         now = time.monotonic()
-        if server.down:
-            server.rest_until = now + server.pause
-            server.pause = min(2 * server.pause, LONGEST_PAUSE)
-        if not all(each.down for each in self.servers):
-            self.alone_since = 0.0
+        server.down_since = (server.down_since or now) if down else 0.0
+        server.down = down
+        if not down:
             return
-        self.alone_since = self.alone_since or now
-        if now - self.alone_since >= self.patience:
-            for job in self.waiting:
-                job.future.set_result(Verdict.of(self.no_server()))
-            self.waiting.clear()
-
-    def no_server(self) -> str:
-        causes = "; ".join(f"{each.url}: {each.down}" for each in self.servers)
-        return f"infra: no server of SANDBOX_URLS gave a verdict ({causes})"
+        server.rest_until = now + server.pause
+        server.pause = min(2 * server.pause, LONGEST_PAUSE)
+        over = {each.url for each in self.servers if each.down and now - each.down_since >= self.patience}
+        for job in [job for job in self.waiting if {each.url for each in self.servers} <= over | {*job.refused}]:
+            del self.waiting[job]
+            causes = "; ".join(f"{each.url}: {each.down}" for each in self.servers)
+            lost = Verdict.of(f"infra: no server of SANDBOX_URLS gave a verdict ({causes})")
+            job.give([*job.refused.values(), lost][0])
 
     def settle(self, job: Job, server: Server, verdict: Verdict) -> None:
         """Hands on a verdict. A server's own fault is asked of another one first."""
@@ -302,7 +302,7 @@ class RemoteSandbox(Sandbox):
             job.refused[server.url] = verdict
             if len(job.refused) < len(self.servers):
                 return self.put_back([job])
-        job.future.set_result(verdict)
+        job.give(verdict)
 
     def put_off(self, jobs: list[Job], server: Server, after: str) -> None:
         """A server was full: others may take these programs, or it itself, later."""
@@ -323,8 +323,7 @@ class RemoteSandbox(Sandbox):
                 told = f"infra: {MOST_LOSSES} requests with it were lost, the last at {server.url} ({why})"
                 job.refused = {each.url: Verdict.of(told) for each in self.servers}
         with self.changed:
-            server.down = why
-            self.note_down(server)
+            self.note(server, why)
         self.put_back(jobs)
 
     def put_back(self, jobs: list[Job]) -> None:
@@ -336,7 +335,7 @@ class RemoteSandbox(Sandbox):
             self.changed.notify_all()
         for job in jobs:
             if job in over:
-                job.future.set_result([*job.refused.values()][-1])
+                job.give([*job.refused.values()][-1])
             elif job not in going:
                 job.future.cancel()
 

@@ -31,7 +31,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from raccoon.constants import InputError
+from raccoon.constants import InputError, check_positive
 from raccoon.records import Verdict
 from raccoon.sandbox.pool import Sandbox
 from raccoon.serving.fusion import requested_program, response
@@ -190,7 +190,7 @@ async def verdict_lines(
 def make_app(box: Sandbox, token: str, limits: Limits, about: dict[str, Any]) -> Any:
     """The ASGI application of a sandbox. `about` is what /healthz tells besides the versions."""
     from fastapi import FastAPI, Request
-    from fastapi.responses import JSONResponse, StreamingResponse
+    from fastapi.responses import Response, StreamingResponse
 
     app = FastAPI(openapi_url=None)
     app.add_middleware(Guard, token=token, limits=limits)
@@ -227,7 +227,7 @@ def make_app(box: Sandbox, token: str, limits: Limits, about: dict[str, Any]) ->
         return Patient(lines, media_type="application/x-ndjson", headers=headers)
 
     @app.post("/run_code")
-    async def run_code(request: Request) -> JSONResponse:
+    async def run_code(request: Request) -> Response:
         try:
             program = requested_program(await request.body(), about["memory_mb"], limits.longest)
         except InputError as error:
@@ -237,7 +237,8 @@ def make_app(box: Sandbox, token: str, limits: Limits, about: dict[str, Any]) ->
         gone = asyncio.ensure_future(request.receive())  # the body is read: what comes next is the client's end
         try:
             await asyncio.wait([gone, judged := asyncio.wrap_future(future)], return_when=asyncio.FIRST_COMPLETED)
-            return JSONResponse(response(judged.result()) if judged.done() else {}, headers=headers)
+            text = json.dumps(response(judged.result()) if judged.done() else {})  # ASCII: code may print half a pair
+            return Response(text, media_type="application/json", headers=headers)
         finally:
             future.cancel()
             gone.cancel()
@@ -287,6 +288,7 @@ def make_server(app: Any) -> Any:
 
 def serve(address: str, settings: dict[str, Any], limits: Limits) -> None:
     """Serves until a signal. Raises InputError for an address that cannot be served, and SandboxError."""
+    check_positive(**{"--queue": limits.queue})
     listening, url = listen(address)
     for name in ("fastapi", "uvicorn"):
         if importlib.util.find_spec(name) is None:
