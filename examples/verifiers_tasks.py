@@ -3,7 +3,8 @@
     pip install verifiers==0.4.0
     export PYTHONPATH=scripts:examples
     vf-validate verifiers_tasks --taskset.file tasks.jsonl --runtime.type subprocess    # does each solution pass?
-    vf-eval verifiers_tasks --env.taskset.file tasks.jsonl --env.agent.harness.id null -m MODEL
+    vf-eval verifiers_tasks --env.taskset.file tasks.jsonl --env.agent.harness.id null \\
+        --env.agent.runtime.type subprocess --client.base-url http://127.0.0.1:8000/v1 -m MODEL
 
 A failure of the sandbox itself is verifiers' SandboxError: the rollout has an error and no reward.
 """

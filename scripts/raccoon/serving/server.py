@@ -22,6 +22,7 @@ import importlib.util
 import io
 import ipaddress
 import json
+import logging
 import os
 import signal
 import socket
@@ -282,6 +283,10 @@ def make_server(app: Any) -> Any:
         lifespan="off",
         limit_concurrency=CONNECTIONS,
         timeout_graceful_shutdown=ENDING_SECONDS,
+    )
+    # It says in one line that it ends open requests; a traceback of each adds nothing.
+    logging.getLogger("uvicorn.error").addFilter(
+        lambda record: not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
     )
     return uvicorn.Server(config)
 
