@@ -126,7 +126,7 @@ def test_a_client_of_run_code_that_leaves_frees_its_place():
 
 def test_a_body_that_is_too_large_is_refused_before_it_arrives():
     box = HeldBox(lambda _: PASS)
-    with served(box, Limits(body=1000)) as port:
+    with served(box, Limits(body=1000, held=1100)) as port:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=WAIT)
         with contextlib.closing(connection):
             connection.putrequest("POST", "/verdicts")
