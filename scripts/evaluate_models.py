@@ -318,9 +318,9 @@ def grading_sandbox(world: int) -> Sandbox:
     libraries = any(name.startswith("bigcodebench") for name in BENCHMARKS)
     preload = tuple(name for name in PRELOAD if libraries and find_spec(name))
     workers = WORKERS or max(1, len(os.sched_getaffinity(0)) // world)
-    memory = max(MEMORY_MB, LIBRARY_MEMORY_MB) if libraries else MEMORY_MB
-    settings = {"timeout": TIMEOUT, "memory_mb": memory, "preload": preload, "allow_weak": ALLOW_WEAK_SANDBOX}
-    return open_sandbox(SANDBOX_URLS, workers, **settings)
+    memory = max(MEMORY_MB, LIBRARY_MEMORY_MB * libraries)
+    limits = {"timeout": TIMEOUT, "memory_mb": memory, "preload": preload, "allow_weak": ALLOW_WEAK_SANDBOX}
+    return open_sandbox(SANDBOX_URLS, workers, **limits)
 
 
 def open_extractor(stack: ExitStack) -> RegexExtractor | LlmExtractor:

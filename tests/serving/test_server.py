@@ -172,6 +172,11 @@ def test_no_request_without_the_token():
         assert told(port) == {"status": "ok"}  # a probe without the token learns no more
 
 
+def test_web_pages_are_not_answered():
+    with served(HeldBox(lambda _: PASS)) as port:
+        assert answer(port, "/verdicts", lines(ADD), Origin="http://page.example")[0] == 403
+
+
 @pytest.mark.parametrize(
     ("address", "token", "named"),
     [

@@ -90,6 +90,8 @@ class Guard:
         try:
             if not scope["known"] and scope["path"] != "/healthz":
                 raise Refused(401, f"no or a wrong token; send the one in the server's {TOKEN_ENV} as a Bearer token")
+            if b"origin" in headers:  # every browser sends it, so that a page cannot use the server behind its reader
+                raise Refused(403, "it has an Origin: this server does not answer web pages")
             await self.read(int(headers.get(b"content-length", b"0")), body, receive)
             messages = [{"type": "http.request", "body": bytes(body), "more_body": False}]
 
