@@ -57,7 +57,7 @@ RUN --mount=type=cache,target=/pip \
 
 
 FROM libraries AS test
-COPY requirements-test.txt ./
+COPY requirements-serve.txt requirements-test.txt ./
 RUN --mount=type=cache,target=/pip pip install --cache-dir /pip --requirement requirements-test.txt
 COPY . .
 USER 1000:1000

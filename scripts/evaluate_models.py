@@ -53,6 +53,7 @@ from raccoon.published.benchmarks import is_benchmark
 from raccoon.published.contamination import find_badge
 from raccoon.records import named_counts
 from raccoon.sandbox.pool import Sandbox
+from raccoon.serving.remote import open_sandbox
 from raccoon.store import AnswerCache, write_text
 from raccoon.tasks.visible_tests import check_visible_tests
 from raccoon.vllm_engine import check_vllm
@@ -106,6 +107,7 @@ EXTRACTION_KEY_ENV = ""  # environment variable that holds the key; "": no key
 TIMEOUT = 10.0  # CPU seconds for a program
 SLOW_TIMEOUT = 60.0  # for gold, and for tasks whose gold solution takes more than a third of TIMEOUT
 MEMORY_MB = 1024  # for a program
+SANDBOX_URLS: list[str] = []  # servers that run them (sandbox.py --serve), on other machines; empty: this machine
 WORKERS = 0  # programs at once; 0: one for each core of this process
 ALLOW_WEAK_SANDBOX = False  # grade even if the kernel lacks some of the sandbox's walls
 
@@ -177,7 +179,7 @@ def main() -> None:
         relaunch_under_accelerate(use_gpus(PROCESSES, visible_gpus()) if several else 1, sharded=False)
     rank, world = join_processes(ENGINE)
 
-    with open_sandbox(world) as sandbox, ExitStack() as stack:
+    with grading_sandbox(world) as sandbox, ExitStack() as stack:
         if TURNS > 1:
             check_visible_tests([task for task_set in task_sets for task in task_set.tasks], sandbox.run)
         extractor = open_extractor(stack)
@@ -311,13 +313,14 @@ def join_processes(engine: str) -> tuple[int, int]:
     return int(os.environ.get("RANK", "0")), world
 
 
-def open_sandbox(world: int) -> Sandbox:
+def grading_sandbox(world: int) -> Sandbox:
     """The sandbox; with libraries, and memory for them, if a benchmark needs them."""
     libraries = any(name.startswith("bigcodebench") for name in BENCHMARKS)
     preload = tuple(name for name in PRELOAD if libraries and find_spec(name))
     workers = WORKERS or max(1, len(os.sched_getaffinity(0)) // world)
-    memory = max(MEMORY_MB, LIBRARY_MEMORY_MB) if libraries else MEMORY_MB
-    return Sandbox(workers, TIMEOUT, memory, preload, ALLOW_WEAK_SANDBOX)
+    memory = max(MEMORY_MB, LIBRARY_MEMORY_MB * libraries)
+    limits = {"timeout": TIMEOUT, "memory_mb": memory, "preload": preload, "allow_weak": ALLOW_WEAK_SANDBOX}
+    return open_sandbox(SANDBOX_URLS, workers, **limits)
 
 
 def open_extractor(stack: ExitStack) -> RegexExtractor | LlmExtractor:

@@ -47,8 +47,8 @@ if [[ ${1:-} == --vllm ]]; then
 fi
 if [[ ${TEST_PYTHON:-} ]]; then python=$TEST_PYTHON; else fresh_environment; fi
 
-"$python" -m ruff check --no-cache scripts tests benchmarks
-"$python" -m ruff format --no-cache --check --quiet scripts tests benchmarks
+"$python" -m ruff check --no-cache scripts tests benchmarks examples
+"$python" -m ruff format --no-cache --check --quiet scripts tests benchmarks examples
 "$python" -m mypy --no-incremental --cache-dir=/dev/null
 wait
 PYTHONPATH=scripts "$python" -c 'from importlinter.cli import lint_imports_command as lint; lint()' --no-cache

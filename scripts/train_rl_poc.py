@@ -42,6 +42,7 @@ from raccoon.runs.heldout import Heldout
 from raccoon.runs.log import RunLog
 from raccoon.sandbox.pool import Sandbox
 from raccoon.savings import REPLACED_FLAGS
+from raccoon.serving.remote import open_sandbox
 from raccoon.tasks.prompts import prompt_lengths
 from raccoon.tasks.task import Task, write_task_file
 from raccoon.training.sections import Batch, Objective, Optimizer, Sampling, Training, Turns, grpo_config
@@ -176,6 +177,7 @@ EXTRACTION_MODEL = ""  # name of the model on that server
 EXTRACTION_KEY_ENV = ""  # environment variable that holds the key; "": no key
 
 # The sandbox that runs the code
+SANDBOX_URLS: list[str] = []  # servers that run it (sandbox.py --serve), on other machines; empty: this machine
 SANDBOX_WORKERS = 0  # programs at once; 0: one for each CPU of this process
 SANDBOX_TIMEOUT = 10.0  # seconds for each program
 SANDBOX_MEMORY_MB = 1024  # for each program
@@ -363,10 +365,8 @@ def main() -> None:
     recipe.training.check_additions()
     relaunch_under_accelerate(processes, bool(gpus) and not USE_LORA, recipe.training.mixed_precision)
 
-    box = Sandbox(
-        SANDBOX_WORKERS or None, timeout=SANDBOX_TIMEOUT, memory_mb=SANDBOX_MEMORY_MB, allow_weak=ALLOW_WEAK_SANDBOX
-    )
-    with box as sandbox, ExitStack() as stack:
+    settings = {"timeout": SANDBOX_TIMEOUT, "memory_mb": SANDBOX_MEMORY_MB, "allow_weak": ALLOW_WEAK_SANDBOX}
+    with open_sandbox(SANDBOX_URLS, SANDBOX_WORKERS or None, **settings) as sandbox, ExitStack() as stack:
         make_reward = recipe.source.open(recipe.table, sandbox, OUTPUT_DIR, stack)
         run(recipe, planned, sandbox, make_reward, stop)
 

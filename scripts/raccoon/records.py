@@ -27,7 +27,8 @@ class Program:
     may see, in the form of `test`.
 
     `kind` "function": the test is a program that calls the code. `kind` "program": the code reads stdin and prints, the
-    test holds its cases (stdin_cases.py), `timeout` is for each case, and `ends_early` stops after a failed case.
+    test holds its cases (stdin_cases.py), `timeout` is for each case, and `ends_early` stops after a failed case. With
+    `max_output` the verdict's output is [stdout, end of stderr] as JSON, with so many characters of stdout.
     """
 
     code: str
@@ -41,6 +42,7 @@ class Program:
     solution: str = ""
     visible_tests: str = ""
     max_feedback: int = 0
+    max_output: int = 0
 
     @classmethod
     def of(cls, task: Any, code: str, **changes: Any) -> "Program":

@@ -7,6 +7,7 @@ import pytest
 
 import sandbox
 from raccoon.records import MIN_FEEDBACK, Verdict, infra_cause
+from raccoon.serving.lines import checked_program
 
 
 def said(*verdicts: tuple[str, str, str]) -> list[str]:
@@ -69,6 +70,6 @@ def test_a_verdict_line_has_feedback_where_it_is_asked_for_and_there_is_some(mon
 def test_wrong_fields_of_feedback_are_named(fields):
     [name] = fields
     with pytest.raises(ValueError, match=name):
-        sandbox.checked_program(LINE | fields)
+        checked_program(LINE | fields)
     for good in (0, None, MIN_FEEDBACK):
-        assert sandbox.checked_program(LINE | {"max_feedback": good, "visible_tests": None}).visible_tests == ""
+        assert checked_program(LINE | {"max_feedback": good, "visible_tests": None}).visible_tests == ""

@@ -25,7 +25,7 @@ NAMES = {
 LARGE = {
     "wait": (0.1, "the processes wait for each other: give each the same number of CPUs, or lower SANDBOX_TIMEOUT"),
     "checkpoint": (0.1, "raise SAVE_STEPS, or write OUTPUT_DIR to a faster disk"),
-    "reward": (0.25, "raise SANDBOX_WORKERS on a machine with more CPUs, or lower SANDBOX_TIMEOUT"),
+    "reward": (0.25, "grade on more machines (SANDBOX_URLS) or workers (SANDBOX_WORKERS), or lower SANDBOX_TIMEOUT"),
     "heldout": (0.2, "raise HELDOUT_EVERY, or lower HELDOUT_TASKS"),
     "generate": (0.6, 'set GENERATION to "vllm", or without a GPU SAVINGS; lower MAX_COMPLETION_LENGTH'),
 }

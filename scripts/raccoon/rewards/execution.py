@@ -4,6 +4,7 @@ It runs no code itself (the sandbox does) and knows no model: TRL calls Executio
 """
 
 import ast
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -160,6 +161,56 @@ class Chat:
         return ids[-1] not in self.end_ids and not (self.stop_at_fence and ends_in_closed_fence(text))
 
 
+@dataclass(frozen=True)
+class Answer:
+    """A completion: its text, the number of its tokens, and whether it was cut."""
+
+    text: str
+    tokens: int = 0
+    truncated: bool = False
+
+
+def graded(
+    tasks: Sequence[Task],
+    answers: Sequence[Answer],
+    table: RewardTable,
+    sandbox: Sandbox,
+    extractor: RegexExtractor | LlmExtractor,
+    prompt_end: str = "",
+    max_feedback: int = 0,
+) -> list[Rollout]:
+    """One answer of each task, run as one batch, with verdicts and rewards. `prompt_end`: see Chat."""
+    texts = [with_opened_thinking(prompt_end, answer.text) for answer in answers]
+    codes = extractor.extract(texts, tasks)
+    programs = [
+        Program.of(task, code or "", max_feedback=max_feedback) for task, code in zip(tasks, codes, strict=True)
+    ]
+    distinct = list(dict.fromkeys(programs))  # the members of a group often write the same code
+    verdicts = dict(zip(distinct, sandbox.run(distinct), strict=True))
+    rollouts = []
+    for task, answer, text, code, program in zip(tasks, answers, texts, codes, programs, strict=True):
+        # Without allow_shared_tests every solution had separate isolation, so a completion with another is a FAIL
+        verdict = not_extracted() if code is None else accepted(verdicts[program], table.allow_shared_tests)
+        constant = is_constant_answer(code or "", task.entry_point)
+        passed = constant_passes(task.test, task.entry_point)
+        parts = table.parts(verdict, code or "", answer.text, answer.truncated, constant, passed)
+        rollouts.append(
+            Rollout(
+                task_id=task.task_id,
+                completion=answer.text,
+                code=code or "",
+                verdict=verdict,
+                reward=table.total(parts) if parts else None,
+                reward_parts=asdict(parts) if parts else {},
+                tokens=answer.tokens,
+                truncated=answer.truncated,
+                constant=constant,
+                thinking=thinking_state(text),
+            )
+        )
+    return rollouts
+
+
 class ExecutionReward:
     """Scores completions by running their code against the tests of their tasks.
 
@@ -194,35 +245,12 @@ class ExecutionReward:
         A verdict has at most `max_feedback` characters of feedback.
         """
         texts = self.chat.tokenizer.batch_decode(completion_ids, skip_special_tokens=True)
-        codes = self.extractor.extract([with_opened_thinking(self.chat.prompt_end, text) for text in texts], tasks)
-        programs = [
-            Program.of(task, code or "", max_feedback=max_feedback) for task, code in zip(tasks, codes, strict=True)
+        answers = [
+            Answer(text, len(ids), self.chat.is_truncated(ids, text))
+            for text, ids in zip(texts, completion_ids, strict=True)
         ]
-        distinct = list(dict.fromkeys(programs))  # the members of a group often write the same code
-        verdicts = dict(zip(distinct, self.sandbox.run(distinct), strict=True))
-        # Without allow_shared_tests every solution had separate isolation, so a completion with another is a FAIL
-        judged = [
-            not_extracted() if code is None else accepted(verdicts[each], self.table.allow_shared_tests)
-            for code, each in zip(codes, programs, strict=True)
-        ]
-        return list(map(self.rollout, tasks, texts, [code or "" for code in codes], judged, completion_ids))
-
-    def rollout(self, task: Task, text: str, code: str, verdict: Verdict, ids: list[int]) -> Rollout:
-        truncated = self.chat.is_truncated(ids, text)
-        constant = is_constant_answer(code, task.entry_point)
-        parts = self.table.parts(verdict, code, text, truncated, constant, constant_passes(task.test, task.entry_point))
-        return Rollout(
-            task_id=task.task_id,
-            completion=text,
-            code=code,
-            verdict=verdict,
-            reward=self.table.total(parts) if parts else None,
-            reward_parts=asdict(parts) if parts else {},
-            tokens=len(ids),
-            truncated=truncated,
-            constant=constant,
-            thinking=thinking_state(with_opened_thinking(self.chat.prompt_end, text)),
-        )
+        how = self.table, self.sandbox, self.extractor
+        return graded(tasks, answers, *how, prompt_end=self.chat.prompt_end, max_feedback=max_feedback)
 
     def of_conversation(self, answers: list[Rollout], told: list[str]) -> Rollout:
         """The rollout of a conversation, from those of its answers and the feedback between them.

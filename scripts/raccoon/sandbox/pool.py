@@ -40,7 +40,7 @@ MAX_TIMEOUT = 3600  # seconds
 JUDGE = Path(__file__).resolve().with_name("judge.py")
 START_SECONDS = 60.0  # for a judge to start
 ALLOW_WEAK = "SANDBOX_ALLOW_WEAK"  # environment variable
-MAX_ANSWER = 1 << 20  # bytes of a judge's answer
+MAX_ANSWER = 16 << 20  # bytes of a judge's answer
 BLAMED = "exception: a process of the sandbox was lost twice with this code, and not with code known to be good"
 GOOD = Program("def one():\n    return 1\n", "assert one() == 1\n", "one")  # where a program brings no solution
 
@@ -62,6 +62,9 @@ class Sandbox:
     `memory_mb`: address space of a program. `preload`: modules to import before the forks, for tasks that use them.
     Raises SandboxError if the machine lacks a required wall and SANDBOX_ALLOW_WEAK is not set.
     """
+
+    window = WINDOW
+    walls: str  # those around untrusted code, in one line
 
     def __init__(
         self,
@@ -105,7 +108,7 @@ class Sandbox:
         window: collections.deque[concurrent.futures.Future[Verdict]] = collections.deque()
         for program in programs:
             window.append(self.submit(program))
-            if len(window) > WINDOW:
+            if len(window) > self.window:
                 yield window.popleft().result()
         while window:
             yield window.popleft().result()

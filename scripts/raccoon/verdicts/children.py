@@ -106,8 +106,10 @@ class Streams:
         for descriptor in (self.stdin, self.reader):
             os.close(descriptor)
 
-    def tail(self) -> str:
-        """The end of output and messages, to show to people."""
+    def tail(self, most: int = 0) -> str:
+        """The end of output and messages, to show to people; with `most`, what Program.max_output says."""
+        if most:
+            return json.dumps([self.printed[: 4 * most].decode("utf-8", "replace")[:most], shown(self.said)])
         return shown(bytes(self.printed[-4 * TAIL :]) + self.said)
 
 

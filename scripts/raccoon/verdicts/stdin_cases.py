@@ -152,7 +152,7 @@ class CaseRun:
                 self.judge_visible_left(cases)
         finally:
             self.end_checker()
-        verdict = Verdict.of(first or "pass", passed, len(cases.inputs), output=shown.tail())
+        verdict = Verdict.of(first or "pass", passed, len(cases.inputs), output=shown.tail(self.program.max_output))
         if self.noted.fault and verdict.status != "INFRA":
             kind, parts = self.noted.fault
             verdict = dataclasses.replace(verdict, feedback=feedback(kind, parts, self.program.max_feedback))
