@@ -140,7 +140,7 @@ MAX_CONSTANT_SHARE = 0.9  # the run is refused if that profile predicts a larger
 # Held-out control: tasks that are never trained on; each check is paired with the model before training
 HELDOUT = "mbpp_full"  # a benchmark or task file, without the tasks trained on; "": no control
 HELDOUT_TASKS = 100  # number of these tasks, always the same ones
-HELDOUT_EVERY = 50  # steps between two checks
+HELDOUT_EVERY = 50  # steps between two checks; the last step is always checked
 HELDOUT_TEMPERATURE = 0.0  # 0: greedy
 HELDOUT_PATIENCE = 0  # stop after so many checks in a row without a better one; 0: never
 

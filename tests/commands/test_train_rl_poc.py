@@ -204,8 +204,8 @@ def test_a_run_logs_every_step_and_check(straight):
     every = list(range(1, STEPS + 1))
     # The first check comes before the first step; a checkpoint is counted to the step after it
     checkpoints = [step + 1 for step in every[:-1] if step % 4 == 0]
-    assert timed == dict.fromkeys(TIMED, every) | {"heldout": [1, 4, 8, 12], "checkpoint": checkpoints}
-    assert [record["step"] for record in lines(straight / "heldout.jsonl")] == [0, 4, 8, 12]
+    assert timed == dict.fromkeys(TIMED, every) | {"heldout": [1, 4, 8, 12, STEPS], "checkpoint": checkpoints}
+    assert [record["step"] for record in lines(straight / "heldout.jsonl")] == [0, 4, 8, 12, STEPS]  # the last one too
     log = (straight.parent / "straight.log").read_text()
     assert "4 prompts x 4 = 16 completions" in log
     assert f"step {STEPS}/{STEPS}  pass" in log

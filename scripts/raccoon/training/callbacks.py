@@ -174,7 +174,7 @@ def sampled_weights(model: torch.nn.Module) -> torch.Tensor:
 
 @dataclass
 class HeldoutControl(Watch):
-    """Checks the policy on the held-out tasks before training and between steps; saves the best checkpoint."""
+    """Checks the policy on the held-out tasks before training, between steps and at the end; saves the best one."""
 
     tasks: list[Task]
     constants: heldout.Heldout
@@ -185,7 +185,7 @@ class HeldoutControl(Watch):
             self.check(state.global_step)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if state.global_step % self.constants.every:
+        if state.global_step % self.constants.every and state.global_step < state.max_steps:
             return
         self.check(state.global_step)
         if heldout.best_heldout(self.history)["step"] == state.global_step:
