@@ -90,6 +90,18 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_taken(tmp_path, name, 
     assert name in broken[0]
 
 
+def test_flipped_bytes_in_a_file_of_the_right_size_are_named(tmp_path):
+    whole, path = make_checkpoint(tmp_path, 2), make_checkpoint(tmp_path, 4)
+    file = path / "optimizer_0" / "__0_0.distcp"
+    file.write_bytes(file.read_bytes()[:-1] + b"?")
+    found, broken = checkpoints.newest_whole_checkpoint(tmp_path, 1, contents=True)
+    assert found == whole and "checkpoint-4" in broken[0] and "optimizer_0/__0_0.distcp: other bytes" in broken[0]
+    sizes = json.loads((path / "sizes.json").read_text())
+    del sizes["checksums"]  # as earlier versions wrote it
+    (path / "sizes.json").write_text(json.dumps(sizes))
+    assert checkpoints.newest_whole_checkpoint(tmp_path, 1, contents=True) == (path, [])
+
+
 def test_a_checkpoint_under_another_name_is_not_whole(tmp_path):
     make_checkpoint(tmp_path, 4).rename(tmp_path / "checkpoint-9")
     assert checkpoints.checkpoint_fault(tmp_path / "checkpoint-9") == "it is of step 4"
