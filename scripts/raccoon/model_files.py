@@ -95,6 +95,13 @@ def load_weights(model: str | Path, dtype: str) -> Any:
     return loaded
 
 
+def save_model(model: Any, tokenizer: Any, folder: str | Path) -> None:
+    """Writes a model and its tokenizer; other users may read them if the umask says so."""
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    open_to_others(folder)
+
+
 def open_to_others(folder: str | Path) -> None:
     """Gives saved weights the rights that the umask allows: safetensors writes them for their owner alone."""
     mask = os.umask(0)

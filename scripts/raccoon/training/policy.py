@@ -21,7 +21,7 @@ from torch.distributed.checkpoint.api import CheckpointException
 from transformers import GenerationConfig
 
 from raccoon.constants import InputError, RunError
-from raccoon.model_files import end_tokens, is_adapter, load_tokenizer, load_weights, open_to_others
+from raccoon.model_files import end_tokens, is_adapter, load_tokenizer, load_weights, open_to_others, save_model
 from raccoon.training.sections import Sampling
 from raccoon.training.sharding import SHARDS_FOLDER, read_shards, whole_weights
 
@@ -116,9 +116,7 @@ def write_model(model: Any, tokenizer: Any, folder: str | Path) -> None:
         model.save_pretrained(Path(folder) / ADAPTER_FOLDER, save_embedding_layers=False)
         open_to_others(Path(folder) / ADAPTER_FOLDER)
         model = model.float().merge_and_unload(safe_merge=True)
-    model.save_pretrained(folder)
-    open_to_others(folder)
-    tokenizer.save_pretrained(folder)
+    save_model(model, tokenizer, folder)
 
 
 def checkpoint_model(checkpoint: Path, base: str, tokenizer: Any, adapters: Any) -> Any:
