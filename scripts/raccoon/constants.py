@@ -55,7 +55,8 @@ class RunError(Exception):
 def run_main(main: Callable[[], None]) -> None:
     """Runs a script's main and turns known failures into one line on stderr and an exit code.
 
-    Bad input and a missing library exit 2, Ctrl-C 130; a RunError, a full disk and a closed pipe (`| head -1`) exit 1.
+    Bad input and a missing library exit 2, Ctrl-C 130; a RunError, a full disk, too little memory and a closed pipe
+    (`| head -1`) exit 1.
     """
     try:
         main()
@@ -77,11 +78,27 @@ def run_main(main: Callable[[], None]) -> None:
     except BrokenPipeError:
         give_up_output()
         sys.exit("error: the reader of standard output closed the pipe, so the script stopped")
-    except OSError as error:
-        if error.errno not in DISK_FULL:
+    except (OSError, MemoryError, RuntimeError) as error:
+        if lacks_memory(error):
+            reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][-200:]}"
+            sys.exit(
+                f"error: the memory is too small ({reason}): lower BATCH_SIZE (training makes up for it with a higher "
+                "GRADIENT_ACCUMULATION), or stop other programs, and give the same command again; what is written stays"
+            )
+        if not isinstance(error, OSError) or error.errno not in DISK_FULL:
             raise
         where = f"{error.filename}: " if error.filename else ""
         sys.exit(f"error: {where}{error.strerror}: free some space, and give the same command again")
+
+
+def lacks_memory(error: Exception) -> bool:
+    """Whether an error of Python, the system or torch, which has only words for it, is a lack of memory."""
+    words = ("can't allocate memory", "out of memory")
+    return (
+        isinstance(error, MemoryError)
+        or getattr(error, "errno", 0) == errno.ENOMEM
+        or any(each in str(error) for each in words)
+    )
 
 
 def give_up_output() -> None:

@@ -28,6 +28,13 @@ def test_the_folder_of_another_run_is_refused(tmp_path):
         checkpoints.check_folder(str(tmp_path), values, resume=True, processes=1)
 
 
+def test_a_step_may_be_divided_otherwise_but_not_grow():
+    before = {"BATCH_SIZE": 4, "GRADIENT_ACCUMULATION": 4}
+    assert checkpoints.changed_constants(before, {"BATCH_SIZE": 2, "GRADIENT_ACCUMULATION": 8}) == []
+    changed = checkpoints.changed_constants(before, {"BATCH_SIZE": 2, "GRADIENT_ACCUMULATION": 4})
+    assert changed == ["BATCH_SIZE 4 -> 2"]
+
+
 def test_folders_that_cannot_be_a_runs_own_are_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for folder in (".", "..", "/"):

@@ -6,6 +6,7 @@ whole. The logs are cut to the step where the run continues.
 
 import fcntl
 import json
+import math
 import os
 import re
 import shutil
@@ -30,6 +31,7 @@ FREE_TO_CHANGE = frozenset(
     "JUDGE_CONCURRENCY EXTRACTION_BASE_URL EXTRACTION_KEY_ENV VLLM_SERVER_URL PLAN PLAN_GPUS DRY_RUN PROBE_LONGEST "
     "ALLOW_UNFIT PROCESSES".split()
 )
+PASSES = frozenset(("BATCH_SIZE", "GRADIENT_ACCUMULATION"))  # free too where their product stays, as memory may demand
 NO_OPTIONS: dict[str, Any] = {"GRPO_OPTIONS": {}, "LORA_OPTIONS": {}}  # what a run before there were options had
 
 
@@ -108,7 +110,9 @@ def check_folder(folder: str, values: Mapping[str, Any], resume: bool, processes
 def changed_constants(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """What would make it another run, as text."""
     before, now = in_todays_names(NO_OPTIONS | dict(before)), in_todays_names(now)
-    kept = [name for name in now if name in before and name not in FREE_TO_CHANGE]
+    before_step, now_step = (math.prod(values.get(name, 0) for name in PASSES) for values in (before, now))
+    free = FREE_TO_CHANGE | (PASSES if before_step == now_step else set())
+    kept = [name for name in now if name in before and name not in free]
     return [f"{name} {before[name]!r} -> {now[name]!r}" for name in kept if before[name] != now[name]]
 
 
