@@ -31,7 +31,7 @@ DTYPE = "float32"  # type of the weights, which a checkpoint has in float32; "bf
 PUSH_TO_HUB = ""  # the model's name on the hub, owner/name; the token comes from the environment (HF_TOKEN)
 PUBLIC = False  # True: everyone can read it there; an existing model stays as it is
 
-UPLOADED = "*.safetensors* *_config.json token* *token*.json *.jinja *.model vocab.* merges.txt README.md".split()
+UPLOADED = {*"*.safetensors* *_config.json token* *token*.json *.jinja *.model vocab.* merges.txt README.md".split()}
 
 
 def main() -> None:
