@@ -33,6 +33,8 @@ PUBLIC = False  # True: everyone can read it there; an existing model stays as i
 
 UPLOADED = {*"*.safetensors* *_config.json token* *token*.json *.jinja *.model vocab.* merges.txt README.md".split()}
 
+OURS = {"ended", "versions"}  # of config.json, beside the constants; not the model's
+
 
 def main() -> None:
     source = Path(SOURCE)
@@ -123,7 +125,7 @@ def upload(folder: Path, name: str, token: str) -> None:
 
     found = sorted({path for pattern in UPLOADED for path in folder.glob(pattern)})
     files = [CommitOperationAdd(path.name, path) for path in found]
-    config = {key: value for key, value in RunLog(folder).read_config().items() if key.islower() and key != "ended"}
+    config = {key: value for key, value in RunLog(folder).read_config().items() if key.islower() and key not in OURS}
     if config:
         files.append(CommitOperationAdd(CONFIG_FILE, json.dumps(config, indent=2).encode()))
     if not (folder / "README.md").is_file():
