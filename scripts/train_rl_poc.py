@@ -386,6 +386,7 @@ def run(recipe: Recipe, planned: Plan | None, sandbox: Sandbox, make_reward: Mak
     training.check_options()  # refused before the tasks are checked, which takes minutes
     conversations = training.conversations
     tasks, heldout = load_tasks(recipe.tasks, recipe.heldout, sandbox)
+    print(f"loading  {training.model_path} and the libraries", flush=True)
 
     from raccoon.training.callbacks import HeldoutControl, StopBetweenSteps, added_callbacks
     from raccoon.training.policy import load_chat_tokenizer, quiet_libraries, save_policy

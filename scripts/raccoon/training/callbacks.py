@@ -246,6 +246,8 @@ class MemoryProbe(Watch):
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         passes = min(args.gradient_accumulation_steps, 2)
         what = f"a pass of {args.per_device_train_batch_size} x {self.prompt + self.completion} tokens"
+        slow = "" if torch.cuda.is_available() else ", which takes a while without a GPU"
+        print(f"probe    {what} begins{slow}", flush=True)
         size = self.missing_moments() if torch.cuda.is_available() else 0
         moments = self.fitting(what, lambda: torch.empty(size, dtype=torch.uint8, device=args.device))
         seconds = self.fitting(what, lambda: [self.timed(self.run_pass) for _ in range(passes)][-1])
