@@ -62,7 +62,8 @@ def main() -> None:
 def card(run: Run, tasks: list[LoggedTask], evaluation: Evaluation | None) -> str:
     """The whole card."""
     rank, name, (base, hub_id) = run.constants.get("LORA_RANK"), last_part(run.folder.resolve()), base_model(run)
-    weights = f"LoRA adapters of rank {rank}, merged in" if run.constants.get("USE_LORA") else "all weights"
+    merged = ", merged in" if run.constants.get("LORA_MERGE", True) else ", without their base"
+    weights = f"LoRA adapters of rank {rank}{merged}" if run.constants.get("USE_LORA") else "all weights"
     parts = [
         f"---\n{metadata(name, hub_id, tasks)}\n---",
         f"# {name}",

@@ -124,6 +124,7 @@ USE_LORA = False  # train adapters and merge them at the end; fits one GPU
 LORA_RANK = 32  # of the adapters
 LORA_ALPHA = 64  # scale of the adapters: twice the rank
 LORA_TARGETS = "all-linear"  # every linear layer except the output head
+LORA_MERGE = True  # False: OUTPUT_DIR gets only the adapters, which the evaluation, vLLM and peft load over their base
 LORA_OPTIONS: dict[str, Any] = {}  # more of peft's LoraConfig, like {"use_dora": true} (arXiv 2512.23165); flag: JSON
 
 # The tasks
@@ -420,7 +421,7 @@ def run(recipe: Recipe, planned: Plan | None, sandbox: Sandbox, make_reward: Mak
         peak = max(record["peak_memory_gb"] for record in trainer.metrics)
         print(f"memory   peak {peak:.3g} GB a GPU, measured\n{plan_lines(training.model_path, planned)}")
 
-    save_policy(trainer, folder)
+    save_policy(trainer, folder, LORA_MERGE)
     if trainer.accelerator.is_main_process:
         trainer.run_log.write_constants(recipe.values, trainer.ended)
         write_report(folder)

@@ -1,7 +1,8 @@
 """How every script starts and ends: flags set its constants for one run, and errors become one line.
 
 The script's file is its configuration. From weak to strong: the value in the file, an environment variable (only if the
-line's comment says `env NAME`), --demo, a flag. There is no configuration file, and every argument is a constant.
+line's comment says `env NAME`), --demo, `--config FILE` with the config.json of an earlier run, a flag. Every other
+argument is a constant.
 
     BATCH_SIZE = 4  # prompts a step            python scripts/train_rl_poc.py --batch-size 8
 
@@ -25,7 +26,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import NoReturn
 
-from raccoon.constant_types import SECRET, file_fault
+from raccoon.constant_types import SECRET, file_fault, saved_fault
 
 OLDEST_PYTHON = (3, 11)  # its -P keeps a script's folder out of sys.path
 IMAGE = (
@@ -282,15 +283,20 @@ def environment_values(table: list[Constant]) -> dict[str, tuple]:
 
 
 def flag_values(words: list[str], table: list[Constant], namespace: dict, positional: str) -> dict:
-    """name -> (value, origin) of the constants that --demo and flags set; a flag wins over --demo."""
+    """name -> (value, origin) of the constants that --demo, --config and flags set; the later of these wins."""
     flags = {constant.flag: constant for constant in table if not constant.secret}
-    demo, given, loose, words = {}, {}, [], list(words)
+    demo, saved, given, loose, words = {}, {}, {}, [], list(words)
     while words:
         word = words.pop(0)
         flag, equals, text = word.partition("=")
         negated = flags.get("--" + flag.removeprefix("--no-"))
         if word == "--demo" and "DEMO" in namespace:
             demo = {name: (value, "demo") for name, value in namespace["DEMO"].items()}
+        elif flag == "--config":
+            path = text if equals else words.pop(0) if words else ""
+            own = {each.name: each.value for each in table}
+            read = saved_values(path, namespace).items()
+            saved = {name: (value, "config") for name, value in read if value != own.get(name)}
         elif flag in flags:
             values = [text] if equals else take_values(flags[flag], words)
             given[flags[flag].name] = (parse_value(flags[flag], flag, values), "flag")
@@ -303,7 +309,22 @@ def flag_values(words: list[str], table: list[Constant], namespace: dict, positi
     if loose:
         constant = next(constant for constant in table if constant.name == positional)
         given[positional] = (parse_value(constant, positional, loose), "argument")
-    return {**demo, **given}
+    return {**demo, **saved, **given}
+
+
+def saved_values(path: str, namespace: dict) -> dict:
+    """The constants that a run has saved in its config.json. Raises InputError if this script does not take them."""
+    try:
+        found = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"--config {path!r} cannot be read ({error}); give the config.json of an earlier run"
+        ) from error
+    values = {name: value for name, value in found.items() if name.isupper()} if isinstance(found, dict) else {}
+    fault = saved_fault(values, namespace, path) if values else f"{path} names no constant"
+    if fault:
+        raise InputError(f"--config: {fault}; correct the file, or give the config.json of a run of this script")
+    return values
 
 
 def refuse_replaced(words: list[str], replaced: Mapping[str, str]) -> None:
@@ -397,6 +418,7 @@ def help_text(namespace: dict, table: list[Constant]) -> str:
     if "DEMO" in namespace:
         values = ", ".join(f"{name} = {value!r}" for name, value in namespace["DEMO"].items())
         lines += ["", "  --demo", *wrapped(f"use the demo's values: {values}")]
+    lines += ["", "  --config FILE", *wrapped("take the constants that a run has saved in its config.json")]
     for constant in table:
         if constant.starts_group:
             lines.append("")

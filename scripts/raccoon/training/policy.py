@@ -87,8 +87,8 @@ def recompute_layers(model: Any) -> None:
     enable()
 
 
-def save_policy(trainer: Any, folder: str) -> None:
-    """Writes the model, with LoRA adapters merged into it, and the tokenizer.
+def save_policy(trainer: Any, folder: str, merge: bool = True) -> None:
+    """Writes the model, with LoRA adapters merged into it unless `merge` is False, and the tokenizer.
 
     Float32 weights that computed in bfloat16 are written in bfloat16, the precision in which they sampled; but in
     float32 with adapters: a bfloat16 base model would round away half of what they learnt. All this is made in the
@@ -107,7 +107,10 @@ def save_policy(trainer: Any, folder: str) -> None:
             model = model.cpu()
         elif dtype:
             model = model.to(dtype)
-        write_model(model, trainer.processing_class, folder)
+        if lora and not merge:
+            save_model(model, trainer.processing_class, folder)
+        else:
+            write_model(model, trainer.processing_class, folder)
 
 
 def write_model(model: Any, tokenizer: Any, folder: str | Path) -> None:
