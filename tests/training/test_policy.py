@@ -43,13 +43,16 @@ def save(policy, folder, **options) -> None:
 
 
 def test_adapters_can_stay_apart_from_their_base(policy, tmp_path):
+    with torch.no_grad():  # far more than the rounding of the base, which is loaded in float32 here
+        for name, weight in policy.named_parameters():
+            weight.mul_(1000 if "lora_B" in name else 1)
     save(policy, tmp_path / "apart", merge=False)
     save(policy, tmp_path / "merged")  # changes the policy
     names = {path.name for path in (tmp_path / "apart").iterdir()}
     assert "adapter_model.safetensors" in names and "model.safetensors" not in names
     loaded = load_weights(tmp_path / "apart", "float32").state_dict()
     whole = load_weights(tmp_path / "merged", "float32").state_dict()
-    assert all(torch.allclose(loaded[name], whole[name], atol=1e-6) for name in whole)
+    assert all(torch.allclose(loaded[name], whole[name], atol=1e-3) for name in whole)
 
 
 def test_the_saved_model_holds_all_that_the_adapters_learnt(policy, tmp_path):
