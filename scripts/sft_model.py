@@ -62,7 +62,7 @@ MAX_LENGTH = 512  # tokens of a conversation; longer ones are left out, not cut
 
 # The sandbox that runs the solutions
 SANDBOX_WORKERS = 0  # programs at once; 0: one for each CPU of this process
-SANDBOX_TIMEOUT = 10.0  # seconds for each program
+SANDBOX_TIMEOUT = 10.0  # CPU seconds for each program; it may wait about as long again
 
 LOSSES_FILE = "losses.jsonl"
 # These do not change the model

@@ -180,7 +180,7 @@ EXTRACTION_KEY_ENV = ""  # environment variable that holds the key; "": no key
 # The sandbox that runs the code
 SANDBOX_URLS: list[str] = []  # servers that run it (sandbox.py --serve), on other machines; empty: this machine
 SANDBOX_WORKERS = 0  # programs at once; 0: one for each CPU of this process
-SANDBOX_TIMEOUT = 10.0  # seconds for each program
+SANDBOX_TIMEOUT = 10.0  # CPU seconds for each program; it may wait about as long again
 SANDBOX_MEMORY_MB = 1024  # for each program
 ALLOW_WEAK_SANDBOX = False  # train even if the kernel lacks some of the sandbox's walls
 
