@@ -14,8 +14,8 @@ use it.
 Inputs:  model folders (LoRA adapters are merged) or hub names, the first is the baseline; sample files; benchmarks
          by name, "demo", or the path of a task file, whose stem becomes the benchmark's name.
 Outputs: OUTPUT_DIR/<model>/<benchmark>.jsonl and <benchmark>.sampled.jsonl, a line for each completion
-         (raccoon/evaluation/grading.py); OUTPUT_DIR/results.json (raccoon/evaluation/results.py has its schema) and
-         OUTPUT_DIR/comparison.md.
+         (raccoon/evaluation/grading.py); OUTPUT_DIR/results.json (raccoon/evaluation/results.py has its schema),
+         OUTPUT_DIR/comparison.md, and comparison.html with the tasks gained and lost and both answers.
 
 To continue an interrupted evaluation, give the same command again. On a machine with several GPUs the script starts
 one process for each, and they share the work. Processes of torchrun or accelerate launch share it too; OUTPUT_DIR must
@@ -54,7 +54,7 @@ from raccoon.published.contamination import find_badge
 from raccoon.records import named_counts
 from raccoon.sandbox.pool import Sandbox
 from raccoon.serving.remote import open_sandbox
-from raccoon.store import AnswerCache, versions, write_text
+from raccoon.store import AnswerCache, versions, write_page, write_text
 from raccoon.tasks.visible_tests import check_visible_tests
 from raccoon.vllm_engine import check_vllm
 
@@ -436,12 +436,16 @@ def shown_settings(models: Sequence[Subject]) -> dict[str, Any]:
 def write_results(
     shown: Mapping[str, Any], scores: Sequence[Score], calibrations: Sequence[Calibration], folder: Path
 ) -> None:
-    """Writes results.json and comparison.md, and prints comparison.md."""
+    """Writes results.json, comparison.md and comparison.html, and prints comparison.md."""
+    from raccoon.reporting.evaluation_page import PAGE_FILE, make_evaluation_page
+
     comparisons = compare_all(scores)
     report = comparison_md(shown, calibrations, scores, comparisons)
     write_text(folder / "results.json", results_json(shown, calibrations, scores, comparisons))
     write_text(folder / "comparison.md", report)
-    print(f"\n{report}\nwritten: {folder / 'results.json'}, {folder / 'comparison.md'}")
+    print(f"\n{report}")
+    write_page(folder / PAGE_FILE, make_evaluation_page(folder))
+    print(f"written: {', '.join(str(folder / name) for name in ('results.json', 'comparison.md', PAGE_FILE))}")
 
 
 if __name__ == "__main__":
