@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from raccoon.constants import InputError, RunError, check_choice, check_writable, override_constants, run_main
-from raccoon.model_files import check_model_folder, error_line, is_hub_id
+from raccoon.model_files import check_model_folder, error_line, hub_token, is_hub_id
 from raccoon.runs.checkpoints import SIZES_FILE, checkpoint_fault, checkpoint_step
 from raccoon.runs.log import CONFIG_FILE, RunLog
 
@@ -49,7 +49,7 @@ def main() -> None:
     if checkpoint and not OUTPUT_DIR:
         raise InputError("no OUTPUT_DIR; give a new folder for the model with --output-dir")
     check_choice("DTYPE", DTYPE, ("float32", "bfloat16"))
-    token = hub_token() if PUSH_TO_HUB else ""
+    token = hub_token(PUSH_TO_HUB) if PUSH_TO_HUB else ""
     if checkpoint:
         check_writable("OUTPUT_DIR", OUTPUT_DIR)
         if (Path(OUTPUT_DIR) / CONFIG_FILE).exists():
@@ -98,22 +98,6 @@ def adapters(values: dict[str, Any]) -> Any:
     rank, alpha, targets = (values[f"LORA_{name}"] for name in ("RANK", "ALPHA", "TARGETS"))
     options = values.get("LORA_OPTIONS", {})
     return LoraConfig(r=rank, lora_alpha=alpha, target_modules=targets, **options, task_type="CAUSAL_LM")
-
-
-def hub_token() -> str:
-    """The hub's token. Raises InputError for none, or for a name that the hub does not take."""
-    from huggingface_hub import get_token
-    from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
-
-    try:
-        validate_repo_id(PUSH_TO_HUB)
-    except HFValidationError:
-        raise InputError(f"PUSH_TO_HUB is {PUSH_TO_HUB!r}; give a name like me/my-model") from None
-    token = get_token()
-    if not token:
-        raise InputError("no token for the hub: set the environment variable HF_TOKEN to one that may write")
-    return token
 
 
 def upload(folder: Path, name: str, token: str) -> None:

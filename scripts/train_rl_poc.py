@@ -31,6 +31,7 @@ from raccoon.constants import InputError, check_positive, constants, override_co
 from raccoon.gpus import machine_memory_gb, use_gpus, visible_gpus
 from raccoon.launch import StopSignal, check_grace, check_joined, is_launched, relaunch_under_accelerate, world_size
 from raccoon.llm.client import Endpoint
+from raccoon.model_files import hub_token
 from raccoon.planning.advice import check_disk, check_gpus, check_memory, check_model, plan_lines, plan_of, report
 from raccoon.planning.memory import Machine, Plan, Setting, find_machine, rows_outside_steps
 from raccoon.rewards.execution import Chat, RewardTable
@@ -188,6 +189,7 @@ ALLOW_WEAK_SANDBOX = False  # train even if the kernel lacks some of the sandbox
 SAVE_STEPS = 50  # steps between checkpoints
 SAVE_TOTAL_LIMIT = 2  # checkpoints to keep: the newest, the best, then older ones; a 14B model's takes about 177 GB
 REPORT_TO: list[str] = ["none"]  # or trackers of transformers for the metrics, like "tensorboard", "wandb", "mlflow"
+PUSH_TO_HUB = ""  # owner/name: upload model and card at the end, in private; the token comes from the variable HF_TOKEN
 CALLBACKS: list[str] = []  # more transformers callbacks, as "module:name" or "file.py:name" (POC_README.md)
 
 DEMO: dict[str, Any] = {
@@ -349,6 +351,8 @@ def main() -> None:
     recipe = build_recipe(processes, gpus)
     recipe.training.batch.check_steps(MAX_STEPS=MAX_STEPS, SAVE_STEPS=SAVE_STEPS, HELDOUT_EVERY=HELDOUT_EVERY)
     check_positive(SANDBOX_TIMEOUT=SANDBOX_TIMEOUT, SANDBOX_MEMORY_MB=SANDBOX_MEMORY_MB)
+    if PUSH_TO_HUB:
+        hub_token(PUSH_TO_HUB)
     check_folder(OUTPUT_DIR, recipe.values, RESUME, processes)
     if MODEL_PATH == DEMO["MODEL_PATH"] and not Path(MODEL_PATH).exists():
         make_demo_model(MODEL_PATH, SEED)
@@ -424,7 +428,7 @@ def run(recipe: Recipe, planned: Plan | None, sandbox: Sandbox, make_reward: Mak
     save_policy(trainer, folder, LORA_MERGE)
     if trainer.accelerator.is_main_process:
         trainer.run_log.write_constants(recipe.values, trainer.ended)
-        write_report(folder)
+        write_report(folder, PUSH_TO_HUB)
     print(
         f"saved    {folder}; check whether its rewards were earned:\n"
         f"python scripts/reward_integrity.py {shlex.quote(folder)}\n"
@@ -533,12 +537,18 @@ def train(trainer: Any, checkpoint: Path | None, stop: StopSignal) -> None:
         sys.exit(128 + stop.number if stop.number else 1)
 
 
-def write_report(folder: str) -> None:
-    """Runs make_report.py and model_card.py on the run's logs. A failure of one is a warning, not an error."""
-    for name in ("make_report.py", "model_card.py"):
-        command = [sys.executable, str(Path(__file__).with_name(name)), folder]
+def write_report(folder: str, hub: str = "") -> None:
+    """Runs make_report.py and model_card.py on the run's logs, and export_model.py to upload the model under its name.
+
+    A failure of one is a warning, not an error.
+    """
+    steps = {"make_report.py": [folder], "model_card.py": [folder]}
+    if hub:
+        steps["export_model.py"] = [folder, "--push-to-hub", hub]
+    for name, words in steps.items():
+        command = [sys.executable, str(Path(__file__).with_name(name)), *words]
         if subprocess.run(command, check=False).returncode:
-            again = f"python scripts/{name} {shlex.quote(folder)}"
+            again = f"python scripts/{name} {shlex.join(words)}"
             print(f"warning: {name} failed; see its message above, and run it again:\n{again}", flush=True)
 
 

@@ -8,9 +8,11 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+import train_rl_poc
 from helpers import warm_python
 from helpers.training_runs import (
     PROGRAMS,
@@ -306,6 +308,19 @@ def test_a_full_disk_ends_the_run_and_it_goes_on(workplace, straight):
     done = run(workplace, "full")
     assert done.returncode == 0, done.stderr
     assert outcome(workplace / "full") == outcome(straight)
+
+
+def test_a_name_for_the_hub_is_checked_before_the_training_and_the_card_goes_with_the_model(
+    workplace, monkeypatch, capsys
+):
+    done = run(workplace, "hub", "--push-to-hub", "a/b/c")
+    assert done.returncode == 2 and "'a/b/c'" in done.stderr and not (workplace / "hub").exists()
+    commands = []
+    failing = lambda words, **_: commands.append(words) or SimpleNamespace(returncode=1)  # noqa: E731
+    monkeypatch.setattr(train_rl_poc.subprocess, "run", failing)
+    train_rl_poc.write_report("out", "me/m")
+    assert [Path(words[1]).name for words in commands] == ["make_report.py", "model_card.py", "export_model.py"]
+    assert "python scripts/export_model.py out --push-to-hub me/m" in capsys.readouterr().out
 
 
 def test_another_run_is_not_written_over(workplace, straight):
