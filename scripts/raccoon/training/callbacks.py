@@ -257,6 +257,7 @@ class MemoryProbe(Watch):
         print(f"probe    {what}: peak {training:.3g} GB{beside}", flush=True)
         self.forget_peak()
         if self.then_end:
+            print("probe    generating at full length begins", flush=True)
             token = self.fitting("generating at full length", self.generate)
             peaks = {"training": training, "generating": self.trainer.memory.gb}
             self.print_list({**peaks, "pass": seconds, "token": token})
