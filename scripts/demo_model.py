@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from raccoon.constants import InputError, check_positive, check_writable, constants, override_constants, run_main
-from raccoon.model_files import check_made_alike, load_tokenizer
+from raccoon.model_files import check_made_alike, load_tokenizer, save_model
 from raccoon.progress import progress_bar
 from raccoon.records import Program
 from raccoon.sandbox.pool import Sandbox
@@ -347,8 +347,7 @@ def completion_loss(model: Any, batch: list[Example], pad_id: int) -> Any:
 
 def save(model: Any, tokenizer: Any, output_dir: Path, values: dict[str, Any]) -> None:
     """Writes the model and last config.json, which tells a later run that the model is complete."""
-    model.save_pretrained(output_dir / "sft_model")
-    tokenizer.save_pretrained(output_dir / "sft_model")
+    save_model(model, tokenizer, output_dir / "sft_model")
     (output_dir / "config.json").write_text(json.dumps(values, indent=2) + "\n")
 
 

@@ -14,8 +14,8 @@ use it.
 Inputs:  model folders (LoRA adapters are merged) or hub names, the first is the baseline; sample files; benchmarks
          by name, "demo", or the path of a task file, whose stem becomes the benchmark's name.
 Outputs: OUTPUT_DIR/<model>/<benchmark>.jsonl and <benchmark>.sampled.jsonl, a line for each completion
-         (raccoon/evaluation/grading.py); OUTPUT_DIR/results.json (raccoon/evaluation/results.py has its schema) and
-         OUTPUT_DIR/comparison.md.
+         (raccoon/evaluation/grading.py); OUTPUT_DIR/results.json (raccoon/evaluation/results.py has its schema),
+         OUTPUT_DIR/comparison.md, and comparison.html with the tasks gained and lost and both answers.
 
 To continue an interrupted evaluation, give the same command again. On a machine with several GPUs the script starts
 one process for each, and they share the work. Processes of torchrun or accelerate launch share it too; OUTPUT_DIR must
@@ -54,7 +54,7 @@ from raccoon.published.contamination import find_badge
 from raccoon.records import named_counts
 from raccoon.sandbox.pool import Sandbox
 from raccoon.serving.remote import open_sandbox
-from raccoon.store import AnswerCache, write_text
+from raccoon.store import AnswerCache, versions, write_page, write_text
 from raccoon.tasks.visible_tests import check_visible_tests
 from raccoon.vllm_engine import check_vllm
 
@@ -197,7 +197,7 @@ def main() -> None:
         if isinstance(extractor, LlmExtractor):
             session.say(extractor.summary())
     if rank == 0:
-        write_results(shown_settings(), scores, calibrations, session.output)
+        write_results(shown_settings(models), scores, calibrations, session.output)
 
 
 def check_constants() -> None:
@@ -273,7 +273,8 @@ def find_models(plain_controls: bool) -> list[Subject]:
     server = Endpoint(BASE_URL, "", KEY_ENV, REQUEST_TIMEOUT, CONCURRENCY) if BASE_URL else None
     words = MODELS or ([] if SAMPLES else DEFAULT_MODELS)
     asked = Asked(NUM_SAMPLES, TURNS, MAX_FEEDBACK if TURNS > 1 else 0)
-    models = find_subjects(words, REPEAT, decodings, asked, server, plain_controls)
+    test_seeds = "sampled" in MODES and NUM_SAMPLES == 1
+    models = find_subjects(words, REPEAT, decodings, asked, server, plain_controls, test_seeds)
     names = [model.name for model in models] + [sample_name(path) for path in SAMPLES]
     for name in names:
         if names.count(name) > 1:
@@ -362,6 +363,8 @@ def score_subject(subject: Subject, calibration: Calibration, session: Session) 
         score = make_score(subject, mode, records, calibration, badge, session.pass_ks)
         infra = f"; infra: {named_counts(score.infra_causes)}" if score.infra else ""
         session.say(f"{score.title}: {score.passed}/{score.samples} pass{infra}")
+        for doubt in score.doubts:
+            session.say(f"  {doubt}")
         scores.append(score)
     return scores
 
@@ -418,33 +421,31 @@ def evaluate(
     return [records[key] for key in prints]
 
 
-def shown_settings() -> dict[str, Any]:
-    """The constants that results.json and comparison.md show."""
-    several = {"turns": TURNS, "max_feedback": MAX_FEEDBACK} if TURNS > 1 else {}
-    return {
-        "seed": SEED,
-        "temperature": TEMPERATURE,
-        "top_p": TOP_P,
-        "max_completion_length": MAX_COMPLETION_LENGTH,
-        **several,
-        "engine": ENGINE,
-        "prompt_style": PROMPT_STYLE,
-        "extraction": CODE_EXTRACTION_METHOD,
-        "timeout": TIMEOUT,
-        "tasks": " ".join(TASKS) or "all",
-        "limit": LIMIT,
-    }
+def shown_settings(models: Sequence[Subject]) -> dict[str, Any]:
+    """The constants that results.json and comparison.md show: those that were used. Saved samples have no decoding."""
+    shown: dict[str, Any] = {"seed": SEED} if LIMIT or any(model.costly for model in models) else {}
+    if any(model.costly for model in models):
+        shown |= {"temperature": TEMPERATURE, "top_p": TOP_P} if "sampled" in MODES else {}
+        shown |= {"max_completion_length": MAX_COMPLETION_LENGTH}
+        shown |= {"turns": TURNS, "max_feedback": MAX_FEEDBACK} if TURNS > 1 else {}
+        shown |= {"engine": ENGINE if any(model.local for model in models) else BASE_URL, "prompt_style": PROMPT_STYLE}
+    shown |= {"extraction": CODE_EXTRACTION_METHOD, "timeout": TIMEOUT, "tasks": " ".join(TASKS) or "all"}
+    return shown | {"limit": LIMIT, "versions": versions()}
 
 
 def write_results(
     shown: Mapping[str, Any], scores: Sequence[Score], calibrations: Sequence[Calibration], folder: Path
 ) -> None:
-    """Writes results.json and comparison.md, and prints comparison.md."""
+    """Writes results.json, comparison.md and comparison.html, and prints comparison.md."""
+    from raccoon.reporting.evaluation_page import PAGE_FILE, make_evaluation_page
+
     comparisons = compare_all(scores)
     report = comparison_md(shown, calibrations, scores, comparisons)
     write_text(folder / "results.json", results_json(shown, calibrations, scores, comparisons))
     write_text(folder / "comparison.md", report)
-    print(f"\n{report}\nwritten: {folder / 'results.json'}, {folder / 'comparison.md'}")
+    print(f"\n{report}")
+    write_page(folder / PAGE_FILE, make_evaluation_page(folder))
+    print(f"written: {', '.join(str(folder / name) for name in ('results.json', 'comparison.md', PAGE_FILE))}")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from typing import Any
 from raccoon.constants import InputError, override_constants, run_main
 from raccoon.model_files import is_hub_id
 from raccoon.published.benchmarks import BENCHMARKS
-from raccoon.reporting.logs import LoggedTask, Run, read_run, read_tasks
+from raccoon.reporting.logs import LoggedTask, Run, read_groups, read_run, read_tasks
 from raccoon.reporting.sentences import heldout_sentence, integrity_sentence, percent, progress_sentence, with_interval
 from raccoon.reporting.tables import ComparisonRow, Evaluation, find_evaluation
 from raccoon.store import write_page
@@ -54,7 +54,7 @@ def main() -> None:
     run = read_run(Path(RUN_DIR))
     if not run.saved:
         raise InputError(f"{RUN_DIR} holds no saved model yet: finish the training run first")
-    text, path = card(run, read_tasks(run), find_evaluation(run.folder, EVAL_RESULTS)), run.folder / CARD_FILE
+    text, path = card(run, used_tasks(run), find_evaluation(run.folder, EVAL_RESULTS)), run.folder / CARD_FILE
     write_page(path, text.encode())
     print(f"written  {path}, the hub's model card")
 
@@ -62,7 +62,8 @@ def main() -> None:
 def card(run: Run, tasks: list[LoggedTask], evaluation: Evaluation | None) -> str:
     """The whole card."""
     rank, name, (base, hub_id) = run.constants.get("LORA_RANK"), last_part(run.folder.resolve()), base_model(run)
-    weights = f"LoRA adapters of rank {rank}, merged in" if run.constants.get("USE_LORA") else "all weights"
+    merged = ", merged in" if run.constants.get("LORA_MERGE", True) else ", without their base"
+    weights = f"LoRA adapters of rank {rank}{merged}" if run.constants.get("USE_LORA") else "all weights"
     parts = [
         f"---\n{metadata(name, hub_id, tasks)}\n---",
         f"# {name}",
@@ -76,6 +77,12 @@ def card(run: Run, tasks: list[LoggedTask], evaluation: Evaluation | None) -> st
         f"## What is not known\n\n{UNKNOWN}",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def used_tasks(run: Run) -> list[LoggedTask]:
+    """The tasks that the model was trained on: a run may end before it has reached all of its tasks."""
+    tasks, used = read_tasks(run), {group[0].task_id for group in read_groups(run) if group[0].used}
+    return [task for task in tasks if task.task_id in used] or tasks  # all, if completions.jsonl is not there
 
 
 def base_model(run: Run) -> tuple[str, str]:

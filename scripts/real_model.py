@@ -33,6 +33,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from raccoon.constants import InputError, check_choice, check_writable, existing_part, override_constants, run_main
+from raccoon.model_files import end_tokens, save_model
 from raccoon.published.benchmarks import load_benchmark
 from raccoon.published.contamination import find_overlap
 from raccoon.rewards.training_tasks import failing_tasks, passing_tasks, unseen_tasks
@@ -328,8 +329,6 @@ def load_model(path: Path, tokenizer: Any) -> Any:
     import torch
     from transformers import AutoModelForCausalLM, GenerationConfig
 
-    from raccoon.model_files import end_tokens
-
     read = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
     config, kind = read.config, type(read)
     del config.quantization_config
@@ -354,8 +353,7 @@ def save(model: Any, tokenizer: Any, folder: Path) -> None:
     """Writes a folder beside it and renames that, so that it is never half written."""
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    model.save_pretrained(partial)
-    tokenizer.save_pretrained(partial)
+    save_model(model, tokenizer, partial)
     if folder.is_dir():
         folder.rmdir()  # raises if the folder is not empty
     partial.rename(folder)

@@ -3,7 +3,7 @@
 It is not a virtual machine and does not protect against kernel bugs: if the host matters, run the whole job in a VM or
 in gVisor. A verdict is only as good as its tests.
 
-    python scripts/sandbox.py [--workers N] < programs.jsonl > verdicts.jsonl
+    python scripts/sandbox.py [--workers N] < programs.jsonl > verdicts.jsonl    # or: sandbox.py programs.jsonl
     python scripts/sandbox.py --serve 127.0.0.1:8765              # the same over HTTP, and for SandboxFusion's clients
 
 Input, one JSON object a line: {"task_id", "code", "test", "entry_point", "context", "timeout"}; only code and test are
@@ -29,21 +29,12 @@ from raccoon.sandbox.pool import MEMORY_MB, Sandbox, SandboxError
 from raccoon.serving.lines import MALFORMED, read_lines, verdict_line
 from raccoon.serving.server import Limits, serve
 
+EXAMPLE = '{"task_id": "a", "code": "def f(x):\\n    return x\\n", "test": "assert f(1) == 1"}'
+
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Verdicts for untrusted programs: JSON lines in, JSON lines out.")
-    add = parser.add_argument
-    add("--workers", type=int, help="programs judged at once (default: all cores)")
-    add("--timeout", type=float, default=TIMEOUT, help="CPU seconds a program (default: %(default)s)")
-    add("--memory-mb", type=int, default=MEMORY_MB, help="address space of a program (default: %(default)s)")
-    add("--preload", nargs="*", default=[], help="modules that the programs use, to import only once")
-    add("--allow-weak", action="store_true", help="run even if Landlock or seccomp is missing")
-    add("--serve", metavar="HOST:PORT", help="answer over HTTP until stopped (raccoon/serving/server.py)")
-    add(
-        "--queue", type=int, default=Limits.queue, help="with --serve: programs accepted at once (default: %(default)s)"
-    )
-    options = parser.parse_args()
-    address, queue = options.__dict__.pop("serve"), options.__dict__.pop("queue")
+    options = read_options()
+    address, queue, lines = (vars(options).pop(name) for name in ("serve", "queue", "lines"))
     malformed, ungraded = 0, Ungraded()
     task_ids: collections.deque = collections.deque()  # of the lines read whose verdict is not printed yet
     try:
@@ -52,13 +43,15 @@ def main() -> int:
             return 0
         with Sandbox(**vars(options)) as box:
             print(f"sandbox: {box.walls}", file=sys.stderr)
-            for verdict in box.stream(read_lines(sys.stdin.buffer, task_ids)):
+            for verdict in box.stream(read_lines(lines, task_ids)):
                 task_id = task_ids.popleft()
                 ungraded.note(str(task_id), verdict)
                 if verdict.reason.startswith(MALFORMED):
                     print(f"sandbox.py: {verdict.reason}", file=sys.stderr)
                     malformed += 1
                 print(verdict_line(task_id, verdict), end="", flush=True)
+            if malformed:
+                print(f"sandbox.py: malformed lines: {malformed}; a line is like {EXAMPLE}", file=sys.stderr)
             for line in ungraded.lines():
                 print(f"sandbox.py: {line}", file=sys.stderr)
     except (InputError, SandboxError) as error:
@@ -74,6 +67,31 @@ def main() -> int:
         print("sandbox.py: the reader of the verdicts closed the pipe, so the script stopped", file=sys.stderr)
         return 1
     return 1 if malformed else 0
+
+
+def read_options() -> argparse.Namespace:
+    """The command line; `lines` is the opened file of programs, or standard input. Exits 2 with help without one."""
+    parser = argparse.ArgumentParser(description="Verdicts for untrusted programs: JSON lines in, JSON lines out.")
+    add = parser.add_argument
+    add("file", nargs="?", help="programs, one JSON object a line (default: standard input)")
+    add("--workers", type=int, help="programs judged at once (default: all cores)")
+    add("--timeout", type=float, default=TIMEOUT, help="CPU seconds a program (default: %(default)s)")
+    add("--memory-mb", type=int, default=MEMORY_MB, help="address space of a program (default: %(default)s)")
+    add("--preload", nargs="*", default=[], help="modules that the programs use, to import only once")
+    add("--allow-weak", action="store_true", help="run even if Landlock or seccomp is missing")
+    add("--serve", metavar="HOST:PORT", help="answer over HTTP until stopped (raccoon/serving/server.py)")
+    add(
+        "--queue", type=int, default=Limits.queue, help="with --serve: programs accepted at once (default: %(default)s)"
+    )
+    options = parser.parse_args()
+    programs = vars(options).pop("file")
+    if not options.serve and not programs and sys.stdin.isatty():
+        parser.error(f"no programs: give a FILE, or < FILE; a line of it is like {EXAMPLE}")
+    try:
+        options.lines = open(programs, "rb") if programs else sys.stdin.buffer
+    except OSError as error:
+        parser.error(f"cannot read {programs}: {error.strerror}; give a file whose lines are like {EXAMPLE}")
+    return options
 
 
 class Ungraded:

@@ -26,7 +26,7 @@ from typing import Any
 
 from raccoon.constants import InputError, check_positive, check_writable, constants, override_constants, run_main
 from raccoon.conversation import TurnTemplate
-from raccoon.model_files import check_made_alike, end_tokens
+from raccoon.model_files import check_made_alike, end_tokens, save_model
 from raccoon.published.benchmarks import load_set
 from raccoon.published.contamination import find_overlap
 from raccoon.rewards.training_tasks import passing_tasks
@@ -62,7 +62,7 @@ MAX_LENGTH = 512  # tokens of a conversation; longer ones are left out, not cut
 
 # The sandbox that runs the solutions
 SANDBOX_WORKERS = 0  # programs at once; 0: one for each CPU of this process
-SANDBOX_TIMEOUT = 10.0  # seconds for each program
+SANDBOX_TIMEOUT = 10.0  # CPU seconds for each program; it may wait about as long again
 
 LOSSES_FILE = "losses.jsonl"
 # These do not change the model
@@ -324,8 +324,7 @@ def save(trainer: Any, trained: list[Task], before: float, folder: str, values: 
         if "eval_loss" in record and record["step"]:
             history.append({"step": record["step"], "heldout_loss": record["eval_loss"]})
     best = min(history[1:], key=lambda record: record["heldout_loss"])
-    trainer.model.save_pretrained(folder)
-    trainer.processing_class.save_pretrained(folder)
+    save_model(trainer.model, trainer.processing_class, folder)
     for path in Path(folder).glob("checkpoint-*"):
         shutil.rmtree(path)
     log = RunLog(folder)

@@ -31,6 +31,7 @@ from raccoon.constants import InputError, check_positive, constants, override_co
 from raccoon.gpus import machine_memory_gb, use_gpus, visible_gpus
 from raccoon.launch import StopSignal, check_grace, check_joined, is_launched, relaunch_under_accelerate, world_size
 from raccoon.llm.client import Endpoint
+from raccoon.model_files import hub_token
 from raccoon.planning.advice import check_disk, check_gpus, check_memory, check_model, plan_lines, plan_of, report
 from raccoon.planning.memory import Machine, Plan, Setting, find_machine, rows_outside_steps
 from raccoon.rewards.execution import Chat, RewardTable
@@ -124,6 +125,7 @@ USE_LORA = False  # train adapters and merge them at the end; fits one GPU
 LORA_RANK = 32  # of the adapters
 LORA_ALPHA = 64  # scale of the adapters: twice the rank
 LORA_TARGETS = "all-linear"  # every linear layer except the output head
+LORA_MERGE = True  # False: OUTPUT_DIR gets only the adapters, which the evaluation, vLLM and peft load over their base
 LORA_OPTIONS: dict[str, Any] = {}  # more of peft's LoraConfig, like {"use_dora": true} (arXiv 2512.23165); flag: JSON
 
 # The tasks
@@ -140,7 +142,7 @@ MAX_CONSTANT_SHARE = 0.9  # the run is refused if that profile predicts a larger
 # Held-out control: tasks that are never trained on; each check is paired with the model before training
 HELDOUT = "mbpp_full"  # a benchmark or task file, without the tasks trained on; "": no control
 HELDOUT_TASKS = 100  # number of these tasks, always the same ones
-HELDOUT_EVERY = 50  # steps between two checks
+HELDOUT_EVERY = 50  # steps between two checks; the last step is always checked
 HELDOUT_TEMPERATURE = 0.0  # 0: greedy
 HELDOUT_PATIENCE = 0  # stop after so many checks in a row without a better one; 0: never
 
@@ -179,7 +181,7 @@ EXTRACTION_KEY_ENV = ""  # environment variable that holds the key; "": no key
 # The sandbox that runs the code
 SANDBOX_URLS: list[str] = []  # servers that run it (sandbox.py --serve), on other machines; empty: this machine
 SANDBOX_WORKERS = 0  # programs at once; 0: one for each CPU of this process
-SANDBOX_TIMEOUT = 10.0  # seconds for each program
+SANDBOX_TIMEOUT = 10.0  # CPU seconds for each program; it may wait about as long again
 SANDBOX_MEMORY_MB = 1024  # for each program
 ALLOW_WEAK_SANDBOX = False  # train even if the kernel lacks some of the sandbox's walls
 
@@ -187,6 +189,7 @@ ALLOW_WEAK_SANDBOX = False  # train even if the kernel lacks some of the sandbox
 SAVE_STEPS = 50  # steps between checkpoints
 SAVE_TOTAL_LIMIT = 2  # checkpoints to keep: the newest, the best, then older ones; a 14B model's takes about 177 GB
 REPORT_TO: list[str] = ["none"]  # or trackers of transformers for the metrics, like "tensorboard", "wandb", "mlflow"
+PUSH_TO_HUB = ""  # owner/name: upload model and card at the end, in private; the token comes from the variable HF_TOKEN
 CALLBACKS: list[str] = []  # more transformers callbacks, as "module:name" or "file.py:name" (POC_README.md)
 
 DEMO: dict[str, Any] = {
@@ -348,6 +351,8 @@ def main() -> None:
     recipe = build_recipe(processes, gpus)
     recipe.training.batch.check_steps(MAX_STEPS=MAX_STEPS, SAVE_STEPS=SAVE_STEPS, HELDOUT_EVERY=HELDOUT_EVERY)
     check_positive(SANDBOX_TIMEOUT=SANDBOX_TIMEOUT, SANDBOX_MEMORY_MB=SANDBOX_MEMORY_MB)
+    if PUSH_TO_HUB:
+        hub_token(PUSH_TO_HUB)
     check_folder(OUTPUT_DIR, recipe.values, RESUME, processes)
     if MODEL_PATH == DEMO["MODEL_PATH"] and not Path(MODEL_PATH).exists():
         make_demo_model(MODEL_PATH, SEED)
@@ -386,6 +391,7 @@ def run(recipe: Recipe, planned: Plan | None, sandbox: Sandbox, make_reward: Mak
     training.check_options()  # refused before the tasks are checked, which takes minutes
     conversations = training.conversations
     tasks, heldout = load_tasks(recipe.tasks, recipe.heldout, sandbox)
+    print(f"loading  {training.model_path} and the libraries", flush=True)
 
     from raccoon.training.callbacks import HeldoutControl, StopBetweenSteps, added_callbacks
     from raccoon.training.policy import load_chat_tokenizer, quiet_libraries, save_policy
@@ -419,10 +425,10 @@ def run(recipe: Recipe, planned: Plan | None, sandbox: Sandbox, make_reward: Mak
         peak = max(record["peak_memory_gb"] for record in trainer.metrics)
         print(f"memory   peak {peak:.3g} GB a GPU, measured\n{plan_lines(training.model_path, planned)}")
 
-    save_policy(trainer, folder)
+    save_policy(trainer, folder, LORA_MERGE)
     if trainer.accelerator.is_main_process:
         trainer.run_log.write_constants(recipe.values, trainer.ended)
-        write_report(folder)
+        write_report(folder, PUSH_TO_HUB)
     print(
         f"saved    {folder}; check whether its rewards were earned:\n"
         f"python scripts/reward_integrity.py {shlex.quote(folder)}\n"
@@ -531,12 +537,18 @@ def train(trainer: Any, checkpoint: Path | None, stop: StopSignal) -> None:
         sys.exit(128 + stop.number if stop.number else 1)
 
 
-def write_report(folder: str) -> None:
-    """Runs make_report.py and model_card.py on the run's logs. A failure of one is a warning, not an error."""
-    for name in ("make_report.py", "model_card.py"):
-        command = [sys.executable, str(Path(__file__).with_name(name)), folder]
+def write_report(folder: str, hub: str = "") -> None:
+    """Runs make_report.py and model_card.py on the run's logs, and export_model.py to upload the model under its name.
+
+    A failure of one is a warning, not an error.
+    """
+    steps = {"make_report.py": [folder], "model_card.py": [folder]}
+    if hub:
+        steps["export_model.py"] = [folder, "--push-to-hub", hub]
+    for name, words in steps.items():
+        command = [sys.executable, str(Path(__file__).with_name(name)), *words]
         if subprocess.run(command, check=False).returncode:
-            again = f"python scripts/{name} {shlex.quote(folder)}"
+            again = f"python scripts/{name} {shlex.join(words)}"
             print(f"warning: {name} failed; see its message above, and run it again:\n{again}", flush=True)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from helpers.paths import ROOT
 
+os.environ["NANO_RACCOON_CACHE"] = ""  # no test takes a verdict that another one got
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background ignores it, and so would the scripts under test
 
 

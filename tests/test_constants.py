@@ -179,6 +179,23 @@ def test_the_constants_of_a_benchmark_are_of_the_types_that_their_names_have(fil
         assert file_fault(runpy.run_path(str(file), run_name="read")) == ""
 
 
+def test_the_config_of_an_earlier_run_is_between_demo_and_flags(script, tmp_path, capsys):
+    saved = tmp_path / "config.json"
+    saved.write_text('{"hidden_size": 8, "ended": "", "BATCH_SIZE": 16, "LEARNING_RATE": 2, "MODEL": "saved"}')
+    override_constants(script, ["--demo", "--model", "mine", "--config", str(saved)])
+    assert (script["BATCH_SIZE"], script["LEARNING_RATE"], script["MODEL"]) == (16, 2.0, "mine")
+    assert "BATCH_SIZE = 16 (config)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", ['{"BATCH_SIZE": "16"}', '{"BATCH_SIZ": 16}', '{"hidden_size": 8}', "[", "[1]"])
+def test_a_config_that_is_none_of_the_script_is_one_line(script, tmp_path, text, capsys):
+    (tmp_path / "config.json").write_text(text)
+    for path in (str(tmp_path / "config.json"), str(tmp_path / "none"), ""):
+        with pytest.raises(SystemExit):
+            override_constants(script, ["--config", path])
+        assert capsys.readouterr().err.count("\n") == 1
+
+
 def test_priority_is_file_environment_demo_flag(script, monkeypatch, capsys):
     monkeypatch.setenv("SCRIPT_DATA", "/env")
     monkeypatch.setenv("SCRIPT_KEY", "s3cret")

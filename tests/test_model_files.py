@@ -8,9 +8,10 @@ import pytest
 safetensors = pytest.importorskip("safetensors.torch")
 pytest.importorskip("transformers")
 
+from helpers.paths import SCRIPTS  # noqa: E402
 from helpers.random_model import write_model  # noqa: E402
 from raccoon.constants import InputError  # noqa: E402
-from raccoon.model_files import check_model_folder, load_tokenizer, load_weights  # noqa: E402
+from raccoon.model_files import check_model_folder, load_tokenizer, load_weights, save_model  # noqa: E402
 from raccoon.planning.advice import check_model  # noqa: E402
 
 WEIGHTS = "model.safetensors"
@@ -67,3 +68,12 @@ def test_a_tokenizer_without_tokens_is_refused(folder):
         file.unlink()
     with pytest.raises(InputError, match="knows no text"):
         load_tokenizer(folder)
+
+
+def test_others_may_read_a_saved_model_as_the_umask_says(whole, tmp_path):
+    (tmp_path / "plain").touch()
+    save_model(load_weights(whole, "float32"), load_tokenizer(whole), tmp_path)
+    modes = {path.name: oct(path.stat().st_mode) for path in tmp_path.iterdir()}
+    assert set(modes.values()) == {modes["plain"]}, modes
+    places = {path.name for path in SCRIPTS.rglob("*.py") if ".save_pretrained(" in path.read_text()}
+    assert places == {"model_files.py", "policy.py"}  # policy.py opens the adapters, which it alone writes

@@ -16,8 +16,8 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 NAMES: dict[Any, str] = {
     bool: """
         ALLOW_SHARED_TESTS ALLOW_UNCHECKED ALLOW_UNFIT ALLOW_WEAK_SANDBOX BENCHMARK_TASKS BONUS_ONLY_WITH_PASS
-        CPU_BFLOAT16 DRY_RUN ENABLE_THINKING LAST_ANSWER_ONLY ONLY_REPAIRS PAGE PAY_CONSTANT_ANSWERS PLAN
-        PROBE_LONGEST RESUME SKIP_FAILING_TASKS USE_LORA
+        CPU_BFLOAT16 DRY_RUN ENABLE_THINKING LAST_ANSWER_ONLY LORA_MERGE ONLY_REPAIRS PAGE PAY_CONSTANT_ANSWERS PLAN
+        PROBE_LONGEST PUBLIC RESUME SKIP_FAILING_TASKS USE_LORA
     """,
     int: """
         BATCH BATCH_SIZE BROKEN_RETRIES BUCKET BYTES_A_WEIGHT CONCURRENCY CPU_THREADS DISK_BYTES_A_WEIGHT EPOCHS
@@ -37,12 +37,12 @@ NAMES: dict[Any, str] = {
         VLLM_MEMORY_SHARE VLLM_RATIO_CAP WARMUP_SHARE WEIGHT_DECAY
     """,
     str: """
-        ACCEPT_TERMS AT_ONCE BACKEND BASE_URL CARD_FILE CHAT_TEMPLATE CODE_EXTRACTION_METHOD DATA_DIR DATE DTYPE
-        ENGINE EVAL_RESULTS EXTRACTION_BASE_URL EXTRACTION_KEY_ENV EXTRACTION_MODEL FAIL_ON GENERATION GGUF GPUS
+        ACCEPT_TERMS AT_ONCE BACKEND BASE_URL BENCHMARK CARD_FILE CHAT_TEMPLATE CODE_EXTRACTION_METHOD DATA_DIR DATE
+        DTYPE ENGINE EVAL_RESULTS EXTRACTION_BASE_URL EXTRACTION_KEY_ENV EXTRACTION_MODEL FAIL_ON GENERATION GGUF GPUS
         HELDOUT INIT_FROM INJECTIONS INPUT_TASKS JUDGE_BASE_URL JUDGE_KEY_ENV JUDGE_MODEL KEY_ENV LORA_TARGETS
         LOSSES_FILE LOSS_TYPE LR_SCHEDULER MASTER_WEIGHTS MODE MODEL MODEL_CUTOFF MODEL_PATH OPTIMIZER OUTPUT
-        OUTPUT_DIR PARTIAL_CREDIT PIECES PLAN_GPUS PROBE PROFILE PROMPT_STYLE REPORT_FILE REWARD RUN_DIR
-        SCALE_REWARDS TASKS TWO_RUNS_FILE UNKNOWN VLLM_MODE VLLM_SERVER_URL
+        OUTPUT_DIR PARTIAL_CREDIT PIECES PLAN_GPUS PROBE PROFILE PROMPT_STYLE PUSH_TO_HUB REPORT_FILE REWARD
+        RUN_DIR SCALE_REWARDS SOURCE TASK TASKS TEST TWO_RUNS_FILE UNKNOWN VLLM_MODE VLLM_SERVER_URL
     """,
     list[int]: "PASS_AT",
     list[float]: "REWARD_WEIGHTS",
@@ -77,14 +77,26 @@ def file_fault(namespace: dict) -> str:
     hints = declared_types(tree, namespace)
     own = {name: namespace[name] for name in hints if name in namespace}
     for values, where in ((own, path.name), (namespace.get("DEMO", {}), f"DEMO of {path.name}")):
-        for name, value in values.items():
-            if name not in hints:
-                return f"{where} has {name}, which is no constant of the file{nearest(name, hints)}"
-            if not fits_type(value, hints[name]):
-                shown = "***" if SECRET.search(name) else repr(value)
-                return f"{name} in {where} is {shown}; give {in_words(hints[name])}"
-            values[name] = as_type(value, hints[name])
+        if fault := values_fault(values, hints, where):
+            return fault
     namespace.update(own)
+    return ""
+
+
+def saved_fault(values: dict[str, Any], namespace: dict, where: str) -> str:
+    """The same for constants that a run has saved."""
+    tree = ast.parse(Path(namespace["__file__"]).read_text(encoding="utf-8"))
+    return values_fault(values, declared_types(tree, namespace), where)
+
+
+def values_fault(values: dict[str, Any], hints: dict[str, Any], where: str) -> str:
+    for name, value in values.items():
+        if name not in hints:
+            return f"{where} has {name}, which is no constant of the script{nearest(name, hints)}"
+        if not fits_type(value, hints[name]):
+            shown = "***" if SECRET.search(name) else repr(value)
+            return f"{name} in {where} is {shown}; give {in_words(hints[name])}"
+        values[name] = as_type(value, hints[name])
     return ""
 
 

@@ -1,7 +1,8 @@
 """How every script starts and ends: flags set its constants for one run, and errors become one line.
 
 The script's file is its configuration. From weak to strong: the value in the file, an environment variable (only if the
-line's comment says `env NAME`), --demo, a flag. There is no configuration file, and every argument is a constant.
+line's comment says `env NAME`), --demo, `--config FILE` with the config.json of an earlier run, a flag. Every other
+argument is a constant.
 
     BATCH_SIZE = 4  # prompts a step            python scripts/train_rl_poc.py --batch-size 8
 
@@ -25,7 +26,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import NoReturn
 
-from raccoon.constant_types import SECRET, file_fault
+from raccoon.constant_types import SECRET, file_fault, saved_fault
 
 OLDEST_PYTHON = (3, 11)  # its -P keeps a script's folder out of sys.path
 IMAGE = (
@@ -55,7 +56,8 @@ class RunError(Exception):
 def run_main(main: Callable[[], None]) -> None:
     """Runs a script's main and turns known failures into one line on stderr and an exit code.
 
-    Bad input and a missing library exit 2, Ctrl-C 130; a RunError, a full disk and a closed pipe (`| head -1`) exit 1.
+    Bad input and a missing library exit 2, Ctrl-C 130; a RunError, a full disk, too little memory and a closed pipe
+    (`| head -1`) exit 1.
     """
     try:
         main()
@@ -77,11 +79,27 @@ def run_main(main: Callable[[], None]) -> None:
     except BrokenPipeError:
         give_up_output()
         sys.exit("error: the reader of standard output closed the pipe, so the script stopped")
-    except OSError as error:
-        if error.errno not in DISK_FULL:
+    except (OSError, MemoryError, RuntimeError) as error:
+        if lacks_memory(error):
+            reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][-200:]}"
+            sys.exit(
+                f"error: the memory is too small ({reason}): lower BATCH_SIZE (training makes up for it with a higher "
+                "GRADIENT_ACCUMULATION), or stop other programs, and give the same command again; what is written stays"
+            )
+        if not isinstance(error, OSError) or error.errno not in DISK_FULL:
             raise
         where = f"{error.filename}: " if error.filename else ""
         sys.exit(f"error: {where}{error.strerror}: free some space, and give the same command again")
+
+
+def lacks_memory(error: Exception) -> bool:
+    """Whether an error of Python, the system or torch, which has only words for it, is a lack of memory."""
+    words = ("can't allocate memory", "out of memory")
+    return (
+        isinstance(error, MemoryError)
+        or getattr(error, "errno", 0) == errno.ENOMEM
+        or any(each in str(error) for each in words)
+    )
 
 
 def give_up_output() -> None:
@@ -265,15 +283,20 @@ def environment_values(table: list[Constant]) -> dict[str, tuple]:
 
 
 def flag_values(words: list[str], table: list[Constant], namespace: dict, positional: str) -> dict:
-    """name -> (value, origin) of the constants that --demo and flags set; a flag wins over --demo."""
+    """name -> (value, origin) of the constants that --demo, --config and flags set; the later of these wins."""
     flags = {constant.flag: constant for constant in table if not constant.secret}
-    demo, given, loose, words = {}, {}, [], list(words)
+    demo, saved, given, loose, words = {}, {}, {}, [], list(words)
     while words:
         word = words.pop(0)
         flag, equals, text = word.partition("=")
         negated = flags.get("--" + flag.removeprefix("--no-"))
         if word == "--demo" and "DEMO" in namespace:
             demo = {name: (value, "demo") for name, value in namespace["DEMO"].items()}
+        elif flag == "--config":
+            path = text if equals else words.pop(0) if words else ""
+            own = {each.name: each.value for each in table}
+            read = saved_values(path, namespace).items()
+            saved = {name: (value, "config") for name, value in read if value != own.get(name)}
         elif flag in flags:
             values = [text] if equals else take_values(flags[flag], words)
             given[flags[flag].name] = (parse_value(flags[flag], flag, values), "flag")
@@ -286,7 +309,22 @@ def flag_values(words: list[str], table: list[Constant], namespace: dict, positi
     if loose:
         constant = next(constant for constant in table if constant.name == positional)
         given[positional] = (parse_value(constant, positional, loose), "argument")
-    return {**demo, **given}
+    return {**demo, **saved, **given}
+
+
+def saved_values(path: str, namespace: dict) -> dict:
+    """The constants that a run has saved in its config.json. Raises InputError if this script does not take them."""
+    try:
+        found = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"--config {path!r} cannot be read ({error}); give the config.json of an earlier run"
+        ) from error
+    values = {name: value for name, value in found.items() if name.isupper()} if isinstance(found, dict) else {}
+    fault = saved_fault(values, namespace, path) if values else f"{path} names no constant"
+    if fault:
+        raise InputError(f"--config: {fault}; correct the file, or give the config.json of a run of this script")
+    return values
 
 
 def refuse_replaced(words: list[str], replaced: Mapping[str, str]) -> None:
@@ -380,6 +418,7 @@ def help_text(namespace: dict, table: list[Constant]) -> str:
     if "DEMO" in namespace:
         values = ", ".join(f"{name} = {value!r}" for name, value in namespace["DEMO"].items())
         lines += ["", "  --demo", *wrapped(f"use the demo's values: {values}")]
+    lines += ["", "  --config FILE", *wrapped("take the constants that a run has saved in its config.json")]
     for constant in table:
         if constant.starts_group:
             lines.append("")

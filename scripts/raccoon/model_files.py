@@ -22,6 +22,22 @@ def is_hub_id(model: str) -> bool:
     return model.count("/") == 1 and not model.startswith((".", "/", "~"))
 
 
+def hub_token(name: str) -> str:
+    """The token with which to upload a model. Raises InputError for none, or for a name that no model can have."""
+    from huggingface_hub import get_token
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        raise InputError(f"PUSH_TO_HUB is {name!r}; give a name like me/my-model") from None
+    token = get_token()
+    if not token:
+        raise InputError("no token for the hub: set the environment variable HF_TOKEN to one that may write")
+    return token
+
+
 def base_model(folder: str | Path) -> str:
     """The folder itself, or for LoRA adapters the folder or hub id of the whole model that they change."""
     if not is_adapter(folder):
@@ -93,6 +109,13 @@ def load_weights(model: str | Path, dtype: str) -> Any:
             f"the model in {model} lacks {len(missing)} of its weights, like {missing[0]}: copy or save it again"
         )
     return loaded
+
+
+def save_model(model: Any, tokenizer: Any, folder: str | Path) -> None:
+    """Writes a model and its tokenizer; other users may read them if the umask says so."""
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    open_to_others(folder)
 
 
 def open_to_others(folder: str | Path) -> None:

@@ -10,9 +10,11 @@ import fcntl
 import hashlib
 import json
 import os
+import platform
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Generic, TypeVar
 
@@ -131,6 +133,15 @@ def parse_json(text: str | bytes, where: str, kind: type = dict) -> Any:
     if not isinstance(value, kind):
         raise InputError(f"{where}: found a JSON {type(value).__name__}, not a {kind.__name__}; correct or delete it")
     return value
+
+
+def versions() -> dict[str, str]:
+    """Python and the libraries that a result depends on: the same code and the same weights may end otherwise."""
+    found = {"python": platform.python_version()}
+    for name in ("torch", "transformers", "trl", "vllm", "numpy"):
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def digest(*values: object) -> str:

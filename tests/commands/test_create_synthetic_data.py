@@ -195,6 +195,8 @@ def test_without_the_benchmarks_a_server_is_not_asked(tmp_path):
     with ScriptedServer(in_turns(["x"])) as server:
         done = start(*asking(server, tmp_path / "o.jsonl", "--no-allow-unchecked"))
     assert done.returncode == 2 and "--allow-unchecked" in done.stderr and server.requests == []
+    assert all(f"{name} (" in done.stderr for name in ("humaneval", "cruxeval"))  # all that is missing, at once
+    assert "_hard" not in done.stderr  # a part of BigCodeBench
 
 
 def known_tasks(path):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -240,6 +241,10 @@ def test_many_samples_a_task_equal_a_brute_force_count(place):
     assert "200 samples, 100 for each of 2 of 60 tasks; 58 tasks without one are not scored" in done.stdout
     (row,) = results(place / "many")["results"]
     assert (row["mode"], row["n"], row["samples"], row["missing"]) == ("sampled", 2, 200, 58)
+    settings = json.loads((place / "many" / "results.json").read_text())["settings"]  # no model answered here
+    assert not {"temperature", "top_p", "engine", "max_completion_length", "seed"} & set(settings)
+    assert settings["versions"]["python"] == platform.python_version()
+    assert f"python {platform.python_version()}" in (place / "many" / "comparison.md").read_text()
     miss = 1.0
     for i in range(10):
         miss *= (70 - i) / (100 - i)  # ten draws without a pass

@@ -11,7 +11,7 @@ from huggingface_hub.utils import validate_repo_id
 
 import model_card
 from helpers import warm_python
-from helpers.run_folders import check, metrics, write_lines, write_run
+from helpers.run_folders import check, completion, metrics, write_lines, write_run
 from raccoon.constants import InputError
 from raccoon.reporting.logs import LoggedTask, read_run
 from raccoon.tasks.task import Task, write_task_file
@@ -64,6 +64,14 @@ def test_card_says_what_was_seen_and_what_was_reached(tmp_path):
     assert "| 0 | 20.0 % (4 of 20) | 10.0 % to 95.0 % |" in text and "| 10 | 70.0 % (14 of 20) |" in text
     assert "10 tasks gained and 0 lost, exact McNemar p = 0.002" in text
     assert "| LEARNING_RATE | 5e-06 |" in text
+
+
+def test_card_counts_only_the_tasks_that_the_run_has_reached(tmp_path):
+    tasks = [Task(f"t/{number}", "p", "assert f()", source=f"set{number}") for number in range(3)]
+    folder = write_finished(tmp_path / "run", tasks)
+    write_lines(folder / "completions.jsonl", [completion(1, 0), completion(1, 1, used=False)])
+    text = write_card(folder).text
+    assert "| set0 | - | 1 |" in text and "set1" not in text and "set2" not in text
 
 
 def test_card_of_a_run_with_turns_says_what_a_turn_cost(tmp_path):

@@ -73,3 +73,15 @@ def test_wrong_fields_of_feedback_are_named(fields):
         checked_program(LINE | fields)
     for good in (0, None, MIN_FEEDBACK):
         assert checked_program(LINE | {"max_feedback": good, "visible_tests": None}).visible_tests == ""
+
+
+def test_programs_in_a_file_and_help_where_there_are_none(monkeypatch, capsys, tmp_path):
+    (tmp_path / "programs.jsonl").write_text(json.dumps(LINE) + "\n")
+    monkeypatch.setattr(sandbox.sys, "argv", ["sandbox.py", str(tmp_path / "programs.jsonl"), "--workers", "1"])
+    assert sandbox.main() == 0
+    assert json.loads(capsys.readouterr().out)["status"] == "PARTIAL"
+    monkeypatch.setattr(sandbox.sys, "argv", ["sandbox.py", str(tmp_path / "none.jsonl")])
+    with pytest.raises(SystemExit, match="2"):
+        sandbox.main()
+    example = capsys.readouterr().err.rpartition("lines are like ")[2]
+    assert checked_program(json.loads(example))  # what the help shows can be judged

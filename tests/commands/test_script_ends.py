@@ -50,6 +50,20 @@ def test_full_disk_is_one_line(number, capsys):
     assert code == f"error: out/results.json: {os.strerror(number)}: free some space, and give the same command again"
 
 
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), OSError(errno.ENOMEM, "Cannot allocate memory"), RuntimeError("can't allocate memory: 9 bytes")],
+)
+def test_too_little_memory_is_one_line_with_a_remedy(error, capsys):
+    code, _ = ended(raises(error), capsys)
+    assert "the memory is too small" in code and "lower BATCH_SIZE" in code and "\n" not in code
+
+
+def test_other_faults_of_torch_keep_their_traceback():
+    with pytest.raises(RuntimeError, match="shape"):
+        run_main(raises(RuntimeError("wrong shape")))
+
+
 def test_other_faults_of_the_system_keep_their_traceback():
     with pytest.raises(PermissionError):
         run_main(raises(PermissionError(errno.EACCES, "no")))

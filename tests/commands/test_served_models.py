@@ -1,5 +1,6 @@
 """A model behind an OpenAI-compatible server as a subject of the evaluation script, against a scripted server."""
 
+import itertools
 import json
 
 import pytest
@@ -125,6 +126,27 @@ def test_samples_have_seeds_of_their_own(place):
         assert len(set(seeds)) == 12 and all(0 <= seed < 2**31 for seed in seeds)
         assert {body["temperature"] for body in asked(server)} == {0.8}
     assert len(records(place, "tasks.sampled.jsonl")) == 12
+
+
+@pytest.mark.parametrize(("samples", "where"), [(1, "in a test of two seeds"), (4, "on 3 of 3 tasks")])
+def test_a_server_that_ignores_sampling_or_keeps_the_end_token_is_named(place, samples, where):
+    flags = ["--limit", "3", "--modes", "sampled", "--num-samples", str(samples)]
+    with server_of(lambda body: GOOD + "<|im_end|>") as server:
+        done = evaluate(place, "--base-url", server.url, *flags)
+    report = (place / "out" / "comparison.md").read_text()
+    for text in (done.stdout, report):
+        assert f"warning: {where} all samples are the same text" in text
+        assert f"warning: {3 * samples} completions still end" in text
+    assert "| scripted | tasks (3 of 40) | sampled, all alike |" in report
+    (row,) = json.loads((place / "out" / "results.json").read_text())["results"]
+    assert row["ignores_sampling"] and row["uncut"] == 3 * samples
+
+
+def test_a_server_that_samples_is_not_suspected(place):
+    numbers = itertools.count()
+    with server_of(lambda body: f"{GOOD}\nNumber {next(numbers)}.") as server:
+        done = evaluate(place, "--base-url", server.url, "--limit", "3", "--modes", "greedy", "sampled")
+    assert "same text" not in done.stdout and "end token" not in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,11 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+import train_rl_poc
 from helpers import warm_python
 from helpers.training_runs import (
     PROGRAMS,
@@ -204,8 +206,8 @@ def test_a_run_logs_every_step_and_check(straight):
     every = list(range(1, STEPS + 1))
     # The first check comes before the first step; a checkpoint is counted to the step after it
     checkpoints = [step + 1 for step in every[:-1] if step % 4 == 0]
-    assert timed == dict.fromkeys(TIMED, every) | {"heldout": [1, 4, 8, 12], "checkpoint": checkpoints}
-    assert [record["step"] for record in lines(straight / "heldout.jsonl")] == [0, 4, 8, 12]
+    assert timed == dict.fromkeys(TIMED, every) | {"heldout": [1, 4, 8, 12, STEPS], "checkpoint": checkpoints}
+    assert [record["step"] for record in lines(straight / "heldout.jsonl")] == [0, 4, 8, 12, STEPS]  # the last one too
     log = (straight.parent / "straight.log").read_text()
     assert "4 prompts x 4 = 16 completions" in log
     assert f"step {STEPS}/{STEPS}  pass" in log
@@ -306,6 +308,19 @@ def test_a_full_disk_ends_the_run_and_it_goes_on(workplace, straight):
     done = run(workplace, "full")
     assert done.returncode == 0, done.stderr
     assert outcome(workplace / "full") == outcome(straight)
+
+
+def test_a_name_for_the_hub_is_checked_before_the_training_and_the_card_goes_with_the_model(
+    workplace, monkeypatch, capsys
+):
+    done = run(workplace, "hub", "--push-to-hub", "a/b/c")
+    assert done.returncode == 2 and "'a/b/c'" in done.stderr and not (workplace / "hub").exists()
+    commands = []
+    failing = lambda words, **_: commands.append(words) or SimpleNamespace(returncode=1)  # noqa: E731
+    monkeypatch.setattr(train_rl_poc.subprocess, "run", failing)
+    train_rl_poc.write_report("out", "me/m")
+    assert [Path(words[1]).name for words in commands] == ["make_report.py", "model_card.py", "export_model.py"]
+    assert "python scripts/export_model.py out --push-to-hub me/m" in capsys.readouterr().out
 
 
 def test_another_run_is_not_written_over(workplace, straight):

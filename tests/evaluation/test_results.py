@@ -46,7 +46,7 @@ UNSEEN = Badge("unseen", {})
 
 
 class Subject:
-    turns, costly = 1, True
+    turns, costly, ignores_seeds = 1, True, False
 
     def __init__(self, name, path=None):
         self.name, self.path, self.control = name, name if path is None else path, path == ""

@@ -8,6 +8,8 @@ from helpers.run_examples import choice
 from raccoon.constants import InputError
 from raccoon.published.benchmarks import load_benchmark, load_training_tasks
 from raccoon.published.contamination import find_overlap
+from raccoon.records import Program, Verdict
+from raccoon.rewards.kept_verdicts import kept_verdicts
 from raccoon.rewards.training_tasks import (
     decontaminated,
     load_tasks,
@@ -125,14 +127,16 @@ def loaded(tmp_path, heldout: list[Task], **changes):
     write_task_file(tmp_path / "held.jsonl", heldout)
     ran: list[str] = []
     with Sandbox(workers=1) as sandbox:
+        stream = sandbox.stream
 
-        class Watched:
-            def run(self, programs):
-                ran.extend(program.test for program in programs)
-                return sandbox.run(programs)
+        def watched(programs):
+            programs = list(programs)
+            ran.extend(program.test for program in programs)
+            return stream(programs)
 
+        sandbox.stream = watched
         watch = Heldout(str(tmp_path / "held.jsonl"), 5, 1, 0.0, 0)
-        found = load_tasks(choice(files=[str(tmp_path / "own.jsonl")], **changes), watch, Watched())
+        found = load_tasks(choice(files=[str(tmp_path / "own.jsonl")], **changes), watch, sandbox)
     return found, ran
 
 
@@ -177,3 +181,27 @@ def test_only_doubtful_tests_are_run_with_a_stub():
     assert not any(refuses_stub(replace(OWN, test=test)) for test in WEAK)
     assert not refuses_stub(replace(OWN, test="assert more(1) == None"))
     assert not refuses_stub(replace(OWN, test="assert isinstance(more(1), int) == False"))
+
+
+def test_a_second_run_checks_no_task_again_that_is_the_same(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("NANO_RACCOON_CACHE", str(tmp_path))
+    good, wrong = (Program("def f():\n    return 1\n", f"assert f() == {n}\n", "f") for n in (1, 2))
+    with Sandbox(1) as sandbox:
+        first = kept_verdicts([good, wrong], sandbox, "two")
+        monkeypatch.setattr(sandbox, "stream", lambda programs: [Verdict.of("no code") for _ in programs])
+        assert kept_verdicts([good, wrong], sandbox, "two") == first
+        assert [verdict.status for verdict in first] == ["PASS", "PARTIAL"]
+        other = replace(good, test="assert f() in (1, 3)\n")
+        assert kept_verdicts([good, other], sandbox, "both")[1].reason == "no code"  # another test: asked again
+        assert "checking both: 1 programs run; 1 are known" in capsys.readouterr().out
+        sandbox.timeout += 1
+        assert {verdict.reason for verdict in kept_verdicts([good, wrong], sandbox, "two")} == {"no code"}
+
+
+def test_a_cache_that_cannot_be_written_or_is_damaged_costs_nothing_but_time(tmp_path, monkeypatch):
+    program = Program("def f():\n    return 1\n", "assert f() == 1\n", "f")
+    (tmp_path / "verdicts.jsonl").write_text("{\n[]\n")
+    for folder in (str(tmp_path), "/proc/nowhere", ""):
+        monkeypatch.setenv("NANO_RACCOON_CACHE", folder)
+        with Sandbox(1) as sandbox:
+            assert kept_verdicts([program], sandbox, "one")[0].status == "PASS"

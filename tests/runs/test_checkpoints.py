@@ -28,6 +28,13 @@ def test_the_folder_of_another_run_is_refused(tmp_path):
         checkpoints.check_folder(str(tmp_path), values, resume=True, processes=1)
 
 
+def test_a_step_may_be_divided_otherwise_but_not_grow():
+    before = {"BATCH_SIZE": 4, "GRADIENT_ACCUMULATION": 4}
+    assert checkpoints.changed_constants(before, {"BATCH_SIZE": 2, "GRADIENT_ACCUMULATION": 8}) == []
+    changed = checkpoints.changed_constants(before, {"BATCH_SIZE": 2, "GRADIENT_ACCUMULATION": 4})
+    assert changed == ["BATCH_SIZE 4 -> 2"]
+
+
 def test_folders_that_cannot_be_a_runs_own_are_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for folder in (".", "..", "/"):
@@ -88,6 +95,18 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_taken(tmp_path, name, 
     assert len(broken) == 1
     assert "checkpoint-4 is not whole" in broken[0]
     assert name in broken[0]
+
+
+def test_flipped_bytes_in_a_file_of_the_right_size_are_named(tmp_path):
+    whole, path = make_checkpoint(tmp_path, 2), make_checkpoint(tmp_path, 4)
+    file = path / "optimizer_0" / "__0_0.distcp"
+    file.write_bytes(file.read_bytes()[:-1] + b"?")
+    found, broken = checkpoints.newest_whole_checkpoint(tmp_path, 1, contents=True)
+    assert found == whole and "checkpoint-4" in broken[0] and "optimizer_0/__0_0.distcp: other bytes" in broken[0]
+    sizes = json.loads((path / "sizes.json").read_text())
+    del sizes["checksums"]  # as earlier versions wrote it
+    (path / "sizes.json").write_text(json.dumps(sizes))
+    assert checkpoints.newest_whole_checkpoint(tmp_path, 1, contents=True) == (path, [])
 
 
 def test_a_checkpoint_under_another_name_is_not_whole(tmp_path):

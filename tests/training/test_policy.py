@@ -9,6 +9,7 @@ torch, peft = pytest.importorskip("torch"), pytest.importorskip("peft")
 safetensors = pytest.importorskip("safetensors.torch")
 
 from helpers.training_runs import make_model  # noqa: E402
+from raccoon.model_files import load_weights  # noqa: E402
 from raccoon.training.policy import load_chat_tokenizer, load_policy, recompute_layers, save_policy  # noqa: E402
 
 RANK, ALPHA = 4, 8
@@ -29,7 +30,7 @@ def policy(tmp_path):
     return model
 
 
-def save(policy, folder) -> None:
+def save(policy, folder, **options) -> None:
     accelerator = SimpleNamespace(unwrap_model=lambda model: model, is_main_process=True)
     trainer = SimpleNamespace(
         model=policy,
@@ -38,7 +39,20 @@ def save(policy, folder) -> None:
         args=SimpleNamespace(bf16=True),
         processing_class=SimpleNamespace(save_pretrained=lambda folder: None),
     )
-    save_policy(trainer, str(folder))
+    save_policy(trainer, str(folder), **options)
+
+
+def test_adapters_can_stay_apart_from_their_base(policy, tmp_path):
+    with torch.no_grad():  # far more than the rounding of the base, which is loaded in float32 here
+        for name, weight in policy.named_parameters():
+            weight.mul_(1000 if "lora_B" in name else 1)
+    save(policy, tmp_path / "apart", merge=False)
+    save(policy, tmp_path / "merged")  # changes the policy
+    names = {path.name for path in (tmp_path / "apart").iterdir()}
+    assert "adapter_model.safetensors" in names and "model.safetensors" not in names
+    loaded = load_weights(tmp_path / "apart", "float32").state_dict()
+    whole = load_weights(tmp_path / "merged", "float32").state_dict()
+    assert all(torch.allclose(loaded[name], whole[name], atol=1e-3) for name in whole)
 
 
 def test_the_saved_model_holds_all_that_the_adapters_learnt(policy, tmp_path):

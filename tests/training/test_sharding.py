@@ -201,6 +201,19 @@ def test_the_export_is_in_bfloat16_and_the_evaluation_generates_with_it(runs):
     assert {tensor.dtype for tensor in weights(runs / "sharded").values()} == {torch.float32}
 
 
+@pytest.mark.parametrize("name", ["whole", "sharded", "bf16", "lora", "whole_lora"])
+def test_a_checkpoint_becomes_the_model_that_the_run_saved_without_a_trainer(runs, name):
+    """Whole, in shards, adapters in shards, adapters: the last checkpoint has the weights of the end."""
+    out, dtype = f"exported_{name}", ["--dtype", "bfloat16"] if name == "bf16" else []
+    words = [str(SCRIPTS / "export_model.py"), f"{name}/checkpoint-{STEPS}", "--output-dir", out, *dtype]
+    done = warm_python.run(words, runs)
+    assert done.returncode == 0, done.stderr
+    assert (runs / out / "model.safetensors").read_bytes() == (runs / name / "model.safetensors").read_bytes()
+    assert generated(runs / out) == generated(runs / name)
+    found, wanted = (json.loads((runs / folder / "config.json").read_text()) for folder in (out, name))
+    assert (found["TRAIN_FILES"], found["ended"]) == (wanted["TRAIN_FILES"], f"exported after step {STEPS}")
+
+
 def break_shard(folder: Path, how: str) -> None:
     shard, index = folder / "optimizer_0" / "__1_0.distcp", folder / "pytorch_model_fsdp_0" / ".metadata"
     if how == "cut between archives":

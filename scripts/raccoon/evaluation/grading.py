@@ -19,9 +19,6 @@ has every answer, also the last: [{"completion", "code", "verdict", "truncated",
 """
 
 import hashlib
-import importlib.metadata
-import platform
-import sys
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -34,7 +31,7 @@ from raccoon.evaluation.engines import Completion, Slot, Turn
 from raccoon.llm.llm_extraction import LlmExtractor, RegexExtractor, not_extracted
 from raccoon.published.benchmarks import judge_adds_context
 from raccoon.records import Program, Verdict
-from raccoon.sandbox.pool import Sandbox
+from raccoon.sandbox.pool import Sandbox, surroundings
 from raccoon.store import LineFile, write_records
 from raccoon.tasks.extraction import whole_program, with_opened_thinking
 from raccoon.tasks.task import Task
@@ -45,8 +42,6 @@ Key = tuple[str, int]  # task_id, sample
 # at MAX_COMPLETION_LENGTH and did not pass.
 OUTCOMES = ("pass", "wrong", "exception", "syntax", "no code", "timeout", "memory", "forbidden", "truncated", "infra")
 COLUMNS = "task_id sample prompt completion code truncated outcome verdict generated_by graded_by".split()
-# Rooms that a verdict and its feedback depend on
-VERDICT_ROOMS = ("sandbox", "verdicts", "child", "exchange", "test_texts", "tasks", "llm")
 
 
 @dataclass(frozen=True)
@@ -156,11 +151,8 @@ def fingerprint_of(*parts: str | bytes) -> str:
 
 def grading_environment(extraction: str = RegexExtractor.name) -> str:
     """A fingerprint of all that affects a verdict besides the program: Python, libraries, sandbox, extraction."""
-    rooms = Path(__file__).parents[1]
-    sources = [path for room in VERDICT_ROOMS for path in sorted((rooms / room).glob("*.py"))]
-    libraries = sorted(f"{d.name}=={d.version}" for d in importlib.metadata.distributions())
-    texts = [path.read_bytes() for path in sources]
-    return fingerprint_of(sys.version, platform.platform(), extraction, *libraries, *texts)
+    python, machine, *others = surroundings()
+    return fingerprint_of(python, machine, extraction, *others)
 
 
 def graded_by(task: Task, timeout: float, environment: str) -> str:

@@ -29,7 +29,8 @@ def comparison_md(
     parts = [
         "# Evaluation",
         results_table(scores),
-        f"{', '.join(f'{k} {v}' for k, v in settings.items())}. "
+        f"{', '.join(f'{k} {v}' for k, v in settings.items() if k != 'versions')}. "
+        f"{', '.join(f'{k} {v}' for k, v in settings.get('versions', {}).items())}. "
         "In training data: by what the training run's config.json names. Its base model's data are not known.",
     ]
     several = [score for score in scores if score.turns > 1]
@@ -132,7 +133,7 @@ def differences_by_turn(comparisons: Sequence[Comparison]) -> str:
 
 def score_notes(score: Score) -> list[str]:
     """Notes that a reader of a row needs: tasks that are not scored, infra, missing pass@k, tasks seen in training."""
-    notes, infra, seen = [], score.counts["infra"], score.badge.tasks
+    notes, infra, seen = [f"{doubt}." for doubt in score.doubts], score.counts["infra"], score.badge.tasks
     shared, refused = score.counts["shared passed"], score.counts["shared refused"]
     if score.missing:
         excluded = len(score.with_excluded) - score.n
@@ -182,7 +183,8 @@ def labels(score: Score) -> tuple[str, str, str]:
     whole = len(score.calibration.task_set.ids)
     sample = f" ({score.tasks} of {whole})" if score.tasks < whole else ""
     shown = f", {score.turns} turns, {SHOWN[score.visible_tests]}" if score.turns > 1 else ""
-    return score.model, score.benchmark + sample, score.mode + shown
+    mode = score.mode + ", all alike" * score.ignores_sampling
+    return score.model, score.benchmark + sample, mode + shown
 
 
 def most_told(comparison: Comparison) -> str:

@@ -17,6 +17,9 @@ how the code was found: "regex", "llm", or "strict" for prompt + completion unch
         pass@1_infra_failed  pass@1 if these completions count as failed; not scoring them can only raise pass@1
         shared_passed  passes from shared isolation, which the code can forge; only on tasks whose gold ran so too
         shared_refused completions that ran so on another task; each counts as failed
+        alike          [tasks whose samples are all the same text, tasks with several samples], of a model
+        ignores_sampling  whether the samples seem to be made without temperature and seed
+        uncut          completions that still end with the text of an end token
         outcomes       completions by outcome;  truncated: cut at MAX_COMPLETION_LENGTH, passing or not
         training_data  {"badge": "seen" | "partly seen" | "unseen" | "unknown", "tasks": {task_id: reason}}
       and, if it has several turns, as everything above is about the last answers:
@@ -42,6 +45,7 @@ how the code was found: "regex", "llm", or "strict" for prompt + completion unch
 """
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -69,6 +73,8 @@ from raccoon.statistics import (
 )
 
 DEFAULT_PASS_AT = (1, 10, 100)
+ALIKE = 1.1  # times the tasks with equal samples: more than nine in ten are no chance
+END_TOKEN = re.compile(r"(<\|?(im_end|endoftext|eot_id|end_of_turn|end|end_of_text)\|?>|</s>)\s*$")
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +87,29 @@ class Score:
     calibration: Calibration
     badge: Badge
     pass_ks: Sequence[int]
+    alike: tuple[int, int] = (0, 0)  # tasks whose samples of a model are all the same text, of those with several
+    uncut: int = 0  # completions of a model that still have the token that ends them, as text
+
+    @property
+    def ignores_sampling(self) -> bool:
+        """Whether a model seems to have been sampled without temperature and seed, as some servers do it."""
+        equal, several = self.alike
+        return self.mode == "sampled" and (0 < several <= equal * ALIKE or not several and self.subject.ignores_seeds)
+
+    @property
+    def doubts(self) -> list[str]:
+        """What a reader of the row must know of its completions."""
+        where = f"on {self.alike[0]} of {self.alike[1]} tasks" if self.alike[1] else "in a test of two seeds"
+        sampling = (
+            f"warning: {where} all samples are the same text: the server or engine seems to ignore temperature and "
+            "seed, so these are greedy answers; `transformers serve` samples only if the model's "
+            'generation_config.json has "do_sample": true'
+        )
+        uncut = (
+            f"warning: {how_many(self.uncut, 'completion')} still end with the text of an end token, which the server "
+            "should have cut; code without a fence fails for it"
+        )
+        return [sampling] * self.ignores_sampling + [uncut] * bool(self.uncut)
 
     @property
     def model(self) -> str:
@@ -226,6 +255,7 @@ class Score:
         row |= {"infra_causes": dict(self.infra_causes), "infra_by_code": sorted(self.infra)}
         row |= {"pass@1_infra_failed": self.if_infra_failed}
         row |= {"shared_passed": self.counts["shared passed"], "shared_refused": self.counts["shared refused"]}
+        row |= {"alike": list(self.alike), "ignores_sampling": self.ignores_sampling, "uncut": self.uncut}
         row |= {"outcomes": {name: self.counts[name] for name in OUTCOMES}, "truncated": self.counts["cut"]}
         row |= {"training_data": {"badge": badge.name, "tasks": dict(badge.tasks), **dates}}
         return row | (self.turn_fields() if self.turns > 1 else {})
@@ -257,7 +287,14 @@ def make_score(
         turns = tuple(Turn(Completion("", ""), "", accepted(turn.verdict, shared)) for turn in record.turns)
         return replace(record, prompt="", completion="", code="", verdict=short, turns=turns)
 
-    return Score(subject, mode, list(map(kept, records)), calibration, badge, pass_ks)
+    records = list(records)
+    texts: dict[str, list[str]] = {}
+    for record in records if subject.costly else ():
+        texts.setdefault(record.task_id, []).append(record.completion)
+    several = [samples for samples in texts.values() if len(samples) > 1]
+    alike = sum(len({*samples}) == 1 for samples in several), len(several)
+    uncut = sum(bool(END_TOKEN.search(text)) for samples in texts.values() for text in samples)
+    return Score(subject, mode, list(map(kept, records)), calibration, badge, pass_ks, alike, uncut)
 
 
 def passed_at(record: Record, turn: int) -> bool:

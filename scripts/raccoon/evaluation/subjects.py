@@ -51,6 +51,7 @@ class Subject:
     apart = False  # True: no completion depends on its batch, so each is kept as soon as it ends
     fault = ""  # why a completion is missing
     lost = False  # True: no other will come, because its server is gone
+    ignores_seeds = False  # True: it gave the same text for two seeds
 
     @property
     def turns(self) -> int:
@@ -184,6 +185,7 @@ class ServedModel(LanguageModel):
     """A model behind an OpenAI-compatible server. What it did not answer is not wrong: the next run asks again."""
 
     endpoint: Endpoint = field(kw_only=True)
+    ignores_seeds: bool = False
     apart = True
 
     def batches(self, slots: list[Slot], size: int) -> list[list[Slot]]:
@@ -238,8 +240,11 @@ def find_subjects(
     asked: Asked,
     server: Endpoint | None = None,
     plain_controls: bool = False,
+    test_seeds: bool = False,
 ) -> list[Subject]:
     """Models and controls in the given order. `server` is for models called openai:NAME; it gets a test request.
+
+    With `test_seeds` it gets two more, which show whether it samples: one sample of each task does not show it.
 
     A model that is given twice is evaluated again as `<name>.repeat2`, with other batch borders and sampling seeds.
     `repeat` 2 does that for each model. Differences are then noise of the evaluation. Names are folder names; folders
@@ -260,7 +265,11 @@ def find_subjects(
         shifted = {mode: replace(d, seed=d.seed + times - 1) if d.sampled else d for mode, d in decodings.items()}
         name = served_name(word) if word in served else names[folders[word]]
         given = name + (f".repeat{times}" if times > 1 else ""), path, shifted, asked, times - 1
-        subjects.append(ServedModel(*given, endpoint=served[word]) if word in served else Model(*given))
+        if word not in served:
+            subjects.append(Model(*given))
+            continue
+        same = test_seeds and gives_one_text(served[word])
+        subjects.append(ServedModel(*given, endpoint=served[word], ignores_seeds=same))
     return subjects
 
 
@@ -278,6 +287,14 @@ def find_served(word: str, server: Endpoint | None, turns: int) -> Endpoint:
         if turns > 1:
             asked.check(SECOND_TURN)
     return endpoint
+
+
+def gives_one_text(endpoint: Endpoint) -> bool:
+    """Whether a server answers a question that has many answers with the same text twice, at temperature 1."""
+    question = ({"role": "user", "content": "Say OK, and then twenty random words."},)
+    with LlmClient(endpoint) as server:
+        texts = [answer.text for answer in server.ask_all([Request(question, 1.0, 64, seed=seed) for seed in (1, 2)])]
+    return texts[0] == texts[1] is not None
 
 
 def served_name(word: str) -> str:

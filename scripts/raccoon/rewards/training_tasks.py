@@ -14,6 +14,7 @@ from raccoon.constants import InputError
 from raccoon.published.benchmarks import BENCHMARKS, is_benchmark, load_set, load_training_tasks
 from raccoon.published.contamination import find_overlap
 from raccoon.records import Program
+from raccoon.rewards.kept_verdicts import kept_verdicts
 from raccoon.runs.heldout import Heldout, constant_share, partial_warning, profile_table
 from raccoon.sandbox.pool import Sandbox
 from raccoon.tasks.syntax import is_literal, parse_code
@@ -55,8 +56,8 @@ def load_tasks(choice: TaskChoice, heldout: Heldout, sandbox: Sandbox) -> tuple[
     tasks = passing_tasks(tasks, sandbox, choice.allow_shared, choice.skip_failing)
     tasks = strong_tasks(tasks, sandbox, published, choice.skip_failing)
     watched = heldout_tasks(choice, heldout, tasks)
-    failing = failing_tasks(watched, sandbox, choice.allow_shared)
-    watched = [task for task in watched if task.task_id not in {*failing, *weak_tasks(watched, sandbox)}]
+    unfit = {*failing_tasks(watched, sandbox, choice.allow_shared), *weak_tasks(watched, sandbox)}
+    watched = [task for task in watched if task.task_id not in unfit]
     if choice.visible_tests:
         check_visible_tests([*tasks, *watched], sandbox.run)
     return tasks, watched
@@ -93,7 +94,8 @@ def decontaminated(tasks: list[Task], reported: Sequence[str], data_dir: str) ->
 
 def failing_tasks(tasks: Sequence[Task], sandbox: Sandbox, allow_shared: bool) -> dict[str, str]:
     """The ids of the tasks that cannot be trained on, with the reason; a task without a solution runs a stub."""
-    verdicts = sandbox.run([Program.of(task, task.solution or "pass") for task in tasks])
+    programs = [Program.of(task, task.solution or "pass") for task in tasks]
+    verdicts = kept_verdicts(programs, sandbox, "the tasks' own solutions")
     failing = {}
     for task, verdict in zip(tasks, verdicts, strict=True):
         if verdict.status == "INFRA" or task.solution and verdict.status != "PASS":
@@ -120,7 +122,8 @@ def passing_tasks(tasks: list[Task], sandbox: Sandbox, allow_shared: bool, skip_
 def weak_tasks(tasks: Sequence[Task], sandbox: Sandbox) -> list[str]:
     """The ids of the tasks whose test accepts a stub, a function without an answer: on these every answer passes."""
     doubtful = [task for task in tasks if not refuses_stub(task)]
-    verdicts = sandbox.run([Program.of(task, stub_program(task)) for task in doubtful])
+    programs = [Program.of(task, stub_program(task)) for task in doubtful]
+    verdicts = kept_verdicts(programs, sandbox, "that an answer without content fails")
     return [task.task_id for task, verdict in zip(doubtful, verdicts, strict=True) if verdict.status == "PASS"]
 
 

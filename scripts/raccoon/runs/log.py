@@ -6,7 +6,8 @@ It works on files and plain numbers, without torch, so that it can be tested wit
     profile.jsonl      a line for each task: its results before training (only with PROFILE_SAMPLES)
     heldout.jsonl      a line for each check on tasks that are not trained on
     STOPPED.json       why and at which step a run stopped early; deleted when the run continues
-    config.json        every constant, and under "ended" what ended a finished run: the last step or an early stop
+    config.json        every constant, under "ended" what ended a finished run (the last step or an early stop), and
+                       under "versions" those of Python and the libraries
 """
 
 import json
@@ -22,7 +23,7 @@ from typing import Any
 from raccoon.constants import InputError, RunError
 from raccoon.records import UNEXPECTED_SHARED, Verdict, infra_cause, named_counts
 from raccoon.statistics import mean
-from raccoon.store import LineFile, parse_json, whole_file, write_json
+from raccoon.store import LineFile, parse_json, versions, whole_file, write_json
 
 METRICS_LOG = "metrics.jsonl"
 COMPLETIONS_LOG = "completions.jsonl"
@@ -107,8 +108,9 @@ class RunLog:
             yield int(begins[1]) if begins else step_of(parse_json(line, where), where)
 
     def write_constants(self, values: Mapping[str, Any], ended: str = "") -> None:
-        """Writes the run's constants into config.json, beside the keys of a saved model; `ended` as there."""
-        write_json(self.folder / CONFIG_FILE, {**self.read_config(), **values, "ended": ended})
+        """Writes the run's constants and versions into config.json, beside a saved model's keys; `ended` as there."""
+        kept = {**self.read_config(), **values, "ended": ended, "versions": versions()}
+        write_json(self.folder / CONFIG_FILE, kept)
 
     def read_config(self) -> dict[str, Any]:
         """config.json; {} if there is none, or if a run was killed while it wrote its model."""

@@ -11,9 +11,11 @@ import collections
 import concurrent.futures
 import contextlib
 import dataclasses
+import importlib.metadata
 import importlib.util
 import json
 import os
+import platform
 import queue
 import socket
 import subprocess
@@ -47,6 +49,8 @@ GOOD = Program("def one():\n    return 1\n", "assert one() == 1\n", "one")  # wh
 # Modules that a Python build may lack, and what each needs.
 NEEDED_MODULES = {"_ctypes": "libffi's headers", "fcntl": "a Linux build", "resource": "a Linux build"}
 SPARE_FOLDER = "/dev/shm"  # in memory; writable even if a container's root directory is read-only
+# Rooms that a verdict and its feedback depend on
+VERDICT_ROOMS = ("sandbox", "verdicts", "child", "exchange", "test_texts", "tasks", "llm")
 CGROUPS, OWN_CGROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 LIMIT_FILES = (("", "memory.max"), ("memory", "memory.limit_in_bytes"))  # of cgroups version 2 and 1
 
@@ -80,6 +84,7 @@ class Sandbox:
         for name, value, most in limits:
             if not 0 < value <= most:
                 raise SandboxError(f"{name} is {value}: give a number above 0, up to {most}")
+        self.memory_mb = memory_mb
         self.timeout, self.good = timeout, dataclasses.replace(GOOD, timeout=timeout)
         # Judges and zygotes start without `site`, so they are told where this Python's libraries are.
         packages = [path for path in sys.path if os.path.basename(path) in ("site-packages", "dist-packages")]
@@ -336,6 +341,14 @@ def cpu_seconds(pid: int) -> float:
         return time.clock_gettime(~pid << 3 | 2)
     except OSError:
         return 0.0
+
+
+def surroundings() -> list[str | bytes]:
+    """What a verdict and its feedback depend on besides the program: Python, the machine, libraries, these rooms."""
+    rooms = Path(__file__).parents[1]
+    sources = [path for room in VERDICT_ROOMS for path in sorted((rooms / room).glob("*.py"))]
+    libraries = sorted(f"{d.name}=={d.version}" for d in importlib.metadata.distributions())
+    return [sys.version, platform.platform(), *libraries, *(path.read_bytes() for path in sources)]
 
 
 def refuse_foreign_platform() -> None:

@@ -150,7 +150,7 @@ class RemoteSandbox(Sandbox):
         preload: Sequence[str] = (),
         patience: float = PATIENCE,
     ):
-        self.timeout, self.patience = timeout, patience
+        self.timeout, self.memory_mb, self.patience = timeout, memory_mb, patience
         token = os.environ.get(TOKEN_ENV, "")
         self.servers = [Server(url, token) for url in dict.fromkeys(urls)]
         for server in self.servers:

@@ -174,7 +174,7 @@ def sampled_weights(model: torch.nn.Module) -> torch.Tensor:
 
 @dataclass
 class HeldoutControl(Watch):
-    """Checks the policy on the held-out tasks before training and between steps; saves the best checkpoint."""
+    """Checks the policy on the held-out tasks before training, between steps and at the end; saves the best one."""
 
     tasks: list[Task]
     constants: heldout.Heldout
@@ -185,7 +185,7 @@ class HeldoutControl(Watch):
             self.check(state.global_step)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if state.global_step % self.constants.every:
+        if state.global_step % self.constants.every and state.global_step < state.max_steps:
             return
         self.check(state.global_step)
         if heldout.best_heldout(self.history)["step"] == state.global_step:
@@ -246,6 +246,8 @@ class MemoryProbe(Watch):
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         passes = min(args.gradient_accumulation_steps, 2)
         what = f"a pass of {args.per_device_train_batch_size} x {self.prompt + self.completion} tokens"
+        slow = "" if torch.cuda.is_available() else ", which takes a while without a GPU"
+        print(f"probe    {what} begins{slow}", flush=True)
         size = self.missing_moments() if torch.cuda.is_available() else 0
         moments = self.fitting(what, lambda: torch.empty(size, dtype=torch.uint8, device=args.device))
         seconds = self.fitting(what, lambda: [self.timed(self.run_pass) for _ in range(passes)][-1])
@@ -255,6 +257,7 @@ class MemoryProbe(Watch):
         print(f"probe    {what}: peak {training:.3g} GB{beside}", flush=True)
         self.forget_peak()
         if self.then_end:
+            print("probe    generating at full length begins", flush=True)
             token = self.fitting("generating at full length", self.generate)
             peaks = {"training": training, "generating": self.trainer.memory.gb}
             self.print_list({**peaks, "pass": seconds, "token": token})

@@ -1,6 +1,6 @@
 """The policy and its tokenizer: loads them, and writes the trained model as one whole that any tool can load.
 
-The trainer writes the checkpoints, which may be in shards.
+The trainer writes the checkpoints, which may be in shards. They can be made a whole model too, without a trainer.
 """
 
 import logging
@@ -15,15 +15,15 @@ from typing import Any
 import datasets
 import torch
 import transformers
-from peft import get_peft_model
+from peft import PeftModel, get_peft_model, set_peft_model_state_dict
 from safetensors import SafetensorError
 from torch.distributed.checkpoint.api import CheckpointException
 from transformers import GenerationConfig
 
 from raccoon.constants import InputError, RunError
-from raccoon.model_files import end_tokens, load_tokenizer, load_weights, open_to_others
+from raccoon.model_files import end_tokens, is_adapter, load_tokenizer, load_weights, open_to_others, save_model
 from raccoon.training.sections import Sampling
-from raccoon.training.sharding import whole_weights
+from raccoon.training.sharding import SHARDS_FOLDER, read_shards, whole_weights
 
 ADAPTER_FOLDER = "lora_adapter"  # in OUTPUT_DIR
 # Beginnings of names in a generation_config that do not decide what is sampled, or that training always sets
@@ -87,8 +87,8 @@ def recompute_layers(model: Any) -> None:
     enable()
 
 
-def save_policy(trainer: Any, folder: str) -> None:
-    """Writes the model, with LoRA adapters merged into it, and the tokenizer.
+def save_policy(trainer: Any, folder: str, merge: bool = True) -> None:
+    """Writes the model, with LoRA adapters merged into it unless `merge` is False, and the tokenizer.
 
     Float32 weights that computed in bfloat16 are written in bfloat16, the precision in which they sampled; but in
     float32 with adapters: a bfloat16 base model would round away half of what they learnt. All this is made in the
@@ -107,12 +107,38 @@ def save_policy(trainer: Any, folder: str) -> None:
             model = model.cpu()
         elif dtype:
             model = model.to(dtype)
-        if lora:
-            model.save_pretrained(Path(folder) / ADAPTER_FOLDER, save_embedding_layers=False)
-            model = model.float().merge_and_unload(safe_merge=True)
-        model.save_pretrained(folder)
-        open_to_others(folder)
-        trainer.processing_class.save_pretrained(folder)
+        if lora and not merge:
+            save_model(model, trainer.processing_class, folder)
+        else:
+            write_model(model, trainer.processing_class, folder)
+
+
+def write_model(model: Any, tokenizer: Any, folder: str | Path) -> None:
+    """Writes a model and its tokenizer, both readable by others; adapters apart, and merged in float32."""
+    if hasattr(model, "merge_and_unload"):
+        model.save_pretrained(Path(folder) / ADAPTER_FOLDER, save_embedding_layers=False)
+        open_to_others(Path(folder) / ADAPTER_FOLDER)
+        model = model.float().merge_and_unload(safe_merge=True)
+    save_model(model, tokenizer, folder)
+
+
+def checkpoint_model(checkpoint: Path, base: str, tokenizer: Any, adapters: Any) -> Any:
+    """The model of a checkpoint, whole, in float32, with its adapters.
+
+    `base` is the model before training, which a checkpoint in shards or of adapters needs; `adapters` is peft's
+    LoraConfig, None without. Only for a checkpoint of one's own: torch unpickles the index of shards.
+    """
+    shards = checkpoint / SHARDS_FOLDER
+    if not shards.is_dir() and not is_adapter(checkpoint):
+        return load_policy(str(checkpoint), tokenizer, "float32")
+    model = load_policy(base, tokenizer, "float32")
+    if not shards.is_dir():
+        return PeftModel.from_pretrained(model, checkpoint)
+    if not adapters:
+        return rebuilt(model, read_shards(shards))
+    model = get_peft_model(model, adapters)
+    set_peft_model_state_dict(model, read_shards(shards))  # accelerate wrote the adapters alone
+    return model
 
 
 def rebuilt(model: Any, weights: dict[str, torch.Tensor]) -> Any:

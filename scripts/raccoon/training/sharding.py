@@ -5,17 +5,23 @@ and bfloat16 in every forward and backward pass; the log-probabilities are float
 functions together, or they wait for each other forever.
 """
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed.checkpoint as shards
 import torch.distributed.fsdp as fsdp
 from accelerate import Accelerator
 from accelerate.utils.fsdp_utils import fsdp2_prepare_model
+from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 from torch.distributed.tensor import DTensor
 
 from raccoon.training.library_internals import parameter_groups, prepare_units, without_sharding_hooks
+
+SHARDS_FOLDER = "pytorch_model_fsdp_0"  # in a checkpoint, as accelerate names it
 
 
 def configure(accelerator: Accelerator) -> None:
@@ -75,3 +81,16 @@ def whole_weights(model: torch.nn.Module, dtype: torch.dtype | None) -> dict[str
         if keeps:
             state[name] = whole.cpu()
     return state
+
+
+def read_shards(folder: Path) -> dict[str, torch.Tensor]:
+    """The whole weights of a checkpoint's SHARDS_FOLDER, in this process's memory; any one process can call it."""
+    reader = shards.FileSystemReader(folder)
+    kept = {
+        name: torch.empty(each.size, dtype=each.properties.dtype)
+        for name, each in reader.read_metadata().state_dict_metadata.items()
+        if isinstance(each, TensorStorageMetadata)
+    }
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # torch says that it loads in one process
+        shards.load(kept, storage_reader=reader, no_dist=True)
+    return {name.removeprefix("model."): tensor for name, tensor in kept.items()}  # accelerate's own prefix

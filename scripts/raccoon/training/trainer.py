@@ -16,6 +16,7 @@ from accelerate.utils import gather_object
 from transformers import PrinterCallback
 
 from raccoon.launch import StopSignal
+from raccoon.model_files import open_to_others
 from raccoon.runs.checkpoints import SIZES_FILE, remove_old, write_sizes
 from raccoon.runs.findings import Finding
 from raccoon.runs.log import (
@@ -250,5 +251,6 @@ class CodeTrainer(OpenTrainer):
             self.trl_checkpoint(model, trial)
             self.accelerator.wait_for_everyone()
             if self.accelerator.is_main_process:
+                open_to_others(checkpoint)
                 write_sizes(checkpoint, self.accelerator.num_processes)
                 remove_old(folder, self.kept_checkpoints, state.global_step, state.best_global_step)
