@@ -7,7 +7,7 @@ the prompt or the visible tests, and not in the feedback that the same program g
 whole test. Telling is an input or an expected value, or a part of one, of more than 3 characters; of a longer one, the
 first 40 without blanks. EvalPlus's expected values are those that the reference computes for the first inputs.
 
-    python benchmarks/leak_hunt.py [--data-dir D] [--wrong 3] [--limit N] [--benchmarks humaneval mbpp]
+    python benchmarks/leak_hunt.py [--data-dir D] [--wrong 3] [--timeout 1] [--limit N] [--benchmarks humaneval mbpp]
 
 Input: the published files in the data folder; sets that it lacks are skipped, and tasks with the test and the visible
 tests of an earlier set. Output: a Markdown table; on stderr, a line for each leak and for each feedback that differs
@@ -38,7 +38,6 @@ from raccoon.tasks.task import Task  # noqa: E402
 
 DATA_DIR = os.environ.get("DATA_DIR") or str(ROOT.parent / "shared" / "data")
 MAX_FEEDBACK = 1000  # characters
-TIMEOUT = 4.0  # CPU seconds: some mutants never end
 SHORTEST, LONGEST = 4, 40  # characters of a value
 MOST_VALUES = 20_000  # of a task, evenly spread
 COMPUTED = 50  # inputs of EvalPlus whose expected values are computed
@@ -193,6 +192,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-dir", default=DATA_DIR)
     parser.add_argument("--wrong", type=int, default=3, help="mutants of each task's solution")
+    parser.add_argument(
+        "--timeout", type=float, default=1.0, help="CPU seconds; most of the time goes into endless mutants"
+    )
     parser.add_argument("--limit", type=int, default=None, help="tasks of each set")
     parser.add_argument("--benchmarks", nargs="+", default=list(BENCHMARKS))
     options = parser.parse_args()
@@ -200,7 +202,7 @@ def main() -> int:
     print("|" + "---|" * 7)
     done: set[tuple[str, str]] = set()
     samples, leaked = published_samples(options.data_dir), 0
-    with Sandbox(timeout=TIMEOUT) as box:
+    with Sandbox(timeout=options.timeout) as box:
         for name in options.benchmarks:
             tasks = published(name, options.data_dir, done)[: options.limit]
             if not tasks:
