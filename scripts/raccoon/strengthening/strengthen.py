@@ -1,0 +1,298 @@
+"""New tests for tasks: inputs like those of the given asserts, results of the gold solution, and a choice among them.
+
+Gold runs in the sandbox, twice, with two seeds of hashes and of `random`. An input is used if both runs give the same
+plain value, in short time and without output. If gold raises, the input may be one that the task does not allow, so it
+is no test. Of these inputs a few are chosen that show most wrong programs to be wrong: mutants of gold, and code that
+the caller has. The new asserts have the form of the given ones; floats may differ by 1e-6, as in EvalPlus.
+
+A task of which this is not sure stays as it is.
+"""
+
+import ast
+import json
+import random
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from raccoon.records import Program
+from raccoon.sandbox.pool import Sandbox
+from raccoon.strengthening.given import (
+    CALL,
+    EXPECTED,
+    OPEN_ORDER,
+    PLAIN,
+    TRUTH,
+    Given,
+    Values,
+    call_text,
+    callee,
+    common_form,
+    given_calls,
+)
+from raccoon.strengthening.inputs import new_inputs
+from raccoon.strengthening.mutants import make_mutants, make_stubs
+from raccoon.strengthening.trials import RESEED, Called, Trial, run_trials
+from raccoon.tasks.syntax import parse_code
+from raccoon.tasks.task import Task
+
+VERSION = 1  # of what this file makes; it stands in each task
+MARK = "# New tests, with the results of the solution"
+INPUTS = 80  # that are tried for each task
+MUTANTS = 60  # of gold
+SURVIVOR = 8  # weight of a mutant that passes the given test
+NEW_RESULT = 0.1  # weight of a result that no chosen input has
+UNUSABLE = {"!": "gold raises on new inputs", "t": "gold is slow on new inputs"}  # by a letter of driver.py
+MOST_CHARS = 300  # of a new assert's arguments
+
+# How floats compare. It stands above the new asserts of a task that has some.
+CLOSE = """\
+def _close(found, wanted):
+    if isinstance(wanted, float):
+        return isinstance(found, (int, float)) and abs(found - wanted) <= 1e-6 * max(1, abs(wanted))
+    if isinstance(wanted, (list, tuple)):
+        return type(found) is type(wanted) and len(found) == len(wanted) and all(map(_close, found, wanted))
+    if isinstance(wanted, dict):
+        same = isinstance(found, dict) and found.keys() == wanted.keys()
+        return same and all(_close(found[key], wanted[key]) for key in wanted)
+    return found == wanted
+"""
+SAME_ITEMS = "sorted({}, key=repr) == sorted({}, key=repr)"
+
+
+@dataclass(frozen=True)
+class Strengthened:
+    """A task with new tests, and their number; or the task as it was, and why."""
+
+    task: Task
+    added: int = 0
+    reason: str = ""
+
+
+@dataclass
+class Work:
+    """What is known of a task while it is strengthened."""
+
+    task: Task
+    given: list[Given]
+    form: str
+    any_order: bool
+    inputs: list[Values]
+    function: str
+    wrong: list[str]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.given[0].names
+
+    def trial(self, inputs: Sequence[Values], programs: Sequence[str], before: str = "", **more) -> Trial:
+        """Programs on inputs, behind the task's context and perhaps more text."""
+        above = f"{before}{self.task.context}\n"
+        texts = tuple(above + program for program in programs)
+        truth = self.form in TRUTH
+        return Trial(texts, self.function, tuple(inputs), self.names, truth, self.any_order, **more)
+
+
+def strengthen(
+    tasks: Sequence[Task],
+    sandboxes: tuple[Sandbox, Sandbox],
+    most: int,
+    seed: int = 0,
+    wrong: Mapping[str, Sequence[str]] | None = None,
+) -> list[Strengthened]:
+    """Each task with at most `most` new asserts. `sandboxes` have two seeds of hashes; `wrong`: code by task_id."""
+    found: dict[int, Strengthened] = {}
+    works: dict[int, Work] = {}
+    for place, task in enumerate(tasks):
+        known = list((wrong or {}).get(task.task_id, ()))
+        work = begin(task, random.Random(f"{seed} {task.task_id}"), known)
+        if isinstance(work, Work):
+            works[place] = work
+        else:
+            found[place] = Strengthened(task, 0, work)
+    usable = usable_inputs([*works.values()], sandboxes)
+    chosen: dict[int, Strengthened] = {}
+    kills = killed_by([*works.values()], usable, sandboxes[0])
+    for (place, work), results, killed in zip(works.items(), usable, kills, strict=True):
+        if isinstance(results, str):
+            found[place] = Strengthened(work.task, 0, results)
+            continue
+        picked = choose(results, killed, most, len(work.given))
+        calls = [(work.inputs[number], results[number].literal) for number in picked]
+        chosen[place] = Strengthened(with_tests(work, calls, seed), len(calls))
+    found |= confirmed(chosen, tasks, sandboxes)
+    return [found[place] for place in range(len(tasks))]
+
+
+def begin(task: Task, rng: random.Random, wrong: list[str]) -> Work | str:
+    """What to do for a task, or why nothing can be done."""
+    if task.kind != "function":
+        return "it is a whole program"
+    if not task.solution:
+        return "it has no solution"
+    if MARK in task.test:
+        return "it has new tests already"
+    given = [each for each in given_calls(task) if each.form]
+    given = [each for each in given if (each.names, len(each.arguments)) == (given[0].names, len(given[0].arguments))]
+    if not given or not task.entry_point:
+        return "no assert calls it with literals and compares the result with one"
+    form = common_form(given)
+    if not form:
+        return "its asserts compare in several ways"
+    inputs = new_inputs([each.arguments for each in given], task.prompt, INPUTS, rng)
+    inputs = [each for each in inputs if len(repr(each)) <= MOST_CHARS]
+    if not inputs:
+        return "no new input is like the given ones"
+    any_order = is_order_open(task.solution) or any(f"{name}(" in form for name in OPEN_ORDER)
+    mutants = [*make_mutants(task.solution, MUTANTS), *wrong]
+    return Work(task, given, form, any_order, inputs, callee(task), mutants)
+
+
+def is_order_open(solution: str) -> bool:
+    """Whether a solution may take the order of its result from a set: it makes one and sorts nothing."""
+    tree = parse_code(solution)
+    nodes = list(ast.walk(tree)) if tree else []
+    names = {getattr(node.func, "id", getattr(node.func, "attr", "")) for node in nodes if isinstance(node, ast.Call)}
+    makes = any(isinstance(node, (ast.Set, ast.SetComp)) for node in nodes) or names & {"set", "frozenset"}
+    return bool(makes) and not names & {"sorted", "sort"}
+
+
+def usable_inputs(works: Sequence[Work], sandboxes: tuple[Sandbox, Sandbox]) -> list[dict[int, Called] | str]:
+    """For each task the results of gold by the number of the input; or why it has none."""
+    first = run_trials([work.trial(work.inputs, [work.task.solution], literals=True) for work in works], sandboxes[0])
+    second = run_trials([work.trial(work.inputs, [work.task.solution], RESEED) for work in works], sandboxes[1])
+    found: list[dict[int, Called] | str] = []
+    for one, other in zip(first, second, strict=True):
+        letters = Counter(each.letter for each in one)
+        same = {n: each for n, each in enumerate(one) if each.letter == "=" and each.literal}
+        differing = [n for n in same if other[n].letter == "=" and other[n].exact != same[n].exact]
+        same = {n: each for n, each in same.items() if other[n].exact == each.exact}
+        if differing:
+            found.append("gold gives another result the second time")
+        elif letters[">"]:
+            found.append("gold prints")
+        elif not same:
+            found.append(UNUSABLE.get(letters.most_common(1)[0][0], "gold returns no plain values"))
+        else:
+            found.append(same)
+    return found
+
+
+def killed_by(works: Sequence[Work], usable: Sequence[dict[int, Called] | str], sandbox: Sandbox) -> list[list[int]]:
+    """For each task a number for each wrong program: bit i is set if input i shows that it is wrong.
+
+    The given inputs are the first, then those of `usable` in their order.
+    """
+    able = [place for place, results in enumerate(usable) if not isinstance(results, str)]
+    given = [[each.arguments for each in works[place].given] for place in able]
+    right = run_trials(
+        [works[place].trial(inputs, [works[place].task.solution]) for place, inputs in zip(able, given, strict=True)],
+        sandbox,
+    )
+    trials = []
+    for place, inputs, known in zip(able, given, right, strict=True):
+        work, results = works[place], usable[place]
+        assert isinstance(results, dict)
+        inputs = [*inputs, *(work.inputs[number] for number in results)]
+        wanted = [*(each.digest for each in known), *(each.digest for each in results.values())]
+        trials.append(work.trial(inputs, work.wrong, wanted=tuple(wanted)))
+    found: list[list[int]] = [[] for _ in works]
+    for place, trial, lines in zip(able, trials, run_trials(trials, sandbox), strict=True):
+        everything = (1 << len(trial.inputs)) - 1
+        found[place] = [int(each.digest, 16) if each.letter == "#" else everything for each in lines]
+    return found
+
+
+def choose(results: Mapping[int, Called], killed: Sequence[int], most: int, given: int) -> list[int]:
+    """At most `most` of the inputs, those that kill most wrong programs first; then others with results of their own.
+
+    A program that an earlier input kills counts half for the next, and so on, so that each is killed in several ways.
+    """
+    numbers, shown = [*results], (1 << given) - 1
+    weights = [SURVIVOR if not bits & shown else 1.0 for bits in killed]
+    left = dict(enumerate(numbers))
+    picked: list[int] = []
+    seen: Counter[str] = Counter()
+    while left and len(picked) < most:
+        gains = {}
+        for place, number in left.items():
+            gain = sum(weight for weight, bits in zip(weights, killed, strict=True) if bits >> (given + place) & 1)
+            gains[place] = gain + NEW_RESULT / (1 + seen[results[number].digest])
+        best = max(left, key=lambda place: gains[place])
+        number = left.pop(best)
+        picked.append(number)
+        seen[results[number].digest] += 1
+        weights = [
+            weight / 2 if bits >> (given + best) & 1 else weight for weight, bits in zip(weights, killed, strict=True)
+        ]
+    return sorted(picked)
+
+
+def with_tests(work: Work, calls: Sequence[tuple[Values, str]], seed: int) -> Task:
+    """The task with asserts on these calls behind its test."""
+    lines = [f"{MARK} (version {VERSION}, seed {seed})."]
+    asserts = [f"assert {condition(work, arguments, result)}" for arguments, result in calls]
+    if any("_close(" in line for line in asserts):
+        lines.append(CLOSE)
+    test = work.task.test.rstrip("\n") + "\n\n" + "\n".join([*lines, *asserts]) + "\n"
+    origin = read_origin(work.task.origin) | {"new_tests": {"version": VERSION, "seed": seed, "number": len(calls)}}
+    return replace(work.task, test=test, origin=json.dumps(origin))
+
+
+def read_origin(text: str) -> dict:
+    """The JSON object of a task's origin; one that holds the text if it is something else."""
+    try:
+        found = json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        found = None
+    return found if isinstance(found, dict) else {"origin": text}
+
+
+def condition(work: Work, arguments: Values, result: str) -> str:
+    """The condition of one new assert."""
+    call, form = call_text(work.function, arguments, work.names), work.form
+    value = ast.literal_eval(result)
+    if form in TRUTH:
+        return call if value else f"not {call}"
+    if " is " in form and value not in (True, False, None):
+        form = PLAIN
+    if form == PLAIN and work.any_order and isinstance(value, (list, tuple)):
+        return SAME_ITEMS.format(call, result)
+    if form == PLAIN and has_float(value):
+        return f"_close({call}, {result})"
+    return form.replace(CALL, call).replace(EXPECTED, result)
+
+
+def has_float(value) -> bool:
+    """Whether a value is a float or holds one."""
+    if isinstance(value, dict):
+        return any(map(has_float, value.values()))
+    return isinstance(value, float) or isinstance(value, (list, tuple)) and any(map(has_float, value))
+
+
+def confirmed(
+    chosen: Mapping[int, Strengthened], tasks: Sequence[Task], sandboxes: tuple[Sandbox, Sandbox]
+) -> dict[int, Strengthened]:
+    """The tasks whose gold passes the new test too, in both sandboxes, while no stub does; the others as they were."""
+    reasons: dict[int, str] = {}
+    for sandbox, before in zip(sandboxes, ("", RESEED), strict=True):
+        programs = [
+            Program.of(each.task, each.task.solution, context=each.task.context + before) for each in chosen.values()
+        ]
+        for place, verdict in zip(chosen, sandbox.run(programs), strict=True):
+            if verdict.status != "PASS" or verdict.isolation != "separate":
+                reasons.setdefault(place, f"gold does not pass the new test ({verdict.kind}, {verdict.isolation})")
+    stubs = [(place, stub) for place, each in chosen.items() for stub in make_stubs(each.task)[:1]]
+    verdicts = sandboxes[0].run([Program.of(chosen[place].task, stub) for place, stub in stubs])
+    for (place, _), verdict in zip(stubs, verdicts, strict=True):
+        if verdict.status == "PASS":
+            reasons.setdefault(place, "a stub passes the new test")
+    return {
+        place: Strengthened(tasks[place], 0, reasons[place]) if place in reasons else each
+        for place, each in chosen.items()
+    }
+
+
+def given_test(task: Task) -> str:
+    """The test of a task as it was before it got new tests."""
+    return task.test.partition(f"\n\n{MARK}")[0] + "\n" if MARK in task.test else task.test
