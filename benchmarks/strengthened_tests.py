@@ -9,7 +9,7 @@ four kinds of edited ones:
     of the reference  one edit of EvalPlus's own solution, where that is not gold
     other edits       of gold, by operators of this file, which the maker does not know
 
-    python benchmarks/strengthened_tests.py [--data-dir D] [--half all|first|second] [--cache FILE] [--most 10]
+    python benchmarks/strengthened_tests.py [--data-dir D] [--half all|first|second] [--cache FILE] [--most 20]
 
 Input: the published files in the data folder. Output: a Markdown table; on stderr, a line for each program that passes
 EvalPlus's tests and fails the new ones. Verdicts of EvalPlus are kept in the cache.
@@ -23,28 +23,62 @@ import itertools
 import json
 import os
 import random
+import re
 import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
+from raccoon.integrity.fresh_inputs import published_inputs  # noqa: E402
 from raccoon.published.benchmarks import BENCHMARKS, load_benchmark, read_rows  # noqa: E402
+from raccoon.published.function_sets import ROOT as ROOT_TASK  # noqa: E402
+from raccoon.published.function_sets import RULES  # noqa: E402
 from raccoon.records import Program  # noqa: E402
 from raccoon.sandbox.pool import Sandbox  # noqa: E402
 from raccoon.store import AnswerCache, digest  # noqa: E402
 from raccoon.strengthening.mutants import make_mutants, parse_shallow  # noqa: E402
-from raccoon.strengthening.strengthen import Strengthened, Work, begin, killed_by, strengthen  # noqa: E402
+from raccoon.strengthening.strengthen import MOST, Strengthened, Work, begin, strengthen  # noqa: E402
+from raccoon.strengthening.trials import DRIVER, NEVER, run_trials  # noqa: E402
 from raccoon.tasks.extraction import extract_code  # noqa: E402
 from raccoon.tasks.task import Task  # noqa: E402
 
 DATA_DIR = os.environ.get("DATA_DIR") or str(ROOT.parent / "shared" / "data")
-PAIRS = (("humaneval", "humanevalplus"), ("mbpp", "mbppplus"))
-OF_EACH = {"humaneval": 12, "mbpp": 4}  # programs of a kind for each task
+PAIRS = {"humaneval": "humanevalplus", "mbpp": "mbppplus"}
+OF_EACH = {"humaneval": 12, "mbpp": 8}  # programs of a kind for each task
 TIMEOUT, PLUS_TIMEOUT = 4.0, 10.0  # CPU seconds
 CHUNK = 32  # tasks at once
+COMPARE_TIMEOUT = 30.0  # CPU seconds of all programs of a task
+COMPARE = """
+import time
+
+
+def within(seconds):
+    end = time.process_time() + seconds
+    return lambda: time.process_time() < end
+
+
+def compare(programs, reference, inputs, how):
+    out, space, in_time = prepare(), loaded(reference), within(2)
+    function = lambda: space[how["function"]]
+    known = [(arguments, attempt(function(), arguments, how, 0.3)[:2]) for arguments in inputs if in_time()]
+    known = [(arguments, right) for arguments, right in known if right[0] not in "!t"]
+    for number, program in enumerate(programs):
+        word, in_time = "right", within(4)
+        try:
+            space = loaded(program)
+            for arguments, right in known:
+                found = attempt(function(), arguments, how, 1.0)[:2]
+                word = "slow" if found[0] == "t" or not in_time() else word if found == right else "wrong"
+                if word != "right":
+                    break
+        except BaseException:
+            word = "wrong"
+        print(number, word, file=out, flush=True)
+"""
 UNWRAPPED = frozenset("abs sorted list tuple set str int round reversed lower upper strip max min sum".split())
 SWAPPED = {"min": "max", "max": "min", "any": "all", "all": "any", "lower": "upper", "upper": "lower"}
 SWAPPED |= {"isupper": "islower", "islower": "isupper", "append": "extend", "startswith": "endswith", "ceil": "floor"}
@@ -55,15 +89,16 @@ def main() -> None:
     parser.add_argument("--data-dir", default=DATA_DIR)
     parser.add_argument("--half", choices=("all", "first", "second"), default="all")
     parser.add_argument("--cache", default="")
-    parser.add_argument("--most", type=int, default=10)
+    parser.add_argument("--most", type=int, default=MOST)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--programs", action="store_true", help="only make the verdicts of EvalPlus")
+    parser.add_argument("--sets", nargs="+", choices=list(PAIRS), default=list(PAIRS))
     options = parser.parse_args()
     cache = AnswerCache(options.cache or os.devnull)
     counts: dict[str, Counter] = defaultdict(Counter)
     with Sandbox(timeout=TIMEOUT) as first, Sandbox(timeout=TIMEOUT, hash_seed=1) as second:
-        for name, plus_name in PAIRS:
-            tasks, programs = corpus(name, plus_name, options, first, cache)
+        for name in options.sets:
+            tasks, programs = corpus(name, PAIRS[name], options, first, cache)
             print(name, len(tasks), "tasks,", len(programs), "programs that pass", file=sys.stderr, flush=True)
             if options.programs:
                 continue
@@ -72,16 +107,20 @@ def main() -> None:
                 made += strengthen(tasks[start : start + CHUNK], (first, second), options.most, options.seed)
             print(f"{name}: {time.time() - started:.0f} s", Counter(each.reason for each in made), file=sys.stderr)
             measure(name, {each.task.task_id: each for each in made}, programs, first, counts)
-    print("| programs | wrong by EvalPlus | of them fail the new tests | right | of them fail the new tests |")
-    print("|---|---|---|---|---|")
+    print("| programs | wrong by EvalPlus | fail the new tests | right | fail | right, but gold is wrong | fail |")
+    print("|---|---|---|---|---|---|---|")
     for kind, found in counts.items():
-        killed = {label: found[f"{label} killed"] for label in ("wrong", "right")}
+        killed = {label: found[f"{label} killed"] for label in ("wrong", "right", "refuted")}
         shares = [f"{number} ({number / max(1, found[label]):.1%})" for label, number in killed.items()]
-        print(f"| {kind} | {found['wrong']} | {shares[0]} | {found['right']} | {shares[1]} |")
+        cells = [cell for label, share in zip(killed, shares, strict=True) for cell in (found[label], share)]
+        print(f"| {kind} | {' | '.join(map(str, cells))} |")
 
 
 def corpus(name: str, plus_name: str, options, sandbox: Sandbox, cache: AnswerCache) -> tuple[list[Task], list[tuple]]:
-    """The tasks of a half that both sets have, and (task_id, kind, code, passes plus) of programs that pass."""
+    """The tasks of a half that both sets have, and (task_id, kind, code, label) of programs that pass.
+
+    The label says whether they are right or wrong by EvalPlus, or right where EvalPlus refutes gold.
+    """
     plus = {task.task_id: task for task in load_benchmark(plus_name, options.data_dir)}
     tasks = [task for task in load_benchmark(name, options.data_dir) if task.task_id in plus]
     order = random.Random(0).sample(range(len(tasks)), len(tasks))
@@ -96,8 +135,15 @@ def corpus(name: str, plus_name: str, options, sandbox: Sandbox, cache: AnswerCa
     found = likely(found, sandbox)
     passing = judged([(Program.of(task, code), TIMEOUT) for task, _, code in found], sandbox, cache)
     found = [each for each, passes in zip(found, passing, strict=True) if passes]
-    right = judged([(Program.of(plus[task.task_id], code), PLUS_TIMEOUT) for task, _, code in found], sandbox, cache)
-    return tasks, [(task.task_id, kind, code, passes) for (task, kind, code), passes in zip(found, right, strict=True)]
+    right = right_programs([(plus[task.task_id], code) for task, _, code in found], options.data_dir, sandbox, cache)
+    gold = right_programs([(plus[task.task_id], task.solution) for task in tasks], options.data_dir, sandbox, cache)
+    refuted = {task.task_id for task, passes in zip(tasks, gold, strict=True) if passes is False}
+    known = [
+        (task.task_id, kind, code, "refuted" if passes and task.task_id in refuted else "right" if passes else "wrong")
+        for (task, kind, code), passes in zip(found, right, strict=True)
+        if passes is not None
+    ]
+    return tasks, known
 
 
 def likely(found: list[tuple], sandbox: Sandbox) -> list[tuple]:
@@ -107,13 +153,55 @@ def likely(found: list[tuple], sandbox: Sandbox) -> list[tuple]:
         by_task[task.task_id].append(code)
     tasks = list({task.task_id: task for task, _, _ in found}.values())
     works = {task.task_id: work for task in tasks if isinstance(work := begin(task, random.Random(0), []), Work)}
-    for task_id, work in works.items():
-        work.wrong = by_task[task_id]
-    bits = killed_by([*works.values()], [{} for _ in works], sandbox)
+    given = {task_id: [each.arguments for each in work.given] for task_id, work in works.items()}
+    right = run_trials([work.trial(given[name], [work.task.solution]) for name, work in works.items()], sandbox)
+    trials = [
+        work.trial(given[name], by_task[name], wanted=tuple(each.digest for each in known))
+        for (name, work), known in zip(works.items(), right, strict=True)
+    ]
     bad = set()
-    for (task_id, work), numbers in zip(works.items(), bits, strict=True):
-        bad |= {(task_id, code) for code, number in zip(work.wrong, numbers, strict=True) if number}
+    for name, lines in zip(works, run_trials(trials, sandbox), strict=True):
+        bad |= {(name, code) for code, line in zip(by_task[name], lines, strict=True) if line.digest != "0"}
     return [(task, kind, code) for task, kind, code in found if (task.task_id, code) not in bad]
+
+
+def right_programs(
+    pairs: list[tuple[Task, str]], data_dir: str, sandbox: Sandbox, cache: AnswerCache
+) -> list[bool | None]:
+    """Whether each program passes EvalPlus's test; None if it is slow, which need not be wrong.
+
+    All programs of a task run in one child with the reference: a verdict for each would take twenty times as long. The
+    verdict decides for tasks with a rule of their own, and for programs with which the child ends.
+    """
+    keys = [digest("compared 2", plus.task_id, code) for plus, code in pairs]
+    missing = defaultdict(list)
+    for key, (plus, code) in zip(keys, pairs, strict=True):
+        if key not in cache.values:
+            missing[plus.task_id].append((key, plus, code))
+    published = published_inputs(
+        [replace(plus, source=plus.source.removesuffix("plus")) for plus, _ in pairs], data_dir
+    )
+    programs, unsure = [], [each for name in missing if name in RULES or name == ROOT_TASK for each in missing[name]]
+    compared = [name for name in missing if name not in RULES and name != ROOT_TASK]
+    for name in compared:
+        fresh, plus = published[name], missing[name][0][1]
+        how = {"function": plus.entry_point, "names": (), "truth": False, "any_order": False, "exact": False}
+        codes = [f"{plus.context}\n{code}" for _, _, code in missing[name]]
+        call = f"compare({codes!r}, {fresh.reference!r}, {fresh.inputs!r}, {how!r})"
+        programs.append(Program(f"{DRIVER}\n{COMPARE}\n{call}\n", NEVER, timeout=COMPARE_TIMEOUT, kind="program"))
+    print(len(programs), "tasks are compared", file=sys.stderr, flush=True)
+    for name, verdict in zip(compared, sandbox.stream(programs), strict=True):
+        lines = dict(re.findall(r"^(\d+) (right|wrong|slow)$", verdict.output, re.MULTILINE))
+        for number, each in enumerate(missing[name]):
+            if str(number) in lines:
+                cache.put(each[0], {"right": True, "wrong": False}.get(lines[str(number)]))
+            else:
+                unsure.append(each)
+    print(len(unsure), "are judged alone", file=sys.stderr, flush=True)
+    passing = judged([(Program.of(plus, code), PLUS_TIMEOUT) for _, plus, code in unsure], sandbox, cache)
+    for (key, _, _), passes in zip(unsure, passing, strict=True):
+        cache.put(key, passes)
+    return [cache.values[key] for key in keys]
 
 
 def judged(programs: Sequence[tuple[Program, float]], sandbox: Sandbox, cache: AnswerCache) -> list[bool]:
@@ -237,13 +325,20 @@ def changes(node) -> Iterator[ast.AST]:
 def measure(name: str, made: dict[str, Strengthened], programs: list[tuple], sandbox: Sandbox, counts: dict) -> None:
     """Counts the programs that the new tests fail."""
     tested = [Program.of(made[task_id].task, code) for task_id, _, code, _ in programs]
-    for (task_id, kind, code, right), verdict in zip(programs, sandbox.stream(tested), strict=True):
-        killed, label = verdict.status != "PASS", "right" if right else "wrong"
+    for (task_id, kind, code, label), verdict in zip(programs, sandbox.stream(tested), strict=True):
+        killed = verdict.status != "PASS"
         for row in (f"{name}: {kind}", f"{name}: all", "all"):
             counts[row][label] += 1
             counts[row][f"{label} killed"] += killed
-        if killed == right:
-            line = {"task_id": task_id, "kind": kind, "right": right, "reason": verdict.reason, "code": code}
+        if killed == (label != "wrong"):
+            line = {
+                "task_id": task_id,
+                "kind": kind,
+                "label": label,
+                "right": label != "wrong",
+                "reason": verdict.reason,
+                "code": code,
+            }
             print(json.dumps(line | {"why": made[task_id].reason}), file=sys.stderr)
 
 

@@ -5,15 +5,17 @@ import json
 import random
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from raccoon.records import Program
 from raccoon.sandbox.pool import Sandbox
+from raccoon.strengthening.both_verdicts import given_statuses
 from raccoon.strengthening.given import common_form, given_calls
 from raccoon.strengthening.inputs import new_inputs
 from raccoon.strengthening.stored import strengthen_all
-from raccoon.strengthening.strengthen import MARK, given_test, strengthen
+from raccoon.strengthening.strengthen import MARK, given_test, results_like, strengthen
 from raccoon.tasks.task import Task
 
 
@@ -51,7 +53,9 @@ def test_new_tests_fail_what_the_given_ones_let_pass(boxes):
     first = Program.of(found[1].task, "def last(words):\n    return words[-1] if words[-1] > 'x' else words[0]\n")
     longer = Program.of(found[0].task, "def shared(a, b):\n    return [x for x in a[-2:] if x in b]\n")
     gold = [Program.of(each.task, each.task.solution) for each in found]
-    weak = [replace(program, test=given_test(each.task)) for program, each in zip((longer, first), found, strict=True)]
+    weak = [
+        replace(program, test=given_test(each.task.test)) for program, each in zip((longer, first), found, strict=True)
+    ]
     verdicts = boxes[0].run([first, longer, *gold, *weak])
     assert [verdict.status for verdict in verdicts] == ["PARTIAL", "PARTIAL", "PASS", "PASS", "PASS", "PASS"]
     assert all(verdict.isolation == "separate" for verdict in verdicts)
@@ -59,8 +63,8 @@ def test_new_tests_fail_what_the_given_ones_let_pass(boxes):
 
 def test_the_given_test_comes_first_and_is_kept(boxes):
     [found] = strengthen([SHARED], boxes, 3)
-    assert found.task.test.startswith(SHARED.test) and given_test(found.task) == SHARED.test
-    assert given_test(SHARED) == SHARED.test
+    assert found.task.test.startswith(SHARED.test) and given_test(found.task.test) == SHARED.test
+    assert given_test(SHARED.test) == SHARED.test
     assert json.loads(found.task.origin) == {"new_tests": {"version": 1, "seed": 0, "number": 3}}
     assert len(new_asserts(found.task)) == 3
     again = strengthen([found.task], boxes, 3)[0]
@@ -192,6 +196,69 @@ def test_a_stopped_run_goes_on(boxes, tmp_path, monkeypatch):
     )
     both = strengthen_all([SHARED, LAST], tmp_path / "done.jsonl", boxes[0], 3, 0, {})
     assert asked == [LAST] and both[0] == first[0] and both[1].added == 3
+
+
+def test_a_grid_of_each_number_once_stays_one():
+    given = [([[1, 2], [4, 3]], 3), ([[9, 8, 7], [1, 2, 3], [4, 5, 6]], 1), ([[3, 1], [2, 4]], 2)]
+    made = new_inputs(given, "", 40, random.Random(0))
+    assert len(made) > 10
+    for grid, _ in made:
+        items = [item for row in grid for item in row]
+        assert sorted(items) == [*range(1, len(items) + 1)] and {len(row) for row in grid} == {len(grid)}
+
+
+def test_words_that_are_used_again_and_again_are_all_there_are():
+    given = [(["+", "*"], "o o| .|"), (["*", "*", "-"], ".| o o o|"), (["-", "+"], "o| .| .| o")]
+    for operators, music in new_inputs(given, "", 40, random.Random(0)):
+        assert set(operators) <= {"+", "*", "-"} and set(music.split()) <= {"o", "o|", ".|"}
+
+
+@pytest.mark.parametrize(
+    "given, prompt, result, like",
+    [
+        (["1", "2"], "", "0", False),
+        (["1", "2"], "Return 0 if there is none.", "0", True),
+        (["1", "0"], "", "0", True),
+        (["1", "2"], "", "2.5", True),
+        (["1", "2"], "", "None", False),
+        (["[1]", "[2]"], "", "[]", False),
+        (["'a'"], "", "'bc'", True),
+        (["True"], "", "False", True),
+    ],
+)
+def test_a_result_for_nothing_counts_only_if_it_is_shown(given, prompt, result, like):
+    assert results_like(given, prompt)(result) is like
+
+
+def test_programs_that_contradict_gold_together_are_believed(boxes):
+    """Gold counts 0 as positive. Four programs that pass the given test do not, so no new assert may say so."""
+    solution = "def f(xs):\n    return sum(x >= 0 for x in xs)\n"
+    task = make_task(
+        solution, "assert f([1, -2, 3]) == 2", "assert f([4, -1, -5, 0 - 1]) == 1", "assert f([0 + 1]) == 1"
+    )
+    task = replace(task, test=task.test + "assert f([0, 0, -1, 2]) == f([0, 0, -1, 2])\n", prompt="Zero: 0.")
+    others = [f"def f(xs):\n    return len([x for x in xs if x > 0]) + {number} - {number}\n" for number in range(4)]
+    task = replace(task, visible_tests="assert f([0, -3]) == 1\n")
+    alone = strengthen([task], boxes, 10)[0].task
+    beside = strengthen([task], boxes, 10, wrong={"f": others})[0].task
+    fails = [boxes[0].run([Program.of(each, others[0])])[0].status for each in (alone, beside)]
+    assert fails == ["PARTIAL", "PASS"]
+
+
+def test_both_statuses(boxes):
+    task = strengthen([LAST], boxes, 6)[0].task
+    codes = [
+        "def last(words):\n    return words[words == ['x', 'y']]\n",
+        "def last(words):\n    return 1\n",
+        LAST.solution,
+    ]
+    programs = [Program.of(task, code) for code in codes] + [Program.of(LAST, LAST.solution)]
+    verdicts = boxes[0].run(programs)
+    assert [verdict.status for verdict in verdicts] == ["PARTIAL", "PARTIAL", "PASS", "PASS"]
+    run = []
+    counting = SimpleNamespace(run=lambda programs: run.extend(programs) or boxes[0].run(programs))
+    assert given_statuses(programs, verdicts, counting) == ["PASS", "PARTIAL", "PASS", ""]
+    assert [program.code for program in run] == codes[:1]
 
 
 def test_common_form_needs_half_of_the_asserts():

@@ -24,7 +24,7 @@ SIMPLE = (bool, int, float, str, type(None))
 SECONDS, SHORT = 0.2, 0.04  # CPU time of one call, of the right program and of others
 ROOM = 1_900  # characters that the sandbox keeps of the output
 DIGEST = 10  # characters
-LATE = 5  # calls of the right program that may take too long; then the others are not made
+LATE = 3  # calls of the right program that may take too long; then the others are not made
 LONGEST = 400  # characters of a result as a literal
 
 
@@ -52,6 +52,7 @@ def canonical(value, any_order, digits=6, depth=0):
     if isinstance(value, (bool, int)):
         return f"{int(value):x}"
     if isinstance(value, float):
+        value = round(value, digits) if abs(value) < 1 else value
         return f"{int(value):x}" if value.is_integer() and abs(value) < 1e15 else f"{value:.{digits}g}"
     if depth > 20 or kind not in (list, tuple, set, frozenset, dict):
         return f"{kind.__name__} {value!r}" if kind in (str, bytes, complex, type(None)) else f"object {kind.__name__}"

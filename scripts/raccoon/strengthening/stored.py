@@ -1,8 +1,9 @@
 """Strengthens many tasks in batches. What is done is kept in a file, so that a stopped run goes on where it was."""
 
+import fcntl
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,10 +32,12 @@ def strengthen_all(
 ) -> list[Strengthened]:
     """Each task with at most `most` new asserts. `path`: the file of what is done. `wrong`: programs by task_id.
 
-    Raises InputError if another process holds the file. A task whose batch was stopped is done again.
+    The processes of one run take turns: the first makes the tests, the others find them in the file. A task whose batch
+    was stopped is done again. Raises InputError if the file cannot be written.
     """
+    path = Path(path)
     keys = [digest(task_record(task), VERSION, most, seed, sorted(wrong.get(task.task_id, ()))) for task in tasks]
-    with Ledger(Path(path), Stored) as done, ExitStack() as stack:
+    with taking_turns(path), Ledger(path, Stored) as done, ExitStack() as stack:
         missing = [place for place, key in enumerate(keys) if key not in done.records]
         if missing:
             second = stack.enter_context(sandbox.like(HASH_SEED))
@@ -50,6 +53,15 @@ def strengthen_all(
         Strengthened(replace(task, test=each.test, origin=each.origin), each.added, each.reason)
         for task, each in zip(tasks, kept, strict=True)
     ]
+
+
+@contextmanager
+def taking_turns(path: Path) -> Iterator[None]:
+    """Waits until no other process uses the file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(f"{path}.lock", "wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def summary(found: Sequence[Strengthened]) -> str:

@@ -11,8 +11,9 @@ A task of which this is not sure stays as it is.
 import ast
 import json
 import random
+import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from raccoon.records import Program
@@ -38,10 +39,24 @@ from raccoon.tasks.task import Task
 
 VERSION = 1  # of what this file makes; it stands in each task
 MARK = "# New tests, with the results of the solution"
-INPUTS = 80  # that are tried for each task
+MOST = 20  # new asserts of a task, unless the caller wants another number
+INPUTS = 150  # that are tried for each task
 MUTANTS = 60  # of gold
+ENOUGH_OTHERS = 4  # programs of the caller that pass the given test, to contradict gold
 SURVIVOR = 8  # weight of a mutant that passes the given test
 NEW_RESULT = 0.1  # weight of a result that no chosen input has
+NO_INPUT = "gold gives no usual result on new inputs"
+# Results where there is nothing to return, and the words of a prompt that speak of them
+EMPTY = {
+    "None": ["none", "null"],
+    "0": [r"\b0\b", "zero"],
+    "-1": ["-1"],
+    "''": ["empty", "''", '""'],
+    "[]": ["empty", r"\[\]"],
+    "()": ["empty", r"\(\)"],
+    "{}": ["empty", r"\{\}"],
+    "set()": ["empty"],
+}
 UNUSABLE = {"!": "gold raises on new inputs", "t": "gold is slow on new inputs"}  # by a letter of driver.py
 MOST_CHARS = 300  # of a new assert's arguments
 
@@ -79,7 +94,8 @@ class Work:
     any_order: bool
     inputs: list[Values]
     function: str
-    wrong: list[str]
+    wrong: list[str]  # mutants, then programs of the caller
+    others: int  # programs of the caller
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -117,8 +133,11 @@ def strengthen(
         if isinstance(results, str):
             found[place] = Strengthened(work.task, 0, results)
             continue
-        picked = choose(results, killed, most, len(work.given))
-        calls = [(work.inputs[number], results[number].literal) for number in picked]
+        picked = choose(results, killed, most, len(work.given), disputed(killed, work))
+        if not picked:
+            found[place] = Strengthened(work.task, 0, "other programs contradict gold")
+            continue
+        calls = [(work.inputs[number], results[number + len(work.given)].literal) for number in picked]
         chosen[place] = Strengthened(with_tests(work, calls, seed), len(calls))
     found |= confirmed(chosen, tasks, sandboxes)
     return [found[place] for place in range(len(tasks))]
@@ -133,19 +152,22 @@ def begin(task: Task, rng: random.Random, wrong: list[str]) -> Work | str:
     if MARK in task.test:
         return "it has new tests already"
     given = [each for each in given_calls(task) if each.form]
-    given = [each for each in given if (each.names, len(each.arguments)) == (given[0].names, len(given[0].arguments))]
+    signature = (given[0].names, len(given[0].arguments)) if given else ()
+    given = [each for each in given if (each.names, len(each.arguments)) == signature]
     if not given or not task.entry_point:
         return "no assert calls it with literals and compares the result with one"
     form = common_form(given)
     if not form:
         return "its asserts compare in several ways"
-    inputs = new_inputs([each.arguments for each in given], task.prompt, INPUTS, rng)
+    shown = given_calls(replace(task, test=task.visible_tests))  # the prompt's examples, of which some are no asserts
+    shown = [each for each in [*given, *shown] if (each.names, len(each.arguments)) == signature]
+    inputs = new_inputs([each.arguments for each in shown], task.prompt, INPUTS, rng)
     inputs = [each for each in inputs if len(repr(each)) <= MOST_CHARS]
     if not inputs:
         return "no new input is like the given ones"
     any_order = is_order_open(task.solution) or any(f"{name}(" in form for name in OPEN_ORDER)
     mutants = [*make_mutants(task.solution, MUTANTS), *wrong]
-    return Work(task, given, form, any_order, inputs, callee(task), mutants)
+    return Work(task, given, form, any_order, inputs, callee(task), mutants, len(wrong))
 
 
 def is_order_open(solution: str) -> bool:
@@ -158,73 +180,105 @@ def is_order_open(solution: str) -> bool:
 
 
 def usable_inputs(works: Sequence[Work], sandboxes: tuple[Sandbox, Sandbox]) -> list[dict[int, Called] | str]:
-    """For each task the results of gold by the number of the input; or why it has none."""
-    first = run_trials([work.trial(work.inputs, [work.task.solution], literals=True) for work in works], sandboxes[0])
-    second = run_trials([work.trial(work.inputs, [work.task.solution], RESEED) for work in works], sandboxes[1])
+    """For each task the results of gold by the number of the input, the given ones first; or why it has none."""
+    everything = [[*(each.arguments for each in work.given), *work.inputs] for work in works]
+    pairs = [*zip(works, everything, strict=True)]
+    asked = [work.trial(inputs, [work.task.solution], literals=True) for work, inputs in pairs]
+    again = [work.trial(inputs, [work.task.solution], RESEED) for work, inputs in pairs]
     found: list[dict[int, Called] | str] = []
-    for one, other in zip(first, second, strict=True):
+    for work, one, other in zip(works, run_trials(asked, sandboxes[0]), run_trials(again, sandboxes[1]), strict=True):
+        known = len(work.given)
         letters = Counter(each.letter for each in one)
-        same = {n: each for n, each in enumerate(one) if each.letter == "=" and each.literal}
-        differing = [n for n in same if other[n].letter == "=" and other[n].exact != same[n].exact]
-        same = {n: each for n, each in same.items() if other[n].exact == each.exact}
-        if differing:
+        plain = {n: each for n, each in enumerate(one) if each.letter == "=" and each.literal}
+        same = {n: each for n, each in plain.items() if other[n].exact == each.exact}
+        if any(other[n].letter == "=" for n in plain.keys() - same.keys()):
             found.append("gold gives another result the second time")
         elif letters[">"]:
             found.append("gold prints")
-        elif not same:
-            found.append(UNUSABLE.get(letters.most_common(1)[0][0], "gold returns no plain values"))
+        elif not all(n in same for n in range(known)):
+            found.append("gold returns no plain values")
         else:
-            found.append(same)
+            like = results_like([same[n].literal for n in range(known)], work.task.prompt)
+            same = {n: each for n, each in same.items() if n < known or like(each.literal)}
+            found.append(same if len(same) > known else UNUSABLE.get(letters.most_common(1)[0][0], NO_INPUT))
     return found
+
+
+def results_like(given: Sequence[str], prompt: str) -> Callable[[str], bool]:
+    """Whether a result is of a kind that the given ones have: of their types and, if it is empty, like one of them.
+
+    What a function returns where there is nothing to return (None, 0, -1, "", []) is its author's choice, unless the
+    test or the prompt shows it.
+    """
+    values = [ast.literal_eval(each) for each in given]
+    kinds = {kind_of(value) for value in values}
+    shown = {repr(value) for value in values}
+    said = [empty for empty, words in EMPTY.items() if any(re.search(word, prompt.lower()) for word in words)]
+
+    def like(text: str) -> bool:
+        value = ast.literal_eval(text)
+        empty = repr(value) if not isinstance(value, (float, bool)) else repr(int(value))
+        is_empty = empty in EMPTY and not isinstance(value, bool)
+        return kind_of(value) in kinds and (not is_empty or empty in shown or empty in said)
+
+    return like
+
+
+def kind_of(value) -> str:
+    """The type of a result, int and float as one."""
+    return "number" if type(value) in (int, float) else type(value).__name__
 
 
 def killed_by(works: Sequence[Work], usable: Sequence[dict[int, Called] | str], sandbox: Sandbox) -> list[list[int]]:
-    """For each task a number for each wrong program: bit i is set if input i shows that it is wrong.
-
-    The given inputs are the first, then those of `usable` in their order.
-    """
-    able = [place for place, results in enumerate(usable) if not isinstance(results, str)]
-    given = [[each.arguments for each in works[place].given] for place in able]
-    right = run_trials(
-        [works[place].trial(inputs, [works[place].task.solution]) for place, inputs in zip(able, given, strict=True)],
-        sandbox,
-    )
+    """For each task a number for each wrong program: bit i is set if input i of `usable` shows that it is wrong."""
+    able = [(place, each) for place, each in enumerate(usable) if not isinstance(each, str)]
     trials = []
-    for place, inputs, known in zip(able, given, right, strict=True):
-        work, results = works[place], usable[place]
-        assert isinstance(results, dict)
-        inputs = [*inputs, *(work.inputs[number] for number in results)]
-        wanted = [*(each.digest for each in known), *(each.digest for each in results.values())]
-        trials.append(work.trial(inputs, work.wrong, wanted=tuple(wanted)))
+    for place, results in able:
+        work = works[place]
+        everything = [*(each.arguments for each in work.given), *work.inputs]
+        wanted = tuple(each.digest for each in results.values())
+        trials.append(work.trial([everything[number] for number in results], work.wrong, wanted=wanted))
     found: list[list[int]] = [[] for _ in works]
-    for place, trial, lines in zip(able, trials, run_trials(trials, sandbox), strict=True):
-        everything = (1 << len(trial.inputs)) - 1
-        found[place] = [int(each.digest, 16) if each.letter == "#" else everything for each in lines]
+    for (place, results), lines in zip(able, run_trials(trials, sandbox), strict=True):
+        all_of_them = (1 << len(results)) - 1
+        found[place] = [int(each.digest, 16) if each.letter == "#" else all_of_them for each in lines]
     return found
 
 
-def choose(results: Mapping[int, Called], killed: Sequence[int], most: int, given: int) -> list[int]:
-    """At most `most` of the inputs, those that kill most wrong programs first; then others with results of their own.
+def disputed(killed: Sequence[int], work: Work) -> int:
+    """The inputs, as bits, on which most of the caller's programs that pass the given test differ from gold.
+
+    Gold may be wrong there. Fewer than ENOUGH_OTHERS such programs prove nothing.
+    """
+    shown = (1 << len(work.given)) - 1
+    passing = [bits for bits in killed[len(killed) - work.others :] if not bits & shown]
+    if len(passing) < ENOUGH_OTHERS:
+        return 0
+    places = range(max(bits.bit_length() for bits in passing))
+    return sum(1 << place for place in places if 2 * sum(bits >> place & 1 for bits in passing) > len(passing))
+
+
+def choose(results: Mapping[int, Called], killed: Sequence[int], most: int, given: int, left_out: int = 0) -> list[int]:
+    """At most `most` of the inputs behind the `given` ones, without some, those that kill most wrong programs first.
 
     A program that an earlier input kills counts half for the next, and so on, so that each is killed in several ways.
+    A result of its own counts a little.
     """
-    numbers, shown = [*results], (1 << given) - 1
+    shown = (1 << given) - 1
     weights = [SURVIVOR if not bits & shown else 1.0 for bits in killed]
-    left = dict(enumerate(numbers))
+    left = {bit: number for bit, number in enumerate(results) if bit >= given and not left_out >> bit & 1}
     picked: list[int] = []
-    seen: Counter[str] = Counter()
+    seen = Counter(results[number].digest for number in range(given))
     while left and len(picked) < most:
         gains = {}
-        for place, number in left.items():
-            gain = sum(weight for weight, bits in zip(weights, killed, strict=True) if bits >> (given + place) & 1)
-            gains[place] = gain + NEW_RESULT / (1 + seen[results[number].digest])
-        best = max(left, key=lambda place: gains[place])
+        for bit, number in left.items():
+            gain = sum(weight for weight, bits in zip(weights, killed, strict=True) if bits >> bit & 1)
+            gains[bit] = gain + NEW_RESULT / (1 + seen[results[number].digest])
+        best = max(left, key=lambda bit: gains[bit])
         number = left.pop(best)
-        picked.append(number)
+        picked.append(number - given)
         seen[results[number].digest] += 1
-        weights = [
-            weight / 2 if bits >> (given + best) & 1 else weight for weight, bits in zip(weights, killed, strict=True)
-        ]
+        weights = [weight / 2 if bits >> best & 1 else weight for weight, bits in zip(weights, killed, strict=True)]
     return sorted(picked)
 
 
@@ -293,6 +347,6 @@ def confirmed(
     }
 
 
-def given_test(task: Task) -> str:
-    """The test of a task as it was before it got new tests."""
-    return task.test.partition(f"\n\n{MARK}")[0] + "\n" if MARK in task.test else task.test
+def given_test(test: str) -> str:
+    """A task's test as it was before it got new tests."""
+    return test.partition(f"\n\n{MARK}")[0] + "\n" if MARK in test else test
