@@ -42,14 +42,18 @@ LAST = make_task(
 )
 
 
+def inputs_like(given: list[tuple], number: int) -> list[tuple]:
+    return [values for _, values in new_inputs(given, "", number, random.Random(0))]
+
+
 def new_asserts(task: Task) -> list[ast.Assert]:
     tree = ast.parse(task.test[task.test.index(MARK) :])
     return [node for node in tree.body if isinstance(node, ast.Assert)]
 
 
 def test_new_tests_fail_what_the_given_ones_let_pass(boxes):
-    found = strengthen([SHARED, LAST], boxes, 6)
-    assert [each.added for each in found] == [6, 6]
+    found = strengthen([SHARED, LAST], boxes, 15)
+    assert [each.added for each in found] == [15, 15]
     first = Program.of(found[1].task, "def last(words):\n    return words[-1] if words[-1] > 'x' else words[0]\n")
     longer = Program.of(found[0].task, "def shared(a, b):\n    return [x for x in a[-2:] if x in b]\n")
     gold = [Program.of(each.task, each.task.solution) for each in found]
@@ -172,12 +176,12 @@ def test_methods_with_named_arguments(boxes):
 
 def test_inputs_keep_what_all_given_ones_have():
     given = [([1, 4, 6], 3, "0110"), ([2, 3, 9, 12], 4, "10"), ([5, 7], 2, "111")]
-    made = new_inputs(given, "", 60, random.Random(0))
+    made = inputs_like(given, 60)
     assert len(made) > 30 and len({repr(each) for each in made}) == len(made)
     for numbers, length, bits in made:
         assert numbers == sorted(numbers) and length == len(numbers) > 0 and min(numbers) > 0
         assert bits and set(bits) <= {"0", "1"}
-    assert made == new_inputs(given, "", 60, random.Random(0))
+    assert made == inputs_like(given, 60)
 
 
 def test_wrong_programs_of_the_user_are_what_tests_are_chosen_for(boxes):
@@ -200,7 +204,7 @@ def test_a_stopped_run_goes_on(boxes, tmp_path, monkeypatch):
 
 def test_a_grid_of_each_number_once_stays_one():
     given = [([[1, 2], [4, 3]], 3), ([[9, 8, 7], [1, 2, 3], [4, 5, 6]], 1), ([[3, 1], [2, 4]], 2)]
-    made = new_inputs(given, "", 40, random.Random(0))
+    made = inputs_like(given, 40)
     assert len(made) > 10
     for grid, _ in made:
         items = [item for row in grid for item in row]
@@ -209,7 +213,7 @@ def test_a_grid_of_each_number_once_stays_one():
 
 def test_words_that_are_used_again_and_again_are_all_there_are():
     given = [(["+", "*"], "o o| .|"), (["*", "*", "-"], ".| o o o|"), (["-", "+"], "o| .| .| o")]
-    for operators, music in new_inputs(given, "", 40, random.Random(0)):
+    for operators, music in inputs_like(given, 40):
         assert set(operators) <= {"+", "*", "-"} and set(music.split()) <= {"o", "o|", ".|"}
 
 
@@ -224,6 +228,9 @@ def test_words_that_are_used_again_and_again_are_all_there_are():
         (["[1]", "[2]"], "", "[]", False),
         (["'a'"], "", "'bc'", True),
         (["True"], "", "False", True),
+        (["1", "2"], "", "[-1]", False),
+        (["3"], "", "-3", False),
+        (["3", "-2"], "", "-3", True),
     ],
 )
 def test_a_result_for_nothing_counts_only_if_it_is_shown(given, prompt, result, like):
@@ -246,7 +253,7 @@ def test_programs_that_contradict_gold_together_are_believed(boxes):
 
 
 def test_both_statuses(boxes):
-    task = strengthen([LAST], boxes, 6)[0].task
+    task = strengthen([LAST], boxes, 15)[0].task
     codes = [
         "def last(words):\n    return words[words == ['x', 'y']]\n",
         "def last(words):\n    return 1\n",

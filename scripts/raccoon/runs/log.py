@@ -274,8 +274,9 @@ def given_metrics(rollouts: list[Rollout]) -> dict[str, Any]:
     """With new tests, the share that passes the given ones, and which share of these PASS only they give."""
     known = [rollout for rollout in rollouts if rollout.given_status not in ("", "INFRA")]
     passed = [rollout.status == "PASS" for rollout in known if rollout.given_status == "PASS"]
-    shares = {"pass_rate_given": len(passed) / len(known), "weak_passes": 1 - mean(passed) if passed else None}
-    return shares if known else {}
+    if not known:
+        return {}
+    return {"pass_rate_given": len(passed) / len(known), "weak_passes": 1 - mean(passed) if passed else None}
 
 
 def repetition(text: str) -> float:

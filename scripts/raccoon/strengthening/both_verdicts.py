@@ -24,7 +24,7 @@ def given_statuses(programs: Sequence[Program], verdicts: Sequence[Verdict], san
     again = [place for place, pair in enumerate(pairs) if found[place] and may_pass_given(*pair)]
     alone = [replace(programs[place], test=given_test(programs[place].test), max_feedback=0) for place in again]
     distinct = list(dict.fromkeys(alone))
-    known = dict(zip(distinct, sandbox.run(distinct), strict=True))
+    known = dict(zip(distinct, sandbox.run(distinct) if distinct else [], strict=True))
     for place, program in zip(again, alone, strict=True):
         found[place] = known[program].status
     return found

@@ -105,6 +105,13 @@ def prepare():
     return sys.stdout
 
 
+def say(out, number, line, said):
+    """Prints a line, or a dot if there is no room for it. The number of characters with it."""
+    said += len(line) + 1
+    print(line if said <= ROOM else f"{number} .", file=out, flush=True)
+    return said
+
+
 def run_gold(programs, inputs, how, start, literals):
     """Prints the results of the only program on the inputs from number `start` on."""
     out, said, late, space = prepare(), 0, 0, loaded(programs[0])
@@ -114,16 +121,14 @@ def run_gold(programs, inputs, how, start, literals):
             letter, digest, text = attempt(eval(how["function"], space), inputs[number], how, SECONDS)
         late += letter == "t"
         line = f"{number} {letter}{digest} {text}" if literals else f"{number} {letter}{digest}"
-        said += len(line) + 1
+        said = say(out, number, line, said)
         if said > ROOM:
-            print(f"{number} .", file=out, flush=True)
             return
-        print(line, file=out, flush=True)
 
 
 def run_wrong(programs, inputs, how, start, wanted):
     """Prints for each program, from number `start` on, a hexadecimal number: bit i is set if input i shows it wrong."""
-    out = prepare()
+    out, said = prepare(), 0
     for number in range(start, len(programs)):
         wrong = (1 << len(inputs)) - 1
         try:
@@ -136,4 +141,6 @@ def run_wrong(programs, inputs, how, start, wanted):
                     wrong &= ~(1 << place)
         except BaseException:
             pass
-        print(f"{number} #{wrong:x}", file=out, flush=True)
+        said = say(out, number, f"{number} #{wrong:x}", said)
+        if said > ROOM:
+            return

@@ -24,6 +24,7 @@ from raccoon.strengthening.shape import (
 
 MOST_ITEMS = 12  # of a list that is made; given ones may be longer
 MOST_TRIES = 30  # for each input that is asked for
+STALE = 400  # tries in a row without a new input; then there are no more
 SMALL = range(13)  # whole numbers that are always tried
 
 
@@ -33,18 +34,22 @@ class Maker:
     def __init__(self, shape: Shape, rng: random.Random):
         self.shape, self.rng = shape, rng
 
-    def inputs(self, number: int) -> list[Values]:
-        """At most `number` distinct inputs that the shape allows and that are not given."""
+    def inputs(self, number: int) -> list[tuple[str, Values]]:
+        """At most `number` distinct inputs that the shape allows and that are not given, each with its kind."""
         known = {repr(each) for each in self.shape.given}
-        found: dict[str, Values] = {}
+        found: dict[str, tuple[str, Values]] = {}
         edges = [*self.edges(), *self.exchanged()]
         self.rng.shuffle(edges)
+        stale = 0
         for turn in range(MOST_TRIES * number):
-            if len(found) >= number:
+            if len(found) >= number or stale > STALE:
                 break
-            made = self.mended(edges.pop() if edges and turn % 3 == 0 else self.one())
+            stale += 1
+            kind, values = edges.pop() if edges and turn % 3 < 2 else ("other", self.one())
+            made = self.mended(values)
             if repr(made) not in known and self.shape.allows(made):
-                found.setdefault(repr(made), made)
+                stale = 0 if repr(made) not in found else stale
+                found.setdefault(repr(made), (kind, made))
         return list(found.values())
 
     def one(self) -> Values:
@@ -60,21 +65,22 @@ class Maker:
             base[place] = self.varied(base[place], (place,))
         return tuple(base)
 
-    def edges(self) -> Iterator[Values]:
+    def edges(self) -> Iterator[tuple[str, Values]]:
         """Given inputs with one argument that is as small, or as uniform, as the shape allows."""
         for base in self.shape.given[:6]:
             for place, value in enumerate(base):
-                for edge in self.edge_values(value, (place,)):
-                    yield (*base[:place], edge, *base[place + 1 :])
+                for number, edge in enumerate(self.edge_values(value, (place,))):
+                    yield f"edge {place} {number}", (*base[:place], edge, *base[place + 1 :])
 
-    def exchanged(self) -> Iterator[Values]:
+    def exchanged(self) -> Iterator[tuple[str, Values]]:
         """Given inputs with two arguments of one type that have changed places, or that are equal."""
         for base in self.shape.given[:6]:
             for one, other in itertools.combinations(range(len(base)), 2):
                 if type(base[one]) is type(base[other]):
                     for left, right in ((other, one), (one, one), (other, other)):
                         places = {one: left, other: right}
-                        yield tuple(base[places.get(place, place)] for place in range(len(base)))
+                        kind = f"exchange {one} {other} {left} {right}"
+                        yield kind, tuple(base[places.get(place, place)] for place in range(len(base)))
 
     def edge_values(self, value: Value, path: Path) -> Iterator[Value]:
         if isinstance(value, bool):
@@ -271,6 +277,9 @@ class Maker:
         return type(like)(made)
 
 
-def new_inputs(given: Sequence[Values], prompt: str, number: int, rng: random.Random) -> list[Values]:
-    """At most `number` inputs like the given ones, each once and none of them given."""
+def new_inputs(given: Sequence[Values], prompt: str, number: int, rng: random.Random) -> list[tuple[str, Values]]:
+    """At most `number` inputs like the given ones, each once and none of them given, with its kind before it.
+
+    Inputs of one kind are at the same edge, as empty or as equal; "other" are at none.
+    """
     return Maker(Shape(given, prompt), rng).inputs(number)

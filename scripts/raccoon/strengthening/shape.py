@@ -11,6 +11,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 Value = Any  # of a literal, which may have any plain type
@@ -32,32 +33,36 @@ SIZED = (list, tuple, str, dict, set, frozenset)
 
 @dataclass
 class Part:
-    """What the given inputs show at one place."""
+    """What the given inputs show at one place. It is asked only when all are known."""
 
     values: list[Value] = field(default_factory=list)
 
-    @property
+    @cached_property
+    def kinds(self) -> set[type]:
+        return set(map(type, self.values))
+
+    @cached_property
     def numbers(self) -> list:
         return [value for value in self.values if is_number(value)]
 
-    @property
+    @cached_property
     def lengths(self) -> list[int]:
         return [len(value) for value in self.values if isinstance(value, SIZED)]
 
-    @property
+    @cached_property
     def texts(self) -> list[str]:
         return [value for value in self.values if isinstance(value, str)]
 
-    @property
+    @cached_property
     def letters(self) -> str:
         return "".join(sorted(set("".join(self.texts))))
 
-    @property
+    @cached_property
     def is_choice(self) -> bool:
         """Whether its texts are a few words that are used again and again: names of operators, or colours."""
         return len(self.texts) >= MANY and len(set(self.texts)) <= REUSED * len(self.texts)
 
-    @property
+    @cached_property
     def words(self) -> set[str]:
         """The words of its texts, if they are a few that are used again and again; else none."""
         found = [word for text in self.texts if " " in text for word in text.split()]
@@ -124,7 +129,7 @@ class Shape:
 
     def fits(self, value: Value, known: Part, path: Path) -> bool:
         """Whether a part has a known type and, if the given ones do, a sign and a length above 0."""
-        if type(value) not in {type(each) for each in known.values}:
+        if type(value) not in known.kinds:
             return False
         if is_number(value) and known.numbers:
             low, high = min(known.numbers), max(known.numbers)

@@ -40,11 +40,11 @@ from raccoon.tasks.task import Task
 VERSION = 1  # of what this file makes; it stands in each task
 MARK = "# New tests, with the results of the solution"
 MOST = 20  # new asserts of a task, unless the caller wants another number
-INPUTS = 150  # that are tried for each task
+INPUTS = 250  # that are tried for each task
 MUTANTS = 60  # of gold
 ENOUGH_OTHERS = 4  # programs of the caller that pass the given test, to contradict gold
 SURVIVOR = 8  # weight of a mutant that passes the given test
-NEW_RESULT = 0.1  # weight of a result that no chosen input has
+NEW_RESULT, NEW_EDGE = 0.5, 1.0  # weights of a result, and of an edge, that no chosen input has
 NO_INPUT = "gold gives no usual result on new inputs"
 # Results where there is nothing to return, and the words of a prompt that speak of them
 EMPTY = {
@@ -93,6 +93,7 @@ class Work:
     form: str
     any_order: bool
     inputs: list[Values]
+    kinds: list[str]  # of the inputs
     function: str
     wrong: list[str]  # mutants, then programs of the caller
     others: int  # programs of the caller
@@ -133,7 +134,7 @@ def strengthen(
         if isinstance(results, str):
             found[place] = Strengthened(work.task, 0, results)
             continue
-        picked = choose(results, killed, most, len(work.given), disputed(killed, work))
+        picked = choose(work, results, killed, most)
         if not picked:
             found[place] = Strengthened(work.task, 0, "other programs contradict gold")
             continue
@@ -160,14 +161,15 @@ def begin(task: Task, rng: random.Random, wrong: list[str]) -> Work | str:
     if not form:
         return "its asserts compare in several ways"
     shown = given_calls(replace(task, test=task.visible_tests))  # the prompt's examples, of which some are no asserts
-    shown = [each for each in [*given, *shown] if (each.names, len(each.arguments)) == signature]
-    inputs = new_inputs([each.arguments for each in shown], task.prompt, INPUTS, rng)
-    inputs = [each for each in inputs if len(repr(each)) <= MOST_CHARS]
+    alike = [each.arguments for each in [*given, *shown] if (each.names, len(each.arguments)) == signature]
+    made = new_inputs([*{repr(each): each for each in alike}.values()], task.prompt, INPUTS, rng)
+    made = [(kind, values) for kind, values in made if len(repr(values)) <= MOST_CHARS]
+    kinds, inputs = [kind for kind, _ in made], [values for _, values in made]
     if not inputs:
         return "no new input is like the given ones"
     any_order = is_order_open(task.solution) or any(f"{name}(" in form for name in OPEN_ORDER)
     mutants = [*make_mutants(task.solution, MUTANTS), *wrong]
-    return Work(task, given, form, any_order, inputs, callee(task), mutants, len(wrong))
+    return Work(task, given, form, any_order, inputs, kinds, callee(task), mutants, len(wrong))
 
 
 def is_order_open(solution: str) -> bool:
@@ -208,20 +210,29 @@ def results_like(given: Sequence[str], prompt: str) -> Callable[[str], bool]:
     """Whether a result is of a kind that the given ones have: of their types and, if it is empty, like one of them.
 
     What a function returns where there is nothing to return (None, 0, -1, "", []) is its author's choice, unless the
-    test or the prompt shows it.
+    test or the prompt shows it. So is a negative number where no given result has one.
     """
     values = [ast.literal_eval(each) for each in given]
     kinds = {kind_of(value) for value in values}
     shown = {repr(value) for value in values}
+    below = any(map(has_negative, values))
     said = [empty for empty, words in EMPTY.items() if any(re.search(word, prompt.lower()) for word in words)]
 
     def like(text: str) -> bool:
         value = ast.literal_eval(text)
         empty = repr(value) if not isinstance(value, (float, bool)) else repr(int(value))
         is_empty = empty in EMPTY and not isinstance(value, bool)
-        return kind_of(value) in kinds and (not is_empty or empty in shown or empty in said)
+        usual = kind_of(value) in kinds and (below or not has_negative(value))
+        return usual and (not is_empty or empty in shown or empty in said)
 
     return like
+
+
+def has_negative(value) -> bool:
+    """Whether a value is a negative number or holds one."""
+    if isinstance(value, (list, tuple, set)):
+        return any(map(has_negative, value))
+    return has_negative([*value.values()]) if isinstance(value, dict) else isinstance(value, (int, float)) and value < 0
 
 
 def kind_of(value) -> str:
@@ -258,26 +269,31 @@ def disputed(killed: Sequence[int], work: Work) -> int:
     return sum(1 << place for place in places if 2 * sum(bits >> place & 1 for bits in passing) > len(passing))
 
 
-def choose(results: Mapping[int, Called], killed: Sequence[int], most: int, given: int, left_out: int = 0) -> list[int]:
-    """At most `most` of the inputs behind the `given` ones, without some, those that kill most wrong programs first.
+def choose(work: Work, results: Mapping[int, Called], killed: Sequence[int], most: int) -> list[int]:
+    """At most `most` of the new inputs, those that kill most wrong programs first.
 
     A program that an earlier input kills counts half for the next, and so on, so that each is killed in several ways.
-    A result of its own counts a little.
+    A result or an edge of its own counts too: a model's mistakes are not those of an edit.
     """
+    given, left_out = len(work.given), disputed(killed, work)
     shown = (1 << given) - 1
     weights = [SURVIVOR if not bits & shown else 1.0 for bits in killed]
     left = {bit: number for bit, number in enumerate(results) if bit >= given and not left_out >> bit & 1}
     picked: list[int] = []
     seen = Counter(results[number].digest for number in range(given))
+    edges: Counter[str] = Counter()
     while left and len(picked) < most:
         gains = {}
         for bit, number in left.items():
+            kind = work.kinds[number - given]
             gain = sum(weight for weight, bits in zip(weights, killed, strict=True) if bits >> bit & 1)
-            gains[bit] = gain + NEW_RESULT / (1 + seen[results[number].digest])
+            gain += NEW_RESULT / (1 + seen[results[number].digest])
+            gains[bit] = gain + (NEW_EDGE / 4 ** edges[kind] if kind != "other" else 0)
         best = max(left, key=lambda bit: gains[bit])
         number = left.pop(best)
         picked.append(number - given)
         seen[results[number].digest] += 1
+        edges[work.kinds[number - given]] += 1
         weights = [weight / 2 if bits >> best & 1 else weight for weight, bits in zip(weights, killed, strict=True)]
     return sorted(picked)
 

@@ -14,7 +14,7 @@ from raccoon.sandbox.pool import Sandbox
 from raccoon.strengthening.given import Values
 
 DRIVER = Path(__file__).with_name("driver.py").read_text(encoding="utf-8")
-LINE = re.compile(r"(\d{1,4}) ([=?!t>.#])(\w{0,40})(?: (.*))?", re.ASCII)
+LINE = re.compile(r"(\d{1,4}) ([=?!t>.#])(\w{0,160})(?: (.*))?", re.ASCII)
 NEVER = json.dumps({"inputs": [""], "outputs": ["no program prints this"]})
 DIGEST = 10  # characters, as in driver.py
 TIMEOUT = 4.0  # CPU seconds of one run
