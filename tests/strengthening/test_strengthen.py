@@ -9,7 +9,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from helpers.reward_doubles import TABLE, Tokenizer, ids
 from raccoon.records import Program
+from raccoon.rewards.execution import Chat, ExecutionReward, RewardTable
+from raccoon.rewards.training_tasks import stronger_tasks
 from raccoon.sandbox.pool import Sandbox
 from raccoon.strengthening.both_verdicts import given_statuses
 from raccoon.strengthening.given import common_form, given_calls
@@ -271,3 +274,14 @@ def test_both_statuses(boxes):
 def test_common_form_needs_half_of_the_asserts():
     task = make_task("def f(x): ...", "assert f(1) == 1", "assert f(2) is 2", "assert set(f(3)) == {3}")
     assert common_form(given_calls(task)) == ""
+
+
+def test_training_pays_by_all_tests_and_logs_both_statuses(boxes, tmp_path):
+    shortcut = "def last(words):\n    return 'b' if 'b' in words else 'y'\n"
+    [task] = stronger_tasks([LAST], boxes[0], str(tmp_path / "new_tests.jsonl"))
+    assert stronger_tasks([LAST], boxes[0], "") == [LAST]
+    reward = ExecutionReward(RewardTable(**TABLE), boxes[0], Chat(Tokenizer(), [0]))
+    codes = [shortcut, LAST.solution]
+    found = [reward.evaluate([each] * 2, [ids(code) for code in codes]) for each in (LAST, task)]
+    statuses = [[(rollout.status, rollout.given_status) for rollout in rollouts] for rollouts in found]
+    assert statuses == [[("PASS", ""), ("PASS", "")], [("PARTIAL", "PASS"), ("PASS", "PASS")]]

@@ -279,6 +279,7 @@ def choose(work: Work, results: Mapping[int, Called], killed: Sequence[int], mos
     shown = (1 << given) - 1
     weights = [SURVIVOR if not bits & shown else 1.0 for bits in killed]
     left = {bit: number for bit, number in enumerate(results) if bit >= given and not left_out >> bit & 1}
+    kills = {bit: [place for place, bits in enumerate(killed) if bits >> bit & 1] for bit in left}
     picked: list[int] = []
     seen = Counter(results[number].digest for number in range(given))
     edges: Counter[str] = Counter()
@@ -286,7 +287,7 @@ def choose(work: Work, results: Mapping[int, Called], killed: Sequence[int], mos
         gains = {}
         for bit, number in left.items():
             kind = work.kinds[number - given]
-            gain = sum(weight for weight, bits in zip(weights, killed, strict=True) if bits >> bit & 1)
+            gain = sum(weights[place] for place in kills[bit])
             gain += NEW_RESULT / (1 + seen[results[number].digest])
             gains[bit] = gain + (NEW_EDGE / 4 ** edges[kind] if kind != "other" else 0)
         best = max(left, key=lambda bit: gains[bit])
@@ -294,7 +295,8 @@ def choose(work: Work, results: Mapping[int, Called], killed: Sequence[int], mos
         picked.append(number - given)
         seen[results[number].digest] += 1
         edges[work.kinds[number - given]] += 1
-        weights = [weight / 2 if bits >> best & 1 else weight for weight, bits in zip(weights, killed, strict=True)]
+        for place in kills[best]:
+            weights[place] /= 2
     return sorted(picked)
 
 
