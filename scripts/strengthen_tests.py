@@ -35,7 +35,7 @@ INPUT_TASKS: list[str] = ["mbpp", "humaneval"]  # published sets, without MBPP's
 OUTPUT = "data/strengthened.jsonl"  # a task file
 DATA_DIR = ""  # folder of the published benchmark files; "": download from the hub
 
-MAX_NEW_TESTS = 20  # asserts for each task; each costs every verdict a little
+MAX_NEW_TESTS = 10  # asserts for each task; each costs every verdict a little
 SEED = 0  # of the inputs
 FROM_RUN = ""  # OUTPUT_DIR of a training run, whose wrong completions the new tests should fail; "": none
 SAMPLES: list[str] = []  # files of wrong samples for the same purpose: JSON lines of task_id and completion or solution

@@ -263,7 +263,8 @@ def test_a_row_of_the_hub_gives_its_inputs():
 
 def test_few_possible_inputs_are_no_reason_to_repeat_the_test():
     task = Task("own/4", "p", "assert f(5) == 5\nassert f(6) == 6\n", "f", solution="def f(x):\n    return x")
-    assert {x for [x] in choose_inputs(task, {}, 20, seed=0).inputs} == {2, 3, 4, 7, 8, 9}
+    found = [x for [x] in choose_inputs(task, {}, 60, seed=0).inputs]
+    assert 10 < len(found) == len(set(found)) < 60 and not {5, 6} & set(found)
 
 
 def test_inputs_on_which_gold_fails_or_wavers_are_dropped(sandbox):

@@ -45,8 +45,8 @@ LAST = make_task(
 )
 
 
-def inputs_like(given: list[tuple], number: int) -> list[tuple]:
-    return [values for _, values in new_inputs(given, "", number, random.Random(0))]
+def inputs_like(given: list[tuple], number: int, prompt: str = "") -> list[tuple]:
+    return [values for _, values in new_inputs(given, prompt, number, random.Random(0))]
 
 
 def new_asserts(task: Task) -> list[ast.Assert]:
@@ -179,12 +179,13 @@ def test_methods_with_named_arguments(boxes):
 
 def test_inputs_keep_what_all_given_ones_have():
     given = [([1, 4, 6], 3, "0110"), ([2, 3, 9, 12], 4, "10"), ([5, 7], 2, "111")]
-    made = inputs_like(given, 60)
+    made = inputs_like(given, 60, "Takes positive numbers.")
     assert len(made) > 30 and len({repr(each) for each in made}) == len(made)
     for numbers, length, bits in made:
         assert numbers == sorted(numbers) and length == len(numbers) > 0 and min(numbers) > 0
         assert bits and set(bits) <= {"0", "1"}
-    assert made == inputs_like(given, 60)
+    assert made == inputs_like(given, 60, "Takes positive numbers.")
+    assert any(0 in numbers for numbers, _, _ in inputs_like(given, 60))
 
 
 def test_wrong_programs_of_the_user_are_what_tests_are_chosen_for(boxes):

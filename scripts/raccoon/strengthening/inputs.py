@@ -70,7 +70,8 @@ class Maker:
         for base in self.shape.given[:6]:
             for place, value in enumerate(base):
                 for number, edge in enumerate(self.edge_values(value, (place,))):
-                    yield f"edge {place} {number}", (*base[:place], edge, *base[place + 1 :])
+                    kind = f"edge {place} {'small' if is_number(value) and number in range(3, len(SMALL)) else number}"
+                    yield kind, (*base[:place], edge, *base[place + 1 :])
 
     def exchanged(self) -> Iterator[tuple[str, Values]]:
         """Given inputs with two arguments of one type that have changed places, or that are equal."""

@@ -6,7 +6,6 @@ arguments belong together (a length beside its list, an item of it). What holds 
 """
 
 import itertools
-import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -23,8 +22,8 @@ MANY = 4  # texts that show that some are used again and again
 REUSED = 0.7  # share of the distinct ones
 FEW = 5  # distinct letters or fewer are an alphabet of their own, like 0 and 1
 
-RELAX = os.environ.get("RELAX", "")
 BOUNDED = ("positive", "natural number", "non-negative", "nonnegative", "greater than", "> 0", ">= 0", ">= 1")
+FILLED = ("non-empty", "nonempty", "non empty", "not empty", "at least one")
 DISTINCT = ("distinct", "unique", "no duplicate", "permutation", "different")
 KINDS = ("abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "0123456789")  # of letters
 SEQUENCES = (list, tuple, str)
@@ -99,6 +98,7 @@ class Shape:
     def __init__(self, given: Sequence[Values], prompt: str = ""):
         self.given, self.parts = list(given), defaultdict[Path, Part](Part)
         self.bounded = any(word in prompt.lower() for word in BOUNDED)
+        self.filled = any(word in prompt.lower() for word in FILLED)
         self.distinct = any(word in prompt.lower() for word in DISTINCT)
         for arguments in self.given:
             for number, value in enumerate(arguments):
@@ -141,15 +141,15 @@ class Shape:
                 return False
             if known.is_choice and value not in known.texts or known.words and not set(value.split()) <= known.words:
                 return False
-        empty = 0 in known.lengths or ("e" in RELAX if isinstance(value, (list, dict)) else "E" in RELAX)
-        return not isinstance(value, SIZED) or len(value) > 0 or empty
+        return not isinstance(value, SIZED) or len(value) > 0 or 0 in known.lengths and not self.filled
 
     def signs(self, path: Path) -> tuple[bool, bool]:
-        """Whether a number at this place may be 0, and whether it may be negative."""
-        low, inner = min(self.parts[path].numbers), len(path) > 1
-        zero = not self.bounded and ("z" in RELAX if inner else "Z" in RELAX)
-        negative = not self.bounded and ("n" in RELAX if inner else "N" in RELAX)
-        return low <= 0 or zero, low < 0 or negative
+        """Whether a number at this place may be 0, and whether it may be negative.
+
+        0 may stand where the prompt does not ask for positive numbers; a negative number only where one is given.
+        """
+        low = min(self.parts[path].numbers)
+        return low <= 0 or not self.bounded, low < 0
 
 
 def shows_order(part: Part) -> bool:
@@ -235,7 +235,7 @@ def properties(arguments: Values) -> set[tuple]:
             found |= {(one, other, "substring")} if right and right in left else set()
         if isinstance(left, (list, tuple)) and isinstance(right, str) and right in left:
             found.add((one, other, "item"))
-        if is_number(left) and is_number(right):
+        if is_number(left) and is_number(right) and sum(map(is_number, arguments)) == 2:  # a first and a last
             found |= {(one, other, "up to")} if left <= right else set()
             found |= {(one, other, "below")} if left < right else set()
     return found

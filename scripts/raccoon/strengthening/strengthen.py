@@ -39,12 +39,13 @@ from raccoon.tasks.task import Task
 
 VERSION = 1  # of what this file makes; it stands in each task
 MARK = "# New tests, with the results of the solution"
-MOST = 20  # new asserts of a task, unless the caller wants another number
+MOST = 10  # new asserts of a task, unless the caller wants another number
 INPUTS = 250  # that are tried for each task
 MUTANTS = 60  # of gold
 ENOUGH_OTHERS = 4  # programs of the caller that pass the given test, to contradict gold
-SURVIVOR = 8  # weight of a mutant that passes the given test
-NEW_RESULT, NEW_EDGE = 0.5, 1.0  # weights of a result, and of an edge, that no chosen input has
+SURVIVOR, KILLED = 8.0, 0.2  # weights of a wrong program that passes the given test, and of one that fails it
+NEW_RESULT = 0.5  # weight of a result that no chosen input has
+NEW_EDGE = {"edge": 1.0, "exchange": 3.0, "other": 0.0}  # weight of a kind of input that is not chosen yet
 NO_INPUT = "gold gives no usual result on new inputs"
 # Results where there is nothing to return, and the words of a prompt that speak of them
 EMPTY = {
@@ -277,7 +278,7 @@ def choose(work: Work, results: Mapping[int, Called], killed: Sequence[int], mos
     """
     given, left_out = len(work.given), disputed(killed, work)
     shown = (1 << given) - 1
-    weights = [SURVIVOR if not bits & shown else 1.0 for bits in killed]
+    weights = [SURVIVOR if not bits & shown else KILLED for bits in killed]
     left = {bit: number for bit, number in enumerate(results) if bit >= given and not left_out >> bit & 1}
     kills = {bit: [place for place, bits in enumerate(killed) if bits >> bit & 1] for bit in left}
     picked: list[int] = []
@@ -289,7 +290,7 @@ def choose(work: Work, results: Mapping[int, Called], killed: Sequence[int], mos
             kind = work.kinds[number - given]
             gain = sum(weights[place] for place in kills[bit])
             gain += NEW_RESULT / (1 + seen[results[number].digest])
-            gains[bit] = gain + (NEW_EDGE / 4 ** edges[kind] if kind != "other" else 0)
+            gains[bit] = gain + NEW_EDGE[kind.partition(" ")[0]] / 4 ** edges[kind]
         best = max(left, key=lambda bit: gains[bit])
         number = left.pop(best)
         picked.append(number - given)
