@@ -44,7 +44,7 @@ from raccoon.records import Program  # noqa: E402
 from raccoon.sandbox.pool import Sandbox  # noqa: E402
 from raccoon.store import AnswerCache, digest  # noqa: E402
 from raccoon.strengthening.mutants import make_mutants, parse_shallow  # noqa: E402
-from raccoon.strengthening.strengthen import CLOSE, MOST, Strengthened, Work, begin, given_test, strengthen  # noqa: E402
+from raccoon.strengthening.strengthen import CLOSE, MOST, Known, Strengthened, Work, begin, given_test, strengthen  # noqa: E402
 from raccoon.strengthening.trials import DRIVER, NEVER, run_trials  # noqa: E402
 from raccoon.tasks.extraction import extract_code  # noqa: E402
 from raccoon.tasks.task import Task  # noqa: E402
@@ -174,7 +174,7 @@ def likely(found: list[tuple], sandbox: Sandbox) -> list[tuple]:
     for task, _, code in found:
         by_task[task.task_id].append(code)
     tasks = list({task.task_id: task for task, _, _ in found}.values())
-    works = {task.task_id: work for task in tasks if isinstance(work := begin(task, random.Random(0), []), Work)}
+    works = {task.task_id: work for task in tasks if isinstance(work := begin(task, random.Random(0), Known()), Work)}
     given = {task_id: [each.arguments for each in work.given] for task_id, work in works.items()}
     right = run_trials([work.trial(given[name], [work.task.solution]) for name, work in works.items()], sandbox)
     trials = [

@@ -28,6 +28,7 @@ from raccoon.reporting.logs import LoggedCompletion, read_records
 from raccoon.runs.log import COMPLETIONS_LOG
 from raccoon.sandbox.pool import Sandbox, SandboxError
 from raccoon.strengthening.stored import strengthen_all, summary
+from raccoon.strengthening.strengthen import Known
 from raccoon.tasks.extraction import extract_code
 from raccoon.tasks.task import Task, write_task_file
 
@@ -37,9 +38,11 @@ DATA_DIR = ""  # folder of the published benchmark files; "": download from the 
 
 MAX_NEW_TESTS = 10  # asserts for each task; each costs every verdict a little
 SEED = 0  # of the inputs
-FROM_RUN = ""  # OUTPUT_DIR of a training run, whose wrong completions the new tests should fail; "": none
-SAMPLES: list[str] = []  # files of wrong samples for the same purpose: JSON lines of task_id and completion or solution
-MAX_WRONG = 40  # programs of FROM_RUN and SAMPLES for each task
+FROM_RUN = ""  # OUTPUT_DIR of a training run: what its code got wrong is what the new tests should fail; "": none
+# Files of samples for the same purpose: JSON lines of task_id and completion or solution. If most of at least four that
+# pass the given test contradict the solution on an input, that input is no test: the solution may be wrong
+SAMPLES: list[str] = []
+MAX_PROGRAMS = 40  # programs of FROM_RUN and SAMPLES for each task
 
 SANDBOX_WORKERS = 0  # programs at once; 0: one for each CPU of this process
 SANDBOX_MEMORY_MB = 1024  # for each program
@@ -53,12 +56,12 @@ def main() -> None:
     if Path(OUTPUT).is_dir() or OUTPUT in INPUT_TASKS:
         raise InputError(f"OUTPUT {OUTPUT} is a folder or one of INPUT_TASKS; give the path of another file")
     tasks = [task for name in INPUT_TASKS for task in load_set(name, DATA_DIR) if task.split != "prompt"]
-    wrong = wrong_programs({task.task_id: task for task in tasks})
+    known = known_programs({task.task_id: task for task in tasks})
     done = f"{OUTPUT}.done.jsonl"
     try:
         with Sandbox(SANDBOX_WORKERS or None, memory_mb=SANDBOX_MEMORY_MB, allow_weak=ALLOW_WEAK_SANDBOX) as sandbox:
             print(f"sandbox  {sandbox.walls}", flush=True)
-            found = strengthen_all(tasks, done, sandbox, MAX_NEW_TESTS, SEED, wrong)
+            found = strengthen_all(tasks, done, sandbox, MAX_NEW_TESTS, SEED, known)
     except KeyboardInterrupt:
         sys.exit(f"stopped; finished work is in {done}: give the same command again to continue")
     except SandboxError as error:
@@ -69,22 +72,25 @@ def main() -> None:
     print(f"python scripts/train_rl_poc.py --training-sets '' --train-files {OUTPUT}")
 
 
-def wrong_programs(tasks: dict[str, Task]) -> dict[str, list[str]]:
-    """task_id -> code of FROM_RUN that did not pass, and all code of SAMPLES: at most MAX_WRONG programs."""
-    found: dict[str, dict[str, None]] = defaultdict(dict)
+def known_programs(tasks: dict[str, Task]) -> dict[str, Known]:
+    """task_id -> distinct programs of FROM_RUN, which may be wrong, and of SAMPLES; at most MAX_PROGRAMS of each."""
+    run: dict[str, dict[str, None]] = defaultdict(dict)
+    samples: dict[str, dict[str, None]] = defaultdict(dict)
     if FROM_RUN:
         log = Path(FROM_RUN) / COMPLETIONS_LOG
         if not log.is_file():
             raise InputError(f"no {COMPLETIONS_LOG} in FROM_RUN {FROM_RUN}; give the OUTPUT_DIR of a training run")
         for each in read_records(log, LoggedCompletion):
-            if each.task_id in tasks and each.status in ("PARTIAL", "FAIL") and each.code.strip():
-                found[each.task_id][each.code] = None
+            if each.task_id in tasks and each.code.strip():
+                run[each.task_id][each.code] = None
     for path in SAMPLES:
-        for task_id, samples in read_samples(path, tasks).rows.items():
-            for answers in samples:
-                last = answers[-1]
-                found[task_id][last.code or extract_code(last.text, tasks[task_id])] = None
-    return {task_id: [*codes][:MAX_WRONG] for task_id, codes in found.items()}
+        for task_id, conversations in read_samples(path, tasks).rows.items():
+            for *_, last in conversations:
+                samples[task_id][last.code or extract_code(last.text, tasks[task_id])] = None
+    return {
+        task_id: Known(*(tuple([*found.get(task_id, ())][:MAX_PROGRAMS]) for found in (run, samples)))
+        for task_id in tasks.keys() & (run.keys() | samples.keys())
+    }
 
 
 if __name__ == "__main__":

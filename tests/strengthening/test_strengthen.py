@@ -18,7 +18,7 @@ from raccoon.strengthening.both_verdicts import given_statuses
 from raccoon.strengthening.given import common_form, given_calls
 from raccoon.strengthening.inputs import new_inputs
 from raccoon.strengthening.stored import strengthen_all
-from raccoon.strengthening.strengthen import MARK, given_test, results_like, strengthen
+from raccoon.strengthening.strengthen import MARK, Known, given_test, results_like, strengthen
 from raccoon.tasks.task import Task
 
 
@@ -192,7 +192,7 @@ def test_wrong_programs_of_the_user_are_what_tests_are_chosen_for(boxes):
     """Only an input with 7 shows this one, and no mutant asks for that."""
     task = make_task("def f(x):\n    return x\n", "assert f(1) == 1", "assert f(30) == 30")
     wrong = "def f(x):\n    return 0 if x == 7 else x\n"
-    [found] = strengthen([task], boxes, 1, wrong={"f": [wrong]})
+    [found] = strengthen([task], boxes, 1, known={"f": Known((wrong,))})
     assert [ast.unparse(node) for node in new_asserts(found.task)] == ["assert f(7) == 7"]
 
 
@@ -251,9 +251,10 @@ def test_programs_that_contradict_gold_together_are_believed(boxes):
     others = [f"def f(xs):\n    return len([x for x in xs if x > 0]) + {number} - {number}\n" for number in range(4)]
     task = replace(task, visible_tests="assert f([0, -3]) == 1\n")
     alone = strengthen([task], boxes, 10)[0].task
-    beside = strengthen([task], boxes, 10, wrong={"f": others})[0].task
-    fails = [boxes[0].run([Program.of(each, others[0])])[0].status for each in (alone, beside)]
-    assert fails == ["PARTIAL", "PASS"]
+    policy = strengthen([task], boxes, 10, known={"f": Known(tuple(others))})[0].task
+    beside = strengthen([task], boxes, 10, known={"f": Known(independent=tuple(others))})[0].task
+    fails = [boxes[0].run([Program.of(each, others[0])])[0].status for each in (alone, policy, beside)]
+    assert fails == ["PARTIAL", "PARTIAL", "PASS"]
 
 
 def test_both_statuses(boxes):

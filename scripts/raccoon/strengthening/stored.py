@@ -4,13 +4,13 @@ import fcntl
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from raccoon.progress import progress_bar
 from raccoon.sandbox.pool import Sandbox
 from raccoon.store import Ledger, digest
-from raccoon.strengthening.strengthen import VERSION, Strengthened, strengthen
+from raccoon.strengthening.strengthen import VERSION, Known, Strengthened, strengthen
 from raccoon.tasks.task import Task, task_record
 
 BATCH = 32  # tasks that are done together; a stopped run repeats at most so many
@@ -28,15 +28,15 @@ class Stored:
 
 
 def strengthen_all(
-    tasks: Sequence[Task], path: str | Path, sandbox: Sandbox, most: int, seed: int, wrong: Mapping[str, Sequence[str]]
+    tasks: Sequence[Task], path: str | Path, sandbox: Sandbox, most: int, seed: int, known: Mapping[str, Known]
 ) -> list[Strengthened]:
-    """Each task with at most `most` new asserts. `path`: the file of what is done. `wrong`: programs by task_id.
+    """Each task with at most `most` new asserts. `path`: the file of what is done. `known`: programs by task_id.
 
     The processes of one run take turns: the first makes the tests, the others find them in the file. A task whose batch
     was stopped is done again. Raises InputError if the file cannot be written.
     """
     path = Path(path)
-    keys = [digest(task_record(task), VERSION, most, seed, sorted(wrong.get(task.task_id, ()))) for task in tasks]
+    keys = [digest(task_record(task), VERSION, most, seed, asdict(known.get(task.task_id, Known()))) for task in tasks]
     with taking_turns(path), Ledger(path, Stored) as done, ExitStack() as stack:
         missing = [place for place, key in enumerate(keys) if key not in done.records]
         if missing:
@@ -44,7 +44,7 @@ def strengthen_all(
         with progress_bar(total=len(missing), desc="new tests", unit="task", disable=not missing) as bar:
             for start in range(0, len(missing), BATCH):
                 part = missing[start : start + BATCH]
-                found = strengthen([tasks[place] for place in part], (sandbox, second), most, seed, wrong)
+                found = strengthen([tasks[place] for place in part], (sandbox, second), most, seed, known)
                 for place, each in zip(part, found, strict=True):
                     done.put(keys[place], Stored(each.task.test, each.task.origin, each.added, each.reason))
                 bar.update(len(part))

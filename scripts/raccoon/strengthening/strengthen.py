@@ -42,7 +42,7 @@ MARK = "# New tests, with the results of the solution"
 MOST = 10  # new asserts of a task, unless the caller wants another number
 INPUTS = 250  # that are tried for each task
 MUTANTS = 60  # of gold
-ENOUGH_OTHERS = 4  # programs of the caller that pass the given test, to contradict gold
+ENOUGH_OTHERS = 4  # independent programs that pass the given test, to contradict gold
 SURVIVOR, KILLED = 8.0, 0.2  # weights of a wrong program that passes the given test, and of one that fails it
 NEW_RESULT = 0.5  # weight of a result that no chosen input has
 NEW_EDGE = {"edge": 1.0, "exchange": 3.0, "other": 0.0}  # weight of a kind of input that is not chosen yet
@@ -85,6 +85,17 @@ class Strengthened:
     reason: str = ""
 
 
+@dataclass(frozen=True)
+class Known:
+    """A caller's programs for a task: those that a policy under training wrote, and those of other authors.
+
+    Authors who agree may be right against gold. A policy that has found a gap in the test agrees with itself.
+    """
+
+    wrong: tuple[str, ...] = ()
+    independent: tuple[str, ...] = ()
+
+
 @dataclass
 class Work:
     """What is known of a task while it is strengthened."""
@@ -96,8 +107,8 @@ class Work:
     inputs: list[Values]
     kinds: list[str]  # of the inputs
     function: str
-    wrong: list[str]  # mutants, then programs of the caller
-    others: int  # programs of the caller
+    wrong: list[str]  # mutants, wrong programs of the caller, then independent ones
+    others: int  # the independent ones
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -116,14 +127,13 @@ def strengthen(
     sandboxes: tuple[Sandbox, Sandbox],
     most: int,
     seed: int = 0,
-    wrong: Mapping[str, Sequence[str]] | None = None,
+    known: Mapping[str, "Known"] | None = None,
 ) -> list[Strengthened]:
-    """Each task with at most `most` new asserts. `sandboxes` have two seeds of hashes; `wrong`: code by task_id."""
+    """Each task with at most `most` new asserts. `sandboxes` have two seeds of hashes; `known`: code by task_id."""
     found: dict[int, Strengthened] = {}
     works: dict[int, Work] = {}
     for place, task in enumerate(tasks):
-        known = list((wrong or {}).get(task.task_id, ()))
-        work = begin(task, random.Random(f"{seed} {task.task_id}"), known)
+        work = begin(task, random.Random(f"{seed} {task.task_id}"), (known or {}).get(task.task_id, Known()))
         if isinstance(work, Work):
             works[place] = work
         else:
@@ -145,7 +155,7 @@ def strengthen(
     return [found[place] for place in range(len(tasks))]
 
 
-def begin(task: Task, rng: random.Random, wrong: list[str]) -> Work | str:
+def begin(task: Task, rng: random.Random, known: Known) -> Work | str:
     """What to do for a task, or why nothing can be done."""
     if task.kind != "function":
         return "it is a whole program"
@@ -169,8 +179,8 @@ def begin(task: Task, rng: random.Random, wrong: list[str]) -> Work | str:
     if not inputs:
         return "no new input is like the given ones"
     any_order = is_order_open(task.solution) or any(f"{name}(" in form for name in OPEN_ORDER)
-    mutants = [*make_mutants(task.solution, MUTANTS), *wrong]
-    return Work(task, given, form, any_order, inputs, kinds, callee(task), mutants, len(wrong))
+    wrong = [*make_mutants(task.solution, MUTANTS), *known.wrong, *known.independent]
+    return Work(task, given, form, any_order, inputs, kinds, callee(task), wrong, len(known.independent))
 
 
 def is_order_open(solution: str) -> bool:
@@ -258,7 +268,7 @@ def killed_by(works: Sequence[Work], usable: Sequence[dict[int, Called] | str], 
 
 
 def disputed(killed: Sequence[int], work: Work) -> int:
-    """The inputs, as bits, on which most of the caller's programs that pass the given test differ from gold.
+    """The inputs, as bits, on which most of the independent programs that pass the given test differ from gold.
 
     Gold may be wrong there. Fewer than ENOUGH_OTHERS such programs prove nothing.
     """
