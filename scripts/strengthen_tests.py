@@ -5,7 +5,7 @@ test lets pass: mutants of the solution, and code that you have. It changes no p
 it is not sure stays as it is, and is counted by the reason.
 
     python scripts/strengthen_tests.py                                            # MBPP and HumanEval
-    python scripts/strengthen_tests.py --input-tasks my_tasks.jsonl --output my_stronger_tasks.jsonl
+    python scripts/strengthen_tests.py --task-sets my_tasks.jsonl --output my_stronger_tasks.jsonl
     python scripts/strengthen_tests.py --from-run ./my-rl-model                   # also against that run's wrong code
 
 A solution is trusted only as much as its test: it runs in the sandbox. An input on which it raises is no test, because
@@ -32,7 +32,7 @@ from raccoon.strengthening.strengthen import Known
 from raccoon.tasks.extraction import extract_code
 from raccoon.tasks.task import Task, write_task_file
 
-INPUT_TASKS: list[str] = ["mbpp", "humaneval"]  # published sets, without MBPP's prompt split, or task files
+TASK_SETS: list[str] = ["mbpp", "humaneval"]  # published sets, without MBPP's prompt split, or task files
 OUTPUT = "data/strengthened.jsonl"  # a task file
 DATA_DIR = ""  # folder of the published benchmark files; "": download from the hub
 
@@ -51,11 +51,11 @@ ALLOW_WEAK_SANDBOX = False  # continue even if the kernel lacks some of the sand
 
 def main() -> None:
     check_positive(MAX_NEW_TESTS=MAX_NEW_TESTS, SANDBOX_MEMORY_MB=SANDBOX_MEMORY_MB)
-    if not INPUT_TASKS:
-        raise InputError("INPUT_TASKS is empty; give a published set or a task file with --input-tasks")
-    if Path(OUTPUT).is_dir() or OUTPUT in INPUT_TASKS:
-        raise InputError(f"OUTPUT {OUTPUT} is a folder or one of INPUT_TASKS; give the path of another file")
-    tasks = [task for name in INPUT_TASKS for task in load_set(name, DATA_DIR) if task.split != "prompt"]
+    if not TASK_SETS:
+        raise InputError("TASK_SETS is empty; give a published set or a task file with --task-sets")
+    if Path(OUTPUT).is_dir() or OUTPUT in TASK_SETS:
+        raise InputError(f"OUTPUT {OUTPUT} is a folder or one of TASK_SETS; give the path of another file")
+    tasks = [task for name in TASK_SETS for task in load_set(name, DATA_DIR) if task.split != "prompt"]
     known = known_programs({task.task_id: task for task in tasks})
     done = f"{OUTPUT}.done.jsonl"
     try:

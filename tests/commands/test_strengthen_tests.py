@@ -33,11 +33,7 @@ TASKS = [
 @pytest.fixture
 def settings(tmp_path, monkeypatch):
     write_task_file(tmp_path / "tasks.jsonl", TASKS)
-    values = {
-        "INPUT_TASKS": [str(tmp_path / "tasks.jsonl")],
-        "OUTPUT": str(tmp_path / "out.jsonl"),
-        "SANDBOX_WORKERS": 1,
-    }
+    values = {"TASK_SETS": [str(tmp_path / "tasks.jsonl")], "OUTPUT": str(tmp_path / "out.jsonl"), "SANDBOX_WORKERS": 1}
     for name, value in values.items():
         monkeypatch.setattr(strengthen_tests, name, value)
     return tmp_path
@@ -71,8 +67,8 @@ def test_wrong_code_of_a_run_and_of_samples(settings, monkeypatch):
 @pytest.mark.parametrize(
     "name, value, message",
     [
-        ("INPUT_TASKS", [], "INPUT_TASKS is empty"),
-        ("INPUT_TASKS", ["nowhere.jsonl"], "no task file nowhere.jsonl"),
+        ("TASK_SETS", [], "TASK_SETS is empty"),
+        ("TASK_SETS", ["nowhere.jsonl"], "no task file nowhere.jsonl"),
         ("MAX_NEW_TESTS", 0, "MAX_NEW_TESTS is 0"),
         ("OUTPUT", ".", "OUTPUT . is a folder"),
         ("FROM_RUN", "nowhere", "no completions.jsonl in FROM_RUN nowhere"),
