@@ -215,6 +215,12 @@ def test_a_grid_of_each_number_once_stays_one():
         assert sorted(items) == [*range(1, len(items) + 1)] and {len(row) for row in grid} == {len(grid)}
 
 
+def test_brackets_stay_balanced():
+    given = [("(()) ()",), ("((()))",), ("() (()) ()",)]
+    made = inputs_like(given, 20)
+    assert len(made) > 3 and all(text.count("(") == text.count(")") and text.find(")") != 0 for (text,) in made)
+
+
 def test_words_that_are_used_again_and_again_are_all_there_are():
     given = [(["+", "*"], "o o| .|"), (["*", "*", "-"], ".| o o o|"), (["-", "+"], "o| .| .| o")]
     for operators, music in inputs_like(given, 40):

@@ -162,6 +162,7 @@ def traits(value: Value) -> set[str]:
     found = set()
     if isinstance(value, str):
         found |= {f"letters {name}" for name, belongs in LETTERS if all(map(belongs, value))}
+        found |= {"balanced"} if set(value) & set("()[]{}") and is_balanced(value) else set()
         found |= {f"blanks {name}" for name, pattern in BLANKS if not re.search(pattern, value)}
         if re.search(r"\d", value) and re.search(r"[^\w]", value):
             found |= {f"digits {mask(value)}", f"form {re.sub('0+', '0', mask(value))}"}
@@ -191,6 +192,17 @@ def more_letters(given: str) -> str:
     return "".join(kind for kind in KINDS if len(set(kind) & set(given)) > FEW)
 
 
+def is_balanced(text: str) -> bool:
+    """Whether each bracket of a text is closed."""
+    opened = []
+    for letter in text:
+        if letter in BRACKETS:
+            opened.append(BRACKETS[letter])
+        elif letter in BRACKETS.values() and (not opened or opened.pop() != letter):
+            return False
+    return not opened
+
+
 def is_permutation(value: Sequence, least: int) -> bool:
     """Whether a list, or the rows of one, hold each whole number from `least` on once."""
     items = (
@@ -204,6 +216,7 @@ def mask(text: str) -> str:
     return re.sub(r"[A-Za-z]+", "a", re.sub(r"\d", "0", text))
 
 
+BRACKETS = {"(": ")", "[": "]", "{": "}"}
 BLANKS = (("not first", r"^\s"), ("not last", r"\s$"), ("single", r"\s\s"))
 LETTERS: tuple[tuple[str, Callable[[str], bool]], ...] = (
     ("ascii", lambda letter: letter < "\x80"),
