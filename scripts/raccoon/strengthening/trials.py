@@ -5,6 +5,7 @@ What a child prints is untrusted: it is text of a known form or it is left out.
 
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +18,8 @@ DRIVER = Path(__file__).with_name("driver.py").read_text(encoding="utf-8")
 LINE = re.compile(r"(\d{1,4}) ([=?!t>.#])(\w{0,160})(?: (.*))?", re.ASCII)
 NEVER = json.dumps({"inputs": [""], "outputs": ["no program prints this"]})
 DIGEST = 10  # characters, as in driver.py
-TIMEOUT = 4.0  # CPU seconds of one run
+TIMEOUT = 2.0  # CPU seconds of one run
+MOST_LOST = 3  # runs of one trial that may end too early; then the rest is lost
 ROUNDS = 16  # runs of one trial at most: each goes on where the last one stopped
 RESEED = "import random\nrandom.seed(20231)\ndel random\n"  # the sandbox seeds with 0 in every child
 
@@ -71,6 +73,7 @@ def run_trials(trials: Sequence[Trial], sandbox: Sandbox) -> list[list[Called]]:
     """What each trial gave, in the order of its inputs or programs. LOST: the child ended there."""
     found: list[dict[int, Called]] = [{} for _ in trials]
     going = {place: trial for place, trial in enumerate(trials) if trial.size}
+    lost: Counter[int] = Counter()
     for _ in range(ROUNDS):
         verdicts = sandbox.run([trial.as_program() for trial in going.values()])
         for (place, trial), verdict in zip([*going.items()], verdicts, strict=True):
@@ -80,7 +83,8 @@ def run_trials(trials: Sequence[Trial], sandbox: Sandbox) -> list[list[Called]]:
                 start -= 1
             elif start < trial.size:
                 lines[start] = LOST
-                start += 1
+                lost[place] += 1
+                start = start + 1 if lost[place] < MOST_LOST else trial.size
             found[place] |= lines
             going[place] = replace(trial, start=start)
         going = {place: trial for place, trial in going.items() if trial.start < trial.size}
