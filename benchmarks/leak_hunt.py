@@ -32,7 +32,7 @@ from raccoon.constants import InputError  # noqa: E402
 from raccoon.published.benchmarks import BENCHMARKS, load_benchmark  # noqa: E402
 from raccoon.records import Program  # noqa: E402
 from raccoon.sandbox.pool import Sandbox  # noqa: E402
-from raccoon.synthetic.verification import make_mutants, make_stubs  # noqa: E402
+from raccoon.strengthening.mutants import make_mutants, make_stubs  # noqa: E402
 from raccoon.tasks.shown_examples import compact  # noqa: E402
 from raccoon.tasks.task import Task  # noqa: E402
 

@@ -24,7 +24,7 @@ from raccoon.integrity.fresh_inputs import UNKNOWN, examples  # noqa: E402
 from raccoon.published.benchmarks import load_benchmark  # noqa: E402
 from raccoon.records import Program, Verdict  # noqa: E402
 from raccoon.sandbox.pool import Sandbox  # noqa: E402
-from raccoon.synthetic.verification import make_mutants  # noqa: E402
+from raccoon.strengthening.mutants import make_mutants  # noqa: E402
 from raccoon.tasks.task import Task, program_test  # noqa: E402
 
 DATA_DIR = Path(os.environ.get("DATA_DIR") or ROOT.parent / "shared" / "data")

@@ -135,6 +135,8 @@ BENCHMARK_TASKS = True  # False: do not train on TRAINING_SETS
 TRAIN_FILES: list[str] = []  # more task files to train on
 REPORTED_BENCHMARKS: list[str] = []  # benchmarks or task files to report later: tasks like theirs are left out
 ALLOW_SHARED_TESTS = False  # accept tests that must run in the same process as the code, which could forge a PASS
+# Add tests to the training tasks, made from their solutions (strengthen_tests.py); the log then has both verdicts
+STRENGTHEN = False
 SKIP_FAILING_TASKS = False  # leave out tasks that fail their own solution; False refuses to start
 PROFILE_SAMPLES = 0  # completions of each task before training; tasks on which they all score the same are left out
 MAX_CONSTANT_SHARE = 0.9  # the run is refused if that profile predicts a larger share of groups without a signal
@@ -299,6 +301,7 @@ def build_recipe(processes: int, gpus: int) -> Recipe:
             reported=[name for name in REPORTED_BENCHMARKS if name],
             allow_shared=ALLOW_SHARED_TESTS,
             skip_failing=SKIP_FAILING_TASKS,
+            new_tests=f"{Path(OUTPUT_DIR)}.new_tests.jsonl" if STRENGTHEN else "",
             visible_tests=MAX_TURNS > 1,
             profile_samples=PROFILE_SAMPLES,
             max_constant_share=MAX_CONSTANT_SHARE,

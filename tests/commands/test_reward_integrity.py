@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import random
 
 import pytest
 
@@ -15,7 +14,6 @@ from raccoon.integrity.fresh_inputs import (
     FreshInputs,
     choose_inputs,
     examples,
-    perturbed,
     published_inputs,
     published_row,
 )
@@ -265,42 +263,8 @@ def test_a_row_of_the_hub_gives_its_inputs():
 
 def test_few_possible_inputs_are_no_reason_to_repeat_the_test():
     task = Task("own/4", "p", "assert f(5) == 5\nassert f(6) == 6\n", "f", solution="def f(x):\n    return x")
-    assert {x for [x] in choose_inputs(task, {}, 20, seed=0).inputs} == {2, 3, 4, 7, 8, 9}
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        0,
-        5,
-        -5,
-        1.5,
-        True,
-        None,
-        "Ab 12",
-        "()",
-        "0110",
-        [1, 2, 9],
-        [9, 2, 1],
-        (3, "a", None),
-        {"k": 1},
-        {1, 20},
-        [[1, 2], [3]],
-        [],
-    ],
-)
-def test_perturbed_values_keep_their_form(value):
-    rng = random.Random(0)
-    for _ in range(30):
-        found = perturbed(value, rng)
-        assert type(found) is type(value)
-        if isinstance(value, (list, tuple, str, dict)):
-            assert len(found) == len(value)
-        if isinstance(value, (int, float)):
-            assert (found > 0, found < 0) == (value > 0, value < 0)
-        if value in ([1, 2, 9], [9, 2, 1]):
-            assert found == sorted(found, reverse=value[0] == 9)
-    assert set(perturbed("0110", rng)) <= {"0", "1"} and perturbed("3 apples", rng) == "3 apples"
+    found = [x for [x] in choose_inputs(task, {}, 60, seed=0).inputs]
+    assert 10 < len(found) == len(set(found)) < 60 and not {5, 6} & set(found)
 
 
 def test_inputs_on_which_gold_fails_or_wavers_are_dropped(sandbox):

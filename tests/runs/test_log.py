@@ -263,3 +263,13 @@ def test_a_conversation_is_logged_with_its_feedback_beside_the_answers():
     assert not any({"seconds", "feedback"} & set(turn["verdict"]) for turn in record["turns"])
     assert "turns" not in rollout().record()
     json.dumps(record)
+
+
+def test_passes_that_only_weak_tests_gave():
+    statuses = [("PASS", "PASS"), ("PARTIAL", "PASS"), ("FAIL", "FAIL"), ("PASS", "PASS"), ("INFRA", "INFRA")]
+    rollouts = [rollout(status, 1.0, given_status=given) for status, given in statuses]
+    metrics = rollout_metrics(rollouts, 5)
+    assert metrics["pass_rate_given"] == 3 / 4 and metrics["weak_passes"] == pytest.approx(1 / 3)
+    assert [each["given_status"] for each in completion_records(1, 5, rollouts)] == [given for _, given in statuses]
+    plain = [rollout()] * 2
+    assert "pass_rate_given" not in rollout_metrics(plain, 2) and "given_status" not in plain[0].record()

@@ -10,8 +10,9 @@ changed.
 
 A line: {"task_id", "sample" (0, 1, ... of the task), "prompt" (text sent), "completion", "code" (extracted),
 "truncated" (cut at MAX_COMPLETION_LENGTH), "outcome" (one of OUTCOMES), "verdict" (the sandbox's),
-"generated_by", "graded_by" (digests)}. During an evaluation the lines are in the order of grading, and the last line of
-a (task_id, sample) counts. At its end each occurs once, in the benchmark's order.
+"generated_by", "graded_by" (digests)}; if the task has new tests, also "given_status", by the given ones alone. During
+an evaluation the lines are in the order of grading, and the last line of a (task_id, sample) counts. At its end each
+occurs once, in the benchmark's order.
 
 If an evaluation has several turns, "prompt" is the first text sent, the other fields are the last answer's, and "turns"
 has every answer, also the last: [{"completion", "code", "verdict", "truncated", "feedback" (the message that followed;
@@ -33,6 +34,7 @@ from raccoon.published.benchmarks import judge_adds_context
 from raccoon.records import Program, Verdict
 from raccoon.sandbox.pool import Sandbox, surroundings
 from raccoon.store import LineFile, write_records
+from raccoon.strengthening.both_verdicts import given_statuses
 from raccoon.tasks.extraction import whole_program, with_opened_thinking
 from raccoon.tasks.task import Task
 
@@ -58,6 +60,7 @@ class Record:
     generated_by: str
     graded_by: str
     turns: tuple[Turn, ...] = ()
+    given_status: str = ""  # by the given tests alone, if the task has new ones
 
     @property
     def key(self) -> Key:
@@ -80,6 +83,7 @@ class Record:
 
     def to_row(self) -> dict:
         row = {name: getattr(self, name) for name in COLUMNS} | {"verdict": lasting(self.verdict)}
+        row |= {"given_status": self.given_status} if self.given_status else {}
         return row | ({"turns": list(map(turn_row, self.turns))} if self.turns else {})
 
 
@@ -278,6 +282,10 @@ class Grader:
             self.jobs.append(self.writer.submit(self._record, batch))
 
     def _record(self, batch: list[tuple[Slot, Completion, str, Future, str]]) -> None:
+        timeouts = [self.timeouts[slot.task.task_id] for slot, *_ in batch]
+        pairs = zip(batch, timeouts, strict=True)
+        programs = [Program.of(slot.task, code, timeout=timeout) for (slot, _, code, _, _), timeout in pairs]
+        given = given_statuses(programs, [verdict.result() for _, _, _, verdict, _ in batch], self.sandbox)
         records = [
             Record(
                 *slot.key,
@@ -289,8 +297,9 @@ class Grader:
                 generated_by=fingerprint,
                 graded_by=graded_by(slot.task, self.timeouts[slot.task.task_id], self.environment),
                 turns=(*slot.said, Turn(completion, code, verdict.result())) if slot.turns > 1 else (),
+                given_status=status,
             )
-            for slot, completion, code, verdict, fingerprint in batch
+            for (slot, completion, code, verdict, fingerprint), status in zip(batch, given, strict=True)
         ]
         self.file.add(records)
         self.graded += len(records)

@@ -144,6 +144,12 @@ def score_notes(score: Score) -> list[str]:
         }
         named = ", ".join(f"{number} {reason}" for reason, number in others.items() if number)
         notes.append(f"scored on {score.n} of {score.tasks} tasks; the others are {named}.")
+    if score.counts["given"]:
+        weak = sum(record.given_status == "PASS" and not record.passed for record in score.scored)
+        notes.append(
+            f"of {how_many(score.counts['given'], 'completion')} of tasks with new tests "
+            f"{score.counts['given passed']} pass the given ones; the new tests fail {weak} of these."
+        )
     if infra:
         reasons = [record.verdict.reason for record in score.records if record.infra]
         lasting = {reason.partition(": ")[2]: None for reason in reasons if any(word in reason for word in LASTING)}

@@ -22,6 +22,7 @@ how the code was found: "regex", "llm", or "strict" for prompt + completion unch
         uncut          completions that still end with the text of an end token
         outcomes       completions by outcome;  truncated: cut at MAX_COMPLETION_LENGTH, passing or not
         training_data  {"badge": "seen" | "partly seen" | "unseen" | "unknown", "tasks": {task_id: reason}}
+        passed_given   only if tasks have new tests: completions of these that pass the given ones
       and, if it has several turns, as everything above is about the last answers:
         turns          the most answers to a task;  used: conversations with more than one
         visible_tests  whether the model was told what they gave (null: saved answers, it is not known); false: only
@@ -190,6 +191,8 @@ class Score:
         found = Counter(record.outcome for record in self.records)
         found["cut"] = sum(record.truncated for record in self.records)
         found["shared passed"] = sum(r.passed and r.verdict.isolation == "shared" for r in self.records)
+        found["given"] = sum(record.given_status not in ("", "INFRA") for record in self.scored)
+        found["given passed"] = sum(record.given_status == "PASS" for record in self.scored)
         found["shared refused"] = sum(record.verdict.reason == UNEXPECTED_SHARED for record in self.records)
         return found
 
@@ -258,6 +261,7 @@ class Score:
         row |= {"alike": list(self.alike), "ignores_sampling": self.ignores_sampling, "uncut": self.uncut}
         row |= {"outcomes": {name: self.counts[name] for name in OUTCOMES}, "truncated": self.counts["cut"]}
         row |= {"training_data": {"badge": badge.name, "tasks": dict(badge.tasks), **dates}}
+        row |= {"passed_given": self.counts["given passed"]} if self.counts["given"] else {}
         return row | (self.turn_fields() if self.turns > 1 else {})
 
     def turn_fields(self) -> dict[str, Any]:

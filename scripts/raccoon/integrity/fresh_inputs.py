@@ -6,8 +6,8 @@ with a model's code. Nothing is run here. The inputs come from the first of thes
     EvalPlus    for HumanEval and MBPP (Liu et al. 2023), with its reference and tolerance; the caller must drop
                 inputs on which that reference and the task's own solution differ
     generator   for tasks of tasks/templates.py
-    perturbed   the arguments in the test, changed a little and of the same types; only if the test compares the
-                result itself, because another test may accept several results
+    perturbed   inputs like those in the test (strengthening/inputs.py); only if the test compares the result itself,
+                because another test may accept several results
 """
 
 import ast
@@ -20,6 +20,7 @@ from typing import Any
 from raccoon.published.benchmarks import BENCHMARKS, hub_rows, read_rows
 from raccoon.published.function_sets import plus_test, typed_inputs
 from raccoon.records import Program
+from raccoon.strengthening.inputs import new_inputs
 from raccoon.tasks import templates
 from raccoon.tasks.syntax import parse_code
 from raccoon.tasks.task import LeftOut, Task
@@ -29,8 +30,6 @@ UNKNOWN = object()  # a value that is not a literal in the text
 HUMANEVAL_NAME = "candidate"  # the entry point's name in HumanEval's check()
 EVALPLUS = {"humaneval": "humanevalplus", "mbpp": "mbppplus", "mbpp_full": "mbppplus"}  # by a task's source
 MAX_INPUT_CHARS = 2_000  # of an input as text; larger ones cost time and tell little
-ATTEMPTS = 20  # perturbations tried for each input: many are equal, or in the test
-NUDGE = 3  # whole numbers move by up to this much, floats by a tenth of it
 
 
 @dataclass(frozen=True)
@@ -141,61 +140,9 @@ def choose_inputs(task: Task, published: dict[str, FreshInputs], num: int, seed:
     elif generated := templates.fresh_inputs(task.task_id, 2 * num, rng.randrange(2**32)):
         found = replace(found, origin="generator", inputs=[[value] for value in generated])
     elif plain := [example.arguments for example in examples(task) if example.plain]:
-        tries = range(ATTEMPTS * num)
-        found = replace(found, inputs=[[perturbed(value, rng) for value in rng.choice(plain)] for _ in tries])
+        alike = [arguments for arguments in plain if len(arguments) == len(plain[0])]
+        found = replace(found, inputs=[list(each) for _, each in new_inputs(alike, task.prompt, 2 * num, rng)])
     known = {repr(list(example.arguments)) for example in examples(task)}
     distinct = {repr(arguments): arguments for arguments in found.inputs}
     inputs = [arguments for text, arguments in distinct.items() if text not in known and len(text) < MAX_INPUT_CHARS]
     return replace(found, inputs=inputs[:num])
-
-
-def perturbed(value: Value, rng: random.Random) -> Value:
-    """A value like another: same types and lengths, numbers of the same sign, sorted if it was sorted.
-
-    A function may rely on these properties without saying so. An input without them proves nothing about a solution.
-    """
-    if isinstance(value, bool) or value is None:
-        return value
-    if isinstance(value, (int, float)):
-        return perturbed_number(value, rng)
-    if isinstance(value, str):
-        return perturbed_text(value, rng)
-    if isinstance(value, dict):
-        return {key: perturbed(item, rng) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(perturbed_items(list(value), rng))
-    return {perturbed(item, rng) for item in value} if isinstance(value, set) else value
-
-
-def perturbed_number(value: int | float, rng: random.Random) -> int | float:
-    """A number near the value, with the same sign; 0 stays 0."""
-    if value == 0 or value != value or abs(value) == float("inf"):
-        return value
-    size = abs(value) + rng.randint(-NUDGE, NUDGE) / (1 if isinstance(value, int) else 10)
-    near = max(size, 1) if isinstance(value, int) else max(round(size, 2), 0.01)
-    return type(value)(near if value > 0 else -near)
-
-
-def perturbed_text(text: str, rng: random.Random) -> str:
-    """The text with each digit replaced by another of its digits; without digits, the same for small and for capitals.
-
-    So "0110" stays binary, "5 apples and 6 oranges" stays fruit, and brackets, signs and blanks do not change.
-    """
-    classes = (str.isdigit,) if any(map(str.isdigit, text)) else (str.islower, str.isupper)
-    for belongs in classes:
-        own = [letter for letter in text if belongs(letter)]
-        text = "".join(rng.choice(own) if belongs(letter) else letter for letter in text)
-    return text
-
-
-def perturbed_items(items: list, rng: random.Random) -> list:
-    """The changed items; equal items change in the same way, and sorted items are sorted again."""
-    changed = {repr(item): perturbed(item, rng) for item in items}
-    found = [changed[repr(item)] for item in items]
-    try:
-        for reverse in (False, True):
-            if items == sorted(items, reverse=reverse):
-                return sorted(found, reverse=reverse)
-    except TypeError:  # items without an order
-        return found
-    return found

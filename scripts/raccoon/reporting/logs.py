@@ -68,6 +68,8 @@ class Step:
     partial_groups: float | None = None  # those that PARTIAL against FAIL alone tells apart
     mixed_groups: float | None = None  # and those in which some pass and some do not
     constant_answers: float | None = None  # completions whose answer ignores its arguments
+    pass_rate_given: float | None = None  # by the given tests alone, in a run with new ones
+    weak_passes: float | None = None  # the share of these passes that the new tests fail
     # Only in runs with several turns:
     pass_by_turn: list[float | None] | None = None  # the share solved in the first turn, in the first two, and so on
     repaired: float | None = None  # of the conversations with a second turn, those that pass

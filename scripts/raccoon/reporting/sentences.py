@@ -50,6 +50,7 @@ def run_summary(run: Run) -> list[str]:
         trend_sentence(run, "training pass rate", "pass_rate"),
         drawn_sentence(run),
         turns_sentence(run),
+        weak_sentence(run),
         trend_sentence(run, "mean reward", "reward", "{:.3f}".format, "{:+.3f}".format),
         heldout_sentence(run),
         gap_sentence(run),
@@ -125,6 +126,18 @@ def turns_sentence(run: Run) -> str:
         f"{run.turns} answers {percent(mean(rates[1]))}"
         + (f"; {percent(mean(repaired))} of the conversations with a second turn were repaired" if repaired else "")
         + (f". With their first answer, held-out tasks passed: {heldout}." if heldout else ".")
+    )
+
+
+def weak_sentence(run: Run) -> str:
+    """How many passes only weak tests would have given; "" in a run without new tests."""
+    known = [(step.pass_rate_given, step.weak_passes or 0.0) for step in run.steps if step.pass_rate_given is not None]
+    if not known:
+        return ""
+    given, only = mean([rate for rate, _ in known]), mean([rate * weak for rate, weak in known])
+    return (
+        f"The given tests alone would have passed {percent(given)} of the training completions; the new tests fail "
+        f"{percent(only / given if given else 0.0)} of these."
     )
 
 

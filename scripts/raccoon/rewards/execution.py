@@ -14,6 +14,7 @@ from raccoon.records import Program, Verdict, accepted
 from raccoon.rewards.constant_answers import constant_passes, is_constant_answer
 from raccoon.runs.log import Rollout, Turn
 from raccoon.sandbox.pool import Sandbox
+from raccoon.strengthening.both_verdicts import given_statuses
 from raccoon.tasks.extraction import thinking_state, with_opened_thinking
 from raccoon.tasks.markup import ends_in_closed_fence
 from raccoon.tasks.syntax import parse_code
@@ -187,6 +188,7 @@ def graded(
     ]
     distinct = list(dict.fromkeys(programs))  # the members of a group often write the same code
     verdicts = dict(zip(distinct, sandbox.run(distinct), strict=True))
+    given = dict(zip(distinct, given_statuses(distinct, [*verdicts.values()], sandbox), strict=True))
     rollouts = []
     for task, answer, text, code, program in zip(tasks, answers, texts, codes, programs, strict=True):
         # Without allow_shared_tests every solution had separate isolation, so a completion with another is a FAIL
@@ -206,6 +208,7 @@ def graded(
                 truncated=answer.truncated,
                 constant=constant,
                 thinking=thinking_state(text),
+                given_status="FAIL" if given[program] and answer.truncated else given[program],
             )
         )
     return rollouts

@@ -17,6 +17,8 @@ from raccoon.records import Program
 from raccoon.rewards.kept_verdicts import kept_verdicts
 from raccoon.runs.heldout import Heldout, constant_share, partial_warning, profile_table
 from raccoon.sandbox.pool import Sandbox
+from raccoon.strengthening.stored import strengthen_all, summary
+from raccoon.strengthening.strengthen import MOST
 from raccoon.tasks.syntax import is_literal, parse_code
 from raccoon.tasks.task import Task, called_names, read_task_file, stub_program
 from raccoon.tasks.visible_tests import check_visible_tests
@@ -34,6 +36,7 @@ class TaskChoice:
     skip_failing: bool
     profile_samples: int  # of each task, before training; 0: no profile
     max_constant_share: float  # of a profile
+    new_tests: str = ""  # the file in which new tests are kept; "": none are made
     visible_tests: bool = False  # they are shown, in a run with several turns, and so they are checked
 
     def __post_init__(self) -> None:
@@ -55,6 +58,7 @@ def load_tasks(choice: TaskChoice, heldout: Heldout, sandbox: Sandbox) -> tuple[
     tasks = decontaminated(tasks, choice.reported, choice.data_dir)
     tasks = passing_tasks(tasks, sandbox, choice.allow_shared, choice.skip_failing)
     tasks = strong_tasks(tasks, sandbox, published, choice.skip_failing)
+    tasks = stronger_tasks(tasks, sandbox, choice.new_tests)
     watched = heldout_tasks(choice, heldout, tasks)
     unfit = {*failing_tasks(watched, sandbox, choice.allow_shared), *weak_tasks(watched, sandbox)}
     watched = [task for task in watched if task.task_id not in unfit]
@@ -156,6 +160,15 @@ def strong_tasks(tasks: list[Task], sandbox: Sandbox, published: Set[str], skip:
     if weak:
         print(f"left out {len(weak)} tasks whose test cannot fail: {', '.join(weak)}")
     return [task for task in tasks if task.task_id not in weak]
+
+
+def stronger_tasks(tasks: list[Task], sandbox: Sandbox, path: str) -> list[Task]:
+    """The tasks with new tests, which are kept in the file `path`; as they are if it is ""."""
+    if not path:
+        return tasks
+    found = strengthen_all(tasks, path, sandbox, MOST, 0, {})
+    print(f"new      tests for the training tasks, kept in {path}:\n{summary(found)}")
+    return [each.task for each in found]
 
 
 def unseen_tasks(tasks: list[Task], trained: list[Task], number: int) -> list[Task]:

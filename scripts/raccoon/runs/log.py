@@ -195,6 +195,7 @@ class Rollout:
     used: bool = True  # False: another group took the place of its group in the update
     thinking: str = "none"  # a think block: "closed" before the answer, or "open" until the end
     constant: bool = False  # whether its answer ignores its arguments, like `return 2`
+    given_status: str = ""  # by the given tests, if the task has new ones; `verdict` is that of all tests
     turns: tuple[Turn, ...] = ()  # every answer, also the last; () in a run with one turn
 
     @property
@@ -212,6 +213,8 @@ class Rollout:
         record = {**asdict(self), "verdict": lasting_fields(self.verdict)}
         turns = [{**asdict(turn), "verdict": lasting_fields(turn.verdict)} for turn in self.turns]
         del record["turns"]
+        if not self.given_status:
+            del record["given_status"]
         return record | ({"turns": turns} if turns else {})
 
 
@@ -263,7 +266,17 @@ def rollout_metrics(rollouts: list[Rollout], group_size: int, turns: int = 1) ->
         "shared_refused": sum(rollout.verdict.reason == UNEXPECTED_SHARED for rollout in rollouts),
         "judge_none": mean([judgement.score is None for judgement in asked]) if asked else None,
         **(turn_metrics(rollouts, turns) if turns > 1 else {}),
+        **given_metrics(rollouts),
     }
+
+
+def given_metrics(rollouts: list[Rollout]) -> dict[str, Any]:
+    """With new tests, the share that passes the given ones, and which share of these PASS only they give."""
+    known = [rollout for rollout in rollouts if rollout.given_status not in ("", "INFRA")]
+    passed = [rollout.status == "PASS" for rollout in known if rollout.given_status == "PASS"]
+    if not known:
+        return {}
+    return {"pass_rate_given": len(passed) / len(known), "weak_passes": 1 - mean(passed) if passed else None}
 
 
 def repetition(text: str) -> float:

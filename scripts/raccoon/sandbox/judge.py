@@ -104,7 +104,7 @@ def start_zygote(setup: Setup) -> tuple[Zygote, str]:
     command = [sys.executable, "-s", "-S", "-P"]
     command += ["-X", "no_debug_ranges"]  # without columns in tracebacks: a quarter of every compiled program
     command += [ZYGOTE, json.dumps(vars(setup) | {"channel": other.fileno()})]
-    environment = {"PYTHONHASHSEED": "0", "PYTHONUTF8": "1", "MALLOC_ARENA_MAX": "1"}
+    environment = {"PYTHONHASHSEED": str(setup.hash_seed), "PYTHONUTF8": "1", "MALLOC_ARENA_MAX": "1"}
     environment["LD_BIND_NOW"] = "1"  # else each fork would look up and store the same addresses
     environment |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"} | library_path()
     reader, writer = os.pipe()  # from its first moment the interpreter knows that its stdout cannot be sought

@@ -64,6 +64,7 @@ class Sandbox:
 
     `workers`: programs judged at once (default: the cores this process may use). `timeout`: CPU seconds of a program.
     `memory_mb`: address space of a program. `preload`: modules to import before the forks, for tasks that use them.
+    `hash_seed`: PYTHONHASHSEED of all processes.
     Raises SandboxError if the machine lacks a required wall and SANDBOX_ALLOW_WEAK is not set.
     """
 
@@ -77,6 +78,7 @@ class Sandbox:
         memory_mb: int = MEMORY_MB,
         preload: Sequence[str] = (),
         allow_weak: bool = False,
+        hash_seed: int = 0,
     ):
         refuse_foreign_platform()
         size = len(os.sched_getaffinity(0)) if workers is None else workers
@@ -85,6 +87,7 @@ class Sandbox:
             if not 0 < value <= most:
                 raise SandboxError(f"{name} is {value}: give a number above 0, up to {most}")
         self.memory_mb = memory_mb
+        self._settings = workers, timeout, memory_mb, preload, allow_weak
         self.timeout, self.good = timeout, dataclasses.replace(GOOD, timeout=timeout)
         # Judges and zygotes start without `site`, so they are told where this Python's libraries are.
         packages = [path for path in sys.path if os.path.basename(path) in ("site-packages", "dist-packages")]
@@ -93,7 +96,7 @@ class Sandbox:
         self._threads = concurrent.futures.ThreadPoolExecutor(size, "sandbox")
         self._pools: dict[bool, WorkerPool] = {}
         for shared in (False, True):
-            setup = Setup(-1, self._root, memory_mb, packages, list(preload), shared, weak)
+            setup = Setup(-1, self._root, memory_mb, packages, list(preload), shared, weak, hash_seed)
             self._pools[shared] = WorkerPool(size, setup)
         try:
             separate = self._pools[False].workers  # the others start on first use
@@ -103,6 +106,10 @@ class Sandbox:
         except BaseException:
             self.close()
             raise
+
+    def like(self, hash_seed: int) -> "Sandbox":
+        """Another sandbox with the same settings, in which sets have another order."""
+        return Sandbox(*self._settings, hash_seed)
 
     def run(self, programs: Iterable[Program]) -> list[Verdict]:
         """The verdicts of all programs, in their order."""
@@ -240,7 +247,7 @@ class Worker:
         with theirs:
             process = subprocess.Popen(
                 command,
-                env={"PYTHONHASHSEED": "0", "PYTHONUTF8": "1"} | library_path(),
+                env={"PYTHONHASHSEED": str(setup.hash_seed), "PYTHONUTF8": "1"} | library_path(),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],

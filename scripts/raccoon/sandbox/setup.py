@@ -20,6 +20,7 @@ class Setup:
     preload: list[str]  # modules to import before the first fork
     shared: bool  # tests run with the code; inside namespaces also processes, exec and loopback sockets
     weak: bool  # continue if Landlock or seccomp is missing
+    hash_seed: int = 0  # PYTHONHASHSEED of judge and child: the order of their sets
 
 
 def library_path() -> dict[str, str]:

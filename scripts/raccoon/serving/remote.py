@@ -171,6 +171,12 @@ class RemoteSandbox(Sandbox):
             for number in range(count):
                 threading.Thread(target=self.work, args=(server, number == 0), daemon=True).start()
 
+    def like(self, hash_seed: int) -> Sandbox:
+        raise InputError(
+            "SANDBOX_URLS gives sets one order, and new tests need two: make them with strengthen_tests.py on a "
+            "machine with a sandbox, and train on its file"
+        )
+
     def admit(self, server: Server, memory_mb: int, preload: Sequence[str]) -> None:
         """Raises InputError if this sandbox cannot use a server."""
         try:

@@ -1,1 +1,1 @@
-"""Makes new tasks and keeps the verified ones. Imports tasks, published, sandbox and llm."""
+"""Makes new tasks and keeps the verified ones. Imports tasks, published, sandbox, strengthening and llm."""

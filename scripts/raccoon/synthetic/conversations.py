@@ -15,8 +15,9 @@ from raccoon.progress import progress_bar
 from raccoon.records import Program
 from raccoon.sandbox.pool import Sandbox
 from raccoon.store import Ledger, digest
+from raccoon.strengthening.mutants import make_mutants
 from raccoon.synthetic.server_tasks import Candidate, TaskRequest
-from raccoon.synthetic.verification import NOT_JUDGED, make_mutants, verdicts_of
+from raccoon.synthetic.verification import NOT_JUDGED, verdicts_of
 from raccoon.tasks.prompts import fenced, messages
 from raccoon.tasks.task import Task
 

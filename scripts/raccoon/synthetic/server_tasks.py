@@ -16,7 +16,7 @@ from typing import Any
 
 from raccoon.llm.client import Request, closed_object, parse_json_object
 from raccoon.store import digest
-from raccoon.synthetic.verification import parse_shallow
+from raccoon.strengthening.mutants import parse_shallow
 from raccoon.tasks.extraction import extract_code
 from raccoon.tasks.prompts import description_prompt, messages
 from raccoon.tasks.syntax import find_function, is_literal

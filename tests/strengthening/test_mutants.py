@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from raccoon.synthetic.verification import MAX_DEPTH, expected_answers, make_mutants, make_stubs, parse_shallow
+from raccoon.strengthening.mutants import MAX_DEPTH, expected_answers, make_mutants, make_stubs, parse_shallow
 from raccoon.tasks.task import Task
 
 ONE_EDIT = [
