@@ -197,12 +197,13 @@ def main() -> int:
     )
     parser.add_argument("--limit", type=int, default=None, help="tasks of each set")
     parser.add_argument("--benchmarks", nargs="+", default=list(BENCHMARKS))
+    parser.add_argument("--preload", nargs="*", default=(), help="modules that most programs of a set import")
     options = parser.parse_args()
     print("| set | tasks | with visible tests | programs | feedbacks | values checked | leaks |")
     print("|" + "---|" * 7)
     done: set[tuple[str, str]] = set()
     samples, leaked = published_samples(options.data_dir), 0
-    with Sandbox(timeout=options.timeout) as box:
+    with Sandbox(timeout=options.timeout, memory_mb=4096 if options.preload else 1024, preload=options.preload) as box:
         for name in options.benchmarks:
             tasks = published(name, options.data_dir, done)[: options.limit]
             if not tasks:
