@@ -19,6 +19,7 @@ pytest.importorskip("fastapi", reason="fastapi is not installed: pip install -r 
 
 import evaluate_models
 from helpers.paths import SCRIPTS
+from helpers.ports import port_to_take_again
 from helpers.verdict_servers import WAIT, HeldBox, ServerProcess, served, until
 from raccoon.constants import InputError
 from raccoon.records import Program, Verdict
@@ -100,7 +101,7 @@ def test_what_only_a_lost_server_may_judge_is_given_up():
 
 
 def test_a_server_that_comes_back_goes_on():
-    with ServerProcess() as first:
+    with ServerProcess(address=f"127.0.0.1:{port_to_take_again()}") as first:
         box = RemoteSandbox([first.url])
         assert box.run([program(1)])[0].status == "PASS"
     with box:
@@ -132,6 +133,31 @@ def test_a_full_server_is_asked_later():
             until(lambda: sum(future.done() for future in futures) > len(done))  # noqa: B023
             done = [future for future in futures if future.done()]
         assert not remote_box.servers[0].down
+
+
+def test_a_server_without_memory_for_a_large_program_is_asked_later():
+    """It answers before it has read all, and closes: it is full, not lost."""
+    box, large = HeldBox(), Program("def f():\n    return 1\n", "#" * 6_000_000, "f")
+    with served(box, Limits(held=8_000_000)) as port, RemoteSandbox([url(port)]) as remote_box:
+        futures = [remote_box.submit(large)]
+        until(lambda: box.futures)
+        put_off = remote_box.put_off
+        asked = threading.Event()
+        remote_box.put_off = lambda *given: (put_off(*given), asked.set())
+        futures.append(remote_box.submit(large))
+        assert asked.wait(WAIT)
+        box.answer = lambda given: PASS
+        box.futures[0].set_result(PASS)
+        assert [future.result(WAIT) for future in futures] == [PASS] * 2
+
+
+def test_a_server_with_few_places_gets_no_more_programs_at_once():
+    lost = []
+    with served(HeldBox(lambda given: PASS), Limits(queue=2)) as port, RemoteSandbox([url(port)]) as box:
+        lose = box.lose
+        box.lose = lambda *given: (lost.append(given), lose(*given))
+        assert box.run([program(number) for number in range(40)]) == [PASS] * 40
+    assert not lost
 
 
 def test_one_server_named_twice_is_one():
@@ -201,6 +227,7 @@ class Liar(http.server.BaseHTTPRequestHandler):
 def liar(wrong: bytes = b"", after: str = "", **changes: object):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Liar)
     about = {"status": "ok", "workers": 1, "walls": "", "memory_mb": 1024, "longest": 300.0, "preload": []}
+    about |= {"queue": 100}
     server.about, server.wrong, server.after = about | versions() | changes, wrong, after
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     try:
@@ -241,6 +268,18 @@ def test_what_a_full_server_says_about_later_is_no_number_of_any_size(after, mon
     monkeypatch.setattr(remote, "LONGEST_PAUSE", 0.05)
     with liar(GOOD_LINE, after) as server, RemoteSandbox([server]) as box:
         assert box.submit(program(0)).result(WAIT) == PASS
+
+
+def test_a_server_that_answers_nothing_right_leaves_programs_to_a_busy_one(monkeypatch):
+    monkeypatch.setattr(remote, "FIRST_PAUSE", 0.01)
+    held = HeldBox()
+    with liar(b"") as false, served(held) as port, RemoteSandbox([false, url(port)]) as box:
+        futures = box.submit_all([program(number) for number in range(12)])
+        until(lambda: len(held.programs) + sum(false in job.refused for job in [*box.waiting]) == 12)
+        held.answer = lambda given: PASS
+        for future in [*held.futures]:
+            future.set_result(PASS)
+        assert [future.result(WAIT) for future in futures] == [PASS] * 12
 
 
 def test_a_program_with_which_servers_are_lost_again_and_again_is_given_up(monkeypatch):
@@ -348,8 +387,9 @@ def namespaces() -> str:
     """Why there are no network namespaces here; "" if there are."""
     if os.geteuid() != 0:
         return "network namespaces need root"
-    made = subprocess.run(["ip", "netns", "add", "verdicts-probe"], capture_output=True, text=True) if which() else None
-    subprocess.run(["ip", "netns", "del", "verdicts-probe"], capture_output=True) if made else None
+    name = f"verdicts-{os.getpid()}"
+    made = subprocess.run(["ip", "netns", "add", name], capture_output=True, text=True) if which() else None
+    subprocess.run(["ip", "netns", "del", name], capture_output=True) if made else None
     return "" if made and not made.returncode else f"no network namespaces here: {made.stderr if made else 'no ip'}"
 
 
@@ -371,7 +411,8 @@ def test_two_machines():
     """Server and client in network namespaces of their own: the server's address is reached only with the token."""
     if reason := namespaces():
         pytest.skip(reason)
-    names, run = ("verdicts-a", "verdicts-b"), lambda *words: subprocess.run(words, check=True, capture_output=True)
+    names = [f"verdicts-{os.getpid()}-{end}" for end in "ab"]  # other test runs have theirs, and may have left some
+    run = lambda *words: subprocess.run(words, check=True, capture_output=True)  # noqa: E731
     try:
         for place, name in enumerate(names):
             run("ip", "netns", "add", name)

@@ -8,6 +8,7 @@ The servers must have this machine's judge, its Python (3.11, say) and its memor
 them. They are not trusted beyond that: what is no verdict line counts as a lost server.
 """
 
+import collections
 import concurrent.futures
 import contextlib
 import dataclasses
@@ -34,11 +35,12 @@ SILENCE = 30.0  # seconds without a byte: the server is lost
 PATIENCE = 30.0  # seconds without any server; then what waits is INFRA
 FULL_SECONDS = 900.0  # that a program waits for servers that answer 429
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0  # seconds before a lost server is asked again
-MOST_LOSSES = 4  # servers lost with one program before that is held to be its doing
+MOST_LOSSES = 4  # of requests with one program, over all servers, before that is held to be its doing
 MAX_LINE = 64 << 20  # bytes of a verdict line
 MOST_WORKERS = 4096  # of a server, as of a Sandbox
 # What /healthz tells, and of which type
 ABOUT: dict[str, Any] = {"workers": int, "walls": str, "memory_mb": int, "longest": (int, float), "preload": list}
+ABOUT |= {"queue": int}
 LOST = (OSError, http.client.HTTPException, ValueError, RecursionError)
 
 
@@ -54,7 +56,7 @@ class Job:
     line: bytes
     future: concurrent.futures.Future[Verdict] = dataclasses.field(default_factory=concurrent.futures.Future)
     refused: dict[str, Verdict] = dataclasses.field(default_factory=dict)  # by server: its INFRA
-    losses: int = 0
+    losses: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)  # by server
     full_since: float = 0.0  # monotonic
 
     def give(self, verdict: Verdict) -> None:
@@ -121,7 +123,8 @@ class Server:
                 if box.closed:  # while this connected; close() has not seen the socket
                     raise ConnectionError("the sandbox has been closed")
                 path, body = f"{self.path}/verdicts?heartbeat={HEARTBEAT:g}", b"".join(job.line for job in jobs)
-                connection.request("POST", path, body, self.headers | {"Connection": "close"})
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it refuses before it has all
+                    connection.request("POST", path, body, self.headers | {"Connection": "close"})
                 answer = connection.getresponse()
                 if answer.status == 429:
                     raise Full(answer.headers.get("Retry-After", ""))
@@ -273,7 +276,7 @@ class RemoteSandbox(Sandbox):
     def share(self, server: Server) -> list[Job]:
         """Some waiting programs that this server has not refused: so many that all lanes have some."""
         jobs: list[Job] = []
-        most, size = max(1, min(BATCH, len(self.waiting) // self.lanes)), 0
+        most, size = max(1, min(BATCH, server.about["queue"], len(self.waiting) // self.lanes)), 0
         for job in self.waiting:
             if server.url in job.refused:
                 continue
@@ -334,12 +337,12 @@ class RemoteSandbox(Sandbox):
         self.put_back(jobs)
 
     def lose(self, jobs: list[Job], server: Server, why: str) -> None:
-        """A server was lost with these programs."""
+        """A server was lost with these programs. One that is lost again and again leaves them to the others."""
         for job in jobs:
-            job.losses += 1
-            if job.losses >= MOST_LOSSES:
-                told = f"infra: {MOST_LOSSES} requests with it were lost, the last at {server.url} ({why})"
-                job.refused = {each.url: Verdict.of(told) for each in self.servers}
+            job.losses[server.url] += 1
+            if job.losses[server.url] >= max(1, MOST_LOSSES // len(self.servers)):
+                told = f"infra: {job.losses.total()} requests with it were lost, the last at {server.url} ({why})"
+                job.refused[server.url] = Verdict.of(told)
         with self.changed:
             self.note(server, why)
         self.put_back(jobs)
