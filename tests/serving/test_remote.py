@@ -151,7 +151,8 @@ def test_a_server_without_memory_for_a_large_program_is_asked_later():
         assert [future.result(WAIT) for future in futures] == [PASS] * 2
 
 
-def test_a_server_with_few_places_gets_no_more_programs_at_once():
+def test_a_server_with_few_places_gets_no_more_programs_at_once(monkeypatch):
+    monkeypatch.setattr(remote, "LANES", 1)
     lost = []
     with served(HeldBox(lambda given: PASS), Limits(queue=2)) as port, RemoteSandbox([url(port)]) as box:
         lose = box.lose
@@ -272,14 +273,15 @@ def test_what_a_full_server_says_about_later_is_no_number_of_any_size(after, mon
 
 def test_a_server_that_answers_nothing_right_leaves_programs_to_a_busy_one(monkeypatch):
     monkeypatch.setattr(remote, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(remote, "LANES", 1)
     held = HeldBox()
     with liar(b"") as false, served(held) as port, RemoteSandbox([false, url(port)]) as box:
-        futures = box.submit_all([program(number) for number in range(12)])
-        until(lambda: len(held.programs) + sum(false in job.refused for job in [*box.waiting]) == 12)
+        futures = box.submit_all([program(number) for number in range(4)])
+        until(lambda: len(held.programs) + sum(false in job.refused for job in [*box.waiting]) == 4)
         held.answer = lambda given: PASS
         for future in [*held.futures]:
             future.set_result(PASS)
-        assert [future.result(WAIT) for future in futures] == [PASS] * 12
+        assert [future.result(WAIT) for future in futures] == [PASS] * 4
 
 
 def test_a_program_with_which_servers_are_lost_again_and_again_is_given_up(monkeypatch):
