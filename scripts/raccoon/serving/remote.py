@@ -192,7 +192,7 @@ class RemoteSandbox(Sandbox):
         try:
             server.look(SILENCE)
         except LOST as error:
-            remedy = f"start it there: python scripts/sandbox.py --serve {server.host}:{server.port or 80}"
+            remedy = f"start it there: python scripts/sandbox.py --serve {server.host}:{server.port}"
             raise InputError(f"SANDBOX_URLS {server.url}: {error}; {remedy}, or take it out") from None
         self.check(server)
 
