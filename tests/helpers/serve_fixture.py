@@ -1,7 +1,6 @@
 """Starts `transformers serve` with a random model, for the tests that want a real OpenAI-compatible server."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
+from helpers.ports import port_to_take_again
 from helpers.random_model import write_model
 
 PATIENCE = 120  # seconds until it answers; about 20 on a machine that is not busy
@@ -27,9 +27,7 @@ def serving(folder: Path) -> Iterator[tuple[str, str]]:
     """(base URL, model name) of a server that answers; its log is folder/serve.log."""
     model = write_model(folder / "served")
     (folder / "hf" / "hub").mkdir(parents=True)  # without it the list of models is an error
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = port_to_take_again()
     command = [
         str(Path(sys.executable).with_name("transformers")),
         "serve",

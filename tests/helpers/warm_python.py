@@ -110,8 +110,9 @@ def next_script(channel: socket.socket) -> list[str]:
 
 def launched(processes: int) -> list[dict[str, str]]:
     """What torchrun sets for each of so many processes; 0 is one process that it did not start."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    from ports import port_to_take_again  # this file runs as a script
+
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port_to_take_again())}
     ranks = [dict.fromkeys(("RANK", "LOCAL_RANK"), str(rank)) for rank in range(processes)]
     sizes = dict.fromkeys(("WORLD_SIZE", "LOCAL_WORLD_SIZE"), str(processes))
     return [rank | sizes | meeting for rank in ranks] or [{}]

@@ -1,6 +1,9 @@
 """The reward function for other people's trainers: what TRL hands it, in every form, and what it hands back."""
 
 import dataclasses
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
@@ -29,15 +32,16 @@ def verdicts(*statuses: str) -> FixedSandbox:
 @pytest.fixture(scope="module", autouse=True)
 def closed_after():
     yield
-    if module.own_sandbox.cache_info().currsize:
+    if module.sandbox_of.cache_info().currsize:
         module.own_sandbox().close()
-        module.own_sandbox.cache_clear()
+        module.sandbox_of.cache_clear()
 
 
 def test_the_code_of_each_form_of_completion_is_run():
     """Plain texts, messages, and messages whose content is a list of blocks; a tool's message is not the answer."""
     blocks = [{"type": "text", "text": f"```python\n{RIGHT}"}, {"type": "text", "text": "```"}]
     tool = [*said(RIGHT), {"role": "tool", "content": WRONG}]
+    read = [{"role": "assistant", "content": "", "tool_calls": [{}]}, {"role": "tool", "content": RIGHT}]
     completions = [
         RIGHT,
         f"So:\n```python\n{WRONG}```",
@@ -47,9 +51,10 @@ def test_the_code_of_each_form_of_completion_is_run():
         tool,
         said(None),
         [],
+        read,
     ]
-    rewards = code_reward(completions, test=[TEST] * 8, entry_point=["f"] * 8)
-    assert rewards == [1, 0, 1, 1, 1, 1, 0, 0]
+    rewards = code_reward(completions, test=[TEST] * 9, entry_point=["f"] * 9)
+    assert rewards == [1, 0, 1, 1, 1, 1, 0, 0, 0]
 
 
 def test_every_column_of_a_task_counts():
@@ -61,7 +66,8 @@ def test_every_column_of_a_task_counts():
         "context": ["def half(x):\n    return x + 1\n", None, None, None],
         "kind": [None, "program", None, None],
     }
-    prompts = ["", "", [{"role": "user", "content": stub}], ""]
+    chat = [{"role": "user", "content": "Hello."}, *said("Yes?"), {"role": "user", "content": stub}]
+    prompts = ["", "", [*chat, *said(None), {"role": "tool", "content": "x"}], ""]  # TRL adds the calls of tools
     completions = [half, "print(sum(map(int, input().split())))", "    return x + 1", "4"]
     assert code_reward(completions, prompts=prompts, **columns) == [1, 1, 1, None]  # the last is no task of code
 
@@ -115,17 +121,45 @@ def test_code_that_shares_a_process_with_its_test_is_not_paid():
 @pytest.mark.parametrize(
     ("columns", "named"),
     [
-        ({"test": TEST}, "test is one text for 2 completions"),
+        ({"test": TEST}, "test is one str for 2 completions"),
         ({"test": [TEST]}, "test is 1 values for 2"),
         ({"test": [TEST, "  "]}, "test of row 1 is empty"),
         ({"test": [TEST, [TEST]]}, "test of row 1 is .*give a text"),
         ({"test": [TEST] * 2, "entry_point": [None, 3]}, "entry_point of row 1 is 3"),
+        ({"test": (text for text in [TEST] * 2)}, "test is one generator for 2"),
+        ({"test": [TEST] * 2, "prompts": [""]}, "prompts is 1 values for 2"),
+        ({"test": [TEST] * 2, "completion_ids": [[1]]}, "completion_ids is 1 values for 2"),
         ({"test": [TEST] * 2, "kind": ["stdin", None]}, "kind of row 0 is 'stdin'; choose from function, program"),
     ],
 )
 def test_columns_that_do_not_fit_are_named_before_anything_runs(columns, named):
     with pytest.raises(InputError, match=named):
         code_reward([RIGHT, WRONG], sandbox=None, **columns)
+
+
+@pytest.mark.parametrize("completion", [3, ["x"], [["x"]], said(RIGHT)[0], said(3), said(["x"])])
+def test_a_completion_of_another_form_is_named(completion):
+    with pytest.raises(InputError, match="row 1 has no assistant's message"):
+        code_reward([RIGHT, completion], test=[TEST] * 2, sandbox=verdicts("PASS", "PASS"))
+
+
+def test_threads_that_call_at_once_share_one_sandbox_and_a_fork_has_its_own(monkeypatch):
+    opened = []
+
+    class Opened(FixedSandbox):
+        def __init__(self):
+            opened.append(os.getpid())
+            time.sleep(0.05)  # so that without the lock others open theirs
+            super().__init__([Verdict.of("pass")] * 4)
+
+    monkeypatch.setattr(module, "Sandbox", Opened)
+    monkeypatch.setattr(module, "sandbox_of", module.functools.cache(module.sandbox_of.__wrapped__))
+    monkeypatch.setattr(module.atexit, "register", lambda close: None)
+    with ThreadPoolExecutor(4) as threads:
+        boxes = {*threads.map(lambda _: module.own_sandbox(), range(4))}
+    assert len(boxes) == len(opened) == 1
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+    assert module.own_sandbox() not in boxes
 
 
 def test_nothing_to_score_opens_no_sandbox(monkeypatch):

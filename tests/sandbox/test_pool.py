@@ -34,7 +34,7 @@ SHARED = Program("def f(x):\n    return x + 1\n", BESIDE + "assert f(1) == 2\n",
 CALL = "assert f(1) == 1"
 SHARED_CALL = BESIDE + CALL
 ENDLESS = "def f(x):\n    while True:\n        pass\n"
-PATIENCE = 15.0  # seconds in which ended processes must be gone and their folders removed
+PATIENCE = 30.0  # seconds in which ended processes must be gone and their folders removed
 
 
 @pytest.fixture(scope="module")

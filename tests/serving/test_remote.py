@@ -19,6 +19,7 @@ pytest.importorskip("fastapi", reason="fastapi is not installed: pip install -r 
 
 import evaluate_models
 from helpers.paths import SCRIPTS
+from helpers.ports import port_to_take_again
 from helpers.verdict_servers import WAIT, HeldBox, ServerProcess, served, until
 from raccoon.constants import InputError
 from raccoon.records import Program, Verdict
@@ -100,7 +101,7 @@ def test_what_only_a_lost_server_may_judge_is_given_up():
 
 
 def test_a_server_that_comes_back_goes_on():
-    with ServerProcess() as first:
+    with ServerProcess(address=f"127.0.0.1:{port_to_take_again()}") as first:
         box = RemoteSandbox([first.url])
         assert box.run([program(1)])[0].status == "PASS"
     with box:
@@ -134,6 +135,63 @@ def test_a_full_server_is_asked_later():
         assert not remote_box.servers[0].down
 
 
+def test_a_server_without_memory_for_a_large_program_is_asked_later():
+    """It answers before it has read all, and closes: it is full, not lost."""
+    box, large = HeldBox(), Program("def f():\n    return 1\n", "#" * 6_000_000, "f")
+    with served(box, Limits(held=8_000_000)) as port, RemoteSandbox([url(port)]) as remote_box:
+        futures = [remote_box.submit(large)]
+        until(lambda: box.futures)
+        put_off = remote_box.put_off
+        asked = threading.Event()
+        remote_box.put_off = lambda *given: (put_off(*given), asked.set())
+        futures.append(remote_box.submit(large))
+        assert asked.wait(WAIT)
+        box.answer = lambda given: PASS
+        box.futures[0].set_result(PASS)
+        assert [future.result(WAIT) for future in futures] == [PASS] * 2
+
+
+def test_a_server_with_few_places_gets_no_more_programs_at_once(monkeypatch):
+    monkeypatch.setattr(remote, "LANES", 1)
+    lost = []
+    with served(HeldBox(lambda given: PASS), Limits(queue=2)) as port, RemoteSandbox([url(port)]) as box:
+        lose = box.lose
+        box.lose = lambda *given: (lost.append(given), lose(*given))
+        assert box.run([program(number) for number in range(40)]) == [PASS] * 40
+    assert not lost
+
+
+def test_one_server_named_twice_is_one():
+    """Else a program that it fails to judge would wait for the other one for ever."""
+    lost = Verdict.of("infra: a sandbox process was lost (test)")
+    with served(HeldBox(lambda given: lost)) as port, RemoteSandbox([url(port), f"{url(port)}/"]) as box:
+        assert box.submit(program(0)).result(WAIT) == lost
+
+
+def test_a_server_that_comes_back_with_another_memory_limit_is_refused():
+    """It came back between two requests, so that only its next answer tells."""
+    with served(HeldBox(lambda given: PASS)) as port, RemoteSandbox([url(port)], patience=0.3) as box:
+        box.memory_mb = box.servers[0].about["memory_mb"] = 512  # what it had
+        [verdict] = box.run([program(0)])
+        assert verdict.status == "INFRA" and "--memory-mb 512" in verdict.reason
+
+
+def test_a_lost_server_is_looked_for_while_its_other_requests_last(monkeypatch):
+    """Whichever lane is busy, the other one finds out that the server is there."""
+    monkeypatch.setattr(remote, "LANES", 2)
+    held = HeldBox()
+    with served(held) as port, RemoteSandbox([url(port)]) as box:
+        futures = []
+        for number in range(3):
+            futures.append(box.submit(program(number)))
+            until(lambda: len(held.futures) == len(futures))
+            if number == 1:
+                held.futures[0].set_result(PASS)
+                until(futures[0].done)
+            with box.changed:
+                box.note(box.servers[0], "lost")
+
+
 class Liar(http.server.BaseHTTPRequestHandler):
     """A server that says it is one, and answers programs with `server.wrong`."""
 
@@ -155,15 +213,23 @@ class Liar(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
-        own = versions()
-        self.reply(self.server.wrong, Sandbox_Judge=own["judge"], Sandbox_Python=own["python"])
+        if self.server.after:
+            self.send_response(429)
+            self.send_header("Retry-After", self.server.after)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            self.server.after = ""
+            return
+        about = {name: str(self.server.about[name]) for name in ("judge", "python", "memory_mb")}
+        self.reply(self.server.wrong, **{f"Sandbox_{name}": value for name, value in about.items()})
 
 
 @contextlib.contextmanager
-def liar(wrong: bytes = b"", **changes: object):
+def liar(wrong: bytes = b"", after: str = "", **changes: object):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Liar)
     about = {"status": "ok", "workers": 1, "walls": "", "memory_mb": 1024, "longest": 300.0, "preload": []}
-    server.about, server.wrong = about | versions() | changes, wrong
+    about |= {"queue": 100}
+    server.about, server.wrong, server.after = about | versions() | changes, wrong, after
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     try:
         yield url(server.server_port)
@@ -185,6 +251,9 @@ GOOD_LINE = verdict_line("t", PASS).encode()
         GOOD_LINE[:-20],
         GOOD_LINE.replace(b'"PASS"', b'"WON"') * 40,
         GOOD_LINE.replace(b'"tests_passed": 1', b'"tests_passed": "1"') * 40,
+        GOOD_LINE.replace(b'"tests_passed": 1', b'"tests_passed": 2') * 40,
+        GOOD_LINE.replace(b'"reason": "pass"', b'"reason": "wrong"') * 40,
+        GOOD_LINE.replace(b'"seconds": 0.0', b'"seconds": NaN') * 40,
         b"\n" * 1000,
     ],
 )
@@ -193,6 +262,26 @@ def test_what_is_no_verdict_is_asked_of_another_server(wrong):
     with liar(wrong) as false, served(HeldBox(lambda given: PASS)) as port:
         with RemoteSandbox([false, url(port)]) as box:
             assert box.run(programs) == [PASS] * 40
+
+
+@pytest.mark.parametrize("after", ["9" * 5000, "-1", "soon", "0"])
+def test_what_a_full_server_says_about_later_is_no_number_of_any_size(after, monkeypatch):
+    monkeypatch.setattr(remote, "LONGEST_PAUSE", 0.05)
+    with liar(GOOD_LINE, after) as server, RemoteSandbox([server]) as box:
+        assert box.submit(program(0)).result(WAIT) == PASS
+
+
+def test_a_server_that_answers_nothing_right_leaves_programs_to_a_busy_one(monkeypatch):
+    monkeypatch.setattr(remote, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(remote, "LANES", 1)
+    held = HeldBox()
+    with liar(b"") as false, served(held) as port, RemoteSandbox([false, url(port)]) as box:
+        futures = box.submit_all([program(number) for number in range(4)])
+        until(lambda: len(held.programs) + sum(false in job.refused for job in [*box.waiting]) == 4)
+        held.answer = lambda given: PASS
+        for future in [*held.futures]:
+            future.set_result(PASS)
+        assert [future.result(WAIT) for future in futures] == [PASS] * 4
 
 
 def test_a_program_with_which_servers_are_lost_again_and_again_is_given_up(monkeypatch):
@@ -210,6 +299,7 @@ def test_a_program_with_which_servers_are_lost_again_and_again_is_given_up(monke
         ({"memory_mb": 512}, "has 512 where this run needs --memory-mb 1024"),
         ({"longest": 5.0}, "has 5.0 where this run needs --timeout 10"),
         ({"workers": "2"}, "does not say what a sandbox server says"),
+        ({"workers": 5_000}, "does not say what a sandbox server says"),  # it would get hundreds of threads
         ({"status": "no"}, "no sandbox server"),
     ],
 )
@@ -234,6 +324,8 @@ def test_a_server_must_have_the_modules_that_programs_share():
         ("http://127.0.0.1:port", "give the URL of a server"),
         ("http://:1", "give the URL of a server"),
         (f"http://any:{TOKEN}@127.0.0.1:1", "put it into SANDBOX_TOKEN"),
+        (f"http://any:{TOKEN}@127.0.0.1:port", "give the URL of a server"),
+        ("http://[::1]", "--serve ::1:80"),
         ("http://127.0.0.1:9", "refused; start it there: python scripts/sandbox.py --serve 127.0.0.1:9"),
     ],
 )
@@ -252,6 +344,18 @@ def test_the_token_comes_from_the_environment(monkeypatch):
         monkeypatch.setenv("SANDBOX_TOKEN", TOKEN)
         with RemoteSandbox([url(port)]) as box:
             assert box.run([program(0)]) == [PASS]
+
+
+def test_a_token_that_no_header_can_hold_is_not_shown(monkeypatch):
+    with served(HeldBox(lambda given: PASS), token=TOKEN) as port:
+        monkeypatch.setenv("SANDBOX_TOKEN", f" {TOKEN}\n")  # as a file has it
+        RemoteSandbox([url(port)]).close()
+        for wrong in (f"{TOKEN}\n{TOKEN}", f"{TOKEN}\u00e9", f"{TOKEN}\0"):
+            with pytest.MonkeyPatch.context() as inner:
+                inner.setattr(os, "environ", os.environ | {"SANDBOX_TOKEN": wrong})
+                with pytest.raises(InputError, match="characters that no header can hold") as error:
+                    RemoteSandbox([url(port)])
+            assert TOKEN not in str(error.value)
 
 
 def test_the_evaluation_grades_on_servers_that_fit_its_benchmarks(monkeypatch):
@@ -285,8 +389,9 @@ def namespaces() -> str:
     """Why there are no network namespaces here; "" if there are."""
     if os.geteuid() != 0:
         return "network namespaces need root"
-    made = subprocess.run(["ip", "netns", "add", "verdicts-probe"], capture_output=True, text=True) if which() else None
-    subprocess.run(["ip", "netns", "del", "verdicts-probe"], capture_output=True) if made else None
+    name = f"verdicts-{os.getpid()}"
+    made = subprocess.run(["ip", "netns", "add", name], capture_output=True, text=True) if which() else None
+    subprocess.run(["ip", "netns", "del", name], capture_output=True) if made else None
     return "" if made and not made.returncode else f"no network namespaces here: {made.stderr if made else 'no ip'}"
 
 
@@ -308,7 +413,8 @@ def test_two_machines():
     """Server and client in network namespaces of their own: the server's address is reached only with the token."""
     if reason := namespaces():
         pytest.skip(reason)
-    names, run = ("verdicts-a", "verdicts-b"), lambda *words: subprocess.run(words, check=True, capture_output=True)
+    names = [f"verdicts-{os.getpid()}-{end}" for end in "ab"]  # other test runs have theirs, and may have left some
+    run = lambda *words: subprocess.run(words, check=True, capture_output=True)  # noqa: E731
     try:
         for place, name in enumerate(names):
             run("ip", "netns", "add", name)

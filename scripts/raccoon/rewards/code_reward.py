@@ -12,6 +12,8 @@ they hold. train_rl_poc.py grades with the same function, graded(), under its ow
 import atexit
 import functools
 import logging
+import os
+import threading
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -24,6 +26,7 @@ from raccoon.runs.log import Rollout
 from raccoon.sandbox.pool import Sandbox
 from raccoon.tasks.task import KINDS, Task
 
+OPENING = threading.Lock()
 # 1 for a PASS, else 0. For other rewards use dataclasses.replace(PASS_ONLY, reward_partial=0.2, reward_fail=-0.5, ...)
 PASS_ONLY = RewardTable(
     reward_pass=1.0,
@@ -56,12 +59,12 @@ def code_reward(
 ) -> list[float | None]:
     """TRL's reward function: the reward of the code in each completion, by its verdict on the task's test.
 
-    completions: texts, or lists of messages, of which the assistant's last one counts.
+    completions: texts, or lists of messages, of which the assistant's last one with a text counts; a tool's never does.
     test, entry_point, context, solution, kind: columns of the data set, as in a task file; only `test` is required.
-    others: what TRL adds. `prompts` help to find code that continues a stub. `log_extra` gets the columns `verdict` and
-        `reason`, `log_metric` the shares code/pass and code/infra.
+    others: what TRL adds. `prompts` (of messages, the user's last one) help to find code that continues a stub.
+        `log_extra` gets the columns `verdict` and `reason`, `log_metric` the shares code/pass and code/infra.
     Returns None for a failure of the sandbox itself (the log says why), and for a row whose test is None: it is of
-    another kind of task. Raises InputError for columns that do not fit.
+    another kind of task. Raises InputError for columns and completions that do not fit.
 
     functools.partial sets the rest: another `table`; `sandbox`, also a RemoteSandbox (default: one for this process);
     `end_ids`, the tokenizer's end tokens. With them, a completion that was cut fails, even if its code passes.
@@ -69,15 +72,16 @@ def code_reward(
     size = len(completions)
     columns = {"test": test, "entry_point": entry_point, "context": context, "solution": solution, "kind": kind}
     texts = {name: checked_column(name, values, size) for name, values in columns.items()}
-    prompts = others.get("prompts") or [""] * size
-    ids = others.get("completion_ids") or [[]] * size
+    prompts, ids = others.get("prompts") or [""] * size, others.get("completion_ids") or [[]] * size
+    check_length("prompts", prompts, size)
+    check_length("completion_ids", ids, size)
     places = [place for place, text in enumerate(texts["test"]) if text is not None]
     tasks, answers = [], []
     for place in places:
         fields: dict[str, Any] = {name: values[place] for name, values in texts.items() if values[place] is not None}
-        tasks.append(Task("", message_text(prompts[place]), **fields))
+        tasks.append(Task("", message_text(prompts[place], "user", place), **fields))
         cut = bool(end_ids and ids[place] and ids[place][-1] not in end_ids)
-        answers.append(Answer(message_text(completions[place]), len(ids[place]), cut))
+        answers.append(Answer(message_text(completions[place], "assistant", place), len(ids[place]), cut))
     rollouts = graded(tasks, answers, table, sandbox or own_sandbox(), RegexExtractor()) if tasks else []
     found: list[Rollout | None] = [None] * size
     for place, rollout in zip(places, rollouts, strict=True):
@@ -86,21 +90,33 @@ def code_reward(
     return [rollout.reward if rollout else None for rollout in found]
 
 
-@functools.cache
 def own_sandbox() -> Sandbox:
     """The sandbox of this process. TRL hands none to a reward function, and a new one for each call would be slow."""
+    with OPENING:  # threads that call at once share it
+        return sandbox_of(os.getpid())
+
+
+@functools.cache
+def sandbox_of(process: int) -> Sandbox:
+    """A sandbox for a process. A fork of it needs another one: a fork has no threads."""
     box = Sandbox()
-    atexit.register(box.close)
+    atexit.register(lambda: box.close() if os.getpid() == process else None)
     return box
+
+
+def check_length(name: str, values: Any, size: int) -> None:
+    """Raises InputError if a column does not have so many values."""
+    sized = hasattr(values, "__len__") and not isinstance(values, str)
+    if not sized or len(values) != size:
+        got = f"{len(values)} values" if sized else f"one {type(values).__name__}"
+        raise InputError(f"code_reward: {name} is {got} for {size} completions; give a list with one for each")
 
 
 def checked_column(name: str, values: Sequence[Any] | None, size: int) -> list[str | None]:
     """A column with a text or None for each completion. Raises InputError if it is not one."""
     if values is None:
         return [None] * size
-    if isinstance(values, str) or len(values) != size:
-        got = "one text" if isinstance(values, str) else f"{len(values)} values"
-        raise InputError(f"code_reward: {name} is {got} for {size} completions; give a list with one for each")
+    check_length(name, values, size)
     for place, value in enumerate(values):
         fault = ""
         if value is not None and not isinstance(value, str):
@@ -114,16 +130,18 @@ def checked_column(name: str, values: Sequence[Any] | None, size: int) -> list[s
     return list(values)
 
 
-def message_text(value: Any) -> str:
-    """A text itself; of messages the last one's content: the assistant's, where there is one."""
+def message_text(value: Any, role: str, row: int) -> str:
+    """A text itself; of messages, the last content that a role has said. Raises InputError if it is neither."""
     if isinstance(value, str):
         return value
-    messages = [message for message in value or () if message.get("content")]
-    own = [message for message in messages if message.get("role") == "assistant"]
-    content = (own or messages or [{"content": ""}])[-1]["content"]
-    if isinstance(content, str):
-        return content
-    return "".join(part.get("text") or "" for part in content)  # blocks, as processors of images take them
+    try:
+        contents = [message["content"] for message in value or () if message.get("role") == role]
+        content = [content for content in contents if content][-1:] or [""]
+        # Blocks, as processors of images take them
+        return content[0] if isinstance(content[0], str) else "".join(part.get("text") or "" for part in content[0])
+    except (AttributeError, KeyError, TypeError, ValueError):
+        fault = f"no {role}'s message, but {value!r:.60}"
+    raise InputError(f"code_reward: row {row} has {fault}; give a text, or a list of messages")
 
 
 def log(rollouts: Sequence[Rollout | None], others: dict[str, Any]) -> None:

@@ -5,14 +5,18 @@ import dataclasses
 import functools
 import hashlib
 import json
+import math
+import os
 import platform
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from raccoon.constants import InputError
 from raccoon.records import ISOLATIONS, MIN_FEEDBACK, STATUSES, Program, Verdict
 from raccoon.sandbox.pool import MAX_TIMEOUT
 
+TOKEN_ENV = "SANDBOX_TOKEN"  # the environment variable with the servers' token
 TEXTS = ("code", "test", "entry_point", "context", "solution", "visible_tests")
 MALFORMED = "infra: malformed line"
 DEFAULTS = {field.name: field.default for field in dataclasses.fields(Program)}
@@ -86,10 +90,20 @@ def read_verdict(line: bytes) -> Verdict:
     texts = verdict.reason, verdict.output, verdict.feedback
     counts = verdict.tests_passed, verdict.tests_total
     right = verdict.status in STATUSES and verdict.isolation in ISOLATIONS and {*map(type, texts)} == {str}
-    right &= {*map(type, counts)} == {int} and type(verdict.seconds) in (int, float)
+    right &= {*map(type, counts)} == {int} and 0 <= counts[0] <= counts[1]
+    right &= type(verdict.seconds) in (int, float) and math.isfinite(verdict.seconds)
+    right &= verdict.status == Verdict.of(verdict.reason).status
     if not right:
         raise ValueError(f"not a verdict line: {line[:80]!r}")
     return verdict
+
+
+def token() -> str:
+    """The servers' token from the environment, "" without one. Raises InputError, which does not show it."""
+    found = os.environ.get(TOKEN_ENV, "").strip()
+    if not (found.isascii() and found.isprintable()):
+        raise InputError(f'{TOKEN_ENV} has characters that no header can hold; export {TOKEN_ENV}="$(uuidgen)"')
+    return found
 
 
 @functools.cache

@@ -8,12 +8,12 @@ The servers must have this machine's judge, its Python (3.11, say) and its memor
 them. They are not trusted beyond that: what is no verdict line counts as a lost server.
 """
 
+import collections
 import concurrent.futures
 import contextlib
 import dataclasses
 import http.client
 import json
-import os
 import platform
 import socket
 import threading
@@ -25,9 +25,8 @@ from typing import Any
 from raccoon.constants import InputError
 from raccoon.records import TIMEOUT, Program, Verdict
 from raccoon.sandbox.pool import MEMORY_MB, WINDOW, Sandbox
-from raccoon.serving.lines import judge_version, program_line, read_verdict
+from raccoon.serving.lines import TOKEN_ENV, judge_version, program_line, read_verdict, token
 
-TOKEN_ENV = "SANDBOX_TOKEN"  # the environment variable with the servers' token
 BATCH = 32  # programs of one request
 BATCH_BYTES = 8 << 20  # of one request, unless one program has more
 LANES = 3  # requests at once for each server, at least: while one ends, another keeps the workers busy
@@ -36,10 +35,12 @@ SILENCE = 30.0  # seconds without a byte: the server is lost
 PATIENCE = 30.0  # seconds without any server; then what waits is INFRA
 FULL_SECONDS = 900.0  # that a program waits for servers that answer 429
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0  # seconds before a lost server is asked again
-MOST_LOSSES = 4  # servers lost with one program before that is held to be its doing
+MOST_LOSSES = 4  # of requests with one program, over all servers, before that is held to be its doing
 MAX_LINE = 64 << 20  # bytes of a verdict line
+MOST_WORKERS = 4096  # of a server, as of a Sandbox
 # What /healthz tells, and of which type
 ABOUT: dict[str, Any] = {"workers": int, "walls": str, "memory_mb": int, "longest": (int, float), "preload": list}
+ABOUT |= {"queue": int}
 LOST = (OSError, http.client.HTTPException, ValueError, RecursionError)
 
 
@@ -55,7 +56,7 @@ class Job:
     line: bytes
     future: concurrent.futures.Future[Verdict] = dataclasses.field(default_factory=concurrent.futures.Future)
     refused: dict[str, Verdict] = dataclasses.field(default_factory=dict)  # by server: its INFRA
-    losses: int = 0
+    losses: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)  # by server
     full_since: float = 0.0  # monotonic
 
     def give(self, verdict: Verdict) -> None:
@@ -73,14 +74,17 @@ class Server:
         except ValueError:
             parts, port = urllib.parse.SplitResult("", "", "", "", ""), None
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise InputError(f"SANDBOX_URLS has {url!r}; give the URL of a server, like http://127.0.0.1:8765")
+            shown = url.rpartition("@")[2]  # without a password
+            raise InputError(f"SANDBOX_URLS has {shown!r}; give the URL of a server, like http://127.0.0.1:8765")
         if parts.username or parts.password:
             raise InputError(f"SANDBOX_URLS has a password for {parts.hostname}; put it into {TOKEN_ENV} instead")
-        self.url, self.host, self.port, self.path = url.rstrip("/"), parts.hostname, port, parts.path.rstrip("/")
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        self.url, self.host, self.path = url.rstrip("/"), parts.hostname, parts.path.rstrip("/")
+        self.port = port or kind.default_port  # without one, http.client would take an IPv6 address apart
         self.connect = lambda timeout: kind(self.host, self.port, timeout=timeout)
         self.headers = {"Authorization": f"Bearer {token}"} if token else {}
         self.down, self.down_since, self.pause, self.rest_until = "", 0.0, FIRST_PAUSE, 0.0
+        self.looked_for = False  # a lane asks now whether it is back
         self.about: dict[str, Any] = {}
 
     def look(self, seconds: float) -> None:
@@ -95,7 +99,8 @@ class Server:
         if "judge" not in found:
             raise ValueError(f"it refuses the token; set {TOKEN_ENV} to the server's")
         self.check(found["judge"], str(found.get("python")))
-        if any(not isinstance(found.get(name), kind) for name, kind in ABOUT.items()):
+        known = all(isinstance(found.get(name), kind) for name, kind in ABOUT.items())
+        if not known or not 0 < found["workers"] <= MOST_WORKERS:
             raise ValueError("it does not say what a sandbox server says")
         self.about = found
 
@@ -107,22 +112,27 @@ class Server:
         if python.split(".")[:2] != own.split(".")[:2]:
             raise ValueError(f"its Python is {python}, this machine's is {own}: run the same version there")
 
-    def ask(self, jobs: Sequence[Job], opened: set[socket.socket]) -> Iterator[Verdict]:
+    def ask(self, jobs: Sequence[Job], box: "RemoteSandbox") -> Iterator[Verdict]:
         """The verdicts of programs, in order, as they come; raises Full, or one of LOST if not all come."""
         connection = self.connect(SILENCE)
         with contextlib.closing(connection):
             connection.connect()
             sock = connection.sock
-            opened.add(sock)
+            box.opened.add(sock)
             try:
+                if box.closed:  # while this connected; close() has not seen the socket
+                    raise ConnectionError("the sandbox has been closed")
                 path, body = f"{self.path}/verdicts?heartbeat={HEARTBEAT:g}", b"".join(job.line for job in jobs)
-                connection.request("POST", path, body, self.headers | {"Connection": "close"})
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it refuses before it has all
+                    connection.request("POST", path, body, self.headers | {"Connection": "close"})
                 answer = connection.getresponse()
                 if answer.status == 429:
                     raise Full(answer.headers.get("Retry-After", ""))
                 if answer.status != 200:
                     raise ValueError(f"HTTP {answer.status}: {answer.read(300).decode(errors='replace')}")
                 self.check(answer.headers.get("Sandbox-Judge"), answer.headers.get("Sandbox-Python", ""))
+                if answer.headers.get("Sandbox-Memory-Mb") != str(self.about["memory_mb"]):
+                    raise ValueError("its memory limit is not the one it had")
                 count = 0
                 while count < len(jobs) and (line := answer.readline(MAX_LINE)):
                     if line.strip():  # not a heartbeat
@@ -131,7 +141,7 @@ class Server:
                 if count < len(jobs):
                     raise ConnectionError(f"it ended after {count} of {len(jobs)} verdicts")
             finally:
-                opened.discard(sock)
+                box.opened.discard(sock)
 
 
 class RemoteSandbox(Sandbox):
@@ -150,11 +160,11 @@ class RemoteSandbox(Sandbox):
         preload: Sequence[str] = (),
         patience: float = PATIENCE,
     ):
-        self.timeout, self.memory_mb, self.patience = timeout, memory_mb, patience
-        token = os.environ.get(TOKEN_ENV, "")
-        self.servers = [Server(url, token) for url in dict.fromkeys(urls)]
+        self.timeout, self.memory_mb, self.preload, self.patience = timeout, memory_mb, preload, patience
+        secret = token()
+        self.servers = [*{server.url: server for server in (Server(url, secret) for url in urls)}.values()]
         for server in self.servers:
-            self.admit(server, memory_mb, preload)
+            self.admit(server)
         about = [server.about for server in self.servers]
         self.walls = "; ".join(
             f"{server.url}: {server.about['workers']} workers, {server.about['walls']}" for server in self.servers
@@ -168,8 +178,8 @@ class RemoteSandbox(Sandbox):
         lanes = [max(LANES, -(-2 * each["workers"] // BATCH)) for each in about]
         self.lanes = sum(lanes)
         for server, count in zip(self.servers, lanes, strict=True):
-            for number in range(count):
-                threading.Thread(target=self.work, args=(server, number == 0), daemon=True).start()
+            for _ in range(count):
+                threading.Thread(target=self.work, args=(server,), daemon=True).start()
 
     def like(self, hash_seed: int) -> Sandbox:
         raise InputError(
@@ -177,19 +187,23 @@ class RemoteSandbox(Sandbox):
             "machine with a sandbox, and train on its file"
         )
 
-    def admit(self, server: Server, memory_mb: int, preload: Sequence[str]) -> None:
+    def admit(self, server: Server) -> None:
         """Raises InputError if this sandbox cannot use a server."""
         try:
             server.look(SILENCE)
         except LOST as error:
-            remedy = f"start it there: python scripts/sandbox.py --serve {server.host}:{server.port or 80}"
+            remedy = f"start it there: python scripts/sandbox.py --serve {server.host}:{server.port}"
             raise InputError(f"SANDBOX_URLS {server.url}: {error}; {remedy}, or take it out") from None
+        self.check(server)
+
+    def check(self, server: Server) -> None:
+        """Raises InputError if a server was started in a way that gives other verdicts than this sandbox's."""
         about = server.about
-        missing = sorted({*preload} - {*about["preload"]})
+        missing = [name for name in self.preload if name not in about["preload"]]
         for given, needed, flag in (
-            (about["memory_mb"], about["memory_mb"] == memory_mb, f"--memory-mb {memory_mb}"),
+            (about["memory_mb"], about["memory_mb"] == self.memory_mb, f"--memory-mb {self.memory_mb}"),
             (about["longest"], about["longest"] >= self.timeout, f"--timeout {self.timeout:g}"),
-            (about["preload"], not missing, f"--preload {' '.join(preload)}"),
+            (about["preload"], not missing, f"--preload {' '.join(self.preload)}"),
         ):
             if not needed:
                 raise InputError(f"SANDBOX_URLS {server.url} has {given} where this run needs {flag}; start it so")
@@ -227,12 +241,12 @@ class RemoteSandbox(Sandbox):
         for job in jobs:
             job.future.cancel()
 
-    def work(self, server: Server, first: bool) -> None:
-        """A lane: sends what waits until the sandbox is closed. The first lane of a lost server looks for it."""
-        while jobs := self.take(server, first):
+    def work(self, server: Server) -> None:
+        """A lane: sends what waits until the sandbox is closed. One of a lost server's lanes looks for it."""
+        while jobs := self.take(server):
             answered = 0
             try:
-                for verdict in server.ask(jobs, self.opened):
+                for verdict in server.ask(jobs, self):
                     self.settle(jobs[answered], server, verdict)
                     answered += 1
                 with self.changed:
@@ -242,7 +256,7 @@ class RemoteSandbox(Sandbox):
             except LOST as error:
                 self.lose(jobs[answered:], server, str(error) or type(error).__name__)
 
-    def take(self, server: Server, first: bool) -> list[Job]:
+    def take(self, server: Server) -> list[Job]:
         """The next programs for a server; [] when the sandbox is closed."""
         while True:
             with self.changed:
@@ -253,17 +267,16 @@ class RemoteSandbox(Sandbox):
                     for job in jobs:
                         del self.waiting[job]
                     return jobs
-                if not (server.down and first):
-                    self.changed.wait(pause if pause > 0 else None)
+                if pause > 0 or not server.down or server.looked_for:
+                    self.changed.wait(min(pause, LONGEST_PAUSE) if pause > 0 else None)
                     continue
-                self.changed.wait(min(pause, LONGEST_PAUSE) if pause > 0 else 0)
-            if time.monotonic() >= server.rest_until:
-                self.look_for(server)
+                server.looked_for = True
+            self.look_for(server)
 
     def share(self, server: Server) -> list[Job]:
         """Some waiting programs that this server has not refused: so many that all lanes have some."""
         jobs: list[Job] = []
-        most, size = max(1, min(BATCH, len(self.waiting) // self.lanes)), 0
+        most, size = max(1, min(BATCH, server.about["queue"], len(self.waiting) // self.lanes)), 0
         for job in self.waiting:
             if server.url in job.refused:
                 continue
@@ -280,9 +293,11 @@ class RemoteSandbox(Sandbox):
         down = ""
         try:
             server.look(LONGEST_PAUSE)
-        except LOST as error:
+            self.check(server)
+        except (*LOST, InputError) as error:
             down = str(error) or type(error).__name__
         with self.changed:
+            server.looked_for = False
             self.note(server, down)
             self.changed.notify_all()
 
@@ -314,7 +329,7 @@ class RemoteSandbox(Sandbox):
         """A server was full: others may take these programs, or it itself, later."""
         now = time.monotonic()
         with self.changed:
-            server.rest_until = now + (min(int(after), LONGEST_PAUSE) if after.isdecimal() else 1.0)
+            server.rest_until = now + (min(int(after[:4]), LONGEST_PAUSE) if after.isdecimal() else 1.0)
         for job in jobs:
             job.full_since = job.full_since or now
             if now - job.full_since > FULL_SECONDS:
@@ -322,12 +337,12 @@ class RemoteSandbox(Sandbox):
         self.put_back(jobs)
 
     def lose(self, jobs: list[Job], server: Server, why: str) -> None:
-        """A server was lost with these programs."""
+        """A server was lost with these programs. One that is lost again and again leaves them to the others."""
         for job in jobs:
-            job.losses += 1
-            if job.losses >= MOST_LOSSES:
-                told = f"infra: {MOST_LOSSES} requests with it were lost, the last at {server.url} ({why})"
-                job.refused = {each.url: Verdict.of(told) for each in self.servers}
+            job.losses[server.url] += 1
+            if job.losses[server.url] >= max(1, MOST_LOSSES // len(self.servers)):
+                told = f"infra: {job.losses.total()} requests with it were lost, the last at {server.url} ({why})"
+                job.refused[server.url] = Verdict.of(told)
         with self.changed:
             self.note(server, why)
         self.put_back(jobs)

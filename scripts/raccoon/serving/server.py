@@ -36,9 +36,8 @@ from raccoon.constants import InputError, check_positive
 from raccoon.records import Verdict
 from raccoon.sandbox.pool import Sandbox
 from raccoon.serving.fusion import requested_program, response
-from raccoon.serving.lines import read_lines, verdict_line, versions
+from raccoon.serving.lines import TOKEN_ENV, read_lines, token, verdict_line, versions
 
-TOKEN_ENV = "SANDBOX_TOKEN"
 MIN_TOKEN = 16  # characters
 IN_FLIGHT = 64  # programs of one request that wait for a worker or run, so that requests take turns
 GATHERED = 0.005  # seconds in which verdicts are gathered before they are sent: a message for each takes more CPU
@@ -198,7 +197,8 @@ def make_app(box: Sandbox, token: str, limits: Limits, about: dict[str, Any]) ->
     app = FastAPI(openapi_url=None)
     app.add_middleware(Guard, token=token, limits=limits)
     places, own = Places(limits.queue), versions()
-    headers = {f"sandbox-{name}": value for name, value in own.items()}
+    needed = own | {"memory-mb": str(about["memory_mb"])}  # a client compares them: servers are restarted
+    headers = {f"sandbox-{name}": value for name, value in needed.items()}
 
     class Patient(StreamingResponse):
         """A stream that ends when its client does not read."""
@@ -260,9 +260,9 @@ def listen(address: str) -> tuple[socket.socket, str]:
         loopback = ipaddress.ip_address(host).is_loopback
     except ValueError:
         loopback = host == "localhost"
-    token = os.environ.get(TOKEN_ENV, "")
-    if token and len(token) < MIN_TOKEN or not token and not loopback:
-        found = f"has {len(token)} characters" if token else f"is not set, and {host} is not loopback"
+    size = len(token())
+    if 0 < size < MIN_TOKEN or not size and not loopback:
+        found = f"has {size} characters" if size else f"is not set, and {host} is not loopback"
         raise InputError(f'{TOKEN_ENV} {found}; set one of {MIN_TOKEN} or more: export {TOKEN_ENV}="$(uuidgen)"')
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -304,6 +304,6 @@ def serve(address: str, settings: dict[str, Any], limits: Limits) -> None:
     with listening, Sandbox(**settings) as box:
         about = {name: settings[name] for name in ("timeout", "memory_mb", "preload")}
         about |= {"workers": settings["workers"] or len(os.sched_getaffinity(0)), "walls": box.walls}
-        server = make_server(make_app(box, os.environ.get(TOKEN_ENV, ""), limits, about))
+        server = make_server(make_app(box, token(), limits, about))
         print(f"sandbox: {box.walls}\nsandbox: serves at {url}", file=sys.stderr, flush=True)
         server.run(sockets=[listening])
