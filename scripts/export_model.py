@@ -80,8 +80,12 @@ def export(checkpoint: Path, folder: Path) -> None:
     tokenizer = load_chat_tokenizer(base)
     model = checkpoint_model(checkpoint, base, tokenizer, adapters(values))
     folder.mkdir(parents=True, exist_ok=True)
-    with saving("the model", str(folder)):
-        write_model(model.to(getattr(torch, DTYPE)), tokenizer, folder)
+    try:
+        with saving("the model", str(folder)):
+            write_model(model.to(getattr(torch, DTYPE)), tokenizer, folder)
+    except RunError:
+        (folder / CONFIG_FILE).unlink(missing_ok=True)  # without it the same command may write there again
+        raise
     tasks = checkpoint.parent / "tasks.jsonl"
     if tasks.is_file():  # an evaluation then marks them as seen
         shutil.copy(tasks, folder)

@@ -432,11 +432,12 @@ def run(recipe: Recipe, planned: Plan | None, sandbox: Sandbox, make_reward: Mak
     if trainer.accelerator.is_main_process:
         trainer.run_log.write_constants(recipe.values, trainer.ended)
         write_report(folder, PUSH_TO_HUB)
+    own = ["--benchmarks", recipe.values["HELDOUT"]] if Path(recipe.values["HELDOUT"]).is_file() else []
     print(
         f"saved    {folder}; check whether its rewards were earned:\n"
         f"python scripts/reward_integrity.py {shlex.quote(folder)}\n"
         "and compare it with the model before training:\n"
-        f"python scripts/evaluate_models.py --models {shlex.join([training.model_path, folder])}"
+        f"python scripts/evaluate_models.py --models {shlex.join([training.model_path, folder, *own])}"
     )
 
 

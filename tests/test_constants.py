@@ -1,6 +1,7 @@
 """Constants from flags and the environment, and how a script ends."""
 
 import importlib
+import json
 import runpy
 import sys
 from pathlib import Path
@@ -185,6 +186,15 @@ def test_the_config_of_an_earlier_run_is_between_demo_and_flags(script, tmp_path
     override_constants(script, ["--demo", "--model", "mine", "--config", str(saved)])
     assert (script["BATCH_SIZE"], script["LEARNING_RATE"], script["MODEL"]) == (16, 2.0, "mine")
     assert "BATCH_SIZE = 16 (config)" in capsys.readouterr().out
+
+
+def test_a_saved_value_that_is_the_files_own_counts_too(script, tmp_path, monkeypatch, capsys):
+    own, saved = script["BATCH_SIZE"], tmp_path / "config.json"
+    monkeypatch.setenv("SCRIPT_DATA", "/env")
+    saved.write_text(json.dumps({"BATCH_SIZE": own, "DATA_DIR": ""}))
+    override_constants(script, ["--demo", "--config", str(saved)])
+    assert script["BATCH_SIZE"] == own and script["DATA_DIR"] == ""
+    assert "(config)" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("text", ['{"BATCH_SIZE": "16"}', '{"BATCH_SIZ": 16}', '{"hidden_size": 8}', "[", "[1]"])

@@ -220,8 +220,11 @@ def override_constants(
     for name, (value, _) in changed.items():
         namespace[name] = value
     secrets = {constant.name for constant in table if constant.secret}
+    own = {constant.name: constant.value for constant in table}
     shown = [
-        f"{name} = {'***' if name in secrets else repr(value)} ({origin})" for name, (value, origin) in changed.items()
+        f"{name} = {'***' if name in secrets else repr(value)} ({origin})"
+        for name, (value, origin) in changed.items()
+        if origin != "config" or value != own.get(name)  # a saved config names every constant
     ]
     if shown and os.environ.get("RANK", "0") == "0" and RELAUNCHED not in os.environ:  # once for all processes
         print("changed:", ", ".join(shown), flush=True)  # flushed, so that it comes before any error
@@ -294,9 +297,7 @@ def flag_values(words: list[str], table: list[Constant], namespace: dict, positi
             demo = {name: (value, "demo") for name, value in namespace["DEMO"].items()}
         elif flag == "--config":
             path = text if equals else words.pop(0) if words else ""
-            own = {each.name: each.value for each in table}
-            read = saved_values(path, namespace).items()
-            saved = {name: (value, "config") for name, value in read if value != own.get(name)}
+            saved = {name: (value, "config") for name, value in saved_values(path, namespace).items()}
         elif flag in flags:
             values = [text] if equals else take_values(flags[flag], words)
             given[flags[flag].name] = (parse_value(flags[flag], flag, values), "flag")

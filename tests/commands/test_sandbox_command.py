@@ -83,5 +83,7 @@ def test_programs_in_a_file_and_help_where_there_are_none(monkeypatch, capsys, t
     monkeypatch.setattr(sandbox.sys, "argv", ["sandbox.py", str(tmp_path / "none.jsonl")])
     with pytest.raises(SystemExit, match="2"):
         sandbox.main()
-    example = capsys.readouterr().err.rpartition("lines are like ")[2]
+    error = capsys.readouterr().err
+    example = error.rpartition("lines are like ")[2]
+    assert error.count("\n") == 1
     assert checked_program(json.loads(example))  # what the help shows can be judged

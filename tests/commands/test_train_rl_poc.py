@@ -211,7 +211,7 @@ def test_a_run_logs_every_step_and_check(straight):
     log = (straight.parent / "straight.log").read_text()
     assert "4 prompts x 4 = 16 completions" in log
     assert f"step {STEPS}/{STEPS}  pass" in log
-    assert log.rstrip().endswith("evaluate_models.py --models model straight")
+    assert log.rstrip().endswith("evaluate_models.py --models model straight --benchmarks heldout.jsonl")
 
 
 def test_a_run_ends_with_its_report_and_its_card(straight):

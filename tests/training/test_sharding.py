@@ -214,6 +214,25 @@ def test_a_checkpoint_becomes_the_model_that_the_run_saved_without_a_trainer(run
     assert (found["TRAIN_FILES"], found["ended"]) == (wanted["TRAIN_FILES"], f"exported after step {STEPS}")
 
 
+def test_an_export_that_a_full_disk_ended_can_be_given_again(runs, tmp_path, monkeypatch):
+    import export_model
+    from raccoon.constants import RunError
+    from raccoon.training import policy
+
+    def fill(model, tokenizer, folder):
+        model.config.save_pretrained(folder)
+        raise OSError("No space left on device")
+
+    monkeypatch.chdir(runs)
+    monkeypatch.setattr(export_model, "SOURCE", f"whole/checkpoint-{STEPS}")
+    monkeypatch.setattr(export_model, "OUTPUT_DIR", str(tmp_path / "model"))
+    with monkeypatch.context() as full, pytest.raises(RunError, match="give the same command again"):
+        full.setattr(policy, "write_model", fill)
+        export_model.main()
+    export_model.main()
+    assert (tmp_path / "model" / "model.safetensors").is_file()
+
+
 def break_shard(folder: Path, how: str) -> None:
     shard, index = folder / "optimizer_0" / "__1_0.distcp", folder / "pytorch_model_fsdp_0" / ".metadata"
     if how == "cut between archives":

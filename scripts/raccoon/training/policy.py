@@ -163,5 +163,5 @@ def saving(what: str, folder: str) -> Iterator[None]:
         free, reason = shutil.disk_usage(folder).free / 1e9, str(error).splitlines()[0]
         raise RunError(
             f"{what} could not be written to {folder}, which has {free:.3f} GB free ({reason}): free some "
-            "space, and give the same command to continue from the newest whole checkpoint"
+            "space, and give the same command again; a run continues from its newest whole checkpoint"
         ) from error
