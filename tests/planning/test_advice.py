@@ -100,7 +100,7 @@ def two_h200s(monkeypatch, tmp_path):
     monkeypatch.setattr(train_rl_poc, "prepare_vllm", lambda: None)
     started = []
     monkeypatch.setattr("raccoon.launch.run_launcher", started.append)
-    monkeypatch.setattr(train_rl_poc, "Sandbox", interrupt)  # what comes after the launch
+    monkeypatch.setattr(train_rl_poc, "open_sandbox", interrupt)  # what comes after the launch
     return started, cards
 
 
