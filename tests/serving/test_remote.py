@@ -25,7 +25,7 @@ from raccoon.constants import InputError
 from raccoon.records import Program, Verdict
 from raccoon.sandbox.pool import Sandbox
 from raccoon.serving import remote
-from raccoon.serving.lines import judge_version, verdict_line, versions
+from raccoon.serving.lines import grading_versions, judge_version, verdict_line
 from raccoon.serving.remote import RemoteSandbox, open_sandbox
 from raccoon.serving.server import Limits
 
@@ -229,7 +229,7 @@ def liar(wrong: bytes = b"", after: str = "", **changes: object):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Liar)
     about = {"status": "ok", "workers": 1, "walls": "", "memory_mb": 1024, "longest": 300.0, "preload": []}
     about |= {"queue": 100}
-    server.about, server.wrong, server.after = about | versions() | changes, wrong, after
+    server.about, server.wrong, server.after = about | grading_versions() | changes, wrong, after
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     try:
         yield url(server.server_port)

@@ -117,6 +117,6 @@ def judge_version() -> str:
     return digest.hexdigest()[:16]
 
 
-def versions() -> dict[str, str]:
+def grading_versions() -> dict[str, str]:
     """What a verdict depends on besides the program: two machines with equal versions give equal verdicts."""
     return {"python": platform.python_version(), "judge": judge_version()}

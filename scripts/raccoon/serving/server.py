@@ -36,7 +36,7 @@ from raccoon.constants import InputError, check_positive
 from raccoon.records import Verdict
 from raccoon.sandbox.pool import Sandbox
 from raccoon.serving.fusion import requested_program, response
-from raccoon.serving.lines import TOKEN_ENV, read_lines, token, verdict_line, versions
+from raccoon.serving.lines import TOKEN_ENV, grading_versions, read_lines, token, verdict_line
 
 MIN_TOKEN = 16  # characters
 IN_FLIGHT = 64  # programs of one request that wait for a worker or run, so that requests take turns
@@ -196,7 +196,7 @@ def make_app(box: Sandbox, token: str, limits: Limits, about: dict[str, Any]) ->
 
     app = FastAPI(openapi_url=None)
     app.add_middleware(Guard, token=token, limits=limits)
-    places, own = Places(limits.queue), versions()
+    places, own = Places(limits.queue), grading_versions()
     needed = own | {"memory-mb": str(about["memory_mb"])}  # a client compares them: servers are restarted
     headers = {f"sandbox-{name}": value for name, value in needed.items()}
 

@@ -21,7 +21,8 @@ DIGEST = 10  # characters, as in driver.py
 TIMEOUT = 2.0  # CPU seconds of one run
 MOST_LOST = 3  # runs of one trial that may end too early; then the rest is lost
 ROUNDS = 16  # runs of one trial at most: each goes on where the last one stopped
-RESEED = "import random\nrandom.seed(20231)\ndel random\n"  # the sandbox seeds with 0 in every child
+# The sandbox seeds `random` with 0 in every child. With another seed, a solution that draws numbers answers otherwise.
+RESEED = "import random\nrandom.seed(20231)\ndel random\n"
 
 
 @dataclass(frozen=True)

@@ -24,12 +24,11 @@ from raccoon.published.contamination import find_overlap, normal_form
 from raccoon.records import Program, Verdict
 from raccoon.sandbox.pool import Sandbox
 from raccoon.strengthening.mutants import make_mutants, make_stubs, parse_shallow
+from raccoon.strengthening.trials import RESEED
 from raccoon.tasks.prompts import NAMING
 from raccoon.tasks.task import Task
 
 INFRA_ROUNDS = 3  # runs of a program at most, while the sandbox itself fails
-# The sandbox seeds `random` with 0 in every child. With another seed, a solution that draws numbers answers otherwise.
-RESEED = "import random\nrandom.seed(20231)\ndel random\n"
 
 NOT_JUDGED = "not judged: the sandbox failed"  # our own fault: the next run judges it again
 
