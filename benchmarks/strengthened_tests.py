@@ -9,13 +9,15 @@ four kinds of edited ones:
     of the reference  one edit of EvalPlus's own solution, where that is not gold
     other edits       of gold, by operators of this file, which the maker does not know
 
-    python benchmarks/strengthened_tests.py [--data-dir D] [--half all|first|second] [--cache FILE] [--most 10]
+    python benchmarks/strengthened_tests.py [--data-dir D] [--half all|first|second] [--cache FILE] [--most 24]
 
 LeetCodeDataset's easy tasks (`--sets leetcode:easy`) are measured with their own test, of which the maker sees three
 asserts.
 
 Input: the published files in the data folder. Output: a Markdown table; on stderr, a line for each program that passes
-EvalPlus's tests and fails the new ones. Verdicts of EvalPlus are kept in the cache.
+EvalPlus's tests and fails the new ones, or fails EvalPlus's alone. "Refuted" are programs of the first sort for which
+EvalPlus's reference, a text of its own, agrees with the new tests: they are wrong. Verdicts of EvalPlus are kept in the
+cache.
 """
 
 import argparse
@@ -109,7 +111,7 @@ def main() -> None:
     counts: dict[str, Counter] = defaultdict(Counter)
     with Sandbox(timeout=TIMEOUT) as first, Sandbox(timeout=TIMEOUT, hash_seed=1) as second:
         for name in options.sets:
-            tasks, programs = corpus(name, PAIRS[name], options, first, cache)
+            tasks, programs, references = corpus(name, PAIRS[name], options, first, cache)
             print(name, len(tasks), "tasks,", len(programs), "programs that pass", file=sys.stderr, flush=True)
             if options.programs:
                 continue
@@ -119,20 +121,28 @@ def main() -> None:
             print(f"{name}: {time.time() - started:.0f} s", Counter(each.reason for each in made), file=sys.stderr)
             if options.cost:
                 print_cost(name, made, first)
-            measure(name, {each.task.task_id: each for each in made}, programs, first, counts)
-    print(f"| programs | {' | '.join(f'{label} | fail' for label in LABELS)} |")
-    print(f"|---{'|---|---' * len(LABELS)}|")
+            measure(name, {each.task.task_id: each for each in made}, programs, references, first, counts)
+    print_table(counts)
+
+
+def print_table(counts: dict[str, Counter]) -> None:
+    """Prints for each kind how many programs there are of each label, and how many fail the new tests."""
+    print(f"| programs | {' | '.join(f'{label} | fail' for label in LABELS)} | right, refuted |")
+    print(f"|---{'|---|---' * len(LABELS)}|---|")
     for kind, found in counts.items():
         killed = {label: found[f"{label} killed"] for label in LABELS}
         shares = [f"{number} ({number / max(1, found[label]):.1%})" for label, number in killed.items()]
         cells = [cell for label, share in zip(killed, shares, strict=True) for cell in (found[label], share)]
-        print(f"| {kind} | {' | '.join(map(str, cells))} |")
+        print(f"| {kind} | {' | '.join(map(str, cells))} | {found['refuted']} |")
 
 
-def corpus(name: str, plus_name: str, options, sandbox: Sandbox, cache: AnswerCache) -> tuple[list[Task], list[tuple]]:
-    """The tasks of a half that both sets have, and (task_id, kind, code, label) of programs that pass.
+def corpus(
+    name: str, plus_name: str, options, sandbox: Sandbox, cache: AnswerCache
+) -> tuple[list[Task], list[tuple], dict[str, str]]:
+    """The tasks of a half that both sets have, (task_id, kind, code, label) of programs that pass, and references.
 
-    The label says whether they are right or wrong by EvalPlus, and whether EvalPlus refutes gold.
+    The label says whether they are right or wrong by EvalPlus, and whether EvalPlus refutes gold. The references are
+    EvalPlus's solutions by task_id, where they are not gold.
     """
     plus = {task.task_id: task for task in load_benchmark(plus_name, options.data_dir)}
     tasks = [task for task in load_benchmark(name, options.data_dir) if task.task_id in plus]
@@ -158,7 +168,8 @@ def corpus(name: str, plus_name: str, options, sandbox: Sandbox, cache: AnswerCa
         for (task, kind, code), passes in zip(found, right, strict=True)
         if passes is not None
     ]
-    return tasks, known
+    others = {task.task_id: plus[task.task_id].solution for task in tasks}
+    return tasks, known, {task.task_id: others[task.task_id] for task in tasks if others[task.task_id] != task.solution}
 
 
 def first_asserts(test: str) -> str:
@@ -359,24 +370,33 @@ def print_cost(name: str, made: list[Strengthened], sandbox: Sandbox) -> None:
     print(f"{name}: a verdict takes {times['given']:.2f} ms with the given tests and {times['all']:.2f} ms with all")
 
 
-def measure(name: str, made: dict[str, Strengthened], programs: list[tuple], sandbox: Sandbox, counts: dict) -> None:
-    """Counts the programs that the new tests fail."""
+def measure(
+    name: str,
+    made: dict[str, Strengthened],
+    programs: list[tuple],
+    references: dict[str, str],
+    sandbox: Sandbox,
+    counts: dict,
+) -> None:
+    """Counts the programs that the new tests fail, and the right ones of them that the reference contradicts too.
+
+    If gold and the reference pass the new tests, a program that fails them is wrong on an input that EvalPlus lacks.
+    """
+    asked = [Program.of(made[task_id].task, code) for task_id, code in references.items()]
+    agreed = {name for name, verdict in zip(references, sandbox.stream(asked), strict=True) if verdict.status == "PASS"}
     tested = [Program.of(made[task_id].task, code) for task_id, _, code, _ in programs]
     for (task_id, kind, code, label), verdict in zip(programs, sandbox.stream(tested), strict=True):
         killed = verdict.status != "PASS"
+        refuted = killed and label == "right" and task_id in agreed
         for row in (f"{name}: {kind}", f"{name}: all", "all"):
             counts[row][label] += 1
             counts[row][f"{label} killed"] += killed
+            counts[row]["refuted"] += refuted
         if killed == label.startswith("right"):
-            line = {
-                "task_id": task_id,
-                "kind": kind,
-                "label": label,
-                "right": label.startswith("right"),
-                "reason": verdict.reason,
-                "code": code,
-            }
-            print(json.dumps(line | {"why": made[task_id].reason}), file=sys.stderr)
+            test, found = made[task_id].task.test.split("\n"), re.search(r"test line (\d+)", verdict.reason)
+            line = {"task_id": task_id, "kind": kind, "label": label, "refuted": refuted, "reason": verdict.reason}
+            line |= {"assert": test[int(found[1]) - 1] if found else "", "code": code, "why": made[task_id].reason}
+            print(json.dumps(line), file=sys.stderr)
 
 
 if __name__ == "__main__":

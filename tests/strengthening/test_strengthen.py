@@ -72,7 +72,7 @@ def test_the_given_test_comes_first_and_is_kept(boxes):
     [found] = strengthen([SHARED], boxes, 3)
     assert found.task.test.startswith(SHARED.test) and given_test(found.task.test) == SHARED.test
     assert given_test(SHARED.test) == SHARED.test
-    assert json.loads(found.task.origin) == {"new_tests": {"version": 1, "seed": 0, "number": 3}}
+    assert json.loads(found.task.origin) == {"new_tests": {"version": 2, "seed": 0, "number": 3}}
     assert len(new_asserts(found.task)) == 3
     again = strengthen([found.task], boxes, 3)[0]
     assert again.task == found.task and again.reason == "it has new tests already"
@@ -228,10 +228,30 @@ def test_words_that_are_used_again_and_again_are_all_there_are():
 
 
 @pytest.mark.parametrize(
+    "body, prompt, first, second",
+    [
+        ("next((x for x in xs if x > 6), 0) + 1", "", "f([1, 9]) == 10", "f([8, 2]) == 9"),  # nothing is found
+        ("max(xs, key=lambda x: x % 3)", "", "f([3, 5, 1]) == 5", "f([4, 3]) == 4"),  # two are as good
+        ("[x for x in xs if x >= n]", "Those above n.", "f([9, 3, 2], 5) == [9]", "f([1, 8], 4) == [8]"),  # a limit
+    ],
+)
+def test_what_the_prompt_leaves_open_is_not_asked(boxes, body, prompt, first, second):
+    """Another answer where the given asserts show none passes the new ones too, unless the prompt decides."""
+    arguments = "xs, n" if "n]" in body else "xs"
+    task = make_task(f"def f({arguments}):\n    return {body}\n", f"assert {first}", f"assert {second}")
+    task = replace(task, prompt=prompt or task.prompt)
+    other = task.solution.replace(", 0)", ", 50)").replace("max(xs", "max(xs[::-1]").replace(">= n", "> n")
+    [found] = strengthen([task], boxes, 24)
+    assert other != task.solution and found.added > 3
+    assert boxes[0].run([Program.of(found.task, other)])[0].status == "PASS"
+
+
+@pytest.mark.parametrize(
     "given, prompt, result, like",
     [
         (["1", "2"], "", "0", False),
         (["1", "2"], "Return 0 if there is none.", "0", True),
+        (["1", "2"], "Of [3, 0, 1] it is 1, of f(0) it is 2.", "0", False),
         (["1", "0"], "", "0", True),
         (["1", "2"], "", "2.5", True),
         (["1", "2"], "", "None", False),

@@ -82,6 +82,11 @@ class Maker:
                         places = {one: left, other: right}
                         kind = f"exchange {one} {other} {left} {right}"
                         yield kind, tuple(base[places.get(place, place)] for place in range(len(base)))
+            for one, other in itertools.permutations(range(len(base)), 2):
+                if isinstance(base[one], (list, tuple)) and base[one]:
+                    for item in (base[one][0], base[one][-1]):
+                        if type(item) is type(base[other]):
+                            yield f"exchange item {one} {other}", (*base[:other], item, *base[other + 1 :])
 
     def edge_values(self, value: Value, path: Path) -> Iterator[Value]:
         if isinstance(value, bool):
@@ -93,10 +98,9 @@ class Maker:
         elif isinstance(value, (list, tuple)) and not (isinstance(value, tuple) and is_record(value)):
             items = [*value]
             singles = [[item] for item in items[:3]]
-            several = [items[:2], items[::-1], items[:1] * 2, items[:1] * 3, items + items, items[1:]]
-            yield from map(type(value), [[], *singles, *several])
+            yield from map(type(value), [[], *singles, items[:1] * 2, *rearranged(items)])
         elif isinstance(value, str):
-            yield from ("", value[:1], value[-1:], value[:1] * 3, value[::-1], value + value, value[:2], value[1:])
+            yield from ("", value[-1:], value.replace(" ", "  "), *rearranged(value))
 
     def mended(self, arguments: Values) -> Values:
         """The input with its lengths and items as the shape wants them, where that is easy."""
@@ -276,6 +280,12 @@ class Maker:
             keys = self.shape.parts[(*path, KEY)].values
             return {self.rng.choice(keys): item for item in made} if keys else like
         return type(like)(made)
+
+
+def rearranged(value: Value) -> list[Value]:
+    """A list or text with its own items in other numbers and orders, some of them the same from both ends."""
+    turned, first = value[::-1], value[:1]
+    return [first, value[:2], value[1:], turned, first * 3, value + value, value + turned, value + first]
 
 
 def new_inputs(given: Sequence[Values], prompt: str, number: int, rng: random.Random) -> list[tuple[str, Values]]:

@@ -10,8 +10,9 @@ import copy
 import itertools
 import operator
 import random
+import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 
 from raccoon.tasks.syntax import is_literal, parse_code
@@ -29,6 +30,11 @@ ARITHMETIC |= {ast.LShift: ast.RShift, ast.RShift: ast.LShift}
 # Statements that can be removed without a NameError, which any test would notice.
 DROPPABLE = (ast.Expr, ast.AugAssign, ast.If, ast.For, ast.While, ast.Continue, ast.Break, ast.Raise)
 
+# Words for > and <, which >= and <= contradict, and words that allow for both
+STRICT: dict[type[ast.cmpop], str] = {ast.GtE: r"\b(above|over|exceeds?|(more|greater|larger|longer|higher) than)\b"}
+STRICT |= {ast.LtE: r"\b(below|under|(less|smaller|fewer|shorter|lower) than)\b"}
+INCLUSIVE = r"equal|inclusive|at (least|most)|no (more|less)|up to|[<>]=|[≤≥]"
+ODD = (7919, -7919)  # numbers that no task has
 MAX_DEPTH = 100  # of a syntax tree: Python's functions on trees are recursive, some with three calls for each level
 
 Edit = tuple[str, Callable[[], object]]  # its kind, and the function that makes it in the tree
@@ -53,11 +59,76 @@ def make_mutants(code: str, number: int) -> list[str]:
     for place in order:
         if len(made) > number:
             break
-        mutant = copy.deepcopy(tree)
-        _, make = next(itertools.islice(edits(mutant), place, None))
-        make()
-        made.setdefault(ast.unparse(ast.fix_missing_locations(mutant)))
+        made.setdefault(edited(tree, edits, place))
     return list(made)[1:]
+
+
+def make_probes(code: str, prompt: str, told: Collection[str]) -> list[str]:
+    """Programs that decide otherwise what a prompt often leaves open: defaults, ties and limits.
+
+    A default is what there is where nothing is found: where a variable starts, what is returned, what next(), get() and
+    max() give for want of an item. A tie is between equal items. A limit is an argument that a value may reach in the
+    code, and must pass in the prompt. `told`: defaults that the prompt names.
+    """
+    tree = parse_shallow(code)
+    text = prompt.lower()
+    strict = [] if re.search(INCLUSIVE, text) else [sign for sign, words in STRICT.items() if re.search(words, text)]
+    offered = partial(open_edits, told=told, strict=tuple(strict))
+    return [edited(tree, offered, place) for place, _ in enumerate(offered(tree))] if tree else []
+
+
+def edited(tree: ast.Module, offered: Callable[[ast.Module], Iterator[Edit]], place: int) -> str:
+    """The text of a tree with one of the edits that a function offers."""
+    changed = copy.deepcopy(tree)
+    _, make = next(itertools.islice(offered(changed), place, None))
+    make()
+    return ast.unparse(ast.fix_missing_locations(changed))
+
+
+def defaults(tree: ast.Module, told: Collection[str]) -> Iterator[Edit]:
+    """Every edit that puts an odd number in the place of a default."""
+    for node in ast.walk(tree):
+        places: list[Callable[[ast.expr], object]] = []
+        if isinstance(node, (ast.Return, ast.Assign)) and is_default(node.value, told):
+            places = [partial(setattr, node, "value")]
+        elif isinstance(node, ast.IfExp):
+            names = [name for name in ("body", "orelse") if is_default(getattr(node, name), told)]
+            places = [partial(setattr, node, name) for name in names]
+        elif isinstance(node, ast.keyword) and node.arg == "default":
+            places = [partial(setattr, node, "value")]
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in ("next", "get"):
+            places = [partial(operator.setitem, node.args, 1)] if len(node.args) == 2 else []
+        for put in places:
+            for number in ODD:
+                yield "default", partial(put, ast.Constant(number))
+
+
+def open_edits(tree: ast.Module, told: Collection[str], strict: tuple[type[ast.cmpop], ...]) -> Iterator[Edit]:
+    """Every edit that decides otherwise what a prompt often leaves open. `strict`: signs that it contradicts."""
+    yield from defaults(tree, told)
+    arguments = {each.arg for node in ast.walk(tree) if isinstance(node, ast.arguments) for each in node.args}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and any(keyword.arg == "key" for keyword in node.keywords) and node.args:
+            turned = ast.Subscript(ast.List([ast.Starred(node.args[0])]), ast.Slice(step=ast.Constant(-1)))
+            yield "tie", partial(operator.setitem, node.args, 0, turned)
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Compare):
+            best = {ast.unparse(name) for each in node.body if isinstance(each, ast.Assign) for name in each.targets}
+            yield from moved(node.test, best, (ast.Lt, ast.LtE, ast.Gt, ast.GtE))
+        elif isinstance(node, ast.Compare):
+            yield from moved(node, arguments, strict)
+
+
+def moved(test: ast.Compare, names: set[str], signs: tuple[type[ast.cmpop], ...]) -> Iterator[Edit]:
+    """The edits that move the boundary of a comparison with one of these names."""
+    for place, sign in enumerate(test.ops):
+        if isinstance(sign, signs) and names & set(map(ast.unparse, (test.left, *test.comparators))):
+            yield "limit", partial(operator.setitem, test.ops, place, COMPARISONS[type(sign)]())
+
+
+def is_default(node: ast.expr | None, told: Collection[str]) -> bool:
+    """Whether an expression is a value that often stands for nothing, and the prompt does not say so."""
+    text = ast.unparse(node) if isinstance(node, (ast.Constant, ast.UnaryOp)) else ""
+    return text in ("0", "-1", "None") and text not in told
 
 
 def parse_shallow(code: str) -> ast.Module | None:

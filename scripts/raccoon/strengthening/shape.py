@@ -7,7 +7,7 @@ arguments belong together (a length beside its list, an item of it). What holds 
 
 import itertools
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,12 +20,16 @@ Path = tuple[Any, ...]  # of a part: the number of its argument, then ITEM, KEY 
 ITEM, KEY = "item", "key"
 MANY = 4  # texts that show that some are used again and again
 REUSED = 0.7  # share of the distinct ones
+RARE = {"from 0", "from 1", "square"}  # properties that no input has by chance
 FEW = 5  # distinct letters or fewer are an alphabet of their own, like 0 and 1
 
 BOUNDED = ("positive", "natural number", "non-negative", "nonnegative", "greater than", "> 0", ">= 0", ">= 1")
 FILLED = ("non-empty", "nonempty", "non empty", "not empty", "at least one")
+BLANKS_KEPT = r"(keep|preserve|consecutive|multiple)\b.{0,40}\bspaces?\b"
+LIMITED = ("<=", "≤", "between", "range", "up to", "at most", "less than", "no more than", "guaranteed")
 DISTINCT = ("distinct", "unique", "no duplicate", "permutation", "different")
 KINDS = ("abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "0123456789")  # of letters
+DECIMAL = set("23456789")  # digits that no binary number has
 SEQUENCES = (list, tuple, str)
 SIZED = (list, tuple, str, dict, set, frozenset)
 
@@ -97,9 +101,10 @@ class Shape:
 
     def __init__(self, given: Sequence[Values], prompt: str = ""):
         self.given, self.parts = list(given), defaultdict[Path, Part](Part)
-        self.bounded = any(word in prompt.lower() for word in BOUNDED)
-        self.filled = any(word in prompt.lower() for word in FILLED)
-        self.distinct = any(word in prompt.lower() for word in DISTINCT)
+        lists = (BOUNDED, LIMITED, FILLED, DISTINCT)
+        self.bounded, self.limited, self.filled, self.distinct = (
+            any(word in prompt.lower() for word in words) for words in lists
+        )
         for arguments in self.given:
             for number, value in enumerate(arguments):
                 for path, part in parts_of(value, (number,)):
@@ -107,6 +112,8 @@ class Shape:
         self.kept = set.intersection(*(properties(arguments) for arguments in self.given))
         self.of_parts = {path: set.intersection(*map(traits, part.values)) for path, part in self.parts.items()}
         for path, part in self.parts.items():
+            most = Counter(trait for value in part.values for trait in traits(value) & RARE)
+            self.of_parts[path] |= {trait for trait, number in most.items() if 2 * number > len(part.values)}
             if not shows_order(part):
                 self.of_parts[path] -= {"ascending", "descending"}
             if len(part.values) < 2:  # one text shows no form
@@ -115,6 +122,8 @@ class Shape:
                 self.of_parts[path] -= {each for each in self.of_parts[path] if each.startswith("length")}
             if not self.distinct:
                 self.of_parts[path] -= {"distinct"}
+            if re.search(BLANKS_KEPT, prompt.lower()):
+                self.of_parts[path] -= {f"blanks {name}" for name, _ in BLANKS}
 
     def allows(self, arguments: Values) -> bool:
         """Whether an input has every property that all given ones have."""
@@ -133,7 +142,7 @@ class Shape:
             return False
         if is_number(value) and known.numbers:
             low, high = min(known.numbers), max(known.numbers)
-            reach = 2 * max(abs(low), abs(high)) + 10
+            reach = max(abs(low), abs(high)) if self.limited else 2 * max(abs(low), abs(high)) + 10
             zero, negative = self.signs(path)
             return abs(value) <= reach and (value >= 0 or negative) and (value != 0 or zero)
         if isinstance(value, str):
@@ -188,8 +197,8 @@ def traits(value: Value) -> set[str]:
 
 
 def more_letters(given: str) -> str:
-    """All letters of a kind of which more than FEW are given."""
-    return "".join(kind for kind in KINDS if len(set(kind) & set(given)) > FEW)
+    """All letters of a kind of which more than FEW are given, and all digits if one is that no binary number has."""
+    return "".join(kind for kind in KINDS if len(set(kind) & set(given)) > FEW or set(kind) & set(given) & DECIMAL)
 
 
 def is_balanced(text: str) -> bool:

@@ -32,20 +32,21 @@ from raccoon.strengthening.given import (
     given_calls,
 )
 from raccoon.strengthening.inputs import new_inputs
-from raccoon.strengthening.mutants import make_mutants, make_stubs
+from raccoon.strengthening.mutants import make_mutants, make_probes, make_stubs
 from raccoon.strengthening.trials import RESEED, Called, Trial, run_trials
 from raccoon.tasks.syntax import parse_code
 from raccoon.tasks.task import Task
 
-VERSION = 1  # of what this file makes; it stands in each task
+VERSION = 2  # of what this file makes; it stands in each task
 MARK = "# New tests, with the results of the solution"
-MOST = 10  # new asserts of a task, unless the caller wants another number
+MOST = 24  # new asserts of a task, unless the caller wants another number
 INPUTS = 250  # that are tried for each task
 MUTANTS = 60  # of gold
 ENOUGH_OTHERS = 4  # independent programs that pass the given test, to contradict gold
 SURVIVOR, KILLED = 8.0, 0.2  # weights of a wrong program that passes the given test, and of one that fails it
 NEW_RESULT = 0.5  # weight of a result that no chosen input has
 NEW_EDGE = {"edge": 1.0, "exchange": 3.0, "other": 0.0}  # weight of a kind of input that is not chosen yet
+VARIED = 0.5  # weight of an input of many characters: few are wrong on what is small and uniform alone
 NO_INPUT = "gold gives no usual result on new inputs"
 # Results where there is nothing to return, and the words of a prompt that speak of them
 EMPTY = {
@@ -107,7 +108,8 @@ class Work:
     inputs: list[Values]
     kinds: list[str]  # of the inputs
     function: str
-    wrong: list[str]  # mutants, wrong programs of the caller, then independent ones
+    wrong: list[str]  # probes, mutants, wrong programs of the caller, then independent ones
+    probes: int
     others: int  # the independent ones
 
     @property
@@ -179,8 +181,9 @@ def begin(task: Task, rng: random.Random, known: Known) -> Work | str:
     if not inputs:
         return "no new input is like the given ones"
     any_order = is_order_open(task.solution) or any(f"{name}(" in form for name in OPEN_ORDER)
-    wrong = [*make_mutants(task.solution, MUTANTS), *known.wrong, *known.independent]
-    return Work(task, given, form, any_order, inputs, kinds, callee(task), wrong, len(known.independent))
+    probes = make_probes(task.solution, task.prompt, told(task.prompt))
+    wrong = [*probes, *make_mutants(task.solution, MUTANTS), *known.wrong, *known.independent]
+    return Work(task, given, form, any_order, inputs, kinds, callee(task), wrong, len(probes), len(known.independent))
 
 
 def is_order_open(solution: str) -> bool:
@@ -227,7 +230,7 @@ def results_like(given: Sequence[str], prompt: str) -> Callable[[str], bool]:
     kinds = {kind_of(value) for value in values}
     shown = {repr(value) for value in values}
     below = any(map(has_negative, values))
-    said = [empty for empty, words in EMPTY.items() if any(re.search(word, prompt.lower()) for word in words)]
+    said = told(prompt)
 
     def like(text: str) -> bool:
         value = ast.literal_eval(text)
@@ -237,6 +240,12 @@ def results_like(given: Sequence[str], prompt: str) -> Callable[[str], bool]:
         return usual and (not is_empty or empty in shown or empty in said)
 
     return like
+
+
+def told(prompt: str) -> list[str]:
+    """The results for nothing of which a prompt speaks, its examples aside."""
+    text = re.sub(r"[\[({].*?[\])}]|\W\d+ *(,|==|>)", " ", prompt.lower())
+    return [empty for empty, words in EMPTY.items() if any(re.search(word, text) for word in words)]
 
 
 def has_negative(value) -> bool:
@@ -268,16 +277,18 @@ def killed_by(works: Sequence[Work], usable: Sequence[dict[int, Called] | str], 
 
 
 def disputed(killed: Sequence[int], work: Work) -> int:
-    """The inputs, as bits, on which most of the independent programs that pass the given test differ from gold.
+    """The inputs, as bits, on which gold may be wrong, or one right program of several.
 
-    Gold may be wrong there. Fewer than ENOUGH_OTHERS such programs prove nothing.
+    On these most of the independent programs that pass the given test differ from gold (fewer than ENOUGH_OTHERS prove
+    nothing), or a probe does: the result is a default that the given test does not show.
     """
     shown = (1 << len(work.given)) - 1
     passing = [bits for bits in killed[len(killed) - work.others :] if not bits & shown]
-    if len(passing) < ENOUGH_OTHERS:
-        return 0
-    places = range(max(bits.bit_length() for bits in passing))
-    return sum(1 << place for place in places if 2 * sum(bits >> place & 1 for bits in passing) > len(passing))
+    places = range(max((bits.bit_length() for bits in passing), default=0) if len(passing) >= ENOUGH_OTHERS else 0)
+    found = sum(1 << place for place in places if 2 * sum(bits >> place & 1 for bits in passing) > len(passing))
+    for bits in killed[: work.probes]:
+        found |= bits if not bits & shown else 0
+    return found
 
 
 def choose(work: Work, results: Mapping[int, Called], killed: Sequence[int], most: int) -> list[int]:
@@ -289,6 +300,7 @@ def choose(work: Work, results: Mapping[int, Called], killed: Sequence[int], mos
     given, left_out = len(work.given), disputed(killed, work)
     shown = (1 << given) - 1
     weights = [SURVIVOR if not bits & shown else KILLED for bits in killed]
+    weights[: work.probes] = [0.0] * work.probes
     left = {bit: number for bit, number in enumerate(results) if bit >= given and not left_out >> bit & 1}
     kills = {bit: [place for place, bits in enumerate(killed) if bits >> bit & 1] for bit in left}
     picked: list[int] = []
@@ -300,6 +312,7 @@ def choose(work: Work, results: Mapping[int, Called], killed: Sequence[int], mos
             kind = work.kinds[number - given]
             gain = sum(weights[place] for place in kills[bit])
             gain += NEW_RESULT / (1 + seen[results[number].digest])
+            gain += VARIED * min(1, len(set(repr(work.inputs[number - given]))) / 20)
             gains[bit] = gain + NEW_EDGE[kind.partition(" ")[0]] / 4 ** edges[kind]
         best = max(left, key=lambda bit: gains[bit])
         number = left.pop(best)
