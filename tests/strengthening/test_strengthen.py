@@ -215,6 +215,19 @@ def test_a_grid_of_each_number_once_stays_one():
         assert sorted(items) == [*range(1, len(items) + 1)] and {len(row) for row in grid} == {len(grid)}
 
 
+def test_most_given_inputs_decide_what_no_input_has_by_chance():
+    """One grid breaks the rule that the others keep."""
+    given = [([[1, 2], [3, 4]],), ([[3, 1], [2, 4]],), ([[1, 3], [3, 2]],)]
+    assert all(sorted(sum(grid, [])) == [1, 2, 3, 4] for (grid,) in inputs_like(given, 9) if len(grid) == 2)
+
+
+def test_forms_and_primes_and_the_range_of_the_prompt_stay():
+    made = inputs_like([("a1", [3, 7]), ("c3", [5, 11, 2]), ("h8", [13])], 40, "Between 2 and 13.")
+    assert len(made) > 10
+    for square, numbers in made:
+        assert re.fullmatch("[a-z]+[0-9]", square) and set(numbers) <= {2, 3, 5, 7, 11, 13}
+
+
 def test_brackets_stay_balanced():
     given = [("(()) ()",), ("((()))",), ("() (()) ()",)]
     made = inputs_like(given, 20)

@@ -6,6 +6,7 @@ arguments belong together (a length beside its list, an item of it). What holds 
 """
 
 import itertools
+import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +27,7 @@ FEW = 5  # distinct letters or fewer are an alphabet of their own, like 0 and 1
 BOUNDED = ("positive", "natural number", "non-negative", "nonnegative", "greater than", "> 0", ">= 0", ">= 1")
 FILLED = ("non-empty", "nonempty", "non empty", "not empty", "at least one")
 BLANKS_KEPT = r"(keep|preserve|consecutive|multiple)\b.{0,40}\bspaces?\b"
-LIMITED = ("<=", "≤", "between", "range", "up to", "at most", "less than", "no more than", "guaranteed")
+LIMITED = ("<=", "≤", "between", "range", "up to", "at most", "less than", "no more than", "guaranteed", "digits")
 DISTINCT = ("distinct", "unique", "no duplicate", "permutation", "different")
 KINDS = ("abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "0123456789")  # of letters
 DECIMAL = set("23456789")  # digits that no binary number has
@@ -120,6 +121,8 @@ class Shape:
                 self.of_parts[path] -= {each for each in self.of_parts[path] if each.startswith(("digits", "form"))}
             if len(path) == 1 and any(isinstance(each, list) for each in part.values) or len(part.values) < 3:
                 self.of_parts[path] -= {each for each in self.of_parts[path] if each.startswith("length")}
+            if len(set(part.numbers)) < FEW:
+                self.of_parts[path] -= {"prime"}
             if not self.distinct:
                 self.of_parts[path] -= {"distinct"}
             if re.search(BLANKS_KEPT, prompt.lower()):
@@ -168,12 +171,12 @@ def shows_order(part: Part) -> bool:
 
 def traits(value: Value) -> set[str]:
     """The properties of one part."""
-    found = set()
+    found = {"prime"} if isinstance(value, int) and is_prime(value) else set()
     if isinstance(value, str):
         found |= {f"letters {name}" for name, belongs in LETTERS if all(map(belongs, value))}
         found |= {"balanced"} if set(value) & set("()[]{}") and is_balanced(value) else set()
         found |= {f"blanks {name}" for name, pattern in BLANKS if not re.search(pattern, value)}
-        if re.search(r"\d", value) and re.search(r"[^\w]", value):
+        if re.search(r"\d", value) and re.search(r"\D", value):
             found |= {f"digits {mask(value)}", f"form {re.sub('0+', '0', mask(value))}"}
     if isinstance(value, (list, tuple)) and not (isinstance(value, tuple) and is_record(value)):
         if len({repr(item) for item in value}) == len(value):
@@ -194,6 +197,10 @@ def traits(value: Value) -> set[str]:
         except TypeError:
             pass
     return found
+
+
+def is_prime(number: int) -> bool:
+    return 1 < number < 1_000_000 and all(number % each for each in range(2, math.isqrt(number) + 1))
 
 
 def more_letters(given: str) -> str:
