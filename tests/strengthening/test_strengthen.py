@@ -228,6 +228,15 @@ def test_forms_and_primes_and_the_range_of_the_prompt_stay():
         assert re.fullmatch("[a-z]+[0-9]", square) and set(numbers) <= {2, 3, 5, 7, 11, 13}
 
 
+def test_what_the_prompt_says_of_lists_and_numbers_holds():
+    """One list is out of order, and 0 is no argument of the given ones."""
+    given = [([2, 5, 6], 5), ([1, 3, 4, 8], 3), ([4, 1, 7], 7)]
+    made = inputs_like(given, 40, "The first place of a number in a sorted array.")
+    assert len(made) > 10 and all(numbers == sorted(numbers) and number for numbers, number in made)
+    pairs = inputs_like([(["(", ")"],), (["()", ")"],), ([")", "()"],)], 20, "Takes a list of two texts.")
+    assert pairs and {len(texts) for (texts,) in pairs} == {2}
+
+
 def test_brackets_stay_balanced():
     given = [("(()) ()",), ("((()))",), ("() (()) ()",)]
     made = inputs_like(given, 20)
@@ -241,22 +250,23 @@ def test_words_that_are_used_again_and_again_are_all_there_are():
 
 
 @pytest.mark.parametrize(
-    "body, prompt, first, second",
+    "body, other, prompt, first, second",
     [
-        ("next((x for x in xs if x > 6), 0) + 1", "", "f([1, 9]) == 10", "f([8, 2]) == 9"),  # nothing is found
-        ("max(xs, key=lambda x: x % 3)", "", "f([3, 5, 1]) == 5", "f([4, 3]) == 4"),  # two are as good
-        ("[x for x in xs if x >= n]", "Those above n.", "f([9, 3, 2], 5) == [9]", "f([1, 8], 4) == [8]"),  # a limit
+        ("next((x for x in xs if x > 6), 0) + 1", (", 0)", ", 50)"), "", "f([1, 9]) == 10", "f([8, 2]) == 9"),
+        ("10**20 if xs[0] > 9 else xs[0]", ("**20", "**9"), "", "f([1, 9]) == 1", "f([8, 2]) == 8"),
+        ("max(xs, key=lambda x: x % 3)", ("max(xs", "max(xs[::-1]"), "", "f([3, 5, 1]) == 5", "f([4, 3]) == 4"),
+        ("[x for x in xs if x >= n]", (">=", ">"), "Those above n.", "f([9, 3, 2], 5) == [9]", "f([1, 8], 4) == [8]"),
     ],
+    ids=["default", "sentinel", "tie", "limit"],
 )
-def test_what_the_prompt_leaves_open_is_not_asked(boxes, body, prompt, first, second):
+def test_what_the_prompt_leaves_open_is_not_asked(boxes, body, other, prompt, first, second):
     """Another answer where the given asserts show none passes the new ones too, unless the prompt decides."""
     arguments = "xs, n" if "n]" in body else "xs"
     task = make_task(f"def f({arguments}):\n    return {body}\n", f"assert {first}", f"assert {second}")
     task = replace(task, prompt=prompt or task.prompt)
-    other = task.solution.replace(", 0)", ", 50)").replace("max(xs", "max(xs[::-1]").replace(">= n", "> n")
     [found] = strengthen([task], boxes, 24)
-    assert other != task.solution and found.added > 3
-    assert boxes[0].run([Program.of(found.task, other)])[0].status == "PASS"
+    assert found.added > 3 and other[0] in task.solution
+    assert boxes[0].run([Program.of(found.task, task.solution.replace(*other))])[0].status == "PASS"
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
-"""Wrong programs made from a right one: mutants of the solution and stubs. They run elsewhere, in the sandbox.
+"""Programs made from a right one: mutants of the solution, probes and stubs. They run elsewhere, in the sandbox.
 
 A mutant is the solution with one small edit (DeMillo, Lipton and Sayward 1978). It may happen to compute the same as
 the solution, and then no test can kill it. So the share of killed mutants measures a test; it proves nothing. A stub
-returns a constant or raises.
+returns a constant or raises. A probe may be as right as the solution: it answers otherwise what the prompt leaves open.
 """
 
 import ast
@@ -34,6 +34,10 @@ DROPPABLE = (ast.Expr, ast.AugAssign, ast.If, ast.For, ast.While, ast.Continue, 
 STRICT: dict[type[ast.cmpop], str] = {ast.GtE: r"\b(above|over|exceeds?|(more|greater|larger|longer|higher) than)\b"}
 STRICT |= {ast.LtE: r"\b(below|under|(less|smaller|fewer|shorter|lower) than)\b"}
 INCLUSIVE = r"equal|inclusive|at (least|most)|no (more|less)|up to|[<>]=|[≤≥]"
+# Where a default stands, by the names of fields
+HOLDERS: dict[type, tuple[str, ...]] = {ast.Return: ("value",), ast.Assign: ("value",), ast.IfExp: ("body", "orelse")}
+NOTHING = r"0|-1|None|-?\d{5,}|-?10 \*\* \d+|-?float\('-?inf'\)|-?(math\.inf|sys\.maxsize)"  # or as large as none
+MOST_PROBES = 30
 ODD = (7919, -7919)  # numbers that no task has
 MAX_DEPTH = 100  # of a syntax tree: Python's functions on trees are recursive, some with three calls for each level
 
@@ -74,7 +78,8 @@ def make_probes(code: str, prompt: str, told: Collection[str]) -> list[str]:
     text = prompt.lower()
     strict = [] if re.search(INCLUSIVE, text) else [sign for sign, words in STRICT.items() if re.search(words, text)]
     offered = partial(open_edits, told=told, strict=tuple(strict))
-    return [edited(tree, offered, place) for place, _ in enumerate(offered(tree))] if tree else []
+    number = len([*itertools.islice(offered(tree), MOST_PROBES)]) if tree else 0
+    return [edited(tree, offered, place) for place in range(number)] if tree else []
 
 
 def edited(tree: ast.Module, offered: Callable[[ast.Module], Iterator[Edit]], place: int) -> str:
@@ -88,13 +93,9 @@ def edited(tree: ast.Module, offered: Callable[[ast.Module], Iterator[Edit]], pl
 def defaults(tree: ast.Module, told: Collection[str]) -> Iterator[Edit]:
     """Every edit that puts an odd number in the place of a default."""
     for node in ast.walk(tree):
-        places: list[Callable[[ast.expr], object]] = []
-        if isinstance(node, (ast.Return, ast.Assign)) and is_default(node.value, told):
-            places = [partial(setattr, node, "value")]
-        elif isinstance(node, ast.IfExp):
-            names = [name for name in ("body", "orelse") if is_default(getattr(node, name), told)]
-            places = [partial(setattr, node, name) for name in names]
-        elif isinstance(node, ast.keyword) and node.arg == "default":
+        names = [name for name in HOLDERS.get(type(node), ()) if is_default(getattr(node, name), told)]
+        places: list[Callable[[ast.expr], object]] = [partial(setattr, node, name) for name in names]
+        if isinstance(node, ast.keyword) and node.arg == "default":
             places = [partial(setattr, node, "value")]
         elif isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in ("next", "get"):
             places = [partial(operator.setitem, node.args, 1)] if len(node.args) == 2 else []
@@ -127,8 +128,8 @@ def moved(test: ast.Compare, names: set[str], signs: tuple[type[ast.cmpop], ...]
 
 def is_default(node: ast.expr | None, told: Collection[str]) -> bool:
     """Whether an expression is a value that often stands for nothing, and the prompt does not say so."""
-    text = ast.unparse(node) if isinstance(node, (ast.Constant, ast.UnaryOp)) else ""
-    return text in ("0", "-1", "None") and text not in told
+    text = ast.unparse(node) if node else ""
+    return bool(re.fullmatch(NOTHING, text)) and text not in told
 
 
 def parse_shallow(code: str) -> ast.Module | None:

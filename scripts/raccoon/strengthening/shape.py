@@ -21,6 +21,7 @@ Path = tuple[Any, ...]  # of a part: the number of its argument, then ITEM, KEY 
 ITEM, KEY = "item", "key"
 MANY = 4  # texts that show that some are used again and again
 REUSED = 0.7  # share of the distinct ones
+ORDERS = {"ascending", "descending"}
 RARE = {"from 0", "from 1", "square"}  # properties that no input has by chance
 FEW = 5  # distinct letters or fewer are an alphabet of their own, like 0 and 1
 
@@ -28,7 +29,9 @@ BOUNDED = ("positive", "natural number", "non-negative", "nonnegative", "greater
 FILLED = ("non-empty", "nonempty", "non empty", "not empty", "at least one")
 BLANKS_KEPT = r"(keep|preserve|consecutive|multiple)\b.{0,40}\bspaces?\b"
 LIMITED = ("<=", "≤", "between", "range", "up to", "at most", "less than", "no more than", "guaranteed", "digits")
-DISTINCT = ("distinct", "unique", "no duplicate", "permutation", "different")
+DISTINCT = ("distinct", "unique", "no duplicate", "contain duplicate", "permutation", "different")
+SORTED = ("sorted list", "sorted array", "sorted tuple", "sorted in ascending", "sorted in descending")
+FIXED = ("list of two", "list of three", "array of two", "array of three")
 KINDS = ("abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "0123456789")  # of letters
 DECIMAL = set("23456789")  # digits that no binary number has
 SEQUENCES = (list, tuple, str)
@@ -102,10 +105,11 @@ class Shape:
 
     def __init__(self, given: Sequence[Values], prompt: str = ""):
         self.given, self.parts = list(given), defaultdict[Path, Part](Part)
-        lists = (BOUNDED, LIMITED, FILLED, DISTINCT)
-        self.bounded, self.limited, self.filled, self.distinct = (
+        lists = (BOUNDED, LIMITED, FILLED, DISTINCT, SORTED, FIXED)
+        self.bounded, self.limited, self.filled, self.distinct, in_order, fixed = (
             any(word in prompt.lower() for word in words) for words in lists
         )
+        rare = RARE | ORDERS if in_order else RARE
         for arguments in self.given:
             for number, value in enumerate(arguments):
                 for path, part in parts_of(value, (number,)):
@@ -113,13 +117,14 @@ class Shape:
         self.kept = set.intersection(*(properties(arguments) for arguments in self.given))
         self.of_parts = {path: set.intersection(*map(traits, part.values)) for path, part in self.parts.items()}
         for path, part in self.parts.items():
-            most = Counter(trait for value in part.values for trait in traits(value) & RARE)
+            most = Counter(trait for value in part.values for trait in traits(value) & rare)
             self.of_parts[path] |= {trait for trait, number in most.items() if 2 * number > len(part.values)}
-            if not shows_order(part):
-                self.of_parts[path] -= {"ascending", "descending"}
+            if not in_order and not shows_order(part):
+                self.of_parts[path] -= ORDERS
             if len(part.values) < 2:  # one text shows no form
                 self.of_parts[path] -= {each for each in self.of_parts[path] if each.startswith(("digits", "form"))}
-            if len(path) == 1 and any(isinstance(each, list) for each in part.values) or len(part.values) < 3:
+            free = len(path) == 1 and not fixed and any(isinstance(each, list) for each in part.values)
+            if free or len(part.values) < 3:
                 self.of_parts[path] -= {each for each in self.of_parts[path] if each.startswith("length")}
             if len(set(part.numbers)) < FEW:
                 self.of_parts[path] -= {"prime"}
@@ -158,10 +163,11 @@ class Shape:
     def signs(self, path: Path) -> tuple[bool, bool]:
         """Whether a number at this place may be 0, and whether it may be negative.
 
-        0 may stand where the prompt does not ask for positive numbers; a negative number only where one is given.
+        0 may stand among items if the prompt does not ask for positive numbers; as an argument, and a negative number
+        anywhere, only where one is given.
         """
         low = min(self.parts[path].numbers)
-        return low <= 0 or not self.bounded, low < 0
+        return low <= 0 or len(path) > 1 and not self.bounded, low < 0
 
 
 def shows_order(part: Part) -> bool:
