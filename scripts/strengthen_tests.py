@@ -36,7 +36,7 @@ TASK_SETS: list[str] = ["mbpp", "humaneval"]  # published sets, without MBPP's p
 OUTPUT = "data/strengthened.jsonl"  # a task file
 DATA_DIR = ""  # folder of the published benchmark files; "": download from the hub
 
-MAX_NEW_TESTS = 24  # asserts for each task; each costs every verdict a little
+MAX_NEW_TESTS = 16  # asserts for each task; each costs every verdict a little
 SEED = 0  # of the inputs
 FROM_RUN = ""  # OUTPUT_DIR of a training run: what its code got wrong is what the new tests should fail; "": none
 # Files of samples for the same purpose: JSON lines of task_id and completion or solution. If most of at least four that

@@ -42,7 +42,8 @@ def settings(tmp_path, monkeypatch):
 def test_all_tasks_come_out_in_order_and_a_second_run_asks_nothing(settings, monkeypatch, capsys):
     strengthen_tests.main()
     first, second = read_task_file(settings / "out.jsonl")
-    assert MARK in first.test and json.loads(first.origin)["new_tests"]["number"] == 10 and second == TASKS[1]
+    number = json.loads(first.origin)["new_tests"]["number"]
+    assert MARK in first.test and number == strengthen_tests.MAX_NEW_TESTS and second == TASKS[1]
     assert "| new tests | 1 |" in capsys.readouterr().out
     monkeypatch.setattr("raccoon.strengthening.stored.strengthen", None)
     (settings / "out.jsonl").unlink()

@@ -233,6 +233,7 @@ def test_what_the_prompt_says_of_lists_and_numbers_holds():
     given = [([2, 5, 6], 5), ([1, 3, 4, 8], 3), ([4, 1, 7], 7)]
     made = inputs_like(given, 40, "The first place of a number in a sorted array.")
     assert len(made) > 10 and all(numbers == sorted(numbers) and number for numbers, number in made)
+    assert min(inputs_like([(15,), (27,), (63,)], 20, "Assume n > 1 and no prime.")) >= (15,)
     pairs = inputs_like([(["(", ")"],), (["()", ")"],), ([")", "()"],)], 20, "Takes a list of two texts.")
     assert pairs and {len(texts) for (texts,) in pairs} == {2}
 

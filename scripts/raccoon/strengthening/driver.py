@@ -21,10 +21,10 @@ import signal
 import sys
 
 SIMPLE = (bool, int, float, str, type(None))
-SECONDS, SHORT = 0.02, 0.04  # CPU time of one call, of the right program and of others
+SECONDS, SHORT = 0.005, 0.04  # CPU time of one call, of the right program and of others
 ROOM = 1_900  # characters that the sandbox keeps of the output
 DIGEST = 10  # characters
-LATE = 3  # calls of the right program that may take too long; then the others are not made
+LATE = 8  # calls of the right program that may take too long; then the others are not made
 LONGEST = 400  # characters of a result as a literal
 
 

@@ -27,6 +27,7 @@ FEW = 5  # distinct letters or fewer are an alphabet of their own, like 0 and 1
 
 BOUNDED = ("positive", "natural number", "non-negative", "nonnegative", "greater than", "> 0", ">= 0", ">= 1")
 FILLED = ("non-empty", "nonempty", "non empty", "not empty", "at least one")
+FLOOR = r"\b[a-z] ?(>=?|≥) ?\d"
 BLANKS_KEPT = r"(keep|preserve|consecutive|multiple)\b.{0,40}\bspaces?\b"
 LIMITED = ("<=", "≤", "between", "range", "up to", "at most", "less than", "no more than", "guaranteed", "digits")
 DISTINCT = ("distinct", "unique", "no duplicate", "contain duplicate", "permutation", "different")
@@ -105,10 +106,12 @@ class Shape:
 
     def __init__(self, given: Sequence[Values], prompt: str = ""):
         self.given, self.parts = list(given), defaultdict[Path, Part](Part)
+        said = " ".join(prompt.lower().split())
         lists = (BOUNDED, LIMITED, FILLED, DISTINCT, SORTED, FIXED)
         self.bounded, self.limited, self.filled, self.distinct, in_order, fixed = (
-            any(word in prompt.lower() for word in words) for words in lists
+            any(word in said for word in words) for words in lists
         )
+        self.floor = bool(re.search(FLOOR, said))
         rare = RARE | ORDERS if in_order else RARE
         for arguments in self.given:
             for number, value in enumerate(arguments):
@@ -130,7 +133,7 @@ class Shape:
                 self.of_parts[path] -= {"prime"}
             if not self.distinct:
                 self.of_parts[path] -= {"distinct"}
-            if re.search(BLANKS_KEPT, prompt.lower()):
+            if re.search(BLANKS_KEPT, said):
                 self.of_parts[path] -= {f"blanks {name}" for name, _ in BLANKS}
 
     def allows(self, arguments: Values) -> bool:
@@ -151,6 +154,8 @@ class Shape:
         if is_number(value) and known.numbers:
             low, high = min(known.numbers), max(known.numbers)
             reach = max(abs(low), abs(high)) if self.limited else 2 * max(abs(low), abs(high)) + 10
+            if self.floor and len(path) == 1 and value < low:
+                return False
             zero, negative = self.signs(path)
             return abs(value) <= reach and (value >= 0 or negative) and (value != 0 or zero)
         if isinstance(value, str):
