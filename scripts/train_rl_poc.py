@@ -302,6 +302,7 @@ def build_recipe(processes: int, gpus: int) -> Recipe:
             allow_shared=ALLOW_SHARED_TESTS,
             skip_failing=SKIP_FAILING_TASKS,
             new_tests=f"{Path(OUTPUT_DIR)}.new_tests.jsonl" if STRENGTHEN else "",
+            servers=any(SANDBOX_URLS),
             visible_tests=MAX_TURNS > 1,
             profile_samples=PROFILE_SAMPLES,
             max_constant_share=MAX_CONSTANT_SHARE,

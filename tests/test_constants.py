@@ -188,6 +188,15 @@ def test_the_config_of_an_earlier_run_is_between_demo_and_flags(script, tmp_path
     assert "BATCH_SIZE = 16 (config)" in capsys.readouterr().out
 
 
+def test_where_a_run_was_uploaded_is_not_taken_over(tmp_path):
+    """Another run would overwrite its model on the hub."""
+    saved, script = tmp_path / "config.json", {"__file__": str(tmp_path / "script.py"), "PUSH_TO_HUB": "", "SEED": 1}
+    (tmp_path / "script.py").write_text('PUSH_TO_HUB = ""\nSEED = 1\n')
+    saved.write_text('{"PUSH_TO_HUB": "me/model", "SEED": 2}')
+    override_constants(script, ["--config", str(saved)])
+    assert (script["PUSH_TO_HUB"], script["SEED"]) == ("", 2)
+
+
 def test_a_saved_value_that_is_the_files_own_counts_too(script, tmp_path, monkeypatch, capsys):
     own, saved = script["BATCH_SIZE"], tmp_path / "config.json"
     monkeypatch.setenv("SCRIPT_DATA", "/env")

@@ -94,7 +94,7 @@ def run_main(main: Callable[[], None]) -> None:
 
 def lacks_memory(error: Exception) -> bool:
     """Whether an error of Python, the system or torch, which has only words for it, is a lack of memory."""
-    words = ("can't allocate memory", "out of memory")
+    words = ("can't allocate memory", "out of memory", "can't start new thread")
     return (
         isinstance(error, MemoryError)
         or getattr(error, "errno", 0) == errno.ENOMEM
@@ -321,7 +321,8 @@ def saved_values(path: str, namespace: dict) -> dict:
         raise InputError(
             f"--config {path!r} cannot be read ({error}); give the config.json of an earlier run"
         ) from error
-    values = {name: value for name, value in found.items() if name.isupper()} if isinstance(found, dict) else {}
+    kept = found.items() if isinstance(found, dict) else ()
+    values = {name: value for name, value in kept if name.isupper() and name != "PUSH_TO_HUB"}
     fault = saved_fault(values, namespace, path) if values else f"{path} names no constant"
     if fault:
         raise InputError(f"--config: {fault}; correct the file, or give the config.json of a run of this script")
@@ -419,7 +420,7 @@ def help_text(namespace: dict, table: list[Constant]) -> str:
     if "DEMO" in namespace:
         values = ", ".join(f"{name} = {value!r}" for name, value in namespace["DEMO"].items())
         lines += ["", "  --demo", *wrapped(f"use the demo's values: {values}")]
-    lines += ["", "  --config FILE", *wrapped("take the constants that a run has saved in its config.json")]
+    lines += ["", "  --config FILE", *wrapped("take the constants of a run's config.json, except PUSH_TO_HUB")]
     for constant in table:
         if constant.starts_group:
             lines.append("")

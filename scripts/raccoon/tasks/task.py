@@ -9,6 +9,7 @@ import gzip
 import json
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -64,11 +65,21 @@ MAX_CASES = 20  # of a training task: every completion runs all of them
 MAX_CASE_CHARS = 100_000  # of input and output together; a larger case is left out if the task has smaller ones
 
 
+@contextmanager
+def given_in(constant: str) -> Iterator[None]:
+    """Begins the InputErrors of its block with the constant that gave the input."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{constant}: {error}") from error
+
+
 def read_task_file(path: str | Path) -> list[Task]:
     """The tasks of a JSON lines file. Raises InputError with file, line, id and remedy of the bad lines."""
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"no task file {path}: give the path of a JSON lines file of tasks")
+        found = "is a folder" if path.is_dir() else "does not exist"
+        raise InputError(f"no task file {path} (it {found}): give the path of a JSON lines file of tasks")
     tasks: list[Task] = []
     line_of: dict[str, int] = {}
     faults: list[str] = []
