@@ -180,6 +180,26 @@ def test_the_constants_of_a_benchmark_are_of_the_types_that_their_names_have(fil
         assert file_fault(runpy.run_path(str(file), run_name="read")) == ""
 
 
+@pytest.mark.parametrize(
+    ("line", "flags", "fault"),
+    [
+        ("SEED = -1", [], "SEED is -1; give a value from 0 to 4294967295"),
+        ("SEED = 1", ["--seed", "4294967296"], "SEED is 4294967296"),
+        ("TOP_P = 1.5", [], "TOP_P is 1.5; give a value from 1e-06 to 1"),
+        ("TOP_K = 0", ["--top-k", "-3"], "TOP_K is -3; give a value from 0 on"),
+        ("LEARNING_RATE = 1.0", ["--learning-rate", "inf"], "LEARNING_RATE is inf; give a finite number"),
+        ("REWARD_WEIGHTS = [1.0]", ["--reward-weights", "1", "nan"], "REWARD_WEIGHTS is [1.0, nan]; give a finite"),
+        ("LIMIT = 0\nDEMO = {'LIMIT': -2}", ["--demo"], "LIMIT is -2"),
+    ],
+)
+def test_a_number_out_of_its_range_is_named_wherever_it_stands(tmp_path, line, flags, fault, capsys):
+    (tmp_path / "script.py").write_text(line)
+    namespace = runpy.run_path(str(tmp_path / "script.py"))
+    with pytest.raises(SystemExit, match="2"):
+        override_constants(namespace, flags)
+    assert fault in capsys.readouterr().err
+
+
 def test_the_config_of_an_earlier_run_is_between_demo_and_flags(script, tmp_path, capsys):
     saved = tmp_path / "config.json"
     saved.write_text('{"hidden_size": 8, "ended": "", "BATCH_SIZE": 16, "LEARNING_RATE": 2, "MODEL": "saved"}')

@@ -26,7 +26,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import NoReturn
 
-from raccoon.constant_types import SECRET, file_fault, saved_fault
+from raccoon.constant_types import SECRET, file_fault, range_fault, saved_fault
 
 OLDEST_PYTHON = (3, 11)  # its -P keeps a script's folder out of sys.path
 IMAGE = (
@@ -215,12 +215,14 @@ def override_constants(
             print_help(help_text(namespace, table))
         refuse_replaced(words, replaced or {})
         changed = {**environment_values(table), **flag_values(words, table, namespace, positional)}
+        own = {constant.name: constant.value for constant in table}
+        if fault := range_fault(own | {name: value for name, (value, _) in changed.items()}):
+            raise InputError(fault)
     except InputError as error:
         exit_with(error)
     for name, (value, _) in changed.items():
         namespace[name] = value
     secrets = {constant.name for constant in table if constant.secret}
-    own = {constant.name: constant.value for constant in table}
     shown = [
         f"{name} = {'***' if name in secrets else repr(value)} ({origin})"
         for name, (value, origin) in changed.items()
@@ -321,8 +323,8 @@ def saved_values(path: str, namespace: dict) -> dict:
         raise InputError(
             f"--config {path!r} cannot be read ({error}); give the config.json of an earlier run"
         ) from error
-    kept = found.items() if isinstance(found, dict) else ()
-    values = {name: value for name, value in kept if name.isupper() and name != "PUSH_TO_HUB"}
+    values = {name: value for name, value in found.items() if name.isupper()} if isinstance(found, dict) else {}
+    values.pop("PUSH_TO_HUB", None)
     fault = saved_fault(values, namespace, path) if values else f"{path} names no constant"
     if fault:
         raise InputError(f"--config: {fault}; correct the file, or give the config.json of a run of this script")

@@ -336,6 +336,7 @@ def test_a_program_with_which_servers_are_lost_again_and_again_is_given_up(monke
         ({"memory_mb": 512}, "has 512 where this run needs --memory-mb 1024"),
         ({"longest": 5.0}, "has 5.0 where this run needs --timeout 10"),
         ({"libraries": {"numpy": 2}}, "does not say what a sandbox server says"),
+        ({"longest": float("inf")}, "does not say what a sandbox server says"),
         ({"workers": "2"}, "does not say what a sandbox server says"),
         ({"workers": 5_000}, "does not say what a sandbox server says"),  # it would get hundreds of threads
         ({"status": "no"}, "no sandbox server"),

@@ -24,7 +24,7 @@ from typing import Any
 
 from raccoon.constants import InputError
 from raccoon.records import TIMEOUT, Program, Verdict
-from raccoon.sandbox.pool import MEMORY_MB, NEEDS_TWO_ORDERS, WINDOW, Sandbox
+from raccoon.sandbox.pool import MAX_TIMEOUT, MEMORY_MB, NEEDS_TWO_ORDERS, WINDOW, Sandbox
 from raccoon.serving.lines import TOKEN_ENV, judge_version, judged_count, program_line, read_verdict, token
 from raccoon.store import digest
 
@@ -104,7 +104,7 @@ class Server:
         self.check(found["judge"], str(found.get("python")))
         known = all(isinstance(found.get(name), kind) for name, kind in ABOUT.items())
         known = known and all(isinstance(version, str) for version in found["libraries"].values())
-        if not known or not 0 < found["workers"] <= MOST_WORKERS:
+        if not known or not (0 < found["workers"] <= MOST_WORKERS and 0 < found["longest"] <= MAX_TIMEOUT):
             raise ValueError("it does not say what a sandbox server says")
         self.about = found
 
