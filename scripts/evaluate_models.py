@@ -23,7 +23,6 @@ be a folder that they all see.
 """
 
 import os
-import re
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
@@ -228,8 +227,6 @@ def check_constants() -> None:
     check_positive(TIMEOUT=TIMEOUT, SLOW_TIMEOUT=SLOW_TIMEOUT, MEMORY_MB=MEMORY_MB)
     if REQUEST_TIMEOUT < 1:
         raise InputError(f"REQUEST_TIMEOUT is {REQUEST_TIMEOUT}: give at least 1")
-    if MODEL_CUTOFF and not re.fullmatch(r"\d{4}-\d\d-\d\d", MODEL_CUTOFF):
-        raise InputError(f"MODEL_CUTOFF is {MODEL_CUTOFF!r}; give a date like 2024-09-30")
     served = any(word.startswith(SERVED) for word in MODELS)
     if served and PROMPT_STYLE != "chat":
         raise InputError(

@@ -189,6 +189,7 @@ def test_the_constants_of_a_benchmark_are_of_the_types_that_their_names_have(fil
         ("TOP_K = 0", ["--top-k", "-3"], "TOP_K is -3; give a value from 0 on"),
         ("LEARNING_RATE = 1.0", ["--learning-rate", "inf"], "LEARNING_RATE is inf; give a finite number"),
         ("REWARD_WEIGHTS = [1.0]", ["--reward-weights", "1", "nan"], "REWARD_WEIGHTS is [1.0, nan]; give a finite"),
+        ("DATE = ''", ["--date", "2026-99-99"], "DATE is '2026-99-99'; give a date like"),
         ("LIMIT = 0\nDEMO = {'LIMIT': -2}", ["--demo"], "LIMIT is -2"),
     ],
 )

@@ -6,6 +6,7 @@ no longer says what it was. A name has the same type in each script.
 
 import ast
 import builtins
+import datetime
 import difflib
 import math
 import re
@@ -67,6 +68,7 @@ RANGES: dict[tuple[float, float], str] = {
     (0, 2**32 - 1): "SEED",  # what numpy takes
 }
 RANGE_OF = {name: limits for limits, names in RANGES.items() for name in names.split()}
+DATES = ("DATE", "MODEL_CUTOFF")
 SECRET = re.compile(r"(^|_)(API_KEY|TOKEN|SECRET|PASSWORD)(_|$)")
 WORDS = {
     bool: "True or False",
@@ -116,8 +118,10 @@ def values_fault(values: dict[str, Any], hints: dict[str, Any], where: str) -> s
 
 
 def range_fault(values: dict[str, Any]) -> str:
-    """What is wrong with the size of the constants' numbers, in one line; "" if nothing is."""
+    """What is wrong with the size of the constants' numbers, or with a date, in one line; "" if nothing is."""
     for name, value in values.items():
+        if name in DATES and value and not is_date(value):
+            return f"{name} is {value!r}; give a date like 2024-09-30"
         low, high = RANGE_OF.get(name, (-math.inf, math.inf))
         for each in value if isinstance(value, list | tuple) else [value]:
             if isinstance(each, float) and not math.isfinite(each):
@@ -127,6 +131,14 @@ def range_fault(values: dict[str, Any]) -> str:
                     f" to {high:.10g}" if high < math.inf else " on"
                 )
     return ""
+
+
+def is_date(text: str) -> bool:
+    """Whether a text is a day, as YYYY-MM-DD."""
+    try:
+        return datetime.date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
 
 
 def unset_name(tree: ast.Module, namespace: dict, file: str) -> str:

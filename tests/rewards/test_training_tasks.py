@@ -128,6 +128,7 @@ def test_a_file_that_cannot_be_read_is_named_with_its_constant_before_any_task_r
         ([sandbox], good, "^TRAIN_FILES: no task file .*is a folder"),
         ([good], absent, "^HELDOUT: no task file"),
         ([good], bad, "^HELDOUT: .*bad.jsonl, line 1"),
+        ([good, good], good, "^TRAIN_FILES: .*own.jsonl: other tasks have the same task_id, like own/1"),
         ([good], "humanevil", "^HELDOUT: no benchmark or task file 'humanevil'; choose from"),
     ):
         with pytest.raises(InputError, match=words):

@@ -59,7 +59,12 @@ def load_tasks(choice: TaskChoice, heldout: Heldout, sandbox: Sandbox) -> tuple[
     published = {task.task_id for task in tasks}
     for path in choice.files:
         with given_in("TRAIN_FILES"):
-            tasks += read_task_file(path)
+            found, known = read_task_file(path), {task.task_id for task in tasks}
+            if twice := [task.task_id for task in found if task.task_id in known]:  # logs and verdicts go by the id
+                raise InputError(
+                    f"{path}: other tasks have the same task_id, like {twice[0]}; give each one of its own"
+                )
+            tasks += found
     control = load_set(heldout.source, choice.data_dir, "HELDOUT") if heldout.source else []  # before the long checks
     tasks = decontaminated(tasks, choice.reported, choice.data_dir)
     tasks = passing_tasks(tasks, sandbox, choice.allow_shared, choice.skip_failing)

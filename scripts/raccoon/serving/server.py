@@ -17,6 +17,7 @@ all clients have ended. So a client can tell a busy server from one that is dead
 import asyncio
 import base64
 import collections
+import errno
 import hmac
 import importlib.util
 import io
@@ -279,7 +280,8 @@ def listen(address: str) -> tuple[socket.socket, str]:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         found_socket = socket.create_server((host, int(port)), family=family, backlog=1024)
     except OSError as error:
-        raise InputError(f"--serve {address}: {error.strerror or error}; give an address of this machine") from None
+        wanted = "another port" if error.errno == errno.EADDRINUSE else "an address of this machine"
+        raise InputError(f"--serve {address}: {error.strerror or error}; give {wanted}") from None
     shown = f"[{host}]" if ":" in host else host
     return found_socket, f"http://{shown}:{found_socket.getsockname()[1]}"
 

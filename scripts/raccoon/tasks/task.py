@@ -7,6 +7,7 @@ import ast
 import builtins
 import gzip
 import json
+import re
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -58,6 +59,7 @@ class LeftOut:
 
 
 KINDS = ("function", "program")
+SURROGATE = re.compile("[\ud800-\udfff]")  # JSON can write half a character, which no tokenizer takes
 TASK_FIELDS = tuple(field.name for field in fields(Task))
 COMPARISONS = ("lines", "numbers", "text", "tokens", "values", "checker")
 SHOWN_FAULTS = 20  # bad lines of a task file that are named
@@ -113,6 +115,8 @@ def parse_task(row: dict, where: str, default_id: str) -> Task:
     for name in ("prompt", "test"):
         if not row.get(name, "").strip():
             raise InputError(f"{where}: {name} is missing or empty; every task needs a prompt and a test")
+    if SURROGATE.search(row["prompt"]):
+        raise InputError(f"{where}: the prompt has half a character, like \\ud83d alone; write the whole one")
     if row.get("kind", "function") not in KINDS:
         raise InputError(f"{where}: unknown kind {row['kind']!r}; choose from {', '.join(KINDS)}")
     if row.get("kind") == "program":
