@@ -40,8 +40,10 @@ MOST_LOSSES = 4  # of requests with one program, over all servers, before that i
 MAX_LINE = 64 << 20  # bytes of a verdict line
 MOST_WORKERS = 4096  # of a server, as of a Sandbox
 # What /healthz tells, and of which type
-ABOUT: dict[str, Any] = {"workers": int, "walls": str, "memory_mb": int, "longest": (int, float), "preload": list}
-ABOUT |= {"queue": int, "libraries": dict}
+ABOUT: dict[str, Any] = {
+    "workers": int, "walls": str, "memory_mb": int, "longest": (int, float), "preload": list, "queue": int,
+    "libraries": dict,
+}  # fmt: skip
 TOOLS = {"pip", "setuptools", "wheel"}  # whose versions decide no verdict
 SHOWN = 5  # libraries that are named
 LOST = (OSError, http.client.HTTPException, ValueError, RecursionError)
