@@ -219,7 +219,9 @@ def test_a_second_run_checks_no_task_again_that_is_the_same(tmp_path, monkeypatc
 def test_a_cache_that_cannot_be_written_or_is_damaged_costs_nothing_but_time(tmp_path, monkeypatch):
     program = Program("def f():\n    return 1\n", "assert f() == 1\n", "f")
     (tmp_path / "verdicts.jsonl").write_text("{\n[]\n")
-    for folder in (str(tmp_path), "/proc/nowhere", ""):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "verdicts.jsonl").symlink_to("/dev/full")  # a disk without space
+    for folder in (str(tmp_path), "/proc/nowhere", "", str(tmp_path / "full")):
         monkeypatch.setenv("NANO_RACCOON_CACHE", folder)
         with Sandbox(1) as sandbox:
             assert kept_verdicts([program], sandbox, "one")[0].status == "PASS"
