@@ -141,7 +141,7 @@ run_real() {
     threads=$(nproc)
     export OMP_NUM_THREADS=$threads
     cpu=(--cpu-threads "$threads")
-    # Intel's avx512_bf16 without AMX multiplies bfloat16 at half the rate of float32, AMD's at twice it
+    # On an Intel CPU with avx512_bf16 but without AMX, products in bfloat16 take longer than in float32
     if grep -qwE 'amx_bf16|bf16' /proc/cpuinfo || { grep -qw avx512_bf16 /proc/cpuinfo && grep -qw AuthenticAMD /proc/cpuinfo; }; then
         bfloat16=(--cpu-bfloat16) savings+=(bfloat16)
     else
