@@ -51,7 +51,7 @@ from raccoon.synthetic.server_tasks import (
     read_candidate,
 )
 from raccoon.synthetic.verification import NOT_JUDGED, Rules, Seen, TaskCheck, check_tasks, contaminated
-from raccoon.tasks.task import Task, read_task_file, task_record, write_task_file
+from raccoon.tasks.task import Task, given_in, read_task_file, task_record, write_task_file
 from raccoon.tasks.templates import generate_tasks
 from raccoon.tasks.visible_tests import check_visible_tests
 
@@ -234,7 +234,8 @@ def load_parents(job: Job, path: str, profile: str, least: float) -> list[Task]:
     """The tasks that the mode starts from; with a profile, those with a pass rate of at least `least`."""
     if not job.mode.from_tasks:
         return []
-    tasks = read_task_file(path)
+    with given_in("INPUT_TASKS"):
+        tasks = read_task_file(path)
     if not job.server:
         tasks = [task for task in tasks if task.solution]
         if not tasks:

@@ -23,7 +23,6 @@ be a folder that they all see.
 """
 
 import os
-import re
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
@@ -42,14 +41,14 @@ from raccoon.evaluation.report import comparison_md
 from raccoon.evaluation.results import Score, compare_all, make_score, results_json
 from raccoon.evaluation.samples import SampleFile, describe_samples, read_samples, sample_name
 from raccoon.evaluation.subjects import CONTROLS, SERVED, Asked, Control, Model, Subject, find_subjects
-from raccoon.evaluation.task_sets import Calibration, Limits, TaskSet, is_path, load_task_sets, path_stem
+from raccoon.evaluation.task_sets import Calibration, Limits, TaskSet, load_task_sets, path_stem
 from raccoon.gpus import use_gpus, visible_gpus
 from raccoon.launch import is_launched, relaunch_under_accelerate
 from raccoon.llm.client import Endpoint, LlmClient
 from raccoon.llm.llm_extraction import EXTRACTIONS_FILE, METHODS, LlmExtractor, RegexExtractor
 from raccoon.progress import progress_bar
 from raccoon.published.benchmarks import BENCHMARKS as PUBLISHED
-from raccoon.published.benchmarks import is_benchmark
+from raccoon.published.benchmarks import is_benchmark, is_path
 from raccoon.published.contamination import find_badge
 from raccoon.records import named_counts
 from raccoon.sandbox.pool import Sandbox
@@ -206,9 +205,8 @@ def check_constants() -> None:
         raise InputError(f"the report needs UTF-8, and standard output takes {sys.stdout.encoding}: set PYTHONUTF8=1")
     for name in BENCHMARKS:
         if not is_benchmark(name) and name != "demo" and not is_path(name):
-            raise InputError(
-                f"no benchmark {name!r}; choose from demo, {', '.join(PUBLISHED)}, or give the path of a task file"
-            )
+            known = ", ".join(["demo", *PUBLISHED])
+            raise InputError(f"BENCHMARKS: no benchmark {name!r}; choose from {known}, or give the path of a task file")
         if sum(path_stem(name) == path_stem(other) for other in BENCHMARKS) > 1:
             raise InputError(f"benchmark {path_stem(name)!r} is named twice: leave one out, or rename its file")
     check_choice("engine", ENGINE, ENGINES)
@@ -229,8 +227,6 @@ def check_constants() -> None:
     check_positive(TIMEOUT=TIMEOUT, SLOW_TIMEOUT=SLOW_TIMEOUT, MEMORY_MB=MEMORY_MB)
     if REQUEST_TIMEOUT < 1:
         raise InputError(f"REQUEST_TIMEOUT is {REQUEST_TIMEOUT}: give at least 1")
-    if MODEL_CUTOFF and not re.fullmatch(r"\d{4}-\d\d-\d\d", MODEL_CUTOFF):
-        raise InputError(f"MODEL_CUTOFF is {MODEL_CUTOFF!r}; give a date like 2024-09-30")
     served = any(word.startswith(SERVED) for word in MODELS)
     if served and PROMPT_STYLE != "chat":
         raise InputError(

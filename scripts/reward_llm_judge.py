@@ -85,7 +85,7 @@ def main() -> None:
 
 def tasks_by_id(name: str, data_dir: str) -> dict[str, Task]:
     """The tasks of a benchmark or of a task file, by id."""
-    return {task.task_id: task for task in load_set(name, data_dir)}
+    return {task.task_id: task for task in load_set(name, data_dir, "TASKS")}
 
 
 def chosen_samples(path: str, tasks: dict[str, Task], limit: int, seed: int) -> list[measurement.Sample]:

@@ -26,7 +26,7 @@ from typing import Any
 
 from raccoon.constants import InputError, check_positive, check_writable, constants, override_constants, run_main
 from raccoon.conversation import TurnTemplate
-from raccoon.model_files import check_made_alike, end_tokens, save_model
+from raccoon.model_files import check_made_alike, check_model_folder, end_tokens, is_hub_id, save_model
 from raccoon.published.benchmarks import load_set
 from raccoon.published.contamination import find_overlap
 from raccoon.rewards.training_tasks import passing_tasks
@@ -88,12 +88,15 @@ def main() -> None:
         check_made_alike(OUTPUT_DIR, {"LAST_ANSWER_ONLY": False} | earlier, values, FREE_TO_CHANGE)
         print(f"{OUTPUT_DIR} exists already; nothing to do")
         return
-    solved = [task for name in filter(None, BENCHMARKS) for task in load_set(name, DATA_DIR) if task.solution]
+    if Path(MODEL_PATH).exists() or not is_hub_id(MODEL_PATH):
+        check_model_folder(Path(MODEL_PATH))  # before the tasks are checked, which takes minutes
+    sets = [load_set(name, DATA_DIR, "BENCHMARKS") for name in filter(None, BENCHMARKS)]
+    solved = [task for tasks in sets for task in tasks if task.solution]
+    shown = [task for path in TRAJECTORIES for task in read_trajectories(path, LAST_ANSWER_ONLY)]
+    unseen = [task for name in KEEP_UNSEEN for task in load_set(name, DATA_DIR, "KEEP_UNSEEN")]
     with Sandbox(SANDBOX_WORKERS or None, SANDBOX_TIMEOUT) as sandbox:
         taught = passing_tasks(solved, sandbox, True, SKIP_FAILING_TASKS) if solved else []
-    taught += [task for path in TRAJECTORIES for task in read_trajectories(path, LAST_ANSWER_ONLY)]
-    unseen = [task for name in KEEP_UNSEEN for task in load_set(name, DATA_DIR)]
-    taught = unlike(taught, unseen, KEEP_UNSEEN)
+    taught = unlike([*taught, *shown], unseen, KEEP_UNSEEN)
     tokenizer = load_tokenizer(MODEL_PATH, CPU_THREADS)
     taught = short_enough(taught, tokenizer, MAX_LENGTH)
     trained, heldout = split(taught, HELDOUT_SHARE, SEED)

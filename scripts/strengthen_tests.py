@@ -55,7 +55,8 @@ def main() -> None:
         raise InputError("TASK_SETS is empty; give a published set or a task file with --task-sets")
     if Path(OUTPUT).is_dir() or OUTPUT in TASK_SETS:
         raise InputError(f"OUTPUT {OUTPUT} is a folder or one of TASK_SETS; give the path of another file")
-    tasks = [task for name in TASK_SETS for task in load_set(name, DATA_DIR) if task.split != "prompt"]
+    sets = [load_set(name, DATA_DIR, "TASK_SETS") for name in TASK_SETS]
+    tasks = [task for found in sets for task in found if task.split != "prompt"]
     known = known_programs({task.task_id: task for task in tasks})
     done = f"{OUTPUT}.done.jsonl"
     try:

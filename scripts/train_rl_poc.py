@@ -302,6 +302,7 @@ def build_recipe(processes: int, gpus: int) -> Recipe:
             allow_shared=ALLOW_SHARED_TESTS,
             skip_failing=SKIP_FAILING_TASKS,
             new_tests=f"{Path(OUTPUT_DIR)}.new_tests.jsonl" if STRENGTHEN else "",
+            servers=any(SANDBOX_URLS),
             visible_tests=MAX_TURNS > 1,
             profile_samples=PROFILE_SAMPLES,
             max_constant_share=MAX_CONSTANT_SHARE,
@@ -423,7 +424,7 @@ def run(recipe: Recipe, planned: Plan | None, sandbox: Sandbox, make_reward: Mak
     if recipe.tasks.profile_samples and not recipe.dry_run:
         tasks = profiled(trainer, tasks, recipe, sandbox, stop)
     trainer.train_on(tasks, schedule(tasks, training.prompts, training.seed))
-    train(trainer, checkpoint, stop)
+    train(trainer, checkpoint, stop, recipe.dry_run)
     if training.gpus:
         peak = max(record["peak_memory_gb"] for record in trainer.metrics)
         print(f"memory   peak {peak:.3g} GB a GPU, measured\n{plan_lines(training.model_path, planned)}")
@@ -528,16 +529,17 @@ def build_trainer(
     )
 
 
-def train(trainer: Any, checkpoint: Path | None, stop: StopSignal) -> None:
+def train(trainer: Any, checkpoint: Path | None, stop: StopSignal, dry_run: bool) -> None:
     """Trains to the last step; ends the process if a signal or a sentinel stops the run earlier."""
     step = checkpoint_step(checkpoint) if checkpoint else 0
     if not trainer.agreed(stop):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         step = trainer.state.global_step
     if reason := trainer.stop_reason or stop.name:
-        if trainer.accelerator.is_main_process:
+        if trainer.accelerator.is_main_process and not dry_run:
             trainer.run_log.write_stopped(reason, step)
-        print(f"stopped after step {step}: {reason}; give the same command to continue", flush=True)
+        again = "again" if dry_run else "to continue"
+        print(f"stopped after step {step}: {reason}; give the same command {again}", flush=True)
         sys.exit(128 + stop.number if stop.number else 1)
 
 

@@ -66,7 +66,7 @@ def chosen_task() -> Task:
         raise InputError("give either --prompt, with --test if you have one, or --task with an id like HumanEval/0")
     if PROMPT:
         return Task("prompt", PROMPT, TEST)
-    tasks = {task.task_id: task for task in load_set(BENCHMARK, DATA_DIR)}
+    tasks = {task.task_id: task for task in load_set(BENCHMARK, DATA_DIR, "BENCHMARK")}
     if TASK not in tasks:
         raise InputError(f"no task {TASK!r} in {BENCHMARK}; its ids are like {', '.join(list(tasks)[:3])}")
     return tasks[TASK]

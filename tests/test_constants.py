@@ -180,12 +180,42 @@ def test_the_constants_of_a_benchmark_are_of_the_types_that_their_names_have(fil
         assert file_fault(runpy.run_path(str(file), run_name="read")) == ""
 
 
+@pytest.mark.parametrize(
+    ("line", "flags", "fault"),
+    [
+        ("SEED = -1", [], "SEED is -1; give a value from 0 to 4294967295"),
+        ("SEED = 1", ["--seed", "4294967296"], "SEED is 4294967296"),
+        ("TOP_P = 1.5", [], "TOP_P is 1.5; give a value from 1e-06 to 1"),
+        ("TOP_K = 0", ["--top-k", "-3"], "TOP_K is -3; give a value from 0 on"),
+        ("LEARNING_RATE = 1.0", ["--learning-rate", "inf"], "LEARNING_RATE is inf; give a finite number"),
+        ("REWARD_WEIGHTS = [1.0]", ["--reward-weights", "1", "nan"], "REWARD_WEIGHTS is [1.0, nan]; give a finite"),
+        ("DATE = ''", ["--date", "2026-99-99"], "DATE is '2026-99-99'; give a date like"),
+        ("LIMIT = 0\nDEMO = {'LIMIT': -2}", ["--demo"], "LIMIT is -2"),
+    ],
+)
+def test_a_number_out_of_its_range_is_named_wherever_it_stands(tmp_path, line, flags, fault, capsys):
+    (tmp_path / "script.py").write_text(line)
+    namespace = runpy.run_path(str(tmp_path / "script.py"))
+    with pytest.raises(SystemExit, match="2"):
+        override_constants(namespace, flags)
+    assert fault in capsys.readouterr().err
+
+
 def test_the_config_of_an_earlier_run_is_between_demo_and_flags(script, tmp_path, capsys):
     saved = tmp_path / "config.json"
     saved.write_text('{"hidden_size": 8, "ended": "", "BATCH_SIZE": 16, "LEARNING_RATE": 2, "MODEL": "saved"}')
     override_constants(script, ["--demo", "--model", "mine", "--config", str(saved)])
     assert (script["BATCH_SIZE"], script["LEARNING_RATE"], script["MODEL"]) == (16, 2.0, "mine")
     assert "BATCH_SIZE = 16 (config)" in capsys.readouterr().out
+
+
+def test_where_a_run_was_uploaded_is_not_taken_over(tmp_path):
+    """Another run would overwrite its model on the hub."""
+    saved, script = tmp_path / "config.json", {"__file__": str(tmp_path / "script.py"), "PUSH_TO_HUB": "", "SEED": 1}
+    (tmp_path / "script.py").write_text('PUSH_TO_HUB = ""\nSEED = 1\n')
+    saved.write_text('{"PUSH_TO_HUB": "me/model", "SEED": 2}')
+    override_constants(script, ["--config", str(saved)])
+    assert (script["PUSH_TO_HUB"], script["SEED"]) == ("", 2)
 
 
 def test_a_saved_value_that_is_the_files_own_counts_too(script, tmp_path, monkeypatch, capsys):

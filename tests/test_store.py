@@ -1,16 +1,19 @@
 """The store: what a kill, a full disk, a damaged line and a second process do to a file of JSON lines."""
 
+import errno
 import resource
 import subprocess
 import sys
 import threading
+from unittest.mock import Mock
 
 import pytest
 
 from helpers.paths import SCRIPTS
-from raccoon.constants import InputError
+from raccoon import store
+from raccoon.constants import InputError, RunError
 from raccoon.evaluation.grading import RecordFile
-from raccoon.store import AnswerCache, Ledger, LineFile, digest
+from raccoon.store import AnswerCache, Ledger, LineFile, digest, write_page
 from raccoon.synthetic.server_tasks import StoredAnswer
 
 
@@ -141,8 +144,18 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
 
 
 def test_a_full_disk_is_one_line_and_keeps_what_is_there():
-    with pytest.raises(InputError, match="/dev/full .*No space left.*free some space"):
+    """It is not the input's fault, so the command ends with 1, not 2."""
+    with pytest.raises(RunError, match="/dev/full .*No space left.*free some space"):
         Ledger("/dev/full", StoredAnswer).put("k", ANSWER)
+
+
+def test_a_page_that_cannot_be_written_is_named_by_its_cause(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="page.html could not be written .*give a writable folder"):
+        write_page(tmp_path / "file" / "page.html", b"page")
+    monkeypatch.setattr(store, "whole_file", Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
+    with pytest.raises(RunError, match="page.html could not be written .*free some space"):
+        write_page(tmp_path / "page.html", b"page")
 
 
 def test_digests_differ_where_values_do():

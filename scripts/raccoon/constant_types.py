@@ -1,4 +1,4 @@
-"""The types of the scripts' constants, and whether the values in a script's file have them.
+"""The types and ranges of the scripts' constants, and whether values have them.
 
 A constant whose line has an annotation is of that type. The others are listed here, because a value that was edited
 no longer says what it was. A name has the same type in each script.
@@ -6,7 +6,9 @@ no longer says what it was. A name has the same type in each script.
 
 import ast
 import builtins
+import datetime
 import difflib
+import math
 import re
 import types
 from collections.abc import Iterable
@@ -53,6 +55,20 @@ NAMES: dict[Any, str] = {
     """,
 }
 TYPES = {name: kind for kind, names in NAMES.items() for name in names.split()}
+# Lowest and highest value, of constants whose range no other room checks
+RANGES: dict[tuple[float, float], str] = {
+    (0, math.inf): """
+        BETA EPSILON EPSILON_HIGH HELDOUT_PATIENCE HELDOUT_TEMPERATURE LIMIT MAX_REFILLS MAX_RETRIES PROFILE_SAMPLES
+        SANDBOX_WORKERS TEMPERATURE TOP_K WARMUP_STEPS WEIGHT_DECAY WORKERS WORST_TASKS
+    """,
+    (1, math.inf): "CPU_THREADS LORA_ALPHA LORA_RANK MAX_LINE MAX_RESPONSE PERIODS SAVE_TOTAL_LIMIT",
+    (0, 1): "MAX_CONSTANT_SHARE MAX_SIMILARITY MIN_MUTANTS_KILLED MIN_PASS_RATE WARMUP_SHARE",
+    (1e-6, 1): "TOP_P",
+    (0, 0.999999): "ADAM_BETA2",
+    (0, 2**32 - 1): "SEED",  # what numpy takes
+}
+RANGE_OF = {name: limits for limits, names in RANGES.items() for name in names.split()}
+DATES = ("DATE", "MODEL_CUTOFF")
 SECRET = re.compile(r"(^|_)(API_KEY|TOKEN|SECRET|PASSWORD)(_|$)")
 WORDS = {
     bool: "True or False",
@@ -99,6 +115,30 @@ def values_fault(values: dict[str, Any], hints: dict[str, Any], where: str) -> s
             return f"{name} in {where} is {shown}; give {in_words(hints[name])}"
         values[name] = as_type(value, hints[name])
     return ""
+
+
+def range_fault(values: dict[str, Any]) -> str:
+    """What is wrong with the size of the constants' numbers, or with a date, in one line; "" if nothing is."""
+    for name, value in values.items():
+        if name in DATES and value and not is_date(value):
+            return f"{name} is {value!r}; give a date like 2024-09-30"
+        low, high = RANGE_OF.get(name, (-math.inf, math.inf))
+        for each in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(each, float) and not math.isfinite(each):
+                return f"{name} is {value}; give a finite number"
+            if isinstance(each, int | float) and not low <= each <= high:
+                return f"{name} is {value}; give a value from {low:g}" + (
+                    f" to {high:.10g}" if high < math.inf else " on"
+                )
+    return ""
+
+
+def is_date(text: str) -> bool:
+    """Whether a text is a day, as YYYY-MM-DD."""
+    try:
+        return datetime.date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
 
 
 def unset_name(tree: ast.Module, namespace: dict, file: str) -> str:

@@ -26,7 +26,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import NoReturn
 
-from raccoon.constant_types import SECRET, file_fault, saved_fault
+from raccoon.constant_types import SECRET, file_fault, range_fault, saved_fault
 
 OLDEST_PYTHON = (3, 11)  # its -P keeps a script's folder out of sys.path
 IMAGE = (
@@ -94,7 +94,7 @@ def run_main(main: Callable[[], None]) -> None:
 
 def lacks_memory(error: Exception) -> bool:
     """Whether an error of Python, the system or torch, which has only words for it, is a lack of memory."""
-    words = ("can't allocate memory", "out of memory")
+    words = ("can't allocate memory", "out of memory", "can't start new thread")
     return (
         isinstance(error, MemoryError)
         or getattr(error, "errno", 0) == errno.ENOMEM
@@ -215,12 +215,14 @@ def override_constants(
             print_help(help_text(namespace, table))
         refuse_replaced(words, replaced or {})
         changed = {**environment_values(table), **flag_values(words, table, namespace, positional)}
+        own = {constant.name: constant.value for constant in table}
+        if fault := range_fault(own | {name: value for name, (value, _) in changed.items()}):
+            raise InputError(fault)
     except InputError as error:
         exit_with(error)
     for name, (value, _) in changed.items():
         namespace[name] = value
     secrets = {constant.name for constant in table if constant.secret}
-    own = {constant.name: constant.value for constant in table}
     shown = [
         f"{name} = {'***' if name in secrets else repr(value)} ({origin})"
         for name, (value, origin) in changed.items()
@@ -322,6 +324,7 @@ def saved_values(path: str, namespace: dict) -> dict:
             f"--config {path!r} cannot be read ({error}); give the config.json of an earlier run"
         ) from error
     values = {name: value for name, value in found.items() if name.isupper()} if isinstance(found, dict) else {}
+    values.pop("PUSH_TO_HUB", None)
     fault = saved_fault(values, namespace, path) if values else f"{path} names no constant"
     if fault:
         raise InputError(f"--config: {fault}; correct the file, or give the config.json of a run of this script")
@@ -419,7 +422,7 @@ def help_text(namespace: dict, table: list[Constant]) -> str:
     if "DEMO" in namespace:
         values = ", ".join(f"{name} = {value!r}" for name, value in namespace["DEMO"].items())
         lines += ["", "  --demo", *wrapped(f"use the demo's values: {values}")]
-    lines += ["", "  --config FILE", *wrapped("take the constants that a run has saved in its config.json")]
+    lines += ["", "  --config FILE", *wrapped("take the constants of a run's config.json, except PUSH_TO_HUB")]
     for constant in table:
         if constant.starts_group:
             lines.append("")

@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM, DynamicCache, TemperatureLogitsWa
 from transformers.cache_utils import DynamicLayer
 
 ROWS = 128  # completions that callers decode together; a wider batch is not faster on a CPU
+ROOM = 32  # tokens for which a cache has room ahead
 LEAVE_SHARE = 8  # ended rows are dropped when they are one in so many, because each drop copies the cache
 ALIKE = 1.15  # texts are read in one pass if none is more than so many times as long as another: the rest is padding
 
@@ -22,6 +23,34 @@ ALIKE = 1.15  # texts are read in one pass if none is more than so many times as
 Draw = Callable[[torch.Tensor, list[int]], torch.Tensor]
 # (row, its token ids so far) -> whether the newest token ends it
 Closes = Callable[[int, list[int]], bool]
+
+
+
+class RoomyLayer(DynamicLayer):
+    """A cache layer with room for the next ROOM tokens, so that a step adds its tokens without copying all others.
+
+    transformers' own layer copies its keys and values for each token: with float32 on a CPU half of a step's time.
+    """
+
+    def __init__(self, layer: DynamicLayer) -> None:
+        super().__init__()
+        self.lazy_initialization(layer.keys, layer.values)
+        self.keys, self.values = layer.keys, layer.values
+        self.whole: tuple[torch.Tensor, ...] = ()  # keys and values (R, H, T + room, D); `keys`, `values` begin them
+
+    def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        before, length = self.keys.size(-2), self.keys.size(-2) + key_states.size(-2)
+        if not self.whole or self.whole[0].size(-2) < length:
+            more = (0, 0, 0, length - before + ROOM)
+            self.whole = tuple(torch.nn.functional.pad(each, more) for each in (self.keys, self.values))
+        for whole, new in zip(self.whole, (key_states, value_states), strict=True):
+            whole[..., before:length, :] = new
+        self.keys, self.values = (whole[..., :length, :] for whole in self.whole)
+        return self.keys, self.values
+
+    def batch_select_indices(self, indices: torch.Tensor) -> None:
+        super().batch_select_indices(indices)
+        self.whole = ()
 
 
 # The keys and values of one text, (H, T, D) each, of every layer
@@ -57,7 +86,7 @@ class PrefixMemory:
 
     def keep(self, texts: list[tuple[int, ...]], cache: Any, mask_R_T: torch.Tensor, places: list[int]) -> None:
         """Keeps the texts that stand at these places of a cache; what follows a text there is left out."""
-        plain = all(type(layer) is DynamicLayer for layer in cache.layers)
+        plain = all(type(layer) in (DynamicLayer, RoomyLayer) for layer in cache.layers)
         if self.closed or not plain or not places:
             return
         for text, place in zip(texts, places, strict=True):
@@ -157,6 +186,7 @@ def decode(
     cache, mask_U_P, logits_U_V = kept.prefill(model, list(distinct))
     sources = torch.tensor([distinct[tuple(ids)] for ids in prompts], device=device)
     cache.batch_select_indices(sources)
+    cache.layers = [RoomyLayer(layer) if type(layer) is DynamicLayer else layer for layer in cache.layers]
     mask_R_T, logits_R_V = mask_U_P[sources], logits_U_V[sources]
 
     rows = list(range(len(prompts)))  # the rows in the batch; some may have ended

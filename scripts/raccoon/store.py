@@ -18,7 +18,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Generic, TypeVar
 
-from raccoon.constants import InputError
+from raccoon.constants import DISK_FULL, InputError, RunError
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -59,14 +59,18 @@ def write_records(path: str | Path, records: Iterable[dict]) -> None:
 
 
 def write_page(path: str | Path, content: bytes) -> None:
-    """Writes the output of a command; raises InputError if it cannot be written."""
+    """Writes the output of a command; raises unwritten() if that fails."""
     try:
         with whole_file(path) as file:
             file.write(content)
     except OSError as error:
-        raise InputError(
-            f"{path} could not be written ({error.strerror}): free some space, or give a writable folder"
-        ) from error
+        raise unwritten(path, error, "or give a writable folder") from error
+
+
+def unwritten(path: str | Path, error: OSError, remedy: str) -> InputError | RunError:
+    """The error of a file that cannot be written: a RunError on a full disk, where nothing was wrong with the input."""
+    kind = RunError if error.errno in DISK_FULL else InputError
+    return kind(f"{path} could not be written ({error.strerror}): free some space, {remedy}")
 
 
 class LineFile:
@@ -89,14 +93,12 @@ class LineFile:
                 data = data[file.write(data) :]
 
     def save(self, row: dict) -> None:
-        """Appends a row. Raises InputError if the file cannot be written."""
+        """Appends a row. Raises unwritten() if that fails."""
         try:
             self.append([row])
         except OSError as error:
-            raise InputError(
-                f"{self.path} could not be written ({error.strerror}): free some space, and give the same command "
-                "again; it keeps what is in the file"
-            ) from error
+            again = "and give the same command again; it keeps what is in the file"
+            raise unwritten(self.path, error, again) from error
 
     def hold(self) -> BinaryIO:
         """Locks the file for this process until the result is closed. Raises BlockingIOError if another has done so."""

@@ -228,6 +228,7 @@ def test_what_is_like_a_task_to_evaluate_on_is_not_taught(tmp_path, monkeypatch,
     monkeypatch.setattr(sft_model, "BENCHMARKS", [str(tmp_path / "taught.jsonl")])
     monkeypatch.setattr(sft_model, "KEEP_UNSEEN", [str(tmp_path / "unseen.jsonl")])
     monkeypatch.setattr(sft_model, "OUTPUT_DIR", str(tmp_path / "sft"))
+    monkeypatch.setattr(sft_model, "MODEL_PATH", "me/my-model")
     monkeypatch.setattr(sft_model, "load_tokenizer", lambda *_: None)
     monkeypatch.setattr(sft_model, "short_enough", stop := Mock(side_effect=InterruptedError))
     with pytest.raises(InterruptedError):
@@ -253,6 +254,14 @@ def test_constants_that_no_run_can_have(name, value, words, monkeypatch):
     monkeypatch.setattr(sft_model, name, value)
     with pytest.raises(InputError, match=words):
         sft_model.check_constants()
+
+
+def test_a_model_folder_is_looked_at_before_the_tasks(tmp_path, monkeypatch):
+    for name, value in {"OUTPUT_DIR": tmp_path / "sft", "MODEL_PATH": tmp_path / "model"}.items():
+        monkeypatch.setattr(sft_model, name, str(value))
+    monkeypatch.setattr(sft_model, "load_set", Mock(side_effect=AssertionError("not yet")))
+    with pytest.raises(InputError, match="no model in .*model"):
+        sft_model.main()
 
 
 def test_a_tiny_model_is_taught_from_end_to_end(tmp_path):

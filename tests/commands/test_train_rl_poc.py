@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 
@@ -257,6 +258,16 @@ def test_a_stop_keeps_its_checkpoint_beside_an_earlier_best_one(workplace, limit
     found = [int(path.name.split("-")[1]) for path in (workplace / f"best_{limit}").glob("checkpoint-*")]
     assert sorted(found) == left
     assert f"resume   best_{limit}/checkpoint-4" in run(workplace, f"best_{limit}", *flags).stdout
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_dry_run_that_is_stopped_leaves_no_mark(dry_run, capsys):
+    trainer, stop = Mock(), Mock(number=int(signal.SIGTERM))
+    stop.name, trainer.stop_reason = "SIGTERM", ""
+    with pytest.raises(SystemExit, match="143"):
+        train_rl_poc.train(trainer, None, stop, dry_run)
+    assert trainer.run_log.write_stopped.called is not dry_run
+    assert ("to continue" in capsys.readouterr().out) is not dry_run
 
 
 def test_a_killed_run_goes_on_from_the_newest_whole_checkpoint(workplace, straight):

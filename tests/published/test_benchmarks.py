@@ -60,6 +60,7 @@ def test_task_without_id_is_named_by_its_line(tmp_path):
         ('{"prompt": "p", "test": "t", "solution": 3}', ["line 2", "'solution'", "int", "string"]),
         ('{"prompt": "p", "test": "t", "tests": "x"}', ["line 2", "'tests'", "entry_point"]),
         ('{"prompt": "p", "test": "t", "task_id": "one"}', ["line 2", "'one'", "line 1"]),
+        ('{"prompt": "p \\ud83d", "test": "t"}', ["line 2", "prompt", "half a character"]),
         ("[" * 100_000, ["line 2", "not JSON"]),
     ],
 )

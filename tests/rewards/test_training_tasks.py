@@ -115,6 +115,24 @@ def test_no_task_and_no_such_benchmark_are_refused():
         choice()
     with pytest.raises(InputError, match="no benchmark 'humanevil'; choose from"):
         choice(sets=["humanevil"])
+    with pytest.raises(InputError, match="STRENGTHEN cannot use SANDBOX_URLS"):
+        choice(files=["own.jsonl"], new_tests="new.jsonl", servers=True)
+
+
+def test_a_file_that_cannot_be_read_is_named_with_its_constant_before_any_task_runs(tmp_path):
+    write_task_file(tmp_path / "own.jsonl", [OWN])
+    (tmp_path / "bad.jsonl").write_text("{\n")
+    good, bad, absent, sandbox = (str(tmp_path / name) for name in ("own.jsonl", "bad.jsonl", "absent.jsonl", ""))
+    for files, heldout, words in (
+        ([absent], good, "^TRAIN_FILES: no task file .*does not exist"),
+        ([sandbox], good, "^TRAIN_FILES: no task file .*is a folder"),
+        ([good], absent, "^HELDOUT: no task file"),
+        ([good], bad, "^HELDOUT: .*bad.jsonl, line 1"),
+        ([good, good], good, "^TRAIN_FILES: .*own.jsonl: other tasks have the same task_id, like own/1"),
+        ([good], "humanevil", "^HELDOUT: no benchmark or task file 'humanevil'; choose from"),
+    ):
+        with pytest.raises(InputError, match=words):
+            load_tasks(choice(files=files), Heldout(heldout, 5, 1, 0.0, 0), sandbox=None)  # none is needed
 
 
 SHOWN = replace(OWN, task_id="own/2", visible_tests="assert more(5) == 6")
@@ -201,7 +219,9 @@ def test_a_second_run_checks_no_task_again_that_is_the_same(tmp_path, monkeypatc
 def test_a_cache_that_cannot_be_written_or_is_damaged_costs_nothing_but_time(tmp_path, monkeypatch):
     program = Program("def f():\n    return 1\n", "assert f() == 1\n", "f")
     (tmp_path / "verdicts.jsonl").write_text("{\n[]\n")
-    for folder in (str(tmp_path), "/proc/nowhere", ""):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "verdicts.jsonl").symlink_to("/dev/full")  # a disk without space
+    for folder in (str(tmp_path), "/proc/nowhere", "", str(tmp_path / "full")):
         monkeypatch.setenv("NANO_RACCOON_CACHE", folder)
         with Sandbox(1) as sandbox:
             assert kept_verdicts([program], sandbox, "one")[0].status == "PASS"

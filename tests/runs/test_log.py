@@ -67,6 +67,9 @@ def test_steps_that_the_logs_lack_are_named(tmp_path):
         (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:-3])
     assert log.gaps(5, 3) == ["metrics.jsonl lacks step 3", "completions.jsonl lacks lines of step 4"]
     assert log.gaps(5, 5)[2:] == ["heldout.jsonl lacks the check after step 4"]
+    log.write_constants({"HELDOUT_EVERY": 2, "MAX_STEPS": 5})  # a run that ended there
+    assert log.gaps(5, 5)[2:] == ["heldout.jsonl lacks the check after steps 4, 5"]
+    assert log.gaps(5, 4)[2:] == ["heldout.jsonl lacks the check after step 4"]
     assert log.gaps(20, 3)[0] == "metrics.jsonl lacks steps 3, 6, 7, 8, 9 and 11 more"
 
 

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from concurrent.futures import Future
+from unittest.mock import Mock
 
 import pytest
 
@@ -25,7 +26,7 @@ from raccoon.constants import InputError
 from raccoon.records import Program, Verdict
 from raccoon.sandbox.pool import Sandbox
 from raccoon.serving import remote
-from raccoon.serving.lines import grading_versions, judge_version, verdict_line
+from raccoon.serving.lines import grading_versions, heartbeat_line, judge_version, verdict_line
 from raccoon.serving.remote import RemoteSandbox, open_sandbox
 from raccoon.serving.server import Limits
 
@@ -228,7 +229,7 @@ class Liar(http.server.BaseHTTPRequestHandler):
 def liar(wrong: bytes = b"", after: str = "", **changes: object):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Liar)
     about = {"status": "ok", "workers": 1, "walls": "", "memory_mb": 1024, "longest": 300.0, "preload": []}
-    about |= {"queue": 100}
+    about |= {"queue": 100, "libraries": {}}
     server.about, server.wrong, server.after = about | grading_versions() | changes, wrong, after
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     try:
@@ -284,6 +285,42 @@ def test_a_server_that_answers_nothing_right_leaves_programs_to_a_busy_one(monke
         assert [future.result(WAIT) for future in futures] == [PASS] * 4
 
 
+@pytest.mark.parametrize(
+    ("beats", "borne"),
+    [
+        ([3] * 9, 3),  # it judges nothing
+        ([*range(3, 12)], 5),  # from the fourth on others that have come later, for its queue has two places
+    ],
+)
+def test_a_server_that_only_says_that_it_works_is_lost(beats, borne, monkeypatch):
+    """After the time that its longest program, here of one CPU second, may take: three times 8 seconds."""
+    monkeypatch.setattr(remote, "time", Mock(monotonic=Mock(side_effect=range(0, 1000, 10))))
+    queue = remote.Queue({"queue": 2, "longest": 1.0})
+    for judged in beats[:borne]:
+        queue.check(judged)
+    with pytest.raises(ConnectionError, match="gave no verdict that was due for 24 s"):
+        queue.check(beats[borne])
+
+
+def test_a_lost_server_s_heartbeats_are_no_verdicts(monkeypatch):
+    monkeypatch.setattr(remote.Queue, "check", Mock(side_effect=ConnectionError("stuck")))
+    monkeypatch.setattr(remote, "FIRST_PAUSE", 0.01)
+    with liar(heartbeat_line(3) * 1000) as false, RemoteSandbox([false]) as box:
+        [verdict] = box.run([program(0)])
+        assert verdict.status == "INFRA" and "stuck" in verdict.reason
+
+
+def test_servers_whose_libraries_differ_are_named(monkeypatch):
+    with liar(libraries={"numpy": "1.0", "pip": "1"}) as one, liar(libraries={"numpy": "2.0", "scipy": "3"}) as other:
+        with RemoteSandbox([one, other]) as box:
+            assert f"numpy 1.0 at {one}, 2.0 at {other}; scipy none at {one}, 3 at {other}" in box.walls
+            assert "pip" not in box.walls
+        with RemoteSandbox([one]) as box, RemoteSandbox([other]) as second:
+            assert "warning" not in box.walls
+            walls = [each.walls.replace(each.servers[0].url, "") for each in (box, second)]
+    assert walls[0] != walls[1]  # kept verdicts depend on the libraries, and so on this text
+
+
 def test_a_program_with_which_servers_are_lost_again_and_again_is_given_up(monkeypatch):
     monkeypatch.setattr(remote, "FIRST_PAUSE", 0.01)
     with liar(b"") as false, RemoteSandbox([false]) as box:
@@ -298,6 +335,8 @@ def test_a_program_with_which_servers_are_lost_again_and_again_is_given_up(monke
         ({"python": "3.99.0"}, f"its Python is 3.99.0, this machine's is {platform.python_version()}"),
         ({"memory_mb": 512}, "has 512 where this run needs --memory-mb 1024"),
         ({"longest": 5.0}, "has 5.0 where this run needs --timeout 10"),
+        ({"libraries": {"numpy": 2}}, "does not say what a sandbox server says"),
+        ({"longest": float("inf")}, "does not say what a sandbox server says"),
         ({"workers": "2"}, "does not say what a sandbox server says"),
         ({"workers": 5_000}, "does not say what a sandbox server says"),  # it would get hundreds of threads
         ({"status": "no"}, "no sandbox server"),

@@ -283,6 +283,8 @@ def test_a_checkpoint_that_shards_cannot_write_is_one_line(tmp_path):
 
     with pytest.raises(RunError, match="checkpoint-2 could not be written"), saving("checkpoint-2", str(tmp_path)):
         raise CheckpointException("write", {0: (OSError("No space left on device"), None)})
+    with pytest.raises(RuntimeError, match="^can't start new thread"), saving("checkpoint-2", str(tmp_path)):
+        raise RuntimeError("can't start new thread")  # a lack of memory, which free space would not end
 
 
 @pytest.fixture(scope="module")

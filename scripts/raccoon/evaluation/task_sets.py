@@ -13,9 +13,9 @@ from pathlib import Path
 
 from raccoon.constants import InputError
 from raccoon.evaluation.grading import Record
-from raccoon.published.benchmarks import load_benchmark
+from raccoon.published.benchmarks import is_path, load_benchmark
 from raccoon.statistics import how_many
-from raccoon.tasks.task import Task, numbered_lines, read_task_file
+from raccoon.tasks.task import Task, given_in, numbered_lines, read_task_file
 
 DEMO_TASKS = 300  # held-out tasks of benchmark "demo"
 RANGE = re.compile(r"(.*?)(\d+)-(\d+)")  # HumanEval/0-9
@@ -51,10 +51,6 @@ class TaskSet:
     ids: frozenset[str]
 
 
-def is_path(name: str) -> bool:
-    return name.endswith((".jsonl", ".jsonl.gz")) or "/" in name
-
-
 def path_stem(name: str) -> str:
     """A benchmark's name in files and tables."""
     return Path(name).name.split(".jsonl")[0] if is_path(name) else name
@@ -78,7 +74,8 @@ def load_task_sets(names: Sequence[str], data_dir: str, words: Sequence[str], li
 def load_whole(name: str, data_dir: str) -> list[Task]:
     """A published benchmark, the demo's held-out tasks, or a task file."""
     if is_path(name):
-        return read_task_file(name)
+        with given_in("BENCHMARKS"):
+            return read_task_file(name)
     if name == "demo":
         from raccoon.tasks.templates import generate_tasks
 

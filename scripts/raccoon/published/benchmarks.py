@@ -20,7 +20,7 @@ from raccoon.constants import InputError
 from raccoon.published import contests, function_sets
 from raccoon.published.kodcode import kodcode_task
 from raccoon.store import parse_json
-from raccoon.tasks.task import LeftOut, Task, numbered_lines, read_task_file, take
+from raccoon.tasks.task import LeftOut, Task, given_in, numbered_lines, read_task_file, take
 
 HUB = "https://huggingface.co"  # or what HF_ENDPOINT names
 SEED_SETS = ("mbpp", "humaneval")  # training sets unless others are named
@@ -124,9 +124,19 @@ def load_benchmark(name: str, data_dir: str | Path = "") -> list[Task]:
     return selected(converted(benchmark, rows, origin), words, name)
 
 
-def load_set(name: str, data_dir: str | Path = "") -> list[Task]:
-    """The tasks of a benchmark by name, or of a task file by path."""
-    return load_benchmark(name, data_dir) if is_benchmark(name) else read_task_file(name)
+def load_set(name: str, data_dir: str | Path, constant: str) -> list[Task]:
+    """The tasks of a benchmark by name, or of a task file by path. Its InputErrors begin with the constant's name."""
+    with given_in(constant):
+        if is_benchmark(name):
+            return load_benchmark(name, data_dir)
+        if is_path(name) or Path(name).exists():
+            return read_task_file(name)
+        raise InputError(f"no benchmark or task file {name!r}; choose from {', '.join(BENCHMARKS)}, or give a path")
+
+
+def is_path(name: str) -> bool:
+    """Whether a name has the form of a task file's path."""
+    return name.endswith((".jsonl", ".jsonl.gz")) or "/" in name
 
 
 def is_benchmark(name: str) -> bool:

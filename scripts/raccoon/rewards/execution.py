@@ -52,6 +52,10 @@ class RewardTable:
 
     def __post_init__(self) -> None:
         check_choice("PARTIAL_CREDIT", self.partial_credit, ("flat", "fraction", "beyond_constant", "off"))
+        if not self.reward_min < self.reward_max:
+            raise InputError(
+                f"REWARD_MIN {self.reward_min} is not below REWARD_MAX {self.reward_max}; raise the latter"
+            )
         if not 0 < self.turn_discount <= 1:
             raise InputError(f"TURN_DISCOUNT is {self.turn_discount}; give a number above 0 and up to 1, like 0.9")
 

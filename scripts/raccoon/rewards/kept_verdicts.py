@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from raccoon.constants import InputError
+from raccoon.constants import InputError, RunError
 from raccoon.progress import progress_bar
 from raccoon.records import Program, Verdict
 from raccoon.sandbox.pool import Sandbox, surroundings
@@ -45,6 +45,6 @@ def kept_verdicts(programs: Sequence[Program], sandbox: Sandbox, what: str) -> l
             found[key] = verdict
             bar.update()
             if verdict.kind not in PASSING:
-                with suppress(InputError):  # a folder that cannot be written: the next run asks again
+                with suppress(InputError, RunError):  # it cannot be written: the next run asks again
                     cache.put(key, verdict.as_dict())
     return [found[key] if key in found else Verdict(**cache.values[key]) for key in keys]

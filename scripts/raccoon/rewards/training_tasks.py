@@ -16,11 +16,11 @@ from raccoon.published.contamination import find_overlap
 from raccoon.records import Program
 from raccoon.rewards.kept_verdicts import kept_verdicts
 from raccoon.runs.heldout import Heldout, constant_share, partial_warning, profile_table
-from raccoon.sandbox.pool import Sandbox
+from raccoon.sandbox.pool import NEEDS_TWO_ORDERS, Sandbox
 from raccoon.strengthening.stored import strengthen_all, summary
 from raccoon.strengthening.strengthen import MOST
 from raccoon.tasks.syntax import is_literal, parse_code
-from raccoon.tasks.task import Task, called_names, read_task_file, stub_program
+from raccoon.tasks.task import Task, called_names, given_in, read_task_file, stub_program
 from raccoon.tasks.visible_tests import check_visible_tests
 
 
@@ -37,16 +37,20 @@ class TaskChoice:
     profile_samples: int  # of each task, before training; 0: no profile
     max_constant_share: float  # of a profile
     new_tests: str = ""  # the file in which new tests are kept; "": none are made
+    servers: bool = False  # other machines run the programs
     visible_tests: bool = False  # they are shown, in a run with several turns, and so they are checked
 
     def __post_init__(self) -> None:
+        if self.new_tests and self.servers:
+            raise InputError(f"STRENGTHEN cannot use SANDBOX_URLS: {NEEDS_TWO_ORDERS}")
         if not self.sets and not self.files:
             raise InputError(
                 "no task to train on: TRAINING_SETS (with BENCHMARK_TASKS) and TRAIN_FILES are empty; set one of them"
             )
         for name in [*self.sets, *self.reported]:
             if not is_benchmark(name) and (name in self.sets or not Path(name).is_file()):
-                raise InputError(f"no benchmark {name!r}; choose from {', '.join(BENCHMARKS)}")
+                constant = "TRAINING_SETS" if name in self.sets else "REPORTED_BENCHMARKS"
+                raise InputError(f"{constant}: no benchmark {name!r}; choose from {', '.join(BENCHMARKS)}")
 
 
 def load_tasks(choice: TaskChoice, heldout: Heldout, sandbox: Sandbox) -> tuple[list[Task], list[Task]]:
@@ -54,12 +58,23 @@ def load_tasks(choice: TaskChoice, heldout: Heldout, sandbox: Sandbox) -> tuple[
     tasks = load_training_tasks(choice.data_dir, choice.sets)
     published = {task.task_id for task in tasks}
     for path in choice.files:
-        tasks += read_task_file(path)
+        with given_in("TRAIN_FILES"):
+            found, known = read_task_file(path), {task.task_id for task in tasks}
+            if twice := [task.task_id for task in found if task.task_id in known]:  # logs and verdicts go by the id
+                raise InputError(
+                    f"{path}: other tasks have the same task_id, like {twice[0]}; give each one of its own"
+                )
+            tasks += found
+    control = load_set(heldout.source, choice.data_dir, "HELDOUT") if heldout.source else []  # before the long checks
     tasks = decontaminated(tasks, choice.reported, choice.data_dir)
     tasks = passing_tasks(tasks, sandbox, choice.allow_shared, choice.skip_failing)
     tasks = strong_tasks(tasks, sandbox, published, choice.skip_failing)
     tasks = stronger_tasks(tasks, sandbox, choice.new_tests)
-    watched = heldout_tasks(choice, heldout, tasks)
+    watched = unseen_tasks(control, tasks, heldout.tasks)
+    if control and not watched:
+        raise InputError(
+            f'every task of HELDOUT {heldout.source} is trained on; give other tasks, or "" for no control'
+        )
     unfit = {*failing_tasks(watched, sandbox, choice.allow_shared), *weak_tasks(watched, sandbox)}
     watched = [task for task in watched if task.task_id not in unfit]
     if choice.visible_tests:
@@ -67,21 +82,10 @@ def load_tasks(choice: TaskChoice, heldout: Heldout, sandbox: Sandbox) -> tuple[
     return tasks, watched
 
 
-def heldout_tasks(choice: TaskChoice, heldout: Heldout, trained: list[Task]) -> list[Task]:
-    """The tasks of the held-out control, which are not checked yet; [] for no control."""
-    name = heldout.source
-    if not name:
-        return []
-    chosen = unseen_tasks(load_set(name, choice.data_dir), trained, heldout.tasks)
-    if not chosen:
-        raise InputError(f'every task of HELDOUT {name} is trained on; give other tasks, or "" for no control')
-    return chosen
-
-
 def decontaminated(tasks: list[Task], reported: Sequence[str], data_dir: str) -> list[Task]:
     """The tasks that are not like a task of a benchmark to be reported; prints how many are left out."""
     for name in reported:
-        signs = find_overlap(tasks, load_set(name, data_dir))
+        signs = find_overlap(tasks, load_set(name, data_dir, "REPORTED_BENCHMARKS"))
         if len(signs) == len(tasks):
             raise InputError(
                 f"every task is like one of {name}, of REPORTED_BENCHMARKS: train on others, or do not report it"

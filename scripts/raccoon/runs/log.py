@@ -95,10 +95,12 @@ class RunLog:
             found += [
                 f"{COMPLETIONS_LOG} lacks lines of {named_steps(step for step in drawn if logged[step] < drawn[step])}"
             ]
-        every = self.read_config().get("HELDOUT_EVERY")
+        config = self.read_config()
+        every, last = config.get("HELDOUT_EVERY"), config.get("MAX_STEPS") if "versions" in config else None
         if (self.folder / HELDOUT_LOG).is_file() and isinstance(every, int) and every > 0:
-            made = set(self.steps_of(HELDOUT_LOG))
-            found += [f"{HELDOUT_LOG} lacks the check after {named_steps(set(range(0, checked + 1, every)) - made)}"]
+            # The last step is checked too, unlike in version 0.2.0, whose config.json has no versions
+            due = {*range(0, checked + 1, every), *([last] if isinstance(last, int) and last <= checked else [])}
+            found += [f"{HELDOUT_LOG} lacks the check after {named_steps(due - {*self.steps_of(HELDOUT_LOG)})}"]
         return [line for line in found if not line.endswith(" ")]
 
     def steps_of(self, name: str) -> Iterator[int]:

@@ -37,6 +37,10 @@ MEMORY_MB = 1024  # address space of one program beyond the interpreter's own
 MAX_SOURCE = 1 << 20  # characters of code; longer is refused unread
 PATIENCE = 4.0  # seconds without an answer after the wall limit; then the judge counts as hung
 CONTROL_SECONDS = 1.0  # at least, in which no good program may be lost before the code is blamed for its own loss
+NEEDS_TWO_ORDERS = (
+    "servers give sets one order, and new tests need two: make them with strengthen_tests.py on a machine with a "
+    "sandbox, and train on its file"
+)  # why a sandbox of servers has no like()
 WINDOW = 64  # programs submitted before the oldest verdict is taken
 MAX_TIMEOUT = 3600  # seconds
 JUDGE = Path(__file__).resolve().with_name("judge.py")
@@ -354,8 +358,13 @@ def surroundings() -> list[str | bytes]:
     """What a verdict and its feedback depend on besides the program: Python, the machine, libraries, these rooms."""
     rooms = Path(__file__).parents[1]
     sources = [path for room in VERDICT_ROOMS for path in sorted((rooms / room).glob("*.py"))]
-    libraries = sorted(f"{d.name}=={d.version}" for d in importlib.metadata.distributions())
-    return [sys.version, platform.platform(), *libraries, *(path.read_bytes() for path in sources)]
+    found = [f"{name}=={version}" for name, version in sorted(libraries().items())]
+    return [sys.version, platform.platform(), *found, *(path.read_bytes() for path in sources)]
+
+
+def libraries() -> dict[str, str]:
+    """The version of each library that this Python finds."""
+    return {found.name: found.version for found in importlib.metadata.distributions()}
 
 
 def refuse_foreign_platform() -> None:

@@ -8,6 +8,7 @@ import json
 import math
 import os
 import platform
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from raccoon.sandbox.pool import MAX_TIMEOUT
 TOKEN_ENV = "SANDBOX_TOKEN"  # the environment variable with the servers' token
 TEXTS = ("code", "test", "entry_point", "context", "solution", "visible_tests")
 MALFORMED = "infra: malformed line"
+HEARTBEAT = re.compile(rb'{"judged": (\d{1,18})}\n')
 DEFAULTS = {field.name: field.default for field in dataclasses.fields(Program)}
 VERDICT_FIELDS = tuple(field.name for field in dataclasses.fields(Verdict))
 # What decides a verdict: the judge and its processes, and the pool that starts them
@@ -96,6 +98,17 @@ def read_verdict(line: bytes) -> Verdict:
     if not right:
         raise ValueError(f"not a verdict line: {line[:80]!r}")
     return verdict
+
+
+def heartbeat_line(judged: int) -> bytes:
+    """What a busy server sends: how many programs it has judged since its start."""
+    return b'{"judged": %d}\n' % judged
+
+
+def judged_count(line: bytes) -> int | None:
+    """The number of a heartbeat; None for another line."""
+    found = HEARTBEAT.fullmatch(line)
+    return int(found[1]) if found else None
 
 
 def token() -> str:

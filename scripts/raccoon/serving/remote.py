@@ -24,8 +24,9 @@ from typing import Any
 
 from raccoon.constants import InputError
 from raccoon.records import TIMEOUT, Program, Verdict
-from raccoon.sandbox.pool import MEMORY_MB, WINDOW, Sandbox
-from raccoon.serving.lines import TOKEN_ENV, judge_version, program_line, read_verdict, token
+from raccoon.sandbox.pool import MAX_TIMEOUT, MEMORY_MB, NEEDS_TWO_ORDERS, WINDOW, Sandbox
+from raccoon.serving.lines import TOKEN_ENV, judge_version, judged_count, program_line, read_verdict, token
+from raccoon.store import digest
 
 BATCH = 32  # programs of one request
 BATCH_BYTES = 8 << 20  # of one request, unless one program has more
@@ -39,8 +40,12 @@ MOST_LOSSES = 4  # of requests with one program, over all servers, before that i
 MAX_LINE = 64 << 20  # bytes of a verdict line
 MOST_WORKERS = 4096  # of a server, as of a Sandbox
 # What /healthz tells, and of which type
-ABOUT: dict[str, Any] = {"workers": int, "walls": str, "memory_mb": int, "longest": (int, float), "preload": list}
-ABOUT |= {"queue": int}
+ABOUT: dict[str, Any] = {
+    "workers": int, "walls": str, "memory_mb": int, "longest": (int, float), "preload": list, "queue": int,
+    "libraries": dict,
+}  # fmt: skip
+TOOLS = {"pip", "setuptools", "wheel"}  # whose versions decide no verdict
+SHOWN = 5  # libraries that are named
 LOST = (OSError, http.client.HTTPException, ValueError, RecursionError)
 
 
@@ -100,7 +105,8 @@ class Server:
             raise ValueError(f"it refuses the token; set {TOKEN_ENV} to the server's")
         self.check(found["judge"], str(found.get("python")))
         known = all(isinstance(found.get(name), kind) for name, kind in ABOUT.items())
-        if not known or not 0 < found["workers"] <= MOST_WORKERS:
+        known = known and all(isinstance(version, str) for version in found["libraries"].values())
+        if not known or not (0 < found["workers"] <= MOST_WORKERS and 0 < found["longest"] <= MAX_TIMEOUT):
             raise ValueError("it does not say what a sandbox server says")
         self.about = found
 
@@ -133,15 +139,38 @@ class Server:
                 self.check(answer.headers.get("Sandbox-Judge"), answer.headers.get("Sandbox-Python", ""))
                 if answer.headers.get("Sandbox-Memory-Mb") != str(self.about["memory_mb"]):
                     raise ValueError("its memory limit is not the one it had")
-                count = 0
+                count, queue = 0, Queue(self.about)
                 while count < len(jobs) and (line := answer.readline(MAX_LINE)):
-                    if line.strip():  # not a heartbeat
-                        yield read_verdict(line)
-                        count += 1
+                    if (judged := judged_count(line)) is not None:
+                        queue.check(judged)
+                        continue
+                    yield read_verdict(line)
+                    count, queue = count + 1, Queue(self.about)
                 if count < len(jobs):
                     raise ConnectionError(f"it ended after {count} of {len(jobs)} verdicts")
             finally:
                 box.opened.discard(sock)
+
+
+class Queue:
+    """What the heartbeats of a server say while a program waits in its queue.
+
+    At most as many others as the queue holds go before it. While they do, and then while it runs, something must end
+    within the limits of the server's longest program: judged, perhaps again alone, perhaps with a control.
+    """
+
+    def __init__(self, about: dict[str, Any]) -> None:
+        self.places, self.patience = about["queue"], 3 * Program("", "", timeout=about["longest"]).wall_seconds(True)
+        self.first, self.newest, self.since = -1, -1, time.monotonic()
+
+    def check(self, judged: int) -> None:
+        """Raises ConnectionError if the program should have been judged by now."""
+        now = time.monotonic()
+        self.first = judged if self.first < 0 else self.first
+        if self.newest < judged <= self.first + self.places:
+            self.newest, self.since = judged, now
+        if now - self.since > self.patience:
+            raise ConnectionError(f"it says that it works, and gave no verdict that was due for {self.patience:g} s")
 
 
 class RemoteSandbox(Sandbox):
@@ -166,9 +195,15 @@ class RemoteSandbox(Sandbox):
         for server in self.servers:
             self.admit(server)
         about = [server.about for server in self.servers]
+        installed = {server.url: server.about["libraries"] for server in self.servers}
         self.walls = "; ".join(
-            f"{server.url}: {server.about['workers']} workers, {server.about['walls']}" for server in self.servers
+            f"{server.url}: {server.about['workers']} workers, libraries {digest(installed[server.url])[:8]}, "
+            f"{server.about['walls']}"
+            for server in self.servers
         )
+        if differing := differences(installed):
+            shown = "; ".join(differing[:SHOWN]) + ("; ..." if len(differing) > SHOWN else "")
+            self.walls += f"\nwarning: libraries differ, so a verdict may depend on its server: {shown}"
         workers = sum(each["workers"] for each in about)
         self.window = max(WINDOW, 4 * workers)
         self.changed = threading.Condition()  # guards all below, and what servers and jobs have noted
@@ -182,10 +217,7 @@ class RemoteSandbox(Sandbox):
                 threading.Thread(target=self.work, args=(server,), daemon=True).start()
 
     def like(self, hash_seed: int) -> Sandbox:
-        raise InputError(
-            "SANDBOX_URLS gives sets one order, and new tests need two: make them with strengthen_tests.py on a "
-            "machine with a sandbox, and train on its file"
-        )
+        raise InputError(NEEDS_TWO_ORDERS)
 
     def admit(self, server: Server) -> None:
         """Raises InputError if this sandbox cannot use a server."""
@@ -359,6 +391,16 @@ class RemoteSandbox(Sandbox):
                 job.give([*job.refused.values()][-1])
             elif job not in going:
                 job.future.cancel()
+
+
+def differences(installed: dict[str, dict[str, str]]) -> list[str]:
+    """The libraries that not all servers have in one version, a line for each. `installed`: by server, then by name."""
+    found = []
+    for name in sorted(set().union(*installed.values()) - TOOLS):
+        versions = {url: libraries.get(name) for url, libraries in installed.items()}
+        if len({*versions.values()}) > 1:
+            found.append(f"{name} " + ", ".join(f"{version or 'none'} at {url}" for url, version in versions.items()))
+    return found
 
 
 def open_sandbox(urls: Sequence[str], workers: int | None = None, **settings: Any) -> Sandbox:

@@ -10,13 +10,14 @@ There is no TLS: put a proxy or an SSH tunnel before a server that others could 
 
 Nothing here trusts a client: bodies, programs waiting and seconds are limited. A request for which there is no place
 gets 429 with Retry-After and is not begun. A client that leaves gives up its programs that have not begun. With
-`?heartbeat=5`, /verdicts sends an empty line after each 5 seconds without a verdict, so that a client can tell a busy
-server from a dead one.
+`?heartbeat=5`, /verdicts sends a line like {"judged": 70} after each 5 seconds without a verdict: how many programs of
+all clients have ended. So a client can tell a busy server from one that is dead or stuck.
 """
 
 import asyncio
 import base64
 import collections
+import errno
 import hmac
 import importlib.util
 import io
@@ -33,10 +34,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from raccoon.constants import InputError, check_positive
-from raccoon.records import Verdict
-from raccoon.sandbox.pool import Sandbox
+from raccoon.records import Program, Verdict
+from raccoon.sandbox.pool import Sandbox, libraries
 from raccoon.serving.fusion import requested_program, response
-from raccoon.serving.lines import TOKEN_ENV, grading_versions, read_lines, token, verdict_line
+from raccoon.serving.lines import TOKEN_ENV, grading_versions, heartbeat_line, read_lines, token, verdict_line
 
 MIN_TOKEN = 16  # characters
 IN_FLIGHT = 64  # programs of one request that wait for a worker or run, so that requests take turns
@@ -142,10 +143,20 @@ class Guard:
 
 
 class Places:
-    """The places for programs whose verdict is not sent yet."""
+    """The places for programs whose verdict is not sent yet, and the way to the sandbox."""
 
-    def __init__(self, most: int) -> None:
-        self.most, self.taken = most, 0
+    def __init__(self, box: Sandbox, most: int) -> None:
+        self.box, self.most, self.taken = box, most, 0
+        self.judged = 0  # programs that have ended; several threads count, so one may be missed now and then
+
+    def submit(self, program: Program | Verdict) -> Future[Verdict]:
+        future = self.box.submit(program)
+        if isinstance(program, Program):
+            future.add_done_callback(self.count)
+        return future
+
+    def count(self, future: Future[Verdict]) -> None:
+        self.judged += not future.cancelled()
 
     def take(self, count: int) -> None:
         """Raises Refused if so many are not free."""
@@ -160,21 +171,21 @@ class Places:
 
 
 async def verdict_lines(
-    box: Sandbox, body: bytes, places: Places, count: int, longest: float, heartbeat: float
+    body: bytes, places: Places, count: int, longest: float, heartbeat: float
 ) -> AsyncIterator[bytes]:
-    """The verdict lines of a body's programs, which have `count` places; an empty line as a heartbeat."""
+    """The verdict lines of a body's programs, which have `count` places, and heartbeats."""
     task_ids: collections.deque = collections.deque()
     programs = read_lines(io.BytesIO(body), task_ids, longest)
     running: collections.deque[Future[Verdict]] = collections.deque()
     try:
         while True:
             while len(running) < IN_FLIGHT and (program := next(programs, None)) is not None:
-                running.append(box.submit(program))
+                running.append(places.submit(program))
             if not running:
                 return
             first = asyncio.wrap_future(running[0])
             while not (await asyncio.wait([first], timeout=heartbeat or None))[0]:
-                yield b"\n"
+                yield heartbeat_line(places.judged)
             lines = []
             while running and running[0].done():
                 lines.append(verdict_line(task_ids.popleft(), running.popleft().result()))
@@ -196,7 +207,7 @@ def make_app(box: Sandbox, token: str, limits: Limits, about: dict[str, Any]) ->
 
     app = FastAPI(openapi_url=None)
     app.add_middleware(Guard, token=token, limits=limits)
-    places, own = Places(limits.queue), grading_versions()
+    places, own, installed = Places(box, limits.queue), grading_versions(), libraries()
     needed = own | {"memory-mb": str(about["memory_mb"])}  # a client compares them: servers are restarted
     headers = {f"sandbox-{name}": value for name, value in needed.items()}
 
@@ -218,6 +229,7 @@ def make_app(box: Sandbox, token: str, limits: Limits, about: dict[str, Any]) ->
     @app.get("/healthz")
     async def healthz(request: Request) -> dict:
         told = about | own | {"queued": places.taken, "queue": limits.queue, "longest": limits.longest}
+        told |= {"libraries": installed}
         return {"status": "ok"} | (told if request.scope["known"] else {})
 
     @app.post("/verdicts")
@@ -226,7 +238,7 @@ def make_app(box: Sandbox, token: str, limits: Limits, about: dict[str, Any]) ->
         count = sum(1 for line in io.BytesIO(body) if not line.isspace())
         places.take(count)
         pause = min(max(heartbeat, HEARTBEATS[0]), HEARTBEATS[1]) if heartbeat > 0 else 0.0
-        lines = verdict_lines(box, body, places, count, limits.longest, pause)
+        lines = verdict_lines(body, places, count, limits.longest, pause)
         return Patient(lines, media_type="application/x-ndjson", headers=headers)
 
     @app.post("/run_code")
@@ -236,7 +248,7 @@ def make_app(box: Sandbox, token: str, limits: Limits, about: dict[str, Any]) ->
         except InputError as error:
             raise Refused(400, str(error)) from None
         places.take(1)
-        future = box.submit(program)
+        future = places.submit(program)
         gone = asyncio.ensure_future(request.receive())  # the body is read: what comes next is the client's end
         try:
             await asyncio.wait([gone, judged := asyncio.wrap_future(future)], return_when=asyncio.FIRST_COMPLETED)
@@ -268,7 +280,8 @@ def listen(address: str) -> tuple[socket.socket, str]:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         found_socket = socket.create_server((host, int(port)), family=family, backlog=1024)
     except OSError as error:
-        raise InputError(f"--serve {address}: {error.strerror or error}; give an address of this machine") from None
+        wanted = "another port" if error.errno == errno.EADDRINUSE else "an address of this machine"
+        raise InputError(f"--serve {address}: {error.strerror or error}; give {wanted}") from None
     shown = f"[{host}]" if ":" in host else host
     return found_socket, f"http://{shown}:{found_socket.getsockname()[1]}"
 

@@ -7,8 +7,10 @@ import ast
 import builtins
 import gzip
 import json
+import re
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -57,6 +59,7 @@ class LeftOut:
 
 
 KINDS = ("function", "program")
+SURROGATE = re.compile("[\ud800-\udfff]")  # JSON can write half a character, which no tokenizer takes
 TASK_FIELDS = tuple(field.name for field in fields(Task))
 COMPARISONS = ("lines", "numbers", "text", "tokens", "values", "checker")
 SHOWN_FAULTS = 20  # bad lines of a task file that are named
@@ -64,11 +67,21 @@ MAX_CASES = 20  # of a training task: every completion runs all of them
 MAX_CASE_CHARS = 100_000  # of input and output together; a larger case is left out if the task has smaller ones
 
 
+@contextmanager
+def given_in(constant: str) -> Iterator[None]:
+    """Begins the InputErrors of its block with the constant that gave the input."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{constant}: {error}") from error
+
+
 def read_task_file(path: str | Path) -> list[Task]:
     """The tasks of a JSON lines file. Raises InputError with file, line, id and remedy of the bad lines."""
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"no task file {path}: give the path of a JSON lines file of tasks")
+        found = "is a folder" if path.is_dir() else "does not exist"
+        raise InputError(f"no task file {path} (it {found}): give the path of a JSON lines file of tasks")
     tasks: list[Task] = []
     line_of: dict[str, int] = {}
     faults: list[str] = []
@@ -102,6 +115,8 @@ def parse_task(row: dict, where: str, default_id: str) -> Task:
     for name in ("prompt", "test"):
         if not row.get(name, "").strip():
             raise InputError(f"{where}: {name} is missing or empty; every task needs a prompt and a test")
+    if SURROGATE.search(row["prompt"]):
+        raise InputError(f"{where}: the prompt has half a character, like \\ud83d alone; write the whole one")
     if row.get("kind", "function") not in KINDS:
         raise InputError(f"{where}: unknown kind {row['kind']!r}; choose from {', '.join(KINDS)}")
     if row.get("kind") == "program":

@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from torch.distributed.checkpoint.api import CheckpointException
 from transformers import GenerationConfig
 
-from raccoon.constants import InputError, RunError
+from raccoon.constants import InputError, RunError, lacks_memory
 from raccoon.model_files import end_tokens, is_adapter, load_tokenizer, load_weights, open_to_others, save_model
 from raccoon.training.sections import Sampling
 from raccoon.training.sharding import SHARDS_FOLDER, read_shards, whole_weights
@@ -160,6 +160,8 @@ def saving(what: str, folder: str) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError, SafetensorError, CheckpointException) as error:
+        if not isinstance(error, SafetensorError) and lacks_memory(error):
+            raise
         free, reason = shutil.disk_usage(folder).free / 1e9, str(error).splitlines()[0]
         raise RunError(
             f"{what} could not be written to {folder}, which has {free:.3f} GB free ({reason}): free some "

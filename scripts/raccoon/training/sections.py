@@ -137,6 +137,11 @@ class Objective:
             )
 
 
+SCHEDULERS = (  # of transformers, those that need no more arguments
+    "constant", "constant_with_warmup", "linear", "cosine", "cosine_with_restarts", "polynomial", "inverse_sqrt",
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Optimizer:
     optim: str
@@ -149,6 +154,7 @@ class Optimizer:
 
     def __post_init__(self) -> None:
         check_choice("OPTIMIZER", self.optim, MOMENT_BYTES)
+        check_choice("LR_SCHEDULER", self.lr_scheduler_type, SCHEDULERS)
         check_positive(LEARNING_RATE=self.learning_rate, MAX_GRAD_NORM=self.max_grad_norm)
         if self.optim == "adamw_torch_8bit" and not find_spec("torchao"):
             raise InputError("OPTIMIZER adamw_torch_8bit needs torchao; pip install torchao, or set adamw_torch_fused")

@@ -15,6 +15,7 @@ import torch
 from accelerate.utils import gather_object
 from transformers import PrinterCallback
 
+from raccoon.constants import InputError
 from raccoon.launch import StopSignal
 from raccoon.model_files import open_to_others
 from raccoon.runs.checkpoints import SIZES_FILE, remove_old, write_sizes
@@ -75,7 +76,13 @@ class CodeTrainer(OpenTrainer):
             conversations.trainer = self
             kwargs["rollout_func"] = conversations.rollouts
         with engine_settings(kwargs["model"], kwargs["args"]):
-            super().__init__(reward_funcs=[self.clocked(each) for each in reward.functions], **kwargs)
+            try:
+                super().__init__(reward_funcs=[self.clocked(each) for each in reward.functions], **kwargs)
+            except ValueError as error:
+                if "arget modules" not in str(error):  # as peft says it
+                    raise
+                wanted = "give all-linear, or a regular expression of whole names, like .*[qv]_proj"
+                raise InputError(f"no layer of the model is one of LORA_TARGETS: {wanted}") from error
         self.remove_callback(PrinterCallback)
         if self.args.scale_rewards == "mean":  # graded_batch divides
             self.scale_rewards = "none"
