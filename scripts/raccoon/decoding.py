@@ -38,7 +38,7 @@ class RoomyLayer(DynamicLayer):
         self.keys, self.values = layer.keys, layer.values
         self.whole: tuple[torch.Tensor, ...] = ()  # keys and values (R, H, T + room, D); `keys`, `values` begin them
 
-    def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any) -> tuple[Any, Any]:
         before, length = self.keys.size(-2), self.keys.size(-2) + key_states.size(-2)
         if not self.whole or self.whole[0].size(-2) < length:
             more = (0, 0, 0, length - before + ROOM)
