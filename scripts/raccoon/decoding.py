@@ -25,7 +25,6 @@ Draw = Callable[[torch.Tensor, list[int]], torch.Tensor]
 Closes = Callable[[int, list[int]], bool]
 
 
-
 class RoomyLayer(DynamicLayer):
     """A cache layer with room for the next ROOM tokens, so that a step adds its tokens without copying all others.
 
