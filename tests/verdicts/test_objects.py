@@ -30,6 +30,9 @@ class Pair:
 
     def run(self, action):
         return action(1)
+
+    def start(self, at):
+        return at
 """
 # name: what a test asks of PAIR, the verdict's status and isolation
 ASKED = {
@@ -38,6 +41,7 @@ ASKED = {
     "operator_of_a_result": ("assert Pair(5).itself() - 2 == 3", "FAIL", "separate"),
     "query_of_a_made_instance": ("assert Pair(5).startswith('a')", "PASS", "separate"),
     "query_of_a_result": ("assert Pair(5).itself().startswith('a')", "FAIL", "separate"),
+    "method_of_a_result_named_like_data": ("assert Pair(5).itself().start(2) == 2", "PASS", "separate"),
     "result_that_equals_nothing": ("assert Pair(5).itself() == 5", "PARTIAL", "separate"),
     "items_of_a_result": ("p = Pair(1).parts()\nassert list(p) == [1, 2] and 2 in p", "PASS", "separate"),
     "made_instance_looked_for": ("p = Pair(1)\nassert [p].index(p) == 0", "PASS", "separate"),

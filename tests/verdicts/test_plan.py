@@ -35,6 +35,7 @@ PLANNED = {  # a test, how many requests are planned; right code may leave a pla
     "assert f(lambda x: x) == 1": None,
     "assert f(iter([1])) == 1": None,
     "x = f(1)\nassert f(x) == 2": None,
+    "assert f(f(1)) == 2\nassert f(3) == 4": None,
     "assert f(LIMIT) == 2": None,
     "while not f(1):\n    pass": None,
     f"for i in range({MOST_REQUESTS + 1}):\n    assert f(i) == i": None,
@@ -61,6 +62,16 @@ def test_object_that_cannot_be_sent_is_known_beforehand():
     context = "class Odd:\n    __slots__ = ('a',)\n"
     test = "x = Odd()\nassert f(x) == 1"
     assert planned(Program("", test, "f", context), analyse(test, context, "f")) is None
+
+
+@pytest.mark.parametrize("test", [
+    "import io\nassert f(io.StringIO('a')) == 'a'",
+    "import io\nassert f([io.BytesIO()]) == 'a'",
+    "import random\nx = f(f(1))\nassert f(random.Random(1)) == x",
+    "import re\nassert f(f(1), re.compile('a'))",
+])  # fmt: skip
+def test_object_that_cannot_be_sent_is_known_in_a_test_that_needs_answers(test):
+    assert planned(Program("", test, "f"), analyse(test, "", "f")) is None
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ def analysed(test: str, context: str = "", entry_point: str = "f") -> test_progr
     ("assert math.isclose(f(1), 1.0)", ("f",), (), ("math",)),
     ("for i, (a, *b) in enumerate([(1, 2)]):\n    assert f(a, b)", ("f",), (), ()),
     ("try:\n    f(1)\nexcept ValueError as error:\n    assert error", ("f",), (), ()),
-    ("match f(1):\n    case [a, *b]:\n        assert a\n    case {'k': c}:\n        assert c", ("f",), (), ()),
+    ("match f(1):\n    case [a, *b]:\n        assert a\n    case {'k': c, **d}:\n        assert d", ("f",), (), ()),
     ("assert (y := f(1)) and y", ("f",), (), ()),
     ("g = lambda x, *a, k=1, **kw: x\nassert g(f(1))", ("f",), (), ()),
     ("assert __name__ == '__main__' and f(1)", ("f",), (), ()),
@@ -99,6 +99,9 @@ def test_test_that_cannot_be_compiled(test):
     "from typing import List\ndef g(x: List[int]):\n    assert f(x)\ng([1])",
     "assert f(ValueError) and f(int)",
     "import unittest\nassert f(1)",
+    "pd = f(1)\nassert pd.strip() == 'a'",
+    "from scipy.stats import norm\nassert f(norm.cdf(1), ValueError('a'))",
+    "import csv\nD = csv.Dialect()\nassert f(1) == D",
 ])  # fmt: skip
 def test_plain_data_will_do(test):
     assert analysed(test).shared == ""
@@ -129,6 +132,12 @@ def test_plain_data_will_do(test):
     ("v = Vector(1)\nw = v + v\nassert (w * 3).x == 6", "chains"),
     ("s = Stack(1).add(2).add(3)\nassert s.find(2) == 1", "method find"),
     ("t = Tree(1)\nassert t.find(1) == 0\nassert t.left.find(2) == 1", "method find"),
+    ("import pandas as pd\nassert f(1).equals(pd.Series([1]))", "pandas.Series"),
+    ("assert f(pd.DataFrame()) == 1", "pandas.DataFrame"),
+    ("import xml.etree.ElementTree as ET\nassert f(ET.Element('a')) == 1", "ElementTree.Element"),
+    ("from numpy import random\nr, n = random.default_rng(0), 2\nassert f([r], n)", "random.default_rng"),
+    ("from networkx import DiGraph\ng = DiGraph()\nassert f(1, graph=g)", "networkx.DiGraph"),
+    ("s, x = Stack(), object()\ns.push(x)\nassert s.top()", "an object of object"),
     ("match f(1):\n    case Point(x=1):\n        assert Point(1).x", "matches"),
 ])  # fmt: skip
 def test_the_code_s_own_objects_are_needed(test, reason):
@@ -272,6 +281,14 @@ def test_unittest_methods_count_one_each():
     test_programs.run_test_classes(namespace, tally)
     assert (tally.passed, tally.failed) == (3, 3)
     assert tally.first[0] == "wrong", "the methods run in the order of their names: parts, raises, right, ..."
+
+
+def test_unittest_method_that_should_have_failed():
+    tally = Tally(True)
+    namespace = {"__name__": "__main__", "f": lambda x: 3, test_programs.TALLY: tally}
+    exec(analysed(UNITTEST).code, namespace)
+    test_programs.run_test_classes(namespace, tally)
+    assert (tally.passed, tally.failed) == (1, 5) and tally.first == ["wrong", "AssertionError: unexpected success"]
 
 
 def test_unittest_set_up_that_fails():

@@ -75,8 +75,8 @@ class Results:
         self.operated: set[str] = set()  # variables with the result of an operator on such instances
         functions = [node for node in nodes if isinstance(node, (*FUNCTIONS, ast.Lambda))]
         self.parameters = {argument.arg for each in functions for argument in each.args.args} - {"self", "cls"}
-        bindings = [pair for node in nodes for pair in _bindings(node)]
-        for target, value in bindings * 3:  # values that are taken out of values that were taken out
+        self.bindings = [pair for node in nodes for pair in _bindings(node)]  # (target, value)
+        for target, value in self.bindings * 3:  # values that are taken out of values that were taken out
             if not self.has(value):
                 continue
             names = names_of(target)

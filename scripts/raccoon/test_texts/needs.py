@@ -24,8 +24,8 @@ def _listed(plain: str, special: dict[str, str]) -> dict[str, frozenset[str]]:
 # Modules that only compute, each with the names in it that do more. All names of the others are harmless.
 HARMLESS = _listed(
     """array base64 binascii bisect cmath collections collections.abc copy dataclasses datetime difflib fractions
-    hashlib heapq html itertools json keyword math numbers pprint pytest queue re sortedcontainers statistics struct
-    textwrap time unicodedata uuid zlib""",
+    hashlib heapq html ipaddress itertools json keyword math numbers pprint pytest queue re sortedcontainers statistics
+    struct textwrap time unicodedata uuid zlib""",
     {
         "abc": "update_abstractmethods",
         "calendar": "setfirstweekday",
@@ -45,8 +45,9 @@ HARMLESS = _listed(
 )
 # Modules whose state the code would see in the same process, each with the names in it that only compute.
 SEEN_BY_CODE = _listed(
-    """__main__ builtins fileinput gc getpass glob importlib inspect locale logging pathlib shelve shutil signal socket
-    sqlite3 subprocess tempfile threading tracemalloc warnings weakref""",
+    """__main__ builtins concurrent.futures doctest fileinput gc getpass glob importlib inspect locale logging
+    multiprocessing multiprocessing.dummy multiprocessing.pool pathlib shelve shutil signal socket sqlite3 subprocess
+    tempfile threading tracemalloc warnings weakref""",
     {
         "os": "path sep linesep pathsep altsep extsep curdir pardir",
         "os.path": "join basename dirname splitext split normpath isabs commonprefix commonpath sep splitdrive relpath",
@@ -101,6 +102,8 @@ def why_shared(nodes: list[ast.AST], results: Results) -> str:
         handed = {given.id for given in node.args if isinstance(given, ast.Name)} & own_classes
         if handed and last_name(node.func) not in {"isinstance", "issubclass", *CATCHERS}:
             return f"it hands its own class {min(handed)} on"
+    if path := _object_handed_over(nodes, results):
+        return f"it hands an object of {path} to the code"
     if _draws_after_a_seed(nodes):
         return "it draws random numbers beside the code"
     if reason := effects(nodes):
@@ -116,6 +119,39 @@ def why_shared(nodes: list[ast.AST], results: Results) -> str:
 def _is_one_of(node: ast.AST, names: set[str]) -> bool:
     """Whether this is one of these names."""
     return isinstance(node, ast.Name) and node.id in names
+
+
+def _object_handed_over(nodes: list[ast.AST], results: Results) -> str:
+    """The class of a library whose object the code gets, or a name of pandas, whose values never are plain; else "".
+
+    A rehearsal shows the others, of modules that only compute, unless a method of the code's own instance gets them.
+    """
+    own = {name for target, _ in results.bindings for name in names_of(target)} | results.parameters
+    modules = {name: path for name, path in KNOWN_AS.items() if name not in own} | imported(nodes)
+    paths = (_path(node, modules) for node in nodes if isinstance(node, ast.Attribute))
+    if path := next((path for path in paths if path.startswith("pandas.")), ""):
+        return path
+    made: dict[ast.AST, str] = {node: _made_object(node, modules) for node in nodes if isinstance(node, ast.Call)}
+    held: dict[str, str] = {}  # by variables
+    for target, value in results.bindings:
+        for path in filter(None, map(made.get, ast.walk(value))):
+            held |= dict.fromkeys(names_of(target), path)
+    for call in filter(results.is_call, nodes):
+        for given in (*call.args, *(word.value for word in call.keywords)):
+            for inner in ast.walk(given):
+                if path := held.get(inner.id, "") if isinstance(inner, ast.Name) else made.get(inner, ""):
+                    return path
+    return ""
+
+
+def _made_object(node: ast.Call, modules: dict[str, str]) -> str:
+    """The class of which a call makes an object that is no value, as far as its name shows; "" for other calls."""
+    if calls_name(node, "object", "memoryview"):
+        return last_name(node.func)
+    path = _path(node.func, modules)
+    module, _, name = path.rpartition(".")
+    is_class = name[:1].isupper() and not name.endswith(("Error", "Exception", "Warning")) or name == "default_rng"
+    return path if is_class and _used(module, name) == "" else ""
 
 
 def is_test_case(node: ast.ClassDef) -> bool:

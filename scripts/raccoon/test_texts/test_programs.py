@@ -224,6 +224,8 @@ def _free_names(nodes: list[ast.AST]) -> set[str]:
             bound.add((node.asname or node.name).partition(".")[0])
         elif isinstance(node, (*DEFINITIONS, ast.ExceptHandler, ast.MatchAs, ast.MatchStar)) and node.name:
             bound.add(node.name)
+        elif isinstance(node, ast.MatchMapping) and node.rest:
+            bound.add(node.rest)
     return read - bound - {"__name__", "__file__"}
 
 
@@ -331,6 +333,9 @@ class _Counting(unittest.TestResult):
         self._note(err[1])
 
     addError = addFailure
+
+    def addUnexpectedSuccess(self, test) -> None:
+        self._note(AssertionError("unexpected success"))
 
     def addSkip(self, test, reason: str) -> None:
         if self.started:  # skipped by the code, which must not choose what is tested; skip decorators prevent the start

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 
 from raccoon.exchange import heap, kinds
 from raccoon.exchange.values import MAX_ITEMS, Inline, pairs
-from raccoon.test_texts.code_results import CARRIED_METHODS, MUTATORS
+from raccoon.test_texts.code_results import CARRIED, CARRIED_METHODS, MUTATORS
 
 READS = frozenset("bool str repr format len int float index round isinstance getitem hash dir iterate contains".split())
 PASSING = (float, datetime.datetime, datetime.timedelta)  # what a clock gives may differ between two reads
@@ -27,7 +27,9 @@ DESCRIBING = frozenset("__name__ __qualname__ __doc__ __module__ __wrapped__".sp
 TEXTS = {"__str__", "__repr__", "__format__"}
 ASSENTING = {name for kind in (str, bytes, set, float) for name in dir(kind) if name.startswith("is")} | {"all", "any"}
 HARMLESS = MUTATORS | set("get keys values items copy popleft pop".split())
-QUERIES = frozenset(CARRIED_METHODS - HARMLESS)  # methods of plain values that may get an expected value as an argument
+DATA = {name for kind in CARRIED for name in dir(kind)}  # of plain values, never called: the start of a range, a day
+DATA -= {name for kind in CARRIED for name in dir(kind) if callable(getattr(kind, name))}
+QUERIES = frozenset(CARRIED_METHODS - HARMLESS - DATA)  # methods of plain values that may get an expected value
 RESERVED = "verdict_"  # attributes of an exception that only the judge sets
 PLAIN_BASE = "plain_base"  # attribute of the class that represents a subclass of a plain one
 TWO_ANSWERS = "exception: an object of the code gave two answers to one question"

@@ -136,7 +136,8 @@ class JudgeHeap(heap.Heap):
     def encoded(self, value, kind: type, encode) -> dict:
         """The encoded form of a value that is not plain."""
         if kind is Blank:
-            raise ChildGone  # the test needs an answer to go on
+            self._child.stopped = True  # the test needs an answer, so only what it hands over counts from here on
+            return {"blank": 0}
         if kind in self._names:
             return self.reference(value, self.structure_kind, [self._names[kind]])
         if isinstance(value, (Handle, Sub, Method)) or kind in self._subclasses.values():
@@ -159,7 +160,7 @@ class JudgeHeap(heap.Heap):
         if isinstance(value, BaseException):
             nearest = next(filter(None, map(heap.standard_name, kind.__mro__)))
             return {"exception": [self.keep(value), *nearest, encode(Inline(value.args))]}
-        if isinstance(value, Iterator):
+        if isinstance(value, Iterator) and not hasattr(value, "read"):  # a stream has more methods than an iterator
             return {"test": [self.keep(value), "iterator", kind.__name__]}
         if inspect.isroutine(value) or isinstance(value, type) or callable(value) and kind.__module__ != "__main__":
             name = getattr(value, "__name__", kind.__name__)
