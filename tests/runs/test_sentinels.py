@@ -57,6 +57,14 @@ def test_what_should_be_known_is_said_once(sick, words, after):
     assert said_at(steps, words) == [30 + after]
 
 
+@pytest.mark.parametrize(("share", "said"), [(0.43, False), (0.5, True)])
+def test_groups_that_become_constant_are_said_where_half_of_them_do(share, said):
+    """A run that learns its tasks well reaches 43 % of constant groups."""
+    steps = [step(n, constant_groups=0.1) for n in range(1, 31)]
+    steps += [step(n, constant_groups=share + 0.02 * (n % 2)) for n in range(31, 51)]
+    assert bool(said_at(steps, "of the groups are constant")) is said
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_a_run_that_learns_to_return_literals_is_named_by_its_twentieth_step(seed):
     steps = cheating_run(seed)

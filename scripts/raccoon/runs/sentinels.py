@@ -233,7 +233,7 @@ SIGNAL = (
         "warning",
         "Most groups have no signal",
         c.little_signal,
-        lambda h: f"{h.mean('constant_groups'):.0%} of the groups are constant, so most completions teach nothing",
+        lambda h: f"{h.mean('constant_groups'):.0%} of the groups are constant, so their completions teach nothing",
         "set PROFILE_SAMPLES to choose tasks that are solved sometimes, or raise MAX_REFILLS or NUM_GENERATIONS",
         began=lambda h: h.began("constant_groups"),
     ),
