@@ -142,7 +142,8 @@ run_real() {
     export OMP_NUM_THREADS=$threads
     cpu=(--cpu-threads "$threads")
     # On an Intel CPU with avx512_bf16 but without AMX, products in bfloat16 take longer than in float32
-    if grep -qwE 'amx_bf16|bf16' /proc/cpuinfo || { grep -qw avx512_bf16 /proc/cpuinfo && grep -qw AuthenticAMD /proc/cpuinfo; }; then
+    if grep -qwE 'amx_bf16|bf16' /proc/cpuinfo ||
+        { grep -qw avx512_bf16 /proc/cpuinfo && grep -qw AuthenticAMD /proc/cpuinfo; }; then
         bfloat16=(--cpu-bfloat16) savings+=(bfloat16)
     else
         fast=(--engine lean)

@@ -28,7 +28,7 @@ Closes = Callable[[int, list[int]], bool]
 class RoomyLayer(DynamicLayer):
     """A cache layer with room for the next ROOM tokens, so that a step adds its tokens without copying all others.
 
-    transformers' own layer copies its keys and values for each token: with float32 on a CPU half of a step's time.
+    transformers' own layer copies its keys and values for each token.
     """
 
     def __init__(self, layer: DynamicLayer) -> None:

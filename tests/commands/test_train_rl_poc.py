@@ -118,6 +118,11 @@ def test_bad_input_is_one_line(workplace, flags, words):
     assert not (workplace / "refused").exists()
 
 
+def test_layers_that_the_model_lacks_are_named_by_their_constant(workplace):
+    done = run(workplace, "untargeted", "--use-lora", "--lora-targets", "nope")
+    assert done.returncode == 2 and "LORA_TARGETS" in done.stderr.splitlines()[-1]
+
+
 def test_the_default_model_without_a_gpu_is_refused(tmp_path):
     done = subprocess.run(
         [sys.executable, str(SCRIPT)], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from accelerate.utils import gather_object
+from peft import NoMatchingPeftModuleError
 from transformers import PrinterCallback
 
 from raccoon.constants import InputError
@@ -78,9 +79,7 @@ class CodeTrainer(OpenTrainer):
         with engine_settings(kwargs["model"], kwargs["args"]):
             try:
                 super().__init__(reward_funcs=[self.clocked(each) for each in reward.functions], **kwargs)
-            except ValueError as error:
-                if "arget modules" not in str(error):  # as peft says it
-                    raise
+            except NoMatchingPeftModuleError as error:
                 wanted = "give all-linear, or a regular expression of whole names, like .*[qv]_proj"
                 raise InputError(f"no layer of the model is one of LORA_TARGETS: {wanted}") from error
         self.remove_callback(PrinterCallback)
